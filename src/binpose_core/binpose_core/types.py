@@ -1,0 +1,74 @@
+"""What travels between the stages. All immutable."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from binpose_core.errors import BinposeError
+from binpose_core.geometry import FloatArray
+
+
+@dataclass(frozen=True)
+class Detection:
+    """One instance found in a frame.
+
+    bbox_xyxy: pixels of the frame, half open: columns x0..x1-1, rows y0..y1-1.
+    mask: (y1 - y0, x1 - x0) bool, cropped to the box: the visible part.
+    center_px: (2,) estimated projection of the object's bounding-box centre.
+    center_depth_m: estimated depth of that centre, NaN when the model had no depth to tell it from.
+    alternatives: other classes worth trying, (object_id, score) best first.
+    """
+
+    object_id: str
+    score: float
+    bbox_xyxy: tuple[int, int, int, int]
+    mask: npt.NDArray[np.bool_]
+    center_px: tuple[float, float]
+    center_depth_m: float = float("nan")
+    alternatives: tuple[tuple[str, float], ...] = ()
+
+    def __post_init__(self) -> None:
+        x0, y0, x1, y1 = self.bbox_xyxy
+        if self.mask.shape != (y1 - y0, x1 - x0):
+            raise BinposeError(
+                f"Detection mask of shape {self.mask.shape} with box {self.bbox_xyxy}; expected the mask cropped to the "
+                f"box, {(y1 - y0, x1 - x0)}."
+            )
+
+    def full_mask(self, height: int, width: int) -> npt.NDArray[np.bool_]:
+        """The mask (height, width) in the whole image."""
+        full = np.zeros((height, width), dtype=bool)
+        x0, y0, x1, y1 = self.bbox_xyxy
+        full[y0:y1, x0:x1] = self.mask
+        return full
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """One candidate pose of a detection and the network's confidence in it."""
+
+    object_id: str
+    T_cam_obj: FloatArray
+    score: float
+
+
+@dataclass(frozen=True)
+class PoseEstimate:
+    """A part's pose.
+
+    T_cam_obj: (4, 4) float64, metres.
+    score: probability in [0, 1] that the pose is right, calibrated once a refiner has verified it.
+    covariance: (6, 6) of (translation in m, rotation vector in rad) in the camera frame, or None.
+    hypotheses: the candidates that were considered, best first.
+    detection: the detection it came from.
+    residuals: named measurements of the fit, for reports and calibration.
+    """
+
+    object_id: str
+    T_cam_obj: FloatArray
+    score: float
+    detection: Detection | None = None
+    covariance: FloatArray | None = None
+    hypotheses: tuple[Hypothesis, ...] = ()
+    residuals: dict[str, float] = field(default_factory=dict)
