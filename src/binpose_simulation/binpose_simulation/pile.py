@@ -1,0 +1,206 @@
+"""Which parts lie in which bins, and how: the content of a scene after physics."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from binpose_core.catalogue import ObjectModel
+from binpose_core.errors import BinposeError
+from binpose_core.geometry import FloatArray
+from binpose_core.meshes import Mesh
+from binpose_core.rendering import Renderer
+
+from binpose_simulation import bins, physics
+from binpose_simulation.gbuffer import SmoothMeshes, smooth_corner_normals
+from binpose_simulation.parts import make_distractor
+from binpose_simulation.viewpoint import check_range, check_share
+
+BIN_GAP_M = 0.012
+
+
+@dataclass(frozen=True)
+class PileConfig:
+    """What lies in the bins.
+
+    parts: smallest and largest number of parts in the scene.
+    mixed_share: bins with several part types; the others hold one type.
+    types: smallest and largest number of part types in a mixed bin.
+    distractor_share: bins that also hold parts of no known type; distractors: how many.
+    row_share: scenes with several bins side by side; row: how many.
+    max_faces: level of detail of the meshes; max_pieces: convex pieces per part for the physics.
+    """
+
+    parts: tuple[int, int] = (5, 22)
+    mixed_share: float = 0.75
+    types: tuple[int, int] = (2, 6)
+    distractor_share: float = 0.4
+    distractors: tuple[int, int] = (1, 4)
+    row_share: float = 0.35
+    row: tuple[int, int] = (2, 4)
+    max_faces: int = 2500
+    max_pieces: int = 8
+
+    def __post_init__(self) -> None:
+        name = type(self).__name__
+        check_range(name, "parts", self.parts, 1, 500)
+        check_range(name, "types", self.types, 1, 1000)
+        check_range(name, "distractors", self.distractors, 0, 100)
+        check_range(name, "row", self.row, 1, 10)
+        for share in ("mixed_share", "distractor_share", "row_share"):
+            check_share(name, share, getattr(self, share))
+        if self.max_faces < 20 or self.max_pieces < 1:
+            raise BinposeError(f"{name}: max_faces >= 20 and max_pieces >= 1, got {self.max_faces}, {self.max_pieces}.")
+
+
+@dataclass(frozen=True)
+class PreparedPart:
+    """A part ready for physics and shading; made once, it pickles to the workers."""
+
+    object_id: str
+    mesh: Mesh
+    corner_normals: npt.NDArray[np.float32]
+    pieces: tuple[Mesh, ...]
+    diameter_m: float
+    axis: FloatArray
+
+
+@dataclass(frozen=True)
+class Pile:
+    """Settled parts, distractors and bins; the known parts come first.
+
+    mesh_ids: (M,) indices of the renderer's meshes. T_world_obj: (M, 4, 4) float64.
+    groups: (M,) bodies of one group share a material: "part:<id>", "distractor:<n>", "bin:<n>".
+    object_ids: (N,) of the known parts, the first N bodies. diameters_m (N,).
+    axes: (M, 3) axis of each body about which it would be turned on a lathe, object frame.
+    bin_boxes: (K, 2, 3) lowest and highest corner of each bin's outside in the world.
+    """
+
+    renderer: Renderer
+    smooth: SmoothMeshes
+    mesh_ids: npt.NDArray[np.int64]
+    T_world_obj: FloatArray
+    groups: tuple[str, ...]
+    object_ids: tuple[str, ...]
+    diameters_m: FloatArray
+    axes: FloatArray
+    bin_boxes: FloatArray
+
+
+def prepare_parts(objects: Mapping[str, ObjectModel], config: PileConfig) -> dict[str, PreparedPart]:
+    """Level of detail, smooth normals and convex pieces of every part (seconds per part)."""
+    if not objects:
+        raise BinposeError("No objects to simulate; expected at least one part: add it with `binpose add`.")
+    return {object_id: _prepared(model, config) for object_id, model in objects.items()}
+
+
+def _prepared(model: ObjectModel, config: PileConfig) -> PreparedPart:
+    mesh = model.lod(config.max_faces)
+    pieces = tuple(physics.convex_pieces(mesh, config.max_pieces))
+    continuous = model.symmetries.continuous
+    axis = np.asarray(continuous[0].axis, np.float64) if continuous else np.eye(3)[np.ptp(mesh.vertices, axis=0).argmax()]
+    return PreparedPart(model.id, mesh, smooth_corner_normals(mesh), pieces, model.diameter_m, axis)
+
+
+def simulate_pile(
+    rng: np.random.Generator, objects: Mapping[str, ObjectModel] | Mapping[str, PreparedPart], config: PileConfig | None = None
+) -> Pile:
+    """Draw bins and their content and let the parts fall.
+
+    Args:
+        objects: the known parts by id, all equally likely. `prepare_parts` makes the second form,
+            which saves seconds when many piles are made.
+    """
+    config = config or PileConfig()
+    parts = _as_prepared(objects, config)
+    count = int(rng.integers(config.row[0], config.row[1] + 1)) if rng.random() < config.row_share else 1
+    total = int(rng.integers(config.parts[0], config.parts[1] + 1))
+    contents = [_content(rng, list(parts.values()), max(1, round(total / count)), config) for _ in range(count)]
+    return _assemble(rng, contents)
+
+
+def _as_prepared(
+    objects: Mapping[str, ObjectModel] | Mapping[str, PreparedPart], config: PileConfig
+) -> Mapping[str, PreparedPart]:
+    if objects and all(isinstance(part, PreparedPart) for part in objects.values()):
+        return objects  # type: ignore[return-value]
+    return prepare_parts(objects, config)  # type: ignore[arg-type]
+
+
+def _content(
+    rng: np.random.Generator, parts: Sequence[PreparedPart], number: int, config: PileConfig
+) -> list[PreparedPart]:
+    """Known parts and distractors of one bin."""
+    wanted = int(rng.integers(config.types[0], config.types[1] + 1)) if rng.random() < config.mixed_share else 1
+    chosen = rng.permutation(len(parts))[: max(1, min(wanted, len(parts), number))]
+    content = [parts[chosen[i % len(chosen)]] for i in range(number)]
+    if rng.random() < config.distractor_share:
+        diameter = float(np.median([part.diameter_m for part in content]))
+        wanted = int(rng.integers(config.distractors[0], config.distractors[1] + 1))
+        content += [_distractor(rng, diameter, config) for _ in range(wanted)]
+    return [content[i] for i in rng.permutation(len(content))]
+
+
+def _distractor(rng: np.random.Generator, diameter_m: float, config: PileConfig) -> PreparedPart:
+    """A part of no known type, at 0.6 to 1.6 times the size of the known ones."""
+    mesh = make_distractor(rng)
+    size = np.linalg.norm(np.ptp(mesh.vertices, axis=0))
+    mesh = Mesh((mesh.vertices * (diameter_m * rng.uniform(0.6, 1.6) / size)).astype(np.float32), mesh.faces)
+    pieces = tuple(physics.convex_pieces(mesh, 1))
+    axis = np.eye(3)[np.ptp(mesh.vertices, axis=0).argmax()]
+    return PreparedPart("", mesh, smooth_corner_normals(mesh), pieces, float(size), axis)
+
+
+def _assemble(rng: np.random.Generator, contents: Sequence[Sequence[PreparedPart]]) -> Pile:
+    """Settle each bin's content by itself, then stand the bins side by side along x."""
+    diameters = [part.diameter_m for part in max(contents, key=len)]
+    spec = bins.random_bin(rng, diameters, len(diameters))
+    bin_mesh = bins.make_bin_mesh(spec)
+    low, high = bin_mesh.vertices.min(0).astype(np.float64), bin_mesh.vertices.max(0).astype(np.float64)
+    axis = int(rng.integers(2))
+    step = (high - low)[axis] + rng.uniform(0.0, BIN_GAP_M)
+    known, strangers, boxes = [], [], []
+    for k, content in enumerate(contents):
+        shift = np.zeros(3)
+        shift[axis] = (k - (len(contents) - 1) / 2) * step
+        boxes.append(np.stack([low + shift, high + shift]))
+        poses = physics.settle(rng, [part.pieces for part in content], spec)
+        poses[:, :3, 3] += shift
+        for part, T_world_obj in zip(content, poses):
+            (known if part.object_id else strangers).append((part, T_world_obj))
+    return _packed(known, strangers, bin_mesh, np.array(boxes))
+
+
+def _packed(
+    known: list[tuple[PreparedPart, FloatArray]],
+    strangers: list[tuple[PreparedPart, FloatArray]],
+    bin_mesh: Mesh,
+    boxes: FloatArray,
+) -> Pile:
+    box = PreparedPart("", bin_mesh, smooth_corner_normals(bin_mesh), (), 0.0, np.array([0.0, 0.0, 1.0]))
+    placed = [(box, _translation(low, bin_mesh)) for low, _ in boxes]
+    bodies = [*known, *strangers, *placed]
+    meshes: dict[int, PreparedPart] = {}
+    for part, _ in bodies:
+        meshes.setdefault(id(part), part)
+    index = {key: i for i, key in enumerate(meshes)}
+    groups = [f"part:{part.object_id}" for part, _ in known]
+    groups += [f"distractor:{i}" for i in range(len(strangers))] + [f"bin:{i}" for i in range(len(boxes))]
+    return Pile(
+        renderer=Renderer([part.mesh for part in meshes.values()]),
+        smooth=SmoothMeshes([p.mesh for p in meshes.values()], [p.corner_normals for p in meshes.values()]),
+        mesh_ids=np.array([index[id(part)] for part, _ in bodies], np.int64),
+        T_world_obj=np.array([T for _, T in bodies], np.float64).reshape(-1, 4, 4),
+        groups=tuple(groups),
+        object_ids=tuple(part.object_id for part, _ in known),
+        diameters_m=np.array([part.diameter_m for part, _ in known], np.float64),
+        axes=np.array([part.axis for part, _ in bodies], np.float64).reshape(-1, 3),
+        bin_boxes=boxes,
+    )
+
+
+def _translation(low: FloatArray, mesh: Mesh) -> FloatArray:
+    T_world_obj = np.eye(4)
+    T_world_obj[:3, 3] = low - mesh.vertices.min(0)
+    return T_world_obj

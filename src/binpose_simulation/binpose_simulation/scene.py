@@ -1,0 +1,169 @@
+"""What a camera above a pile sees, and the truth about it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from binpose_core.camera import Camera
+from binpose_core.frames import RgbdFrame
+from binpose_core.geometry import FloatArray
+from binpose_core.rendering import Renderer
+
+from binpose_simulation import pile as piles
+from binpose_simulation.appearance import AppearanceConfig, shade
+from binpose_simulation.gbuffer import Table, gbuffer
+from binpose_simulation.pile import Pile, PileConfig, PreparedPart
+from binpose_simulation.sensor import SensorConfig, sense
+from binpose_simulation.viewpoint import ViewpointConfig, random_camera, random_viewpoint
+
+VISIBILITY_CHUNK_PX = 1_500_000
+
+
+@dataclass(frozen=True)
+class SceneConfig:
+    """Everything that is drawn at random when a view is simulated.
+
+    views_per_pile: views with new camera, light, materials and sensor of one settled pile.
+    breadboard_share: tables with a grid of round holes.
+    """
+
+    pile: PileConfig = field(default_factory=PileConfig)
+    viewpoint: ViewpointConfig = field(default_factory=ViewpointConfig)
+    appearance: AppearanceConfig = field(default_factory=AppearanceConfig)
+    sensor: SensorConfig = field(default_factory=SensorConfig)
+    views_per_pile: int = 4
+    breadboard_share: float = 0.4
+
+
+@dataclass(frozen=True)
+class SimulatedView:
+    """A frame and the truth about it.
+
+    frame: what the camera delivers.
+    object_ids: (N) ids of the parts in the image, hidden ones included.
+    T_cam_obj: (N, 4, 4) float64.
+    instance_ids: (H, W) int16, index into the N parts, -1 = not a part.
+    visible_px: (N,) int64, pixels of the part that are visible.
+    visible_fraction: (N,) float64, visible_px by the pixels that the part alone would have in this image.
+    T_cam_world: (4, 4), world: z up, z = 0 the inner floor of the bin, its centre the origin.
+    depth_clean_m: (H, W) float32, depth before the sensor, 0 = nothing in reach.
+    """
+
+    frame: RgbdFrame
+    object_ids: tuple[str, ...]
+    T_cam_obj: FloatArray
+    instance_ids: npt.NDArray[np.int16]
+    visible_fraction: FloatArray
+    visible_px: npt.NDArray[np.int64]
+    T_cam_world: FloatArray
+    depth_clean_m: npt.NDArray[np.float32]
+
+
+def simulate_pile(
+    rng: np.random.Generator, objects: Mapping[str, piles.ObjectModel] | Mapping[str, PreparedPart], config: SceneConfig
+) -> Pile:
+    """Draw bins and content and let the parts settle; see `binpose_simulation.pile`."""
+    return piles.simulate_pile(rng, objects, config.pile)
+
+
+def render_view(pile: Pile, rng: np.random.Generator, config: SceneConfig) -> SimulatedView:
+    """One view of a pile with a camera, lights, materials and a sensor of its own."""
+    camera = random_camera(rng, config.viewpoint)
+    T_cam_world = _viewpoint(pile, rng, config, camera)
+    T_cam_obj = T_cam_world @ pile.T_world_obj
+    table = _random_table(pile, rng, config)
+    rendering = pile.renderer.scene(pile.mesh_ids, T_cam_obj, camera)
+    surfaces = gbuffer(rendering, pile.smooth, pile.mesh_ids, T_cam_obj, camera, T_cam_world, table)
+    shading = shade(rng, config.appearance, pile, surfaces, camera, T_cam_world)
+    depth_m = sense(rng, config.sensor, surfaces, camera)
+    frame = RgbdFrame(shading, depth_m, camera)
+    return _with_truth(pile, frame, T_cam_obj, T_cam_world, surfaces.depth_m, rendering.instance_ids)
+
+
+def _viewpoint(pile: Pile, rng: np.random.Generator, config: SceneConfig, camera: Camera) -> FloatArray:
+    low, high = pile.bin_boxes[rng.integers(len(pile.bin_boxes))]
+    target = np.array([*(low + high)[:2] / 2, 0.3 * high[2]])
+    return random_viewpoint(
+        rng, config.viewpoint, camera, target, (high - low)[:2] / 2, float(np.median(pile.diameters_m)), high[2]
+    )
+
+
+def _random_table(pile: Pile, rng: np.random.Generator, config: SceneConfig) -> Table:
+    low, high = pile.bin_boxes[:, 0].min(0), pile.bin_boxes[:, 1].max(0)
+    margin = rng.exponential(0.5, 2) + 0.02
+    radius = rng.uniform(0.002, 0.011) if rng.random() < config.breadboard_share else 0.0
+    return Table(
+        z_m=float(low[2]),
+        center_m=tuple(((low + high) / 2)[:2] + rng.uniform(-1, 1, 2) * margin * 0.8),
+        half_size_m=tuple((high - low)[:2] / 2 + margin),
+        floor_z_m=float(low[2] - rng.uniform(0.2, 1.0)),
+        hole_pitch_m=float(radius * rng.uniform(2.6, 7.0)) or 0.025,
+        hole_radius_m=float(radius),
+        hole_depth_m=float(rng.uniform(0.3, 4.0) * radius),
+    )
+
+
+def _with_truth(
+    pile: Pile,
+    frame: RgbdFrame,
+    T_cam_obj: FloatArray,
+    T_cam_world: FloatArray,
+    depth_clean_m: npt.NDArray[np.float32],
+    instance_ids: npt.NDArray[np.int32],
+) -> SimulatedView:
+    number = len(pile.object_ids)
+    alone = pixels_alone(pile.renderer, pile.mesh_ids[:number], T_cam_obj[:number], frame.camera, pile.diameters_m)
+    visible = np.bincount(instance_ids[instance_ids >= 0].ravel(), minlength=number)[:number]
+    kept = np.flatnonzero(alone > 0)
+    renumbered = np.full(len(pile.mesh_ids) + 1, -1, np.int16)
+    renumbered[kept] = np.arange(len(kept))
+    return SimulatedView(
+        frame=frame,
+        object_ids=tuple(pile.object_ids[i] for i in kept),
+        T_cam_obj=T_cam_obj[kept],
+        instance_ids=renumbered[instance_ids],
+        visible_fraction=visible[kept] / alone[kept],
+        visible_px=visible[kept],
+        T_cam_world=T_cam_world,
+        depth_clean_m=depth_clean_m,
+    )
+
+
+def pixels_alone(
+    renderer: Renderer,
+    mesh_ids: npt.NDArray[np.integer],
+    T_cam_obj: FloatArray,
+    camera: Camera,
+    diameters_m: FloatArray,
+) -> npt.NDArray[np.int64]:
+    """(N,) pixels inside the image that each part would have if nothing else were there.
+
+    Each part is drawn into a window of the image's own pixels, so that the counts are exact.
+    """
+    boxes = np.array([_box(renderer.meshes[i].vertices, T, camera) for i, T in zip(mesh_ids, T_cam_obj)]).reshape(-1, 4)
+    sizes = np.maximum(boxes[:, 2:] - boxes[:, :2], 0)
+    counts = np.zeros(len(boxes), np.int64)
+    drawn = [i for i in np.argsort(-sizes.max(1)) if sizes[i].min() > 0]
+    while drawn:
+        width, height = sizes[drawn].max(0)
+        batch, drawn = drawn[: max(1, VISIBILITY_CHUNK_PX // (width * height))], drawn[
+            max(1, VISIBILITY_CHUNK_PX // (width * height)) :
+        ]
+        intrinsics = np.tile(camera.intrinsics, (len(batch), 1))
+        intrinsics[:, 2:] -= boxes[batch, :2]
+        masks = renderer.crops(mesh_ids[batch], T_cam_obj[batch], intrinsics, height, width).mask
+        for mask, i in zip(masks, batch):
+            counts[i] = np.count_nonzero(mask[: sizes[i, 1], : sizes[i, 0]])
+    return counts
+
+
+def _box(vertices: npt.NDArray[np.float32], T_cam_obj: FloatArray, camera: Camera) -> tuple[int, int, int, int]:
+    """x0, y0, x1, y1 of the part's box, clipped to the image; the whole image for a part at the lens."""
+    points = vertices @ T_cam_obj[:3, :3].T.astype(np.float32) + T_cam_obj[:3, 3].astype(np.float32)
+    if points[:, 2].min() < 0.02:
+        return 0, 0, camera.width, camera.height
+    pixels = camera.project(points)
+    (x0, y0), (x1, y1) = np.floor(pixels.min(0)), np.ceil(pixels.max(0)) + 1
+    return max(int(x0), 0), max(int(y0), 0), min(int(x1), camera.width), min(int(y1), camera.height)

@@ -1,0 +1,116 @@
+"""Where the camera stands: above a bin, at the distance that shows the parts at the wanted size."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from binpose_core.camera import Camera
+from binpose_core.errors import BinposeError
+from binpose_core.geometry import FloatArray, from_rotation_translation, inverse
+
+
+def check_range(owner: str, name: str, bounds: tuple[float, float], low: float, high: float) -> None:
+    """Raise BinposeError unless low <= bounds[0] <= bounds[1] <= high."""
+    if len(bounds) != 2 or not low <= bounds[0] <= bounds[1] <= high:
+        raise BinposeError(f"{owner}.{name} must be (smallest, largest) within [{low:g}, {high:g}], got {bounds}.")
+
+
+def check_share(owner: str, name: str, value: float) -> None:
+    """Raise BinposeError unless value is in [0, 1]."""
+    if not 0.0 <= value <= 1.0:
+        raise BinposeError(f"{owner}.{name} is a probability, in [0, 1]; got {value}.")
+
+
+@dataclass(frozen=True)
+class ViewpointConfig:
+    """Ranges of cameras and of their places.
+
+    width, height: image size in pixels.
+    fov_rad: horizontal field of view.
+    part_size_px: wanted diameter of the median part in the image; sets the distance.
+    distance_m: limits of the distance to the middle of the pile.
+    tilt_rad: usual largest angle between optical axis and vertical; steep_tilt_rad in steep_share of the views.
+    aim: largest offset of the aim from the bin's middle, in half bin sizes (1 = its edge).
+    roll_aligned_share: views whose image axes follow the bin's, within a few degrees.
+    """
+
+    width: int = 640
+    height: int = 480
+    fov_rad: tuple[float, float] = (0.6, 1.2)
+    part_size_px: tuple[float, float] = (36.0, 150.0)
+    distance_m: tuple[float, float] = (0.25, 2.5)
+    tilt_rad: float = 0.44
+    steep_tilt_rad: float = 0.8
+    steep_share: float = 0.1
+    aim: float = 0.7
+    roll_aligned_share: float = 0.4
+
+    def __post_init__(self) -> None:
+        name = type(self).__name__
+        if self.width < 32 or self.height < 32:
+            raise BinposeError(f"{name}: images of at least 32x32 pixels, got {self.width}x{self.height}.")
+        check_range(name, "fov_rad", self.fov_rad, 0.05, 2.6)
+        check_range(name, "part_size_px", self.part_size_px, 4.0, 4000.0)
+        check_range(name, "distance_m", self.distance_m, 0.05, 20.0)
+        check_range(name, "tilt_rad, steep_tilt_rad", (self.tilt_rad, self.steep_tilt_rad), 0.0, 1.4)
+        check_share(name, "steep_share", self.steep_share)
+        check_share(name, "roll_aligned_share", self.roll_aligned_share)
+        check_range(name, "aim", (0.0, self.aim), 0.0, 3.0)
+
+
+def random_camera(rng: np.random.Generator, config: ViewpointConfig) -> Camera:
+    """A pinhole camera with a random field of view and a slightly displaced principal point."""
+    focal = config.width / 2 / np.tan(rng.uniform(*config.fov_rad) / 2)
+    cx = (config.width - 1) / 2 + rng.normal() * 0.01 * config.width
+    cy = (config.height - 1) / 2 + rng.normal() * 0.01 * config.height
+    return Camera(focal, focal * rng.uniform(0.997, 1.003), cx, cy, config.width, config.height)
+
+
+def random_viewpoint(
+    rng: np.random.Generator,
+    config: ViewpointConfig,
+    camera: Camera,
+    target_m: FloatArray,
+    half_size_m: FloatArray,
+    part_diameter_m: float,
+    clearance_m: float,
+) -> FloatArray:
+    """T_cam_world (4, 4) of a camera that looks down on a bin.
+
+    Args:
+        target_m: (3,) middle of the bin's content in the world, z up.
+        half_size_m: (2,) half inner size of the bin.
+        part_diameter_m: diameter of the median part.
+        clearance_m: height above the target that the camera must keep.
+    """
+    aim = np.asarray(target_m, np.float64).copy()
+    aim[:2] += rng.uniform(-1, 1, 2) * config.aim * half_size_m
+    size_px = np.exp(rng.uniform(*np.log(config.part_size_px)))
+    largest = config.steep_tilt_rad if rng.random() < config.steep_share else config.tilt_rad
+    tilt, azimuth = largest * np.sqrt(rng.random()), rng.uniform(-np.pi, np.pi)
+    distance = np.clip(camera.fx * part_diameter_m / size_px, *config.distance_m)
+    distance = max(distance, (clearance_m + 0.1) / np.cos(tilt))
+    up = np.array([np.sin(tilt) * np.cos(azimuth), np.sin(tilt) * np.sin(azimuth), np.cos(tilt)])
+    T_world_cam = look_at(aim + distance * up, aim, _roll(rng, config.roll_aligned_share))
+    return inverse(T_world_cam)
+
+
+def _roll(rng: np.random.Generator, aligned_share: float) -> float:
+    if rng.random() < aligned_share:
+        return rng.integers(4) * np.pi / 2 + rng.normal() * 0.05
+    return rng.uniform(-np.pi, np.pi)
+
+
+def look_at(position_m: FloatArray, target_m: FloatArray, roll_rad: float = 0.0) -> FloatArray:
+    """T_world_cam (4, 4) of an optical frame at position_m (3,) that looks at target_m (3,).
+
+    roll_rad: angle of the image's x axis to the world's x axis (as far as it can be followed).
+    """
+    forward = np.asarray(target_m, np.float64) - position_m
+    forward /= np.linalg.norm(forward)
+    wanted = np.array([np.cos(roll_rad), np.sin(roll_rad), 0.0])
+    right = wanted - forward * (forward @ wanted)
+    if np.linalg.norm(right) < 1e-6:
+        right = np.cross(forward, [0.0, 0.0, 1.0])
+    right /= np.linalg.norm(right)
+    return from_rotation_translation(np.stack([right, np.cross(forward, right), forward], -1), position_m)
