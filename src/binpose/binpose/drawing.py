@@ -1,0 +1,164 @@
+"""Estimated parts drawn over the picture as they would be seen: outlines that hide one another."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from binpose.outlines import DrawingConfig, Edges, Image, composite, find_edges
+from binpose_core.camera import Camera
+from binpose_core.catalogue import ObjectModel
+from binpose_core.errors import BinposeError
+from binpose_core.frames import RgbdFrame
+from binpose_core.rendering import Renderer
+from binpose_core.types import PoseEstimate
+
+Rgb = tuple[int, int, int]
+
+# Bright and far apart in hue: they stand on grey metal, blue bins and black shadows alike.
+PALETTE: tuple[Rgb, ...] = (
+    (0, 214, 255), (255, 138, 0), (140, 255, 66), (255, 72, 176), (255, 226, 64),
+    (168, 128, 255), (255, 96, 80), (40, 232, 180), (96, 160, 255), (208, 176, 128),
+)  # fmt: skip
+
+
+def type_colors(object_ids: Sequence[str]) -> dict[str, Rgb]:
+    """One colour per object id, by its place in the sequence."""
+    return {object_id: PALETTE[n % len(PALETTE)] for n, object_id in enumerate(object_ids)}
+
+
+class OverlayDrawer:
+    """Draws poses of a fixed set of objects; the meshes are prepared once."""
+
+    def __init__(
+        self, objects: Sequence[ObjectModel], config: DrawingConfig | None = None, max_faces: int = 20000
+    ) -> None:
+        self.config = config or DrawingConfig()
+        self.objects = {model.id: model for model in objects}
+        self.colors = type_colors([model.id for model in objects])
+        self._index = {model.id: n for n, model in enumerate(objects)}
+        self._renderer = Renderer([model.lod(max_faces) for model in objects])
+
+    def __call__(self, frame: RgbdFrame, poses: Sequence[PoseEstimate]) -> Image:
+        """The frame's picture (H, W, 3) uint8 with the parts drawn over it.
+
+        Raises:
+            BinposeError: for a pose of an object that this drawer does not know.
+        """
+        picture = frame.rgb.copy()
+        if not poses:
+            return picture
+        self._check_known(poses)
+        scale = float(np.sqrt(frame.camera.width / 640))
+        edges, (x0, y0) = self._edges(poses, frame.camera)
+        if edges is None:
+            return picture
+        size = self.config.supersampling
+        window = picture[y0 : y0 + edges.outlines.shape[0] // size, x0 : x0 + edges.outlines.shape[1] // size]
+        window[:] = composite(window, edges, self._instance_colors(poses), self.config, scale)
+        if self.config.axes:
+            for pose in poses:
+                self._draw_axes(picture, pose, frame.camera, scale)
+        if self.config.labels:
+            self._draw_scores(picture, poses, edges, (x0, y0), scale)
+            self._draw_legend(picture, poses, scale)
+        return picture
+
+    def _edges(self, poses: Sequence[PoseEstimate], camera: Camera) -> tuple[Edges | None, tuple[int, int]]:
+        """Edges inside the window of the picture that holds all parts, and the window's corner (x0, y0)."""
+        T_cam_obj = np.stack([pose.T_cam_obj for pose in poses])
+        mesh_ids = np.array([self._index[pose.object_id] for pose in poses])
+        coarse = self._renderer.scene(mesh_ids, T_cam_obj, camera)
+        x0, y0, width, height = cv2.boundingRect((coarse.instance_ids >= 0).astype(np.uint8))
+        if width == 0:
+            return None, (0, 0)
+        x0, y0, x1, y1 = max(x0 - 8, 0), max(y0 - 8, 0), x0 + width + 8, y0 + height + 8
+        window = camera.cropped(x0, y0, min(x1, camera.width) - x0, min(y1, camera.height) - y0)
+        size = self.config.supersampling
+        fine = window.resized(window.width * size, window.height * size)
+        rendering = self._renderer.scene(mesh_ids, T_cam_obj, fine)
+        normals = [
+            self._renderer.face_normals[m] @ T[:3, :3].T.astype(np.float32)
+            for m, T in zip(mesh_ids, T_cam_obj, strict=True)
+        ]
+        return find_edges(rendering, normals, fine, self.config), (x0, y0)
+
+    def _instance_colors(self, poses: Sequence[PoseEstimate]) -> npt.NDArray[np.float32]:
+        return np.array([self.colors[pose.object_id] for pose in poses], np.float32)
+
+    def _draw_axes(self, picture: Image, pose: PoseEstimate, camera: Camera, scale: float) -> None:
+        model = self.objects[pose.object_id]
+        tips_obj = model.center_m + 0.35 * model.diameter_m * np.vstack([np.zeros(3), np.eye(3)])
+        tips = tips_obj @ pose.T_cam_obj[:3, :3].T + pose.T_cam_obj[:3, 3]
+        if (tips[:, 2] <= 0.01).any():
+            return
+        pixels = np.rint(camera.project(tips) * 16).astype(int)  # OpenCV draws with 4 fractional bits
+        for tip, color in zip(pixels[1:], ((255, 60, 60), (60, 220, 60), (70, 110, 255)), strict=True):
+            cv2.line(picture, tuple(pixels[0]), tuple(tip), color, max(1, round(1.4 * scale)), cv2.LINE_AA, 4)
+
+    def _draw_scores(
+        self, picture: Image, poses: Sequence[PoseEstimate], edges: Edges, corner: tuple[int, int], scale: float
+    ) -> None:
+        """The score on the middle of what is seen of each part; hidden parts get none."""
+        size = self.config.supersampling
+        for n, pose in enumerate(poses):
+            rows, columns = np.nonzero(edges.instance_ids == n)
+            if len(rows):
+                center = (corner[0] + columns.mean() / size, corner[1] + rows.mean() / size)
+                draw_label(picture, f"{pose.score:.2f}", center, self.colors[pose.object_id], scale)
+
+    def _draw_legend(self, picture: Image, poses: Sequence[PoseEstimate], scale: float) -> None:
+        """Type and number of the parts drawn, down the left edge."""
+        counts = {name: sum(pose.object_id == name for pose in poses) for name in self.colors}
+        shown = [(name, count) for name, count in counts.items() if count]
+        for row, (name, count) in enumerate(shown):
+            width, height = label_size(f"{name} x{count}", 1.15 * scale)
+            center = (6 * scale + width / 2, 6 * scale + height / 2 + row * (height + 3 * scale))
+            draw_label(picture, f"{name} x{count}", center, self.colors[name], 1.15 * scale)
+
+    def _check_known(self, poses: Sequence[PoseEstimate]) -> None:
+        unknown = sorted({pose.object_id for pose in poses} - set(self.objects))
+        if unknown:
+            raise BinposeError(
+                f"Poses of {', '.join(unknown)} to draw; known: {', '.join(self.objects)}. "
+                "Use the model that the estimates came from."
+            )
+
+
+FONT, FINE = cv2.FONT_HERSHEY_SIMPLEX, 4
+TEXT_COLOR = (12, 14, 20)
+
+
+def _text_metrics(text: str, scale: float) -> tuple[float, int, int, int, int, int]:
+    """Font size, stroke, padding, text width, height and baseline on the finer grid that text is drawn on."""
+    size, stroke = 0.3 * scale * FINE, max(1, round(0.55 * scale * FINE))
+    (width, height), base = cv2.getTextSize(text, FONT, size, stroke)
+    return size, stroke, round(2.2 * scale * FINE), width, height, base
+
+
+def label_size(text: str, scale: float) -> tuple[int, int]:
+    """Width and height in pixels of a label."""
+    _, _, pad, width, height, _ = _text_metrics(text, scale)
+    return (width + 4 * pad) // FINE, (height + 2 * pad) // FINE
+
+
+def draw_label(picture: Image, text: str, center: tuple[float, float], color: Rgb, scale: float) -> None:
+    """Small dark text on a pill of the part's colour, centred at (x, y) and kept inside the picture.
+
+    OpenCV's vector font is coarse at this size: it is drawn larger and averaged.
+    """
+    size, stroke, pad, _, height, _ = _text_metrics(text, scale)
+    target = label_size(text, scale)
+    pill = np.full((target[1] * FINE, target[0] * FINE, 3), color, np.uint8)
+    mask = np.zeros(pill.shape[:2], np.uint8)
+    radius = pill.shape[0] // 2
+    cv2.line(mask, (radius, radius), (mask.shape[1] - radius - 1, radius), 255, 2 * radius)
+    cv2.putText(pill, text, (2 * pad, pad + height), FONT, size, TEXT_COLOR, stroke, cv2.LINE_AA)
+    small = cv2.resize(pill, target, interpolation=cv2.INTER_AREA).astype(np.float32)
+    alpha = cv2.resize(mask, target, interpolation=cv2.INTER_AREA).astype(np.float32)[..., None] / 255 * 0.9
+    x = int(np.clip(center[0] - target[0] / 2, 0, max(picture.shape[1] - target[0], 0)))
+    y = int(np.clip(center[1] - target[1] / 2, 0, max(picture.shape[0] - target[1], 0)))
+    window = picture[y : y + target[1], x : x + target[0]]
+    part = (slice(window.shape[0]), slice(window.shape[1]))
+    window[:] = np.rint(window + alpha[part] * (small[part] - window)).astype(np.uint8)

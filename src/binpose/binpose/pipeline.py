@@ -1,0 +1,77 @@
+"""From a frame to the poses of its parts."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from binpose_core.frames import RgbdFrame
+from binpose_core.types import Detection, PoseEstimate
+
+
+class SegmenterStage(Protocol):
+    """Finds the instances of a frame."""
+
+    def __call__(self, frame: RgbdFrame) -> list[Detection]: ...
+
+
+class EstimatorStage(Protocol):
+    """Gives each detection a pose with hypotheses."""
+
+    def __call__(self, frame: RgbdFrame, detections: Sequence[Detection]) -> list[PoseEstimate]: ...
+
+
+class RefinerStage(Protocol):
+    """Aligns, verifies, scores and ranks poses, and suppresses duplicates."""
+
+    def __call__(
+        self, frame: RgbdFrame, detections: Sequence[Detection], poses: Sequence[PoseEstimate]
+    ) -> list[PoseEstimate]: ...
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """The stages in their order; all instances of a frame go through each of them in one batch."""
+
+    segmenter: SegmenterStage
+    estimator: EstimatorStage
+    refiner: RefinerStage
+
+    def __call__(self, frame: RgbdFrame) -> list[PoseEstimate]:
+        """The parts in the frame, best score first.
+
+        Raises:
+            BinposeError: when the frame lacks what a stage needs, for example depth.
+        """
+        detections = self.segmenter(frame)
+        poses = self.estimator(frame, detections)
+        return self.refiner(frame, detections, poses)
+
+    def timed(self, frame: RgbdFrame) -> tuple[list[PoseEstimate], dict[str, float]]:
+        """The same poses, and the wall-clock seconds of each stage by name, in their order."""
+        watch = Stopwatch()
+        timed = Pipeline(
+            watch.around("detection", self.segmenter),
+            watch.around("pose", self.estimator),
+            watch.around("refinement", self.refiner),
+        )
+        return timed(frame), watch.seconds
+
+
+@dataclass(frozen=True)
+class Stopwatch:
+    """Measures calls by name; `seconds` adds up those of the same name."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def around(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function, with its time added to `seconds[name]` at each call, also when it raises."""
+
+        def measured(*args: Any) -> Any:
+            start = time.perf_counter()
+            try:
+                return function(*args)
+            finally:
+                self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+        return measured
