@@ -1,0 +1,71 @@
+"""A pipeline run over many frames, where a bad one is reported and the others go on."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from binpose.pipeline import Pipeline
+from binpose.runs import FrameOutcome
+from binpose_core.errors import BinposeError
+from binpose_core.frames import RgbdFrame, undistort
+
+
+class FrameSource(Protocol):
+    """A frame that is not read yet."""
+
+    @property
+    def name(self) -> str: ...
+
+    def read(self) -> RgbdFrame: ...
+
+
+@dataclass(frozen=True)
+class EstimationConfig:
+    """Which poses are kept.
+
+    threshold: least score; the score is the probability that the pose is right.
+    objects: ids of the parts to report, all when empty. The other parts of the model are looked for all
+        the same, because what they explain cannot be mistaken for a wanted part.
+    """
+
+    threshold: float = 0.5
+    objects: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.threshold <= 1:
+            raise BinposeError(f"threshold must be between 0 and 1, got {self.threshold}; it is a probability.")
+
+
+def check_objects(wanted: Sequence[str], known: Sequence[str], model: str) -> None:
+    """Refuse ids that the model does not know.
+
+    Raises:
+        BinposeError: naming them and the known ones.
+    """
+    unknown = [object_id for object_id in wanted if object_id not in known]
+    if unknown:
+        raise BinposeError(
+            f"The model {model} does not know {', '.join(map(repr, unknown))}; known: {', '.join(known)}. "
+            "Train a model for them with `binpose train --objects`."
+        )
+
+
+def estimate_frames(
+    pipeline: Pipeline, sources: Iterable[FrameSource], config: EstimationConfig
+) -> Iterator[tuple[FrameOutcome, RgbdFrame | None]]:
+    """The outcome of each frame in turn, and the frame itself where it could be read."""
+    for index, source in enumerate(sources):
+        numbers = (getattr(source, "scene_id", 0), getattr(source, "image_id", index))
+        frame: RgbdFrame | None = None
+        try:
+            frame = undistort(source.read())
+            poses, seconds = pipeline.timed(frame)
+        except BinposeError as error:
+            yield FrameOutcome(source.name, *numbers, error=str(error)), frame
+            continue
+        kept = tuple(pose for pose in poses if _is_kept(pose.object_id, pose.score, config))
+        yield FrameOutcome(source.name, *numbers, kept, seconds), frame
+
+
+def _is_kept(object_id: str, score: float, config: EstimationConfig) -> bool:
+    return score >= config.threshold and (not config.objects or object_id in config.objects)

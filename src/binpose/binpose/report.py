@@ -1,0 +1,114 @@
+"""One self-contained HTML page: pictures, tables and the 3D scene inside, nothing from outside."""
+
+import base64
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Image = npt.NDArray[np.uint8]
+Cell = str | int | float | None
+
+
+@dataclass
+class Report:
+    """Sections of HTML that become one page.
+
+    Text given to its methods is escaped; only `add_html` takes markup.
+    """
+
+    title: str
+    subtitle: str = ""
+    facts: dict[str, str] = field(default_factory=dict)
+    _sections: list[str] = field(default_factory=list)
+    _scripts: list[str] = field(default_factory=list)
+
+    def add_section(self, title: str, text: str = "") -> None:
+        """A heading with an optional paragraph below."""
+        paragraph = f"<p class='lead'>{html.escape(text)}</p>" if text else ""
+        self._sections.append(f"<h2>{html.escape(title)}</h2>{paragraph}")
+
+    def add_text(self, text: str) -> None:
+        """A paragraph."""
+        self._sections.append(f"<p>{html.escape(text)}</p>")
+
+    def add_html(self, markup: str) -> None:
+        """Markup as it is."""
+        self._sections.append(markup)
+
+    def add_script(self, source: str) -> None:
+        """JavaScript that runs after the page, once however often it is added."""
+        if source not in self._scripts:
+            self._scripts.append(source)
+
+    def add_table(self, header: Sequence[str], rows: Sequence[Sequence[Cell]], caption: str = "") -> None:
+        """A table; numbers are aligned right, None becomes a dash."""
+        head = "".join(f"<th>{html.escape(name)}</th>" for name in header)
+        body = "".join(f"<tr>{''.join(_cell(value) for value in row)}</tr>" for row in rows)
+        note = f"<caption>{html.escape(caption)}</caption>" if caption else ""
+        self._sections.append(
+            f"<div class='scroll'><table>{note}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+        )
+
+    def add_figures(self, figures: Sequence[str]) -> None:
+        """Figures made by `picture` or `comparison`, beside each other where there is room."""
+        self._sections.append(f"<div class='grid'>{''.join(figures)}</div>")
+
+    def render(self) -> str:
+        """The whole page."""
+        facts = "".join(f"<div><dt>{html.escape(k)}</dt><dd>{html.escape(v)}</dd></div>" for k, v in self.facts.items())
+        return _asset("report.html").format(
+            title=html.escape(self.title),
+            subtitle=html.escape(self.subtitle),
+            style=_asset("report.css"),
+            facts=f"<dl class='facts'>{facts}</dl>" if facts else "",
+            body="\n".join(self._sections),
+            scripts="\n".join(f"<script>{source}</script>" for source in [*self._scripts, _asset("report.js")]),
+        )
+
+
+def picture(image: Image, caption: str, max_width_px: int = 1600, lossless: bool = False) -> str:
+    """A figure of an image (H, W, 3) RGB or (H, W) uint8."""
+    return (
+        f"<figure><img src='{image_uri(image, max_width_px, lossless)}' alt='{html.escape(caption)}'>"
+        f"<figcaption>{html.escape(caption)}</figcaption></figure>"
+    )
+
+
+def comparison(before: Image, after: Image, caption: str, max_width_px: int = 1600) -> str:
+    """A figure of two images of the same size with a divider to drag between them."""
+    return (
+        "<figure class='comparison'><div class='stack'>"
+        f"<img src='{image_uri(before, max_width_px)}' alt='input: {html.escape(caption)}'>"
+        f"<img class='after' src='{image_uri(after, max_width_px)}' alt='estimates: {html.escape(caption)}'>"
+        "<input type='range' min='0' max='100' value='0' aria-label='Show more of the input picture'></div>"
+        f"<figcaption>{html.escape(caption)}</figcaption></figure>"
+    )
+
+
+def image_uri(image: Image, max_width_px: int = 1600, lossless: bool = False) -> str:
+    """A data URI of an image (H, W, 3) RGB or (H, W) uint8, made smaller than max_width_px."""
+    if image.shape[1] > max_width_px:
+        height = round(image.shape[0] * max_width_px / image.shape[1])
+        image = cv2.resize(image, (max_width_px, height), interpolation=cv2.INTER_AREA)
+    pixels = cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if image.ndim == 3 else image
+    kind, options = (".png", []) if lossless else (".jpg", [cv2.IMWRITE_JPEG_QUALITY, 90])
+    _, data = cv2.imencode(kind, pixels, options)
+    mime = "png" if lossless else "jpeg"
+    return f"data:image/{mime};base64,{base64.b64encode(data.tobytes()).decode()}"
+
+
+def _cell(value: Cell) -> str:
+    if value is None or (isinstance(value, float) and not np.isfinite(value)):
+        return "<td class='number'>-</td>"
+    if isinstance(value, str):
+        return f"<td>{html.escape(value)}</td>"
+    return f"<td class='number'>{value:.3g}</td>" if isinstance(value, float) else f"<td class='number'>{value}</td>"
+
+
+def _asset(name: str) -> str:
+    return resources.files("binpose").joinpath("assets", name).read_text(encoding="utf-8")

@@ -1,0 +1,94 @@
+"""The 3D scene to turn by mouse: estimated parts as meshes among the observed points."""
+
+import html
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from binpose.drawing import Rgb
+from binpose.report import Report
+from binpose_core.catalogue import ObjectModel
+from binpose_core.frames import RgbdFrame
+from binpose_core.geometry import FloatArray, transform
+from binpose_core.types import PoseEstimate
+
+MAX_POINTS = 30000
+MAX_FACES = 1000
+
+
+def add_scene_viewer(report: Report, scenes: Mapping[str, Sequence[dict[str, Any]]]) -> None:
+    """A viewer with one tab per scene; each is a list of plotly traces as `scene_traces` gives them.
+
+    plotly.js is embedded once, so that the page also works without a network.
+    """
+    from plotly.offline import get_plotlyjs
+
+    report.add_script(get_plotlyjs())
+    names = list(scenes)
+    tabs = "".join(f"<button aria-pressed='false'>{html.escape(name)}</button>" for name in names)
+    data = json.dumps(list(scenes.values()), separators=(",", ":")).replace("</", "<\\/")
+    bar = f"<div class='tabs'>{tabs}</div>" if len(names) > 1 else ""
+    report.add_html(
+        f"<div class='viewer'>{bar}<div class='plot'></div><script type='application/json'>{data}</script></div>"
+    )
+
+
+def scene_traces(
+    frame: RgbdFrame,
+    poses: Sequence[PoseEstimate],
+    objects: Mapping[str, ObjectModel],
+    colors: Mapping[str, Rgb],
+    notes: Sequence[str] = (),
+) -> list[dict[str, Any]]:
+    """Plotly traces of the observed points and of each estimate's mesh, millimetres, optical frame.
+
+    Args:
+        notes: per pose, a line for the tooltip, for example its error.
+    """
+    traces = [] if frame.depth_m is None else [_points_trace(frame)]
+    seen: set[str] = set()
+    for n, pose in enumerate(poses):
+        mesh = objects[pose.object_id].lod(MAX_FACES)
+        text = f"{pose.object_id}<br>score {pose.score:.2f}" + (f"<br>{notes[n]}" if n < len(notes) else "")
+        vertices = 1000 * transform(pose.T_cam_obj, mesh.vertices)
+        traces.append(
+            {
+                "type": "mesh3d",
+                **dict(zip("xyz", _columns(vertices, 2), strict=True)),
+                **dict(zip("ijk", mesh.faces.T.tolist(), strict=True)),
+                "color": "rgb({},{},{})".format(*colors[pose.object_id]),
+                "flatshading": True,
+                "lighting": {"ambient": 0.5, "diffuse": 0.75, "specular": 0.25, "roughness": 0.5},
+                "lightposition": {"x": -2000, "y": -4000, "z": -8000},
+                "name": pose.object_id,
+                "legendgroup": pose.object_id,
+                "showlegend": pose.object_id not in seen,
+                "hovertemplate": text + "<extra></extra>",
+            }
+        )
+        seen.add(pose.object_id)
+    return traces
+
+
+def _points_trace(frame: RgbdFrame) -> dict[str, Any]:
+    """The observed surface, thinned on a regular grid of pixels, in the picture's colours."""
+    depth = frame.depth_m
+    assert depth is not None
+    step = max(1, int(np.ceil(np.sqrt((depth > 0).sum() / MAX_POINTS))))
+    depth, color = depth[::step, ::step], frame.rgb[::step, ::step]
+    points = 1000 * frame.camera.backproject(frame.depth_m)[::step, ::step]
+    valid = depth > 0
+    return {
+        "type": "scatter3d",
+        "mode": "markers",
+        **dict(zip("xyz", _columns(points[valid], 1), strict=True)),
+        "marker": {"size": 1.6, "color": [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in color[valid].tolist()]},
+        "name": "observed points",
+        "hoverinfo": "skip",
+    }
+
+
+def _columns(points: FloatArray, decimals: int) -> list[list[float]]:
+    return [[round(value, decimals) for value in column] for column in points.T.tolist()]
