@@ -13,7 +13,10 @@ EXTENSIONS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 
 def find_image(directory: Path, stem: str) -> Path | None:
     """The image file of that name in the directory, whatever its format; None if there is none."""
-    return next((path for ext in EXTENSIONS if (path := directory / f"{stem}{ext}").is_file()), None)
+    return next(
+        (path for ext in EXTENSIONS if (path := directory / f"{stem}{ext}").is_file()),
+        None,
+    )
 
 
 def read_image(path: Path) -> npt.NDArray[np.generic]:
@@ -25,7 +28,9 @@ def read_image(path: Path) -> npt.NDArray[np.generic]:
     try:
         data = np.fromfile(path, dtype=np.uint8)
     except OSError as error:
-        raise BinposeError(f"Cannot read image {path}: {error.strerror or error}; check the path.") from error
+        raise BinposeError(
+            f"Cannot read image {path}: {error.strerror or error}; check the path."
+        ) from error
     image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
     if image is None:
         raise BinposeError(
@@ -39,14 +44,22 @@ def read_color(path: Path) -> npt.NDArray[np.uint8]:
     """(H, W, 3) uint8 RGB or, for a file of one channel, (H, W) uint8; an alpha channel is dropped."""
     image = read_image(path)
     if image.dtype != np.uint8:
-        raise BinposeError(f"Colour image {path} is of type {image.dtype}; expected 8 bits per channel; convert it first.")
+        raise BinposeError(
+            f"Colour image {path} is of type {image.dtype}; expected 8 bits per channel; convert it first."
+        )
     if image.ndim == 2:
         return image.astype(np.uint8, copy=False)
     codes = {1: None, 3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGB}
     channels = image.shape[2]
     if channels not in codes:
-        raise BinposeError(f"Colour image {path} has {channels} channels; expected 1, 3 or 4; convert it first.")
-    return image[:, :, 0] if channels == 1 else cv2.cvtColor(image, codes[channels]).astype(np.uint8, copy=False)
+        raise BinposeError(
+            f"Colour image {path} has {channels} channels; expected 1, 3 or 4; convert it first."
+        )
+    return (
+        image[:, :, 0]
+        if channels == 1
+        else cv2.cvtColor(image, codes[channels]).astype(np.uint8, copy=False)
+    )
 
 
 def read_depth_m(path: Path, mm_per_unit: float) -> npt.NDArray[np.float32]:

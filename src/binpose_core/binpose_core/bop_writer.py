@@ -1,0 +1,361 @@
+"""Data sets written in the format of the BOP challenge (see `binpose_core.bop`), frame by frame.
+
+Every file is written beside its target and renamed, images before the JSON files that list them: whoever
+reads while a run goes on, or after one was killed, finds a smaller but whole data set. A run that
+opens the scene again goes on after the last frame listed.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from binpose_core.camera import Camera
+from binpose_core.catalogue import ObjectModel
+from binpose_core.errors import BinposeError
+from binpose_core.files import read_json, remove_leftovers, write_bytes, write_json
+from binpose_core.frames import RgbdFrame
+from binpose_core.geometry import FloatArray, inverse, transform
+from binpose_core.image_files import encode_png
+from binpose_core.meshes import Mesh
+from binpose_core.rendering import Renderer
+
+NO_BOX = [-1, -1, -1, -1]
+"""BOP's bounding box of nothing."""
+
+
+class BopWriter:
+    """Appends frames to one scene of a data set.
+
+    Use it as a context manager, or call `flush` at the end.
+
+    Args:
+        root: the data set; its models and camera.json are written with the first frame.
+        objects: the parts that may appear, told apart by `id` and `bop_id`.
+        depth_scale_mm: millimetres per unit of the depth images; 0.1 reaches to 6.55 m.
+        flush_every: frames after which the JSON files are brought up to date.
+    """
+
+    def __init__(
+        self,
+        root: Path | str,
+        split: str,
+        scene_id: int,
+        objects: Sequence[ObjectModel],
+        depth_scale_mm: float = 0.1,
+        flush_every: int = 10,
+    ) -> None:
+        if depth_scale_mm <= 0 or flush_every < 1:
+            raise BinposeError(
+                f"BopWriter with depth_scale_mm={depth_scale_mm} and flush_every={flush_every}; expected both positive."
+            )
+        self.root = Path(root)
+        self.directory = self.root / split / f"{scene_id:06d}"
+        self._objects = list(objects)
+        self._indices = {model.id: index for index, model in enumerate(objects)}
+        self._renderer = Renderer([model.mesh for model in objects])
+        self._depth_scale_mm = depth_scale_mm
+        self._flush_every = flush_every
+        self._unflushed = 0
+        for folder in (self.directory, *self.directory.glob("*/")):
+            remove_leftovers(folder)
+        self._lines = {
+            name: _json_lines(self.directory / name) for name in _SCENE_FILES
+        }
+        self._next_id = max(map(int, self._lines["scene_camera.json"]), default=-1) + 1
+
+    def __enter__(self) -> "BopWriter":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.flush()
+
+    def write(
+        self,
+        frame: RgbdFrame,
+        object_ids: Sequence[str],
+        T_cam_obj: FloatArray,
+        instance_ids: npt.NDArray[np.integer],
+        T_cam_world: FloatArray | None = None,
+    ) -> int:
+        """Add a frame and the parts in it.
+
+        Args:
+            frame: without distortion; mono goes to gray/, colour to rgb/, depth_m None writes no depth.
+            object_ids: N ids of the writer's objects.
+            T_cam_obj: (N, 4, 4), metres.
+            instance_ids: (H, W) the part that each pixel shows, an index into object_ids; negative = none.
+            T_cam_world: (4, 4), metres, where it is known.
+
+        Returns:
+            The number of the image.
+
+        Raises:
+            BinposeError: for an object the writer was not given or depth beyond the range of 16 bits.
+        """
+        indices = [self._index(object_id) for object_id in object_ids]
+        poses = np.asarray(T_cam_obj, dtype=np.float64).reshape(len(indices), 4, 4)
+        image_id = self._next_id
+        self._write_sensor(frame.camera)
+        self._write_images(frame, image_id)
+        infos = []
+        for number, (index, pose) in enumerate(zip(indices, poses, strict=True)):
+            visible = instance_ids == number
+            self._write(
+                f"mask_visib/{image_id:06d}_{number:06d}.png",
+                encode_png(visible.astype(np.uint8) * 255),
+            )
+            infos.append(self._info(index, pose, visible, frame))
+        self._add_lines(
+            image_id,
+            frame.camera,
+            T_cam_world,
+            [self._truth(*pair) for pair in zip(indices, poses)],
+            infos,
+        )
+        return image_id
+
+    def flush(self) -> None:
+        """Bring the JSON files up to date, the one that lists the frames last."""
+        for name in _SCENE_FILES if self._unflushed else ():
+            entries = ",\n".join(
+                f'  "{image_id}": {entry}'
+                for image_id, entry in self._lines[name].items()
+            )
+            write_bytes(self.directory / name, f"{{\n{entries}\n}}\n".encode())
+        self._unflushed = 0
+
+    def _index(self, object_id: str) -> int:
+        if object_id not in self._indices:
+            raise BinposeError(
+                f"A frame shows object {object_id!r}, but the data set is written for {', '.join(self._indices) or 'none'}; "
+                "give the writer every object that may appear."
+            )
+        return self._indices[object_id]
+
+    def _write(self, name: str, data: bytes) -> None:
+        write_bytes(self.directory / name, data, durable=False)
+
+    def _write_sensor(self, camera: Camera) -> None:
+        path = self.root / "camera.json"
+        if not path.exists():
+            write_models(self.root, self._objects)
+            keys = ("fx", "fy", "cx", "cy", "width", "height")
+            write_json(
+                path,
+                {key: getattr(camera, key) for key in keys}
+                | {"depth_scale": self._depth_scale_mm},
+            )
+
+    def _write_images(self, frame: RgbdFrame, image_id: int) -> None:
+        if any(frame.camera.distortion):
+            raise BinposeError(
+                f"Frame {frame.name!r} has lens distortion, which BOP cannot express; undistort it first "
+                "(binpose_core.frames.undistort)."
+            )
+        depth = (
+            None
+            if frame.depth_m is None
+            else self._quantised(frame.depth_m, frame.name)
+        )
+        self._write(
+            f"{'gray' if frame.color.ndim == 2 else 'rgb'}/{image_id:06d}.png",
+            encode_png(frame.color),
+        )
+        if depth is not None:
+            self._write(f"depth/{image_id:06d}.png", encode_png(depth))
+
+    def _quantised(
+        self, depth_m: npt.NDArray[np.float32], name: str
+    ) -> npt.NDArray[np.uint16]:
+        units = np.rint(depth_m.astype(np.float64) * (1e3 / self._depth_scale_mm))
+        if units.max() > np.iinfo(np.uint16).max:
+            raise BinposeError(
+                f"Frame {name!r}: depth up to {depth_m.max():.3g} m does not fit 16 bits of {self._depth_scale_mm} mm; "
+                f"use a depth scale of at least {float(depth_m.max()) * 1e3 / 65535:.2g} mm."
+            )
+        return units.astype(np.uint16)
+
+    def _truth(self, index: int, pose: FloatArray) -> dict[str, Any]:
+        rotation, translation_mm = (
+            pose[:3, :3].ravel().tolist(),
+            (pose[:3, 3] * 1e3).tolist(),
+        )
+        return {
+            "cam_R_m2c": rotation,
+            "cam_t_m2c": translation_mm,
+            "obj_id": self._objects[index].bop_id,
+        }
+
+    def _info(
+        self,
+        index: int,
+        pose: FloatArray,
+        visible: npt.NDArray[np.bool_],
+        frame: RgbdFrame,
+    ) -> dict[str, Any]:
+        """BOP's scene_gt_info: the silhouette counts beyond the borders of the image, as in BOP."""
+        silhouette, x0, y0 = self._silhouette(index, pose, frame.camera)
+        all_px, visible_px = int(silhouette.sum()), int(visible.sum())
+        valid_px = (
+            0
+            if frame.depth_m is None
+            else _count_valid(silhouette, x0, y0, frame.depth_m)
+        )
+        return {
+            "bbox_obj": _box_xywh(silhouette, x0, y0),
+            "bbox_visib": _box_xywh(visible),
+            "px_count_all": all_px,
+            "px_count_valid": valid_px,
+            "px_count_visib": visible_px,
+            "visib_fract": min(1.0, visible_px / all_px) if all_px else 0.0,
+        }
+
+    def _silhouette(
+        self, index: int, pose: FloatArray, camera: Camera
+    ) -> tuple[npt.NDArray[np.bool_], int, int]:
+        """The part alone in a window (h, w) around it that starts at pixel (x0, y0), up to one image outside."""
+        points_cam = transform(pose, self._objects[index].mesh.vertices)
+        if not (points_cam[:, 2] > 0).all():
+            return np.zeros((0, 0), dtype=bool), 0, 0
+        pixels, size = (
+            camera.project(points_cam),
+            np.array([camera.width, camera.height]),
+        )
+        low = np.clip(np.floor(pixels.min(axis=0)), -size, 2 * size).astype(int)
+        high = np.clip(np.ceil(pixels.max(axis=0)) + 1, -size, 2 * size).astype(int)
+        if not (high > low).all():
+            return np.zeros((0, 0), dtype=bool), 0, 0
+        (x0, y0), (width, height) = low.tolist(), (high - low).tolist()
+        window = camera.cropped(x0, y0, width, height)
+        rendering = self._renderer.crops(
+            np.array([index]), pose[None], window.intrinsics, height, width
+        )
+        return rendering.depth_m[0] > 0, x0, y0
+
+    def _add_lines(
+        self,
+        image_id: int,
+        camera: Camera,
+        T_cam_world: FloatArray | None,
+        truths: list[dict[str, Any]],
+        infos: list[dict[str, Any]],
+    ) -> None:
+        view: dict[str, Any] = {
+            "cam_K": camera.K.ravel().tolist(),
+            "depth_scale": self._depth_scale_mm,
+        }
+        if T_cam_world is not None:
+            view["cam_R_w2c"] = np.asarray(T_cam_world)[:3, :3].ravel().tolist()
+            view["cam_t_w2c"] = (np.asarray(T_cam_world)[:3, 3] * 1e3).tolist()
+        for name, entry in zip(_SCENE_FILES, (truths, infos, view), strict=True):
+            self._lines[name][str(image_id)] = json.dumps(entry)
+        self._next_id, self._unflushed = image_id + 1, self._unflushed + 1
+        if self._unflushed >= self._flush_every:
+            self.flush()
+
+
+_SCENE_FILES = ("scene_gt.json", "scene_gt_info.json", "scene_camera.json")
+
+
+def write_models(root: Path | str, objects: Sequence[ObjectModel]) -> None:
+    """Write models/obj_*.ply in millimetres and models_info.json with names, extents and symmetries."""
+    directory = Path(root) / "models"
+    for model in objects:
+        write_bytes(directory / f"obj_{model.bop_id:06d}.ply", _ply_mm(model.mesh))
+    infos = {
+        str(model.bop_id): _model_info(model)
+        for model in sorted(objects, key=lambda model: model.bop_id)
+    }
+    write_json(directory / "models_info.json", infos)
+
+
+def _model_info(model: ObjectModel) -> dict[str, Any]:
+    low_mm, high_mm = (
+        model.mesh.vertices.min(axis=0) * 1e3,
+        model.mesh.vertices.max(axis=0) * 1e3,
+    )
+    info: dict[str, Any] = {"name": model.id, "diameter": model.diameter_m * 1e3}
+    info |= {
+        f"min_{axis}": float(value) for axis, value in zip("xyz", low_mm, strict=True)
+    }
+    info |= {
+        f"size_{axis}": float(value)
+        for axis, value in zip("xyz", high_mm - low_mm, strict=True)
+    }
+    discrete = [
+        motion
+        for motion in model.symmetries.discrete
+        if not np.allclose(motion, np.eye(4))
+    ]
+    if discrete:
+        info["symmetries_discrete"] = [_motion_mm(motion) for motion in discrete]
+    if model.symmetries.continuous:
+        info["symmetries_continuous"] = [
+            {"axis": axis.axis.tolist(), "offset": (axis.offset * 1e3).tolist()}
+            for axis in model.symmetries.continuous
+        ]
+    return info
+
+
+def _motion_mm(motion: FloatArray) -> list[float]:
+    """The 16 numbers of a motion (4, 4) in metres, row by row, its translation in millimetres."""
+    scaled = motion.copy()
+    scaled[:3, 3] *= 1e3
+    return [float(value) for value in scaled.ravel()]
+
+
+def _ply_mm(mesh: Mesh) -> bytes:
+    """A binary PLY file of the mesh in millimetres."""
+    header = (
+        "ply\nformat binary_little_endian 1.0\ncomment unit: millimetre\n"
+        f"element vertex {len(mesh.vertices)}\nproperty float x\nproperty float y\nproperty float z\n"
+        f"element face {len(mesh.faces)}\nproperty list uchar int vertex_indices\nend_header\n"
+    )
+    faces = np.empty(len(mesh.faces), dtype=[("count", "u1"), ("corners", "<i4", 3)])
+    faces["count"], faces["corners"] = 3, mesh.faces
+    return (
+        header.encode()
+        + (mesh.vertices.astype(np.float64) * 1e3).astype("<f4").tobytes()
+        + faces.tobytes()
+    )
+
+
+def _count_valid(
+    silhouette: npt.NDArray[np.bool_],
+    x0: int,
+    y0: int,
+    depth_m: npt.NDArray[np.float32],
+) -> int:
+    rows, columns = np.nonzero(silhouette)
+    rows, columns = rows + y0, columns + x0
+    inside = (
+        (rows >= 0)
+        & (rows < depth_m.shape[0])
+        & (columns >= 0)
+        & (columns < depth_m.shape[1])
+    )
+    return int((depth_m[rows[inside], columns[inside]] > 0).sum())
+
+
+def _box_xywh(mask: npt.NDArray[np.bool_], x0: int = 0, y0: int = 0) -> list[int]:
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if rows.size == 0:
+        return NO_BOX
+    width, height = columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1
+    return [int(columns[0]) + x0, int(rows[0]) + y0, int(width), int(height)]
+
+
+def _json_lines(path: Path) -> dict[str, str]:
+    """Image number -> its entry as JSON, of a file written earlier."""
+    content = read_json(path) if path.exists() else {}
+    return {key: json.dumps(entry) for key, entry in content.items()}
