@@ -7,8 +7,10 @@ import numpy as np
 import numpy.typing as npt
 
 from binpose_core.geometry import FloatArray
-from binpose_core.meshes import Mesh, bounding_box_center, decimated, diameter_m, surface_samples
+from binpose_core.meshes import Mesh, bounding_box_center, decimated, diameter_m
+from binpose_core.surface import visible_samples
 from binpose_core.symmetries import ContinuousSymmetry, Symmetries
+from binpose_core.symmetry_search import find_symmetries
 
 __all__ = ["ContinuousSymmetry", "ObjectModel", "Symmetries", "make_object"]
 
@@ -39,8 +41,8 @@ class ObjectModel:
 
 def make_object(mesh: Mesh, id: str, bop_id: int = 1) -> ObjectModel:
     """All derived quantities of a mesh."""
-    points, normals = surface_samples(mesh, SAMPLES, np.random.default_rng(0))
+    points, normals = visible_samples(mesh, SAMPLES, np.random.default_rng(0))
     lods = tuple(decimated(mesh, faces) for faces in LOD_FACES if faces < len(mesh.faces))
     return ObjectModel(
-        id, bop_id, mesh, lods, diameter_m(mesh), bounding_box_center(mesh), Symmetries.none(), points, normals
+        id, bop_id, mesh, lods, diameter_m(mesh), bounding_box_center(mesh), find_symmetries(mesh), points, normals
     )

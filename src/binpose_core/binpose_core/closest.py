@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from binpose_core.geometry import FloatArray
-from binpose_core.meshes import Mesh
+from binpose_core.meshes import Mesh, face_areas_normals
 
 MAX_CELLS = 96
 
@@ -20,11 +20,15 @@ class DistanceField:
     Args:
         mesh: vertices in metres.
         cap_m: larger distances are reported as this.
+
+    Attributes:
+        anchors, normals: (F, 3) a point of every face's plane, and its unit normal.
     """
 
     def __init__(self, mesh: Mesh, cap_m: float) -> None:
         self.cap_m = cap_m
         self._corners = np.ascontiguousarray(mesh.vertices.astype(np.float64)[mesh.faces])
+        self.anchors, self.normals = self._corners[:, 0], face_areas_normals(mesh)[1]
         low, high = self._corners.min(axis=(0, 1)), self._corners.max(axis=(0, 1))
         self._cell_m = max(cap_m, float((high - low).max()) / MAX_CELLS)
         self._low = low - self._cell_m

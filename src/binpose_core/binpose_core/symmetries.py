@@ -1,5 +1,6 @@
 """The rigid motions under which a part looks the same, and BOP's way of writing them."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -8,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from binpose_core.errors import BinposeError
-from binpose_core.geometry import FloatArray, exp_so3, from_rotation_translation
+from binpose_core.geometry import FloatArray, exp_so3, from_rotation_translation, rotation_angle_rad, rotation_from_quat_xyzw
 
 DEFAULT_STEP_RAD = np.pi / 18
+SPHERE_ROTATIONS = 512
+SAME_ELEMENT_RAD = np.deg2rad(1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,14 +67,76 @@ class Symmetries:
 
     def _expand(self, max_step_rad: float, include_near: bool) -> FloatArray:
         motions = np.concatenate([self.discrete, self.near]) if include_near else self.discrete
-        for symmetry in self.continuous:
-            turned = symmetry.rotations(max_step_rad)
-            motions = (turned[:, None] @ motions[None]).reshape(-1, 4, 4)
+        turned = self._turns(max_step_rad)
+        motions = (turned[None] @ motions[:, None]).reshape(-1, 4, 4)
         motions.setflags(write=False)
         return motions
+
+    def _turns(self, max_step_rad: float) -> FloatArray:
+        """The continuous symmetries in steps (K, 4, 4); two axes or more make a sphere about where they meet."""
+        if not self.continuous:
+            return np.eye(4)[None]
+        if len(self.continuous) == 1:
+            return self.continuous[0].rotations(max_step_rad)
+        rotations = even_rotations(min(SPHERE_ROTATIONS, math.ceil(8 * np.pi**2 / max_step_rad**3)))
+        rotations = rotations[0].T @ rotations  # the identity first
+        center = _crossing(self.continuous[0], self.continuous[1])
+        return from_rotation_translation(rotations, center - rotations @ center)
 
 
 def rotations_about(axis: FloatArray, offset: FloatArray, angles_rad: FloatArray) -> FloatArray:
     """T (K, 4, 4) that turn by angles_rad (K,) about the line through offset (3,) along the unit axis (3,)."""
     rotation = exp_so3(np.asarray(angles_rad)[:, None] * axis)
     return from_rotation_translation(rotation, offset - rotation @ offset)
+
+
+def even_rotations(count: int) -> FloatArray:
+    """Rotations (count, 3, 3) spread evenly over SO(3).
+
+    Source: Alexa, Super-Fibonacci Spirals: Fast, Low-Discrepancy Sampling of SO(3), CVPR 2022.
+    """
+    place = np.arange(count) + 0.5
+    inner, outer = np.sqrt(place / count), np.sqrt(1 - place / count)
+    alpha, beta = 2 * np.pi * place / np.sqrt(2), 2 * np.pi * place / 1.533751168755204288118041
+    quat = [inner * np.sin(alpha), inner * np.cos(alpha), outer * np.sin(beta), outer * np.cos(beta)]
+    return rotation_from_quat_xyzw(np.stack(quat, -1))
+
+
+def closed_group(generators: Sequence[FloatArray], most: int) -> FloatArray | None:
+    """The finite group (S, 4, 4) of motions, identity first; None if it has more than `most` elements.
+
+    Generators that are a little off are pulled to the nearest exact group.
+    """
+    group, fresh = [np.eye(4)], list(generators)
+    while fresh:
+        motion = fresh.pop()
+        if rotation_angle_rad(np.stack(group)[:, :3, :3], motion[:3, :3]).min() < SAME_ELEMENT_RAD:
+            continue
+        group.append(motion)
+        if len(group) > most:
+            return None
+        fresh += [generator @ motion for generator in generators]
+    return _sharpened(np.stack(group))
+
+
+def _sharpened(group: FloatArray) -> FloatArray:
+    """An almost-group (S, 4, 4) made a group to machine precision.
+
+    Each rotation becomes the mean of all the products that ought to equal it (Grove, Karcher, Ruh 1974: this converges
+    quadratically), and all turn about the middle of the orbit of their common centre.
+    """
+    rotation = group[:, :3, :3]
+    for _ in range(4):
+        products = rotation[:, None] @ rotation[None]
+        which = np.linalg.norm(products[:, :, None] - rotation, axis=(-1, -2)).argmin(-1)
+        means = np.einsum("abij,bkj->aik", rotation[which], rotation)  # the sum over b of R_ab R_b^T
+        u, _, v = np.linalg.svd(means)
+        rotation = u @ v
+    middle = group[:, :3, 3].mean(axis=0)  # the orbit of the origin, whose mean every element keeps in place
+    return from_rotation_translation(rotation, middle - rotation @ middle)
+
+
+def _crossing(a: ContinuousSymmetry, b: ContinuousSymmetry) -> FloatArray:
+    """The point (3,) nearest to both axes."""
+    across = [np.eye(3) - np.outer(line.axis, line.axis) for line in (a, b)]
+    return np.asarray(np.linalg.solve(across[0] + across[1], across[0] @ a.offset + across[1] @ b.offset))
