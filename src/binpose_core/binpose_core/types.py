@@ -1,11 +1,13 @@
 """What travels between the stages. All immutable."""
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from binpose_core.errors import BinposeError
+from binpose_core.frames import RgbdFrame
 from binpose_core.geometry import FloatArray
 
 
@@ -72,3 +74,22 @@ class PoseEstimate:
     covariance: FloatArray | None = None
     hypotheses: tuple[Hypothesis, ...] = ()
     residuals: dict[str, float] = field(default_factory=dict)
+
+
+class LabelledView(Protocol):
+    """A frame with known poses, as the simulation makes them and the trainers take them.
+
+    object_ids: (N) ids. T_cam_obj: (N, 4, 4) float64. instance_ids: (H, W) integer, index into the N parts, -1 = none.
+    visible_fraction: (N,) in [0, 1].
+    """
+
+    @property
+    def frame(self) -> RgbdFrame: ...
+    @property
+    def object_ids(self) -> tuple[str, ...]: ...
+    @property
+    def T_cam_obj(self) -> FloatArray: ...
+    @property
+    def instance_ids(self) -> npt.NDArray[np.integer]: ...
+    @property
+    def visible_fraction(self) -> FloatArray: ...

@@ -1,0 +1,175 @@
+"""The one training loop: a time budget instead of a number of steps, weight averaging, checkpoints."""
+
+import copy
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from binpose_core.weights import load_checkpoint, save_checkpoint
+
+LossFunction = Callable[[torch.nn.Module, Any], dict[str, torch.Tensor]]
+StepCallback = Callable[[float, dict[str, float]], None]
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """minutes: training time on this machine; steps: take this number of steps instead.
+
+    The learning rate rises over the first `warmup` share of the run and falls to zero along a cosine. The returned
+    weights are the exponential moving average with `average_steps` as its time constant. low_precision: bfloat16 where the
+    processor is faster with it (measured at start).
+    """
+
+    minutes: float = 10.0
+    steps: int | None = None
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.02
+    warmup: float = 0.03
+    average_steps: int = 200
+    max_gradient: float = 5.0
+    checkpoint_s: float = 60.0
+    low_precision: bool = True
+
+    def __post_init__(self) -> None:
+        if self.minutes <= 0 or (self.steps is not None and self.steps < 1):
+            raise ValueError(f"minutes must be > 0 and steps >= 1, got {self.minutes} and {self.steps}")
+        if self.learning_rate <= 0:
+            raise ValueError(f"learning_rate must be > 0, got {self.learning_rate}")
+
+    def rate(self, progress: float) -> float:
+        """The learning rate at a progress in [0, 1]."""
+        if progress < self.warmup:
+            return self.learning_rate * (progress / self.warmup + 0.01)
+        angle = np.pi * min(1.0, (progress - self.warmup) / (1.0 - self.warmup))
+        return self.learning_rate * float(0.5 + 0.5 * np.cos(angle)) + 1e-6
+
+
+def train(
+    network: torch.nn.Module,
+    batches: Iterator[Any],
+    loss_function: LossFunction,
+    config: LoopConfig,
+    checkpoint: Path | None = None,
+    on_step: StepCallback | None = None,
+) -> torch.nn.Module:
+    """Train until the budget is spent; returns the averaged network, in evaluation mode.
+
+    A checkpoint that exists is gone on from; one is written every `checkpoint_s` and when the run is interrupted.
+    """
+    average = copy.deepcopy(network).eval()
+    optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    progress = 0.0
+    if checkpoint is not None and checkpoint.exists():
+        progress = load_checkpoint(checkpoint, network, average, optimizer)
+    dtype = fastest_precision() if config.low_precision else torch.float32
+    network.train()
+    saved = time.monotonic()
+    step = int(progress * (config.steps or 0))
+    try:
+        while progress < 1.0:
+            began = time.monotonic()
+            losses = _step(network, next(batches), loss_function, optimizer, config, config.rate(progress), dtype)
+            step += 1
+            _update_average(average, network, min(config.average_steps, 10 + step // 4))
+            spent = (time.monotonic() - began) / 60.0 / config.minutes
+            progress = progress + spent if config.steps is None else step / config.steps
+            if on_step is not None:
+                on_step(min(progress, 1.0), losses)
+            if checkpoint is not None and time.monotonic() - saved > config.checkpoint_s:
+                save_checkpoint(checkpoint, network, average, optimizer, progress)
+                saved = time.monotonic()
+    finally:
+        if checkpoint is not None:
+            save_checkpoint(checkpoint, network, average, optimizer, progress)
+    return average
+
+
+def _step(
+    network: torch.nn.Module,
+    batch: Any,
+    loss_function: LossFunction,
+    optimizer: torch.optim.Optimizer,
+    config: LoopConfig,
+    rate: float,
+    dtype: torch.dtype,
+) -> dict[str, float]:
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    optimizer.zero_grad(set_to_none=True)
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
+        losses = loss_function(network, batch)
+    total = sum(losses.values(), torch.zeros(()))
+    total.backward()
+    norm = torch.nn.utils.clip_grad_norm_(network.parameters(), config.max_gradient)
+    if torch.isfinite(norm):
+        optimizer.step()
+    return {name: float(value.detach()) for name, value in losses.items()}
+
+
+@torch.no_grad()
+def _update_average(average: torch.nn.Module, network: torch.nn.Module, steps: float) -> None:
+    for mean, value in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
+        if mean.is_floating_point():
+            mean.lerp_(value, 1.0 / steps)
+        else:
+            mean.copy_(value)
+
+
+def fastest_precision() -> torch.dtype:
+    """bfloat16 if this processor trains a convolution in it at least a quarter faster than in float32."""
+    times = {dtype: _convolution_time(dtype) for dtype in (torch.float32, torch.bfloat16)}
+    return torch.bfloat16 if times[torch.bfloat16] < 0.8 * times[torch.float32] else torch.float32
+
+
+def _convolution_time(dtype: torch.dtype) -> float:
+    layer = torch.nn.Conv2d(48, 48, 3, padding=1).to(dtype=dtype, memory_format=torch.channels_last)
+    x = torch.randn(4, 48, 32, 32).to(dtype=dtype, memory_format=torch.channels_last).requires_grad_()
+    times = []
+    for _ in range(5):
+        began = time.perf_counter()
+        layer(x).sum().backward()
+        times.append(time.perf_counter() - began)
+    return min(times)
+
+
+def prefetched(make: Callable[[int], Any], start: int = 0, depth: int = 4, threads: int = 1) -> Iterator[Any]:
+    """make(0), make(1), ... computed ahead of use in background threads; numpy, numba and OpenCV release the lock.
+
+    The order between threads is not fixed; each item depends on its number alone.
+    """
+    items: queue.Queue[Any] = queue.Queue(maxsize=depth)
+    numbers = iter(range(start, 1 << 60))
+    lock, stop = threading.Lock(), threading.Event()
+
+    def work() -> None:
+        while not stop.is_set():
+            with lock:
+                number = next(numbers)
+            try:
+                item: Any = make(number)
+            except Exception as error:
+                item = error
+            while not stop.is_set():
+                try:
+                    items.put(item, timeout=0.2)
+                    break
+                except queue.Full:
+                    continue
+
+    for _ in range(threads):
+        threading.Thread(target=work, daemon=True).start()
+    try:
+        while True:
+            item = items.get()
+            if isinstance(item, Exception):
+                raise item
+            yield item
+    finally:
+        stop.set()

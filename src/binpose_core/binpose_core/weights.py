@@ -1,0 +1,85 @@
+"""Network weights and optimiser states as named arrays: safetensors in, safetensors out."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors.torch import safe_open, save
+
+from binpose_core.errors import BinposeError
+from binpose_core.files import write_atomically
+
+
+def to_arrays(network: torch.nn.Module) -> dict[str, npt.NDArray[Any]]:
+    """The network's state by name, on the CPU."""
+    return {name: value.detach().cpu().numpy() for name, value in network.state_dict().items()}
+
+
+def load_arrays(network: torch.nn.Module, arrays: Mapping[str, npt.NDArray[Any]], name: str) -> None:
+    """Fill a network from arrays by name; floats of any width become float32.
+
+    Raises:
+        BinposeError: if names or shapes differ from the network's, or a weight is not finite.
+    """
+    state = {}
+    for key, value in arrays.items():
+        tensor = torch.from_numpy(np.array(value))
+        state[key] = tensor.float() if tensor.is_floating_point() else tensor
+        if not torch.isfinite(state[key]).all():
+            raise BinposeError(f"The {name} weights hold NaN or infinity in {key!r}; expected numbers; train again.")
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise BinposeError(
+            f"The {name} weights do not fit their configuration ({str(error).splitlines()[-1].strip()}); expected the "
+            "tensors this version of binpose writes; train the model again or use the version that wrote it."
+        ) from None
+
+
+def select(tensors: Mapping[str, npt.NDArray[Any]], prefix: str) -> dict[str, npt.NDArray[Any]]:
+    """The entries below `prefix/`, without it."""
+    return {name[len(prefix) + 1 :]: value for name, value in tensors.items() if name.startswith(prefix + "/")}
+
+
+def save_checkpoint(
+    path: Path, network: torch.nn.Module, average: torch.nn.Module, optimizer: torch.optim.Optimizer, progress: float
+) -> None:
+    """Everything that a run needs to go on, as one safetensors file."""
+    tensors = {f"network/{k}": v for k, v in network.state_dict().items()}
+    tensors |= {f"average/{k}": v for k, v in average.state_dict().items()}
+    for index, values in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer/{index}/{k}": torch.as_tensor(v) for k, v in values.items()}
+    content = save({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, {"progress": str(progress)})
+    with write_atomically(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def load_checkpoint(
+    path: Path, network: torch.nn.Module, average: torch.nn.Module, optimizer: torch.optim.Optimizer
+) -> float:
+    """Restore what `save_checkpoint` wrote; returns the progress in [0, 1].
+
+    Raises:
+        BinposeError: if the file is damaged or belongs to another network.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+            progress = float(file.metadata()["progress"])
+        network.load_state_dict(select(tensors, "network"))
+        average.load_state_dict(select(tensors, "average"))
+        state = optimizer.state_dict()
+        state["state"] = {}
+        for name, value in select(tensors, "optimizer").items():
+            index, key = name.split("/")
+            state["state"].setdefault(int(index), {})[key] = value
+        optimizer.load_state_dict(state)
+    except Exception as error:
+        raise BinposeError(
+            f"The checkpoint {path} cannot be read ({type(error).__name__}); expected one written by the same training; "
+            "delete it or train without --resume."
+        ) from error
+    return progress

@@ -1,0 +1,147 @@
+"""The frame as the networks see it: resampled to a wanted ground sample distance, with surface normals.
+
+A network that always sees about the same number of pixels per millimetre works with any camera, and a
+sensor with more pixels than that gets its depth noise averaged away.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from numba import njit, prange
+
+from binpose_core.camera import Camera
+from binpose_core.frames import RgbdFrame
+from binpose_core.geometry import FloatArray
+
+MAX_ENLARGEMENT = 1.6
+SIZE_MULTIPLE = 32
+NORMAL_RADIUS_PX = 2
+MAX_SLOPE_M_PER_PX = 0.004
+
+
+@dataclass(frozen=True)
+class WorkingView:
+    """color (h, w, 3) uint8, is_mono, depth_m (h, w) float32 (0 = invalid), normals (h, w, 3) float32 towards the
+    camera (0 = unknown), camera; sides are multiples of 32, padded at the right and the bottom.
+
+    scale: working pixels per frame pixel. gsd_m: metres per working pixel at the median depth.
+    """
+
+    color: npt.NDArray[np.uint8]
+    is_mono: bool
+    depth_m: npt.NDArray[np.float32]
+    normals: npt.NDArray[np.float32]
+    camera: Camera
+    scale: float
+    gsd_m: float
+
+    def to_frame_px(self, points_px: FloatArray) -> FloatArray:
+        """Image coordinates (..., 2) of the frame for those of the working view."""
+        return (points_px + 0.5) / self.scale - 0.5
+
+    def to_working_px(self, points_px: FloatArray) -> FloatArray:
+        """Image coordinates (..., 2) of the working view for those of the frame."""
+        return (points_px + 0.5) * self.scale - 0.5
+
+
+def make_working_view(
+    frame: RgbdFrame, gsd_m: float, max_pixels: int, distance_m: float | None = None
+) -> WorkingView:
+    """Resample a frame so that one pixel covers about `gsd_m` at the scene's median depth.
+
+    Args:
+        max_pixels: the view is made coarser where it would have more pixels than this.
+        distance_m: the working distance for frames without depth; they are not resampled if it is None.
+    """
+    height, width = frame.camera.height, frame.camera.width
+    distance = distance_m
+    if frame.depth_m is not None:
+        distance = float(np.median(frame.depth_m[frame.depth_m > 0]))
+    scale = 1.0 if distance is None else distance / frame.camera.fx / gsd_m
+    scale = min(scale, MAX_ENLARGEMENT, np.sqrt(max_pixels / (height * width)))
+    scale = 1.0 if 0.93 < scale < 1.07 else scale
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    color = frame.rgb
+    depth = frame.depth_m if frame.depth_m is not None else np.zeros((height, width), np.float32)
+    if size != (width, height):
+        color = cv2.resize(color, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+        depth = resize_depth(depth, size)
+    pad = ((0, -size[1] % SIZE_MULTIPLE), (0, -size[0] % SIZE_MULTIPLE))
+    color = np.pad(color, (*pad, (0, 0)))
+    depth = np.pad(depth, pad)
+    resized = frame.camera.resized(*size)
+    camera = Camera(resized.fx, resized.fy, resized.cx, resized.cy, color.shape[1], color.shape[0])
+    normals = surface_normals(depth, camera)
+    gsd = (distance if distance is not None else 1.0) / camera.fx
+    return WorkingView(color, frame.color.ndim == 2, depth, normals, camera, size[0] / width, gsd)
+
+
+def resize_depth(depth_m: npt.NDArray[np.float32], size: tuple[int, int]) -> npt.NDArray[np.float32]:
+    """Depth (H, W) at size (width, height): the mean of the valid pixels on the nearest pixel's surface.
+
+    The area mean is taken only where it agrees with the nearest pixel, so that edges stay edges.
+    """
+    nearest = cv2.resize(depth_m, size, interpolation=cv2.INTER_NEAREST)
+    if size[0] >= depth_m.shape[1]:
+        return nearest
+    weight = cv2.resize((depth_m > 0).astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    total = cv2.resize(depth_m, size, interpolation=cv2.INTER_AREA)
+    mean = total / np.maximum(weight, 1e-6)
+    smooth = (weight > 0.3) & ((np.abs(mean - nearest) < 0.003) | ((nearest == 0) & (weight > 0.5)))
+    return np.where(smooth, mean, nearest).astype(np.float32)
+
+
+def surface_normals(depth_m: npt.NDArray[np.float32], camera: Camera) -> npt.NDArray[np.float32]:
+    """Unit normals (H, W, 3) float32 towards the camera from planes fitted to each pixel's neighbours; 0 = unknown.
+
+    A plane is linear in (u, v, 1 / z), so a least-squares fit over the 5 x 5 neighbours is exact for planes.
+    """
+    normals = np.zeros((*depth_m.shape, 3), np.float32)
+    fx, fy, cx, cy = camera.intrinsics
+    _fit_normals(np.ascontiguousarray(depth_m, np.float32), fx, fy, cx, cy, NORMAL_RADIUS_PX, MAX_SLOPE_M_PER_PX, normals)
+    return normals
+
+
+@njit(parallel=True, cache=True, fastmath=True)
+def _fit_normals(depth, fx, fy, cx, cy, radius, max_slope, normals):
+    height, width = depth.shape
+    for v in prange(height):
+        for u in range(width):
+            z = depth[v, u]
+            if z <= 0.0:
+                continue
+            w0 = 1.0 / z
+            suu = svv = suv = su = sv = s = suw = svw = sw = 0.0
+            for dv in range(-min(radius, v), min(radius, height - 1 - v) + 1):
+                for du in range(-min(radius, u), min(radius, width - 1 - u) + 1):
+                    zn = depth[v + dv, u + du]
+                    if zn <= 0.0 or abs(zn - z) > max_slope * (abs(du) + abs(dv)):
+                        continue
+                    w = 1.0 / zn - w0
+                    suu += du * du
+                    svv += dv * dv
+                    suv += du * dv
+                    su += du
+                    sv += dv
+                    s += 1.0
+                    suw += du * w
+                    svw += dv * w
+                    sw += w
+            if s < 6.0:
+                continue
+            cuu, cvv, cuv = suu - su * su / s, svv - sv * sv / s, suv - su * sv / s
+            cuw, cvw = suw - su * sw / s, svw - sv * sw / s
+            det = cuu * cvv - cuv * cuv
+            if det < 1.0:
+                continue
+            a, b = (cuw * cvv - cvw * cuv) / det, (cvw * cuu - cuw * cuv) / det
+            centre = w0 + (sw - a * su - b * sv) / s
+            nx, ny = a * fx, b * fy
+            nz = centre - a * (u - cx) - b * (v - cy)
+            length = np.sqrt(nx * nx + ny * ny + nz * nz)
+            if length < 1e-12:
+                continue
+            sign = -1.0 / length if nz > 0.0 else 1.0 / length
+            normals[v, u, 0], normals[v, u, 1], normals[v, u, 2] = nx * sign, ny * sign, nz * sign

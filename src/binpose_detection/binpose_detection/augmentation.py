@@ -1,0 +1,117 @@
+"""Making more of a labelled view: pasted parts, other colours, missing senses."""
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from binpose_core.frames import RgbdFrame
+from binpose_core.types import LabelledView
+
+
+@dataclass(frozen=True)
+class AugmentationConfig:
+    """Shares of views in [0, 1].
+
+    paste: with up to `max_pasted` parts of another view pasted in. no_depth, no_color: with the sense missing, so that the
+    network learns to do with the other. mono: grey images. gsd_jitter: factor range of the ground sample distance.
+    """
+
+    paste: float = 0.4
+    max_pasted: int = 4
+    no_depth: float = 0.08
+    no_color: float = 0.08
+    mono: float = 0.15
+    gsd_jitter: tuple[float, float] = (0.8, 1.3)
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Per pixel of a frame: class_ids (H, W) int16 with 0 = no part, -1 = ignore; center_px (H, W, 2) float32;
+    center_depth_m (H, W) float32."""
+
+    class_ids: npt.NDArray[np.int16]
+    center_px: npt.NDArray[np.float32]
+    center_depth_m: npt.NDArray[np.float32]
+
+
+def paste_parts(
+    frame: RgbdFrame, labels: Labels, view: LabelledView, other: Labels, rng: np.random.Generator, max_pasted: int
+) -> tuple[RgbdFrame, Labels]:
+    """Lay well visible parts of `view` over the frame, moved in the image and to a depth in front of what is there.
+
+    Only images, classes and centres stay true, which is all that segmentation needs: a pasted part has no pose.
+    """
+    depth, color = frame.depth_m, frame.rgb.copy()
+    if depth is None or view.frame.depth_m is None:
+        return frame, labels
+    depth = depth.copy()
+    class_ids, center_px, center_depth = (a.copy() for a in (labels.class_ids, labels.center_px, labels.center_depth_m))
+    candidates = np.nonzero(np.asarray(view.visible_fraction) > 0.85)[0]
+    chosen = rng.permutation(candidates)[: rng.integers(1, max_pasted + 1)]
+    for instance in chosen:
+        rows, columns = np.nonzero(view.instance_ids == instance)
+        if len(rows) < 30:
+            continue
+        target = _shifted(rows, columns, class_ids, rng)
+        if target is None:
+            continue
+        to_rows, to_columns, shift = target
+        source, there = view.frame.depth_m[rows, columns], depth[to_rows, to_columns]
+        if not (source > 0).any() or not (there > 0).any():
+            continue
+        lift = np.quantile(there[there > 0], 0.2) - np.quantile(source[source > 0], 0.9)
+        put = (to_rows, to_columns)
+        depth[put] = np.where(source > 0, source + lift, 0)
+        color[put] = view.frame.rgb[rows, columns]
+        class_ids[put] = other.class_ids[rows, columns]
+        center_px[put] = other.center_px[rows, columns] + shift
+        center_depth[put] = other.center_depth_m[rows, columns] + lift
+    return replace(frame, color=color, depth_m=depth), Labels(class_ids, center_px, center_depth)
+
+
+def _shifted(
+    rows: npt.NDArray[np.int64],
+    columns: npt.NDArray[np.int64],
+    class_ids: npt.NDArray[np.int16],
+    rng: np.random.Generator,
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]] | None:
+    """New places of an instance's pixels, centred on a random pixel of a part if there is one."""
+    height, width = class_ids.shape
+    part_rows, part_columns = np.nonzero(class_ids > 0)
+    if len(part_rows) == 0:
+        return None
+    pick = rng.integers(len(part_rows))
+    down = int(part_rows[pick] - rows.mean() + rng.normal(0, 15))
+    across = int(part_columns[pick] - columns.mean() + rng.normal(0, 15))
+    if rows.min() + down < 0 or rows.max() + down >= height or columns.min() + across < 0 or columns.max() + across >= width:
+        return None
+    return rows + down, columns + across, np.array([across, down], np.float32)
+
+
+def recolored(color: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.NDArray[np.uint8]:
+    """Other exposure, contrast, white balance, saturation, sharpness and noise of an RGB image (H, W, 3)."""
+    image = color.astype(np.float32) * np.float32(1 / 255)
+    if rng.random() < 0.3:
+        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.3))
+    gray = image.mean(-1, keepdims=True)
+    image = gray + (image - gray) * np.float32(rng.uniform(0.5, 1.4))
+    image *= rng.uniform(0.85, 1.15, 3).astype(np.float32)
+    image = np.clip(image, 0, None) ** np.float32(np.exp(rng.normal(0, 0.3)))
+    image = image * np.float32(np.exp(rng.normal(0, 0.25))) + np.float32(rng.normal(0, 0.03))
+    if rng.random() < 0.5:
+        image += rng.normal(0, rng.uniform(0, 0.04), (*image.shape[:2], 1)).astype(np.float32)
+    return (np.clip(image, 0, 1) * 255).astype(np.uint8)
+
+
+def with_missing_sense(frame: RgbdFrame, config: AugmentationConfig, rng: np.random.Generator) -> RgbdFrame:
+    """The frame without its depth, without its colour, in grey, or as it is."""
+    draw = rng.random()
+    if draw < config.no_depth:
+        return replace(frame, depth_m=None)
+    if draw < config.no_depth + config.no_color:
+        return replace(frame, color=np.full(frame.gray.shape, 128, np.uint8))
+    if draw < config.no_depth + config.no_color + config.mono:
+        return replace(frame, color=frame.gray)
+    return frame

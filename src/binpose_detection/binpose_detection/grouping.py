@@ -1,0 +1,104 @@
+"""From votes for centres to instances."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+
+@dataclass(frozen=True)
+class GroupingConfig:
+    """How votes become instances; lengths in cells of the network's output.
+
+    radius_cells: votes nearer than this to a peak belong to it; precise votes only, vague ones reach `spread` times their
+        own predicted scale, up to `max_radius_cells`.
+    min_cells: the fewest cells of an instance.
+    foreground: the least probability of being a part for a cell to vote.
+    """
+
+    radius_cells: float = 3.0
+    max_radius_cells: float = 10.0
+    spread: float = 3.0
+    min_cells: int = 8
+    min_mass: float = 4.0
+    foreground: float = 0.5
+    max_instances: int = 64
+    blur_cells: float = 1.2
+
+    def __post_init__(self) -> None:
+        if not 0 < self.radius_cells <= self.max_radius_cells:
+            raise ValueError(f"radius_cells must be in (0, max_radius_cells], got {self.radius_cells}")
+        if not 0 < self.foreground < 1:
+            raise ValueError(f"foreground must be in (0, 1), got {self.foreground}")
+
+
+def group_votes(
+    votes: npt.NDArray[np.float32],
+    scales: npt.NDArray[np.float32],
+    weights: npt.NDArray[np.float32],
+    shape: tuple[int, int],
+    config: GroupingConfig,
+) -> npt.NDArray[np.int32]:
+    """Assign votes to instances, the best supported centre first.
+
+    Args:
+        votes: (N, 2) voted centres (column, row) in cells; scales: (N,) their Laplace scales in cells.
+        weights: (N,) probability of being a part.
+        shape: rows and columns of the grid of cells.
+
+    Returns:
+        (N,) index of the instance or -1. What one instance leaves unexplained votes again for the next one, so that
+        touching parts separate.
+    """
+    labels = np.full(len(votes), -1, np.int32)
+    if len(votes) == 0:
+        return labels
+    pad = 8
+    accumulator = np.zeros((shape[0] + 2 * pad, shape[1] + 2 * pad), np.float32)
+    mass = weights / (1.0 + scales)
+    cells = np.clip(np.round(votes).astype(np.int64) + pad, 0, [accumulator.shape[1] - 1, accumulator.shape[0] - 1])
+    np.add.at(accumulator, (cells[:, 1], cells[:, 0]), mass)
+    for instance in range(config.max_instances):
+        smooth = cv2.GaussianBlur(accumulator, (0, 0), config.blur_cells)
+        row, column = np.unravel_index(int(smooth.argmax()), smooth.shape)
+        peak = np.array([column - pad, row - pad], np.float32)
+        members = _members(votes, scales, labels, peak, config)
+        if len(members) == 0 or mass[members].sum() < 0.2 * config.min_mass:
+            break
+        accumulator[cells[members, 1], cells[members, 0]] = 0.0
+        labels[members] = instance
+    return labels
+
+
+def _members(
+    votes: npt.NDArray[np.float32],
+    scales: npt.NDArray[np.float32],
+    labels: npt.NDArray[np.int32],
+    peak: npt.NDArray[np.float32],
+    config: GroupingConfig,
+) -> npt.NDArray[np.int64]:
+    """Free votes near the peak, whose place is refined once by their mean."""
+    members = np.empty(0, np.int64)
+    for _ in range(2):
+        members = _near(votes, scales, labels, peak, config.radius_cells, config.spread, config.max_radius_cells)
+        if len(members) == 0:
+            break
+        peak = np.median(votes[members], axis=0).astype(np.float32)
+    return members
+
+
+@njit(cache=True)
+def _near(votes, scales, labels, peak, radius, spread, max_radius):
+    found = np.empty(votes.shape[0], np.int64)
+    count = 0
+    for i in range(votes.shape[0]):
+        if labels[i] >= 0:
+            continue
+        reach = min(max(radius, spread * scales[i]), max_radius)
+        du, dv = votes[i, 0] - peak[0], votes[i, 1] - peak[1]
+        if du * du + dv * dv < reach * reach:
+            found[count] = i
+            count += 1
+    return found[:count]

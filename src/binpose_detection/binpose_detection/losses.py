@@ -1,0 +1,35 @@
+"""What the segmentation network is trained for."""
+
+import torch
+from torch.nn import functional
+
+MAX_LOG_SCALE = 3.0
+
+
+def segmentation_loss(
+    logits: torch.Tensor, centers: torch.Tensor, classes: torch.Tensor, targets: torch.Tensor, valid_depth: torch.Tensor
+) -> dict[str, torch.Tensor]:
+    """Losses by name; their sum is minimised.
+
+    Args:
+        logits: (B, C + 1, h, w); centers: (B, 4, h, w) as `SegmentationNetwork` gives them.
+        classes: (B, h, w) int64, 0 = no part, -1 = ignore.
+        targets: (B, 3, h, w) offsets to the centre in the network's unit.
+        valid_depth: (B, h, w) bool, where the offset in depth can be told.
+    """
+    part = classes > 0
+    cross_entropy = functional.cross_entropy(logits, classes, ignore_index=-1, reduction="none")
+    # Hard pixels (edges, small parts) decide the instances: focus on them, with parts and the rest in balance.
+    focus = cross_entropy * (1.0 - torch.exp(-cross_entropy.detach()))
+    known = classes >= 0
+    loss = {"class": _mean(focus, part) + _mean(focus, known & ~part)}
+    log_scale = centers[:, 3].clamp(-4.0, MAX_LOG_SCALE)
+    distance = (centers[:, :2] - targets[:, :2]).abs().sum(1)
+    loss["center"] = _mean(distance * torch.exp(-log_scale) + 2 * log_scale, part)
+    loss["depth"] = _mean((centers[:, 2] - targets[:, 2]).abs(), part & valid_depth)
+    return loss
+
+
+def _mean(values: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
+    weight = where.to(values.dtype)
+    return (values * weight).sum() / weight.sum().clamp(min=1.0)

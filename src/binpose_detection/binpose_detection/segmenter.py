@@ -1,0 +1,194 @@
+"""Instance segmentation of a full bin."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from binpose_core.frames import RgbdFrame
+from binpose_core.types import Detection
+from binpose_core.weights import load_arrays, to_arrays
+from binpose_core.working_view import WorkingView, make_working_view
+from binpose_detection.features import view_features
+from binpose_detection.grouping import GroupingConfig, group_votes
+from binpose_detection.network import OUTPUT_STRIDE, SegmentationNetwork
+
+OFFSET_UNIT_PX = 32.0
+
+
+@dataclass(frozen=True)
+class SegmenterConfig:
+    """What the weights belong to and how their output is read.
+
+    objects: ids of the parts, in the order of the network's classes 1..C.
+    gsd_m: metres per pixel of the working view. max_pixels: its largest size.
+    distance_m: working distance assumed for a frame without depth, None = take the image as it is.
+    """
+
+    objects: tuple[str, ...]
+    gsd_m: float = 1e-3
+    max_pixels: int = 640 * 480
+    distance_m: float | None = None
+    widths: tuple[int, int, int, int] = (48, 80, 128, 160)
+    grouping: GroupingConfig = field(default_factory=GroupingConfig)
+    alternative_share: float = 0.15
+
+    def __post_init__(self) -> None:
+        if not self.objects or len(set(self.objects)) != len(self.objects):
+            raise ValueError(f"objects must be distinct and at least one, got {self.objects}")
+        if not 1e-5 < self.gsd_m < 0.1:
+            raise ValueError(f"gsd_m must be between 0.01 mm and 100 mm per pixel, got {self.gsd_m}")
+
+
+@dataclass(frozen=True)
+class Votes:
+    """The network's reading of a working view, one entry per cell (h, w) of OUTPUT_STRIDE x OUTPUT_STRIDE pixels.
+
+    probabilities (C + 1, h, w); center_px (h, w, 2) in working pixels; depth_offset_m (h, w); scale_px (h, w).
+    """
+
+    probabilities: npt.NDArray[np.float32]
+    center_px: npt.NDArray[np.float32]
+    depth_offset_m: npt.NDArray[np.float32]
+    scale_px: npt.NDArray[np.float32]
+
+
+class Segmenter:
+    """frame -> detections, best first.
+
+    Args:
+        network: trained weights; put into evaluation mode.
+        config: belongs to the weights.
+    """
+
+    def __init__(self, network: SegmentationNetwork, config: SegmenterConfig, device: str = "cpu") -> None:
+        self.config = config
+        self.device = torch.device(device)
+        self.network = network.to(self.device).eval().to(memory_format=torch.channels_last)
+
+    def __call__(self, frame: RgbdFrame) -> list[Detection]:
+        view = self.view(frame)
+        return self.detections(view, self.votes(view), frame)
+
+    def view(self, frame: RgbdFrame) -> WorkingView:
+        """The working view that the network sees of a frame."""
+        return make_working_view(frame, self.config.gsd_m, self.config.max_pixels, self.config.distance_m)
+
+    @torch.inference_mode()
+    def votes(self, view: WorkingView) -> Votes:
+        """Run the network."""
+        features = torch.from_numpy(view_features(view)).permute(2, 0, 1)[None].to(self.device)
+        logits, centers = self.network(features.to(memory_format=torch.channels_last))
+        probabilities = logits[0].softmax(0).cpu().numpy()
+        return read_votes(probabilities, centers[0].cpu().numpy(), view.gsd_m)
+
+    def detections(self, view: WorkingView, votes: Votes, frame: RgbdFrame) -> list[Detection]:
+        """Group the votes and cut out one detection per instance."""
+        foreground = 1.0 - votes.probabilities[0]
+        rows, columns = np.nonzero(foreground > self.config.grouping.foreground)
+        centers = (votes.center_px[rows, columns] - (OUTPUT_STRIDE - 1) / 2) / OUTPUT_STRIDE
+        scales = votes.scale_px[rows, columns] / OUTPUT_STRIDE
+        labels = group_votes(
+            centers, scales, foreground[rows, columns], foreground.shape, self.config.grouping
+        )
+        depth = view.depth_m[::OUTPUT_STRIDE, ::OUTPUT_STRIDE]
+        found = []
+        for instance in range(int(labels.max(initial=-1)) + 1):
+            member = np.nonzero(labels == instance)[0]
+            if len(member) >= self.config.grouping.min_cells:
+                found.append(self._detection(rows[member], columns[member], votes, depth, view, frame))
+        return sorted((d for d in found if d is not None), key=lambda d: -d.score)
+
+    def _detection(
+        self,
+        rows: npt.NDArray[np.int64],
+        columns: npt.NDArray[np.int64],
+        votes: Votes,
+        depth: npt.NDArray[np.float32],
+        view: WorkingView,
+        frame: RgbdFrame,
+    ) -> Detection | None:
+        share = votes.probabilities[1:, rows, columns].mean(1)
+        order = np.argsort(-share)
+        weight = 1.0 / (0.5 + votes.scale_px[rows, columns])
+        center = (votes.center_px[rows, columns] * weight[:, None]).sum(0) / weight.sum()
+        z = depth[rows, columns]
+        valid = z > 0
+        center_depth = float(np.median((z + votes.depth_offset_m[rows, columns])[valid])) if valid.sum() >= 4 else np.nan
+        box, mask = _mask_in_frame(rows, columns, view.scale, frame.camera.width, frame.camera.height)
+        if mask.size == 0:
+            return None
+        u, v = view.to_frame_px(center)
+        others = [i for i in order[1:3] if share[i] > self.config.alternative_share * share[order[0]]]
+        return Detection(
+            object_id=self.config.objects[order[0]],
+            score=float(np.clip(share[order[0]], 0, 1)),
+            bbox_xyxy=box,
+            mask=mask,
+            center_px=(float(u), float(v)),
+            center_depth_m=center_depth,
+            alternatives=tuple((self.config.objects[i], float(share[i])) for i in others[:1]),
+        )
+
+    def to_tensors(self) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
+        """The weights by name and the configuration as plain JSON data."""
+        return to_arrays(self.network), asdict(self.config)
+
+    @classmethod
+    def from_tensors(
+        cls, tensors: Mapping[str, npt.NDArray[Any]], config: Mapping[str, Any], device: str = "cpu"
+    ) -> "Segmenter":
+        """The inverse of `to_tensors`.
+
+        Raises:
+            BinposeError: if the weights do not fit the configuration.
+        """
+        values = dict(config)
+        values["grouping"] = GroupingConfig(**values["grouping"])
+        values["objects"], values["widths"] = tuple(values["objects"]), tuple(values["widths"])
+        settings = SegmenterConfig(**values)
+        network = SegmentationNetwork(len(settings.objects), settings.widths)
+        load_arrays(network, tensors, "segmentation")
+        return cls(network, settings, device)
+
+    def with_grouping(self, grouping: GroupingConfig) -> "Segmenter":
+        """The same weights read with other grouping settings."""
+        return Segmenter(self.network, replace(self.config, grouping=grouping), str(self.device))
+
+
+def read_votes(
+    probabilities: npt.NDArray[np.float32], centers: npt.NDArray[np.float32], gsd_m: float
+) -> Votes:
+    """Votes of the network's outputs (C + 1, h, w) and (4, h, w)."""
+    height, width = probabilities.shape[1:]
+    middle = (OUTPUT_STRIDE - 1) / 2
+    u = np.arange(width, dtype=np.float32) * OUTPUT_STRIDE + middle
+    v = np.arange(height, dtype=np.float32) * OUTPUT_STRIDE + middle
+    center = np.stack([centers[0] * OFFSET_UNIT_PX + u, centers[1] * OFFSET_UNIT_PX + v[:, None]], -1)
+    scale = np.exp(np.clip(centers[3], -6.0, 3.0)) * OFFSET_UNIT_PX
+    return Votes(probabilities, center, centers[2] * OFFSET_UNIT_PX * gsd_m, scale)
+
+
+def _mask_in_frame(
+    rows: npt.NDArray[np.int64], columns: npt.NDArray[np.int64], scale: float, width: int, height: int
+) -> tuple[tuple[int, int, int, int], npt.NDArray[np.bool_]]:
+    """The box and the cropped mask in frame pixels of an instance's cells."""
+    cell = OUTPUT_STRIDE / scale
+    x0, x1 = int(columns.min() * cell), min(int(np.ceil((columns.max() + 1) * cell)), width)
+    y0, y1 = int(rows.min() * cell), min(int(np.ceil((rows.max() + 1) * cell)), height)
+    if x1 <= x0 or y1 <= y0:
+        return (0, 0, 0, 0), np.zeros((0, 0), bool)
+    small = np.zeros((int(rows.max() - rows.min()) + 1, int(columns.max() - columns.min()) + 1), bool)
+    small[rows - rows.min(), columns - columns.min()] = True
+    across = np.clip(((np.arange(x0, x1) + 0.5) / cell).astype(int) - columns.min(), 0, small.shape[1] - 1)
+    down = np.clip(((np.arange(y0, y1) + 0.5) / cell).astype(int) - rows.min(), 0, small.shape[0] - 1)
+    return (x0, y0, x1, y1), small[np.ix_(down, across)]
+
+
+def object_classes(object_ids: Sequence[str], objects: Sequence[str]) -> npt.NDArray[np.int64]:
+    """(N,) class numbers 1..C of object ids, 0 for those the network does not know."""
+    index = {name: i + 1 for i, name in enumerate(objects)}
+    return np.array([index.get(name, 0) for name in object_ids], np.int64)

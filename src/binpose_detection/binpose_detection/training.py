@@ -1,0 +1,190 @@
+"""Training of the segmentation network from labelled views."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from binpose_core.catalogue import ObjectModel
+from binpose_core.frames import RgbdFrame
+from binpose_core.geometry import transform
+from binpose_core.training_loop import LoopConfig, StepCallback, prefetched, train
+from binpose_core.types import LabelledView
+from binpose_core.working_view import WorkingView, make_working_view
+from binpose_detection.augmentation import AugmentationConfig, Labels, paste_parts, recolored, with_missing_sense
+from binpose_detection.features import view_features
+from binpose_detection.losses import segmentation_loss
+from binpose_detection.network import OUTPUT_STRIDE, SegmentationNetwork
+from binpose_detection.segmenter import OFFSET_UNIT_PX, Segmenter, SegmenterConfig, object_classes
+
+LEAST_VISIBLE = 0.03
+
+
+@dataclass(frozen=True)
+class SegmentationTrainingConfig:
+    """crop_px: side of the square training crops of the working view, a multiple of 32."""
+
+    loop: LoopConfig = field(default_factory=lambda: LoopConfig(minutes=10.0, learning_rate=2e-3))
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    batch_size: int = 4
+    crop_px: int = 384
+
+    def __post_init__(self) -> None:
+        if self.crop_px % 32 or self.crop_px < 64:
+            raise ValueError(f"crop_px must be a multiple of 32 of at least 64, got {self.crop_px}")
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size must be >= 1, got {self.batch_size}")
+
+
+def train_segmenter(
+    views: Sequence[LabelledView],
+    objects: Mapping[str, ObjectModel],
+    segmenter_config: SegmenterConfig,
+    config: SegmentationTrainingConfig,
+    seed: int,
+    checkpoint: Path | None = None,
+    on_step: StepCallback | None = None,
+) -> Segmenter:
+    """A segmenter for `segmenter_config.objects`, trained on the views until the budget is spent."""
+    torch.manual_seed(seed)
+    network = SegmentationNetwork(len(segmenter_config.objects), segmenter_config.widths)
+    network = network.to(memory_format=torch.channels_last)
+    sampler = BatchSampler(views, objects, segmenter_config, config, seed)
+    batches = prefetched(sampler)
+    averaged = train(network, batches, _loss, config.loop, checkpoint, on_step)
+    assert isinstance(averaged, SegmentationNetwork)
+    return Segmenter(averaged, segmenter_config)
+
+
+def _loss(network: torch.nn.Module, batch: tuple[torch.Tensor, ...]) -> dict[str, torch.Tensor]:
+    features, classes, targets, valid = batch
+    logits, centers = network(features)
+    return segmentation_loss(logits.float(), centers.float(), classes, targets, valid)
+
+
+class BatchSampler:
+    """Batch number -> (features (B, 10, s, s), classes (B, s/2, s/2), targets (B, 3, s/2, s/2), valid depth)."""
+
+    def __init__(
+        self,
+        views: Sequence[LabelledView],
+        objects: Mapping[str, ObjectModel],
+        segmenter_config: SegmenterConfig,
+        config: SegmentationTrainingConfig,
+        seed: int,
+    ) -> None:
+        self.views, self.objects, self.segmenter, self.config, self.seed = views, objects, segmenter_config, config, seed
+
+    def __call__(self, number: int) -> tuple[torch.Tensor, ...]:
+        rng = np.random.default_rng((self.seed, number))
+        samples = [self.sample(rng) for _ in range(self.config.batch_size)]
+        features, classes, targets, valid = (np.stack(part) for part in zip(*samples, strict=True))
+        channels_last = torch.from_numpy(features).permute(0, 3, 1, 2)
+        return channels_last, torch.from_numpy(classes), torch.from_numpy(targets), torch.from_numpy(valid)
+
+    def sample(self, rng: np.random.Generator) -> tuple[npt.NDArray[Any], ...]:
+        """One augmented crop: features (s, s, 10), classes (s/2, s/2), targets (3, s/2, s/2), valid (s/2, s/2)."""
+        augmentation = self.config.augmentation
+        view = self.views[rng.integers(len(self.views))]
+        frame, labels = view.frame, view_labels(view, self.objects, self.segmenter.objects)
+        if rng.random() < augmentation.paste:
+            other = self.views[rng.integers(len(self.views))]
+            other_labels = view_labels(other, self.objects, self.segmenter.objects)
+            frame, labels = paste_parts(frame, labels, other, other_labels, rng, augmentation.max_pasted)
+        gsd_m = self.segmenter.gsd_m * rng.uniform(*augmentation.gsd_jitter)
+        distance = None if frame.depth_m is None else float(np.median(frame.depth_m[frame.depth_m > 0]))
+        frame = RgbdFrame(recolored(frame.rgb, rng), frame.depth_m, frame.camera)
+        frame = with_missing_sense(frame, augmentation, rng)
+        working = make_working_view(frame, gsd_m, 2 * self.segmenter.max_pixels, distance)
+        features = view_features(working)
+        classes, targets = working_targets(labels, working)
+        valid = (working.depth_m > 0)[::OUTPUT_STRIDE, ::OUTPUT_STRIDE]
+        return self._crop(features, classes, targets, valid, rng)
+
+    def _crop(
+        self,
+        features: npt.NDArray[np.float32],
+        classes: npt.NDArray[np.int64],
+        targets: npt.NDArray[np.float32],
+        valid: npt.NDArray[np.bool_],
+        rng: np.random.Generator,
+    ) -> tuple[npt.NDArray[Any], ...]:
+        """A square window, most often around a part, turned by a multiple of 90 degrees."""
+        side = self.config.crop_px // OUTPUT_STRIDE
+        rows, columns = np.nonzero(classes > 0)
+        height, width = classes.shape
+        if len(rows) and rng.random() < 0.85:
+            pick = rng.integers(len(rows))
+            corner = np.array([rows[pick], columns[pick]]) - rng.integers(0, side, 2)
+        else:
+            corner = rng.integers(0, np.maximum(1, np.array([height, width]) - side + 1))
+        y, x = np.clip(corner, 0, np.maximum(0, np.array([height, width]) - side))
+        fine = slice(y * OUTPUT_STRIDE, (y + side) * OUTPUT_STRIDE), slice(x * OUTPUT_STRIDE, (x + side) * OUTPUT_STRIDE)
+        coarse = slice(y, y + side), slice(x, x + side)
+        features = _padded(features[fine], self.config.crop_px, 0)
+        classes = _padded(classes[coarse], side, -1)
+        targets = _padded(targets[coarse], side, 0)
+        valid = _padded(valid[coarse], side, False)
+        return _turned(features, classes, targets, valid, int(rng.integers(4)))
+
+
+def view_labels(view: LabelledView, objects: Mapping[str, ObjectModel], class_order: Sequence[str]) -> Labels:
+    """Class and projected centre of the part at every pixel of a view's frame."""
+    camera = view.frame.camera
+    ids = np.asarray(view.instance_ids).astype(np.int64)
+    centers = np.array(
+        [transform(T, objects[o].center_m[None])[0] for o, T in zip(view.object_ids, view.T_cam_obj, strict=True)]
+    ).reshape(-1, 3)
+    classes = object_classes(view.object_ids, class_order)
+    classes = np.where(np.asarray(view.visible_fraction) < LEAST_VISIBLE, -1, classes)
+    table_class = np.append(classes, 0).astype(np.int16)
+    table_px = np.vstack([camera.project(centers), np.zeros((1, 2))]).astype(np.float32)
+    table_depth = np.append(centers[:, 2], 0).astype(np.float32)
+    return Labels(table_class[ids], table_px[ids], table_depth[ids])
+
+
+def working_targets(labels: Labels, view: WorkingView) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """Classes (h, w) int64 and offsets to the centre (h, w, 3) in the network's unit, per cell of its output."""
+    rows, columns = view.camera.height // OUTPUT_STRIDE, view.camera.width // OUTPUT_STRIDE
+    middle = (OUTPUT_STRIDE - 1) / 2
+    grid = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), -1) * OUTPUT_STRIDE + middle
+    place = np.round(view.to_frame_px(grid)).astype(np.int64)
+    height, width = labels.class_ids.shape
+    inside = ((place >= 0) & (place < [width, height])).all(-1)
+    u, v = np.clip(place[..., 0], 0, width - 1), np.clip(place[..., 1], 0, height - 1)
+    classes = np.where(inside, labels.class_ids[v, u], 0).astype(np.int64)
+    offset = view.to_working_px(labels.center_px[v, u]) - grid
+    depth = view.depth_m[::OUTPUT_STRIDE, ::OUTPUT_STRIDE][:rows, :columns]
+    depth_offset = (labels.center_depth_m[v, u] - depth) / view.gsd_m
+    targets = np.concatenate([offset, depth_offset[..., None]], -1) / OFFSET_UNIT_PX
+    return classes, (targets * (classes > 0)[..., None]).astype(np.float32)
+
+
+def _padded(array: npt.NDArray[Any], side: int, value: float) -> npt.NDArray[Any]:
+    missing = [(0, side - array.shape[0]), (0, side - array.shape[1])] + [(0, 0)] * (array.ndim - 2)
+    return np.pad(array, missing, constant_values=value)
+
+
+def _turned(
+    features: npt.NDArray[np.float32],
+    classes: npt.NDArray[np.int64],
+    targets: npt.NDArray[np.float32],
+    valid: npt.NDArray[np.bool_],
+    quarter_turns: int,
+) -> tuple[npt.NDArray[Any], ...]:
+    """Turn everything about the optical axis, vectors (normals, offsets) included; targets become (3, h, w)."""
+    features, targets = features.copy(), targets.copy()
+    for _ in range(quarter_turns):
+        for vectors in (features, targets):
+            vectors[..., 0], vectors[..., 1] = vectors[..., 1].copy(), -vectors[..., 0]
+    turned = [np.rot90(a, quarter_turns) for a in (features, classes, targets, valid)]
+    return (
+        np.ascontiguousarray(turned[0]),
+        np.ascontiguousarray(turned[1]),
+        np.ascontiguousarray(turned[2].transpose(2, 0, 1)),
+        np.ascontiguousarray(turned[3]),
+    )

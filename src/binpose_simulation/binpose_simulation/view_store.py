@@ -1,0 +1,114 @@
+"""Simulated views on disk, compactly: training reads each of them many times."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, overload
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from binpose_core.camera import Camera
+from binpose_core.errors import BinposeError
+from binpose_core.files import write_atomically
+from binpose_core.frames import RgbdFrame
+from binpose_simulation.scene import SimulatedView
+
+DEPTH_UNIT_M = 5e-5
+JPEG_QUALITY = 95
+
+
+class ViewStore(Sequence[SimulatedView]):
+    """Views numbered from 0 in a folder, each one file that is there completely or not at all.
+
+    Colour is stored as JPEG of quality 95, depth in steps of 0.05 mm, so what is read is close to what was written but not
+    equal to it. About 0.4 MB for a view of 640 x 480.
+    """
+
+    def __init__(self, directory: Path | str) -> None:
+        self.directory = Path(directory)
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self._count = 0
+        self._refresh()
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, index: int) -> SimulatedView: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[SimulatedView]: ...
+    def __getitem__(self, index: int | slice) -> SimulatedView | Sequence[SimulatedView]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"view {index} of {len(self)} in {self.directory}")
+        return _read(self._path(index % len(self)))
+
+    def append(self, view: SimulatedView) -> None:
+        """Add a view at the end."""
+        with write_atomically(self._path(len(self)), durable=False) as temporary:
+            with open(temporary, "wb") as file:
+                np.savez(file, **_packed(view))
+        self._count += 1
+
+    def _path(self, index: int) -> Path:
+        return self.directory / f"view-{index:06d}.npz"
+
+    def _refresh(self) -> None:
+        while self._path(self._count).exists():
+            self._count += 1
+
+
+def _packed(view: SimulatedView) -> dict[str, npt.NDArray[Any]]:
+    frame = view.frame
+    color = frame.color if frame.color.ndim == 2 else frame.color[..., ::-1]
+    header = {
+        "camera": [*frame.camera.intrinsics.tolist(), frame.camera.width, frame.camera.height],
+        "object_ids": view.object_ids,
+        "has_depth": frame.depth_m is not None,
+    }
+    depth = np.zeros(frame.gray.shape, np.float32) if frame.depth_m is None else frame.depth_m
+    return {
+        "header": np.frombuffer(json.dumps(header).encode(), np.uint8),
+        "color": cv2.imencode(".jpg", color, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1],
+        "depth": _png(depth / DEPTH_UNIT_M),
+        "depth_clean": _png(view.depth_clean_m / DEPTH_UNIT_M),
+        "instances": _png(view.instance_ids.astype(np.int32) + 1),
+        "T_cam_obj": view.T_cam_obj,
+        "T_cam_world": view.T_cam_world,
+        "visible_fraction": view.visible_fraction,
+        "visible_px": view.visible_px,
+    }
+
+
+def _png(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    image = np.clip(np.round(values), 0, 65535).astype(np.uint16)
+    return cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1]
+
+
+def _read(path: Path) -> SimulatedView:
+    try:
+        with np.load(path) as data:
+            header = json.loads(data["header"].tobytes())
+            color = cv2.imdecode(data["color"], cv2.IMREAD_UNCHANGED)
+            depth = cv2.imdecode(data["depth"], cv2.IMREAD_UNCHANGED).astype(np.float32) * np.float32(DEPTH_UNIT_M)
+            clean = cv2.imdecode(data["depth_clean"], cv2.IMREAD_UNCHANGED).astype(np.float32) * np.float32(DEPTH_UNIT_M)
+            instances = cv2.imdecode(data["instances"], cv2.IMREAD_UNCHANGED).astype(np.int32) - 1
+            arrays = {name: data[name] for name in ("T_cam_obj", "T_cam_world", "visible_fraction", "visible_px")}
+    except (ValueError, OSError, KeyError, AttributeError) as error:
+        raise BinposeError(
+            f"The simulated view {path} cannot be read ({type(error).__name__}); expected one written by binpose; "
+            "delete the folder and let it be simulated again."
+        ) from error
+    camera = Camera(*header["camera"][:4], *map(int, header["camera"][4:]))
+    color = color if color.ndim == 2 else np.ascontiguousarray(color[..., ::-1])
+    frame = RgbdFrame(color, depth if header["has_depth"] else None, camera, name=path.stem)
+    return SimulatedView(
+        frame=frame,
+        object_ids=tuple(header["object_ids"]),
+        instance_ids=instances.astype(np.int16),
+        depth_clean_m=clean,
+        **arrays,
+    )
