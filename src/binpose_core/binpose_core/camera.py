@@ -56,9 +56,7 @@ class Camera:
     def project(self, points_cam: FloatArray) -> FloatArray:
         """Pixels (..., 2) of points (..., 3) in metres in front of the camera."""
         z = points_cam[..., 2]
-        return np.stack(
-            [self.fx * points_cam[..., 0] / z + self.cx, self.fy * points_cam[..., 1] / z + self.cy], -1
-        )
+        return np.stack([self.fx * points_cam[..., 0] / z + self.cx, self.fy * points_cam[..., 1] / z + self.cy], -1)
 
     def backproject(self, depth_m: FloatArray) -> FloatArray:
         """Points (H, W, 3) float32 in the camera frame of a depth image (H, W); zero stays zero."""

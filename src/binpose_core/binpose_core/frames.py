@@ -1,6 +1,7 @@
 """One observation of the camera, checked where it enters."""
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -55,12 +56,13 @@ class RgbdFrame:
         return self.color if self.color.ndim == 3 else cv2.cvtColor(self.color, cv2.COLOR_GRAY2RGB)
 
 
-def depth_from_encoding(depth: npt.NDArray, encoding: str, name: str = "") -> npt.NDArray[np.float32]:
+def depth_from_encoding(depth: npt.NDArray[Any], encoding: str, name: str = "") -> npt.NDArray[np.float32]:
     """Metres (H, W) float32 from a REP-118 depth image.
 
     Args:
         depth: (H, W) image.
         encoding: "32FC1" in metres or "16UC1" in millimetres.
+        name: of the frame, for the message of an error.
 
     Raises:
         BinposeError: for any other encoding, or one that disagrees with the image's type.
@@ -74,7 +76,7 @@ def depth_from_encoding(depth: npt.NDArray, encoding: str, name: str = "") -> np
     return depth.astype(np.float32) * np.float32(types[encoding][1])
 
 
-def _checked_depth(depth_m: npt.NDArray, expected: tuple[int, int], name: str) -> npt.NDArray[np.float32]:
+def _checked_depth(depth_m: npt.NDArray[Any], expected: tuple[int, int], name: str) -> npt.NDArray[np.float32]:
     if depth_m.shape != expected:
         raise BinposeError(
             f"Frame {name!r}: depth image of shape {depth_m.shape}, but the intrinsics are for "
@@ -95,8 +97,8 @@ def _checked_depth(depth_m: npt.NDArray, expected: tuple[int, int], name: str) -
     middle = float(np.median(valid))
     if not NEAREST_M <= middle <= FARTHEST_M:
         raise BinposeError(
-            f"Frame {name!r}: the median depth is {middle:.6g} m; expected {NEAREST_M} to {FARTHEST_M:g} m; the unit is "
-            "probably wrong (millimetres read as metres or the reverse): check depth_scale or the encoding."
+            f"Frame {name!r}: the median depth is {middle:.6g} m; expected {NEAREST_M} to {FARTHEST_M:g} m; the unit "
+            "is probably wrong (millimetres read as metres or the reverse): check depth_scale or the encoding."
         )
     return depth_m
 

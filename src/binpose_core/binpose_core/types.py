@@ -34,8 +34,8 @@ class Detection:
         x0, y0, x1, y1 = self.bbox_xyxy
         if self.mask.shape != (y1 - y0, x1 - x0):
             raise BinposeError(
-                f"Detection mask of shape {self.mask.shape} with box {self.bbox_xyxy}; expected the mask cropped to the "
-                f"box, {(y1 - y0, x1 - x0)}."
+                f"Detection mask of shape {self.mask.shape} with box {self.bbox_xyxy}; expected the mask cropped to "
+                f"the box, {(y1 - y0, x1 - x0)}."
             )
 
     def full_mask(self, height: int, width: int) -> npt.NDArray[np.bool_]:
@@ -77,19 +77,24 @@ class PoseEstimate:
 
 
 class LabelledView(Protocol):
-    """A frame with known poses, as the simulation makes them and the trainers take them.
-
-    object_ids: (N) ids. T_cam_obj: (N, 4, 4) float64. instance_ids: (H, W) integer, index into the N parts, -1 = none.
-    visible_fraction: (N,) in [0, 1].
-    """
+    """A frame with known poses, as the simulation makes them and the trainers take them."""
 
     @property
-    def frame(self) -> RgbdFrame: ...
+    def frame(self) -> RgbdFrame:
+        """The observation."""
+
     @property
-    def object_ids(self) -> tuple[str, ...]: ...
+    def object_ids(self) -> tuple[str, ...]:
+        """(N) ids of the parts."""
+
     @property
-    def T_cam_obj(self) -> FloatArray: ...
+    def T_cam_obj(self) -> FloatArray:
+        """(N, 4, 4) float64 poses, metres."""
+
     @property
-    def instance_ids(self) -> npt.NDArray[np.integer]: ...
+    def instance_ids(self) -> npt.NDArray[np.integer]:
+        """(H, W) integer: index into the N parts, -1 = none."""
+
     @property
-    def visible_fraction(self) -> FloatArray: ...
+    def visible_fraction(self) -> FloatArray:
+        """(N,) in [0, 1]."""

@@ -1,0 +1,62 @@
+# make demo | test | lint | bench: each prepares .venv on first use. Needs python3 (3.10 or newer), python3-venv and make.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+BENCH_READY := $(VENV)/.ready-benchmarks
+BENCHMARKS ?= $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py))
+# OpenMP threads that spin while they wait make everything several times slower beside another busy process.
+export OMP_WAIT_POLICY := PASSIVE
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help demo test lint format bench clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make demo    a simulated bin, from frames to poses; writes runs/demo/report.html"
+	@echo "make test    the tests"
+	@echo "make lint    ruff, mypy and the import rules"
+	@echo "make format  formats the code and sorts its imports"
+	@echo "make bench   every published number; BENCHMARKS=benchmarks/<name>.py for one of them"
+	@echo "make clean   removes .venv and caches; keeps runs/, objects/ and models/"
+
+demo: $(READY)
+	$(BIN)/binpose demo
+
+test: $(READY)
+	$(BIN)/pytest --numprocesses auto
+
+lint: $(READY)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY)
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: $(BENCH_READY)
+	@set -e; for script in $(BENCHMARKS); do echo "== $$script"; $(BIN)/python $$script; done
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+		{ echo "binpose needs Python 3.10 or newer, found $$($(PYTHON) --version); run make PYTHON=python3.12"; exit 1; }
+	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV) || \
+		{ rm -rf $(VENV); echo "python3 -m venv failed: apt install python3-venv"; exit 1; }
+	@$(BIN)/python -c 'import torch' 2>/dev/null || .ci/install-torch $(BIN)/pip
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+# opencv-contrib-python-headless holds OpenCV's surface matching, a peer in the benchmarks, and replaces the module of
+# opencv-python-headless.
+$(BENCH_READY): $(READY)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[benchmarks]'
+	$(BIN)/pip uninstall --quiet --yes opencv-python-headless
+	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps --force-reinstall opencv-contrib-python-headless
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find src tests benchmarks -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,294 @@
+"""Trained weights on disk: a folder of immutable versions and a pointer to the one in use.
+
+    weights-3f9c01ab52de.safetensors    the tensors; the name begins with the version, the sha256 of this file
+    weights-3f9c01ab52de.json           the header: sha256, bytes, created, parent, and what the trainer adds
+    current.json                        the version in use
+
+Never pickle: loading a model runs no code of its maker.
+"""
+
+import contextlib
+import hashlib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import load as tensors_from_bytes
+from safetensors.numpy import save as bytes_from_tensors
+
+from binpose_core.errors import BinposeError
+from binpose_core.files import read_json, remove_leftovers, to_json, write_atomically, write_json
+
+FORMAT = "binpose-model-1"
+SHORT = 12
+_OWN_KEYS = ("format", "sha256", "bytes", "created", "parent")
+
+Tensors = dict[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class StoredModel:
+    """One version, as loaded.
+
+    tensors: by name; those stored as float16 are float32 again.
+    header: what was saved with them, and the store's own entries (sha256, bytes, created, parent).
+    version: sha256 of the weights file, 64 hex digits.
+    parent: version that this one was trained from, or None.
+    """
+
+    tensors: Tensors
+    header: dict[str, Any]
+    version: str
+    parent: str | None
+
+
+class ModelStore:
+    """The versions in one directory; made on the first `save`."""
+
+    def __init__(self, directory: Path | str) -> None:
+        self.directory = Path(directory)
+
+    def save(
+        self,
+        tensors: Mapping[str, npt.NDArray[Any]],
+        header: Mapping[str, Any],
+        *,
+        parent: str | None = None,
+        half: Collection[str] = (),
+    ) -> str:
+        """Write a version; the first one in a store becomes the current one, later ones by `promote`.
+
+        Args:
+            tensors: arrays of any shape, by name.
+            header: JSON-able: config, objects, metrics. Saving the same tensors again replaces their header.
+            parent: version that this one was trained from.
+            half: names of tensors to store as float16, for half the size at a relative error of at most 2**-11.
+
+        Returns:
+            The version: sha256 of the weights file, 64 hex digits.
+
+        Raises:
+            BinposeError: when the disk is full, or a tensor does not fit into float16.
+        """
+        if unknown := set(half) - set(tensors):
+            raise BinposeError(f"No tensors {sorted(unknown)} to store as float16; expected names among the tensors.")
+        data = bytes_from_tensors({name: _storable(name, value, name in half) for name, value in tensors.items()})
+        version = hashlib.sha256(data).hexdigest()
+        created = datetime.now(timezone.utc).isoformat(timespec="microseconds")
+        own = {"format": FORMAT, "sha256": version, "bytes": len(data), "created": created, "parent": parent}
+        before = self.current()
+        remove_leftovers(self.directory)
+        self._write(version, data, {**own, **_without_own(header)})
+        if not self._pointer.is_file():
+            self.promote(before or version)
+        return version
+
+    def versions(self) -> list[str]:
+        """The versions with a sound header, oldest first; empty where there is no store yet."""
+        headers = []
+        for path in self.directory.glob("weights-*.json"):
+            with contextlib.suppress(BinposeError):  # One damaged header must not hide the other versions.
+                headers.append(_checked_header(path))
+        return [header["sha256"] for header in sorted(headers, key=lambda header: str(header["created"]))]
+
+    def current(self) -> str | None:
+        """The version in use, or None; a store's only version is in use without having been promoted.
+
+        Raises:
+            BinposeError: when current.json is damaged.
+        """
+        if not self._pointer.is_file():
+            versions = self.versions()
+            return versions[0] if len(versions) == 1 else None
+        pointer = read_json(self._pointer)
+        if not isinstance(pointer, dict) or not isinstance(pointer.get("version"), str):
+            raise BinposeError(
+                f'{self._pointer} names no version; expected {{"version": sha256}}; delete it and promote a version.'
+            )
+        return str(pointer["version"])
+
+    def promote(self, version: str) -> None:
+        """Make `version` (or its first digits) the current one. Going back is promoting an older one.
+
+        Raises:
+            BinposeError: for an unknown version, or one whose files are damaged: what is in use can be loaded.
+        """
+        version = self.load(version).version
+        write_json(self._pointer, {"version": version})
+
+    def load(self, version: str | None = None) -> StoredModel:
+        """A version, verified against its hash; without an argument the current one.
+
+        Args:
+            version: 64 hex digits, or as many of the first ones as are unique.
+
+        Raises:
+            BinposeError: when this is no store, the version is unknown, or a file is missing, truncated or altered.
+        """
+        self._check_store()
+        version = self.resolve(self._current_or_error() if version is None else version)
+        header = self.header(version)
+        data = self._verified_bytes(version, header)
+        try:
+            tensors = tensors_from_bytes(data)
+        except SafetensorError as error:
+            raise BinposeError(
+                f"{self._weights_path(version)} holds no tensors ({error}); expected a safetensors file; train again."
+            ) from error
+        tensors = {name: _restored(value) for name, value in tensors.items()}
+        return StoredModel(tensors, header, version, header["parent"])
+
+    def header(self, version: str) -> dict[str, Any]:
+        """The header of `version` (or its first digits), without reading the weights.
+
+        Raises:
+            BinposeError: when the version is unknown, or its header is missing or damaged.
+        """
+        return _checked_header(self._header_path(self.resolve(version)))
+
+    def update_header(self, version: str, changes: Mapping[str, Any]) -> None:
+        """Replace entries of a version's header, its metrics say; the version stays the same.
+
+        Raises:
+            BinposeError: when the version is unknown, or the disk is full.
+        """
+        header = self.header(version)
+        write_json(self._header_path(header["sha256"]), {**header, **_without_own(changes)})
+
+    def remove(self, version: str) -> None:
+        """Delete a version other than the current one.
+
+        Raises:
+            BinposeError: when the version is unknown or in use.
+        """
+        version = self.resolve(version)
+        if version == self.current():
+            raise BinposeError(
+                f"Version {version[:SHORT]} in {self.directory} is in use; expected another one; promote one first."
+            )
+        self._header_path(version).unlink(missing_ok=True)
+        self._weights_path(version).unlink(missing_ok=True)
+
+    def resolve(self, version: str) -> str:
+        """The full version (64 hex digits) that begins with `version`.
+
+        Raises:
+            BinposeError: when none or several do, or its header is missing.
+        """
+        known = self.versions()
+        matches = [candidate for candidate in known if version and candidate.startswith(version)]
+        if len(matches) == 1:
+            return matches[0]
+        if version and not matches and self._weights_path(version).is_file():
+            _checked_header(self._header_path(version))
+        listed = ", ".join(candidate[:SHORT] for candidate in known) or "none"
+        what = "Several versions begin with" if matches else "No version"
+        raise BinposeError(f"{what} {version!r} in {self.directory}; known: {listed}; give one of these.")
+
+    @property
+    def _pointer(self) -> Path:
+        return self.directory / "current.json"
+
+    def _write(self, version: str, data: bytes, header: Mapping[str, Any]) -> None:
+        weights, header_path = self._weights_path(version), self._header_path(version)
+        try:
+            # Both files are complete before either gets its name; the header comes last, since it lists the version.
+            with write_atomically(header_path) as header_file, write_atomically(weights) as weights_file:
+                weights_file.write_bytes(data)
+                header_file.write_text(to_json(header), encoding="utf-8")
+        except BaseException:
+            if not header_path.exists():
+                weights.unlink(missing_ok=True)
+            raise
+
+    def _weights_path(self, version: str) -> Path:
+        return self.directory / f"weights-{version[:SHORT]}.safetensors"
+
+    def _header_path(self, version: str) -> Path:
+        return self.directory / f"weights-{version[:SHORT]}.json"
+
+    def _check_store(self) -> None:
+        if not self.directory.exists():
+            raise BinposeError(
+                f"No model at {self.directory}; expected a folder with weights; train one with "
+                f"`binpose train --out {self.directory}`."
+            )
+        if not self.directory.is_dir() or not any(self.directory.glob("weights-*")):
+            raise BinposeError(
+                f"{self.directory} is no model store; expected a folder with weights-*.safetensors and their headers; "
+                "give the folder that `binpose train --out` wrote."
+            )
+
+    def _current_or_error(self) -> str:
+        current = self.current()
+        if current is None:
+            listed = ", ".join(version[:SHORT] for version in self.versions()) or "none"
+            raise BinposeError(
+                f"No version in {self.directory} is in use (known: {listed}); expected one; promote or name one."
+            )
+        return current
+
+    def _verified_bytes(self, version: str, header: Mapping[str, Any]) -> bytes:
+        path = self._weights_path(version)
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise BinposeError(
+                f"Could not read {path}: {error.strerror}; expected the weights of version {version[:SHORT]}; restore "
+                "the file or train again."
+            ) from error
+        if len(data) < header["bytes"]:
+            raise BinposeError(
+                f"{path} is truncated: {len(data)} of {header['bytes']} bytes; expected the whole file; copy it again."
+            )
+        actual = hashlib.sha256(data).hexdigest()
+        if actual != version:
+            raise BinposeError(
+                f"{path} has sha256 {actual[:SHORT]}..., expected {version[:SHORT]}...: the file was altered; copy it "
+                "again from where the model came from."
+            )
+        return data
+
+
+def _checked_header(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise BinposeError(
+            f"{path.with_suffix('.safetensors')} has no header; expected {path.name} beside it; restore it from where "
+            "the model came from, or train again."
+        )
+    header = read_json(path)
+    sha256 = header.get("sha256") if isinstance(header, dict) and header.get("format") == FORMAT else None
+    if not isinstance(sha256, str) or path.stem != f"weights-{sha256[:SHORT]}":
+        raise BinposeError(
+            f"{path} is no header of these weights; expected format {FORMAT!r} and the sha256 that the file is named "
+            "after; restore the file or train again."
+        )
+    return {"created": "", "parent": None, "bytes": 0, **header}
+
+
+def _without_own(header: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in header.items() if key not in _OWN_KEYS}
+
+
+def _storable(name: str, value: npt.NDArray[Any], half: bool) -> npt.NDArray[Any]:
+    # order="C" and not ascontiguousarray, which would turn a scalar into a vector.
+    value = np.asarray(value, order="C")
+    if not half or value.dtype.kind != "f":
+        return value
+    with np.errstate(over="ignore"):
+        small = value.astype(np.float16)
+    if np.any(np.isinf(small) & np.isfinite(value)):
+        raise BinposeError(
+            f"Tensor {name!r} holds {np.abs(value).max():.4g}; expected at most 65504 to store it as float16; "
+            "leave it out of `half`."
+        )
+    return small
+
+
+def _restored(value: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return value.astype(np.float32) if value.dtype == np.float16 else value
