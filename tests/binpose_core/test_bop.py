@@ -19,13 +19,9 @@ from binpose_core.meshes import Mesh
 from binpose_core.rendering import Renderer
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
-real_data = pytest.mark.skipif(
-    not SHARED.is_dir(), reason="the real recordings (../shared/data) are not here"
-)
+real_data = pytest.mark.skipif(not SHARED.is_dir(), reason="the real recordings (../shared/data) are not here")
 CAMERA = Camera(120.0, 121.0, 47.3, 30.1, 96, 64)
-HALF_TURN = from_rotation_translation(
-    exp_so3(np.array([0, 0, np.pi])), np.array([0.001, 0, 0])
-)
+HALF_TURN = from_rotation_translation(exp_so3(np.array([0, 0, np.pi])), np.array([0.001, 0, 0]))
 POSES = from_rotation_translation(
     exp_so3(np.array([[0.1, 0.2, 0.3], [0.5, 0, 0.1]])),
     np.array([[0.02, 0.01, 0.4], [-0.19, 0, 0.5]]),
@@ -34,13 +30,9 @@ POSES = from_rotation_translation(
 
 def box(size, id, bop_id):
     mesh = trimesh.creation.box(size)
-    model = make_object(
-        Mesh(mesh.vertices.astype(np.float32), mesh.faces.astype(np.int32)), id, bop_id
-    )
+    model = make_object(Mesh(mesh.vertices.astype(np.float32), mesh.faces.astype(np.int32)), id, bop_id)
     axis = ContinuousSymmetry(np.array([0, 0, 1.0]), np.array([0, 0.002, 0]))
-    symmetries = Symmetries(
-        np.stack([np.eye(4), HALF_TURN]), (axis,), np.zeros((0, 4, 4))
-    )
+    symmetries = Symmetries(np.stack([np.eye(4), HALF_TURN]), (axis,), np.zeros((0, 4, 4)))
     return model.__class__(**{**vars(model), "symmetries": symmetries})
 
 
@@ -54,14 +46,10 @@ def rng():
 
 def scene(rng, mono=False, with_depth=True):
     """A frame that shows the block whole and the bar partly out of the image, and its instance ids."""
-    rendering = Renderer([model.mesh for model in OBJECTS]).scene(
-        np.arange(2), POSES, CAMERA
-    )
+    rendering = Renderer([model.mesh for model in OBJECTS]).scene(np.arange(2), POSES, CAMERA)
     depth_m = np.where(rendering.depth_m > 0, rendering.depth_m, 0.6).astype(np.float32)
     color = rng.integers(0, 255, (64, 96) if mono else (64, 96, 3), dtype=np.uint8)
-    return RgbdFrame(
-        color, depth_m if with_depth else None, CAMERA
-    ), rendering.instance_ids
+    return RgbdFrame(color, depth_m if with_depth else None, CAMERA), rendering.instance_ids
 
 
 def write(root, rng, frames=2, split="train", scene_id=4, **kinds):
@@ -106,9 +94,7 @@ class TestRoundTrip:
         for (frame, instance_ids), source in zip(written, frames, strict=True):
             read = source.read()
             assert np.array_equal(read.color, frame.color) and read.camera == CAMERA
-            assert np.array_equal(
-                source.masks(), [instance_ids == 0, instance_ids == 1]
-            )
+            assert np.array_equal(source.masks(), [instance_ids == 0, instance_ids == 1])
             if frame.depth_m is None:
                 assert read.depth_m is None
             else:
@@ -117,21 +103,15 @@ class TestRoundTrip:
     def test_poses_and_models_come_back(self, dataset):
         truths = next(dataset.frames("train")).ground_truth()
         assert [truth.obj_id for truth in truths] == [3, 7]
-        np.testing.assert_allclose(
-            [truth.T_cam_obj for truth in truths], POSES, atol=1e-12
-        )
+        np.testing.assert_allclose([truth.T_cam_obj for truth in truths], POSES, atol=1e-12)
         assert isinstance(truths[0], Annotation)
         assert {key: model.object_id for key, model in dataset.models.items()} == {
             3: "block",
             7: "bar",
         }
-        assert dataset.model(3).diameter_m == pytest.approx(
-            np.linalg.norm([0.08, 0.06, 0.04])
-        )
+        assert dataset.model(3).diameter_m == pytest.approx(np.linalg.norm([0.08, 0.06, 0.04]))
         mesh = trimesh.load(dataset.model(3).path, process=False)
-        np.testing.assert_allclose(
-            mesh.vertices * 1e-3, OBJECTS[0].mesh.vertices, rtol=1e-6
-        )
+        np.testing.assert_allclose(mesh.vertices * 1e-3, OBJECTS[0].mesh.vertices, rtol=1e-6)
         assert np.array_equal(mesh.faces, OBJECTS[0].mesh.faces)
 
     def test_symmetries_are_written_in_millimetres_without_the_identity(self, dataset):
@@ -140,35 +120,22 @@ class TestRoundTrip:
         expected = HALF_TURN.copy()
         expected[0, 3] = 1.0
         np.testing.assert_allclose(np.reshape(motion, (4, 4)), expected, atol=1e-12)
-        assert info["symmetries_continuous"] == [
-            {"axis": [0, 0, 1], "offset": [0, 2, 0]}
-        ]
+        assert info["symmetries_continuous"] == [{"axis": [0, 0, 1], "offset": [0, 2, 0]}]
 
     def test_visibility_counts_what_lies_outside_the_image(self, dataset):
         whole, cut = next(dataset.frames("train")).ground_truth()
         assert whole.visible_fraction == 1
         assert 0.1 < cut.visible_fraction < 0.6
         assert cut.info["bbox_obj"][0] < 0 <= cut.info["bbox_visib"][0]
-        assert (
-            cut.info["px_count_all"]
-            > cut.info["px_count_valid"]
-            == cut.info["px_count_visib"]
-        )
-        assert (
-            cut.visible_fraction
-            == cut.info["px_count_visib"] / cut.info["px_count_all"]
-        )
+        assert cut.info["px_count_all"] > cut.info["px_count_valid"] == cut.info["px_count_visib"]
+        assert cut.visible_fraction == cut.info["px_count_visib"] / cut.info["px_count_all"]
 
-    def test_a_part_behind_the_camera_or_hidden_is_written_as_invisible(
-        self, tmp_path, rng
-    ):
+    def test_a_part_behind_the_camera_or_hidden_is_written_as_invisible(self, tmp_path, rng):
         frame, _ = scene(rng)
         behind = POSES[0] * [[1], [1], [-1], [1]]
         behind[2, :3] *= -1
         with BopWriter(tmp_path, "train", 0, OBJECTS) as writer:
-            writer.write(
-                frame, ("block", "bar"), [POSES[0], behind], np.full((64, 96), -1)
-            )
+            writer.write(frame, ("block", "bar"), [POSES[0], behind], np.full((64, 96), -1))
         hidden, outside = next(BopDataset(tmp_path).frames("train")).ground_truth()
         assert hidden.visible_fraction == outside.visible_fraction == 0
         assert hidden.info["px_count_all"] > 0 and hidden.info["bbox_visib"] == [
@@ -186,18 +153,13 @@ class TestRoundTrip:
 
 
 class TestWriter:
-    def test_a_killed_run_leaves_the_flushed_frames_and_the_next_goes_on(
-        self, tmp_path, rng
-    ):
+    def test_a_killed_run_leaves_the_flushed_frames_and_the_next_goes_on(self, tmp_path, rng):
         frame, instance_ids = scene(rng)
         writer = BopWriter(tmp_path, "train", 0, OBJECTS, flush_every=2)
         for _ in range(3):
             writer.write(frame, ("block", "bar"), POSES, instance_ids)
         del writer  # as a kill would: no flush
-        assert [
-            len(source.ground_truth())
-            for source in BopDataset(tmp_path).frames("train")
-        ] == [2, 2]
+        assert [len(source.ground_truth()) for source in BopDataset(tmp_path).frames("train")] == [2, 2]
         with BopWriter(tmp_path, "train", 0, OBJECTS) as resumed:
             assert resumed.write(frame, ("bar",), POSES[1:], np.full((64, 96), -1)) == 2
         sources = list(BopDataset(tmp_path).frames("train"))
@@ -217,26 +179,20 @@ class TestWriter:
     def test_refusals(self, tmp_path, rng):
         frame, instance_ids = scene(rng)
         far = RgbdFrame(frame.color, frame.depth_m * 15, CAMERA)
-        bent = RgbdFrame(
-            frame.color, None, Camera(120, 120, 47, 30, 96, 64, (0.1, 0, 0, 0))
-        )
+        bent = RgbdFrame(frame.color, None, Camera(120, 120, 47, 30, 96, 64, (0.1, 0, 0, 0)))
         writer = BopWriter(tmp_path, "train", 0, OBJECTS)
-        with pytest.raises(
-            BinposeError, match="'cog', but the data set is written for block, bar"
-        ):
+        with pytest.raises(BinposeError, match=r"'cog', but the data set is written for block, bar"):
             writer.write(frame, ("cog",), POSES[:1], instance_ids)
         with pytest.raises(
             BinposeError,
             match=r"depth up to 9 m does not fit 16 bits .* at least 0.14 mm",
         ):
             writer.write(far, ("block", "bar"), POSES, instance_ids)
-        with pytest.raises(BinposeError, match="undistort it first"):
+        with pytest.raises(BinposeError, match=r"undistort it first"):
             writer.write(bent, (), np.zeros((0, 4, 4)), instance_ids)
-        with pytest.raises(BinposeError, match="expected both positive"):
+        with pytest.raises(BinposeError, match=r"expected both positive"):
             BopWriter(tmp_path, "train", 0, OBJECTS, depth_scale_mm=0)
-        assert not (tmp_path / "train").exists(), (
-            "a refused frame leaves no file behind"
-        )
+        assert not (tmp_path / "train").exists(), "a refused frame leaves no file behind"
 
 
 class TestDamage:
@@ -252,16 +208,14 @@ class TestDamage:
 
     def test_a_missing_depth_image_is_not_read_as_no_depth(self, dataset):
         (dataset.root / "train/000004/depth/000001.png").unlink()
-        with pytest.raises(BinposeError, match="no image 000001 in depth/"):
+        with pytest.raises(BinposeError, match=r"no image 000001 in depth/"):
             list(dataset.frames("train"))[1].read()
 
     @pytest.mark.parametrize("cut", [0, 40, -20])
     def test_a_truncated_image(self, dataset, cut):
         path = dataset.root / "train/000004/rgb/000000.png"
         path.write_bytes(path.read_bytes()[:cut])
-        with pytest.raises(
-            BinposeError, match="is not a readable image; expected a complete PNG"
-        ):
+        with pytest.raises(BinposeError, match=r"is not a readable image; expected a complete PNG"):
             next(dataset.frames("train")).read()
 
     @pytest.mark.parametrize(
@@ -291,9 +245,7 @@ class TestDamage:
             str(dataset.root / "train/000004/depth/000000.tif"),
             np.full((64, 96), 0.5, np.float32),
         )
-        with pytest.raises(
-            BinposeError, match="is float32 with 1 channel; expected 16 bit unsigned"
-        ):
+        with pytest.raises(BinposeError, match=r"is float32 with 1 channel; expected 16 bit unsigned"):
             next(dataset.frames("train")).read()
 
     def test_an_image_of_another_size_than_the_camera(self, dataset):
@@ -303,7 +255,7 @@ class TestDamage:
         )
         with pytest.raises(
             BinposeError,
-            match="colour image of 48x32 pixels, but the intrinsics are for 96x64",
+            match=r"colour image of 48x32 pixels, but the intrinsics are for 96x64",
         ):
             next(dataset.frames("train")).read()
 
@@ -311,18 +263,14 @@ class TestDamage:
         scene_camera = dataset.root / "train/000004/scene_camera.json"
         edit(
             scene_camera,
-            lambda content: content["0"].update(
-                cam_K=[120, 0, 20, 0, 121, 10, 0, 0, 1]
-            ),
+            lambda content: content["0"].update(cam_K=[120, 0, 20, 0, 121, 10, 0, 0, 1]),
         )
         shutil.rmtree(dataset.root / "train/000004/depth")
         cv2.imwrite(
             str(dataset.root / "train/000004/rgb/000000.png"),
             np.zeros((32, 48, 3), np.uint8),
         )
-        assert next(BopDataset(dataset.root).frames("train")).read().camera == Camera(
-            120, 121, 20, 10, 48, 32
-        )
+        assert next(BopDataset(dataset.root).frames("train")).read().camera == Camera(120, 121, 20, 10, 48, 32)
 
     def test_the_sensors_camera_steps_in_for_what_an_image_does_not_tell(self, dataset):
         edit(
@@ -340,33 +288,27 @@ class TestDamage:
         )
         with pytest.raises(
             BinposeError,
-            match="depth_scale is None in .*; expected the millimetres of one unit",
+            match=r"depth_scale is None in .*; expected the millimetres of one unit",
         ):
             next(BopDataset(dataset.root).frames("train")).read()
 
     def test_folders_that_are_not_there_or_not_bop(self, dataset, tmp_path):
-        with pytest.raises(BinposeError, match="No data set at .*nowhere"):
+        with pytest.raises(BinposeError, match=r"No data set at .*nowhere"):
             BopDataset(tmp_path / "nowhere")
-        with pytest.raises(BinposeError, match="is not a BOP data set"):
+        with pytest.raises(BinposeError, match=r"is not a BOP data set"):
             BopDataset(tmp_path / "models")
         with pytest.raises(
             BinposeError,
-            match="No split 'test' in .*; there are: train; choose one with --split",
+            match=r"No split 'test' in .*; there are: train; choose one with --split",
         ):
             dataset.frames("test").__next__()
-        with pytest.raises(
-            BinposeError, match="No model for obj_id 5 in .*; known: 3 block, 7 bar"
-        ):
+        with pytest.raises(BinposeError, match=r"No model for obj_id 5 in .*; known: 3 block, 7 bar"):
             dataset.model(5)
         assert is_bop_dataset(tmp_path) and not is_bop_dataset(tmp_path / "models")
 
-    def test_a_scene_without_its_camera_file_stops_before_the_first_frame(
-        self, dataset
-    ):
+    def test_a_scene_without_its_camera_file_stops_before_the_first_frame(self, dataset):
         (dataset.root / "train/000009/rgb").mkdir(parents=True)
-        with pytest.raises(
-            BinposeError, match=r"No .*000009/scene_camera.json; expected cam_K"
-        ):
+        with pytest.raises(BinposeError, match=r"No .*000009/scene_camera.json; expected cam_K"):
             next(dataset.frames("train"))
 
     @pytest.mark.parametrize(
@@ -404,7 +346,7 @@ class TestDamage:
     @pytest.mark.parametrize("text", ['{"0": {', "[]", '{"first": {}}'])
     def test_json_files_that_are_none(self, dataset, text):
         (dataset.root / "train/000004/scene_camera.json").write_text(text)
-        with pytest.raises(BinposeError, match="scene_camera.json"):
+        with pytest.raises(BinposeError, match=r"scene_camera.json"):
             next(BopDataset(dataset.root).frames("train"))
 
     def test_a_split_without_ground_truth_still_reads(self, dataset):
@@ -412,7 +354,7 @@ class TestDamage:
             (dataset.root / "train/000004" / name).unlink()
         frame = next(BopDataset(dataset.root).frames("train"))
         assert frame.read().camera == CAMERA
-        with pytest.raises(BinposeError, match="the poses of this scene are not known"):
+        with pytest.raises(BinposeError, match=r"the poses of this scene are not known"):
             frame.ground_truth()
 
 
@@ -429,20 +371,13 @@ def test_a_real_scan_with_depth():
     (source,) = dataset.frames("real")
     assert (source.scene_id, source.image_id, source.name) == (14, 0, "000014_000000")
     frame, truths = source.read(), source.ground_truth()
-    assert (
-        frame.color.shape == (1200, 1944, 3)
-        and 0.4 < np.median(frame.depth_m[frame.depth_m > 0]) < 0.6
-    )
-    assert len(truths) == 10 and all(
-        np.isnan(truth.visible_fraction) for truth in truths
-    )
+    assert frame.color.shape == (1200, 1944, 3) and 0.4 < np.median(frame.depth_m[frame.depth_m > 0]) < 0.6
+    assert len(truths) == 10 and all(np.isnan(truth.visible_fraction) for truth in truths)
     assert [truth.info["annotation_confidence"] for truth in truths].count("low") == 2
     for truth, mask in zip(truths, source.masks(), strict=True):
         # The pose's origin lies under the mask and within the part's diameter of the surface seen there.
         seen_m = np.median(frame.depth_m[mask & (frame.depth_m > 0)])
-        assert (
-            abs(truth.T_cam_obj[2, 3] - seen_m) < dataset.model(truth.obj_id).diameter_m
-        )
+        assert abs(truth.T_cam_obj[2, 3] - seen_m) < dataset.model(truth.obj_id).diameter_m
 
 
 @real_data
@@ -450,6 +385,4 @@ def test_a_real_image_without_depth():
     (source,) = BopDataset(SHARED / "omron_pipes").frames("real")
     frame = source.read()
     assert frame.color.shape == (1024, 1280) and frame.depth_m is None
-    assert {truth.obj_id for truth in source.ground_truth()} == {
-        2
-    } and source.masks().shape == (9, 1024, 1280)
+    assert {truth.obj_id for truth in source.ground_truth()} == {2} and source.masks().shape == (9, 1024, 1280)

@@ -1,4 +1,4 @@
-"""Data sets in the format of the BOP challenge: https://github.com/thodan/bop_toolkit/blob/master/docs/bop_datasets_format.md
+"""Data sets in the format of the BOP challenge, read.
 
     <root>/camera.json                      the sensor: fx, fy, cx, cy, width, height, depth_scale
     <root>/models/obj_000001.ply            meshes, millimetres; models_info.json beside them
@@ -8,24 +8,25 @@
 
 Outside this module and the writer everything is in metres. Reading is lazy: listing a split opens one
 JSON file per scene, and a frame that is damaged or missing raises when it is read, not when it is listed.
+
+Source: bop_toolkit, docs/bop_datasets_format.md.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from binpose_core.bop_json import Annotation, as_annotation, entries_by_image, finite_array, read_json_object
 from binpose_core.bop_results import BopResult, read_results, write_results
 from binpose_core.bop_writer import BopWriter, write_models
 from binpose_core.camera import Camera
 from binpose_core.errors import BinposeError
-from binpose_core.files import read_json
 from binpose_core.frames import RgbdFrame
-from binpose_core.geometry import FloatArray, from_rotation_translation
 from binpose_core.image_files import find_image, read_color, read_depth_m, read_mask
 
 __all__ = [
@@ -35,20 +36,6 @@ __all__ = [
 
 MODEL_DIRECTORIES = ("models", "models_cad", "models_reconst", "models_eval")
 COLOR_DIRECTORIES = ("rgb", "gray")
-
-
-class Annotation(NamedTuple):
-    """The known pose of one part.
-
-    T_cam_obj: (4, 4) float64, metres.
-    visible_fraction: of its silhouette, in [0, 1]; NaN where the data set does not tell.
-    info: the part's entry of scene_gt_info.json, as it stands there.
-    """
-
-    obj_id: int
-    T_cam_obj: FloatArray
-    visible_fraction: float
-    info: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -76,9 +63,7 @@ class BopDataset:
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root)
         if not self.root.is_dir():
-            raise BinposeError(
-                f"No data set at {self.root}; expected a folder in BOP layout; check the path."
-            )
+            raise BinposeError(f"No data set at {self.root}; expected a folder in BOP layout; check the path.")
         if not self.splits() and not self.models:
             raise BinposeError(
                 f"{self.root} is not a BOP data set: it has neither models/obj_*.ply nor scenes such as "
@@ -87,13 +72,7 @@ class BopDataset:
 
     def splits(self) -> tuple[str, ...]:
         """The names of the folders with numbered scenes."""
-        return tuple(
-            sorted(
-                path.name
-                for path in self.root.iterdir()
-                if path.is_dir() and _scene_ids(path)
-            )
-        )
+        return tuple(sorted(path.name for path in self.root.iterdir() if path.is_dir() and _scene_ids(path)))
 
     def scenes(self, split: str) -> tuple["BopScene", ...]:
         """The scenes of a split, by number.
@@ -103,11 +82,11 @@ class BopDataset:
         """
         if split not in self.splits():
             raise BinposeError(
-                f"No split {split!r} in {self.root}; there are: {', '.join(self.splits()) or 'none'}; choose one with --split."
+                f"No split {split!r} in {self.root}; there are: {', '.join(self.splits()) or 'none'}; "
+                "choose one with --split."
             )
         scenes = tuple(
-            BopScene(self, split, scene_id, directory)
-            for scene_id, directory in _scene_ids(self.root / split).items()
+            BopScene(self, split, scene_id, directory) for scene_id, directory in _scene_ids(self.root / split).items()
         )
         for scene in scenes:
             scene.cameras  # noqa: B018  a batch should stop before its first frame, not in the middle
@@ -122,35 +101,20 @@ class BopDataset:
     def camera_info(self) -> dict[str, Any]:
         """camera.json, or an empty dictionary."""
         path = self.root / "camera.json"
-        return _json_object(path) if path.is_file() else {}
+        return read_json_object(path) if path.is_file() else {}
 
     @cached_property
     def models(self) -> dict[int, BopModel]:
         """The models by their number, from the first folder of models there is."""
         directory = next(
-            (
-                self.root / name
-                for name in MODEL_DIRECTORIES
-                if (self.root / name).is_dir()
-            ),
+            (self.root / name for name in MODEL_DIRECTORIES if (self.root / name).is_dir()),
             None,
         )
         if directory is None:
             return {}
-        infos = (
-            _json_object(path)
-            if (path := directory / "models_info.json").is_file()
-            else {}
-        )
-        paths = {
-            int(path.stem[4:]): path
-            for path in sorted(directory.glob("obj_*.ply"))
-            if path.stem[4:].isdigit()
-        }
-        return {
-            key: _model(key, path, infos.get(str(key), {}))
-            for key, path in paths.items()
-        }
+        infos = read_json_object(path) if (path := directory / "models_info.json").is_file() else {}
+        paths = {int(path.stem[4:]): path for path in sorted(directory.glob("obj_*.ply")) if path.stem[4:].isdigit()}
+        return {key: _model(key, path, infos.get(str(key), {})) for key, path in paths.items()}
 
     def model(self, obj_id: int) -> BopModel:
         """The model of that number.
@@ -159,13 +123,7 @@ class BopDataset:
             BinposeError: for an unknown one.
         """
         if obj_id not in self.models:
-            known = (
-                ", ".join(
-                    f"{model.obj_id} {model.object_id}"
-                    for model in self.models.values()
-                )
-                or "none"
-            )
+            known = ", ".join(f"{model.obj_id} {model.object_id}" for model in self.models.values()) or "none"
             raise BinposeError(
                 f"No model for obj_id {obj_id} in {self.root}; known: {known}; add models/obj_{obj_id:06d}.ply or "
                 "use the data set that the results belong to."
@@ -176,9 +134,7 @@ class BopDataset:
 class BopScene:
     """One numbered folder of a split, its JSON files read once."""
 
-    def __init__(
-        self, dataset: BopDataset, split: str, scene_id: int, directory: Path
-    ) -> None:
+    def __init__(self, dataset: BopDataset, split: str, scene_id: int, directory: Path) -> None:
         self.dataset = dataset
         self.split = split
         self.scene_id = scene_id
@@ -192,23 +148,21 @@ class BopScene:
             raise BinposeError(
                 f"No {path}; expected cam_K and depth_scale for every image there; add it or remove the scene."
             )
-        return _by_image(path)
+        return entries_by_image(path)
 
     @cached_property
     def truths(self) -> dict[int, list[dict[str, Any]]]:
         """scene_gt.json: image number -> the annotated parts."""
         path = self.directory / "scene_gt.json"
         if not path.is_file():
-            raise BinposeError(
-                f"No {path}: the poses of this scene are not known; choose a split with ground truth."
-            )
-        return _by_image(path)
+            raise BinposeError(f"No {path}: the poses of this scene are not known; choose a split with ground truth.")
+        return entries_by_image(path)
 
     @cached_property
     def truth_infos(self) -> dict[int, list[dict[str, Any]]]:
         """scene_gt_info.json, or an empty dictionary."""
         path = self.directory / "scene_gt_info.json"
-        return _by_image(path) if path.is_file() else {}
+        return entries_by_image(path) if path.is_file() else {}
 
     def frames(self) -> list["BopFrame"]:
         """The frames by number."""
@@ -238,20 +192,12 @@ class BopFrame:
         Raises:
             BinposeError: for files that are missing, damaged or do not fit the camera.
         """
-        color_path = self._image(
-            *(
-                name
-                for name in COLOR_DIRECTORIES
-                if (self.scene.directory / name).is_dir()
-            )
-        )
+        color_path = self._image(*(name for name in COLOR_DIRECTORIES if (self.scene.directory / name).is_dir()))
         color = read_color(color_path)
         depth_m = None
         if (self.scene.directory / "depth").is_dir():
             depth_m = read_depth_m(self._image("depth"), self._depth_scale_mm())
-        return RgbdFrame(
-            color, depth_m, self.camera(color.shape[1], color.shape[0]), name=self.name
-        )
+        return RgbdFrame(color, depth_m, self.camera(color.shape[1], color.shape[0]), name=self.name)
 
     def camera(self, width: int, height: int) -> Camera:
         """The intrinsics of an image of that size, or of the size that the data set states for them.
@@ -267,7 +213,7 @@ class BopFrame:
         cam_K = entry.get("cam_K")
         if cam_K is None:
             cam_K = [sensor_K[0], 0, sensor_K[2], 0, sensor_K[1], sensor_K[3], 0, 0, 1]
-        K = _array(cam_K, (3, 3), "cam_K", self._where("scene_camera.json"))
+        K = finite_array(cam_K, (3, 3), "cam_K", self._where("scene_camera.json"))
         if "width" in entry and "height" in entry:
             width, height = int(entry["width"]), int(entry["height"])
         elif np.allclose([K[0, 0], K[1, 1], K[0, 2], K[1, 2]], sensor_K, atol=0.01):
@@ -295,51 +241,33 @@ class BopFrame:
                 "expected one each; compute it again or remove it."
             )
         where = self._where("scene_gt.json")
-        return [
-            _annotation(truth, info, where)
-            for truth, info in zip(truths, infos, strict=True)
-        ]
+        return [as_annotation(truth, info, where) for truth, info in zip(truths, infos, strict=True)]
 
     def masks(self, kind: str = "mask_visib") -> npt.NDArray[np.bool_]:
         """The masks (N, H, W) of the annotated parts: their visible pixels, or with kind "mask" their silhouettes."""
-        paths = [
-            self._image(kind, suffix=f"_{index:06d}")
-            for index in range(len(self.ground_truth()))
-        ]
-        return (
-            np.stack([read_mask(path) for path in paths])
-            if paths
-            else np.zeros((0, 0, 0), dtype=bool)
-        )
+        paths = [self._image(kind, suffix=f"_{index:06d}") for index in range(len(self.ground_truth()))]
+        return np.stack([read_mask(path) for path in paths]) if paths else np.zeros((0, 0, 0), dtype=bool)
 
     def _depth_scale_mm(self) -> float:
         entry = self.scene.cameras[self.image_id]
-        scale = entry.get(
-            "depth_scale", self.scene.dataset.camera_info.get("depth_scale")
-        )
+        scale = entry.get("depth_scale", self.scene.dataset.camera_info.get("depth_scale"))
         if not isinstance(scale, (int, float)) or not scale > 0:
             raise BinposeError(
-                f"depth_scale is {scale} in {self._where('scene_camera.json')}; expected the millimetres of one unit of the "
-                "depth image, such as 1.0 or 0.1; add it there or to camera.json."
+                f"depth_scale is {scale} in {self._where('scene_camera.json')}; expected the millimetres of one unit of "
+                "the depth image, such as 1.0 or 0.1; add it there or to camera.json."
             )
         return float(scale)
 
     def _image(self, *directories: str, suffix: str = "") -> Path:
         """The file of this frame in the first directory that has it, its number written with or without zeros."""
         stems = (f"{self.image_id:06d}{suffix}", f"{self.image_id}{suffix}")
-        found = (
-            find_image(self.scene.directory / name, stem)
-            for name in directories
-            for stem in stems
-        )
+        found = (find_image(self.scene.directory / name, stem) for name in directories for stem in stems)
         path = next((path for path in found if path is not None), None)
         if path is None:
-            folder = " or ".join(
-                f"{name}/" for name in directories or COLOR_DIRECTORIES
-            )
+            folder = " or ".join(f"{name}/" for name in directories or COLOR_DIRECTORIES)
             raise BinposeError(
-                f"Frame {self.name}: no image {stems[0]} in {folder} of {self.scene.directory}, though scene_camera.json "
-                "lists it; copy the missing file or remove the entry."
+                f"Frame {self.name}: no image {stems[0]} in {folder} of {self.scene.directory}, though "
+                "scene_camera.json lists it; copy the missing file or remove the entry."
             )
         return path
 
@@ -353,59 +281,9 @@ def is_bop_dataset(root: Path) -> bool:
 
 
 def _scene_ids(split: Path) -> dict[int, Path]:
-    found = {
-        int(path.name): path
-        for path in split.iterdir()
-        if path.name.isdigit() and path.is_dir()
-    }
+    found = {int(path.name): path for path in split.iterdir() if path.name.isdigit() and path.is_dir()}
     return dict(sorted(found.items()))
 
 
 def _model(obj_id: int, path: Path, info: dict[str, Any]) -> BopModel:
     return BopModel(obj_id, str(info.get("name", path.stem)), path, info)
-
-
-def _annotation(truth: dict[str, Any], info: dict[str, Any], where: str) -> Annotation:
-    rotation = _array(truth.get("cam_R_m2c"), (3, 3), "cam_R_m2c", where)
-    translation_mm = _array(truth.get("cam_t_m2c"), (3,), "cam_t_m2c", where)
-    if (
-        not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3)
-        or np.linalg.det(rotation) < 0
-    ):
-        raise BinposeError(
-            f"cam_R_m2c is not a rotation in {where}; expected an orthonormal right-handed matrix, row by row."
-        )
-    pose = from_rotation_translation(rotation, translation_mm * 1e-3)
-    return Annotation(
-        int(truth.get("obj_id", -1)), pose, float(info.get("visib_fract", np.nan)), info
-    )
-
-
-def _array(values: Any, shape: tuple[int, ...], key: str, where: str) -> FloatArray:
-    try:
-        array = np.asarray(values, dtype=np.float64).reshape(shape)
-    except (TypeError, ValueError):
-        array = np.full(shape, np.nan)
-    if not np.isfinite(array).all():
-        raise BinposeError(
-            f"{key} is {values} in {where}; expected {array.size} finite numbers; correct the file."
-        )
-    return array
-
-
-def _by_image(path: Path) -> dict[int, Any]:
-    try:
-        return {int(key): value for key, value in _json_object(path).items()}
-    except ValueError as error:
-        raise BinposeError(
-            f'A key of {path} is not the number of an image ({error}); expected keys like "0".'
-        ) from error
-
-
-def _json_object(path: Path) -> dict[str, Any]:
-    content = read_json(path)
-    if not isinstance(content, dict):
-        raise BinposeError(
-            f"{path} holds a {type(content).__name__}; expected an object with one entry per number."
-        )
-    return content

@@ -74,8 +74,8 @@ def read_results(path: Path | str) -> list[BopResult]:
             results.append(_result(row))
         except ValueError as error:
             raise BinposeError(
-                f"Line {number} of {path} is not a BOP result ({error}); expected {','.join(HEADER)} with 9 numbers in R "
-                "and 3 in t; write the file again."
+                f"Line {number} of {path} is not a BOP result ({error}); expected {','.join(HEADER)} with 9 numbers "
+                "in R and 3 in t; write the file again."
             ) from error
     return results
 
@@ -83,17 +83,11 @@ def read_results(path: Path | str) -> list[BopResult]:
 def _result(row: list[str]) -> BopResult:
     if len(row) != len(HEADER):
         raise ValueError(f"{len(row)} columns")
-    rotation, translation_mm = (
-        np.array(cell.split(), dtype=np.float64) for cell in row[4:6]
-    )
-    pose = from_rotation_translation(
-        rotation.reshape(3, 3), translation_mm.reshape(3) * 1e-3
-    )
+    rotation, translation_mm = (np.array(cell.split(), dtype=np.float64) for cell in row[4:6])
+    pose = from_rotation_translation(rotation.reshape(3, 3), translation_mm.reshape(3) * 1e-3)
     if not np.isfinite(pose).all():
         raise ValueError("a pose that is not finite")
-    return BopResult(
-        int(row[0]), int(row[1]), int(row[2]), float(row[3]), pose, float(row[6])
-    )
+    return BopResult(int(row[0]), int(row[1]), int(row[2]), float(row[3]), pose, float(row[6]))
 
 
 def _numbers(values: FloatArray) -> str:

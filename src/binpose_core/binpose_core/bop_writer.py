@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,10 +19,13 @@ from binpose_core.catalogue import ObjectModel
 from binpose_core.errors import BinposeError
 from binpose_core.files import read_json, remove_leftovers, write_bytes, write_json
 from binpose_core.frames import RgbdFrame
-from binpose_core.geometry import FloatArray, inverse, transform
+from binpose_core.geometry import FloatArray, transform
 from binpose_core.image_files import encode_png
 from binpose_core.meshes import Mesh
 from binpose_core.rendering import Renderer
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 NO_BOX = [-1, -1, -1, -1]
 """BOP's bounding box of nothing."""
@@ -63,12 +66,10 @@ class BopWriter:
         self._unflushed = 0
         for folder in (self.directory, *self.directory.glob("*/")):
             remove_leftovers(folder)
-        self._lines = {
-            name: _json_lines(self.directory / name) for name in _SCENE_FILES
-        }
+        self._lines = {name: _json_lines(self.directory / name) for name in _SCENE_FILES}
         self._next_id = max(map(int, self._lines["scene_camera.json"]), default=-1) + 1
 
-    def __enter__(self) -> "BopWriter":
+    def __enter__(self) -> "Self":
         return self
 
     def __exit__(
@@ -119,7 +120,7 @@ class BopWriter:
             image_id,
             frame.camera,
             T_cam_world,
-            [self._truth(*pair) for pair in zip(indices, poses)],
+            [self._truth(*pair) for pair in zip(indices, poses, strict=True)],
             infos,
         )
         return image_id
@@ -127,18 +128,15 @@ class BopWriter:
     def flush(self) -> None:
         """Bring the JSON files up to date, the one that lists the frames last."""
         for name in _SCENE_FILES if self._unflushed else ():
-            entries = ",\n".join(
-                f'  "{image_id}": {entry}'
-                for image_id, entry in self._lines[name].items()
-            )
+            entries = ",\n".join(f'  "{image_id}": {entry}' for image_id, entry in self._lines[name].items())
             write_bytes(self.directory / name, f"{{\n{entries}\n}}\n".encode())
         self._unflushed = 0
 
     def _index(self, object_id: str) -> int:
         if object_id not in self._indices:
             raise BinposeError(
-                f"A frame shows object {object_id!r}, but the data set is written for {', '.join(self._indices) or 'none'}; "
-                "give the writer every object that may appear."
+                f"A frame shows object {object_id!r}, but the data set is written for "
+                f"{', '.join(self._indices) or 'none'}; give the writer every object that may appear."
             )
         return self._indices[object_id]
 
@@ -152,8 +150,7 @@ class BopWriter:
             keys = ("fx", "fy", "cx", "cy", "width", "height")
             write_json(
                 path,
-                {key: getattr(camera, key) for key in keys}
-                | {"depth_scale": self._depth_scale_mm},
+                {key: getattr(camera, key) for key in keys} | {"depth_scale": self._depth_scale_mm},
             )
 
     def _write_images(self, frame: RgbdFrame, image_id: int) -> None:
@@ -162,11 +159,7 @@ class BopWriter:
                 f"Frame {frame.name!r} has lens distortion, which BOP cannot express; undistort it first "
                 "(binpose_core.frames.undistort)."
             )
-        depth = (
-            None
-            if frame.depth_m is None
-            else self._quantised(frame.depth_m, frame.name)
-        )
+        depth = None if frame.depth_m is None else self._quantised(frame.depth_m, frame.name)
         self._write(
             f"{'gray' if frame.color.ndim == 2 else 'rgb'}/{image_id:06d}.png",
             encode_png(frame.color),
@@ -174,9 +167,7 @@ class BopWriter:
         if depth is not None:
             self._write(f"depth/{image_id:06d}.png", encode_png(depth))
 
-    def _quantised(
-        self, depth_m: npt.NDArray[np.float32], name: str
-    ) -> npt.NDArray[np.uint16]:
+    def _quantised(self, depth_m: npt.NDArray[np.float32], name: str) -> npt.NDArray[np.uint16]:
         units = np.rint(depth_m.astype(np.float64) * (1e3 / self._depth_scale_mm))
         if units.max() > np.iinfo(np.uint16).max:
             raise BinposeError(
@@ -206,11 +197,7 @@ class BopWriter:
         """BOP's scene_gt_info: the silhouette counts beyond the borders of the image, as in BOP."""
         silhouette, x0, y0 = self._silhouette(index, pose, frame.camera)
         all_px, visible_px = int(silhouette.sum()), int(visible.sum())
-        valid_px = (
-            0
-            if frame.depth_m is None
-            else _count_valid(silhouette, x0, y0, frame.depth_m)
-        )
+        valid_px = 0 if frame.depth_m is None else _count_valid(silhouette, x0, y0, frame.depth_m)
         return {
             "bbox_obj": _box_xywh(silhouette, x0, y0),
             "bbox_visib": _box_xywh(visible),
@@ -220,9 +207,7 @@ class BopWriter:
             "visib_fract": min(1.0, visible_px / all_px) if all_px else 0.0,
         }
 
-    def _silhouette(
-        self, index: int, pose: FloatArray, camera: Camera
-    ) -> tuple[npt.NDArray[np.bool_], int, int]:
+    def _silhouette(self, index: int, pose: FloatArray, camera: Camera) -> tuple[npt.NDArray[np.bool_], int, int]:
         """The part alone in a window (h, w) around it that starts at pixel (x0, y0), up to one image outside."""
         points_cam = transform(pose, self._objects[index].mesh.vertices)
         if not (points_cam[:, 2] > 0).all():
@@ -237,9 +222,7 @@ class BopWriter:
             return np.zeros((0, 0), dtype=bool), 0, 0
         (x0, y0), (width, height) = low.tolist(), (high - low).tolist()
         window = camera.cropped(x0, y0, width, height)
-        rendering = self._renderer.crops(
-            np.array([index]), pose[None], window.intrinsics, height, width
-        )
+        rendering = self._renderer.crops(np.array([index]), pose[None], window.intrinsics, height, width)
         return rendering.depth_m[0] > 0, x0, y0
 
     def _add_lines(
@@ -272,10 +255,7 @@ def write_models(root: Path | str, objects: Sequence[ObjectModel]) -> None:
     directory = Path(root) / "models"
     for model in objects:
         write_bytes(directory / f"obj_{model.bop_id:06d}.ply", _ply_mm(model.mesh))
-    infos = {
-        str(model.bop_id): _model_info(model)
-        for model in sorted(objects, key=lambda model: model.bop_id)
-    }
+    infos = {str(model.bop_id): _model_info(model) for model in sorted(objects, key=lambda model: model.bop_id)}
     write_json(directory / "models_info.json", infos)
 
 
@@ -285,24 +265,14 @@ def _model_info(model: ObjectModel) -> dict[str, Any]:
         model.mesh.vertices.max(axis=0) * 1e3,
     )
     info: dict[str, Any] = {"name": model.id, "diameter": model.diameter_m * 1e3}
-    info |= {
-        f"min_{axis}": float(value) for axis, value in zip("xyz", low_mm, strict=True)
-    }
-    info |= {
-        f"size_{axis}": float(value)
-        for axis, value in zip("xyz", high_mm - low_mm, strict=True)
-    }
-    discrete = [
-        motion
-        for motion in model.symmetries.discrete
-        if not np.allclose(motion, np.eye(4))
-    ]
+    info |= {f"min_{axis}": float(value) for axis, value in zip("xyz", low_mm, strict=True)}
+    info |= {f"size_{axis}": float(value) for axis, value in zip("xyz", high_mm - low_mm, strict=True)}
+    discrete = [motion for motion in model.symmetries.discrete if not np.allclose(motion, np.eye(4))]
     if discrete:
         info["symmetries_discrete"] = [_motion_mm(motion) for motion in discrete]
     if model.symmetries.continuous:
         info["symmetries_continuous"] = [
-            {"axis": axis.axis.tolist(), "offset": (axis.offset * 1e3).tolist()}
-            for axis in model.symmetries.continuous
+            {"axis": axis.axis.tolist(), "offset": (axis.offset * 1e3).tolist()} for axis in model.symmetries.continuous
         ]
     return info
 
@@ -323,11 +293,7 @@ def _ply_mm(mesh: Mesh) -> bytes:
     )
     faces = np.empty(len(mesh.faces), dtype=[("count", "u1"), ("corners", "<i4", 3)])
     faces["count"], faces["corners"] = 3, mesh.faces
-    return (
-        header.encode()
-        + (mesh.vertices.astype(np.float64) * 1e3).astype("<f4").tobytes()
-        + faces.tobytes()
-    )
+    return header.encode() + (mesh.vertices.astype(np.float64) * 1e3).astype("<f4").tobytes() + faces.tobytes()
 
 
 def _count_valid(
@@ -338,12 +304,7 @@ def _count_valid(
 ) -> int:
     rows, columns = np.nonzero(silhouette)
     rows, columns = rows + y0, columns + x0
-    inside = (
-        (rows >= 0)
-        & (rows < depth_m.shape[0])
-        & (columns >= 0)
-        & (columns < depth_m.shape[1])
-    )
+    inside = (rows >= 0) & (rows < depth_m.shape[0]) & (columns >= 0) & (columns < depth_m.shape[1])
     return int((depth_m[rows[inside], columns[inside]] > 0).sum())
 
 

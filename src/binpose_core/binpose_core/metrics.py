@@ -30,9 +30,7 @@ def add(T_est: FloatArray, T_gt: FloatArray, points: FloatArray) -> float:
     return float(_distances(transform(T_est, points), transform(T_gt, points)).mean())
 
 
-def adi(
-    T_est: FloatArray, T_gt: FloatArray, points: FloatArray, tree: cKDTree | None = None
-) -> float:
+def adi(T_est: FloatArray, T_gt: FloatArray, points: FloatArray, tree: cKDTree | None = None) -> float:
     """ADI: the mean distance in metres from each true point to the nearest estimated one.
 
     The nearest neighbour is sought in the object frame, where the points never move: pass
@@ -55,20 +53,12 @@ def add_s(
     return adi(T_est, T_gt, points, tree) if symmetric else add(T_est, T_gt, points)
 
 
-def projection_error_px(
-    T_est: FloatArray, T_gt: FloatArray, points: FloatArray, camera: Camera
-) -> float:
+def projection_error_px(T_est: FloatArray, T_gt: FloatArray, points: FloatArray, camera: Camera) -> float:
     """The mean distance in pixels between the projections of corresponding points."""
-    return float(
-        _pixel_distances(
-            transform(T_est, points), transform(T_gt, points), camera
-        ).mean()
-    )
+    return float(_pixel_distances(transform(T_est, points), transform(T_gt, points), camera).mean())
 
 
-def mssd(
-    T_est: FloatArray, T_gt: FloatArray, points: FloatArray, symmetries: FloatArray
-) -> float:
+def mssd(T_est: FloatArray, T_gt: FloatArray, points: FloatArray, symmetries: FloatArray) -> float:
     """MSSD: the maximum distance in metres of corresponding points, minimum over the symmetries.
 
     The distance is a convex function of the point, so `hull_vertices` of a mesh give the same
@@ -88,9 +78,7 @@ def mspd(
 ) -> float:
     """MSPD: the maximum distance in pixels of projections, minimum over the symmetries."""
     true = transform(T_gt @ np.asarray(symmetries), points)
-    return float(
-        _pixel_distances(transform(T_est, points), true, camera).max(axis=-1).min()
-    )
+    return float(_pixel_distances(transform(T_est, points), true, camera).max(axis=-1).min())
 
 
 def vsd(
@@ -106,7 +94,8 @@ def vsd(
     Distances are measured along the rays, as BOP does.
 
     Args:
-        depth_est_m, depth_gt_m: (H, W) renderings of the part alone in either pose, 0 = background.
+        depth_est_m: (H, W) rendering of the part alone in the estimated pose, 0 = background.
+        depth_gt_m: (H, W) the same in the true pose.
         depth_m: (H, W) observed, 0 = invalid; the part counts as visible where it is invalid (BOP19).
         camera: of all three images.
         taus_m: (T,) misalignment tolerances in metres.
@@ -118,22 +107,14 @@ def vsd(
     Raises:
         BinposeError: for images of different sizes.
     """
-    if (
-        not depth_est_m.shape
-        == depth_gt_m.shape
-        == depth_m.shape
-        == (camera.height, camera.width)
-    ):
+    if not depth_est_m.shape == depth_gt_m.shape == depth_m.shape == (camera.height, camera.width):
         raise BinposeError(
             f"VSD of renderings {depth_est_m.shape} and {depth_gt_m.shape} with depth {depth_m.shape} for a camera of "
             f"{camera.width}x{camera.height}; expected one size; render with the camera of the frame."
         )
     window = _window((depth_est_m > 0) | (depth_gt_m > 0))
     ray = _ray_lengths(camera, window)
-    est, gt, seen = (
-        image[window].astype(np.float64) * ray
-        for image in (depth_est_m, depth_gt_m, depth_m)
-    )
+    est, gt, seen = (image[window].astype(np.float64) * ray for image in (depth_est_m, depth_gt_m, depth_m))
     visible_gt = _visible(gt, seen, delta_m)
     visible_est = _visible(est, seen, delta_m) | (visible_gt & (est > 0))
     both, either = visible_gt & visible_est, visible_gt | visible_est
@@ -148,18 +129,14 @@ def vsd(
 def auc(errors: FloatArray, max_error: float = 0.1) -> float:
     """The area under the accuracy-threshold curve up to `max_error`, in [0, 1].
 
-    0.1 m is PoseCNN's limit for ADD and ADI; pass ``0.1 * diameter_m`` for one relative to the
-    part. The area of the step curve is exact: each error contributes ``1 - error / max_error``.
+    The area of the step curve is exact: each error contributes ``1 - error / max_error``.
 
     Args:
         errors: (N,), infinite for a part that was not found.
+        max_error: 0.1 m is PoseCNN's limit for ADD and ADI; ``0.1 * diameter_m`` is one relative to the part.
     """
     errors = np.asarray(errors, dtype=np.float64)
-    return (
-        float(np.clip(1.0 - errors / max_error, 0.0, 1.0).mean())
-        if errors.size
-        else float("nan")
-    )
+    return float(np.clip(1.0 - errors / max_error, 0.0, 1.0).mean()) if errors.size else float("nan")
 
 
 def auc_ycb_video(errors: FloatArray, max_error: float = 0.1) -> float:
@@ -196,15 +173,11 @@ def _distances(a: FloatArray, b: FloatArray) -> FloatArray:
     return np.linalg.norm(a - b, axis=-1)
 
 
-def _pixel_distances(
-    a_cam: FloatArray, b_cam: FloatArray, camera: Camera
-) -> FloatArray:
+def _pixel_distances(a_cam: FloatArray, b_cam: FloatArray, camera: Camera) -> FloatArray:
     """Pixels between the projections of points (..., N, 3); infinite for one behind the camera."""
     in_front = (a_cam[..., 2] > 0) & (b_cam[..., 2] > 0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(
-            in_front, _distances(camera.project(a_cam), camera.project(b_cam)), np.inf
-        )
+        return np.where(in_front, _distances(camera.project(a_cam), camera.project(b_cam)), np.inf)
 
 
 def _window(mask: npt.NDArray[np.bool_]) -> tuple[slice, slice]:
@@ -222,7 +195,5 @@ def _ray_lengths(camera: Camera, window: tuple[slice, slice]) -> FloatArray:
     return np.sqrt(1.0 + u[None, :] ** 2 + v[:, None] ** 2)
 
 
-def _visible(
-    model_m: FloatArray, seen_m: FloatArray, delta_m: float
-) -> npt.NDArray[np.bool_]:
+def _visible(model_m: FloatArray, seen_m: FloatArray, delta_m: float) -> npt.NDArray[np.bool_]:
     return (model_m > 0) & ((model_m - seen_m <= delta_m) | (seen_m == 0))

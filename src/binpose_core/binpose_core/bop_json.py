@@ -1,0 +1,76 @@
+"""The JSON files of BOP data sets, checked as they are read."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from binpose_core.errors import BinposeError
+from binpose_core.files import read_json
+from binpose_core.geometry import FloatArray, from_rotation_translation
+
+
+class Annotation(NamedTuple):
+    """The known pose of one part.
+
+    T_cam_obj: (4, 4) float64, metres.
+    visible_fraction: of its silhouette, in [0, 1]; NaN where the data set does not tell.
+    info: the part's entry of scene_gt_info.json, as it stands there.
+    """
+
+    obj_id: int
+    T_cam_obj: FloatArray
+    visible_fraction: float
+    info: dict[str, Any]
+
+
+def as_annotation(truth: dict[str, Any], info: dict[str, Any], where: str) -> Annotation:
+    """An entry of scene_gt.json and the one of scene_gt_info.json that belongs to it.
+
+    Args:
+        where: the place to name in an error.
+
+    Raises:
+        BinposeError: for a pose that is none or without the number of its object.
+    """
+    rotation = finite_array(truth.get("cam_R_m2c"), (3, 3), "cam_R_m2c", where)
+    translation_mm = finite_array(truth.get("cam_t_m2c"), (3,), "cam_t_m2c", where)
+    if not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3) or np.linalg.det(rotation) < 0:
+        raise BinposeError(
+            f"cam_R_m2c is not a rotation in {where}; expected an orthonormal right-handed matrix, row by row."
+        )
+    obj_id = truth.get("obj_id")
+    if not isinstance(obj_id, int):
+        raise BinposeError(f"obj_id is {obj_id} in {where}; expected the number of a model; correct the file.")
+    fraction = info.get("visib_fract")
+    pose = from_rotation_translation(rotation, translation_mm * 1e-3)
+    return Annotation(obj_id, pose, float("nan") if fraction is None else float(fraction), info)
+
+
+def finite_array(values: Any, shape: tuple[int, ...], key: str, where: str) -> FloatArray:
+    """Numbers of a JSON file as an array; raises BinposeError for too few, too many or none."""
+    try:
+        array = np.asarray(values, dtype=np.float64).reshape(shape)
+    except (TypeError, ValueError):
+        array = np.full(shape, np.nan)
+    if not np.isfinite(array).all():
+        raise BinposeError(f"{key} is {values} in {where}; expected {array.size} finite numbers; correct the file.")
+    return array
+
+
+def entries_by_image(path: Path) -> dict[int, Any]:
+    """Image number -> entry; raises BinposeError for a key that is no number."""
+    try:
+        return {int(key): value for key, value in read_json_object(path).items()}
+    except ValueError as error:
+        raise BinposeError(
+            f'A key of {path} is not the number of an image ({error}); expected keys like "0".'
+        ) from error
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; raises BinposeError for a file that holds none."""
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise BinposeError(f"{path} holds a {type(content).__name__}; expected an object with one entry per number.")
+    return content
