@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from binpose.pipeline import EstimatorStage, Pipeline, RefinerStage, SegmenterStage
-from binpose_core.catalogue import ObjectModel, objects_from_tensors, objects_to_tensors
+from binpose_core.catalogue import ObjectModel
 from binpose_core.errors import BinposeError
 from binpose_core.model_store import SHORT, ModelStore, StoredModel
 
@@ -99,6 +99,8 @@ def load_bundle(path: Path | str, device: str = "cpu", version: str | None = Non
 def bundle_to_tensors(bundle: ModelBundle) -> tuple[Tensors, dict[str, Any], list[dict[str, Any]]]:
     """All arrays by name (`segmenter/...`, `estimator/...`, `calibration/...`, `object/...`), the stages' settings
     and the objects' entries."""
+    from binpose_core.catalogue import objects_to_tensors
+
     tensors: Tensors = {}
     config: dict[str, Any] = {"refiner": asdict(bundle.refiner.config)}  # type: ignore[attr-defined]
     parts = {"segmenter": bundle.segmenter, "estimator": bundle.estimator, "calibration": _calibration(bundle.refiner)}
@@ -113,6 +115,7 @@ def bundle_to_tensors(bundle: ModelBundle) -> tuple[Tensors, dict[str, Any], lis
 
 def bundle_from_stored(stored: StoredModel, device: str = "cpu") -> ModelBundle:
     """The inverse of `save_bundle`."""
+    from binpose_core.catalogue import objects_from_tensors
     from binpose_detection.segmenter import Segmenter
     from binpose_estimator.estimator import PoseEstimator
     from binpose_refinement.refiner import IcpRefiner

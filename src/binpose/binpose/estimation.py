@@ -2,21 +2,12 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from binpose.pipeline import Pipeline
 from binpose.runs import FrameOutcome
 from binpose_core.errors import BinposeError
-from binpose_core.frames import RgbdFrame, undistort
-
-
-class FrameSource(Protocol):
-    """A frame that is not read yet."""
-
-    @property
-    def name(self) -> str: ...
-
-    def read(self) -> RgbdFrame: ...
+from binpose_core.folder import FrameSource
+from binpose_core.frames import RgbdFrame
 
 
 @dataclass(frozen=True)
@@ -54,11 +45,11 @@ def estimate_frames(
     pipeline: Pipeline, sources: Iterable[FrameSource], config: EstimationConfig
 ) -> Iterator[tuple[FrameOutcome, RgbdFrame | None]]:
     """The outcome of each frame in turn, and the frame itself where it could be read."""
-    for index, source in enumerate(sources):
-        numbers = (getattr(source, "scene_id", 0), getattr(source, "image_id", index))
+    for source in sources:
+        numbers = (source.scene_id, source.image_id)
         frame: RgbdFrame | None = None
         try:
-            frame = undistort(source.read())
+            frame = source.read()
             poses, seconds = pipeline.timed(frame)
         except BinposeError as error:
             yield FrameOutcome(source.name, *numbers, error=str(error)), frame

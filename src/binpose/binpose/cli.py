@@ -1,0 +1,74 @@
+"""The command line: `binpose add | simulate | train | estimate | evaluate | demo | models`."""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+# OpenMP reads it when it is loaded: spinning threads cost a factor of 5 to 10 beside another busy process.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import tyro
+
+from binpose.commands.add import Add
+from binpose.commands.command import Command, errors
+# from binpose.commands.demo import Demo
+from binpose.commands.estimate import Estimate
+# from binpose.commands.evaluate import Evaluate
+from binpose.commands.models import Models
+# from binpose.commands.simulate import Simulate
+from binpose.commands.train import Train
+from binpose_core.errors import BinposeError
+
+DESCRIPTION = """From a CAD file to the poses of parts in a bin.
+
+Example: binpose demo
+
+With parts of your own:
+
+    binpose add part.stl --id part --unit mm
+    binpose train --objects part --out models/part
+    binpose estimate frames/ --model models/part --out runs/part"""
+
+Commands = (
+    Annotated[Add, tyro.conf.subcommand("add")]
+    #     | Annotated[Simulate, tyro.conf.subcommand("simulate")]
+    | Annotated[Train, tyro.conf.subcommand("train")]
+    | Annotated[Estimate, tyro.conf.subcommand("estimate")]
+    #     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
+    #     | Annotated[Demo, tyro.conf.subcommand("demo")]
+    | Annotated[Models, tyro.conf.subcommand("models")]
+)
+
+FAILED, INTERRUPTED = 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit status is 0, 1 (some frames failed), 2 (an error) or 130 (Ctrl-C)."""
+    command: Command = tyro.cli(
+        Commands,  # type: ignore[arg-type]
+        prog="binpose",
+        description=DESCRIPTION,
+        args=arguments,
+        config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitSubcommandPrefixes),
+    )
+    try:
+        return command.run()
+    except BinposeError as error:
+        if command.debug:
+            raise
+        errors.print(f"[bold red]error:[/] {_escaped(str(error))}")
+        return FAILED
+    except KeyboardInterrupt:
+        errors.print("interrupted; what was finished before is kept")
+        return INTERRUPTED
+
+
+def _escaped(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,59 @@
+"""What every command shares."""
+
+import contextlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import TimeRemainingColumn
+
+from binpose_core.errors import BinposeError
+
+console = Console()
+errors = Console(stderr=True, soft_wrap=True, highlight=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command(ABC):
+    """Options of every command."""
+
+    debug: bool = False
+    """Show the traceback of an error."""
+
+    @abstractmethod
+    def run(self) -> int:
+        """Do it and return the exit status."""
+
+
+@contextlib.contextmanager
+def progress_bar() -> Iterator[Progress]:
+    """Bars with counts and times; nothing stays on the screen when they are done."""
+    columns = (
+        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+        TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=console, transient=True) as progress:
+        yield progress
+
+
+def tracked(items: Iterable, total: int, description: str) -> Iterator:
+    """The items, with a bar that advances as they are taken."""
+    with progress_bar() as progress:
+        task = progress.add_task(description, total=total)
+        for item in items:
+            yield item
+            progress.advance(task)
+
+
+def split_names(text: str, option: str) -> tuple[str, ...]:
+    """Names from a comma-separated list, in order.
+
+    Raises:
+        BinposeError: for a name given twice or an empty one.
+    """
+    names = tuple(name.strip() for name in text.split(",")) if text.strip() else ()
+    if len(set(names)) < len(names) or "" in names:
+        raise BinposeError(f"{option} is {text!r}; expected different names separated by commas, such as bolt,gear.")
+    return names

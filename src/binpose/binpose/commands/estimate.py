@@ -1,0 +1,112 @@
+"""`binpose estimate`: the poses of parts in recorded frames."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import tyro
+
+from binpose.bundle import ModelBundle, load_bundle
+from binpose.commands.command import Command, console, errors, split_names, tracked
+from binpose.estimation import EstimationConfig
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from binpose.runs import FrameOutcome, RunDirectory, RunRecord
+    from binpose_core.folder import FrameSource
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate(Command):
+    """Estimate the poses of parts in a BOP data set or a plain folder of frames.
+
+    Writes results.csv (BOP format), poses.json and overlay.png per frame, and report.html.
+
+    A frame that cannot be read is reported and the others go on; the exit status is then 1.
+
+    Example: binpose estimate recordings/ --split real --model models/wrs --out runs/wrs
+    """
+
+    path: tyro.conf.Positional[Path]
+    """BOP data set, or folder of png + json."""
+    model: Path
+    """Folder of the model, or the name of a shipped one (demo)."""
+    out: Path
+    """Folder for the results."""
+    split: str | None = None
+    """Split of the BOP data set; not needed where there is only one."""
+    threshold: float = EstimationConfig.threshold
+    """Least score (probability to be right) of a reported part."""
+    objects: str = ""
+    """Report only these parts, separated by commas."""
+    device: str = "cpu"
+    """Where the networks run: cpu or cuda."""
+
+    def run(self) -> int:
+        from binpose.estimation import check_objects
+        from binpose.runs import RunDirectory, RunRecord
+        from binpose_core.folder import open_frames
+
+        config = EstimationConfig(self.threshold, split_names(self.objects, "--objects"))
+        sources = open_frames(self.path, self.split)
+        with console.status(f"Loading {self.model} ..."):
+            bundle = load_bundle(self.model, self.device)
+        check_objects(config.objects, bundle.object_ids, str(self.model))
+        numbers = {model.id: model.bop_id for model in bundle.objects}
+        record = RunRecord(str(self.path), self.split, str(self.model), bundle.version, numbers, self.threshold)
+        outcomes = run_estimation(bundle, sources, config, record, RunDirectory(self.out))
+        console.print(summary_table(outcomes))
+        failed = sum(outcome.error is not None for outcome in outcomes)
+        console.print(f"{len(outcomes) - failed} of {len(outcomes)} frames done. Look at {self.out / 'report.html'}")
+        return 1 if failed else 0
+
+
+def run_estimation(
+    bundle: ModelBundle,
+    sources: Sequence["FrameSource"],
+    config: EstimationConfig,
+    record: "RunRecord",
+    run: "RunDirectory",
+) -> list["FrameOutcome"]:
+    """Process all frames and write the run; Ctrl-C still writes what is finished."""
+    from binpose.drawing import OverlayDrawer
+    from binpose.estimation import estimate_frames
+    from binpose.run_report import RunGallery, run_report
+    from binpose_core.files import write_text
+    from binpose_core.image_files import encode_png
+
+    drawer = OverlayDrawer(bundle.objects)
+    gallery = RunGallery(drawer)
+    outcomes: list[FrameOutcome] = []
+    try:
+        for outcome, frame in tracked(estimate_frames(bundle.pipeline, sources, config), len(sources), "Estimating"):
+            if outcome.error is not None or frame is None:
+                errors.print(f"frame {outcome.name} skipped: {outcome.error}", markup=False)
+            else:
+                overlay = drawer(frame, outcome.poses)
+                run.write_frame(outcome, encode_png(overlay))
+                gallery.add(frame, outcome, overlay)
+            outcomes.append(outcome)
+    finally:
+        run.write_results(record, outcomes)
+        write_text(run.root / "report.html", run_report(record, outcomes, gallery))
+    return outcomes
+
+
+def summary_table(outcomes: Sequence["FrameOutcome"]) -> "Table":
+    """Stages and their times."""
+    from rich.table import Table
+
+    from binpose.run_report import time_rows
+
+    done = [outcome for outcome in outcomes if outcome.error is None]
+    parts = sum(len(outcome.poses) for outcome in done)
+    table = Table(title=f"{parts} parts in {len(done)} frames", title_justify="left")
+    table.add_column("stage")
+    table.add_column("median ms", justify="right")
+    table.add_column("slowest ms", justify="right")
+    for name, median, slowest in time_rows(done):
+        table.add_row(name, f"{median:.0f}", f"{slowest:.0f}", style="bold" if name == "all" else "")
+    return table

@@ -1,0 +1,70 @@
+"""`binpose models`: what has been trained."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from binpose.commands.command import Command, console
+from binpose_core.errors import BinposeError
+from binpose_core.model_store import SHORT, ModelStore
+
+
+@dataclass(frozen=True, kw_only=True)
+class Models(Command):
+    """List the stored models: versions, parents, parts, metrics, dates.
+
+    Example: binpose models models/wrs
+    """
+
+    path: Annotated[Path, tyro.conf.Positional] = Path("models")
+    """A model's folder, or a folder of such folders."""
+
+    def run(self) -> int:
+        from rich.table import Table
+
+        stores = list(find_stores(self.path))
+        if not stores:
+            raise BinposeError(
+                f"No models in {self.path}; expected folders with weights-*.safetensors; train one with "
+                "`binpose train --objects a,b --out models/x`."
+            )
+        table = Table()
+        for name in ("model", "version", "parent", "parts", "metrics", "MB", "created"):
+            table.add_column(name, justify="right" if name == "MB" else "left")
+        for store in stores:
+            for row in store_rows(store):
+                table.add_row(*row)
+        console.print(table)
+        return 0
+
+
+def find_stores(path: Path) -> Iterator[ModelStore]:
+    """The model stores in a folder, itself included."""
+    for directory in (path, *sorted(child for child in path.glob("*") if child.is_dir())):
+        if any(directory.glob("weights-*.json")):
+            yield ModelStore(directory)
+
+
+def store_rows(store: ModelStore) -> Iterator[tuple[str, ...]]:
+    """One line per version, oldest first; the current one is marked."""
+    current = store.current()
+    for version in store.versions():
+        header = store.header(version)
+        yield (
+            str(store.directory),
+            version[:SHORT] + (" *" if version == current else ""),
+            (header["parent"] or "-")[:SHORT],
+            ", ".join(str(entry["id"]) for entry in header.get("objects", [])) or "-",
+            metrics_text(header.get("metrics", {})),
+            f"{header['bytes'] / 1e6:.1f}",
+            str(header["created"])[:16].replace("T", " "),
+        )
+
+
+def metrics_text(metrics: Mapping[str, Any]) -> str:
+    """The metrics that are single numbers."""
+    numbers = [f"{name} {value:.3g}" for name, value in metrics.items() if isinstance(value, (int, float))]
+    return ", ".join(numbers) or "-"

@@ -1,0 +1,159 @@
+"""`binpose estimate` end to end, with the poses of stand-ins for the networks."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from binpose import cli
+from binpose.bundle import ModelBundle
+from binpose.commands import estimate
+from binpose.commands.command import split_names
+from binpose.estimation import EstimationConfig
+from binpose_core.bop import read_results
+from binpose_core.errors import BinposeError
+
+Run = Callable[..., int]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, bundle: ModelBundle, dataset: Path, tmp_path: Path) -> Run:
+    """Runs `binpose estimate` on the data set into tmp_path/run with the stand-in model."""
+    monkeypatch.setattr(estimate, "load_bundle", lambda *_: bundle)
+
+    def call(*options: str, path: Path = dataset) -> int:
+        return cli.main(["estimate", str(path), "--model", "standin", "--out", str(tmp_path / "run"), *options])
+
+    return call
+
+
+def test_poses_reach_the_results_file_unchanged(run: Run, tmp_path: Path, scenes: Sequence) -> None:
+    assert run() == 0
+    results = read_results(tmp_path / "run" / "results.csv")
+    assert len(results) == 9
+    first = [result for result in results if result.image_id == 0]
+    np.testing.assert_allclose([result.T_cam_obj for result in first], scenes[0].T_cam_obj, atol=1e-9)
+    assert [result.obj_id for result in first] == [1, 2, 1]
+    assert len({result.time_s for result in first}) == 1
+
+
+def test_each_frame_has_its_poses_and_its_picture(run: Run, tmp_path: Path, scenes: Sequence) -> None:
+    run()
+    directory = tmp_path / "run" / "frames" / "000000_000001"
+    content = json.loads((directory / "poses.json").read_text())
+    np.testing.assert_allclose([pose["T_cam_obj"] for pose in content["poses"]], scenes[1].T_cam_obj, atol=1e-8)
+    assert set(content["seconds"]) == {"detection", "pose", "refinement"}
+    overlay = cv2.imread(str(directory / "overlay.png"))
+    assert overlay.shape == scenes[1].frame.color.shape
+    assert (overlay != scenes[1].frame.color).any(axis=-1).mean() > 0.05
+
+
+def test_the_report_holds_every_picture_and_needs_nothing_else(run: Run, tmp_path: Path) -> None:
+    run()
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert page.count("data:image/jpeg;base64,") == 6  # three inputs, three overlays
+    for outside in ("<script src=", "<link", "url(http", "src='http"):
+        assert outside not in page
+
+
+def test_threshold_and_objects_choose_what_is_reported(run: Run, tmp_path: Path) -> None:
+    run("--threshold", "0.85", "--objects", "rod")
+    results = read_results(tmp_path / "run" / "results.csv")
+    assert {result.obj_id for result in results} == {2}
+    assert min(result.score for result in results) >= 0.85
+
+
+def test_a_bad_frame_is_told_and_the_others_go_on(
+    run: Run, dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (dataset / "test" / "000000" / "depth" / "000001.png").unlink()
+    assert run() == 1
+    assert {result.image_id for result in read_results(tmp_path / "run" / "results.csv")} == {0, 2}
+    message = capsys.readouterr().err
+    assert "000000_000001" in message and "depth" in message
+    assert message.count("skipped") == 1
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert "error" in record["frames"]["000000_000001"]
+    assert "could not be processed" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_an_image_of_another_size_than_the_intrinsics_is_refused(
+    run: Run, dataset: Path, capsys: pytest.CaptureFixture
+) -> None:
+    path = dataset / "test" / "000000" / "rgb" / "000000.png"
+    cv2.imwrite(str(path), cv2.resize(cv2.imread(str(path)), (80, 60)))
+    assert run() == 1
+    message = capsys.readouterr().err
+    assert "80x60" in message and "160x120" in message
+
+
+@pytest.mark.parametrize("scale", [0.0, 1000.0])
+def test_depth_of_nothing_or_in_the_wrong_unit_is_refused(
+    run: Run, dataset: Path, capsys: pytest.CaptureFixture, scale: float
+) -> None:
+    path = dataset / "test" / "000000" / "scene_camera.json"
+    cameras = json.loads(path.read_text())
+    cameras["0"]["depth_scale"] = 0.1 * scale or 1e-9
+    path.write_text(json.dumps(cameras))
+    assert run() == 1
+    assert "depth" in capsys.readouterr().err
+
+
+def test_unknown_objects_stop_the_run_before_the_first_frame(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert run("--objects", "cog") == 2
+    message = capsys.readouterr().err
+    assert "'cog'" in message and "step" in message and "rod" in message
+    assert "Traceback" not in message
+    assert not (tmp_path / "run").exists()
+
+
+def test_missing_input_and_unknown_split_are_told(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert run(path=tmp_path / "nowhere") == 2
+    assert "nowhere" in capsys.readouterr().err
+    assert run("--split", "real") == 2
+    assert "real" in capsys.readouterr().err
+
+
+def test_ctrl_c_keeps_what_is_finished(
+    run: Run, monkeypatch: pytest.MonkeyPatch, bundle: ModelBundle, tmp_path: Path
+) -> None:
+    refine, seen = bundle.refiner, []
+
+    def interrupted(self: object, *arguments: object) -> list:
+        seen.append(1)
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+        return list(refine_plainly(refine, *arguments))
+
+    refine_plainly = type(refine).__call__
+    monkeypatch.setattr(type(refine), "__call__", interrupted)
+    assert run() == 130
+    assert {result.image_id for result in read_results(tmp_path / "run" / "results.csv")} == {0, 1}
+    assert (tmp_path / "run" / "report.html").is_file()
+
+
+def test_debug_shows_where_an_error_came_from(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(BinposeError):
+        run("--debug", path=tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("threshold", [-0.1, 1.5])
+def test_a_threshold_that_is_no_probability_is_refused(threshold: float) -> None:
+    with pytest.raises(BinposeError, match="between 0 and 1"):
+        EstimationConfig(threshold=threshold)
+
+
+@pytest.mark.parametrize("text", ["a,,b", "a,a", ","])
+def test_lists_of_names_are_checked(text: str) -> None:
+    with pytest.raises(BinposeError, match="--objects"):
+        split_names(text, "--objects")
+
+
+def test_lists_of_names_are_split() -> None:
+    assert split_names("gear, bolt", "--objects") == ("gear", "bolt")
+    assert split_names("", "--objects") == ()
