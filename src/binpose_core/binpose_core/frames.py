@@ -1,6 +1,8 @@
 """One observation of the camera, checked where it enters."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
+from typing import Any
 from typing import Any
 
 import cv2
@@ -21,6 +23,7 @@ class RgbdFrame:
     depth_m: (H, W) float32 in metres along the optical axis, 0 = invalid (REP-118's NaN becomes 0);
         None for a camera without depth.
     stamp_ns: time of exposure; frame_id: name of the optical frame.
+    derived: what stages computed from this frame and others may use again, by key.
     """
 
     color: npt.NDArray[np.uint8]
@@ -29,6 +32,7 @@ class RgbdFrame:
     stamp_ns: int = 0
     frame_id: str = "camera"
     name: str = field(default="", compare=False)
+    derived: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         expected = (self.camera.height, self.camera.width)

@@ -46,6 +46,15 @@ class WorkingView:
         return (points_px + 0.5) * self.scale - 0.5
 
 
+def working_view(frame: RgbdFrame, gsd_m: float, max_pixels: int, distance_m: float | None = None) -> WorkingView:
+    """The frame's working view, made by `make_working_view` once per frame and kept with it."""
+    key = ("working view", gsd_m, max_pixels, distance_m)
+    if key not in frame.derived:
+        frame.derived[key] = make_working_view(frame, gsd_m, max_pixels, distance_m)
+    view: WorkingView = frame.derived[key]
+    return view
+
+
 def make_working_view(
     frame: RgbdFrame, gsd_m: float, max_pixels: int, distance_m: float | None = None
 ) -> WorkingView:

@@ -11,7 +11,7 @@ import torch
 from binpose_core.frames import RgbdFrame
 from binpose_core.types import Detection
 from binpose_core.weights import load_arrays, to_arrays
-from binpose_core.working_view import WorkingView, make_working_view
+from binpose_core.working_view import WorkingView, working_view
 from binpose_detection.features import view_features
 from binpose_detection.grouping import GroupingConfig, group_votes
 from binpose_detection.network import OUTPUT_STRIDE, SegmentationNetwork
@@ -75,7 +75,7 @@ class Segmenter:
 
     def view(self, frame: RgbdFrame) -> WorkingView:
         """The working view that the network sees of a frame."""
-        return make_working_view(frame, self.config.gsd_m, self.config.max_pixels, self.config.distance_m)
+        return working_view(frame, self.config.gsd_m, self.config.max_pixels, self.config.distance_m)
 
     @torch.inference_mode()
     def votes(self, view: WorkingView) -> Votes:

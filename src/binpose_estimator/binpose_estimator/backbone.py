@@ -1,0 +1,45 @@
+"""From crops to features, conditioned on the class of the part."""
+
+import torch
+from torch import nn
+
+from binpose_estimator.conditioning import ConditionalInstanceNorm
+
+
+class ConditionedStage(nn.Module):
+    """A strided convolution, a residual block and a conditional instance norm: halves the resolution."""
+
+    def __init__(self, inputs: int, outputs: int, classes: int) -> None:
+        super().__init__()
+        self.down = nn.Sequential(
+            nn.Conv2d(inputs, outputs, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
+        )
+        self.block = nn.Sequential(
+            nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
+        )
+        self.condition = ConditionalInstanceNorm(outputs, classes)
+
+    def forward(self, x: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+        x = self.down(x)
+        return torch.relu(x + self.condition(self.block(x), classes))
+
+
+class ConvolutionalBackbone(nn.Module):
+    """(B, inputs, 64, 64), classes (B,) -> features (B, widths[1], 16, 16) and (B, widths[2], 8, 8)."""
+
+    def __init__(self, inputs: int, classes: int, widths: tuple[int, int, int]) -> None:
+        super().__init__()
+        self.stages = nn.ModuleList(
+            [ConditionedStage(a, b, classes) for a, b in zip((inputs, *widths[:-1]), widths, strict=True)]
+        )
+
+    def forward(self, crops: torch.Tensor, classes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        features = []
+        x = crops
+        for stage in self.stages:
+            x = stage(x, classes)
+            features.append(x)
+        return features[1], features[2]

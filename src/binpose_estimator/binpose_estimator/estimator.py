@@ -1,0 +1,215 @@
+"""Poses of all detected instances of a frame, in one batch."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from binpose_core.catalogue import ObjectModel
+from binpose_core.errors import BinposeError
+from binpose_core.frames import RgbdFrame
+from binpose_core.geometry import FloatArray, from_rotation_translation
+from binpose_core.types import Detection, Hypothesis, PoseEstimate
+from binpose_core.weights import load_arrays, to_arrays
+from binpose_core.working_view import WorkingView, working_view
+from binpose_estimator.correspondences import poses_from_coordinates
+from binpose_estimator.crops import Crops, extract_crops, network_input
+from binpose_estimator.head import PosePrediction
+from binpose_estimator.network import PoseNetwork
+
+CELL = 4
+
+
+@dataclass(frozen=True)
+class EstimatorConfig:
+    """What the weights belong to. objects: ids in the order of the classes. gsd_m, max_pixels: of the working view."""
+
+    objects: tuple[str, ...]
+    gsd_m: float = 1e-3
+    max_pixels: int = 640 * 480
+    widths: tuple[int, int, int] = (48, 96, 160)
+    hypotheses: int = 5
+
+    def __post_init__(self) -> None:
+        if not self.objects or len(set(self.objects)) != len(self.objects):
+            raise ValueError(f"objects must be distinct and at least one, got {self.objects}")
+        if self.hypotheses < 1:
+            raise ValueError(f"hypotheses must be >= 1, got {self.hypotheses}")
+
+
+class PoseEstimator:
+    """frame, detections -> one PoseEstimate per detection with its hypotheses, best first.
+
+    Args:
+        network: trained weights; put into evaluation mode.
+        objects: the parts of `config.objects` by id.
+    """
+
+    def __init__(
+        self, network: PoseNetwork, config: EstimatorConfig, objects: Mapping[str, ObjectModel], device: str = "cpu"
+    ) -> None:
+        missing = [name for name in config.objects if name not in objects]
+        if missing:
+            raise BinposeError(
+                f"The pose weights know the parts {', '.join(config.objects)}, but there is no mesh for "
+                f"{', '.join(missing)}; give the model's own objects."
+            )
+        self.config, self.objects = config, dict(objects)
+        self.device = torch.device(device)
+        self.network = network.to(self.device).eval().to(memory_format=torch.channels_last)
+
+    def __call__(self, frame: RgbdFrame, detections: Sequence[Detection]) -> list[PoseEstimate]:
+        """Poses of all detections; the list is as long as that of the detections.
+
+        Raises:
+            BinposeError: if the frame has no depth.
+        """
+        if frame.depth_m is None:
+            raise BinposeError(
+                f"Frame {frame.name!r} has no depth, but this pose model needs it; expected an aligned depth image in "
+                "metres; record with depth or give --depth."
+            )
+        if not detections:
+            return []
+        view = working_view(frame, self.config.gsd_m, self.config.max_pixels)
+        owners, names, scores = _candidates(detections)
+        centers = np.array([_center(detections[i], view, frame) for i in owners])
+        crops = self.crops(view, detections, owners, names, centers)
+        prediction = self.predict(crops, names)
+        return self._estimates(detections, owners, names, scores, centers, crops, prediction)
+
+    def crops(
+        self,
+        view: WorkingView,
+        detections: Sequence[Detection],
+        owners: npt.NDArray[np.int32],
+        names: Sequence[str],
+        centers: FloatArray,
+    ) -> Crops:
+        """One crop per (detection, class): owners (B,) indices of detections, names (B,) classes, centers (B, 3)."""
+        luma = cv2.cvtColor(view.color, cv2.COLOR_RGB2GRAY)
+        labels = _label_image(detections, view)
+        diameters = np.array([self.objects[name].diameter_m for name in names])
+        return extract_crops(view, luma, labels, owners, centers, diameters)
+
+    @torch.inference_mode()
+    def predict(self, crops: Crops, names: Sequence[str]) -> PosePrediction:
+        """Run the network on B crops of parts `names`."""
+        classes = torch.tensor([self.config.objects.index(name) for name in names], device=self.device)
+        x = network_input(crops, self.device).to(memory_format=torch.channels_last)
+        prediction: PosePrediction = self.network(x, classes)
+        return prediction
+
+    def _estimates(
+        self,
+        detections: Sequence[Detection],
+        owners: npt.NDArray[np.int32],
+        names: Sequence[str],
+        scores: FloatArray,
+        centers: FloatArray,
+        crops: Crops,
+        prediction: PosePrediction,
+    ) -> list[PoseEstimate]:
+        rotation, center, score = hypotheses(crops, prediction)
+        found: list[list[Hypothesis]] = [[] for _ in detections]
+        for b, (owner, name) in enumerate(zip(owners, names, strict=True)):
+            part = self.objects[name]
+            distance = np.linalg.norm(centers[b])
+            for R, c, s in zip(rotation[b], center[b], score[b], strict=True):
+                if s <= 0:
+                    continue
+                R_cam_obj = crops.R_cam_crop[b] @ R
+                center_cam = crops.R_cam_crop[b] @ (c * part.diameter_m + [0, 0, distance])
+                pose = from_rotation_translation(R_cam_obj, center_cam - R_cam_obj @ part.center_m)
+                found[owner].append(Hypothesis(name, pose, float(s * scores[b])))
+        estimates = []
+        for detection, candidates in zip(detections, found, strict=True):
+            ranked = tuple(sorted(candidates, key=lambda h: -h.score))
+            estimates.append(PoseEstimate(ranked[0].object_id, ranked[0].T_cam_obj, ranked[0].score, detection, None, ranked))
+        return estimates
+
+    def to_tensors(self) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
+        """The weights by name and the configuration as plain JSON data."""
+        return to_arrays(self.network), asdict(self.config)
+
+    @classmethod
+    def from_tensors(
+        cls,
+        tensors: Mapping[str, npt.NDArray[Any]],
+        config: Mapping[str, Any],
+        objects: Mapping[str, ObjectModel],
+        device: str = "cpu",
+    ) -> "PoseEstimator":
+        """The inverse of `to_tensors`; raises BinposeError if the weights do not fit the configuration."""
+        values = dict(config) | {"objects": tuple(config["objects"]), "widths": tuple(config["widths"])}
+        settings = EstimatorConfig(**values)
+        network = PoseNetwork(len(settings.objects), settings.widths, settings.hypotheses)
+        load_arrays(network, tensors, "pose")
+        return cls(network, settings, objects, device)
+
+
+def hypotheses(crops: Crops, prediction: PosePrediction) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Rotations (B, K + 2, 3, 3), centres (B, K + 2, 3) in diameters from the crop's centre, scores (B, K + 2).
+
+    The K of the head, and two from the dense coordinates whose score is their share of inliers (0 = none).
+    """
+    observed, valid = observed_cells(crops)
+    coordinates = prediction.coordinates.flatten(2).transpose(1, 2).cpu().numpy()
+    dense_rotation, dense_center, share = poses_from_coordinates(observed, coordinates, valid)
+    rotation = np.concatenate([prediction.rotation.cpu().numpy().astype(np.float64), dense_rotation], 1)
+    center = np.concatenate([prediction.center.cpu().numpy().astype(np.float64), dense_center], 1)
+    score = np.concatenate([prediction.confidence.softmax(1).cpu().numpy(), share], 1)
+    return rotation, center, score
+
+
+def observed_cells(crops: Crops) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
+    """Observed points (B, 256, 3) in diameters from the crop's centre and whether they are valid and on the mask."""
+    x = network_input(crops)[:, :5, CELL // 2 :: CELL, CELL // 2 :: CELL].flatten(2)
+    valid = (x[:, 3] > 0) & (x[:, 4] > 0)
+    return x[:, :3].transpose(1, 2).numpy().astype(np.float64), valid.numpy()
+
+
+def _candidates(detections: Sequence[Detection]) -> tuple[npt.NDArray[np.int32], list[str], FloatArray]:
+    """Every detection with its class and its alternatives: owners (B,), class names, class scores (B,)."""
+    entries = [
+        (i, name, score)
+        for i, d in enumerate(detections)
+        for name, score in ((d.object_id, d.score), *d.alternatives)
+    ]
+    owners = np.array([e[0] for e in entries], np.int32)
+    return owners, [e[1] for e in entries], np.array([e[2] for e in entries])
+
+
+def _center(detection: Detection, view: WorkingView, frame: RgbdFrame) -> FloatArray:
+    """(3,) estimated centre in the camera frame; without a voted depth, that of what surrounds the detection."""
+    depth = detection.center_depth_m
+    if not np.isfinite(depth) or depth <= 0:
+        assert frame.depth_m is not None
+        x0, y0, x1, y1 = detection.bbox_xyxy
+        window = frame.depth_m[max(0, y0 - 8) : y1 + 8, max(0, x0 - 8) : x1 + 8]
+        valid = window[window > 0]
+        depth = float(np.quantile(valid, 0.3)) if valid.size else float(np.median(frame.depth_m[frame.depth_m > 0]))
+    camera = frame.camera
+    u, v = detection.center_px
+    return np.array([(u - camera.cx) / camera.fx * depth, (v - camera.cy) / camera.fy * depth, depth])
+
+
+def _label_image(detections: Sequence[Detection], view: WorkingView) -> npt.NDArray[np.int32]:
+    """(h, w) int32: which detection's mask covers a working pixel, -1 = none."""
+    labels = np.full(view.depth_m.shape, -1, np.int32)
+    for index, detection in enumerate(detections):
+        x0, y0, x1, y1 = detection.bbox_xyxy
+        low = np.maximum(0, np.ceil(view.to_working_px(np.array([x0 - 0.5, y0 - 0.5])))).astype(int)
+        high = np.ceil(view.to_working_px(np.array([x1 - 0.5, y1 - 0.5]))).astype(int)
+        u = np.arange(low[0], min(high[0], labels.shape[1]))
+        v = np.arange(low[1], min(high[1], labels.shape[0]))
+        columns = np.clip(np.round(view.to_frame_px(u)).astype(int) - x0, 0, x1 - x0 - 1)
+        rows = np.clip(np.round(view.to_frame_px(v)).astype(int) - y0, 0, y1 - y0 - 1)
+        window = labels[np.ix_(v, u)]
+        window[detection.mask[np.ix_(rows, columns)]] = index
+        labels[np.ix_(v, u)] = window
+    return labels

@@ -1,0 +1,97 @@
+"""What the pose network is trained for: the nearest of its hypotheses to the nearest of the equivalent poses."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from binpose_core.catalogue import ObjectModel
+from binpose_estimator.head import PosePrediction
+
+RUNNER_UP_SHARE = 0.05
+CONFIDENCE_WEIGHT = 0.1
+COORDINATE_WEIGHT = 1.0
+
+
+@dataclass(frozen=True)
+class PartTables:
+    """Per class, padded to the largest symmetry group; lengths in diameters, object frame with its origin in the centre.
+
+    symmetries: (C, S, 3, 3) and shifts (C, S, 3): p -> R p + t. valid: (C, S). spread: (C, 3, 3), square root of the second
+    moment of the surface, so that ||(R - R') spread||_F is the RMS distance of surface points under two rotations.
+    """
+
+    symmetries: torch.Tensor
+    shifts: torch.Tensor
+    valid: torch.Tensor
+    spread: torch.Tensor
+
+
+def part_tables(objects: Sequence[ObjectModel], max_step_rad: float = np.pi / 12) -> PartTables:
+    """Tables of the parts in class order. Near-symmetries count as equivalent: the rendering decides among them later."""
+    groups = [o.symmetries.transforms(max_step_rad, include_near=True) for o in objects]
+    size = max(len(g) for g in groups)
+    rotation = np.tile(np.eye(3), (len(objects), size, 1, 1))
+    shift, valid = np.zeros((len(objects), size, 3)), np.zeros((len(objects), size), bool)
+    spread = np.zeros((len(objects), 3, 3))
+    for c, (part, group) in enumerate(zip(objects, groups, strict=True)):
+        rotation[c, : len(group)] = group[:, :3, :3]
+        moved = group[:, :3, :3] @ part.center_m + group[:, :3, 3]
+        shift[c, : len(group)] = (moved - part.center_m) / part.diameter_m
+        valid[c, : len(group)] = True
+        points = (part.points - part.center_m) / part.diameter_m
+        values, vectors = np.linalg.eigh(points.T @ points / len(points))
+        spread[c] = (vectors * np.sqrt(np.maximum(values, 1e-4))) @ vectors.T
+    as_tensor = lambda a: torch.from_numpy(a.astype(np.float32))  # noqa: E731
+    return PartTables(as_tensor(rotation), as_tensor(shift), torch.from_numpy(valid), as_tensor(spread))
+
+
+@dataclass(frozen=True)
+class PoseTargets:
+    """classes (B,) int64; rotation (B, 3, 3) and center (B, 3) in the crop's frame, in diameters from the crop's centre;
+    points (B, 3, 16, 16) true object coordinates from the centre; covered (B, 16, 16) bool where they are known."""
+
+    classes: torch.Tensor
+    rotation: torch.Tensor
+    center: torch.Tensor
+    points: torch.Tensor
+    covered: torch.Tensor
+
+
+def pose_loss(prediction: PosePrediction, targets: PoseTargets, tables: PartTables) -> dict[str, torch.Tensor]:
+    """Losses by name; their sum is minimised."""
+    symmetric = tables.symmetries[targets.classes]
+    shifts, valid = tables.shifts[targets.classes], tables.valid[targets.classes]
+    spread = tables.spread[targets.classes]
+    true_rotation = targets.rotation[:, None] @ symmetric
+    true_center = targets.center[:, None] + (targets.rotation[:, None] @ shifts[..., None])[..., 0]
+    difference = (prediction.rotation[:, :, None] - true_rotation[:, None]) @ spread[:, None, None]
+    turn = (difference.square().sum((-1, -2)) + 1e-6).sqrt()
+    move = (prediction.center[:, :, None] - true_center[:, None]).abs().sum(-1)
+    distance = (turn + move).masked_fill(~valid[:, None], torch.inf).min(-1).values
+    best = distance.min(1)
+    loss = {
+        "pose": (1 - RUNNER_UP_SHARE) * best.values.mean() + RUNNER_UP_SHARE * distance.mean(),
+        "confidence": CONFIDENCE_WEIGHT * functional.cross_entropy(prediction.confidence, best.indices),
+        "coordinates": COORDINATE_WEIGHT * _coordinate_loss(prediction, targets, symmetric, shifts, valid),
+    }
+    return {name: value * 3.0 if name == "pose" else value for name, value in loss.items()}
+
+
+def _coordinate_loss(
+    prediction: PosePrediction, targets: PoseTargets, symmetric: torch.Tensor, shifts: torch.Tensor, valid: torch.Tensor
+) -> torch.Tensor:
+    """Laplace negative log-likelihood under the equivalent labelling that fits best (p -> S^-1 p)."""
+    batch = len(targets.classes)
+    points = targets.points.reshape(batch, 1, 3, -1)
+    equivalent = symmetric.transpose(-1, -2) @ (points - shifts[..., None])
+    error = (prediction.coordinates.reshape(batch, 1, 3, -1) - equivalent).abs().sum(2)
+    weight = targets.covered.reshape(batch, 1, -1).float()
+    total = (error.detach() * weight).sum(-1).masked_fill(~valid, torch.inf)
+    chosen = error[torch.arange(batch), total.argmin(1)]
+    log_scale = prediction.coordinate_scale.reshape(batch, -1).clamp(-5.0, 1.0)
+    likelihood = chosen * torch.exp(-log_scale) + 3 * log_scale
+    weight = weight[:, 0]
+    return 0.1 * (likelihood * weight).sum() / weight.sum().clamp(min=1.0)

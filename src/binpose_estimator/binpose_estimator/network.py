@@ -1,0 +1,23 @@
+"""The shared pose network: backbone + conditioning + head."""
+
+import torch
+from torch import nn
+
+from binpose_estimator.backbone import ConvolutionalBackbone
+from binpose_estimator.crops import CHANNELS
+from binpose_estimator.head import HypothesesHead, PosePrediction
+
+
+class PoseNetwork(nn.Module):
+    """Crops (B, 9, 64, 64) and classes (B,) in 0..C-1 -> PosePrediction: one network for all parts."""
+
+    def __init__(self, classes: int, widths: tuple[int, int, int] = (48, 96, 160), hypotheses: int = 5) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(
+            nn.Conv2d(len(CHANNELS), 24, 3, padding=1, bias=False), nn.BatchNorm2d(24), nn.ReLU(inplace=True)
+        )
+        self.backbone = ConvolutionalBackbone(24, classes, widths)
+        self.head = HypothesesHead(widths[1], widths[2], classes, hypotheses)
+
+    def forward(self, crops: torch.Tensor, classes: torch.Tensor) -> PosePrediction:
+        return self.head(*self.backbone(self.stem(crops), classes), classes)

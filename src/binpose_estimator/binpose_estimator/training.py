@@ -1,0 +1,232 @@
+"""Training of the pose network from labelled views."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from binpose_core.catalogue import ObjectModel
+from binpose_core.geometry import FloatArray, transform
+from binpose_core.training_loop import LoopConfig, StepCallback, prefetched, train
+from binpose_core.types import LabelledView
+from binpose_core.working_view import WorkingView, make_working_view
+from binpose_estimator.crops import Crops, concatenate, extract_crops, network_input
+from binpose_estimator.estimator import CELL, EstimatorConfig, PoseEstimator
+from binpose_estimator.losses import PartTables, PoseTargets, part_tables, pose_loss
+from binpose_estimator.network import PoseNetwork
+
+
+@dataclass(frozen=True)
+class PoseTrainingConfig:
+    """variants: crops cut per instance and view, each with another centre, roll and resolution.
+
+    center_jitter: deviation of the crop's centre from the part's, in diameters, as detections have it.
+    least_visible: parts less visible are left out.
+    """
+
+    loop: LoopConfig = field(default_factory=lambda: LoopConfig(minutes=10.0, learning_rate=1.5e-3))
+    batch_size: int = 96
+    variants: int = 2
+    center_jitter: float = 0.05
+    gsd_jitter: tuple[float, float] = (0.8, 1.25)
+    least_visible: float = 0.15
+    least_visible_px: int = 40
+    damaged_masks: float = 0.7
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 2 or self.variants < 1:
+            raise ValueError(f"batch_size must be >= 2 and variants >= 1, got {self.batch_size} and {self.variants}")
+
+
+@dataclass(frozen=True)
+class CropPool:
+    """Training crops with the truth: classes (N,), rotation (N, 3, 3) and center (N, 3) in the crop's frame, in diameters
+    from the crop's centre."""
+
+    crops: Crops
+    classes: npt.NDArray[np.int64]
+    rotation: FloatArray
+    center: FloatArray
+
+
+def train_estimator(
+    views: Sequence[LabelledView],
+    objects: Mapping[str, ObjectModel],
+    estimator_config: EstimatorConfig,
+    config: PoseTrainingConfig,
+    seed: int,
+    checkpoint: Path | None = None,
+    on_step: StepCallback | None = None,
+    track: Callable[[Sequence[LabelledView]], Iterable[LabelledView]] = iter,
+) -> PoseEstimator:
+    """A pose estimator for `estimator_config.objects`, trained until the budget is spent.
+
+    `track` may wrap the passes over the views with a progress bar.
+    """
+    torch.manual_seed(seed)
+    pool = crop_pool(views, objects, estimator_config, config, seed, track)
+    tables = part_tables([objects[name] for name in estimator_config.objects])
+    network = PoseNetwork(len(estimator_config.objects), estimator_config.widths, estimator_config.hypotheses)
+    network = network.to(memory_format=torch.channels_last)
+    batches = prefetched(lambda number: sample_batch(pool, config, np.random.default_rng((seed, number))))
+
+    def loss(model: torch.nn.Module, batch: tuple[torch.Tensor, PoseTargets]) -> dict[str, torch.Tensor]:
+        return _loss(model, batch, tables)
+
+    averaged = train(network, batches, loss, config.loop, checkpoint, on_step)
+    assert isinstance(averaged, PoseNetwork)
+    return PoseEstimator(averaged, estimator_config, objects)
+
+
+def _loss(
+    network: torch.nn.Module, batch: tuple[torch.Tensor, PoseTargets], tables: PartTables
+) -> dict[str, torch.Tensor]:
+    crops, targets = batch
+    prediction = network(crops, targets.classes)
+    with torch.autocast("cpu", enabled=False):
+        return pose_loss(prediction, targets, tables)
+
+
+def crop_pool(
+    views: Sequence[LabelledView],
+    objects: Mapping[str, ObjectModel],
+    estimator_config: EstimatorConfig,
+    config: PoseTrainingConfig,
+    seed: int,
+    track: Callable[[Sequence[LabelledView]], Iterable[LabelledView]] = iter,
+) -> CropPool:
+    """Crops of all well visible parts of the views, `variants` times each."""
+    rng = np.random.default_rng((seed, 1))
+    pools = [
+        pool
+        for view in track(views)
+        for pool in _view_pools(view, objects, estimator_config, config, rng)
+        if len(pool.classes)
+    ]
+    return CropPool(
+        concatenate([p.crops for p in pools]),
+        np.concatenate([p.classes for p in pools]),
+        np.concatenate([p.rotation for p in pools]),
+        np.concatenate([p.center for p in pools]),
+    )
+
+
+def _view_pools(
+    view: LabelledView,
+    objects: Mapping[str, ObjectModel],
+    estimator_config: EstimatorConfig,
+    config: PoseTrainingConfig,
+    rng: np.random.Generator,
+) -> list[CropPool]:
+    known = np.array([name in estimator_config.objects for name in view.object_ids], bool)
+    pixels = np.bincount(view.instance_ids[view.instance_ids >= 0].astype(np.int64), minlength=len(known))
+    chosen = known & (view.visible_fraction >= config.least_visible) & (pixels >= config.least_visible_px)
+    instances = np.nonzero(chosen)[0].astype(np.int32)
+    if len(instances) == 0:
+        return []
+    pools = []
+    for _ in range(config.variants):
+        gsd_m = estimator_config.gsd_m * rng.uniform(*config.gsd_jitter)
+        working = make_working_view(view.frame, gsd_m, 2 * estimator_config.max_pixels)
+        pools.append(_view_pool(view, working, instances, objects, estimator_config, config, rng))
+    return pools
+
+
+def _view_pool(
+    view: LabelledView,
+    working: WorkingView,
+    instances: npt.NDArray[np.int32],
+    objects: Mapping[str, ObjectModel],
+    estimator_config: EstimatorConfig,
+    config: PoseTrainingConfig,
+    rng: np.random.Generator,
+) -> CropPool:
+    parts = [objects[view.object_ids[i]] for i in instances]
+    poses = view.T_cam_obj[instances]
+    true_centers = np.array([transform(T, p.center_m[None])[0] for T, p in zip(poses, parts, strict=True)])
+    diameters = np.array([p.diameter_m for p in parts])
+    centers = true_centers + rng.normal(0, config.center_jitter, true_centers.shape) * diameters[:, None]
+    luma = cv2.cvtColor(working.color, cv2.COLOR_RGB2GRAY)
+    labels = _working_labels(view.instance_ids, working)
+    roll = rng.uniform(-np.pi, np.pi, len(instances))
+    crops = extract_crops(working, luma, labels, instances, centers, diameters, roll)
+    R_crop_cam = np.swapaxes(crops.R_cam_crop, -1, -2)
+    distance = np.linalg.norm(centers, axis=-1)
+    local = (R_crop_cam @ true_centers[..., None])[..., 0]
+    local[:, 2] -= distance
+    return CropPool(
+        crops,
+        np.array([estimator_config.objects.index(p.id) for p in parts], np.int64),
+        (R_crop_cam @ poses[:, :3, :3]).astype(np.float32),
+        (local / diameters[:, None]).astype(np.float32),
+    )
+
+
+def _working_labels(instance_ids: npt.NDArray[np.integer], working: WorkingView) -> npt.NDArray[np.int32]:
+    height, width = instance_ids.shape
+    u = np.round(working.to_frame_px(np.arange(working.camera.width))).astype(int)
+    v = np.round(working.to_frame_px(np.arange(working.camera.height))).astype(int)
+    labels = np.full(working.depth_m.shape, -1, np.int32)
+    u, v = u[u < width], v[v < height]
+    labels[: len(v), : len(u)] = instance_ids[np.ix_(np.clip(v, 0, None), np.clip(u, 0, None))]
+    return labels
+
+
+def sample_batch(
+    pool: CropPool, config: PoseTrainingConfig, rng: np.random.Generator
+) -> tuple[torch.Tensor, PoseTargets]:
+    """A batch with every part type equally likely, turned by a multiple of 90 degrees, with masks as detections have them."""
+    weight = 1.0 / np.bincount(pool.classes)[pool.classes]
+    index = rng.choice(len(pool.classes), config.batch_size, p=weight / weight.sum())
+    x = network_input(pool.crops[index])
+    rotation, center = torch.from_numpy(pool.rotation[index]), torch.from_numpy(pool.center[index])
+    true_mask = x[:, 4] > 0
+    x[:, 4] = torch.from_numpy(_damaged(true_mask.numpy(), config.damaged_masks, rng))
+    x[:, 5] *= float(rng.random() > 0.1)
+    for _ in range(rng.integers(4)):
+        x, true_mask, rotation, center = _quarter_turn(x, true_mask, rotation, center)
+    observed = x[:, :3, CELL // 2 :: CELL, CELL // 2 :: CELL]
+    covered = ((x[:, 3] > 0) & true_mask)[:, CELL // 2 :: CELL, CELL // 2 :: CELL]
+    points = torch.einsum("bji,bjhw->bihw", rotation, observed - center[..., None, None])
+    covered &= points.norm(dim=1) < 0.6
+    targets = PoseTargets(torch.from_numpy(pool.classes[index]), rotation, center, points, covered)
+    return x.to(memory_format=torch.channels_last), targets
+
+
+def _quarter_turn(
+    x: torch.Tensor, mask: torch.Tensor, rotation: torch.Tensor, center: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Turn crops and truth by 90 degrees about the optical axis: (x, y) -> (y, -x)."""
+    x, mask = torch.rot90(x, 1, (2, 3)), torch.rot90(mask, 1, (1, 2))
+    x = x[:, [1, 0, 2, 3, 4, 5, 7, 6, 8]].clone()
+    x[:, 1] *= -1
+    x[:, 7] *= -1
+    turn = torch.tensor([[0.0, 1.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+    return x, mask, turn @ rotation, center @ turn.T
+
+
+def _damaged(masks: npt.NDArray[np.bool_], share: float, rng: np.random.Generator) -> npt.NDArray[np.float32]:
+    """Masks (B, n, n) as a segmentation would give them: grown, shrunk, cut off or with a bite taken out."""
+    damaged = masks.astype(np.uint8)
+    n = masks.shape[-1]
+    grid = np.stack(np.meshgrid(np.arange(n), np.arange(n)), -1) - 0.5 * (n - 1)
+    for mask in damaged:
+        if rng.random() > share:
+            continue
+        kind = rng.integers(4)
+        if kind == 0:
+            mask[:] = cv2.dilate(mask, np.ones((3, 3), np.uint8), iterations=int(rng.integers(1, 3)))
+        elif kind == 1:
+            mask[:] = cv2.erode(mask, np.ones((3, 3), np.uint8), iterations=int(rng.integers(1, 3)))
+        elif kind == 2:
+            angle = rng.uniform(0, 2 * np.pi)
+            mask[grid @ [np.cos(angle), np.sin(angle)] > rng.uniform(0.1, 0.4) * n] = 0
+        else:
+            center, radius = rng.uniform(-0.4, 0.4, 2) * n, rng.uniform(0.06, 0.2) * n
+            inside = ((grid - center) ** 2).sum(-1) < radius**2
+            mask[inside] = rng.integers(2)
+    return damaged.astype(np.float32)
