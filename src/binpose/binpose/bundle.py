@@ -1,6 +1,6 @@
 """A trained model as one immutable thing: networks, refiner, objects, settings and where it came from."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ SHIPPED = Path(__file__).parent / "models"
 class ModelBundle:
     """What a hot swap exchanges in one assignment: nobody ever sees half a model.
 
-    config: per stage, its settings as plain JSON data.
+    objects: by id. config: per stage, its settings as plain JSON data.
     metrics: measured by whoever saved the model.
     version: sha256 of the weights, empty before it is saved; parent: the version it was trained from.
     """
@@ -30,7 +30,7 @@ class ModelBundle:
     segmenter: SegmenterStage
     estimator: EstimatorStage
     refiner: RefinerStage
-    objects: tuple[ObjectModel, ...]
+    objects: Mapping[str, ObjectModel]
     config: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
     version: str = ""
@@ -40,11 +40,6 @@ class ModelBundle:
     def pipeline(self) -> Pipeline:
         """The stages in their order."""
         return Pipeline(self.segmenter, self.estimator, self.refiner)
-
-    @property
-    def object_ids(self) -> tuple[str, ...]:
-        """The ids of the parts that the model knows."""
-        return tuple(model.id for model in self.objects)
 
 
 def save_bundle(
@@ -97,19 +92,24 @@ def load_bundle(path: Path | str, device: str = "cpu", version: str | None = Non
 
 
 def bundle_to_tensors(bundle: ModelBundle) -> tuple[Tensors, dict[str, Any], list[dict[str, Any]]]:
-    """All arrays by name (`segmenter/...`, `estimator/...`, `calibration/...`, `object/...`), the stages' settings
-    and the objects' entries."""
+    """All arrays by name, the stages' settings, and the objects' entries.
+
+    Names begin with `segmenter/`, `estimator/`, `calibration.` or `object/`.
+    """
     from binpose_core.catalogue import objects_to_tensors
 
-    tensors: Tensors = {}
-    config: dict[str, Any] = {"refiner": asdict(bundle.refiner.config)}  # type: ignore[attr-defined]
-    parts = {"segmenter": bundle.segmenter, "estimator": bundle.estimator, "calibration": _calibration(bundle.refiner)}
-    for name, part in parts.items():
-        if part is not None:
-            arrays, config[name] = part.to_tensors()  # type: ignore[attr-defined]
-            tensors |= {f"{name}/{key}": value for key, value in arrays.items()}
-    arrays, infos = objects_to_tensors(bundle.objects)
-    tensors |= {f"object/{key.removeprefix('object/')}": value for key, value in arrays.items()}
+    segmenter, segmenter_config = bundle.segmenter.to_tensors()  # type: ignore[attr-defined]
+    estimator, estimator_config = bundle.estimator.to_tensors()  # type: ignore[attr-defined]
+    objects, infos = objects_to_tensors(list(bundle.objects.values()))
+    refiner: Any = bundle.refiner
+    calibration = refiner.calibration.to_tensors() if refiner.calibration is not None else {}
+    tensors = {
+        **_prefixed("segmenter/", segmenter),
+        **_prefixed("estimator/", estimator),
+        **_prefixed("object/", objects),
+        **calibration,
+    }
+    config = {"segmenter": segmenter_config, "estimator": estimator_config, "refiner": asdict(refiner.config)}
     return tensors, config, infos
 
 
@@ -118,6 +118,8 @@ def bundle_from_stored(stored: StoredModel, device: str = "cpu") -> ModelBundle:
     from binpose_core.catalogue import objects_from_tensors
     from binpose_detection.segmenter import Segmenter
     from binpose_estimator.estimator import PoseEstimator
+    from binpose_refinement.calibration import Calibration
+    from binpose_refinement.config import RefinerConfig
     from binpose_refinement.refiner import IcpRefiner
 
     try:
@@ -128,35 +130,22 @@ def bundle_from_stored(stored: StoredModel, device: str = "cpu") -> ModelBundle:
             f"The header of version {stored.version[:SHORT]} lacks the entry {error}; expected config of segmenter and "
             "estimator, and objects; use a model that `binpose train` wrote."
         ) from error
-    objects = tuple(objects_from_tensors(_with_prefix(stored.tensors, "object"), infos))
-    segmenter = Segmenter.from_tensors(_with_prefix(stored.tensors, "segmenter"), segmenter_config, device)
-    estimator = PoseEstimator.from_tensors(_with_prefix(stored.tensors, "estimator"), estimator_config, objects, device)
-    refiner = IcpRefiner(objects, _refiner_config(config), _stored_calibration(stored.tensors, config))
-    return ModelBundle(
-        segmenter, estimator, refiner, objects, config, stored.header.get("metrics", {}), stored.version, stored.parent
-    )
+    tensors = stored.tensors
+    objects = {model.id: model for model in objects_from_tensors(_without_prefix("object/", tensors), infos)}
+    segmenter = Segmenter.from_tensors(_without_prefix("segmenter/", tensors), segmenter_config, device)
+    estimator = PoseEstimator.from_tensors(_without_prefix("estimator/", tensors), estimator_config, objects, device)
+    settings = RefinerConfig(**config.get("refiner", {}))
+    refiner = IcpRefiner(objects, settings, Calibration.from_tensors(tensors))
+    metrics = stored.header.get("metrics", {})
+    return ModelBundle(segmenter, estimator, refiner, objects, config, metrics, stored.version, stored.parent)
 
 
 _NETWORKS = ("segmenter/", "estimator/")
 
 
-def _with_prefix(tensors: Mapping[str, npt.NDArray[Any]], prefix: str) -> Tensors:
-    return {key.removeprefix(prefix + "/"): value for key, value in tensors.items() if key.startswith(prefix + "/")}
+def _prefixed(prefix: str, tensors: Mapping[str, npt.NDArray[Any]]) -> Tensors:
+    return {prefix + key: value for key, value in tensors.items()}
 
 
-def _calibration(refiner: RefinerStage) -> Any:
-    return getattr(refiner, "calibration", None)
-
-
-def _refiner_config(config: Mapping[str, Any]) -> Any:
-    from binpose_refinement.config import RefinerConfig
-
-    return RefinerConfig(**config.get("refiner", {}))
-
-
-def _stored_calibration(tensors: Mapping[str, npt.NDArray[Any]], config: Mapping[str, Any]) -> Any:
-    if "calibration" not in config:
-        return None
-    from binpose_refinement.calibration import Calibration
-
-    return Calibration.from_tensors(_with_prefix(tensors, "calibration"), config["calibration"])
+def _without_prefix(prefix: str, tensors: Mapping[str, npt.NDArray[Any]]) -> Tensors:
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}

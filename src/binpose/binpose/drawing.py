@@ -1,6 +1,6 @@
 """Estimated parts drawn over the picture as they would be seen: outlines that hide one another."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -32,13 +32,13 @@ class OverlayDrawer:
     """Draws poses of a fixed set of objects; the meshes are prepared once."""
 
     def __init__(
-        self, objects: Sequence[ObjectModel], config: DrawingConfig | None = None, max_faces: int = 20000
+        self, objects: Mapping[str, ObjectModel], config: DrawingConfig | None = None, max_faces: int = 20000
     ) -> None:
         self.config = config or DrawingConfig()
-        self.objects = {model.id: model for model in objects}
-        self.colors = type_colors([model.id for model in objects])
-        self._index = {model.id: n for n, model in enumerate(objects)}
-        self._renderer = Renderer([model.lod(max_faces) for model in objects])
+        self.objects = dict(objects)
+        self.colors = type_colors(list(objects))
+        self._index = {object_id: n for n, object_id in enumerate(objects)}
+        self._renderer = Renderer([model.lod(max_faces) for model in objects.values()])
 
     def __call__(self, frame: RgbdFrame, poses: Sequence[PoseEstimate]) -> Image:
         """The frame's picture (H, W, 3) uint8 with the parts drawn over it.

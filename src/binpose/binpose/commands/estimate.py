@@ -53,8 +53,8 @@ class Estimate(Command):
         sources = open_frames(self.path, self.split)
         with console.status(f"Loading {self.model} ..."):
             bundle = load_bundle(self.model, self.device)
-        check_objects(config.objects, bundle.object_ids, str(self.model))
-        numbers = {model.id: model.bop_id for model in bundle.objects}
+        check_objects(config.objects, tuple(bundle.objects), str(self.model))
+        numbers = {model.id: model.bop_id for model in bundle.objects.values()}
         record = RunRecord(str(self.path), self.split, str(self.model), bundle.version, numbers, self.threshold)
         outcomes = run_estimation(bundle, sources, config, record, RunDirectory(self.out))
         console.print(summary_table(outcomes))
