@@ -1,51 +1,74 @@
-"""The surface of a part that a camera outside can see."""
+"""The surface of a part that a camera outside can see.
+
+CAD assemblies hide balls, windings and screws inside. Hidden surface must neither be matched with
+observed points nor break a symmetry.
+"""
 
 import numpy as np
 import numpy.typing as npt
 
 from binpose_core.geometry import FloatArray, from_rotation_translation, transform
-from binpose_core.meshes import Mesh, diameter_m, face_areas_normals, sample_faces
-from binpose_core.rendering import Renderer
+from binpose_core.meshes import Mesh, bounding_box_center, diameter_m, face_areas_normals, sample_faces
+from binpose_core.rendering import Renderer, Rendering, object_coordinates
 
 VIEWS, VIEW_PX = 60, 160
+FOCAL_PX = 8 * 0.9 * VIEW_PX  # from eight diameters away the part fills 0.9 of the image
+# A pixel covers about 0.7 % of the diameter: surface that close behind what the pixel shows is seen too.
+BEHIND = 0.008
 
 
-def visible_samples(mesh: Mesh, n: int, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
-    """n samples of the surface that a camera outside can see: points (n, 3) in metres, normals (n, 3), float32.
+def visible_samples(
+    mesh: Mesh, n: int, rng: np.random.Generator
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Points (n, 3) in metres spread evenly over the visible surface, and normals (n, 3), float32.
 
-    CAD assemblies hide balls, windings and screws inside; those must neither count as surface nor break a
-    symmetry. A sample is visible when one of `VIEWS` evenly spread depth images shows it.
+    A point is visible when one of `VIEWS` images from all around shows it.
     """
     points, face_ids = sample_faces(mesh, 3 * n, rng)
-    seen = visible(mesh, points)
+    seen = is_visible(mesh, points)
     if seen.sum() < n:  # mostly hidden: draw as many more as the visible share asks for
-        share = max(seen.mean(), 0.01)
-        points, face_ids = sample_faces(mesh, int(1.2 * n / share) + 10, rng)
-        seen = visible(mesh, points)
-    kept = np.flatnonzero(seen) if seen.any() else np.arange(len(points))
-    kept = rng.permutation(kept)[:n] if len(kept) >= n else rng.choice(kept, n)
+        points, face_ids = sample_faces(mesh, int(1.2 * n / max(seen.mean(), 0.01)), rng)
+        seen = is_visible(mesh, points)
+    shown = np.flatnonzero(seen) if seen.any() else np.arange(len(points))
+    kept = shown[:n] if len(shown) >= n else rng.choice(shown, n)
     normals = face_areas_normals(mesh)[1][face_ids[kept]]
     return points[kept].astype(np.float32), normals.astype(np.float32)
 
 
-def visible(mesh: Mesh, points: FloatArray) -> npt.NDArray[np.bool_]:
-    """(N,) whether points (N, 3) on the surface are seen from outside in one of `VIEWS` directions."""
-    size = diameter_m(mesh)
-    distance, focal_px = 8 * size, 8 * 0.9 * VIEW_PX  # far away: nearly parallel rays
-    middle = (mesh.vertices.min(axis=0) + mesh.vertices.max(axis=0)) / 2
-    rotation = _view_rotations(VIEWS)
-    T_cam_obj = from_rotation_translation(rotation, np.array([0, 0, distance]) - rotation @ middle.astype(np.float64))
-    intrinsics = np.array([focal_px, focal_px, VIEW_PX / 2, VIEW_PX / 2])
-    depth = Renderer([mesh]).crops(np.zeros(VIEWS, int), T_cam_obj, intrinsics, VIEW_PX, VIEW_PX).depth_m
-    x, y, z = np.moveaxis(transform(T_cam_obj, points[None].astype(np.float64)), -1, 0)
-    u = np.clip(np.rint(focal_px * x / z + VIEW_PX / 2).astype(int), 0, VIEW_PX - 1)
-    v = np.clip(np.rint(focal_px * y / z + VIEW_PX / 2).astype(int), 0, VIEW_PX - 1)
-    # A pixel covers about 0.7 % of the diameter: surface that close behind the pixel's own still counts.
-    in_front = z - depth[np.arange(VIEWS)[:, None], v, u] < 0.008 * size
-    return np.asarray(in_front.any(axis=0))
+def seen_samples(mesh: Mesh, n: int, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
+    """Points (n, 3) in metres drawn from the pixels of images from all around, and normals (n, 3), float64.
+
+    Each piece of surface has the weight that cameras give it: the bottom of a slit has next to none.
+    """
+    rendering, T_cam_obj, intrinsics = _views(mesh)
+    image, row, column = np.nonzero(rendering.mask)
+    chosen = rng.permutation(len(image))[:n] if len(image) >= n else rng.integers(len(image), size=n)
+    pixels = image[chosen], row[chosen], column[chosen]
+    points = object_coordinates(rendering.depth_m, T_cam_obj, intrinsics)[pixels].astype(np.float64)
+    return points, face_areas_normals(mesh)[1][rendering.face_ids[pixels]]
 
 
-def _view_rotations(count: int) -> FloatArray:
+def is_visible(mesh: Mesh, points: FloatArray) -> npt.NDArray[np.bool_]:
+    """(N,) whether points (N, 3) on the surface are seen in one of the images from all around."""
+    rendering, T_cam_obj, intrinsics = _views(mesh)
+    x, y, z = np.moveaxis(transform(T_cam_obj, np.asarray(points, dtype=np.float64)[None]), -1, 0)
+    u, v = (np.clip(np.rint(FOCAL_PX * t / z + VIEW_PX / 2).astype(int), 0, VIEW_PX - 1) for t in (x, y))
+    depth_m = rendering.depth_m[np.arange(VIEWS)[:, None], v, u]
+    return np.asarray(((z - depth_m < BEHIND * diameter_m(mesh)) & (depth_m > 0)).any(axis=0))
+
+
+def _views(mesh: Mesh) -> tuple[Rendering, FloatArray, FloatArray]:
+    """Depth images from `VIEWS` directions, with T_cam_obj (VIEWS, 4, 4) and intrinsics (VIEWS, 4)."""
+    rotation = view_rotations(VIEWS)
+    away = np.array([0, 0, 8 * diameter_m(mesh)])  # so far that the rays are nearly parallel
+    T_cam_obj = from_rotation_translation(rotation, away - rotation @ bounding_box_center(mesh))
+    intrinsics = np.tile([FOCAL_PX, FOCAL_PX, VIEW_PX / 2, VIEW_PX / 2], (VIEWS, 1))
+    near_m = 0.1 * float(away[2])
+    crops = Renderer([mesh]).crops(np.zeros(VIEWS, dtype=int), T_cam_obj, intrinsics, VIEW_PX, VIEW_PX, near_m)
+    return crops, T_cam_obj, intrinsics
+
+
+def view_rotations(count: int) -> FloatArray:
     """Rotations (count, 3, 3) whose third rows, the viewing directions, spread evenly over the sphere (Fibonacci)."""
     height = 1 - (2 * np.arange(count) + 1) / count
     turn = np.arange(count) * np.pi * (3 - np.sqrt(5))
