@@ -6,6 +6,7 @@ from pathlib import Path
 # Read when OpenMP is loaded, hence before any test imports torch: spinning threads make parallel tests slow.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -15,6 +16,12 @@ ROOT = Path(__file__).resolve().parent.parent
 def repository_root() -> Path:
     """The root of the checkout."""
     return ROOT
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """A generator with the same seed in every test."""
+    return np.random.default_rng(0)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,109 @@
+"""A frame is checked where it enters; each kind of bad input has its own sentence."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from binpose_core.camera import Camera
+from binpose_core.errors import BinposeError
+from binpose_core.frames import RgbdFrame, depth_from_encoding, undistort
+
+CAMERA = Camera(fx=100.0, fy=100.0, cx=31.5, cy=23.5, width=64, height=48)
+COLOR = np.full((48, 64, 3), 90, np.uint8)
+DEPTH_M = np.full((48, 64), 0.8, np.float32)
+
+
+def test_invalid_depth_becomes_zero() -> None:
+    depth_m = DEPTH_M.astype(np.float64)
+    depth_m[0, :4] = np.nan, np.inf, -1.0, 0.0
+    frame = RgbdFrame(COLOR, depth_m, CAMERA)
+    assert frame.depth_m is not None
+    assert frame.depth_m.dtype == np.float32
+    assert not frame.depth_m[0, :4].any()
+    assert (frame.depth_m[1:] == np.float32(0.8)).all()
+
+
+def test_the_callers_depth_is_not_changed() -> None:
+    depth_m = DEPTH_M.copy()
+    depth_m[0, 0] = np.nan
+    RgbdFrame(COLOR, depth_m, CAMERA)
+    assert np.isnan(depth_m[0, 0])
+
+
+def test_mono_and_colour_are_both_available_from_either() -> None:
+    mono = RgbdFrame(COLOR[..., 0], None, CAMERA)
+    assert mono.gray.shape == (48, 64)
+    assert mono.rgb.shape == (48, 64, 3)
+    assert (mono.rgb == 90).all()
+    color = RgbdFrame(COLOR, DEPTH_M, CAMERA)
+    assert color.rgb is COLOR
+    assert (color.gray == 90).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"color": COLOR.astype(np.float32)}, "float32; expected .* uint8"),
+        ({"color": np.zeros((48, 64, 4), np.uint8)}, r"\(48, 64, 4\)"),
+        ({"color": np.zeros((48, 32, 3), np.uint8)}, "32x48 pixels, but the intrinsics are for 64x48"),
+        ({"depth_m": np.ones((48, 32), np.float32)}, r"depth image of shape \(48, 32\)"),
+        ({"depth_m": np.full((48, 64), 800, np.uint16)}, "uint16; expected float metres"),
+        ({"depth_m": np.zeros((48, 64), np.float32)}, "no valid pixel"),
+        ({"depth_m": np.full((48, 64), np.nan, np.float32)}, "no valid pixel"),
+        ({"depth_m": np.full((48, 64), 800.0, np.float32)}, "median depth is 800 m; .* unit"),
+        ({"depth_m": np.full((48, 64), 0.0008, np.float32)}, "median depth is 0.0008 m; .* unit"),
+    ],
+)
+def test_bad_input_is_named(change: dict[str, object], message: str) -> None:
+    good = {"color": COLOR, "depth_m": DEPTH_M, "camera": CAMERA, "name": "000014"}
+    with pytest.raises(BinposeError, match=message) as caught:
+        RgbdFrame(**{**good, **change})  # type: ignore[arg-type]
+    assert "'000014'" in str(caught.value)
+
+
+def test_both_encodings_of_rep_118_give_metres() -> None:
+    np.testing.assert_allclose(depth_from_encoding(np.full((2, 2), 800, np.uint16), "16UC1"), 0.8)
+    np.testing.assert_allclose(depth_from_encoding(np.full((2, 2), 0.8, np.float32), "32FC1"), 0.8, rtol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "dtype", "shape"),
+    [
+        ("8UC1", np.uint8, (2, 2)),
+        ("mono16", np.uint16, (2, 2)),
+        ("16UC1", np.float32, (2, 2)),
+        ("32FC1", np.float64, (2, 2)),
+        ("16UC1", np.uint16, (2, 2, 3)),
+    ],
+)
+def test_any_other_encoding_is_refused(encoding: str, dtype: type, shape: tuple[int, ...]) -> None:
+    with pytest.raises(BinposeError, match="expected one channel as 32FC1"):
+        depth_from_encoding(np.ones(shape, dtype), encoding)
+
+
+def test_an_ideal_camera_needs_no_undistortion() -> None:
+    frame = RgbdFrame(COLOR, DEPTH_M, CAMERA)
+    assert undistort(frame) is frame
+
+
+def test_undistortion_moves_pixels_where_the_ideal_camera_sees_them() -> None:
+    """A spot drawn where the distorted lens images a point is, afterwards, at the point's pinhole projection."""
+    k1 = -0.2
+    camera = replace(CAMERA, width=640, height=480, fx=600.0, fy=600.0, cx=319.5, cy=239.5)
+    point = np.array([0.3, -0.2, 0.9])
+    x, y = point[:2] / point[2]
+    stretch = 1 + k1 * (x * x + y * y)
+    u, v = camera.fx * x * stretch + camera.cx, camera.fy * y * stretch + camera.cy
+    columns, rows = np.meshgrid(np.arange(640), np.arange(480))
+    spot = (255 * np.exp(-((columns - u) ** 2 + (rows - v) ** 2) / 18)).astype(np.uint8)
+    depth_m = np.where(spot > 100, 0.9, 1.5).astype(np.float32)
+
+    ideal = undistort(RgbdFrame(spot, depth_m, replace(camera, distortion=(k1, 0.0, 0.0, 0.0))))
+
+    assert ideal.camera == camera
+    weight = ideal.color.astype(np.float64)
+    centre = np.array([(weight * columns).sum(), (weight * rows).sum()]) / weight.sum()
+    np.testing.assert_allclose(centre, camera.project(point), atol=0.3)
+    assert ideal.depth_m is not None
+    assert set(np.unique(ideal.depth_m)) <= {np.float32(0.0), np.float32(0.9), np.float32(1.5)}
