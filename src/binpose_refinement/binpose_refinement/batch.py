@@ -1,0 +1,115 @@
+"""All hypotheses of a frame as arrays, and the windows of the image in which they are drawn."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from binpose_core.camera import Camera
+from binpose_core.catalogue import ObjectModel
+from binpose_core.geometry import FloatArray
+from binpose_core.rendering import Renderer, Rendering
+
+WINDOW_MARGIN = 1.2  # of the projected diameter: room for a pose that is still a little off
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """B hypotheses.
+
+    owner: (B,) int64 index of the detection; part: (B,) int64 index of the object in the `Workshop`.
+    T_cam_obj: (B, 4, 4) float64 in metres; confidence: (B,) float64 of the network.
+    """
+
+    owner: npt.NDArray[np.int64]
+    part: npt.NDArray[np.int64]
+    T_cam_obj: FloatArray
+    confidence: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.owner)
+
+    def take(self, index: npt.NDArray) -> "Batch":
+        """The hypotheses of an index or boolean array."""
+        return Batch(self.owner[index], self.part[index], self.T_cam_obj[index], self.confidence[index])
+
+    def moved(self, T_cam_obj: FloatArray) -> "Batch":
+        """The same hypotheses at other poses."""
+        return replace(self, T_cam_obj=T_cam_obj)
+
+    def joined(self, other: "Batch") -> "Batch":
+        """These hypotheses followed by the other's."""
+        return Batch(
+            np.concatenate([self.owner, other.owner]),
+            np.concatenate([self.part, other.part]),
+            np.concatenate([self.T_cam_obj, other.T_cam_obj]),
+            np.concatenate([self.confidence, other.confidence]),
+        )
+
+
+class Workshop:
+    """The parts ready to be drawn at several levels of detail.
+
+    Attributes:
+        ids: names of the parts; a part's index is its place here.
+        diameter_m: (P,); center_m: (P, 3) bounding box centres in the object frame.
+        normals: (F, 3) float32 of all levels' faces; first_face: (P, levels) where a mesh's begin.
+    """
+
+    def __init__(self, objects: Mapping[str, ObjectModel], faces: tuple[int, ...]) -> None:
+        self.objects = tuple(objects.values())
+        self.ids = tuple(objects)
+        self.levels = len(faces)
+        self.renderer = Renderer([part.lod(count) for part in self.objects for count in faces])
+        self.diameter_m = np.array([part.diameter_m for part in self.objects], dtype=np.float64)
+        self.center_m = np.array([part.center_m for part in self.objects], dtype=np.float64).reshape(-1, 3)
+        self.normals = np.concatenate([*self.renderer.face_normals, np.zeros((1, 3), np.float32)])
+        counts = [len(normals) for normals in self.renderer.face_normals]
+        self.first_face = np.cumsum([0, *counts])[:-1].reshape(-1, self.levels).astype(np.int64)
+
+    def draw(self, batch: Batch, level: int, windows: FloatArray, camera: Camera, size_px: int) -> Rendering:
+        """Render every hypothesis in its window."""
+        ids = batch.part * self.levels + level
+        return self.renderer.crops(ids, batch.T_cam_obj, window_intrinsics(windows, camera), size_px, size_px)
+
+    def centers_cam(self, batch: Batch) -> FloatArray:
+        """(B, 3) bounding box centres in the camera frame."""
+        center = self.center_m[batch.part]
+        return np.einsum("bij,bj->bi", batch.T_cam_obj[:, :3, :3], center) + batch.T_cam_obj[:, :3, 3]
+
+    def windows(self, batch: Batch, camera: Camera, size_px: int, whole_steps: bool = False) -> FloatArray:
+        """Square windows (B, 3) = (u0, v0, step): pixel (i, j) of the crop is frame pixel (u0 + step i, v0 + step j).
+
+        Args:
+            whole_steps: the step is an integer, so that every crop pixel is a pixel of the frame.
+        """
+        x, y, z = self.centers_cam(batch).T
+        extent = WINDOW_MARGIN * self.diameter_m[batch.part] * max(camera.fx, camera.fy) / z + 6
+        step = np.maximum(extent / (size_px - 1), 1.0)
+        step = np.ceil(step) if whole_steps else step
+        half = 0.5 * step * (size_px - 1)
+        u0 = np.round(camera.fx * x / z + camera.cx - half)
+        v0 = np.round(camera.fy * y / z + camera.cy - half)
+        return np.stack([u0, v0, step], -1)
+
+    def unusable(self, batch: Batch, camera: Camera) -> npt.NDArray[np.object_]:
+        """(B,) why a hypothesis cannot be drawn, "" where it can."""
+        reasons = np.full(len(batch), "", dtype=object)
+        finite = np.isfinite(batch.T_cam_obj).all(axis=(1, 2))
+        x, y, z = np.where(finite[:, None], self.centers_cam(batch), 1.0).T
+        radius = self.diameter_m[batch.part] / 2
+        front = np.maximum(z, 1e-9)
+        u, v = camera.fx * x / front + camera.cx, camera.fy * y / front + camera.cy
+        reach = radius * camera.fx / front
+        outside = (u < -reach) | (v < -reach) | (u > camera.width + reach) | (v > camera.height + reach)
+        reasons[outside] = "outside_image"
+        reasons[z <= radius] = "behind_camera"
+        reasons[~finite] = "not_finite"
+        return reasons
+
+
+def window_intrinsics(windows: FloatArray, camera: Camera) -> FloatArray:
+    """(B, 4) fx, fy, cx, cy of the crops in windows (B, 3)."""
+    u0, v0, step = windows.T
+    return np.stack([camera.fx / step, camera.fy / step, (camera.cx - u0) / step, (camera.cy - v0) / step], -1)

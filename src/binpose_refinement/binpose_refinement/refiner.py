@@ -1,0 +1,272 @@
+"""The refiner: hypotheses in, verified and consistent poses out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from binpose_core.catalogue import ObjectModel
+from binpose_core.errors import BinposeError
+from binpose_core.frames import RgbdFrame
+from binpose_core.geometry import FloatArray, skew
+from binpose_core.types import Detection, Hypothesis, PoseEstimate
+from binpose_refinement.batch import Batch, Workshop
+from binpose_refinement.calibration import Calibration
+from binpose_refinement.config import RefinerConfig
+from binpose_refinement.icp import Schedule, align
+from binpose_refinement.observation import Observation, observe
+from binpose_refinement.suppression import Claims, Crowding, PoseComparer
+from binpose_refinement.verification import FEATURES, handmade_score, measure, tolerance_of
+
+COARSE, POLISH, VERIFY = 0, 1, 2
+CORRELATED_PIXELS = 4.0  # neighbouring depth pixels are not independent: so many count as one
+
+
+class Candidate(NamedTuple):
+    """A verified hypothesis, for fitting a calibration: features (F,) in the order of FEATURES."""
+
+    object_id: str
+    T_cam_obj: FloatArray
+    features: FloatArray
+    detection: int
+
+
+@dataclass(frozen=True, eq=False)
+class Verified:
+    """Polished hypotheses with their evidence: features (B, F), score (B,), agreeing pixels and their windows."""
+
+    batch: Batch
+    features: FloatArray
+    score: FloatArray
+    explained: npt.NDArray[np.uint8]
+    windows: FloatArray
+    information: FloatArray
+
+
+class IcpRefiner:
+    """Expands, aligns, verifies and reconciles the pose hypotheses of a frame."""
+
+    def __init__(
+        self,
+        objects: Mapping[str, ObjectModel],
+        config: RefinerConfig | None = None,
+        calibration: Calibration | None = None,
+    ) -> None:
+        if not objects:
+            raise BinposeError("IcpRefiner got no objects; expected at least one ObjectModel: add one with `binpose add`.")
+        self.config = config or RefinerConfig()
+        self.calibration = calibration
+        c = self.config
+        self._workshop = Workshop(objects, (c.coarse_faces, c.polish_faces, c.verify_faces))
+        self._index = {name: i for i, name in enumerate(objects)}
+        self._comparer, self._crowding = PoseComparer(objects), Crowding(objects)
+
+    def __call__(
+        self, frame: RgbdFrame, detections: Sequence[Detection], poses: Sequence[PoseEstimate]
+    ) -> list[PoseEstimate]:
+        """Verified poses, best first, without duplicates.
+
+        Args:
+            poses: estimates with their `hypotheses` and the `detection` (one of `detections`) they came from.
+
+        Returns:
+            At most one estimate per pose that came in. Their `residuals` hold the features of
+            `verification.FEATURES`; one that could not be judged has score 0 and a reason there.
+
+        Raises:
+            BinposeError: for an object id the refiner does not know.
+        """
+        verified, rejected = self._verify(frame, detections, poses)
+        accepted = self._reconcile(verified, frame)
+        estimates = [self._estimate(verified, i, detections) for i in accepted]
+        estimates += [_unjudged(pose, reason) for pose, reason in rejected]
+        return [e for e in sorted(estimates, key=lambda e: -e.score) if e.score >= self.config.min_score]
+
+    def candidates(
+        self, frame: RgbdFrame, detections: Sequence[Detection], poses: Sequence[PoseEstimate]
+    ) -> list[Candidate]:
+        """All polished hypotheses with their features, to be labelled against the truth for `fit_calibration`."""
+        verified, _ = self._verify(frame, detections, poses)
+        batch, ids = verified.batch, self._workshop.ids
+        return [
+            Candidate(ids[batch.part[i]], batch.T_cam_obj[i], verified.features[i], int(batch.owner[i]))
+            for i in range(len(batch))
+        ]
+
+    def _verify(
+        self, frame: RgbdFrame, detections: Sequence[Detection], poses: Sequence[PoseEstimate]
+    ) -> tuple[Verified, list[tuple[PoseEstimate, str]]]:
+        """The funnel: expand, align all coarsely, polish the best different ones, measure the evidence."""
+        c, workshop = self.config, self._workshop
+        owners = [_owner(pose, i, detections) for i, pose in enumerate(poses)]
+        batch = self._collect(poses, owners)
+        reasons = workshop.unusable(batch, frame.camera)
+        judged = set(batch.owner[reasons == ""].tolist())
+        rejected = [
+            (pose, _reason(reasons[batch.owner == owner]))
+            for pose, owner in zip(poses, owners, strict=True)
+            if owner not in judged
+        ]
+        batch = batch.take(reasons == "")
+        observation = observe(frame, detections, c.noise_floor_m)
+        tolerance = tolerance_of(observation, c.tolerance_m, c.tolerance_sigmas)
+        batch = self._expand(batch)
+        information = np.zeros((len(batch), 6, 6))
+        if observation.has_depth and len(batch):
+            batch = self._keep(batch, self._align(observation, batch, COARSE, tolerance))
+            aligned = self._align(observation, batch, POLISH, tolerance)
+            batch, information = batch.moved(aligned.T_cam_obj), aligned.information
+        usable = workshop.unusable(batch, frame.camera) == ""
+        batch, information = batch.take(usable), information[usable]
+        measured, explained, windows = measure(workshop, observation, batch, VERIFY, c.verify_px, tolerance)
+        features = self._complete(batch, measured, detections)
+        verified = Verified(batch, features, self._score(features), explained, windows, information / observation.noise_m**2)
+        return verified, rejected
+
+    def _collect(self, poses: Sequence[PoseEstimate], owners: Sequence[int]) -> Batch:
+        rows = [
+            (owner, self._part(h.object_id), h.T_cam_obj, h.score)
+            for owner, pose in zip(owners, poses, strict=True)
+            for h in (pose.hypotheses or (Hypothesis(pose.object_id, pose.T_cam_obj, pose.score),))
+        ]
+        owner, part, T, confidence = zip(*rows, strict=True) if rows else ((), (), (), ())
+        return Batch(
+            np.array(owner, np.int64), np.array(part, np.int64), np.array(T, np.float64).reshape(-1, 4, 4),
+            np.nan_to_num(np.array(confidence, np.float64)),
+        )  # fmt: skip
+
+    def _part(self, object_id: str) -> int:
+        if object_id not in self._index:
+            raise BinposeError(
+                f"A hypothesis of object {object_id!r}; the refiner knows {', '.join(self._index)}; "
+                "give it that object's model, or use the model bundle that belongs to the estimator."
+            )
+        return self._index[object_id]
+
+    def _expand(self, batch: Batch) -> Batch:
+        """Add the most confident hypotheses of each detection under their parts' near-symmetries."""
+        c = self.config
+        source, motions = [], []
+        for owner in np.unique(batch.owner):
+            mine = np.flatnonzero(batch.owner == owner)
+            mine = mine[np.argsort(-batch.confidence[mine], kind="stable")][: c.expand_best]
+            room = c.expand_limit
+            for i in mine:
+                near = self._workshop.objects[batch.part[i]].symmetries.near[:room]
+                room -= len(near)
+                source += [i] * len(near)
+                motions += list(near)
+        if not source:
+            return batch
+        added = batch.take(np.array(source))
+        return batch.joined(added.moved(added.T_cam_obj @ np.stack(motions)))
+
+    def _align(self, observation: Observation, batch: Batch, level: int, tolerance: float):
+        c = self.config
+        if level == COARSE:
+            schedule = Schedule(c.coarse_px, COARSE, c.coarse_rounds, c.gate_start, 0.04, c.gate_end_m, 0.3, 2 * tolerance)
+        else:
+            end = max(c.gate_end_m, 3 * observation.noise_m)
+            schedule = Schedule(c.polish_px, POLISH, c.polish_rounds, 0.05, 0.0, end, 0.1, tolerance)
+        return align(self._workshop, observation, batch, schedule)
+
+    def _keep(self, batch: Batch, aligned) -> Batch:
+        batch = batch.moved(aligned.T_cam_obj)
+        return batch.take(self._comparer.distinct(batch, aligned.agreement, self.config.same_pose, self.config.keep_best))
+
+    def _complete(self, batch: Batch, measured: FloatArray, detections: Sequence[Detection]) -> FloatArray:
+        """Append what the networks said and the lead over the detection's other poses: (B, F)."""
+        hand = handmade_score(measured)
+        score = np.array([d.score for d in detections])
+        first = np.array([self._index.get(d.object_id, -1) for d in detections])
+        other = (first[batch.owner] != batch.part) if len(batch) else np.zeros(0)
+        columns = (batch.confidence, score[batch.owner] if len(batch) else np.zeros(0), other, _lead(hand, batch.owner))
+        return np.column_stack([measured, *columns])
+
+    def _score(self, features: FloatArray) -> FloatArray:
+        score = handmade_score(features) if self.calibration is None else self.calibration(features)
+        return np.where(features[:, FEATURES.index("evidence")] + features[:, FEATURES.index("mask_iou")] > 0, score, 0.0)
+
+    def _reconcile(self, verified: Verified, frame: RgbdFrame) -> list[int]:
+        """Greedy: the best-scored pose takes its pixels and its space; one detection gives one part."""
+        c, batch = self.config, verified.batch
+        claims = Claims(frame.camera.height, frame.camera.width)
+        accepted: list[int] = []
+        for i in np.argsort(-verified.score, kind="stable"):
+            if any(batch.owner[i] == batch.owner[j] for j in accepted):
+                continue
+            if claims.share(verified.explained[i], verified.windows[i]) > c.claimed_share:
+                continue
+            if any(self._intrusion(batch, i, j) > c.intrusion_share for j in accepted):
+                continue
+            claims.claim(verified.explained[i], verified.windows[i])
+            accepted.append(int(i))
+        return accepted
+
+    def _intrusion(self, batch: Batch, i: int, j: int) -> float:
+        return self._crowding.intrusion(batch.part[i], batch.T_cam_obj[i], batch.part[j], batch.T_cam_obj[j])
+
+    def _estimate(self, verified: Verified, i: int, detections: Sequence[Detection]) -> PoseEstimate:
+        batch, ids = verified.batch, self._workshop.ids
+        same = np.flatnonzero(batch.owner == batch.owner[i])
+        same = same[np.argsort(-verified.score[same], kind="stable")]
+        same = np.concatenate([[i], same[same != i]]).astype(np.int64)
+        return PoseEstimate(
+            ids[batch.part[i]],
+            batch.T_cam_obj[i],
+            float(verified.score[i]),
+            detection=detections[batch.owner[i]],
+            covariance=self._covariance(verified, i),
+            hypotheses=tuple(Hypothesis(ids[batch.part[j]], batch.T_cam_obj[j], float(verified.score[j])) for j in same),
+            residuals={name: float(value) for name, value in zip(FEATURES, verified.features[i], strict=True)},
+        )
+
+    def _covariance(self, verified: Verified, i: int) -> FloatArray | None:
+        """Of (translation of the object's origin, rotation), from the normal equations about the part's centre."""
+        information = verified.information[i]
+        if not information.any():
+            return None
+        part = verified.batch.part[i]
+        diameter = self._workshop.diameter_m[part]
+        # What the view does not tell (the turn of a round part) is bounded by the size of the part and half a turn.
+        prior = np.diag([1 / diameter**2] * 3 + [1 / np.pi**2] * 3)
+        about_center = np.linalg.inv(information / CORRELATED_PIXELS + prior)
+        to_origin = np.eye(6)
+        to_origin[:3, 3:] = skew(verified.batch.T_cam_obj[i, :3, :3] @ self._workshop.center_m[part])
+        return to_origin @ about_center @ to_origin.T
+
+
+def _owner(pose: PoseEstimate, index: int, detections: Sequence[Detection]) -> int:
+    """The place of a pose's detection among the detections."""
+    if pose.detection is None and index < len(detections):
+        return index
+    for i, detection in enumerate(detections):
+        if detection is pose.detection:
+            return i
+    raise BinposeError(
+        f"Pose {index} belongs to a detection that is not among the {len(detections)} given; "
+        "pass the detections from which the poses were estimated."
+    )
+
+
+def _lead(score: FloatArray, owner: npt.NDArray[np.int64]) -> FloatArray:
+    """(B,) each score minus the best other score of the same detection (minus 0 where it is the only one)."""
+    lead = score.copy()
+    for group in np.unique(owner):
+        mine = np.flatnonzero(owner == group)
+        ranked = np.sort(score[mine])[::-1]
+        if len(mine) > 1:
+            lead[mine] -= np.where(score[mine] == ranked[0], ranked[1], ranked[0])
+    return lead
+
+
+def _reason(reasons: npt.NDArray[np.object_]) -> str:
+    return str(reasons[0]) if len(reasons) else "no_hypothesis"
+
+
+def _unjudged(pose: PoseEstimate, reason: str) -> PoseEstimate:
+    return PoseEstimate(
+        pose.object_id, pose.T_cam_obj, 0.0, detection=pose.detection, hypotheses=pose.hypotheses, residuals={reason: 1.0}
+    )
