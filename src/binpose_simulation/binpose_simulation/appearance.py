@@ -1,35 +1,220 @@
-"""Colour of a rendered scene: materials, light, camera."""
+"""Colour of a rendered scene: draws materials and light, shades, takes the photograph."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from binpose_core.camera import Camera
-from binpose_core.geometry import FloatArray
-
-from binpose_simulation.gbuffer import GBuffer
+from binpose_core.geometry import FloatArray, inverse
+from binpose_simulation import materials as mat
+from binpose_simulation.gbuffer import FLOOR, NOTHING, TABLE, GBuffer
+from binpose_simulation.lighting import Lamp, random_environment, shadow
+from binpose_simulation.photograph import PhotographConfig, photograph
 from binpose_simulation.pile import Pile
+from binpose_simulation.shading import mirror_scene, reflect_light
+from binpose_simulation.textures import random_texture
+
+EXTRA = 3  # rows for FLOOR, TABLE, NOTHING at the end of the material tables
+MIRROR_STEPS = 28
 
 
 @dataclass(frozen=True)
 class AppearanceConfig:
-    """noise: largest standard deviation of the colour noise, of the full range."""
+    """What is drawn for the look of a view.
 
-    noise: float = 0.03
+    projector_lit_share: views whose only strong light is the depth sensor's projector, as with structured light.
+    shadow_share: views with hard or soft shadows of a lamp; the projector's shadow is always there.
+    room_level: brightness of the surroundings, relative to the lamps' 1.
+    mirror: whether glossy bins mirror their content.
+    """
+
+    materials: mat.MaterialConfig = field(default_factory=mat.MaterialConfig)
+    photograph: PhotographConfig = field(default_factory=PhotographConfig)
+    projector_lit_share: float = 0.4
+    shadow_share: float = 0.75
+    room_level: tuple[float, float] = (0.08, 1.2)
+    mirror: bool = True
+
+
+@dataclass(frozen=True)
+class Shading:
+    """color: (H, W, 3) uint8 RGB or (H, W) uint8 mono.
+
+    signal: (H, W) float32, the projector's light as the depth sensor receives it, 1 = a white wall facing it.
+    stray: (H, W) float32, mirrored light of the scene that disturbs it.
+    projector_lit: (H, W) float32 share of the projector's light that arrives.
+    """
+
+    color: npt.NDArray[np.uint8]
+    signal: npt.NDArray[np.float32]
+    stray: npt.NDArray[np.float32]
+    projector_lit: npt.NDArray[np.float32]
 
 
 def shade(
-    rng: np.random.Generator, config: AppearanceConfig, pile: Pile, surfaces: GBuffer, camera: Camera, T_cam_world: FloatArray
-) -> npt.NDArray[np.uint8]:
-    """The colour image (H, W, 3) uint8."""
-    albedo = np.empty((len(pile.mesh_ids) + 3, 3), np.float32)
-    palette = {group: rng.uniform(0.1, 0.9, 3) for group in dict.fromkeys(pile.groups)}
-    albedo[: len(pile.groups)] = [palette[group] for group in pile.groups]
-    albedo[-3:] = rng.uniform(0.05, 0.9, (3, 3))
-    light = rng.normal(size=3) * [0.5, 0.5, 0.1] - [0, 0, 1]
-    light /= np.linalg.norm(light)
-    diffuse = np.clip(surfaces.normals @ light.astype(np.float32), 0, 1)
-    color = albedo[surfaces.surface_ids] * (0.2 + 0.8 * diffuse)[..., None] * rng.uniform(0.7, 1.4)
-    color += rng.standard_normal(color.shape, np.float32) * (config.noise * rng.random())
-    return (np.clip(color, 0, 1) * 255).astype(np.uint8)
+    rng: np.random.Generator,
+    config: AppearanceConfig,
+    pile: Pile,
+    surfaces: GBuffer,
+    camera: Camera,
+    T_cam_world: FloatArray,
+    projector_m: FloatArray,
+) -> Shading:
+    """Colour and the projector's signal of a view whose depth sensor projects from projector_m (3,), world."""
+    rows, bodies = _dressed(rng, config.materials, pile)
+    T_world_cam = inverse(T_cam_world)
+    target = _target(surfaces, camera, T_world_cam)
+    lamps = _lamps(rng, config, T_world_cam[:3, 3], target, projector_m)
+    casting = [True, *(rng.random() < config.shadow_share for _ in lamps[1:])]
+    shadows = np.stack([
+        shadow(lamp, target, pile.renderer, pile.mesh_ids, pile.T_world_obj, surfaces, camera, T_cam_world)
+        if cast else np.ones(surfaces.depth_m.shape, np.float32)
+        for lamp, cast in zip(lamps, casting)
+    ])  # fmt: skip
+    dark = lamps[0].rgb.any() and len(lamps) == 1
+    level = np.exp(rng.uniform(*np.log(config.room_level))) * (0.25 if dark else 1.0)
+    toward_camera = T_world_cam[:3, 3] - target
+    bin_rgb = rows[len(pile.mesh_ids) - 1, 0, :3].astype(np.float64)
+    environment = random_environment(rng, bin_rgb, level, toward_camera / np.linalg.norm(toward_camera))
+    color, signal, mirror = (np.zeros((*surfaces.depth_m.shape, n), np.float32) for n in (3, 1, 1))
+    signal, mirror = signal[..., 0], mirror[..., 0]
+    T_cam_obj = np.concatenate([T_cam_world @ pile.T_world_obj, np.repeat(T_cam_world[None], EXTRA, 0)])
+    texture, texture_per_m = random_texture(rng)
+    reflect_light(
+        surfaces.depth_m, surfaces.surface_ids, surfaces.normals, surfaces.coordinates, T_cam_obj.astype(np.float32),
+        rows, bodies, environment, T_world_cam[:3, :3].astype(np.float32), _packed(lamps, T_cam_world),
+        np.array([lamp.rgb for lamp in lamps], np.float32), shadows, occlusion(rng, surfaces, camera, T_world_cam),
+        texture, texture_per_m, camera.intrinsics.astype(np.float32), color, signal, mirror,
+    )  # fmt: skip
+    stray = _mirrored(pile, surfaces, camera, mirror, color) if config.mirror else np.zeros_like(signal)
+    return Shading(photograph(rng, config.photograph, color), signal, stray, shadows[0])
+
+
+def _dressed(
+    rng: np.random.Generator, config: mat.MaterialConfig, pile: Pile
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Materials (M + 3, 2, COLUMNS) and body rows (M + 3, BODY_COLUMNS) of all bodies, floor, table, nothing."""
+    number = len(pile.mesh_ids)
+    rows = np.zeros((number + EXTRA, 2, mat.COLUMNS), np.float32)
+    bodies = np.zeros((number + EXTRA, mat.BODY_COLUMNS), np.float32)
+    same_bins = rng.random() < 0.8
+    types: dict[str, tuple] = {}
+    for i, group in enumerate(pile.groups):
+        kind = group.split(":")[0]
+        key = "bin" if kind == "bin" and same_bins else group
+        if key not in types:
+            types[key] = _bin_type(rng, config) if kind == "bin" else _part_type(rng, config, pile, i)
+        first, second, body = types[key]
+        rows[i, 0], rows[i, 1] = (first, second) if kind == "bin" else (mat.varied(rng, first), mat.varied(rng, second))
+        bodies[i] = body
+        if kind != "bin":
+            low, high = _bounds(pile, i)
+            bodies[i, mat.AXIS : mat.AXIS + 3], bodies[i, mat.CENTER : mat.CENTER + 3] = pile.axes[i], (low + high) / 2
+    for index in (FLOOR, TABLE, NOTHING):
+        rows[index] = mat.random_table_material(rng)
+    return rows, bodies
+
+
+def _bounds(pile: Pile, body: int) -> tuple[FloatArray, FloatArray]:
+    vertices = pile.renderer.meshes[pile.mesh_ids[body]].vertices
+    return vertices.min(0), vertices.max(0)
+
+
+def _part_type(rng: np.random.Generator, config: mat.MaterialConfig, pile: Pile, body: int) -> tuple:
+    low, high = _bounds(pile, body)
+    row = np.zeros(mat.BODY_COLUMNS, np.float32)
+    row[mat.ZONE], row[mat.ZONE_LIMIT_M] = mat.random_zone(rng, config.two_tone_share, float((high - low).max()))
+    if rng.random() < config.label_share:
+        _put_label(rng, row, low, high)
+    return mat.random_part_material(rng, config), mat.random_part_material(rng, config), row
+
+
+def _bin_type(rng: np.random.Generator, config: mat.MaterialConfig) -> tuple:
+    row = np.zeros(mat.BODY_COLUMNS, np.float32)
+    if rng.random() < 0.4:
+        row[mat.RIB_PITCH], row[mat.RIB] = rng.uniform(0.008, 0.03), rng.uniform(0.05, 0.4)
+    if rng.random() < config.label_share:
+        _put_label(rng, row, np.full(3, -0.1), np.full(3, 0.1))
+    material = mat.random_bin_material(rng)
+    return material, material, row
+
+
+def _put_label(rng: np.random.Generator, row: npt.NDArray[np.float32], low: FloatArray, high: FloatArray) -> None:
+    axis = int(rng.integers(3))
+    low, high = np.delete(low, axis), np.delete(high, axis)
+    middle, half = rng.uniform(low, high), (high - low) * rng.uniform(0.06, 0.3, 2)
+    row[mat.LABEL], row[mat.LABEL_U], row[mat.LABEL_V] = axis + 1, *middle
+    row[mat.LABEL_HALF_U], row[mat.LABEL_HALF_V], row[mat.LABEL_CELL] = *half, half.min() / rng.uniform(1.5, 8) + 1e-4
+
+
+def _target(surfaces: GBuffer, camera: Camera, T_world_cam: FloatArray) -> FloatArray:
+    """(3,) the point in the world that the middle of the image shows."""
+    middle = surfaces.depth_m[camera.height // 4 : -camera.height // 4, camera.width // 4 : -camera.width // 4]
+    z = float(np.median(middle)) or 0.5
+    return T_world_cam[:3, :3] @ np.array([0.0, 0.0, z]) + T_world_cam[:3, 3]
+
+
+def _lamps(
+    rng: np.random.Generator, config: AppearanceConfig, camera_m: FloatArray, target: FloatArray, projector_m: FloatArray
+) -> list[Lamp]:
+    """The projector first; then, unless it lights the scene alone, a lamp somewhere above."""
+    reach = float(np.linalg.norm(projector_m - target))
+    if rng.random() < config.projector_lit_share:
+        tint = 1 + rng.normal(size=3) * 0.05
+        return [Lamp(projector_m, rng.uniform(0.6, 1.5) * tint, reach, 0.0, rng.uniform(0.02, 0.06))]
+    projector = Lamp(projector_m, np.zeros(3), reach, 0.0, 0.03)
+    tilt, azimuth, distance = rng.uniform(0.05, 0.9), rng.uniform(-np.pi, np.pi), rng.uniform(0.6, 2.5)
+    away = np.array([np.sin(tilt) * np.cos(azimuth), np.sin(tilt) * np.sin(azimuth), np.cos(tilt)]) * distance
+    if rng.random() < 0.3:  # a light at the camera
+        away = camera_m - target + rng.normal(size=3) * 0.1
+    rgb = np.exp(rng.uniform(-2.0, 0.4)) * (1 + rng.normal(size=3) * 0.08)
+    size = rng.uniform(0.02, 0.4)
+    lamp = Lamp(target + away, rgb, float(np.linalg.norm(away)), size * rng.uniform(3, 15), size)
+    return [projector, lamp]
+
+
+def _packed(lamps: list[Lamp], T_cam_world: FloatArray) -> npt.NDArray[np.float32]:
+    """(L, 5) position in the camera frame, reach, size."""
+    points = np.array([T_cam_world[:3, :3] @ lamp.position_m + T_cam_world[:3, 3] for lamp in lamps])
+    return np.column_stack([points, [lamp.reach_m for lamp in lamps], [lamp.size_rad for lamp in lamps]]).astype(np.float32)
+
+
+def occlusion(
+    rng: np.random.Generator, surfaces: GBuffer, camera: Camera, T_world_cam: FloatArray
+) -> npt.NDArray[np.float32]:
+    """(H, W) share of the surroundings' light that arrives: less where the surroundings stand higher.
+
+    The mean height around a pixel against its own, at three radii, on a quarter of the resolution.
+    """
+    height, width = surfaces.depth_m.shape
+    small = camera.resized(max(width // 4, 1), max(height // 4, 1))
+    depth = cv2.resize(surfaces.depth_m, (small.width, small.height), interpolation=cv2.INTER_NEAREST)
+    points = small.backproject(depth)
+    z = points @ T_world_cam[2, :3].astype(np.float32) + np.float32(T_world_cam[2, 3])
+    pixel_m = max(float(np.median(depth)), 0.05) / small.fx
+    total = np.zeros_like(z)
+    for radius in (2, 6, 18):
+        around = cv2.blur(z, (2 * radius + 1, 2 * radius + 1))
+        total += np.clip((around - z) / np.float32(radius * pixel_m), 0, 1.5)
+    strength = rng.uniform(0.3, 1.1)
+    return cv2.resize(np.exp(-strength * total), (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def _mirrored(
+    pile: Pile, surfaces: GBuffer, camera: Camera, mirror: npt.NDArray[np.float32], color: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float32]:
+    """Add to color what the glossy walls mirror of the scene; return its luminance (H, W)."""
+    height, width = surfaces.depth_m.shape
+    if not (mirror > 0.01).any():
+        return np.zeros((height, width), np.float32)
+    result = np.zeros((height // 2, width // 2, 3), np.float32)
+    reach = 0.8 * float(np.linalg.norm(pile.bin_boxes[0, 1] - pile.bin_boxes[0, 0]))
+    mirror_scene(
+        surfaces.depth_m, surfaces.normals, mirror, color, camera.intrinsics.astype(np.float32), np.float32(reach),
+        MIRROR_STEPS, result,
+    )  # fmt: skip
+    reflected = cv2.resize(result, (width, height), interpolation=cv2.INTER_LINEAR)
+    color += reflected
+    return reflected.mean(-1)

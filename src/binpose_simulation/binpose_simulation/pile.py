@@ -11,7 +11,6 @@ from binpose_core.errors import BinposeError
 from binpose_core.geometry import FloatArray
 from binpose_core.meshes import Mesh
 from binpose_core.rendering import Renderer
-
 from binpose_simulation import bins, physics
 from binpose_simulation.gbuffer import SmoothMeshes, smooth_corner_normals
 from binpose_simulation.parts import make_distractor

@@ -10,12 +10,11 @@ from binpose_core.camera import Camera
 from binpose_core.frames import RgbdFrame
 from binpose_core.geometry import FloatArray
 from binpose_core.rendering import Renderer
-
 from binpose_simulation import pile as piles
 from binpose_simulation.appearance import AppearanceConfig, shade
 from binpose_simulation.gbuffer import Table, gbuffer
 from binpose_simulation.pile import Pile, PileConfig, PreparedPart
-from binpose_simulation.sensor import SensorConfig, sense
+from binpose_simulation.sensor import SensorConfig
 from binpose_simulation.viewpoint import ViewpointConfig, random_camera, random_viewpoint
 
 VISIBILITY_CHUNK_PX = 1_500_000
@@ -76,9 +75,13 @@ def render_view(pile: Pile, rng: np.random.Generator, config: SceneConfig) -> Si
     table = _random_table(pile, rng, config)
     rendering = pile.renderer.scene(pile.mesh_ids, T_cam_obj, camera)
     surfaces = gbuffer(rendering, pile.smooth, pile.mesh_ids, T_cam_obj, camera, T_cam_world, table)
-    shading = shade(rng, config.appearance, pile, surfaces, camera, T_cam_world)
-    depth_m = sense(rng, config.sensor, surfaces, camera)
-    frame = RgbdFrame(shading, depth_m, camera)
+    sensor = config.sensor.draw(rng)
+    projector_m = sensor.projector_m(T_cam_world)
+    shading = shade(rng, config.appearance, pile, surfaces, camera, T_cam_world, projector_m)
+    depth_m = sensor.apply(
+        rng, surfaces.depth_m, surfaces.normals, shading.signal, shading.stray, shading.projector_lit
+    )
+    frame = RgbdFrame(shading.color, depth_m, camera)
     return _with_truth(pile, frame, T_cam_obj, T_cam_world, surfaces.depth_m, rendering.instance_ids)
 
 

@@ -1,0 +1,131 @@
+"""From linear light to the 8 bits that a camera delivers: exposure, lens, noise, mosaic, tone, JPEG."""
+
+from dataclasses import dataclass
+
+import cv2
+import numba
+import numpy as np
+import numpy.typing as npt
+
+TONE_STEPS = 2048
+
+
+@dataclass(frozen=True)
+class PhotographConfig:
+    """Ranges of camera effects; each share is the probability that an image has the effect.
+
+    blur_px: standard deviation of the lens's blur. noise: largest noise of a mid-gray pixel, of full scale.
+    exposure: brightness of the image's 90 % quantile, 1 = full scale: above, it saturates; below, it is dark.
+    """
+
+    blur_px: tuple[float, float] = (0.3, 1.1)
+    noise: float = 0.035
+    exposure: tuple[float, float] = (0.25, 1.6)
+    white_balance: float = 0.08
+    bloom_share: float = 0.3
+    vignette_share: float = 0.4
+    mosaic_share: float = 0.35
+    sharpen_share: float = 0.35
+    jpeg_share: float = 0.35
+    mono_share: float = 0.08
+
+
+def photograph(
+    rng: np.random.Generator, config: PhotographConfig, light: npt.NDArray[np.float32]
+) -> npt.NDArray[np.uint8]:
+    """The image (H, W, 3) or (H, W) uint8 of linear light (H, W, 3)."""
+    light = cv2.GaussianBlur(light, (0, 0), rng.uniform(*config.blur_px))
+    gain = _exposure(rng, config, light)
+    if rng.random() < config.bloom_share:
+        light = _bloomed(rng, light, gain)
+    gains = gain * (1 + rng.normal(size=3) * config.white_balance * rng.random())
+    rows, columns = _vignette(rng, light.shape, config.vignette_share)
+    noise = config.noise * rng.random() ** 2
+    mosaic = rng.random() < config.mosaic_share
+    seed = int(rng.integers(1, 2**62))
+    image = np.empty(light.shape, np.uint8)
+    _expose(light, gains.astype(np.float32), rows, columns, np.float32(noise), seed, _tone(rng), mosaic, image)
+    if mosaic:
+        # _expose has put the one colour that each photosite measures into the first channel
+        image = cv2.cvtColor(np.ascontiguousarray(image[..., 0]), cv2.COLOR_BayerRGGB2RGB)
+    if rng.random() < config.sharpen_share:
+        image = _sharpened(rng, image)
+    if rng.random() < config.mono_share:
+        return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    if rng.random() < config.jpeg_share:
+        image = _compressed(image, int(rng.integers(55, 97)))
+    return image
+
+
+def _exposure(rng: np.random.Generator, config: PhotographConfig, light: npt.NDArray[np.float32]) -> float:
+    samples = light[::8, ::8].max(-1)
+    bright = float(np.quantile(samples[samples > 0], 0.9)) if (samples > 0).any() else 1.0
+    return float(np.exp(rng.uniform(*np.log(config.exposure)))) / max(bright, 1e-4)
+
+
+def _bloomed(rng: np.random.Generator, light: npt.NDArray[np.float32], gain: float) -> npt.NDArray[np.float32]:
+    """Light that the lens scatters from saturated spots into their surroundings."""
+    height, width = light.shape[:2]
+    excess = np.clip(light * gain - 1, 0, 8)
+    small = cv2.resize(excess, (width // 4, height // 4), interpolation=cv2.INTER_AREA)
+    small = cv2.GaussianBlur(small, (0, 0), rng.uniform(0.8, 6))
+    halo = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
+    return light + halo * np.float32(rng.uniform(0.03, 0.3) / gain)
+
+
+def _vignette(
+    rng: np.random.Generator, shape: tuple[int, ...], share: float
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Factors per row and per column whose product darkens the corners."""
+    strength = rng.uniform(0.05, 0.5) if rng.random() < share else 0.0
+    middle = rng.normal(size=2) * 0.1
+    rows = 1 - strength * (np.linspace(-1, 1, shape[0]) - middle[0]) ** 2 / 2
+    columns = 1 - strength * (np.linspace(-1, 1, shape[1]) - middle[1]) ** 2 / 2
+    return rows.astype(np.float32), columns.astype(np.float32)
+
+
+def _tone(rng: np.random.Generator) -> npt.NDArray[np.float32]:
+    """Display value 0..255 of linear steps: gamma, contrast and black level of some camera."""
+    x = np.linspace(0, 1, TONE_STEPS)
+    gamma = rng.uniform(0.4, 0.62) if rng.random() < 0.7 else rng.uniform(0.62, 1.0)
+    y = x**gamma
+    contrast = rng.uniform(-0.25, 0.6)
+    y = y + contrast * (y * y * (3 - 2 * y) - y)
+    black = rng.uniform(-0.05, 0.06)
+    return (np.clip(black + (1 - black) * y, 0, 1) * 255).astype(np.float32)
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def _expose(light, gains, rows, columns, noise, seed, tone, mosaic, image):  # type: ignore[no-untyped-def]
+    """Gain, vignette, shot and read noise, tone curve; with mosaic only the RGGB photosite, in channel 0."""
+    height, width, _ = light.shape
+    state = np.uint64(seed)
+    last = len(tone) - 1
+    for v in range(height):
+        for u in range(width):
+            shade = rows[v] * columns[u]
+            first = (v & 1) + (u & 1) if mosaic else 0
+            for c in range(first, first + 1 if mosaic else 3):
+                # xorshift64; the sum of four 16-bit numbers is close enough to a normal one
+                state ^= state << np.uint64(13)
+                state ^= state >> np.uint64(7)
+                state ^= state << np.uint64(17)
+                total = (
+                    np.int64(state & np.uint64(0xFFFF)) + np.int64((state >> np.uint64(16)) & np.uint64(0xFFFF))
+                    + np.int64((state >> np.uint64(32)) & np.uint64(0xFFFF)) + np.int64(state >> np.uint64(48))
+                )  # fmt: skip
+                normal = (np.float32(total) - np.float32(131070.0)) * np.float32(2.6429e-5)
+                value = light[v, u, c] * gains[c] * shade
+                value += noise * np.sqrt(np.float32(0.05) + max(value, np.float32(0.0))) * normal
+                index = int(min(max(value, np.float32(0.0)), np.float32(1.0)) * last)
+                image[v, u, 0 if mosaic else c] = np.uint8(tone[index] + np.float32(0.5))
+
+
+def _sharpened(rng: np.random.Generator, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    amount = rng.uniform(0.2, 1.0)
+    return cv2.addWeighted(image, 1 + amount, cv2.GaussianBlur(image, (0, 0), rng.uniform(0.8, 1.6)), -amount, 0)
+
+
+def _compressed(image: npt.NDArray[np.uint8], quality: int) -> npt.NDArray[np.uint8]:
+    _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return cv2.imdecode(data, cv2.IMREAD_COLOR)
