@@ -25,7 +25,7 @@ demo: $(READY)
 	$(BIN)/binpose demo
 
 test: $(READY)
-	$(BIN)/pytest --numprocesses auto
+	$(BIN)/pytest --numprocesses auto --dist loadfile
 
 lint: $(READY)
 	$(BIN)/ruff check

@@ -1,0 +1,237 @@
+"""The rules of the house: where files lie, who imports whom, and that every list of packages names them all."""
+
+import ast
+import configparser
+import shutil
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = sorted(path.name for path in (ROOT / "src").iterdir() if path.is_dir())
+PYTHON_PACKAGES = [name for name in PACKAGES if name != "binpose_interfaces"]
+
+# Whom each package may import, directly; binpose_ros is shared by the node.py files alone.
+STAGES = {"binpose_simulation", "binpose_detection", "binpose_estimator", "binpose_refinement", "binpose_grasping"}
+MAY_IMPORT = {
+    "binpose_core": set(),
+    "binpose_simulation": {"binpose_core"},
+    "binpose_detection": {"binpose_core"},
+    "binpose_estimator": {"binpose_core"},
+    "binpose_grasping": {"binpose_core"},
+    "binpose_refinement": {"binpose_core", "binpose_estimator"},
+    "binpose_self_training": {"binpose_core", *STAGES},
+    "binpose_ros": {"binpose_core"},
+    "binpose": {"binpose_core", *STAGES, "binpose_self_training"},
+}
+ROS_MODULES = ("rclpy", "launch", "launch_ros", "tf2_ros", "cv_bridge", "message_filters", "ament_index_python")
+ROS_SUFFIXES = ("_msgs", "_interfaces", "_srvs")
+# Fussy or heavy: they are imported where they are used, so that everything else works without them.
+LAZY_MODULES = {"open3d", "bpy", "torchvision", "pytorch3d", "ray", "onnxruntime"}
+# Loading a pickle runs its maker's code.
+FORBIDDEN_MODULES = {"pickle", "dill", "cloudpickle", "joblib", "drtk"}
+
+
+def sources(package: str) -> list[Path]:
+    return sorted((ROOT / "src" / package / package).rglob("*.py"))
+
+
+SOURCES = [path for package in PYTHON_PACKAGES for path in sources(package)]
+
+
+def short(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+
+
+def imports(tree: ast.AST) -> set[str]:
+    """Top-level names of all absolute imports in the tree, those inside functions too."""
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names.add(node.module)
+    return {name.partition(".")[0] for name in names}
+
+
+def at_module_level(tree: ast.Module) -> Iterator[ast.stmt]:
+    """Statements that run on import, without the bodies of functions and of `if TYPE_CHECKING:`."""
+    pending: list[ast.stmt] = list(tree.body)
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            continue
+        yield node
+        pending.extend(child for child in ast.iter_child_nodes(node) if isinstance(child, ast.stmt))
+
+
+def pyproject() -> dict[str, Any]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def manifest(package: str) -> ElementTree.Element:
+    return ElementTree.parse(ROOT / "src" / package / "package.xml").getroot()
+
+
+def setup_cfg(package: str) -> configparser.ConfigParser:
+    config = configparser.ConfigParser()
+    config.read(ROOT / "src" / package / "setup.cfg", encoding="utf-8")
+    return config
+
+
+# --- Who imports whom -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("package", PYTHON_PACKAGES)
+def test_imports_point_one_way(package: str) -> None:
+    for path in sources(package):
+        allowed = MAY_IMPORT[package] | {package} | ({"binpose_ros"} if path.name == "node.py" else set())
+        own = {name for name in imports(parsed(path)) if name == "binpose" or name.startswith("binpose_")}
+        assert own <= allowed | {"binpose_interfaces"}, f"{short(path)} imports {sorted(own - allowed)}"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=short)
+def test_only_nodes_know_ros(path: Path) -> None:
+    if path.name == "node.py" or "binpose_ros" in path.parts:
+        return
+    ros = {name for name in imports(parsed(path)) if name in ROS_MODULES or name.endswith(ROS_SUFFIXES)}
+    assert not ros, f"{short(path)} imports {sorted(ros)}; only node.py and binpose_ros may"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=short)
+def test_no_import_that_the_house_does_without(path: Path) -> None:
+    tree = parsed(path)
+    assert not imports(tree) & FORBIDDEN_MODULES
+    heavy = set().union(*(imports(ast.Module([node], [])) for node in at_module_level(tree) if _is_import(node)), set())
+    assert not heavy & LAZY_MODULES, f"{short(path)}: import {sorted(heavy & LAZY_MODULES)} where it is used"
+    stars = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.names[0].name == "*"]
+    assert not stars, f"{short(path)} has a star import"
+    relative = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level > 0]
+    assert not relative, f"{short(path)} has a relative import"
+
+
+def _is_import(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Import | ast.ImportFrom)
+
+
+@pytest.mark.parametrize("package", PYTHON_PACKAGES)
+def test_the_manifest_names_the_packages_that_are_imported(package: str) -> None:
+    declared = {element.text for element in manifest(package).iter() if element.tag in ("depend", "exec_depend")}
+    used = set().union(*(imports(parsed(path)) for path in sources(package))) & set(PACKAGES) - {package}
+    assert used <= declared, f"src/{package}/package.xml lacks <exec_depend> of {sorted(used - declared)}"
+
+
+# --- Where files lie --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("package", PYTHON_PACKAGES)
+def test_a_package_is_one_for_colcon_and_for_pip(package: str) -> None:
+    folder = ROOT / "src" / package
+    for name in (
+        "package.xml",
+        "setup.py",
+        "setup.cfg",
+        f"resource/{package}",
+        f"{package}/__init__.py",
+        f"{package}/py.typed",
+    ):
+        assert (folder / name).is_file(), f"src/{package}/{name} is missing"
+    # colcon reads setup.cfg only where setup() has no arguments.
+    assert "\nsetup()\n" in (folder / "setup.py").read_text()
+
+
+def test_colcon_does_not_take_the_root_for_a_package() -> None:
+    for name in ("setup.py", "setup.cfg", "package.xml", "CMakeLists.txt", "COLCON_IGNORE", "AMENT_IGNORE"):
+        assert not (ROOT / name).exists(), f"with {name} in the root, colcon would not descend into src/"
+
+
+def test_colcon_finds_every_package() -> None:
+    if shutil.which("colcon") is None:
+        pytest.skip("colcon is not installed")
+    done = subprocess.run(["colcon", "list", "--names-only"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert sorted(done.stdout.split()) == PACKAGES
+
+
+def test_one_version_everywhere() -> None:
+    versions = {"pyproject.toml": pyproject()["project"]["version"]}
+    for package in PYTHON_PACKAGES:
+        versions[f"{package}/setup.cfg"] = setup_cfg(package)["metadata"]["version"]
+    for package in PACKAGES:
+        versions[f"{package}/package.xml"] = manifest(package).findtext("version")
+    assert len(set(versions.values())) == 1, versions
+
+
+@pytest.mark.parametrize("package", PYTHON_PACKAGES)
+def test_one_name_everywhere(package: str) -> None:
+    assert setup_cfg(package)["metadata"]["name"] == package
+    assert manifest(package).findtext("name") == package
+    assert manifest(package).findtext("license") == setup_cfg(package)["metadata"]["license"] == "Apache-2.0"
+
+
+def test_every_list_of_packages_names_them_all() -> None:
+    tool = pyproject()["tool"]
+    folders = [f"src/{name}" for name in PYTHON_PACKAGES]
+    assert sorted(tool["setuptools"]["packages"]["find"]["where"]) == folders
+    assert sorted(tool["pytest"]["ini_options"]["pythonpath"]) == folders
+    assert sorted(tool["mypy"]["mypy_path"].split(":")) == folders
+    assert sorted(tool["mypy"]["packages"]) == PYTHON_PACKAGES
+    assert sorted(tool["importlinter"]["root_packages"]) == PYTHON_PACKAGES
+    assert set(PYTHON_PACKAGES) <= set(MAY_IMPORT)
+    layers = [name.strip() for line in tool["importlinter"]["contracts"][0]["layers"] for name in line.split("|")]
+    assert sorted(layers) == PYTHON_PACKAGES
+
+
+def test_tests_mirror_the_sources() -> None:
+    for folder in sorted(path for path in (ROOT / "tests").iterdir() if path.name in PYTHON_PACKAGES):
+        known = {path.stem for path in sources(folder.name)}
+        for path in sorted(folder.rglob("test_*.py")):
+            assert path.stem.removeprefix("test_") in known, f"{short(path)} tests no file of src/{folder.name}"
+
+
+@pytest.mark.parametrize("package", PYTHON_PACKAGES)
+def test_every_source_is_imported_by_a_test_or_by_a_source_that_is(package: str) -> None:
+    """No file lies outside the tests' reach: the ones named by a test reach the rest through their imports."""
+    modules = {_module(path): path for path in SOURCES if path.name != "__init__.py"}
+    reached: set[str] = set()
+    pending = [name for path in (ROOT / "tests").rglob("*.py") for name in _imported_modules(path, set(modules))]
+    while pending:
+        name = pending.pop()
+        if name not in reached:
+            reached.add(name)
+            pending.extend(_imported_modules(modules[name], set(modules)))
+    missed = {name for name in modules if name.partition(".")[0] == package} - reached
+    assert not missed, f"no test reaches {sorted(missed)}"
+
+
+def _module(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT / "src").with_suffix("").parts[1:])
+
+
+def _imported_modules(path: Path, known: set[str]) -> set[str]:
+    """Those of `known` that a file imports, also as `from package import module` or through an `__init__`."""
+    names: set[str] = set()
+    for node in ast.walk(parsed(path)):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.update([node.module, *(f"{node.module}.{alias.name}" for alias in node.names)])
+            init = ROOT / "src" / node.module.partition(".")[0] / Path(*node.module.split(".")) / "__init__.py"
+            if init.is_file() and init != path:
+                names.update(_imported_modules(init, known))
+    return names & known
