@@ -50,7 +50,7 @@ class OverlayDrawer:
         if not poses:
             return picture
         self._check_known(poses)
-        scale = float(np.sqrt(frame.camera.width / 640))
+        scale = max(1.0, float(np.sqrt(frame.camera.width / 640)))
         edges, (x0, y0) = self._edges(poses, frame.camera)
         if edges is None:
             return picture

@@ -19,7 +19,7 @@ Image = npt.NDArray[np.uint8]
 class DrawingConfig:
     """How parts are drawn.
 
-    Widths are in pixels of a 640 pixel wide picture and grow with the square root of its width.
+    Widths are in pixels of a 640 pixel wide picture and grow with the square root of its width beyond that.
     supersampling: how finely, per pixel and axis, edges are found before they are averaged.
     crease_angle_rad: faces that meet at more than this draw an inner edge.
     step_m: a jump in depth inside a part beyond what its slant explains draws one too.

@@ -47,7 +47,11 @@ class Report:
 
     def add_table(self, header: Sequence[str], rows: Sequence[Sequence[Cell]], caption: str = "") -> None:
         """A table; numbers are aligned right, None becomes a dash."""
-        head = "".join(f"<th>{html.escape(name)}</th>" for name in header)
+        right = [any(isinstance(row[n], int | float) for row in rows) for n in range(len(header))]
+        head = "".join(
+            f"<th{' class=number' if numeric else ''}>{html.escape(name)}</th>"
+            for name, numeric in zip(header, right, strict=True)
+        )
         body = "".join(f"<tr>{''.join(_cell(value) for value in row)}</tr>" for row in rows)
         note = f"<caption>{html.escape(caption)}</caption>" if caption else ""
         self._sections.append(

@@ -47,7 +47,7 @@ def scene_traces(
     Args:
         notes: per pose, a line for the tooltip, for example its error.
     """
-    traces = [] if frame.depth_m is None else [_points_trace(frame)]
+    traces = [] if frame.depth_m is None else [_points_trace(frame, _region(poses, objects))]
     seen: set[str] = set()
     for n, pose in enumerate(poses):
         mesh = objects[pose.object_id].lod(MAX_FACES)
@@ -60,8 +60,8 @@ def scene_traces(
                 **dict(zip("ijk", mesh.faces.T.tolist(), strict=True)),
                 "color": "rgb({},{},{})".format(*colors[pose.object_id]),
                 "flatshading": True,
-                "lighting": {"ambient": 0.5, "diffuse": 0.75, "specular": 0.25, "roughness": 0.5},
-                "lightposition": {"x": -2000, "y": -4000, "z": -8000},
+                "lighting": {"ambient": 0.55, "diffuse": 0.8, "specular": 0.15, "roughness": 0.6, "fresnel": 0.05},
+                "lightposition": {"x": -30000, "y": -50000, "z": -100000},
                 "name": pose.object_id,
                 "legendgroup": pose.object_id,
                 "showlegend": pose.object_id not in seen,
@@ -72,19 +72,32 @@ def scene_traces(
     return traces
 
 
-def _points_trace(frame: RgbdFrame) -> dict[str, Any]:
-    """The observed surface, thinned on a regular grid of pixels, in the picture's colours."""
-    depth = frame.depth_m
-    assert depth is not None
-    step = max(1, int(np.ceil(np.sqrt((depth > 0).sum() / MAX_POINTS))))
-    depth, color = depth[::step, ::step], frame.rgb[::step, ::step]
-    points = 1000 * frame.camera.backproject(frame.depth_m)[::step, ::step]
-    valid = depth > 0
+def _region(poses: Sequence[PoseEstimate], objects: Mapping[str, ObjectModel]) -> tuple[FloatArray, FloatArray] | None:
+    """The box (low, high) in metres around the parts and the bin they lie in, None without parts."""
+    if not poses:
+        return None
+    centers = np.array([transform(pose.T_cam_obj, objects[pose.object_id].center_m[None])[0] for pose in poses])
+    margin = 1.5 * max(objects[pose.object_id].diameter_m for pose in poses)
+    margin += 0.25 * float(np.ptp(centers, axis=0).max())
+    return centers.min(0) - margin, centers.max(0) + margin
+
+
+def _points_trace(frame: RgbdFrame, region: tuple[FloatArray, FloatArray] | None) -> dict[str, Any]:
+    """The observed surface inside the region, thinned on a regular grid of pixels, in the picture's colours."""
+    assert frame.depth_m is not None
+    points = frame.camera.backproject(frame.depth_m)
+    wanted = frame.depth_m > 0
+    if region is not None:
+        wanted &= ((points > region[0]) & (points < region[1])).all(-1)
+    step = max(1, int(np.ceil(np.sqrt(wanted.sum() / MAX_POINTS))))
+    chosen = wanted[::step, ::step]
+    # Pictures of bins are dark; points on a dark ground need more light than pixels beside each other.
+    color = (255 * (frame.rgb[::step, ::step][chosen] / 255) ** 0.65).astype(np.uint8)
     return {
         "type": "scatter3d",
         "mode": "markers",
-        **dict(zip("xyz", _columns(points[valid], 1), strict=True)),
-        "marker": {"size": 1.6, "color": [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in color[valid].tolist()]},
+        **dict(zip("xyz", _columns(1000 * points[::step, ::step][chosen], 1), strict=True)),
+        "marker": {"size": 1.7, "color": [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in color.tolist()]},
         "name": "observed points",
         "hoverinfo": "skip",
     }
