@@ -1,4 +1,4 @@
-"""Piles of parts in a bin by rigid-body physics (MuJoCo).
+"""Settleds of parts in a bin by rigid-body physics (MuJoCo).
 
 World frame as in `bins`: z up, the floor's inner surface at z = 0, the bin's centre at the origin. Drops are
 reproducible for a seed on the same machine.
@@ -16,44 +16,15 @@ from binpose_core.geometry import from_rotation_translation, quat_xyzw_from_rota
 from binpose_core.meshes import Mesh
 from binpose_simulation.bins import BinSpec, bin_walls
 from binpose_simulation.decomposition import convex_pieces
-from binpose_simulation.placement import PileConfig, initial_poses
+from binpose_simulation.placement import BodyType, PhysicsConfig, initial_poses
+
+__all__ = ["PhysicsConfig", "Settled", "convex_pieces", "settle"]
 
 FloatArray = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
-class PhysicsObject:
-    """What collisions need of a part: convex pieces in the part's frame (metres) and its extent.
-
-    Attributes:
-        pieces: convex meshes.
-        points: (P, 3) all corners of the pieces.
-        center_m: (3,) middle of their bounding box.
-        radius_m: of the sphere around center_m that holds them.
-    """
-
-    pieces: tuple[Mesh, ...]
-    points: FloatArray
-    center_m: FloatArray
-    radius_m: float
-
-
-def make_physics_object(mesh: Mesh, max_pieces: int = 6) -> PhysicsObject:
-    """Decompose a mesh (metres) for collisions; seconds the first time, then from the cache."""
-    return physics_object_from_pieces(convex_pieces(mesh, max_pieces))
-
-
-def physics_object_from_pieces(pieces: Sequence[Mesh]) -> PhysicsObject:
-    """A physics object from convex meshes that are already there."""
-    if not pieces:
-        raise BinposeError("A physics object needs at least one convex piece, got none.")
-    points = np.concatenate([piece.vertices for piece in pieces]).astype(np.float64)
-    center = (points.min(0) + points.max(0)) / 2.0
-    return PhysicsObject(tuple(pieces), points, center, float(np.linalg.norm(points - center, axis=1).max()))
-
-
 @dataclass(frozen=True)
-class Pile:
+class Settled:
     """Where the parts came to lie.
 
     Attributes:
@@ -72,50 +43,50 @@ class Pile:
 
 
 def settle(
-    objects: Sequence[PhysicsObject], bin_spec: BinSpec, rng: np.random.Generator, config: PileConfig | None = None
-) -> Pile:
-    """Drop one instance per entry of `objects` (repeats are the same type) into a bin and wait for rest.
+    bodies: Sequence[Sequence[Mesh]], bin_spec: BinSpec, rng: np.random.Generator, config: PhysicsConfig | None = None
+) -> Settled:
+    """Drop bodies into a bin, or lay them there tidily, and wait until they rest.
 
     Args:
-        objects: N instances; entries that are the same object share their collision meshes.
+        bodies: N instances, each the convex pieces of its part in the part's frame (`convex_pieces`, metres).
+            Instances of one type should be the same sequence object: they then share their collision meshes.
         bin_spec: the bin.
         rng: order, poses, friction and restitution come from it.
         config: how the pile is made and when it counts as settled.
 
     Raises:
-        BinposeError: no objects.
+        BinposeError: no bodies, or one without pieces.
     """
-    if not objects:
-        raise BinposeError("settle needs at least one object to drop, got none.")
-    config = config or PileConfig()
-    world = _World(objects, rng, config)
+    if not bodies or not all(len(pieces) > 0 for pieces in bodies):
+        raise BinposeError(f"settle needs bodies of at least one convex piece each, got {len(bodies)} bodies.")
+    config = config or PhysicsConfig()
+    types = {id(pieces): BodyType.of(pieces) for pieces in bodies}
+    world = _World([types[id(pieces)] for pieces in bodies], rng, config)
     return world.drop(bin_spec, rng)
 
 
 class _World:
     """A compiled MuJoCo model of N free parts and four movable walls over a floor."""
 
-    def __init__(self, objects: Sequence[PhysicsObject], rng: np.random.Generator, config: PileConfig) -> None:
+    def __init__(self, bodies: Sequence[BodyType], rng: np.random.Generator, config: PhysicsConfig) -> None:
         import mujoco
 
         self.mujoco: Any = mujoco
-        self.objects, self.config = list(objects), config
-        self.model = _spec(mujoco, objects, rng, config).compile()
+        self.bodies, self.config = list(bodies), config
+        self.model = _spec(mujoco, bodies, rng, config).compile()
         self.data = mujoco.MjData(self.model)
         self.body_of_geom = self.model.geom_bodyid.copy()
-        count = len(objects)
+        count = len(bodies)
         self.first_body = self.model.nbody - count
         # Damping per unit of mass and inertia: the same slowing-down for heavy and light parts.
-        self.model.body_mass[self.first_body :].astype(np.float64)
-        self.inertia = np.repeat(np.zeros((count, 6)), 1, 0)
-        self.inertia[:, :3] = self.model.body_mass[self.first_body :, None]
-        self.inertia[:, 3:] = self.model.body_inertia[self.first_body :].max(1)[:, None]
+        mass, inertia = self.model.body_mass[self.first_body :], self.model.body_inertia[self.first_body :]
+        self.inertia = np.concatenate([np.tile(mass[:, None], 3), np.tile(inertia.max(1)[:, None], 3)], axis=1)
 
-    def drop(self, bin_spec: BinSpec, rng: np.random.Generator) -> Pile:
+    def drop(self, bin_spec: BinSpec, rng: np.random.Generator) -> Settled:
         """Run one drop from new random poses."""
         self.mujoco.mj_resetData(self.model, self.data)
         self._place_walls(bin_spec)
-        T_world_obj, velocity = initial_poses(self.objects, bin_spec, rng, self.config)
+        T_world_obj, velocity = initial_poses(self.bodies, bin_spec, rng, self.config)
         qpos = self.data.qpos.reshape(-1, 7)
         qpos[:, :3] = T_world_obj[:, :3, 3]
         qpos[:, 3:] = np.roll(quat_xyzw_from_rotation(T_world_obj[:, :3, :3]), 1, axis=-1)
@@ -173,7 +144,7 @@ class _World:
             inside &= (centers - wall.point) @ wall.normal > 0.0
         return inside
 
-    def _result(self, spec: BinSpec, settled: bool) -> Pile:
+    def _result(self, spec: BinSpec, settled: bool) -> Settled:
         mujoco, model, data = self.mujoco, self.model, self.data
         mujoco.mj_forward(model, data)
         qpos = data.qpos.reshape(-1, 7)
@@ -184,7 +155,7 @@ class _World:
             np.maximum.at(depth, self.body_of_geom[data.contact.geom[:, side]], -data.contact.dist)
         penetration = depth[self.first_body :]
         kept = self._inside(spec, data.xipos[self.first_body :]) & (penetration < self.config.max_penetration_m)
-        return Pile(T_world_obj, kept, settled, penetration, float(data.time))
+        return Settled(T_world_obj, kept, settled, penetration, float(data.time))
 
 
 _WALL_HALF_M = (2.0, 2.0, 0.05)  # half sizes of every wall box: wide, tall, thick; only the inner face and top matter
@@ -197,7 +168,7 @@ def _fall_time(T_world_obj: FloatArray, velocity: FloatArray, spec: BinSpec) -> 
     return (np.sqrt(speed**2 + 2.0 * 9.81 * height) - speed) / 9.81 + 0.05
 
 
-def _spec(mujoco: Any, objects: Sequence[PhysicsObject], rng: np.random.Generator, config: PileConfig) -> Any:
+def _spec(mujoco: Any, bodies: Sequence[BodyType], rng: np.random.Generator, config: PhysicsConfig) -> Any:
     """The MuJoCo description: options, floor, walls, guides and one free body per instance."""
     spec = mujoco.MjSpec()
     spec.option.timestep = config.timestep_s
@@ -216,7 +187,7 @@ def _spec(mujoco: Any, objects: Sequence[PhysicsObject], rng: np.random.Generato
         wall = spec.worldbody.add_body(mocap=True, pos=[0, 0, -100.0])
         wall.add_geom(type=mujoco.mjtGeom.mjGEOM_BOX, size=list(_WALL_HALF_M), **contact)
     names: dict[int, list[str]] = {}
-    for body in objects:
+    for body in bodies:
         if id(body) not in names:
             names[id(body)] = [_add_mesh(spec, f"t{len(names)}_{k}", piece) for k, piece in enumerate(body.pieces)]
         part = spec.worldbody.add_body()

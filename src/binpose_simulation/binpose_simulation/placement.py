@@ -2,24 +2,45 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from binpose_core.errors import BinposeError
-from binpose_core.geometry import exp_so3, from_rotation_translation, random_rotation, rotation_between
+from binpose_core.geometry import from_rotation_translation, random_rotation
+from binpose_core.meshes import Mesh
 from binpose_simulation.bins import BinSpec
-
-if TYPE_CHECKING:
-    from binpose_simulation.physics import PhysicsObject
 
 FloatArray = npt.NDArray[np.float64]
 
 
+@dataclass(frozen=True, eq=False)
+class BodyType:
+    """What collisions and placement need of a part.
+
+    Attributes:
+        pieces: convex meshes in the part's frame (metres).
+        points: (P, 3) all their corners.
+        center_m: (3,) middle of their bounding box.
+        radius_m: of the sphere around center_m that holds them.
+    """
+
+    pieces: tuple[Mesh, ...]
+    points: FloatArray
+    center_m: FloatArray
+    radius_m: float
+
+    @classmethod
+    def of(cls, pieces: Sequence[Mesh]) -> "BodyType":
+        """The body type of convex pieces."""
+        points = np.concatenate([piece.vertices for piece in pieces]).astype(np.float64)
+        center = (points.min(0) + points.max(0)) / 2.0
+        return cls(tuple(pieces), points, center, float(np.linalg.norm(points - center, axis=1).max()))
+
+
 @dataclass(frozen=True)
-class PileConfig:
-    """How piles are made.
+class PhysicsConfig:
+    """How parts come to lie in a bin.
 
     Attributes:
         tidy_fraction: probability that a pile is laid tidily (side by side, rods in parallel) and not dropped.
@@ -63,24 +84,24 @@ class PileConfig:
 
 
 def initial_poses(
-    objects: Sequence["PhysicsObject"], spec: BinSpec, rng: np.random.Generator, config: PileConfig
+    bodies: Sequence[BodyType], spec: BinSpec, rng: np.random.Generator, config: PhysicsConfig
 ) -> tuple[FloatArray, FloatArray]:
     """Starting poses T_world_obj (N, 4, 4) and velocities (N, 6), linear then angular, without overlaps."""
-    return dropped_poses(objects, spec, rng, config)
+    return dropped_poses(bodies, spec, rng, config)
 
 
 def dropped_poses(
-    objects: Sequence["PhysicsObject"], spec: BinSpec, rng: np.random.Generator, config: PileConfig
+    bodies: Sequence[BodyType], spec: BinSpec, rng: np.random.Generator, config: PhysicsConfig
 ) -> tuple[FloatArray, FloatArray]:
     """Random orientations in layers of a loose grid above the floor, the bounding spheres apart."""
-    order = rng.permutation(len(objects))
-    pitch = 2.05 * max(body.radius_m for body in objects)
+    order = rng.permutation(len(bodies))
+    pitch = 2.05 * max(body.radius_m for body in bodies)
     low, high = spec.inner_bounds(0.5 * spec.height_m)
     cells = np.maximum(((high - low) // pitch).astype(int), 1)
     per_layer = int(cells.prod())
     room = np.maximum((high - low) / cells - pitch, 0.0)
-    T_world_obj = np.zeros((len(objects), 4, 4))
-    for start in range(0, len(objects), per_layer):
+    T_world_obj = np.zeros((len(bodies), 4, 4))
+    for start in range(0, len(bodies), per_layer):
         members = order[start : start + per_layer]
         spots = rng.permutation(per_layer)[: len(members)]
         for member, spot in zip(members, spots, strict=True):
@@ -89,8 +110,8 @@ def dropped_poses(
             z = (start // per_layer + 0.5) * pitch + 0.002
             rotation = random_rotation(rng)
             center = np.array([*xy, z])
-            T_world_obj[member] = from_rotation_translation(rotation, center - rotation @ objects[member].center_m)
-    velocity = np.zeros((len(objects), 6))
+            T_world_obj[member] = from_rotation_translation(rotation, center - rotation @ bodies[member].center_m)
+    velocity = np.zeros((len(bodies), 6))
     velocity[:, 2] = -config.drop_speed_m_s
-    velocity[:, 3:] = rng.normal(scale=3.0, size=(len(objects), 3))
+    velocity[:, 3:] = rng.normal(scale=3.0, size=(len(bodies), 3))
     return T_world_obj, velocity

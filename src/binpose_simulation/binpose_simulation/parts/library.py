@@ -1,7 +1,7 @@
 """The ten parts by name."""
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 
 from manifold3d import Manifold
 
@@ -26,7 +26,7 @@ _MAKERS: dict[str, Callable[[], Manifold]] = {
 PART_NAMES: tuple[str, ...] = tuple(_MAKERS)
 
 
-@lru_cache(maxsize=None)
+@cache
 def make_part(name: str) -> Mesh:
     """One part of the library in metres, its bounding box centred at the origin; watertight and deterministic.
 
