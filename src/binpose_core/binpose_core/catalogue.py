@@ -1,48 +1,165 @@
-"""The parts that the stages know, with everything derived from their meshes."""
+"""The folder of known parts.
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+    objects/<id>/object.json          id, bop_id, source, diameter, and the symmetries in BOP's form: edit these to override them
+    objects/<id>/mesh.ply             the mesh in metres, binary PLY, for people and other programs
+    objects/<id>/arrays.safetensors   mesh, levels of detail and surface samples: what is loaded
+"""
 
-import numpy as np
-import numpy.typing as npt
+import re
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
-from binpose_core.geometry import FloatArray
-from binpose_core.meshes import Mesh, bounding_box_center, decimated, diameter_m
-from binpose_core.surface import visible_samples
+from binpose_core.errors import BinposeError
+from binpose_core.files import read_json, write_bytes, write_json
+from binpose_core.mesh_files import load_mesh, ply_bytes
+from binpose_core.meshes import is_watertight
+from binpose_core.objects import (
+    ObjectModel,
+    make_object,
+    object_entry,
+    objects_from_tensors,
+    objects_to_tensors,
+)
 from binpose_core.symmetries import ContinuousSymmetry, Symmetries
-from binpose_core.symmetry_search import find_symmetries
 
-__all__ = ["ContinuousSymmetry", "ObjectModel", "Symmetries", "make_object"]
+__all__ = [
+    "Catalogue",
+    "ContinuousSymmetry",
+    "ObjectModel",
+    "Symmetries",
+    "make_object",
+    "objects_from_tensors",
+    "objects_to_tensors",
+]
 
-LOD_FACES = (5000, 1000, 300)
-SAMPLES = 4096
-
-
-@dataclass(frozen=True, eq=False)
-class ObjectModel:
-    """A part and what is derived from its mesh."""
-
-    id: str
-    bop_id: int
-    mesh: Mesh
-    lods: tuple[Mesh, ...]
-    diameter_m: float
-    center_m: FloatArray
-    symmetries: Symmetries
-    points: npt.NDArray[np.float32]
-    normals: npt.NDArray[np.float32]
-    watertight: bool = True
-
-    def lod(self, max_faces: int) -> Mesh:
-        """The finest mesh with at most max_faces faces, or the coarsest there is."""
-        ladder = sorted((self.mesh, *self.lods), key=lambda mesh: -len(mesh.faces))
-        return next((mesh for mesh in ladder if len(mesh.faces) <= max_faces), ladder[-1])
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_BOP_NAME = re.compile(r"obj_(\d{6})")
+ENTRY, MESH, ARRAYS = "object.json", "mesh.ply", "arrays.safetensors"
 
 
-def make_object(mesh: Mesh, id: str, bop_id: int = 1) -> ObjectModel:
-    """All derived quantities of a mesh."""
-    points, normals = visible_samples(mesh, SAMPLES, np.random.default_rng(0))
-    lods = tuple(decimated(mesh, faces) for faces in LOD_FACES if faces < len(mesh.faces))
-    return ObjectModel(
-        id, bop_id, mesh, lods, diameter_m(mesh), bounding_box_center(mesh), find_symmetries(mesh), points, normals
-    )
+class Catalogue:
+    """Parts in a folder, one folder each; a part is there whole or not at all."""
+
+    def __init__(self, directory: Path | str) -> None:
+        self.directory = Path(directory)
+
+    def ids(self) -> list[str]:
+        """The known ids, by their BOP numbers."""
+        entries = [read_json(path) for path in self.directory.glob(f"[!.]*/{ENTRY}")]
+        return [str(entry["id"]) for entry in sorted(entries, key=lambda entry: (int(entry["bop_id"]), entry["id"]))]
+
+    def add(
+        self,
+        path: Path | str,
+        id: str,
+        unit: str | None = None,
+        *,
+        bop_id: int | None = None,
+        symmetries: Symmetries | None = None,
+        replace: bool = False,
+        allow_odd_size: bool = False,
+        allow_open: bool = False,
+    ) -> ObjectModel:
+        """Read a mesh, derive everything from it (seconds) and keep it.
+
+        Args:
+            path: STL, OBJ, PLY, OFF or glTF.
+            unit: of the file; guessed when None, see `mesh_files.load_mesh`.
+            bop_id: its number in BOP data sets; else that in a file name like obj_000003.ply, else the next free one.
+            symmetries: overrides those found from the mesh.
+            replace: an id that exists is otherwise refused.
+            allow_odd_size: accept less than 5 mm and more than 1 m.
+            allow_open: accept a mesh that does not close even after welding and filling small holes.
+
+        Raises:
+            BinposeError: for a mesh or an id that cannot be used; the catalogue stays as it was.
+        """
+        self._check_id(id, replace)
+        mesh = load_mesh(path, unit, allow_odd_size)
+        if not allow_open and not is_watertight(mesh.faces):
+            raise BinposeError(
+                f"The mesh {path} is not watertight, also after welding and filling small holes; expected the closed surface "
+                "of a solid; export it as one, or add --allow-open: its inside then counts as seen through the holes."
+            )
+        model = make_object(mesh, id, self._bop_id(path, id, bop_id), symmetries)
+        self._write(model, Path(path).name)
+        return model
+
+    def load(self, id: str) -> ObjectModel:
+        """The part of that id.
+
+        Raises:
+            BinposeError: if it is not known or its files are damaged.
+        """
+        folder = self.directory / id
+        if not _ID.fullmatch(id) or not (folder / ENTRY).is_file():
+            known = ", ".join(self.ids()) or "none yet"
+            raise BinposeError(f"No object {id!r} in {self.directory}/; known: {known}. Add it with `binpose add`.")
+        return objects_from_tensors(_read_arrays(folder / ARRAYS), [_checked_entry(folder / ENTRY, id)])[0]
+
+    def load_all(self, ids: Sequence[str] | None = None) -> list[ObjectModel]:
+        """The parts of these ids, or all."""
+        return [self.load(id) for id in (self.ids() if ids is None else ids)]
+
+    def _check_id(self, id: str, replace: bool) -> None:
+        if not _ID.fullmatch(id):
+            raise BinposeError(
+                f"Object id {id!r}; expected 1 to 64 letters, digits, - and _, the first a letter or digit; choose another."
+            )
+        same = [known for known in self.ids() if known.lower() == id.lower()]
+        if same and not (replace and same == [id]):
+            raise BinposeError(
+                f"Object {same[0]!r} is already in {self.directory}/; choose another --id, or --replace it under that id."
+            )
+
+    def _bop_id(self, path: Path | str, id: str, bop_id: int | None) -> int:
+        taken = {self.load(known).bop_id: known for known in self.ids() if known != id}
+        named = _BOP_NAME.fullmatch(Path(path).stem)
+        if bop_id is None and named is None:
+            return max(taken, default=0) + 1
+        number = bop_id if bop_id is not None else int(named.group(1)) if named else 0
+        if number < 1 or number in taken:
+            owner = f"is that of {taken[number]!r}" if number in taken else "is none"
+            raise BinposeError(
+                f"BOP number {number} for object {id!r} {owner}; expected a free number from 1 on; give one with --bop-id, "
+                f"for example {max(taken, default=0) + 1}."
+            )
+        return number
+
+    def _write(self, model: ObjectModel, source: str) -> None:
+        from safetensors.numpy import save
+
+        fresh, old = self.directory / f".{model.id}.new", self.directory / f".{model.id}.old"
+        target = self.directory / model.id
+        shutil.rmtree(fresh, ignore_errors=True)
+        try:
+            tensors, _ = objects_to_tensors([model])
+            write_bytes(fresh / ARRAYS, save(tensors))
+            write_bytes(fresh / MESH, ply_bytes(model.mesh))
+            write_json(fresh / ENTRY, {**object_entry(model), "source": source})
+            if target.exists():
+                shutil.rmtree(old, ignore_errors=True)
+                target.rename(old)
+            fresh.rename(target)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def _checked_entry(path: Path, id: str) -> dict[str, Any]:
+    entry = read_json(path)
+    if not isinstance(entry, dict) or entry.get("id") != id:
+        raise BinposeError(f"{path} does not describe object {id!r}; expected what `binpose add` writes; add it again.")
+    return entry
+
+
+def _read_arrays(path: Path) -> dict[str, Any]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError, ValueError) as error:
+        raise BinposeError(f"Could not read {path} ({error}); expected what `binpose add` writes; add the part again.") from error

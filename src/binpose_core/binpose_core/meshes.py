@@ -65,9 +65,23 @@ def bounding_box_center(mesh: Mesh) -> FloatArray:
     return np.asarray((used.min(axis=0) + used.max(axis=0)) / 2)
 
 
-def decimated(mesh: Mesh, faces: int) -> Mesh:
-    """The mesh with about that many faces (quadric edge collapse)."""
-    import fast_simplification
+def is_watertight(faces: npt.NDArray[np.integer]) -> bool:
+    """Whether faces (F, 3) close: each edge belongs to an even number of them (to two, or to four where bodies touch)."""
+    edges = np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), axis=1).astype(np.int64)
+    _, counts = np.unique(edges[:, 0] * (edges.max(initial=0) + 1) + edges[:, 1], return_counts=True)
+    return bool(len(faces)) and bool((counts % 2 == 0).all())
 
-    vertices, triangles = fast_simplification.simplify(mesh.vertices, mesh.faces, target_count=faces, agg=3)
-    return Mesh(vertices.astype(np.float32), triangles.astype(np.int32))
+
+def welded(
+    vertices: FloatArray, faces: npt.NDArray[np.int64], tolerance: float
+) -> tuple[FloatArray, npt.NDArray[np.int64]]:
+    """Vertices that agree to within the tolerance made one; faces that collapse, or stand there twice, dropped."""
+    cells = vertices if tolerance == 0 else np.round(vertices / tolerance)
+    _, first, index = np.unique(cells + 0.0, axis=0, return_index=True, return_inverse=True)  # + 0.0: -0 is 0
+    faces = index.reshape(-1)[faces]
+    ends = np.sort(faces, axis=1)
+    distinct = (ends[:, 0] != ends[:, 1]) & (ends[:, 1] != ends[:, 2])
+    _, kept = np.unique(ends[distinct], axis=0, return_index=True)
+    faces = faces[distinct][np.sort(kept)]
+    used, faces = np.unique(faces, return_inverse=True)
+    return vertices[first][used], faces.reshape(-1, 3).astype(np.int64)

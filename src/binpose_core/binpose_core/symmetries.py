@@ -84,6 +84,74 @@ class Symmetries:
         return from_rotation_translation(rotations, center - rotations @ center)
 
 
+    def to_bop(self) -> dict[str, Any]:
+        """The entries `symmetries_discrete` and `symmetries_continuous` of BOP's models_info.json, in millimetres.
+
+        BOP leaves the identity out, and an entry that would be empty. It knows no near-symmetries.
+        """
+        entries: dict[str, Any] = {}
+        if len(self.discrete) > 1:
+            entries["symmetries_discrete"] = motions_to_mm(self.discrete[1:])
+        if self.continuous:
+            entries["symmetries_continuous"] = [
+                {"axis": line.axis.tolist(), "offset": (line.offset * 1e3).tolist()} for line in self.continuous
+            ]
+        return entries
+
+    @classmethod
+    def from_bop(cls, entry: Mapping[str, Any], near: Sequence[Sequence[float]] = ()) -> "Symmetries":
+        """From an object's entry in BOP's models_info.json; missing keys mean none.
+
+        Args:
+            entry: with `symmetries_discrete` (16 numbers each, millimetres) and `symmetries_continuous` (axis, offset).
+            near: near-symmetries, written like discrete ones.
+
+        Raises:
+            BinposeError: for an entry that is no rigid motion or no axis.
+        """
+        try:
+            continuous = tuple(
+                ContinuousSymmetry(np.asarray(line["axis"], float), np.asarray(line["offset"], float) / 1e3)
+                for line in entry.get("symmetries_continuous", ())
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise BinposeError(
+                f"symmetries_continuous could not be read ({error!r}); expected a list of axis and offset, three numbers each."
+            ) from error
+        listed = motions_from_mm(entry.get("symmetries_discrete", ()))
+        others = [motion for motion in listed if not np.allclose(motion, np.eye(4), atol=1e-6)]
+        return cls(np.stack([np.eye(4), *others]), continuous, motions_from_mm(near))
+
+
+def motions_to_mm(motions: FloatArray) -> list[list[float]]:
+    """The 16 numbers of each motion (K, 4, 4) in metres, row by row, with the translation in millimetres."""
+    scaled = np.array(motions, dtype=np.float64)
+    scaled[:, :3, 3] *= 1e3
+    return [[float(number) for number in row] for row in scaled.reshape(-1, 16)]
+
+
+def motions_from_mm(rows: Sequence[Sequence[float]]) -> FloatArray:
+    """Motions (K, 4, 4) in metres of rows of 16 numbers; the inverse of `motions_to_mm`.
+
+    Raises:
+        BinposeError: for a row that is no rigid motion.
+    """
+    motions = []
+    for row in rows:
+        motion = np.array(row, dtype=np.float64)
+        if motion.size == 16:
+            motion = motion.reshape(4, 4)
+            motion[:3, 3] /= 1e3
+        rigid = motion.shape == (4, 4) and np.allclose(motion[:3, :3] @ motion[:3, :3].T, np.eye(3), atol=1e-3)
+        if not rigid or np.linalg.det(motion[:3, :3]) < 0 or not np.allclose(motion[3], (0, 0, 0, 1)):
+            raise BinposeError(
+                f"A symmetry of {np.size(row)} numbers that is no rigid motion; expected the 16 of a 4x4 matrix, row by row, "
+                "rotation orthonormal and right-handed, translation in millimetres; correct it."
+            )
+        motions.append(motion)
+    return np.stack(motions) if motions else np.zeros((0, 4, 4))
+
+
 def rotations_about(axis: FloatArray, offset: FloatArray, angles_rad: FloatArray) -> FloatArray:
     """T (K, 4, 4) that turn by angles_rad (K,) about the line through offset (3,) along the unit axis (3,)."""
     rotation = exp_so3(np.asarray(angles_rad)[:, None] * axis)

@@ -18,7 +18,8 @@ import numpy.typing as npt
 from binpose_core.closest import DistanceField
 from binpose_core.errors import BinposeError
 from binpose_core.geometry import FloatArray, inverse, log_so3, rotation_angle_rad, transform
-from binpose_core.meshes import Mesh, decimated, diameter_m
+from binpose_core.decimation import decimated
+from binpose_core.meshes import Mesh, diameter_m
 from binpose_core.registration import register
 from binpose_core.surface import seen_samples
 from binpose_core.symmetries import ContinuousSymmetry, Symmetries, closed_group, even_rotations, rotations_about

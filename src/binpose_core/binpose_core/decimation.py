@@ -1,0 +1,51 @@
+"""Levels of detail: the same part in fewer triangles, with the error that this costs."""
+
+import numpy as np
+
+from binpose_core.closest import DistanceField
+from binpose_core.meshes import Mesh, diameter_m, sample_faces
+
+LOD_FACES = (5000, 1000, 300)
+# The simplifier's greed: mild settings stop early on parts with many holes, wild ones spoil the shape.
+AGGRESSIVENESS = (2, 3, 4, 5)
+FEW_ENOUGH = 1.5
+WORST_ERROR = 0.05
+SAMPLES = 3000
+
+
+def levels_of_detail(mesh: Mesh) -> tuple[tuple[Mesh, ...], tuple[float, ...]]:
+    """Decimated meshes of about `LOD_FACES` faces, descending, and their errors in metres.
+
+    A level is left out where the mesh is that coarse already, or where it would be off by more than 5 % of the diameter.
+    """
+    size_m = diameter_m(mesh)
+    levels, errors_m = [], []
+    for count in LOD_FACES:
+        if count * FEW_ENOUGH >= len(mesh.faces):
+            continue
+        candidates = [decimated(mesh, count, aggressiveness) for aggressiveness in AGGRESSIVENESS]
+        candidates = [c for c in candidates if 4 <= len(c.faces) <= FEW_ENOUGH * count]
+        scored = [(surface_error_m(mesh, c, WORST_ERROR * size_m), c) for c in candidates]
+        error_m, best = min(scored, key=lambda item: item[0], default=(np.inf, mesh))
+        if error_m < WORST_ERROR * size_m and (not levels or len(best.faces) < len(levels[-1].faces)):
+            levels.append(best)
+            errors_m.append(error_m)
+    return tuple(levels), tuple(errors_m)
+
+
+def decimated(mesh: Mesh, faces: int, aggressiveness: int = 3) -> Mesh:
+    """The mesh with about that many faces, by quadric edge collapse; more where the shape does not allow it."""
+    import fast_simplification
+
+    size = float(np.ptp(mesh.vertices, axis=0).max())  # its thresholds suppose parts of about unit size
+    scaled = np.ascontiguousarray(mesh.vertices / size, dtype=np.float32)
+    vertices, triangles = fast_simplification.simplify(scaled, mesh.faces, target_count=faces, agg=aggressiveness)[:2]
+    return Mesh((vertices * size).astype(np.float32), triangles.astype(np.int32))
+
+
+def surface_error_m(mesh: Mesh, other: Mesh, cap_m: float) -> float:
+    """The largest distance, at most the cap, of samples of either surface to the other one."""
+    rng = np.random.default_rng(0)
+    there = DistanceField(other, cap_m)(sample_faces(mesh, SAMPLES, rng)[0])
+    back = DistanceField(mesh, cap_m)(sample_faces(other, SAMPLES, rng)[0])
+    return float(max(there.max(), back.max()))
