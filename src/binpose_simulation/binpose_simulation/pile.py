@@ -5,22 +5,24 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from manifold3d import Manifold
 
 from binpose_core.catalogue import ObjectModel
 from binpose_core.errors import BinposeError
 from binpose_core.geometry import FloatArray
 from binpose_core.meshes import Mesh
 from binpose_core.rendering import Renderer
-from binpose_simulation import bins, physics
+from binpose_simulation import bins
+from binpose_simulation import parts as library
 from binpose_simulation.gbuffer import SmoothMeshes, smooth_corner_normals
-from binpose_simulation.parts import make_distractor
+from binpose_simulation.physics import PhysicsObject, make_physics_object, physics_object_from_pieces, settle
 from binpose_simulation.viewpoint import check_range, check_share
 
 BIN_GAP_M = 0.012
 
 
 @dataclass(frozen=True)
-class PileConfig:
+class ContentConfig:
     """What lies in the bins.
 
     parts: smallest and largest number of parts in the scene.
@@ -60,7 +62,7 @@ class PreparedPart:
     object_id: str
     mesh: Mesh
     corner_normals: npt.NDArray[np.float32]
-    pieces: tuple[Mesh, ...]
+    physics: PhysicsObject | None
     diameter_m: float
     axis: FloatArray
 
@@ -87,23 +89,27 @@ class Pile:
     bin_boxes: FloatArray
 
 
-def prepare_parts(objects: Mapping[str, ObjectModel], config: PileConfig) -> dict[str, PreparedPart]:
+def prepare_parts(objects: Mapping[str, ObjectModel], config: ContentConfig) -> dict[str, PreparedPart]:
     """Level of detail, smooth normals and convex pieces of every part (seconds per part)."""
     if not objects:
         raise BinposeError("No objects to simulate; expected at least one part: add it with `binpose add`.")
     return {object_id: _prepared(model, config) for object_id, model in objects.items()}
 
 
-def _prepared(model: ObjectModel, config: PileConfig) -> PreparedPart:
+def _prepared(model: ObjectModel, config: ContentConfig) -> PreparedPart:
     mesh = model.lod(config.max_faces)
-    pieces = tuple(physics.convex_pieces(mesh, config.max_pieces))
     continuous = model.symmetries.continuous
-    axis = np.asarray(continuous[0].axis, np.float64) if continuous else np.eye(3)[np.ptp(mesh.vertices, axis=0).argmax()]
-    return PreparedPart(model.id, mesh, smooth_corner_normals(mesh), pieces, model.diameter_m, axis)
+    axis = np.asarray(continuous[0].axis, np.float64) if continuous else _longest_axis(mesh)
+    body = make_physics_object(mesh, config.max_pieces)
+    return PreparedPart(model.id, mesh, smooth_corner_normals(mesh), body, model.diameter_m, axis)
+
+
+def _longest_axis(mesh: Mesh) -> FloatArray:
+    return np.eye(3)[np.ptp(mesh.vertices, axis=0).argmax()]
 
 
 def simulate_pile(
-    rng: np.random.Generator, objects: Mapping[str, ObjectModel] | Mapping[str, PreparedPart], config: PileConfig | None = None
+    rng: np.random.Generator, objects: Mapping[str, ObjectModel] | Mapping[str, PreparedPart], config: ContentConfig | None = None
 ) -> Pile:
     """Draw bins and their content and let the parts fall.
 
@@ -111,16 +117,16 @@ def simulate_pile(
         objects: the known parts by id, all equally likely. `prepare_parts` makes the second form,
             which saves seconds when many piles are made.
     """
-    config = config or PileConfig()
-    parts = _as_prepared(objects, config)
+    config = config or ContentConfig()
+    parts = as_prepared(objects, config)
     count = int(rng.integers(config.row[0], config.row[1] + 1)) if rng.random() < config.row_share else 1
     total = int(rng.integers(config.parts[0], config.parts[1] + 1))
     contents = [_content(rng, list(parts.values()), max(1, round(total / count)), config) for _ in range(count)]
     return _assemble(rng, contents)
 
 
-def _as_prepared(
-    objects: Mapping[str, ObjectModel] | Mapping[str, PreparedPart], config: PileConfig
+def as_prepared(
+    objects: Mapping[str, ObjectModel] | Mapping[str, PreparedPart], config: ContentConfig
 ) -> Mapping[str, PreparedPart]:
     if objects and all(isinstance(part, PreparedPart) for part in objects.values()):
         return objects  # type: ignore[return-value]
@@ -128,7 +134,7 @@ def _as_prepared(
 
 
 def _content(
-    rng: np.random.Generator, parts: Sequence[PreparedPart], number: int, config: PileConfig
+    rng: np.random.Generator, parts: Sequence[PreparedPart], number: int, config: ContentConfig
 ) -> list[PreparedPart]:
     """Known parts and distractors of one bin."""
     wanted = int(rng.integers(config.types[0], config.types[1] + 1)) if rng.random() < config.mixed_share else 1
@@ -141,14 +147,15 @@ def _content(
     return [content[i] for i in rng.permutation(len(content))]
 
 
-def _distractor(rng: np.random.Generator, diameter_m: float, config: PileConfig) -> PreparedPart:
-    """A part of no known type, at 0.6 to 1.6 times the size of the known ones."""
-    mesh = make_distractor(rng)
+def _distractor(rng: np.random.Generator, diameter_m: float, config: ContentConfig) -> PreparedPart:
+    """A part of no known type, at 0.6 to 1.6 times the size of the known ones; its hull collides."""
+    mesh = library.make_distractor(rng)
     size = np.linalg.norm(np.ptp(mesh.vertices, axis=0))
     mesh = Mesh((mesh.vertices * (diameter_m * rng.uniform(0.6, 1.6) / size)).astype(np.float32), mesh.faces)
-    pieces = tuple(physics.convex_pieces(mesh, 1))
-    axis = np.eye(3)[np.ptp(mesh.vertices, axis=0).argmax()]
-    return PreparedPart("", mesh, smooth_corner_normals(mesh), pieces, float(size), axis)
+    hull = Manifold.hull_points(mesh.vertices).to_mesh()
+    piece = Mesh(np.asarray(hull.vert_properties[:, :3], np.float32), np.asarray(hull.tri_verts, np.int32))
+    body = physics_object_from_pieces([piece])
+    return PreparedPart("", mesh, smooth_corner_normals(mesh), body, float(size), _longest_axis(mesh))
 
 
 def _assemble(rng: np.random.Generator, contents: Sequence[Sequence[PreparedPart]]) -> Pile:
@@ -157,17 +164,18 @@ def _assemble(rng: np.random.Generator, contents: Sequence[Sequence[PreparedPart
     spec = bins.random_bin(rng, diameters, len(diameters))
     bin_mesh = bins.make_bin_mesh(spec)
     low, high = bin_mesh.vertices.min(0).astype(np.float64), bin_mesh.vertices.max(0).astype(np.float64)
-    axis = int(rng.integers(2))
+    axis = int(rng.random() < 0.8)  # storage bins open towards x and stand side by side along y
     step = (high - low)[axis] + rng.uniform(0.0, BIN_GAP_M)
     known, strangers, boxes = [], [], []
     for k, content in enumerate(contents):
         shift = np.zeros(3)
         shift[axis] = (k - (len(contents) - 1) / 2) * step
         boxes.append(np.stack([low + shift, high + shift]))
-        poses = physics.settle(rng, [part.pieces for part in content], spec)
-        poses[:, :3, 3] += shift
-        for part, T_world_obj in zip(content, poses):
-            (known if part.object_id else strangers).append((part, T_world_obj))
+        settled = settle([part.physics for part in content if part.physics], spec, rng)
+        settled.T_world_obj[:, :3, 3] += shift
+        for part, T_world_obj, kept in zip(content, settled.T_world_obj, settled.kept, strict=True):
+            if kept:
+                (known if part.object_id else strangers).append((part, T_world_obj))
     return _packed(known, strangers, bin_mesh, np.array(boxes))
 
 
@@ -177,7 +185,7 @@ def _packed(
     bin_mesh: Mesh,
     boxes: FloatArray,
 ) -> Pile:
-    box = PreparedPart("", bin_mesh, smooth_corner_normals(bin_mesh), (), 0.0, np.array([0.0, 0.0, 1.0]))
+    box = PreparedPart("", bin_mesh, smooth_corner_normals(bin_mesh), None, 0.0, np.array([0.0, 0.0, 1.0]))
     placed = [(box, _translation(low, bin_mesh)) for low, _ in boxes]
     bodies = [*known, *strangers, *placed]
     meshes: dict[int, PreparedPart] = {}

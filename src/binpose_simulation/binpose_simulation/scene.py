@@ -13,7 +13,7 @@ from binpose_core.rendering import Renderer
 from binpose_simulation import pile as piles
 from binpose_simulation.appearance import AppearanceConfig, shade
 from binpose_simulation.gbuffer import Table, gbuffer
-from binpose_simulation.pile import Pile, PileConfig, PreparedPart
+from binpose_simulation.pile import Pile, ContentConfig, PreparedPart
 from binpose_simulation.sensor import SensorConfig
 from binpose_simulation.viewpoint import ViewpointConfig, random_camera, random_viewpoint
 
@@ -28,7 +28,7 @@ class SceneConfig:
     breadboard_share: tables with a grid of round holes.
     """
 
-    pile: PileConfig = field(default_factory=PileConfig)
+    content: ContentConfig = field(default_factory=ContentConfig)
     viewpoint: ViewpointConfig = field(default_factory=ViewpointConfig)
     appearance: AppearanceConfig = field(default_factory=AppearanceConfig)
     sensor: SensorConfig = field(default_factory=SensorConfig)
@@ -64,7 +64,7 @@ def simulate_pile(
     rng: np.random.Generator, objects: Mapping[str, piles.ObjectModel] | Mapping[str, PreparedPart], config: SceneConfig
 ) -> Pile:
     """Draw bins and content and let the parts settle; see `binpose_simulation.pile`."""
-    return piles.simulate_pile(rng, objects, config.pile)
+    return piles.simulate_pile(rng, objects, config.content)
 
 
 def render_view(pile: Pile, rng: np.random.Generator, config: SceneConfig) -> SimulatedView:

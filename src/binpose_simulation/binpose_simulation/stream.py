@@ -1,0 +1,232 @@
+"""An endless, reproducible sequence of simulated views, made by worker processes ahead of their use."""
+
+import pickle
+import queue
+import struct
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+
+from binpose_core.catalogue import ObjectModel
+from binpose_core.errors import BinposeError
+from binpose_core.threads import available_cpus, process_environment
+from binpose_simulation.pile import Pile, PreparedPart, as_prepared
+from binpose_simulation.scene import SceneConfig, SimulatedView, render_view, simulate_pile
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+LENGTH = struct.Struct("<Q")
+PILES, VIEWS = 0, 1  # two independent families of random numbers under one seed
+
+
+def views(parts: Mapping[str, PreparedPart], config: SceneConfig, seed: int, indices: Iterator[int]) -> Iterator[SimulatedView]:
+    """The views with these indices; each depends on (seed, index) alone.
+
+    Consecutive views share a settled pile, so ascending indices are fast.
+    """
+    settled: tuple[int, Pile] | None = None
+    for index in indices:
+        number = index // config.views_per_pile
+        if settled is None or settled[0] != number:
+            settled = number, simulate_pile(np.random.default_rng([seed, PILES, number]), parts, config)
+        yield render_view(settled[1], np.random.default_rng([seed, VIEWS, index]), config)
+
+
+class SimulationStream(Iterator[SimulatedView]):
+    """Views 0, 1, 2, ... of a seed, without end, in order, whatever the number of workers.
+
+    Use it as a context manager or call `close`; abandoned workers end with this process. To resume, pass
+    the `position` reached as `start`.
+
+    Args:
+        objects: the parts by id, all equally likely. Their convex pieces are prepared here, once.
+        config: what is simulated.
+        seed: the sequence.
+        workers: processes with one thread each; 0 makes the views in this process; None = one per CPU.
+        start: index of the first view.
+        prefetch: views that each worker may be ahead.
+
+    Raises:
+        BinposeError: for no objects, a negative seed or start; and from `next` when a worker fails, with its message.
+    """
+
+    def __init__(
+        self,
+        objects: Mapping[str, ObjectModel] | Mapping[str, PreparedPart],
+        config: SceneConfig | None = None,
+        seed: int = 0,
+        workers: int | None = None,
+        start: int = 0,
+        prefetch: int = 4,
+    ) -> None:
+        workers = available_cpus() if workers is None else workers
+        if seed < 0 or start < 0 or workers < 0 or prefetch < 1:
+            raise BinposeError(
+                f"SimulationStream with seed={seed}, start={start}, workers={workers}, prefetch={prefetch}; expected none "
+                "negative and a prefetch of at least 1."
+            )
+        self.config = config or SceneConfig()
+        self.position = start
+        parts = as_prepared(objects, self.config.content)
+        self._workers = [_Worker(parts, self.config, seed, start, rank, workers, prefetch) for rank in range(workers)]
+        self._local = views(parts, self.config, seed, _indices(start, self.config.views_per_pile, 0, 1))
+
+    def __next__(self) -> SimulatedView:
+        if self._workers:
+            pile = self.position // self.config.views_per_pile
+            view = self._workers[pile % len(self._workers)].next()
+        else:
+            view = next(self._local)
+        self.position += 1
+        return view
+
+    def __enter__(self) -> "Self":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the workers."""
+        for worker in getattr(self, "_workers", ()):
+            worker.close()
+
+
+def _indices(start: int, views_per_pile: int, rank: int, workers: int) -> Iterator[int]:
+    """The indices from `start` on whose pile belongs to the worker `rank` of `workers`, without end."""
+    pile = start // views_per_pile
+    while True:
+        if pile % workers == rank:
+            yield from range(max(start, pile * views_per_pile), (pile + 1) * views_per_pile)
+        pile += 1
+
+
+class _Worker:
+    """A child process that sends its views over a pipe; a thread moves them to a bounded queue."""
+
+    def __init__(
+        self,
+        parts: Mapping[str, PreparedPart],
+        config: SceneConfig,
+        seed: int,
+        start: int,
+        rank: int,
+        workers: int,
+        prefetch: int,
+    ) -> None:
+        environment = process_environment(1)
+        packages = {str(Path(module.__file__).parents[1]) for module in _own_modules()}
+        environment["PYTHONPATH"] = ":".join([*sorted(packages), environment.get("PYTHONPATH", "")]).strip(":")
+        # a session of its own: Ctrl-C reaches this process alone, which then ends its workers
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "binpose_simulation.stream"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, start_new_session=True,
+        )  # fmt: skip
+        self._queue: queue.Queue[Any] = queue.Queue(prefetch)
+        self._closed = threading.Event()
+        job = dict(parts=dict(parts), config=config, seed=seed, start=start, rank=rank, workers=workers)
+        self._thread = threading.Thread(target=self._move, args=(job,), daemon=True)
+        self._thread.start()
+
+    def next(self) -> SimulatedView:
+        item = self._queue.get()
+        if isinstance(item, SimulatedView):
+            return item
+        self.close()
+        raise BinposeError(item)
+
+    def close(self) -> None:
+        self._closed.set()
+        self._process.kill()
+        self._process.wait()
+
+    def _move(self, job: dict[str, Any]) -> None:
+        pipe_in, pipe_out = self._process.stdin, self._process.stdout
+        assert pipe_in is not None and pipe_out is not None
+        try:
+            _send(pipe_in, job)
+            while not self._closed.is_set():
+                self._put(_receive(pipe_out))
+        except (EOFError, OSError):
+            self._put("A simulation worker ended unexpectedly (killed, or out of memory?); try fewer workers.")
+        finally:
+            pipe_out.close()
+
+    def _put(self, item: Any) -> None:
+        while not self._closed.is_set():
+            try:
+                return self._queue.put(item, timeout=0.2)
+            except queue.Full:
+                continue
+
+
+def _own_modules() -> list[Any]:
+    import binpose_core
+    import binpose_simulation
+
+    return [binpose_core, binpose_simulation]
+
+
+def _send(pipe: IO[bytes], item: object) -> None:
+    data = pickle.dumps(item, protocol=pickle.HIGHEST_PROTOCOL)
+    pipe.write(LENGTH.pack(len(data)))
+    pipe.write(data)
+    pipe.flush()
+
+
+def _receive(pipe: IO[bytes]) -> Any:
+    header = pipe.read(LENGTH.size)
+    if len(header) < LENGTH.size:
+        raise EOFError
+    (length,) = LENGTH.unpack(header)
+    data = pipe.read(length)
+    if len(data) < length:
+        raise EOFError
+    return pickle.loads(data)
+
+
+def _work(pipe_in: IO[bytes], pipe_out: IO[bytes]) -> None:
+    """A worker's life: take the job, send views until the other end of the pipe is gone; send a failure as text."""
+    job = _receive(pipe_in)
+    start, rank, workers, config = job["start"], job["rank"], job["workers"], job["config"]
+    try:
+        for view in views(job["parts"], config, job["seed"], _indices(start, config.views_per_pile, rank, workers)):
+            _send(pipe_out, view)
+    except BrokenPipeError:
+        pass
+    except BinposeError as error:
+        _send(pipe_out, str(error))
+    except Exception as error:
+        _send(pipe_out, f"A simulation worker failed with {type(error).__name__}: {error}; seed {job['seed']}.")
+        raise
+
+
+def _main() -> None:
+    import os
+
+    import cv2
+
+    cv2.setNumThreads(0)
+    # whatever a library prints must not get between the views
+    pipe_out = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    try:
+        # under its public name, so that what it pickles is what the parent knows
+        from binpose_simulation import stream
+
+        stream._work(sys.stdin.buffer, pipe_out)
+    except (EOFError, KeyboardInterrupt):
+        os._exit(0)
+
+
+if __name__ == "__main__":
+    _main()
