@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from binpose_core.bop import BopResult, read_results, write_results
+from binpose_core.bop_results import BopResult, read_results, write_results
 from binpose_core.errors import BinposeError
 from binpose_core.geometry import from_rotation_translation, random_rotation
 

@@ -1,7 +1,6 @@
 """Whatever was recorded opens the same way."""
 
 import json
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,8 +10,6 @@ from binpose_core.camera import Camera
 from binpose_core.errors import BinposeError
 from binpose_core.folder import open_frames
 
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
-real_data = pytest.mark.skipif(not SHARED.is_dir(), reason="the real recordings (../shared/data) are not here")
 CAMERA = {"fx": 60.0, "fy": 61.0, "cx": 23.5, "cy": 15.5, "width": 48, "height": 32}
 COLOR = np.random.default_rng(0).integers(0, 255, (32, 48, 3), dtype=np.uint8)
 DEPTH_MM = np.random.default_rng(1).integers(400, 600, (32, 48), dtype=np.uint16)
@@ -164,8 +161,7 @@ def test_a_bop_data_set_opens_from_any_of_its_folders(tmp_path):
     assert len(open_frames(tmp_path, split="test")) == 1
 
 
-@real_data
 @pytest.mark.parametrize("path", ["wrs_bins", "wrs_bins/real", "wrs_bins/real/000014", "omron_pipes"])
-def test_real_recordings(path):
-    (frame,) = open_frames(SHARED / path)
+def test_real_recordings(path, shared_data):
+    (frame,) = open_frames(shared_data / path)
     assert frame.read().camera.fx > 1000

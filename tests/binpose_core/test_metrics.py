@@ -36,11 +36,6 @@ def random_pose(rng):
     return from_rotation_translation(random_rotation(rng), np.array([0, 0, 0.5]) + rng.uniform(-0.05, 0.05, 3))
 
 
-@pytest.fixture
-def rng():
-    return np.random.default_rng(3)
-
-
 @pytest.mark.parametrize("name", ERRORS_3D)
 def test_a_pure_translation_costs_its_length(name):
     # 0.3 mm is below half the spacing of the points, so each point's nearest one is itself.

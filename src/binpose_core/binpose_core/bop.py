@@ -1,4 +1,4 @@
-"""Data sets in the format of the BOP challenge, read.
+"""Data sets in the format of the BOP challenge, read; `bop_writer` writes them, `bop_results` exchanges poses.
 
     <root>/camera.json                      the sensor: fx, fy, cx, cy, width, height, depth_scale
     <root>/models/obj_000001.ply            meshes, millimetres; models_info.json beside them
@@ -237,14 +237,14 @@ class BopFrame:
         infos = self.scene.truth_infos.get(self.image_id, [{}] * len(truths))
         if len(infos) != len(truths):
             raise BinposeError(
-                f"{len(infos)} entries in {self._where('scene_gt_info.json')} for {len(truths)} poses in scene_gt.json; "
-                "expected one each; compute it again or remove it."
+                f"{len(infos)} entries in {self._where('scene_gt_info.json')} for {len(truths)} poses in "
+                "scene_gt.json; expected one each; compute it again or remove it."
             )
         where = self._where("scene_gt.json")
         return [as_annotation(truth, info, where) for truth, info in zip(truths, infos, strict=True)]
 
     def masks(self, kind: str = "mask_visib") -> npt.NDArray[np.bool_]:
-        """The masks (N, H, W) of the annotated parts: their visible pixels, or with kind "mask" their silhouettes."""
+        """Masks (N, H, W) of the annotated parts: of their visible pixels, or with kind "mask" their silhouettes."""
         paths = [self._image(kind, suffix=f"_{index:06d}") for index in range(len(self.ground_truth()))]
         return np.stack([read_mask(path) for path in paths]) if paths else np.zeros((0, 0, 0), dtype=bool)
 
@@ -253,8 +253,8 @@ class BopFrame:
         scale = entry.get("depth_scale", self.scene.dataset.camera_info.get("depth_scale"))
         if not isinstance(scale, (int, float)) or not scale > 0:
             raise BinposeError(
-                f"depth_scale is {scale} in {self._where('scene_camera.json')}; expected the millimetres of one unit of "
-                "the depth image, such as 1.0 or 0.1; add it there or to camera.json."
+                f"depth_scale is {scale} in {self._where('scene_camera.json')}; expected the millimetres of one unit "
+                "of the depth image, such as 1.0 or 0.1; add it there or to camera.json."
             )
         return float(scale)
 
@@ -266,8 +266,8 @@ class BopFrame:
         if path is None:
             folder = " or ".join(f"{name}/" for name in directories or COLOR_DIRECTORIES)
             raise BinposeError(
-                f"Frame {self.name}: no image {stems[0]} in {folder} of {self.scene.directory}, though "
-                "scene_camera.json lists it; copy the missing file or remove the entry."
+                f"Frame {self.name}: no image {stems[0]} in {folder} of {self.scene.directory}, "
+                "though scene_camera.json lists it; copy the missing file or remove the entry."
             )
         return path
 

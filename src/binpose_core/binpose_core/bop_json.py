@@ -25,9 +25,11 @@ class Annotation(NamedTuple):
 
 
 def as_annotation(truth: dict[str, Any], info: dict[str, Any], where: str) -> Annotation:
-    """An entry of scene_gt.json and the one of scene_gt_info.json that belongs to it.
+    """The pose in an entry of a scene's annotations.
 
     Args:
+        truth: the entry of scene_gt.json.
+        info: the one of scene_gt_info.json that belongs to it, or an empty dictionary.
         where: the place to name in an error.
 
     Raises:

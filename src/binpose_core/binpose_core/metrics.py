@@ -64,21 +64,22 @@ def mssd(T_est: FloatArray, T_gt: FloatArray, points: FloatArray, symmetries: Fl
     The distance is a convex function of the point, so `hull_vertices` of a mesh give the same
     value as all of its vertices.
     """
-    estimated = transform(T_est, points)
-    true = transform(T_gt @ np.asarray(symmetries), points)
-    return float(_distances(estimated, true).max(axis=-1).min())
+    return float(metre_maxima(T_est, T_gt @ np.asarray(symmetries), points).min())
 
 
-def mspd(
-    T_est: FloatArray,
-    T_gt: FloatArray,
-    points: FloatArray,
-    symmetries: FloatArray,
-    camera: Camera,
-) -> float:
+def mspd(T_est: FloatArray, T_gt: FloatArray, points: FloatArray, symmetries: FloatArray, camera: Camera) -> float:
     """MSPD: the maximum distance in pixels of projections, minimum over the symmetries."""
-    true = transform(T_gt @ np.asarray(symmetries), points)
-    return float(_pixel_distances(transform(T_est, points), true, camera).max(axis=-1).min())
+    return float(pixel_maxima(T_est, T_gt @ np.asarray(symmetries), points, camera).min())
+
+
+def metre_maxima(T_est: FloatArray, T_gt: FloatArray, points: FloatArray) -> FloatArray:
+    """The maximum distance in metres (...) of points under T_est (4, 4) and each T_gt (..., 4, 4)."""
+    return _distances(transform(T_est, points), transform(T_gt, points)).max(axis=-1)
+
+
+def pixel_maxima(T_est: FloatArray, T_gt: FloatArray, points: FloatArray, camera: Camera) -> FloatArray:
+    """The maximum distance in pixels (...) of projections under T_est (4, 4) and each T_gt (..., 4, 4)."""
+    return _pixel_distances(transform(T_est, points), transform(T_gt, points), camera).max(axis=-1)
 
 
 def vsd(
