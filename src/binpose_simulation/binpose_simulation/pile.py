@@ -15,7 +15,7 @@ from binpose_core.rendering import Renderer
 from binpose_simulation import bins
 from binpose_simulation import parts as library
 from binpose_simulation.gbuffer import SmoothMeshes, smooth_corner_normals
-from binpose_simulation.physics import PhysicsObject, make_physics_object, physics_object_from_pieces, settle
+from binpose_simulation.physics import convex_pieces, settle
 from binpose_simulation.viewpoint import check_range, check_share
 
 BIN_GAP_M = 0.012
@@ -62,7 +62,7 @@ class PreparedPart:
     object_id: str
     mesh: Mesh
     corner_normals: npt.NDArray[np.float32]
-    physics: PhysicsObject | None
+    pieces: tuple[Mesh, ...]
     diameter_m: float
     axis: FloatArray
 
@@ -100,8 +100,8 @@ def _prepared(model: ObjectModel, config: ContentConfig) -> PreparedPart:
     mesh = model.lod(config.max_faces)
     continuous = model.symmetries.continuous
     axis = np.asarray(continuous[0].axis, np.float64) if continuous else _longest_axis(mesh)
-    body = make_physics_object(mesh, config.max_pieces)
-    return PreparedPart(model.id, mesh, smooth_corner_normals(mesh), body, model.diameter_m, axis)
+    pieces = tuple(convex_pieces(mesh, config.max_pieces))
+    return PreparedPart(model.id, mesh, smooth_corner_normals(mesh), pieces, model.diameter_m, axis)
 
 
 def _longest_axis(mesh: Mesh) -> FloatArray:
@@ -154,8 +154,8 @@ def _distractor(rng: np.random.Generator, diameter_m: float, config: ContentConf
     mesh = Mesh((mesh.vertices * (diameter_m * rng.uniform(0.6, 1.6) / size)).astype(np.float32), mesh.faces)
     hull = Manifold.hull_points(mesh.vertices).to_mesh()
     piece = Mesh(np.asarray(hull.vert_properties[:, :3], np.float32), np.asarray(hull.tri_verts, np.int32))
-    body = physics_object_from_pieces([piece])
-    return PreparedPart("", mesh, smooth_corner_normals(mesh), body, float(size), _longest_axis(mesh))
+    pieces = (piece,)
+    return PreparedPart("", mesh, smooth_corner_normals(mesh), pieces, float(size), _longest_axis(mesh))
 
 
 def _assemble(rng: np.random.Generator, contents: Sequence[Sequence[PreparedPart]]) -> Pile:
@@ -171,7 +171,7 @@ def _assemble(rng: np.random.Generator, contents: Sequence[Sequence[PreparedPart
         shift = np.zeros(3)
         shift[axis] = (k - (len(contents) - 1) / 2) * step
         boxes.append(np.stack([low + shift, high + shift]))
-        settled = settle([part.physics for part in content if part.physics], spec, rng)
+        settled = settle([part.pieces for part in content], spec, rng)
         settled.T_world_obj[:, :3, 3] += shift
         for part, T_world_obj, kept in zip(content, settled.T_world_obj, settled.kept, strict=True):
             if kept:
@@ -185,7 +185,7 @@ def _packed(
     bin_mesh: Mesh,
     boxes: FloatArray,
 ) -> Pile:
-    box = PreparedPart("", bin_mesh, smooth_corner_normals(bin_mesh), None, 0.0, np.array([0.0, 0.0, 1.0]))
+    box = PreparedPart("", bin_mesh, smooth_corner_normals(bin_mesh), (), 0.0, np.array([0.0, 0.0, 1.0]))
     placed = [(box, _translation(low, bin_mesh)) for low, _ in boxes]
     bodies = [*known, *strangers, *placed]
     meshes: dict[int, PreparedPart] = {}
