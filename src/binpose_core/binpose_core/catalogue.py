@@ -1,8 +1,8 @@
 """The folder of known parts.
 
-    objects/<id>/object.json          id, bop_id, source, diameter, and the symmetries in BOP's form: edit these to override them
-    objects/<id>/mesh.ply             the mesh in metres, binary PLY, for people and other programs
-    objects/<id>/arrays.safetensors   mesh, levels of detail and surface samples: what is loaded
+objects/<id>/object.json: id, bop_id, source, diameter, and the symmetries in BOP's form; edit these to override them.
+objects/<id>/mesh.ply: the mesh in metres, binary PLY, for people and other programs.
+objects/<id>/arrays.safetensors: mesh, levels of detail and surface samples; this is what is loaded.
 """
 
 import re
@@ -66,6 +66,7 @@ class Catalogue:
 
         Args:
             path: STL, OBJ, PLY, OFF or glTF.
+            id: the part's name everywhere.
             unit: of the file; guessed when None, see `mesh_files.load_mesh`.
             bop_id: its number in BOP data sets; else that in a file name like obj_000003.ply, else the next free one.
             symmetries: overrides those found from the mesh.
@@ -80,8 +81,8 @@ class Catalogue:
         mesh = load_mesh(path, unit, allow_odd_size)
         if not allow_open and not is_watertight(mesh.faces):
             raise BinposeError(
-                f"The mesh {path} is not watertight, also after welding and filling small holes; expected the closed surface "
-                "of a solid; export it as one, or add --allow-open: its inside then counts as seen through the holes."
+                f"The mesh {path} is not watertight, even after welding and filling small holes; expected the closed "
+                "surface of a solid; export it as one, or add --allow-open to use it as it is."
             )
         model = make_object(mesh, id, self._bop_id(path, id, bop_id), symmetries)
         self._write(model, Path(path).name)
@@ -106,16 +107,18 @@ class Catalogue:
     def _check_id(self, id: str, replace: bool) -> None:
         if not _ID.fullmatch(id):
             raise BinposeError(
-                f"Object id {id!r}; expected 1 to 64 letters, digits, - and _, the first a letter or digit; choose another."
+                f"Object id {id!r}; expected up to 64 letters, digits, - and _, beginning with a letter or digit; "
+                "choose another."
             )
         same = [known for known in self.ids() if known.lower() == id.lower()]
         if same and not (replace and same == [id]):
             raise BinposeError(
-                f"Object {same[0]!r} is already in {self.directory}/; choose another --id, or --replace it under that id."
+                f"Object {same[0]!r} is already in {self.directory}/; choose another --id, or add --replace."
             )
 
     def _bop_id(self, path: Path | str, id: str, bop_id: int | None) -> int:
-        taken = {self.load(known).bop_id: known for known in self.ids() if known != id}
+        entries = ((known, read_json(self.directory / known / ENTRY)) for known in self.ids() if known != id)
+        taken = {int(entry["bop_id"]): known for known, entry in entries}
         named = _BOP_NAME.fullmatch(Path(path).stem)
         if bop_id is None and named is None:
             return max(taken, default=0) + 1
@@ -123,8 +126,8 @@ class Catalogue:
         if number < 1 or number in taken:
             owner = f"is that of {taken[number]!r}" if number in taken else "is none"
             raise BinposeError(
-                f"BOP number {number} for object {id!r} {owner}; expected a free number from 1 on; give one with --bop-id, "
-                f"for example {max(taken, default=0) + 1}."
+                f"BOP number {number} for object {id!r} {owner}; expected a free number from 1 on; give one with "
+                f"--bop-id, for example {max(taken, default=0) + 1}."
             )
         return number
 
@@ -162,4 +165,6 @@ def _read_arrays(path: Path) -> dict[str, Any]:
     try:
         return load_file(path)
     except (OSError, SafetensorError, ValueError) as error:
-        raise BinposeError(f"Could not read {path} ({error}); expected what `binpose add` writes; add the part again.") from error
+        raise BinposeError(
+            f"Could not read {path} ({error}); expected what `binpose add` writes; add the part again with --replace."
+        ) from error

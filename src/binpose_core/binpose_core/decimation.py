@@ -16,10 +16,11 @@ SAMPLES = 3000
 def levels_of_detail(mesh: Mesh) -> tuple[tuple[Mesh, ...], tuple[float, ...]]:
     """Decimated meshes of about `LOD_FACES` faces, descending, and their errors in metres.
 
-    A level is left out where the mesh is that coarse already, or where it would be off by more than 5 % of the diameter.
+    A level is left out where the mesh is that coarse already, or where it would be off by 5 % of the diameter or more.
     """
     size_m = diameter_m(mesh)
-    levels, errors_m = [], []
+    levels: list[Mesh] = []
+    errors_m: list[float] = []
     for count in LOD_FACES:
         if count * FEW_ENOUGH >= len(mesh.faces):
             continue

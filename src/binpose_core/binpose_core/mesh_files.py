@@ -1,5 +1,6 @@
 """CAD meshes as they come: read, repaired where that is cheap, put into metres, refused where they make no part."""
 
+import itertools
 import struct
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,14 @@ import numpy.typing as npt
 
 from binpose_core.errors import BinposeError
 from binpose_core.geometry import FloatArray
-from binpose_core.meshes import Mesh, diameter_m, face_areas_normals, is_watertight, welded
+from binpose_core.meshes import Mesh, areas_normals, farthest_distance, is_watertight, welded
 
 METRES: dict[str, float] = {"mm": 1e-3, "m": 1.0, "cm": 1e-2, "in": 0.0254, "inch": 0.0254}
 SUFFIXES = (".stl", ".obj", ".ply", ".off", ".glb", ".gltf")
 SMALLEST_M, LARGEST_M = 0.005, 1.0
 HOLE_SHARE = 1e-3
+# What trimesh's readers raise on files that are not what their suffix says.
+_DAMAGED = (ValueError, LookupError, TypeError, AttributeError, OSError, struct.error, NotImplementedError, EOFError)
 
 
 def load_mesh(path: Path | str, unit: str | None = None, allow_odd_size: bool = False) -> Mesh:
@@ -24,13 +27,14 @@ def load_mesh(path: Path | str, unit: str | None = None, allow_odd_size: bool = 
     winding made consistent where that is possible. Whether the result is closed is `meshes.is_watertight`'s answer.
 
     Args:
+        path: of the file; its suffix tells the format.
         unit: of the file, a key of `METRES`; None for glTF, which is in metres by its standard, or to guess:
             millimetres, CAD's usual unit, or metres, whichever makes a part of 5 mm to 1 m.
         allow_odd_size: accept a part smaller or larger than that; without a unit it is then taken for millimetres.
 
     Raises:
-        BinposeError: for a file that is missing, unreadable or of another format, a mesh that is empty, flat to nothing or
-            has vertices that are no numbers, or a size that suggests a wrong unit.
+        BinposeError: for a file that is missing, unreadable or of another format, a mesh that is empty or has vertices
+            that are no numbers, or a size that suggests a wrong unit.
     """
     path = Path(path)
     if unit is not None and unit not in METRES:
@@ -38,7 +42,7 @@ def load_mesh(path: Path | str, unit: str | None = None, allow_odd_size: bool = 
     vertices, faces = _read(path)
     _check_numbers(path, vertices, faces)
     vertices, faces = _repaired(vertices, faces)
-    size = diameter_m(Mesh(vertices, faces)) if len(faces) else 0.0  # in the unit of the file
+    size = farthest_distance(vertices[np.unique(faces)]) if len(faces) else 0.0  # in the unit of the file
     if len(faces) == 0 or size == 0.0:
         raise BinposeError(f"The mesh {path} has no face with an area; expected a surface; export it as triangles.")
     if unit is None:
@@ -64,7 +68,10 @@ def _read(path: Path) -> tuple[FloatArray, npt.NDArray[np.int64]]:
     import trimesh
 
     if path.suffix.lower() not in SUFFIXES:
-        raise BinposeError(f"The mesh {path} is no {', '.join(s[1:].upper() for s in SUFFIXES)}; export it as one of them.")
+        raise BinposeError(
+            f"The mesh {path} is of type {path.suffix or 'unknown'}; expected one of "
+            f"{', '.join(SUFFIXES)}; export it as one."
+        )
     if not path.is_file():
         raise BinposeError(f"No mesh at {path}; expected a file; check the path.")
     if path.stat().st_size == 0:
@@ -74,15 +81,15 @@ def _read(path: Path) -> tuple[FloatArray, npt.NDArray[np.int64]]:
         merged: Any = [g for g in loaded.dump() if isinstance(g, trimesh.Trimesh)]
         if not merged:
             raise BinposeError(
-                f"The mesh {path} has no faces, only points or lines or nothing; expected triangles; export the surface."
+                f"The mesh {path} has no faces, only points or lines or nothing; expected triangles; export a surface."
             )
         starts = np.cumsum([0, *(len(g.vertices) for g in merged)])[:-1]
         vertices = np.concatenate([np.asarray(g.vertices, dtype=np.float64) for g in merged])
         faces = np.concatenate([np.asarray(g.faces, dtype=np.int64) + s for g, s in zip(merged, starts, strict=True)])
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError, OSError, struct.error, NotImplementedError) as error:
+    except _DAMAGED as error:
         raise BinposeError(
-            f"The mesh {path} cannot be read as {path.suffix[1:].upper()} ({error or type(error).__name__}); expected a whole, "
-            "valid file; export it again."
+            f"The mesh {path} cannot be read as {path.suffix[1:].upper()} ({error or type(error).__name__}); expected "
+            "a whole, valid file; export it again."
         ) from error
     return vertices, faces
 
@@ -91,11 +98,11 @@ def _check_numbers(path: Path, vertices: FloatArray, faces: npt.NDArray[np.int64
     broken = int((~np.isfinite(vertices)).any(axis=1).sum())
     if broken:
         raise BinposeError(
-            f"The mesh {path} has {broken} of {len(vertices)} vertices that are NaN or infinite; expected finite numbers; "
-            "export it again."
+            f"The mesh {path} has {broken} of {len(vertices)} vertices that are NaN or infinite; expected finite "
+            "numbers; export it again."
         )
     if len(faces) == 0 or len(vertices) == 0:
-        raise BinposeError(f"The mesh {path} has no faces; expected triangles; export the surface, not points or lines.")
+        raise BinposeError(f"The mesh {path} has no faces; expected triangles; export a surface.")
     if faces.min() < 0 or faces.max() >= len(vertices):
         raise BinposeError(
             f"The mesh {path} has faces with corners that do not exist (0..{len(vertices) - 1} do); export it again."
@@ -115,7 +122,7 @@ def _repaired(vertices: FloatArray, faces: npt.NDArray[np.int64]) -> tuple[Float
 
 def _without_slivers(vertices: FloatArray, faces: npt.NDArray[np.int64]) -> tuple[FloatArray, npt.NDArray[np.int64]]:
     """Drop faces without area, unless they close a surface that would be open without them (T-junctions)."""
-    areas, _ = face_areas_normals(Mesh(vertices, faces))
+    areas, _ = areas_normals(vertices, faces)
     kept = faces[areas > 1e-14 * float(np.ptp(vertices, axis=0).max()) ** 2]
     if len(kept) == 0 or not is_watertight(faces) or is_watertight(kept):
         return vertices, kept
@@ -150,8 +157,8 @@ def _hole_fillings(vertices: FloatArray, faces: npt.NDArray[np.int64]) -> npt.ND
         while corner != start and corner in rim:
             loop.append(corner)
             corner = rim.pop(corner)
-        fan = np.array([[loop[0], a, b] for a, b in zip(loop[1:-1], loop[2:], strict=True)], dtype=np.int64).reshape(-1, 3)
-        if corner == start and len(fan) and face_areas_normals(Mesh(vertices, fan))[0].sum() <= largest:
+        fan = np.array([[start, a, b] for a, b in itertools.pairwise(loop[1:])], dtype=np.int64).reshape(-1, 3)
+        if corner == start and len(fan) and areas_normals(vertices, fan)[0].sum() <= largest:
             fillings.append(fan)
     return np.concatenate(fillings) if fillings else np.zeros((0, 3), dtype=np.int64)
 

@@ -1,5 +1,6 @@
 """Triangle meshes as plain arrays: reading, checking, sampling, decimating."""
 
+import contextlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,14 +20,19 @@ class Mesh:
 
 def face_areas_normals(mesh: Mesh) -> tuple[FloatArray, FloatArray]:
     """Areas (F,) in m^2 and unit normals (F, 3) by the winding, float64; zero for a degenerate face."""
-    corners = mesh.vertices.astype(np.float64)[mesh.faces]
+    return areas_normals(mesh.vertices, mesh.faces)
+
+
+def areas_normals(vertices: FloatArray, faces: npt.NDArray[np.integer]) -> tuple[FloatArray, FloatArray]:
+    """As `face_areas_normals`, of vertices (V, 3) in any unit and faces (F, 3)."""
+    corners = np.asarray(vertices, dtype=np.float64)[faces]
     cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     length = np.linalg.norm(cross, axis=1)
     return length / 2, cross / np.maximum(length, 1e-30)[:, None]
 
 
 def sample_faces(mesh: Mesh, n: int, rng: np.random.Generator) -> tuple[FloatArray, npt.NDArray[np.intp]]:
-    """n points (n, 3) float64 in metres on the surface and the faces (n,) they lie on, in random order.
+    """N points (n, 3) float64 in metres on the surface and the faces (n,) they lie on, in random order.
 
     The points are stratified: every piece of surface gets its share of them to within one, which leaves
     fewer gaps than independent draws.
@@ -43,18 +49,21 @@ def sample_faces(mesh: Mesh, n: int, rng: np.random.Generator) -> tuple[FloatArr
 def surface_samples(
     mesh: Mesh, n: int, rng: np.random.Generator
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """n points (n, 3) in metres spread evenly over the surface and their faces' normals (n, 3), float32."""
+    """N points (n, 3) in metres spread evenly over the surface and their faces' normals (n, 3), float32."""
     points, face_ids = sample_faces(mesh, n, rng)
     return points.astype(np.float32), face_areas_normals(mesh)[1][face_ids].astype(np.float32)
 
 
 def diameter_m(mesh: Mesh) -> float:
     """BOP's diameter: the largest distance between two vertices, found among those of the convex hull."""
-    points = np.unique(mesh.vertices[np.unique(mesh.faces)].astype(np.float64), axis=0)
-    try:
+    return farthest_distance(mesh.vertices[np.unique(mesh.faces)])
+
+
+def farthest_distance(points: FloatArray) -> float:
+    """The largest distance between two of the points (N, 3), in their unit."""
+    points = np.unique(np.asarray(points, dtype=np.float64), axis=0)
+    with contextlib.suppress(QhullError):  # a flat part has no hull; take all its vertices
         points = points[ConvexHull(points).vertices]
-    except QhullError:  # a flat part has no hull; take all its vertices
-        pass
     rows = (np.linalg.norm(points[i + 1 :] - point, axis=1).max() for i, point in enumerate(points[:-1]))
     return float(max(rows, default=0.0))
 
@@ -66,8 +75,9 @@ def bounding_box_center(mesh: Mesh) -> FloatArray:
 
 
 def is_watertight(faces: npt.NDArray[np.integer]) -> bool:
-    """Whether faces (F, 3) close: each edge belongs to an even number of them (to two, or to four where bodies touch)."""
-    edges = np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), axis=1).astype(np.int64)
+    """Whether faces (F, 3) close: each edge belongs to an even number of them (two, or four where bodies touch)."""
+    edges = np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), axis=1)
+    edges = edges.astype(np.int64)
     _, counts = np.unique(edges[:, 0] * (edges.max(initial=0) + 1) + edges[:, 1], return_counts=True)
     return bool(len(faces)) and bool((counts % 2 == 0).all())
 

@@ -57,6 +57,9 @@ def make_object(mesh: Mesh, id: str, bop_id: int = 1, symmetries: Symmetries | N
     """A part from its mesh in metres, everything else derived from it (seconds), the same on every call.
 
     Args:
+        mesh: vertices in metres.
+        id: its name everywhere.
+        bop_id: its number in BOP data sets.
         symmetries: overrides those found from the mesh.
     """
     if len(mesh.faces) == 0 or diameter_m(mesh) == 0:
@@ -93,7 +96,9 @@ def objects_to_tensors(objects: Sequence[ObjectModel]) -> tuple[Tensors, list[di
     return tensors, [object_entry(part) for part in objects]
 
 
-def objects_from_tensors(tensors: Mapping[str, npt.NDArray[Any]], infos: Sequence[Mapping[str, Any]]) -> list[ObjectModel]:
+def objects_from_tensors(
+    tensors: Mapping[str, npt.NDArray[Any]], infos: Sequence[Mapping[str, Any]]
+) -> list[ObjectModel]:
     """The parts that `objects_to_tensors` wrote, in the order of their entries."""
     return [_from_tensors(tensors, info) for info in infos]
 
@@ -132,7 +137,8 @@ def _from_tensors(tensors: Mapping[str, npt.NDArray[Any]], info: Mapping[str, An
         )
     except (KeyError, TypeError, ValueError) as error:
         raise BinposeError(
-            f"The stored part {info.get('id')!r} is not whole ({error!r}); expected what `binpose add` writes; add it again."
+            f"The stored part {info.get('id')!r} is not whole ({error!r}); expected what `binpose add` writes; "
+            "add it again."
         ) from error
 
 

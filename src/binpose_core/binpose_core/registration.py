@@ -12,7 +12,8 @@ def register(
     """Refine motions so that they lay the points on the surface, letting the part of them that has no match stand off.
 
     Args:
-        points, normals: (N, 3) in metres and unit length.
+        points: (N, 3) in metres.
+        normals: (N, 3), unit length.
         field: the surface to lie on; points farther from it than its cap have no say.
         starts: (B, 4, 4) first guesses.
         scales_m: (iterations,) the distance at which a point's weight has sunk to a quarter, for each step.

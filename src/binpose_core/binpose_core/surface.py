@@ -50,7 +50,7 @@ def seen_samples(mesh: Mesh, n: int, rng: np.random.Generator) -> tuple[FloatArr
 
 def is_visible(mesh: Mesh, points: FloatArray) -> npt.NDArray[np.bool_]:
     """(N,) whether points (N, 3) on the surface are seen in one of the images from all around."""
-    rendering, T_cam_obj, intrinsics = _views(mesh)
+    rendering, T_cam_obj, _ = _views(mesh)
     x, y, z = np.moveaxis(transform(T_cam_obj, np.asarray(points, dtype=np.float64)[None]), -1, 0)
     u, v = (np.clip(np.rint(FOCAL_PX * t / z + VIEW_PX / 2).astype(int), 0, VIEW_PX - 1) for t in (x, y))
     depth_m = rendering.depth_m[np.arange(VIEWS)[:, None], v, u]

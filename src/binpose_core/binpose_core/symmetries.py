@@ -2,14 +2,19 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from binpose_core.errors import BinposeError
-from binpose_core.geometry import FloatArray, exp_so3, from_rotation_translation, rotation_angle_rad, rotation_from_quat_xyzw
+from binpose_core.geometry import (
+    FloatArray,
+    exp_so3,
+    from_rotation_translation,
+    rotation_angle_rad,
+    rotation_from_quat_xyzw,
+)
 
 DEFAULT_STEP_RAD = np.pi / 18
 SPHERE_ROTATIONS = 512
@@ -28,8 +33,8 @@ class ContinuousSymmetry:
         offset = np.asarray(self.offset, dtype=np.float64).reshape(-1)
         if axis.shape != (3,) or offset.shape != (3,) or not np.isfinite([*axis, *offset]).all() or not axis.any():
             raise BinposeError(
-                f"A continuous symmetry with axis {self.axis} and offset {self.offset}; expected a direction that is not "
-                "zero and a point on the axis, three finite numbers each."
+                f"A continuous symmetry with axis {self.axis} and offset {self.offset}; expected a direction that is "
+                "not zero and a point on the axis, three finite numbers each."
             )
         object.__setattr__(self, "axis", axis / np.linalg.norm(axis))
         object.__setattr__(self, "offset", offset)
@@ -52,9 +57,7 @@ class Symmetries:
     discrete: FloatArray
     continuous: tuple[ContinuousSymmetry, ...]
     near: FloatArray
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_cache", lru_cache(maxsize=16)(self._expand))
+    _cache: dict[tuple[float, bool], FloatArray] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def none(cls) -> "Symmetries":
@@ -63,7 +66,10 @@ class Symmetries:
 
     def transforms(self, max_step_rad: float = DEFAULT_STEP_RAD, include_near: bool = False) -> FloatArray:
         """All motions T_obj_obj (K, 4, 4) float64, identity first; read-only, continuous ones in steps."""
-        return self._cache(float(max_step_rad), bool(include_near))  # type: ignore[attr-defined]
+        key = (float(max_step_rad), bool(include_near))
+        if key not in self._cache:
+            self._cache[key] = self._expand(*key)
+        return self._cache[key]
 
     def _expand(self, max_step_rad: float, include_near: bool) -> FloatArray:
         motions = np.concatenate([self.discrete, self.near]) if include_near else self.discrete
@@ -82,7 +88,6 @@ class Symmetries:
         rotations = rotations[0].T @ rotations  # the identity first
         center = _crossing(self.continuous[0], self.continuous[1])
         return from_rotation_translation(rotations, center - rotations @ center)
-
 
     def to_bop(self) -> dict[str, Any]:
         """The entries `symmetries_discrete` and `symmetries_continuous` of BOP's models_info.json, in millimetres.
@@ -116,7 +121,8 @@ class Symmetries:
             )
         except (KeyError, TypeError, ValueError) as error:
             raise BinposeError(
-                f"symmetries_continuous could not be read ({error!r}); expected a list of axis and offset, three numbers each."
+                f"symmetries_continuous could not be read ({error!r}); expected a list of axis and offset, three "
+                "numbers each."
             ) from error
         listed = motions_from_mm(entry.get("symmetries_discrete", ()))
         others = [motion for motion in listed if not np.allclose(motion, np.eye(4), atol=1e-6)]
@@ -145,8 +151,8 @@ def motions_from_mm(rows: Sequence[Sequence[float]]) -> FloatArray:
         rigid = motion.shape == (4, 4) and np.allclose(motion[:3, :3] @ motion[:3, :3].T, np.eye(3), atol=1e-3)
         if not rigid or np.linalg.det(motion[:3, :3]) < 0 or not np.allclose(motion[3], (0, 0, 0, 1)):
             raise BinposeError(
-                f"A symmetry of {np.size(row)} numbers that is no rigid motion; expected the 16 of a 4x4 matrix, row by row, "
-                "rotation orthonormal and right-handed, translation in millimetres; correct it."
+                f"A symmetry of {np.size(row)} numbers that is no rigid motion; expected the 16 of a 4x4 matrix, row "
+                "by row, rotation orthonormal and right-handed, translation in millimetres; correct it."
             )
         motions.append(motion)
     return np.stack(motions) if motions else np.zeros((0, 4, 4))
@@ -175,7 +181,8 @@ def closed_group(generators: Sequence[FloatArray], most: int) -> FloatArray | No
 
     Generators that are a little off are pulled to the nearest exact group.
     """
-    group, fresh = [np.eye(4)], list(generators)
+    group: list[FloatArray] = [np.eye(4)]
+    fresh = list(generators)
     while fresh:
         motion = fresh.pop()
         if rotation_angle_rad(np.stack(group)[:, :3, :3], motion[:3, :3]).min() < SAME_ELEMENT_RAD:

@@ -1,0 +1,82 @@
+"""Areas, samples, diameter and closedness of meshes with known answers."""
+
+import numpy as np
+import pytest
+import trimesh
+from binpose_core.meshes import (
+    Mesh,
+    bounding_box_center,
+    diameter_m,
+    face_areas_normals,
+    farthest_distance,
+    is_watertight,
+    sample_faces,
+    surface_samples,
+    welded,
+)
+
+
+def box(extents: tuple[float, float, float] = (0.06, 0.04, 0.02)) -> Mesh:
+    part = trimesh.creation.box(extents)
+    return Mesh(part.vertices.astype(np.float32), part.faces.astype(np.int32))
+
+
+def test_areas_and_normals_of_a_box():
+    """The areas add up to the box's, and the normals point outwards."""
+    areas, normals = face_areas_normals(box())
+    assert areas.sum() == pytest.approx(2 * (0.06 * 0.04 + 0.04 * 0.02 + 0.06 * 0.02))
+    middles = box().vertices[box().faces].mean(axis=1)
+    assert ((normals * middles).sum(axis=1) > 0).all()
+
+
+def test_samples_follow_the_area(rng):
+    """Each side of the box gets its share to within a few points, and lies on its plane."""
+    points, normals = surface_samples(box(), 4400, rng)
+    assert points.dtype == normals.dtype == np.float32
+    for axis, (half, share) in enumerate(((0.03, 8), (0.02, 12), (0.01, 24))):
+        chosen = np.abs(normals[:, axis]) > 0.5
+        assert abs(chosen.sum() - 4400 * share / 44) <= 4
+        assert np.allclose(np.abs(points[chosen, axis]), half)
+
+
+def test_the_first_samples_are_a_fair_subset(rng):
+    """The order is random: 1000 of 8000 cover the box as well as all do."""
+    points, faces = sample_faces(box(), 8000, rng)
+    assert np.abs(points[:1000].mean(axis=0)).max() < 0.002
+    assert len(np.unique(faces[:1000])) == 12
+
+
+def test_diameter_is_the_largest_vertex_distance(rng):
+    """As every pair tried gives it; unused vertices do not count; flat parts have one too."""
+    points = rng.normal(size=(300, 3))
+    every_pair = np.linalg.norm(points[:, None] - points[None], axis=-1).max()
+    assert farthest_distance(points) == pytest.approx(every_pair)
+    assert diameter_m(box()) == pytest.approx(np.sqrt(0.06**2 + 0.04**2 + 0.02**2), rel=1e-6)
+    stray = Mesh(np.concatenate([box().vertices, [[9, 9, 9]]]).astype(np.float32), box().faces)
+    assert diameter_m(stray) == pytest.approx(diameter_m(box()))
+    flat = Mesh(np.array([[0, 0, 0], [3, 0, 0], [0, 4, 0]], np.float32), np.array([[0, 1, 2]], np.int32))
+    assert diameter_m(flat) == pytest.approx(5)
+
+
+def test_the_center_is_that_of_the_bounding_box():
+    """Not the mean of the vertices."""
+    mesh = box()
+    moved = Mesh(np.concatenate([mesh.vertices, mesh.vertices[:1]]) + np.float32(0.5), mesh.faces)
+    assert np.allclose(bounding_box_center(moved), 0.5)
+
+
+def test_watertight_means_that_every_edge_has_its_partner():
+    """A box is, a box without a face is not, nor is nothing; two boxes that share an edge are."""
+    faces = box().faces
+    assert is_watertight(faces) and not is_watertight(faces[1:]) and not is_watertight(faces[:0])
+    vertices = np.concatenate([box().vertices, box().vertices + [0.06, 0.04, 0]]).astype(np.float64)
+    vertices, faces = welded(vertices, np.concatenate([faces, faces + 8]).astype(np.int64), 1e-6)
+    assert len(vertices) == 14 and is_watertight(faces)
+
+
+def test_welding_joins_a_soup_of_triangles():
+    """Three own corners per triangle become a box's eight; faces that collapse or repeat go."""
+    soup = box().vertices[box().faces].reshape(-1, 3).astype(np.float64)
+    faces = np.arange(36).reshape(12, 3)
+    vertices, welded_faces = welded(soup, np.concatenate([faces, faces[:2], [[0, 0, 1]]]), 0.0)
+    assert len(vertices) == 8 and len(welded_faces) == 12 and is_watertight(welded_faces)
