@@ -1,5 +1,6 @@
 """The one training loop: a time budget instead of a number of steps, weight averaging, checkpoints."""
 
+import contextlib
 import copy
 import queue
 import threading
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from binpose_core.precision import autocast
 from binpose_core.weights import load_checkpoint, save_checkpoint
 
 LossFunction = Callable[[torch.nn.Module, Any], dict[str, torch.Tensor]]
@@ -68,14 +70,13 @@ def train(
     progress = 0.0
     if checkpoint is not None and checkpoint.exists():
         progress = load_checkpoint(checkpoint, network, average, optimizer)
-    dtype = fastest_precision() if config.low_precision else torch.float32
     network.train()
     saved = time.monotonic()
     step = int(progress * (config.steps or 0))
     try:
         while progress < 1.0:
             began = time.monotonic()
-            losses = _step(network, next(batches), loss_function, optimizer, config, config.rate(progress), dtype)
+            losses = _step(network, next(batches), loss_function, optimizer, config, config.rate(progress))
             step += 1
             _update_average(average, network, min(config.average_steps, 10 + step // 4))
             spent = (time.monotonic() - began) / 60.0 / config.minutes
@@ -98,12 +99,11 @@ def _step(
     optimizer: torch.optim.Optimizer,
     config: LoopConfig,
     rate: float,
-    dtype: torch.dtype,
 ) -> dict[str, float]:
     for group in optimizer.param_groups:
         group["lr"] = rate
     optimizer.zero_grad(set_to_none=True)
-    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
+    with autocast() if config.low_precision else contextlib.nullcontext():
         losses = loss_function(network, batch)
     total = sum(losses.values(), torch.zeros(()))
     total.backward()
@@ -120,23 +120,6 @@ def _update_average(average: torch.nn.Module, network: torch.nn.Module, steps: f
             mean.lerp_(value, 1.0 / steps)
         else:
             mean.copy_(value)
-
-
-def fastest_precision() -> torch.dtype:
-    """bfloat16 if this processor trains a convolution in it at least a quarter faster than in float32."""
-    times = {dtype: _convolution_time(dtype) for dtype in (torch.float32, torch.bfloat16)}
-    return torch.bfloat16 if times[torch.bfloat16] < 0.8 * times[torch.float32] else torch.float32
-
-
-def _convolution_time(dtype: torch.dtype) -> float:
-    layer = torch.nn.Conv2d(48, 48, 3, padding=1).to(dtype=dtype, memory_format=torch.channels_last)
-    x = torch.randn(4, 48, 32, 32).to(dtype=dtype, memory_format=torch.channels_last).requires_grad_()
-    times = []
-    for _ in range(5):
-        began = time.perf_counter()
-        layer(x).sum().backward()
-        times.append(time.perf_counter() - began)
-    return min(times)
 
 
 def prefetched(make: Callable[[int], Any], start: int = 0, depth: int = 4, threads: int = 1) -> Iterator[Any]:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 
 from binpose_core.frames import RgbdFrame
+from binpose_core.precision import autocast
 from binpose_core.types import Detection
 from binpose_core.weights import load_arrays, to_arrays
 from binpose_core.working_view import WorkingView, working_view
@@ -81,9 +82,10 @@ class Segmenter:
     def votes(self, view: WorkingView) -> Votes:
         """Run the network."""
         features = torch.from_numpy(view_features(view)).permute(2, 0, 1)[None].to(self.device)
-        logits, centers = self.network(features.to(memory_format=torch.channels_last))
-        probabilities = logits[0].softmax(0).cpu().numpy()
-        return read_votes(probabilities, centers[0].cpu().numpy(), view.gsd_m)
+        with autocast(self.device):
+            logits, centers = self.network(features.to(memory_format=torch.channels_last))
+        probabilities = logits[0].float().softmax(0).cpu().numpy()
+        return read_votes(probabilities, centers[0].float().cpu().numpy(), view.gsd_m)
 
     def detections(self, view: WorkingView, votes: Votes, frame: RgbdFrame) -> list[Detection]:
         """Group the votes and cut out one detection per instance."""

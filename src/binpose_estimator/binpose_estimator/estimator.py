@@ -13,6 +13,7 @@ from binpose_core.catalogue import ObjectModel
 from binpose_core.errors import BinposeError
 from binpose_core.frames import RgbdFrame
 from binpose_core.geometry import FloatArray, from_rotation_translation
+from binpose_core.precision import autocast
 from binpose_core.types import Detection, Hypothesis, PoseEstimate
 from binpose_core.weights import load_arrays, to_arrays
 from binpose_core.working_view import WorkingView, working_view
@@ -101,7 +102,8 @@ class PoseEstimator:
         """Run the network on B crops of parts `names`."""
         classes = torch.tensor([self.config.objects.index(name) for name in names], device=self.device)
         x = network_input(crops, self.device).to(memory_format=torch.channels_last)
-        prediction: PosePrediction = self.network(x, classes)
+        with autocast(self.device):
+            prediction: PosePrediction = self.network(x, classes)
         return prediction
 
     def _estimates(

@@ -28,6 +28,7 @@ class ViewpointConfig:
     width, height: image size in pixels.
     fov_rad: horizontal field of view.
     part_size_px: wanted diameter of the median part in the image; sets the distance.
+    gsd_m: wanted metres per pixel at the middle of the pile; sets the distance in place of part_size_px.
     distance_m: limits of the distance to the middle of the pile.
     tilt_rad: usual largest angle between optical axis and vertical; steep_tilt_rad in steep_share of the views.
     aim: largest offset of the aim from the bin's middle, in half bin sizes (1 = its edge).
@@ -37,7 +38,8 @@ class ViewpointConfig:
     width: int = 640
     height: int = 480
     fov_rad: tuple[float, float] = (0.6, 1.2)
-    part_size_px: tuple[float, float] = (36.0, 150.0)
+    part_size_px: tuple[float, float] = (42.0, 160.0)
+    gsd_m: tuple[float, float] | None = None
     distance_m: tuple[float, float] = (0.25, 2.5)
     tilt_rad: float = 0.44
     steep_tilt_rad: float = 0.8
@@ -51,6 +53,8 @@ class ViewpointConfig:
             raise BinposeError(f"{name}: images of at least 32x32 pixels, got {self.width}x{self.height}.")
         check_range(name, "fov_rad", self.fov_rad, 0.05, 2.6)
         check_range(name, "part_size_px", self.part_size_px, 4.0, 4000.0)
+        if self.gsd_m is not None:
+            check_range(name, "gsd_m", self.gsd_m, 1e-5, 0.1)
         check_range(name, "distance_m", self.distance_m, 0.05, 20.0)
         check_range(name, "tilt_rad, steep_tilt_rad", (self.tilt_rad, self.steep_tilt_rad), 0.0, 1.4)
         check_share(name, "steep_share", self.steep_share)
@@ -85,7 +89,8 @@ def random_viewpoint(
     """
     aim = np.asarray(target_m, np.float64).copy()
     aim[:2] += rng.uniform(-1, 1, 2) * config.aim * half_size_m
-    size_px = np.exp(rng.uniform(*np.log(config.part_size_px)))
+    sizes_px = config.part_size_px if config.gsd_m is None else part_diameter_m / np.array(config.gsd_m)
+    size_px = np.exp(rng.uniform(*np.sort(np.log(sizes_px))))
     largest = config.steep_tilt_rad if rng.random() < config.steep_share else config.tilt_rad
     tilt, azimuth = largest * np.sqrt(rng.random()), rng.uniform(-np.pi, np.pi)
     distance = np.clip(camera.fx * part_diameter_m / size_px, *config.distance_m)

@@ -1,22 +1,27 @@
 """`binpose train`: from CAD files to a model, on simulated bins alone."""
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
 from binpose.commands.command import Command, console, split_names
+from binpose.training import Progress as Report
 
 
 @dataclass(frozen=True, kw_only=True)
 class Train(Command):
     """Train one model for several parts of the catalogue, on simulation alone.
 
-    Ctrl-C leaves a usable model and a checkpoint that --resume goes on from.
+    Ctrl-C leaves a checkpoint that --resume goes on from.
 
     Example: binpose train --objects gearmotor,pulley,pin --out models/wrs --minutes 28
     """
 
     objects: str
-    """Parts of the catalogue, separated by commas."""
+    """Parts of the catalogue, separated by commas; `library` stands for the parts that binpose makes itself."""
     out: Path
     """Folder for the model."""
     catalogue: Path = Path("objects")
@@ -24,19 +29,43 @@ class Train(Command):
     minutes: float = 28.0
     """How long to train."""
     resume: bool = False
-    """Go on from the checkpoint in the model's folder."""
+    """Go on from what an interrupted training left in the model's folder."""
     seed: int = 0
     """Seed of everything random."""
-    workers: int = 1
-    """Processes that simulate bins beside the training."""
+    workers: int = 0
+    """Processes that simulate bins; 0 = one per CPU."""
 
     def run(self) -> int:
+        from binpose.parts import chosen_objects
         from binpose.training import TrainConfig, train
-        from binpose_core.catalogue import Catalogue
+        from binpose_core.threads import available_cpus
 
-        catalogue = Catalogue(self.catalogue)
-        objects = [catalogue.load(name) for name in split_names(self.objects, "--objects")]
-        config = TrainConfig(minutes=self.minutes, seed=self.seed, workers=self.workers)
-        train(objects, self.out, config, resume=self.resume)
-        console.print(f"Model in {self.out}. Next: [bold]binpose estimate FRAMES --model {self.out} --out runs/x[/]")
+        objects = chosen_objects(split_names(self.objects, "--objects"), self.catalogue)
+        config = TrainConfig(minutes=self.minutes, seed=self.seed, workers=self.workers or available_cpus())
+        try:
+            with _bars() as report:
+                version = train(objects, self.out, config, resume=self.resume, progress=report)
+        except KeyboardInterrupt:
+            console.print(f"Interrupted. What was learnt is in {self.out / 'training'}; go on with [bold]--resume[/].")
+            return 130
+        console.print(f"Model {version[:12]} in {self.out}.")
+        console.print(f"Next: [bold]binpose estimate FRAMES --model {self.out} --out runs/x[/]")
         return 0
+
+
+@contextlib.contextmanager
+def _bars() -> Iterator[Report]:
+    """One bar per stage, made when the stage begins."""
+    columns = (
+        SpinnerColumn(), TextColumn("{task.description:14s}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(),
+        TextColumn("{task.fields[message]}"),
+    )  # fmt: skip
+    with Progress(*columns, console=console, refresh_per_second=2) as progress:
+        tasks: dict[str, int] = {}
+
+        def report(stage: str, share: float, message: str) -> None:
+            if stage not in tasks:
+                tasks[stage] = progress.add_task(stage, total=1.0, message="")
+            progress.update(tasks[stage], completed=share, message=message)
+
+        yield report

@@ -1,0 +1,206 @@
+"""From CAD files to a model: simulate bins, train both networks on them, calibrate on bins they have not seen."""
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from binpose.bundle import ModelBundle, save_bundle
+from binpose.calibration import calibrated_refiner, evaluate_views, metrics_of
+from binpose_core.catalogue import ObjectModel
+from binpose_core.errors import BinposeError
+from binpose_core.evaluation import EvaluationConfig
+from binpose_core.files import read_json, write_json
+from binpose_core.threads import available_cpus
+from binpose_detection.segmenter import Segmenter, SegmenterConfig
+from binpose_detection.training import SegmentationTrainingConfig, train_segmenter
+from binpose_estimator.estimator import EstimatorConfig, PoseEstimator
+from binpose_estimator.training import PoseTrainingConfig, train_estimator
+from binpose_simulation.scene import SceneConfig
+from binpose_simulation.stream import SimulationStream
+from binpose_simulation.view_store import ViewStore
+
+Item = TypeVar("Item")
+StageConfig = TypeVar("StageConfig", SegmentationTrainingConfig, PoseTrainingConfig)
+
+THIN_PX = 9.0
+GSD_LIMITS_M = (4e-4, 2.5e-3)
+HELD_OUT_SEED = 1_000_003
+# Fuller images teach more per second than the default scenes.
+VIEW_PX = (512, 416)
+PARTS = (8, 36)
+ROW_SHARE = 0.5
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """minutes: for everything, split by the shares; the machine's speed decides how much is simulated and learnt.
+
+    calibration_views: bins that neither network has seen, half for the calibration and half for the reported metrics.
+    """
+
+    minutes: float = 28.0
+    seed: int = 0
+    workers: int = field(default_factory=available_cpus)
+    simulation_share: float = 0.32
+    segmentation_share: float = 0.30
+    pose_share: float = 0.28
+    calibration_views: int = 80
+    scene: SceneConfig = field(default_factory=SceneConfig)
+    segmentation: SegmentationTrainingConfig = field(default_factory=SegmentationTrainingConfig)
+    pose: PoseTrainingConfig = field(default_factory=PoseTrainingConfig)
+
+    def __post_init__(self) -> None:
+        if self.minutes <= 0:
+            raise BinposeError(f"Training for {self.minutes} minutes; expected more than 0; 28 is enough for three parts.")
+        if self.workers < 1:
+            raise BinposeError(f"Training with {self.workers} workers; expected at least 1.")
+        if self.simulation_share + self.segmentation_share + self.pose_share >= 1:
+            raise BinposeError("The shares of simulation, segmentation and pose must leave time for the calibration.")
+
+
+Progress = Callable[[str, float, str], None]
+
+
+def train(
+    objects: Sequence[ObjectModel], out: Path, config: TrainConfig, resume: bool = False, progress: Progress | None = None
+) -> str:
+    """Train one model for all objects and return its version in the model store `out`.
+
+    An interrupted run leaves its simulated views and the networks' checkpoints in `out/training`.
+
+    Args:
+        resume: go on from what an interrupted run with the same objects and settings left there.
+        progress: called with (stage, share done, message).
+
+    Raises:
+        BinposeError: if an interrupted run is there and `resume` is not given, or it was another one; for a full disk.
+    """
+    report = progress or (lambda stage, share, message: None)
+    directory = _prepared_directory(out / "training", objects, config, resume)
+    parts = {part.id: part for part in objects}
+    gsd_m = working_gsd_m(objects)
+    scene = training_scene(config.scene, gsd_m)
+    names = tuple(parts)
+    views = _simulated(directory, parts, scene, config, report)
+    segmenter = train_segmenter(
+        views,
+        parts,
+        SegmenterConfig(names, gsd_m=gsd_m),
+        _with_minutes(config.segmentation, config.minutes * config.segmentation_share),
+        config.seed,
+        directory / "segmentation.safetensors",
+        lambda share, losses: report("segmentation", share, _told(losses)),
+    )
+    estimator = train_estimator(
+        views,
+        parts,
+        EstimatorConfig(names, gsd_m=gsd_m),
+        _with_minutes(config.pose, config.minutes * config.pose_share),
+        config.seed,
+        directory / "pose.safetensors",
+        lambda share, losses: report("pose", share, _told(losses)),
+        lambda items: _tracked(items, report, "crops"),
+    )
+    bundle = _calibrated(segmenter, estimator, parts, scene, config, report)
+    version = save_bundle(bundle, out, header={"training": _settings(objects, config)}, half=True)
+    shutil.rmtree(directory)
+    return version
+
+
+def working_gsd_m(objects: Sequence[ObjectModel]) -> float:
+    """Metres per pixel at which the thinnest part is still `THIN_PX` pixels wide, within `GSD_LIMITS_M`."""
+    thickness = min(float(np.sort(np.ptp(part.mesh.vertices, axis=0))[1]) for part in objects)
+    return float(np.clip(thickness / THIN_PX, *GSD_LIMITS_M))
+
+
+def training_scene(scene: SceneConfig, gsd_m: float) -> SceneConfig:
+    """The scene with many parts per image, and cameras at distances that give about the wanted metres per pixel."""
+    viewpoint = replace(scene.viewpoint, gsd_m=(0.7 * gsd_m, 1.3 * gsd_m), width=VIEW_PX[0], height=VIEW_PX[1])
+    content = replace(scene.content, parts=PARTS, row_share=ROW_SHARE)
+    return replace(scene, viewpoint=viewpoint, content=content)
+
+
+def _prepared_directory(directory: Path, objects: Sequence[ObjectModel], config: TrainConfig, resume: bool) -> Path:
+    """The run's folder, new or the one to be resumed."""
+    settings, file = _settings(objects, config), directory / "run.json"
+    if file.exists():
+        if not resume:
+            raise BinposeError(
+                f"An interrupted training is in {directory}; expected none; go on with --resume or delete that folder."
+            )
+        if read_json(file)["settings"] != settings:
+            raise BinposeError(
+                f"The interrupted training in {directory} had other objects or settings; expected the same ones to resume; "
+                "repeat its command, or delete that folder and start anew."
+            )
+    else:
+        write_json(file, {"settings": settings, "simulation": 0.0})
+    return directory
+
+
+def _settings(objects: Sequence[ObjectModel], config: TrainConfig) -> dict[str, Any]:
+    settings: dict[str, Any] = json.loads(json.dumps(asdict(config)))
+    del settings["workers"]
+    return {"objects": [part.id for part in objects], **settings}
+
+
+def _simulated(
+    directory: Path, parts: Mapping[str, ObjectModel], scene: SceneConfig, config: TrainConfig, report: Progress
+) -> ViewStore:
+    """As many views as the time allows."""
+    store, file = ViewStore(directory / "views"), directory / "run.json"
+    run = read_json(file)
+    seconds, done = 60.0 * config.minutes * config.simulation_share, float(run["simulation"])
+    if done >= 1.0 and len(store):
+        return store
+    report("simulation", done, "preparing the parts' convex pieces")
+    with SimulationStream(parts, scene, config.seed, config.workers, start=len(store)) as stream:
+        view = next(stream)
+        while done < 1.0:
+            began = time.monotonic()
+            store.append(view)
+            view = next(stream)
+            done += (time.monotonic() - began) / seconds
+            if len(store) % 20 == 0 or done >= 1.0:
+                write_json(file, {**run, "simulation": done}, durable=False)
+                report("simulation", min(done, 1.0), f"{len(store)} views")
+    return store
+
+
+def _calibrated(
+    segmenter: Segmenter,
+    estimator: PoseEstimator,
+    parts: Mapping[str, ObjectModel],
+    scene: SceneConfig,
+    config: TrainConfig,
+    report: Progress,
+) -> ModelBundle:
+    """The bundle with a refiner fitted on half of the unseen views and metrics from the other half."""
+    half = config.calibration_views // 2
+    with SimulationStream(parts, scene, config.seed + HELD_OUT_SEED, config.workers) as stream:
+        views = [next(stream) for _ in _tracked(range(2 * half), report, "unseen bins")]
+    refiner = calibrated_refiner(segmenter, estimator, parts, _tracked(views[:half], report, "calibration"), config.seed)
+    bundle = ModelBundle(segmenter, estimator, refiner, parts)
+    evaluation = EvaluationConfig(min_visible_fraction=0.5)
+    frames = evaluate_views(bundle.pipeline, parts, _tracked(views[half:], report, "evaluation"), evaluation)
+    return replace(bundle, metrics=metrics_of(frames, evaluation))
+
+
+def _with_minutes(config: StageConfig, minutes: float) -> StageConfig:
+    return replace(config, loop=replace(config.loop, minutes=minutes))
+
+
+def _told(losses: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.3f}" for name, value in losses.items())
+
+
+def _tracked(items: Sequence[Item], report: Progress, stage: str) -> Iterator[Item]:
+    for number, item in enumerate(items):
+        yield item
+        report(stage, (number + 1) / len(items), f"{number + 1} of {len(items)}")
