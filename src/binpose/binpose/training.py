@@ -29,6 +29,7 @@ Item = TypeVar("Item")
 StageConfig = TypeVar("StageConfig", SegmentationTrainingConfig, PoseTrainingConfig)
 
 THIN_PX = 9.0
+PART_PX = 36.0
 GSD_LIMITS_M = (4e-4, 2.5e-3)
 HELD_OUT_SEED = 1_000_003
 # Fuller images teach more per second than the default scenes.
@@ -114,9 +115,10 @@ def train(
 
 
 def working_gsd_m(objects: Sequence[ObjectModel]) -> float:
-    """Metres per pixel at which the thinnest part is still `THIN_PX` pixels wide, within `GSD_LIMITS_M`."""
-    thickness = min(float(np.sort(np.ptp(part.mesh.vertices, axis=0))[1]) for part in objects)
-    return float(np.clip(thickness / THIN_PX, *GSD_LIMITS_M))
+    """Metres per pixel at which the smallest part is `PART_PX` pixels long and the thinnest `THIN_PX` wide."""
+    thinnest = min(float(np.sort(np.ptp(part.mesh.vertices, axis=0))[1]) for part in objects)
+    smallest = min(part.diameter_m for part in objects)
+    return float(np.clip(min(thinnest / THIN_PX, smallest / PART_PX), *GSD_LIMITS_M))
 
 
 def training_scene(scene: SceneConfig, gsd_m: float) -> SceneConfig:
