@@ -2,6 +2,7 @@
 
 import numpy as np
 import trimesh
+
 from binpose_core.closest import DistanceField, distance_reference
 from binpose_core.meshes import Mesh, sample_faces
 

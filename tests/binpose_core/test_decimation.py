@@ -2,6 +2,7 @@
 
 import numpy as np
 import trimesh
+
 from binpose_core.closest import distance_reference
 from binpose_core.decimation import decimated, levels_of_detail, surface_error_m
 from binpose_core.meshes import Mesh, diameter_m, sample_faces
@@ -12,7 +13,9 @@ def test_levels_descend_and_keep_the_shape(rng):
     part = trimesh.creation.icosphere(5, 0.03)
     mesh = Mesh(part.vertices.astype(np.float32), part.faces.astype(np.int32))
     levels, errors_m = levels_of_detail(mesh)
-    assert [len(level.faces) <= 1.5 * count for level, count in zip(levels, (5000, 1000, 300), strict=True)] == [True] * 3
+    assert [len(level.faces) <= 1.5 * count for level, count in zip(levels, (5000, 1000, 300), strict=True)] == [
+        True
+    ] * 3
     assert list(errors_m) == sorted(errors_m) and 0 < errors_m[-1] < 0.02 * diameter_m(mesh)
     distances = distance_reference(levels[-1], sample_faces(mesh, 300, rng)[0])
     assert (distances <= 1.05 * errors_m[-1]).mean() > 0.99

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import trimesh
+
 from binpose_core.meshes import (
     Mesh,
     bounding_box_center,
@@ -69,7 +70,7 @@ def test_watertight_means_that_every_edge_has_its_partner():
     """A box is, a box without a face is not, nor is nothing; two boxes that share an edge are."""
     faces = box().faces
     assert is_watertight(faces) and not is_watertight(faces[1:]) and not is_watertight(faces[:0])
-    vertices = np.concatenate([box().vertices, box().vertices + [0.06, 0.04, 0]]).astype(np.float64)
+    vertices = np.concatenate([box().vertices, box().vertices + np.array([0.06, 0.04, 0])])
     vertices, faces = welded(vertices, np.concatenate([faces, faces + 8]).astype(np.int64), 1e-6)
     assert len(vertices) == 14 and is_watertight(faces)
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import trimesh
+
 from binpose_core.meshes import Mesh, surface_samples
 from binpose_core.surface import is_visible, seen_samples, view_rotations, visible_samples
 
@@ -31,7 +32,9 @@ def test_all_of_a_convex_part_is_seen(rng):
 
 def test_parts_that_hide_nearly_everything_still_give_samples(rng):
     """A thin lid over many layers: most draws are hidden, the answer is full all the same."""
-    layers = [trimesh.creation.box((0.03, 0.03, 0.0005)).apply_translation([0, 0, z]) for z in np.linspace(-0.01, 0.01, 30)]
+    layers = [
+        trimesh.creation.box((0.03, 0.03, 0.0005)).apply_translation([0, 0, z]) for z in np.linspace(-0.01, 0.01, 30)
+    ]
     mesh = mesh_of(trimesh.creation.box((0.04, 0.04, 0.03)), *layers)
     points, _ = visible_samples(mesh, 1500, rng)
     assert points.shape == (1500, 3) and (np.abs(points) / [0.02, 0.02, 0.015]).max(axis=1).min() > 0.99

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import trimesh
+
 from binpose_core.errors import BinposeError
 from binpose_core.geometry import exp_so3, from_rotation_translation, inverse, rotation_angle_rad, transform
 from binpose_core.mesh_files import load_mesh
@@ -37,7 +38,9 @@ def symmetric_bracket() -> trimesh.Trimesh:
 
 def tee() -> trimesh.Trimesh:
     run = trimesh.creation.cylinder(10, 75, sections=32)
-    branch = trimesh.creation.cylinder(10, 40, sections=32, transform=trimesh.transformations.rotation_matrix(np.pi / 2, [1, 0, 0]))
+    branch = trimesh.creation.cylinder(
+        10, 40, sections=32, transform=trimesh.transformations.rotation_matrix(np.pi / 2, [1, 0, 0])
+    )
     return run.union(branch.apply_translation([0, 20, 0]))
 
 
@@ -45,7 +48,9 @@ def gear(teeth: int) -> trimesh.Trimesh:
     angles = np.arange(4 * teeth) * (np.pi / 2 / teeth)
     radii = np.tile([20.0, 20.0, 17.0, 17.0], teeth)
     outline = np.stack([radii * np.cos(angles), radii * np.sin(angles)], -1)
-    rim = np.concatenate([np.c_[outline, np.zeros(len(outline))], np.c_[outline, np.full(len(outline), 8.0)], [[0, 0, 0], [0, 0, 8]]])
+    rim = np.concatenate(
+        [np.c_[outline, np.zeros(len(outline))], np.c_[outline, np.full(len(outline), 8.0)], [[0, 0, 0], [0, 0, 8]]]
+    )
     n, (a, b) = len(outline), (np.arange(4 * teeth), np.roll(np.arange(4 * teeth), -1))
     bottom, top = np.full(n, 2 * n), np.full(n, 2 * n + 1)
     faces = np.concatenate([np.c_[a, b, b + n], np.c_[a, b + n, a + n], np.c_[bottom, b, a], np.c_[top, a + n, b + n]])

@@ -98,7 +98,8 @@ class Catalogue:
         if not _ID.fullmatch(id) or not (folder / ENTRY).is_file():
             known = ", ".join(self.ids()) or "none yet"
             raise BinposeError(f"No object {id!r} in {self.directory}/; known: {known}. Add it with `binpose add`.")
-        return objects_from_tensors(_read_arrays(folder / ARRAYS), [_checked_entry(folder / ENTRY, id)])[0]
+        entry = _checked_entry(folder / ENTRY, id)
+        return objects_from_tensors(_read_arrays(folder / ARRAYS), [entry])[0]
 
     def load_all(self, ids: Sequence[str] | None = None) -> list[ObjectModel]:
         """The parts of these ids, or all."""

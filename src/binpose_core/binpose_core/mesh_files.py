@@ -114,8 +114,7 @@ def _repaired(vertices: FloatArray, faces: npt.NDArray[np.int64]) -> tuple[Float
     size = float(np.linalg.norm(np.ptp(vertices, axis=0)))
     vertices, faces = welded(vertices, faces, 0.0)
     if not is_watertight(faces):  # exporters round the corners of neighbours differently
-        closer = welded(vertices, faces, 1e-5 * size)
-        vertices, faces = closer if is_watertight(closer[1]) else (vertices, faces)
+        vertices, faces = welded(vertices, faces, 1e-5 * size)
     vertices, faces = _without_slivers(vertices, faces)
     return _closed_and_turned(vertices, faces)
 

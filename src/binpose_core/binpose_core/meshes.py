@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.spatial import ConvexHull, QhullError
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import ConvexHull, QhullError, cKDTree
 
 from binpose_core.geometry import FloatArray
 
@@ -64,8 +66,14 @@ def farthest_distance(points: FloatArray) -> float:
     points = np.unique(np.asarray(points, dtype=np.float64), axis=0)
     with contextlib.suppress(QhullError):  # a flat part has no hull; take all its vertices
         points = points[ConvexHull(points).vertices]
-    rows = (np.linalg.norm(points[i + 1 :] - point, axis=1).max() for i, point in enumerate(points[:-1]))
-    return float(max(rows, default=0.0))
+    points = points - points.mean(axis=0)
+    squared = (points**2).sum(axis=1)
+    best = 0.0
+    for some in range(0, len(points), 256):  # in blocks, since a finely meshed ball has a hull of 10,000 vertices
+        table = squared[some : some + 256, None] + squared - 2 * points[some : some + 256] @ points.T
+        row, column = np.unravel_index(int(table.argmax()), table.shape)
+        best = max(best, float(np.linalg.norm(points[some + row] - points[column])))
+    return best
 
 
 def bounding_box_center(mesh: Mesh) -> FloatArray:
@@ -85,13 +93,18 @@ def is_watertight(faces: npt.NDArray[np.integer]) -> bool:
 def welded(
     vertices: FloatArray, faces: npt.NDArray[np.int64], tolerance: float
 ) -> tuple[FloatArray, npt.NDArray[np.int64]]:
-    """Vertices that agree to within the tolerance made one; faces that collapse, or stand there twice, dropped."""
-    cells = vertices if tolerance == 0 else np.round(vertices / tolerance)
-    _, first, index = np.unique(cells + 0.0, axis=0, return_index=True, return_inverse=True)  # + 0.0: -0 is 0
-    faces = index.reshape(-1)[faces]
+    """Vertices within the tolerance of each other made one; faces that collapse, or stand there twice, dropped."""
+    _, first, index = np.unique(vertices + 0.0, axis=0, return_index=True, return_inverse=True)  # + 0.0: -0 is 0
+    vertices, faces = vertices[first], index.reshape(-1)[faces]
+    if tolerance > 0:
+        pairs = cKDTree(vertices).query_pairs(tolerance, output_type="ndarray").T
+        links = coo_matrix((np.ones(pairs.shape[1]), pairs), shape=(len(vertices), len(vertices)))
+        _, cluster = connected_components(links, directed=False)
+        _, first, index = np.unique(cluster, return_index=True, return_inverse=True)
+        vertices, faces = vertices[first], index[faces]
     ends = np.sort(faces, axis=1)
     distinct = (ends[:, 0] != ends[:, 1]) & (ends[:, 1] != ends[:, 2])
     _, kept = np.unique(ends[distinct], axis=0, return_index=True)
     faces = faces[distinct][np.sort(kept)]
     used, faces = np.unique(faces, return_inverse=True)
-    return vertices[first][used], faces.reshape(-1, 3).astype(np.int64)
+    return vertices[used], faces.reshape(-1, 3).astype(np.int64)

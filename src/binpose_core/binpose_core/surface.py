@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from binpose_core.geometry import FloatArray, from_rotation_translation, transform
-from binpose_core.meshes import Mesh, bounding_box_center, diameter_m, face_areas_normals, sample_faces
+from binpose_core.meshes import Mesh, bounding_box_center, face_areas_normals, sample_faces
 from binpose_core.rendering import Renderer, Rendering, object_coordinates
 
 VIEWS, VIEW_PX = 60, 160
-FOCAL_PX = 8 * 0.9 * VIEW_PX  # from eight diameters away the part fills 0.9 of the image
-# A pixel covers about 0.7 % of the diameter: surface that close behind what the pixel shows is seen too.
+FOCAL_PX = 8 * 0.9 * VIEW_PX  # from eight widths away the part fills 0.9 of the image
+# A pixel covers about 0.7 % of the width: surface that close behind what the pixel shows is seen too.
 BEHIND = 0.008
 
 
@@ -54,18 +54,23 @@ def is_visible(mesh: Mesh, points: FloatArray) -> npt.NDArray[np.bool_]:
     x, y, z = np.moveaxis(transform(T_cam_obj, np.asarray(points, dtype=np.float64)[None]), -1, 0)
     u, v = (np.clip(np.rint(FOCAL_PX * t / z + VIEW_PX / 2).astype(int), 0, VIEW_PX - 1) for t in (x, y))
     depth_m = rendering.depth_m[np.arange(VIEWS)[:, None], v, u]
-    return np.asarray(((z - depth_m < BEHIND * diameter_m(mesh)) & (depth_m > 0)).any(axis=0))
+    return np.asarray(((z - depth_m < BEHIND * _width_m(mesh)) & (depth_m > 0)).any(axis=0))
 
 
 def _views(mesh: Mesh) -> tuple[Rendering, FloatArray, FloatArray]:
     """Depth images from `VIEWS` directions, with T_cam_obj (VIEWS, 4, 4) and intrinsics (VIEWS, 4)."""
     rotation = view_rotations(VIEWS)
-    away = np.array([0, 0, 8 * diameter_m(mesh)])  # so far that the rays are nearly parallel
+    away = np.array([0, 0, 8 * _width_m(mesh)])  # so far that the rays are nearly parallel
     T_cam_obj = from_rotation_translation(rotation, away - rotation @ bounding_box_center(mesh))
     intrinsics = np.tile([FOCAL_PX, FOCAL_PX, VIEW_PX / 2, VIEW_PX / 2], (VIEWS, 1))
     near_m = 0.1 * float(away[2])
     crops = Renderer([mesh]).crops(np.zeros(VIEWS, dtype=int), T_cam_obj, intrinsics, VIEW_PX, VIEW_PX, near_m)
     return crops, T_cam_obj, intrinsics
+
+
+def _width_m(mesh: Mesh) -> float:
+    """The diameter of the ball about the bounding box's middle that holds the part."""
+    return 2 * float(np.linalg.norm(mesh.vertices[mesh.faces.ravel()] - bounding_box_center(mesh), axis=1).max())
 
 
 def view_rotations(count: int) -> FloatArray:
