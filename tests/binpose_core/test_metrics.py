@@ -158,6 +158,11 @@ class TestVsd:
         errors = self.vsd(self.square(depth_m=0.995), self.square(), seen, taus=(0.004, 0.006))
         assert errors == pytest.approx([1, 0])
 
+    def test_an_error_of_exactly_tau_is_a_mistake(self):
+        camera = Camera(1.0, 1.0, 0.0, 0.0, 1, 1)
+        est, gt = np.array([[1.25]]), np.array([[1.0]])
+        assert metrics.vsd(est, gt, gt, camera, (0.25,)) == pytest.approx([1])
+
     def test_an_occluder_hides_half_of_both(self):
         # Columns 10..14 lie behind something 0.2 m nearer. Shifting by 5 columns to the right shows 10, shares 5.
         seen = np.where(self.square() > 0, self.square(), 1.2)

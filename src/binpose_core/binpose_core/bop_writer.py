@@ -19,16 +19,16 @@ from binpose_core.catalogue import ObjectModel
 from binpose_core.errors import BinposeError
 from binpose_core.files import read_json, remove_leftovers, write_bytes, write_json
 from binpose_core.frames import RgbdFrame
-from binpose_core.geometry import FloatArray, transform
+from binpose_core.geometry import FloatArray
 from binpose_core.image_files import encode_png
 from binpose_core.meshes import Mesh
 from binpose_core.rendering import Renderer
+from binpose_core.silhouettes import Silhouette, silhouettes
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-NO_BOX = [-1, -1, -1, -1]
-"""BOP's bounding box of nothing."""
+_SCENE_FILES = ("scene_gt.json", "scene_gt_info.json", "scene_camera.json")
 
 
 class BopWriter:
@@ -64,6 +64,7 @@ class BopWriter:
         self._depth_scale_mm = depth_scale_mm
         self._flush_every = flush_every
         self._unflushed = 0
+        self._described = False
         for folder in (self.directory, *self.directory.glob("*/")):
             remove_leftovers(folder)
         self._lines = {name: _json_lines(self.directory / name) for name in _SCENE_FILES}
@@ -106,23 +107,16 @@ class BopWriter:
         indices = [self._index(object_id) for object_id in object_ids]
         poses = np.asarray(T_cam_obj, dtype=np.float64).reshape(len(indices), 4, 4)
         image_id = self._next_id
-        self._write_sensor(frame.camera)
+        if not self._described:
+            self._describe(frame.camera)
         self._write_images(frame, image_id)
-        infos = []
-        for number, (index, pose) in enumerate(zip(indices, poses, strict=True)):
-            visible = instance_ids == number
-            self._write(
-                f"mask_visib/{image_id:06d}_{number:06d}.png",
-                encode_png(visible.astype(np.uint8) * 255),
-            )
-            infos.append(self._info(index, pose, visible, frame))
-        self._add_lines(
-            image_id,
-            frame.camera,
-            T_cam_world,
-            [self._truth(*pair) for pair in zip(indices, poses, strict=True)],
-            infos,
-        )
+        visible = [instance_ids == number for number in range(len(indices))]
+        for number, mask in enumerate(visible):
+            self._write(f"mask_visib/{image_id:06d}_{number:06d}.png", encode_png(mask.astype(np.uint8) * 255))
+        whole = silhouettes(self._renderer, indices, poses, frame.camera)
+        truths = [_truth(self._objects[index].bop_id, pose) for index, pose in zip(indices, poses, strict=True)]
+        infos = [_truth_info(*masks, frame.depth_m) for masks in zip(whole, visible, strict=True)]
+        self._add_lines(image_id, self._view(frame.camera, T_cam_world), truths, infos)
         return image_id
 
     def flush(self) -> None:
@@ -143,15 +137,14 @@ class BopWriter:
     def _write(self, name: str, data: bytes) -> None:
         write_bytes(self.directory / name, data, durable=False)
 
-    def _write_sensor(self, camera: Camera) -> None:
+    def _describe(self, camera: Camera) -> None:
+        """Write what belongs to the whole data set, with the first frame that this writer gets."""
+        write_models(self.root, self._objects)
         path = self.root / "camera.json"
         if not path.exists():
-            write_models(self.root, self._objects)
-            keys = ("fx", "fy", "cx", "cy", "width", "height")
-            write_json(
-                path,
-                {key: getattr(camera, key) for key in keys} | {"depth_scale": self._depth_scale_mm},
-            )
+            sensor = {key: getattr(camera, key) for key in ("fx", "fy", "cx", "cy", "width", "height")}
+            write_json(path, sensor | {"depth_scale": self._depth_scale_mm})
+        self._described = True
 
     def _write_images(self, frame: RgbdFrame, image_id: int) -> None:
         if any(frame.camera.distortion):
@@ -160,10 +153,7 @@ class BopWriter:
                 "(binpose_core.frames.undistort)."
             )
         depth = None if frame.depth_m is None else self._quantised(frame.depth_m, frame.name)
-        self._write(
-            f"{'gray' if frame.color.ndim == 2 else 'rgb'}/{image_id:06d}.png",
-            encode_png(frame.color),
-        )
+        self._write(f"{'gray' if frame.color.ndim == 2 else 'rgb'}/{image_id:06d}.png", encode_png(frame.color))
         if depth is not None:
             self._write(f"depth/{image_id:06d}.png", encode_png(depth))
 
@@ -176,70 +166,17 @@ class BopWriter:
             )
         return units.astype(np.uint16)
 
-    def _truth(self, index: int, pose: FloatArray) -> dict[str, Any]:
-        rotation, translation_mm = (
-            pose[:3, :3].ravel().tolist(),
-            (pose[:3, 3] * 1e3).tolist(),
-        )
-        return {
-            "cam_R_m2c": rotation,
-            "cam_t_m2c": translation_mm,
-            "obj_id": self._objects[index].bop_id,
-        }
-
-    def _info(
-        self,
-        index: int,
-        pose: FloatArray,
-        visible: npt.NDArray[np.bool_],
-        frame: RgbdFrame,
-    ) -> dict[str, Any]:
-        """BOP's scene_gt_info: the silhouette counts beyond the borders of the image, as in BOP."""
-        silhouette, x0, y0 = self._silhouette(index, pose, frame.camera)
-        all_px, visible_px = int(silhouette.sum()), int(visible.sum())
-        valid_px = 0 if frame.depth_m is None else _count_valid(silhouette, x0, y0, frame.depth_m)
-        return {
-            "bbox_obj": _box_xywh(silhouette, x0, y0),
-            "bbox_visib": _box_xywh(visible),
-            "px_count_all": all_px,
-            "px_count_valid": valid_px,
-            "px_count_visib": visible_px,
-            "visib_fract": min(1.0, visible_px / all_px) if all_px else 0.0,
-        }
-
-    def _silhouette(self, index: int, pose: FloatArray, camera: Camera) -> tuple[npt.NDArray[np.bool_], int, int]:
-        """The part alone in a window (h, w) around it that starts at pixel (x0, y0), up to one image outside."""
-        points_cam = transform(pose, self._objects[index].mesh.vertices)
-        if not (points_cam[:, 2] > 0).all():
-            return np.zeros((0, 0), dtype=bool), 0, 0
-        pixels, size = (
-            camera.project(points_cam),
-            np.array([camera.width, camera.height]),
-        )
-        low = np.clip(np.floor(pixels.min(axis=0)), -size, 2 * size).astype(int)
-        high = np.clip(np.ceil(pixels.max(axis=0)) + 1, -size, 2 * size).astype(int)
-        if not (high > low).all():
-            return np.zeros((0, 0), dtype=bool), 0, 0
-        (x0, y0), (width, height) = low.tolist(), (high - low).tolist()
-        window = camera.cropped(x0, y0, width, height)
-        rendering = self._renderer.crops(np.array([index]), pose[None], window.intrinsics, height, width)
-        return rendering.depth_m[0] > 0, x0, y0
-
-    def _add_lines(
-        self,
-        image_id: int,
-        camera: Camera,
-        T_cam_world: FloatArray | None,
-        truths: list[dict[str, Any]],
-        infos: list[dict[str, Any]],
-    ) -> None:
-        view: dict[str, Any] = {
-            "cam_K": camera.K.ravel().tolist(),
-            "depth_scale": self._depth_scale_mm,
-        }
+    def _view(self, camera: Camera, T_cam_world: FloatArray | None) -> dict[str, Any]:
+        """An image's entry of scene_camera.json."""
+        view: dict[str, Any] = {"cam_K": camera.K.ravel().tolist(), "depth_scale": self._depth_scale_mm}
         if T_cam_world is not None:
             view["cam_R_w2c"] = np.asarray(T_cam_world)[:3, :3].ravel().tolist()
             view["cam_t_w2c"] = (np.asarray(T_cam_world)[:3, 3] * 1e3).tolist()
+        return view
+
+    def _add_lines(
+        self, image_id: int, view: dict[str, Any], truths: list[dict[str, Any]], infos: list[dict[str, Any]]
+    ) -> None:
         for name, entry in zip(_SCENE_FILES, (truths, infos, view), strict=True):
             self._lines[name][str(image_id)] = json.dumps(entry)
         self._next_id, self._unflushed = image_id + 1, self._unflushed + 1
@@ -247,16 +184,27 @@ class BopWriter:
             self.flush()
 
 
-_SCENE_FILES = ("scene_gt.json", "scene_gt_info.json", "scene_camera.json")
-
-
 def write_models(root: Path | str, objects: Sequence[ObjectModel]) -> None:
-    """Write models/obj_*.ply in millimetres and models_info.json with names, extents and symmetries."""
+    """Write models/obj_*.ply in millimetres and models_info.json with names, extents and symmetries.
+
+    Models that are there already under other numbers stay.
+
+    Raises:
+        BinposeError: for a number that belongs to another model there.
+    """
     directory = Path(root) / "models"
+    path = directory / "models_info.json"
+    infos = read_json(path) if path.exists() else {}
     for model in objects:
+        name = infos.get(str(model.bop_id), {}).get("name", model.id)
+        if name != model.id:
+            raise BinposeError(
+                f"Model {model.bop_id} of {root} is {name!r} and not {model.id!r}; expected one part per number; write "
+                "to another folder, or give the part another bop_id."
+            )
+        infos[str(model.bop_id)] = _model_info(model)
         write_bytes(directory / f"obj_{model.bop_id:06d}.ply", _ply_mm(model.mesh))
-    infos = {str(model.bop_id): _model_info(model) for model in sorted(objects, key=lambda model: model.bop_id)}
-    write_json(directory / "models_info.json", infos)
+    write_json(path, dict(sorted(infos.items(), key=lambda entry: int(entry[0]))))
 
 
 def _model_info(model: ObjectModel) -> dict[str, Any]:
@@ -296,24 +244,25 @@ def _ply_mm(mesh: Mesh) -> bytes:
     return header.encode() + (mesh.vertices.astype(np.float64) * 1e3).astype("<f4").tobytes() + faces.tobytes()
 
 
-def _count_valid(
-    silhouette: npt.NDArray[np.bool_],
-    x0: int,
-    y0: int,
-    depth_m: npt.NDArray[np.float32],
-) -> int:
-    rows, columns = np.nonzero(silhouette)
-    rows, columns = rows + y0, columns + x0
-    inside = (rows >= 0) & (rows < depth_m.shape[0]) & (columns >= 0) & (columns < depth_m.shape[1])
-    return int((depth_m[rows[inside], columns[inside]] > 0).sum())
+def _truth(obj_id: int, T_cam_obj: FloatArray) -> dict[str, Any]:
+    """A part's entry of scene_gt.json."""
+    rotation, translation_mm = T_cam_obj[:3, :3].ravel().tolist(), (T_cam_obj[:3, 3] * 1e3).tolist()
+    return {"cam_R_m2c": rotation, "cam_t_m2c": translation_mm, "obj_id": obj_id}
 
 
-def _box_xywh(mask: npt.NDArray[np.bool_], x0: int = 0, y0: int = 0) -> list[int]:
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if rows.size == 0:
-        return NO_BOX
-    width, height = columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1
-    return [int(columns[0]) + x0, int(rows[0]) + y0, int(width), int(height)]
+def _truth_info(
+    whole: Silhouette, visible: npt.NDArray[np.bool_], depth_m: npt.NDArray[np.float32] | None
+) -> dict[str, Any]:
+    """A part's entry of scene_gt_info.json; its silhouette counts beyond the borders of the image, as in BOP."""
+    all_px, visible_px = int(whole.mask.sum()), int(visible.sum())
+    return {
+        "bbox_obj": whole.box_xywh,
+        "bbox_visib": Silhouette(visible).box_xywh,
+        "px_count_all": all_px,
+        "px_count_valid": 0 if depth_m is None else whole.count(depth_m > 0),
+        "px_count_visib": visible_px,
+        "visib_fract": min(1.0, visible_px / all_px) if all_px else 0.0,
+    }
 
 
 def _json_lines(path: Path) -> dict[str, str]:

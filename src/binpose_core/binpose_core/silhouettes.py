@@ -1,0 +1,88 @@
+"""Each part of a view alone, also where it is hidden or reaches beyond the image: what visibility is measured by."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from binpose_core.camera import Camera
+from binpose_core.geometry import FloatArray, transform
+from binpose_core.rendering import Renderer
+
+BATCH_PX = 4_000_000
+
+
+@dataclass(frozen=True)
+class Silhouette:
+    """mask (h, w) bool of a window whose first pixel is (x0, y0) of the image, which it may leave."""
+
+    mask: npt.NDArray[np.bool_]
+    x0: int = 0
+    y0: int = 0
+
+    @property
+    def box_xywh(self) -> list[int]:
+        """BOP's bounding box, [-1, -1, -1, -1] of nothing."""
+        rows, columns = np.flatnonzero(self.mask.any(axis=1)), np.flatnonzero(self.mask.any(axis=0))
+        if rows.size == 0:
+            return [-1, -1, -1, -1]
+        width, height = columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1
+        return [int(columns[0]) + self.x0, int(rows[0]) + self.y0, int(width), int(height)]
+
+    def count(self, image: npt.NDArray[np.bool_]) -> int:
+        """The pixels of the silhouette within the image (H, W) that are true there."""
+        rows, columns = np.nonzero(self.mask)
+        rows, columns = rows + self.y0, columns + self.x0
+        inside = (rows >= 0) & (rows < image.shape[0]) & (columns >= 0) & (columns < image.shape[1])
+        return int(image[rows[inside], columns[inside]].sum())
+
+
+def silhouettes(renderer: Renderer, mesh_ids: Sequence[int], T_cam_obj: FloatArray, camera: Camera) -> list[Silhouette]:
+    """The silhouettes of N parts at poses (N, 4, 4) in metres.
+
+    They reach at most one image beyond its borders, as in BOP; that of a part with a point behind the
+    camera is empty.
+    """
+    windows = [
+        _window(renderer.meshes[mesh_id].vertices, pose, camera)
+        for mesh_id, pose in zip(mesh_ids, T_cam_obj, strict=True)
+    ]
+    found = [Silhouette(np.zeros((0, 0), dtype=bool))] * len(windows)
+    shown = [number for number, (_, _, width, height) in enumerate(windows) if width > 0 and height > 0]
+    # One call renders many parts in parallel; parts of like size share it, so that little of it is empty.
+    shown.sort(key=lambda number: windows[number][3] * windows[number][2])
+    while shown:
+        batch = _take_batch(shown, windows)
+        width, height = (max(windows[number][axis] for number in batch) for axis in (2, 3))
+        intrinsics = [camera.cropped(*windows[number]).intrinsics for number in batch]
+        ids = np.array([mesh_ids[number] for number in batch])
+        rendering = renderer.crops(ids, np.asarray(T_cam_obj)[batch], np.stack(intrinsics), height, width)
+        for number, mask in zip(batch, rendering.depth_m > 0, strict=True):
+            x0, y0, own_width, own_height = windows[number]
+            found[number] = Silhouette(mask[:own_height, :own_width], x0, y0)
+    return found
+
+
+def _take_batch(waiting: list[int], windows: Sequence[tuple[int, int, int, int]]) -> list[int]:
+    """Remove the first of those that wait, as many as fit into one rendering."""
+    batch = [waiting.pop(0)]
+    width, height = windows[batch[0]][2:]
+    while waiting:
+        width, height = max(width, windows[waiting[0]][2]), max(height, windows[waiting[0]][3])
+        if width * height * (len(batch) + 1) > BATCH_PX:
+            break
+        batch.append(waiting.pop(0))
+    return batch
+
+
+def _window(vertices: FloatArray, T_cam_obj: FloatArray, camera: Camera) -> tuple[int, int, int, int]:
+    """x0, y0, width, height around the part, zero wide for one that cannot be seen."""
+    points_cam = transform(T_cam_obj, vertices)
+    if not (points_cam[:, 2] > 0).all():
+        return 0, 0, 0, 0
+    pixels, size = camera.project(points_cam), np.array([camera.width, camera.height])
+    low = np.clip(np.floor(pixels.min(axis=0)), -size, 2 * size).astype(int)
+    high = np.clip(np.ceil(pixels.max(axis=0)) + 1, -size, 2 * size).astype(int)
+    (x0, y0), (width, height) = low.tolist(), (high - low).tolist()
+    return x0, y0, width, height
