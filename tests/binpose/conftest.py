@@ -131,7 +131,9 @@ class RankingRefiner:
 @pytest.fixture
 def bundle(objects: tuple[ObjectModel, ...], scenes: list[KnownScene]) -> ModelBundle:
     segmenter = TruthSegmenter(scenes)
-    return ModelBundle(segmenter, TruthEstimator(segmenter), RankingRefiner(), {model.id: model for model in objects}, version="0" * 64)
+    return ModelBundle(
+        segmenter, TruthEstimator(segmenter), RankingRefiner(), {model.id: model for model in objects}, version="0" * 64
+    )
 
 
 def frames_of(dataset: Path) -> list:

@@ -100,7 +100,9 @@ def test_drawing_is_the_same_at_any_pose_of_an_unseen_turn_of_a_round_part(parts
     turn = np.array([[np.cos(2 * angle), -np.sin(2 * angle), 0], [np.sin(2 * angle), np.cos(2 * angle), 0], [0, 0, 1]])
     drawer = OverlayDrawer(parts, PLAIN)
     one = drawer(frame, [PoseEstimate("rod", facing(0, 0.3), 0.9)]).astype(int)
-    other = drawer(frame, [PoseEstimate("rod", from_rotation_translation(turn, np.array([0, 0, 0.3])), 0.9)]).astype(int)
+    other = drawer(frame, [PoseEstimate("rod", from_rotation_translation(turn, np.array([0, 0, 0.3])), 0.9)]).astype(
+        int
+    )
     assert np.abs(one - other).mean() < 1.0
 
 

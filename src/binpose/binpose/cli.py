@@ -12,11 +12,13 @@ import tyro
 
 from binpose.commands.add import Add
 from binpose.commands.command import Command, errors
+
 # from binpose.commands.demo import Demo
 from binpose.commands.estimate import Estimate
-# from binpose.commands.evaluate import Evaluate
+from binpose.commands.evaluate import Evaluate
 from binpose.commands.models import Models
-# from binpose.commands.simulate import Simulate
+
+from binpose.commands.simulate import Simulate
 from binpose.commands.train import Train
 from binpose_core.errors import BinposeError
 
@@ -32,11 +34,11 @@ With parts of your own:
 
 Commands = (
     Annotated[Add, tyro.conf.subcommand("add")]
-    #     | Annotated[Simulate, tyro.conf.subcommand("simulate")]
+    | Annotated[Simulate, tyro.conf.subcommand("simulate")]
     | Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Estimate, tyro.conf.subcommand("estimate")]
-    #     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
-    #     | Annotated[Demo, tyro.conf.subcommand("demo")]
+    | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
+    # | Annotated[Demo, tyro.conf.subcommand("demo")]
     | Annotated[Models, tyro.conf.subcommand("models")]
 )
 

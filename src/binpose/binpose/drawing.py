@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from binpose.outlines import DrawingConfig, Edges, Image, composite, find_edges
 from binpose_core.camera import Camera
@@ -40,29 +39,39 @@ class OverlayDrawer:
         self._index = {object_id: n for n, object_id in enumerate(objects)}
         self._renderer = Renderer([model.lod(max_faces) for model in objects.values()])
 
-    def __call__(self, frame: RgbdFrame, poses: Sequence[PoseEstimate]) -> Image:
+    def __call__(
+        self,
+        frame: RgbdFrame,
+        poses: Sequence[PoseEstimate],
+        colors: Sequence[Rgb] | None = None,
+        legend: Sequence[tuple[str, Rgb]] | None = None,
+    ) -> Image:
         """The frame's picture (H, W, 3) uint8 with the parts drawn over it.
+
+        Args:
+            colors: one per pose, by default that of its type.
+            legend: texts and their colours, by default the types and how many there are.
 
         Raises:
             BinposeError: for a pose of an object that this drawer does not know.
         """
-        picture = frame.rgb.copy()
-        if not poses:
-            return picture
         self._check_known(poses)
-        scale = max(1.0, float(np.sqrt(frame.camera.width / 640)))
-        edges, (x0, y0) = self._edges(poses, frame.camera)
+        picture = frame.rgb.copy()
+        edges, corner = self._edges(poses, frame.camera) if poses else (None, (0, 0))
         if edges is None:
             return picture
-        size = self.config.supersampling
-        window = picture[y0 : y0 + edges.outlines.shape[0] // size, x0 : x0 + edges.outlines.shape[1] // size]
-        window[:] = composite(window, edges, self._instance_colors(poses), self.config, scale)
+        colors = [self.colors[pose.object_id] for pose in poses] if colors is None else colors
+        scale = max(1.0, float(np.sqrt(frame.camera.width / 640)))
+        window = picture[corner[1] :, corner[0] :]
+        height, width = (side // self.config.supersampling for side in edges.outlines.shape)
+        window = window[:height, :width]
+        window[:] = composite(window, edges, np.array(colors, np.float32), self.config, scale)
         if self.config.axes:
             for pose in poses:
                 self._draw_axes(picture, pose, frame.camera, scale)
         if self.config.labels:
-            self._draw_scores(picture, poses, edges, (x0, y0), scale)
-            self._draw_legend(picture, poses, scale)
+            self._draw_scores(picture, poses, colors, edges, corner, scale)
+            draw_legend(picture, self._counts(poses) if legend is None else legend, scale)
         return picture
 
     def _edges(self, poses: Sequence[PoseEstimate], camera: Camera) -> tuple[Edges | None, tuple[int, int]]:
@@ -84,9 +93,6 @@ class OverlayDrawer:
         ]
         return find_edges(rendering, normals, fine, self.config), (x0, y0)
 
-    def _instance_colors(self, poses: Sequence[PoseEstimate]) -> npt.NDArray[np.float32]:
-        return np.array([self.colors[pose.object_id] for pose in poses], np.float32)
-
     def _draw_axes(self, picture: Image, pose: PoseEstimate, camera: Camera, scale: float) -> None:
         model = self.objects[pose.object_id]
         tips_obj = model.center_m + 0.35 * model.diameter_m * np.vstack([np.zeros(3), np.eye(3)])
@@ -98,24 +104,26 @@ class OverlayDrawer:
             cv2.line(picture, tuple(pixels[0]), tuple(tip), color, max(1, round(1.4 * scale)), cv2.LINE_AA, 4)
 
     def _draw_scores(
-        self, picture: Image, poses: Sequence[PoseEstimate], edges: Edges, corner: tuple[int, int], scale: float
+        self,
+        picture: Image,
+        poses: Sequence[PoseEstimate],
+        colors: Sequence[Rgb],
+        edges: Edges,
+        corner: tuple[int, int],
+        scale: float,
     ) -> None:
-        """The score on the middle of what is seen of each part; hidden parts get none."""
+        """The score on the middle of what is seen of each part; hidden parts, and those without a score, get none."""
         size = self.config.supersampling
         for n, pose in enumerate(poses):
             rows, columns = np.nonzero(edges.instance_ids == n)
-            if len(rows):
+            if len(rows) and np.isfinite(pose.score):
                 center = (corner[0] + columns.mean() / size, corner[1] + rows.mean() / size)
-                draw_label(picture, f"{pose.score:.2f}", center, self.colors[pose.object_id], scale)
+                draw_label(picture, f"{pose.score:.2f}", center, colors[n], scale)
 
-    def _draw_legend(self, picture: Image, poses: Sequence[PoseEstimate], scale: float) -> None:
-        """Type and number of the parts drawn, down the left edge."""
+    def _counts(self, poses: Sequence[PoseEstimate]) -> list[tuple[str, Rgb]]:
+        """The types drawn and how many there are of each."""
         counts = {name: sum(pose.object_id == name for pose in poses) for name in self.colors}
-        shown = [(name, count) for name, count in counts.items() if count]
-        for row, (name, count) in enumerate(shown):
-            width, height = label_size(f"{name} x{count}", 1.15 * scale)
-            center = (6 * scale + width / 2, 6 * scale + height / 2 + row * (height + 3 * scale))
-            draw_label(picture, f"{name} x{count}", center, self.colors[name], 1.15 * scale)
+        return [(f"{name} x{count}", self.colors[name]) for name, count in counts.items() if count]
 
     def _check_known(self, poses: Sequence[PoseEstimate]) -> None:
         unknown = sorted({pose.object_id for pose in poses} - set(self.objects))
@@ -141,6 +149,15 @@ def label_size(text: str, scale: float) -> tuple[int, int]:
     """Width and height in pixels of a label."""
     _, _, pad, width, height, _ = _text_metrics(text, scale)
     return (width + 4 * pad) // FINE, (height + 2 * pad) // FINE
+
+
+def draw_legend(picture: Image, entries: Sequence[tuple[str, Rgb]], scale: float) -> None:
+    """Texts on pills of their colours, down the upper left corner."""
+    top = 6 * scale
+    for text, color in entries:
+        width, height = label_size(text, 1.15 * scale)
+        draw_label(picture, text, (6 * scale + width / 2, top + height / 2), color, 1.15 * scale)
+        top += height + 3 * scale
 
 
 def draw_label(picture: Image, text: str, center: tuple[float, float], color: Rgb, scale: float) -> None:

@@ -1,6 +1,6 @@
 """The report of an estimation: pictures, the 3D scene, what was found and how long it took."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 

@@ -1,10 +1,10 @@
 """What an estimation leaves on disk, and reading it back.
 
-    <run>/run.json                          model, input, options and what happened to each frame
-    <run>/results.csv                       all poses in the BOP challenge's format
-    <run>/frames/<name>/poses.json          the poses of a frame, metres, with residuals
-    <run>/frames/<name>/overlay.png         the parts drawn over the picture
-    <run>/report.html                       all of it to look at
+<run>/run.json                          model, input, options and what happened to each frame
+<run>/results.csv                       all poses in the BOP challenge's format
+<run>/frames/<name>/poses.json          the poses of a frame, metres, with residuals
+<run>/frames/<name>/overlay.png         the parts drawn over the picture
+<run>/report.html                       all of it to look at
 """
 
 from collections.abc import Mapping, Sequence

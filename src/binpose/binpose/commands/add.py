@@ -2,11 +2,17 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
+import numpy as np
 import tyro
 
 from binpose.commands.command import Command, console
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from binpose_core.catalogue import ObjectModel, Symmetries
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,20 +28,85 @@ class Add(Command):
     """The mesh."""
     id: str
     """Name of the part, used everywhere else."""
-    unit: Literal["m", "mm", "cm", "inch"] | None = None
+    unit: Literal["m", "mm", "cm", "in"] | None = None
     """Unit of the mesh; guessed from its size when not given."""
     catalogue: Path = Path("objects")
     """Folder of the catalogue."""
+    bop_id: int | None = None
+    """Number in BOP data sets; else that of a file named obj_000003.ply, else the next free one."""
+    replace: bool = False
+    """Replace the part of that name."""
+    allow_odd_size: bool = False
+    """Accept a part smaller than 5 mm or larger than 1 m."""
+    allow_open: bool = False
+    """Accept a mesh that is not watertight."""
 
     def run(self) -> int:
+        """Read, derive, keep, show."""
         from binpose_core.catalogue import Catalogue
 
         with console.status(f"Looking at {self.path.name} ..."):
-            model = Catalogue(self.catalogue).add(self.path, self.id, unit=self.unit)
+            model = Catalogue(self.catalogue).add(
+                self.path,
+                self.id,
+                self.unit,
+                bop_id=self.bop_id,
+                replace=self.replace,
+                allow_odd_size=self.allow_odd_size,
+                allow_open=self.allow_open,
+            )
         console.print(object_table(model))
-        console.print(f"Added to {self.catalogue}. Next: [bold]binpose train --objects {self.id} --out models/{self.id}[/]")
+        console.print(f"Added to {self.catalogue}/. If size or symmetries are wrong: {self._entry()}")
+        console.print(f"Next: [bold]binpose train --objects {self.id} --out models/{self.id}[/]")
         return 0
 
+    def _entry(self) -> Path:
+        return self.catalogue / self.id / "object.json"
 
-def object_table(model) -> object:
-    return model
+
+def object_table(model: "ObjectModel") -> "Table":
+    """What was found out about a part, one line per fact."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title=model.id, title_justify="left", show_header=False, box=box.SIMPLE_HEAD, pad_edge=False)
+    for name, value in object_facts(model):
+        table.add_row(f"[dim]{name}[/]", value)
+    return table
+
+
+def object_facts(model: "ObjectModel") -> list[tuple[str, str]]:
+    """(name, text) lines about a part."""
+    extent_mm = 1e3 * np.ptp(model.mesh.vertices, axis=0)
+    levels = zip(model.lods, model.lod_errors_m, strict=False)
+    details = ", ".join(f"{len(lod.faces)} faces ({1e3 * error:.2f} mm off)" for lod, error in levels)
+    return [
+        ("number", str(model.bop_id)),
+        ("size", " x ".join(f"{side:.1f}" for side in extent_mm) + " mm"),
+        ("diameter", f"{1e3 * model.diameter_m:.1f} mm"),
+        ("faces", str(len(model.mesh.faces))),
+        ("watertight", "yes" if model.watertight else "no"),
+        ("symmetries", symmetry_text(model.symmetries)),
+        ("nearly symmetric", near_text(model.symmetries)),
+        ("levels of detail", details or "none needed"),
+    ]
+
+
+def symmetry_text(symmetries: "Symmetries") -> str:
+    """The symmetries in words: turns about axes, and how many poses look the same."""
+    axes = [f"any turn about {_axis(line.axis)}" for line in symmetries.continuous]
+    turns = len(symmetries.discrete)
+    if turns > 1:
+        axes.append(f"{turns} poses that look the same")
+    return ", ".join(axes) or "none"
+
+
+def near_text(symmetries: "Symmetries") -> str:
+    """How many poses look the same but for a detail."""
+    return f"{len(symmetries.near)} poses that differ by a detail" if len(symmetries.near) else "no"
+
+
+def _axis(axis: np.ndarray) -> str:
+    """The name of a coordinate axis, or the direction in numbers."""
+    nearest = int(np.abs(axis).argmax())
+    return "xyz"[nearest] if abs(axis[nearest]) > 0.9999 else f"({', '.join(f'{v:.2f}' for v in axis)})"

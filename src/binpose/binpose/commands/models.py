@@ -65,6 +65,8 @@ def store_rows(store: ModelStore) -> Iterator[tuple[str, ...]]:
 
 
 def metrics_text(metrics: Mapping[str, Any]) -> str:
-    """The metrics that are single numbers."""
-    numbers = [f"{name} {value:.3g}" for name, value in metrics.items() if isinstance(value, (int, float))]
+    """The figures over all objects, else those metrics that are single numbers."""
+    overall = metrics.get("objects", {}).get("all", {})
+    chosen = {name: overall[name] for name in ("recall", "precision") if overall.get(name) is not None} or metrics
+    numbers = [f"{name} {value:.3g}" for name, value in chosen.items() if isinstance(value, int | float)]
     return ", ".join(numbers) or "-"

@@ -4,11 +4,14 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from binpose.commands.command import Command, console, split_names
-from binpose.training import Progress as Report
+
+if TYPE_CHECKING:
+    from binpose.training import Progress as Report
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +57,7 @@ class Train(Command):
 
 
 @contextlib.contextmanager
-def _bars() -> Iterator[Report]:
+def _bars() -> Iterator["Report"]:
     """One bar per stage, made when the stage begins."""
     columns = (
         SpinnerColumn(), TextColumn("{task.description:14s}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(),

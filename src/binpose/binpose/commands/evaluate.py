@@ -1,0 +1,99 @@
+"""`binpose evaluate`: a run against the known poses of its data set."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import tyro
+
+from binpose.commands.command import Command, console, split_names, tracked
+from binpose_core.errors import BinposeError
+from binpose_core.evaluation import EvaluationConfig
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from binpose.evaluation import EvaluationResult
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate(Command):
+    """Compare the poses of a run with the known ones of a BOP data set.
+
+    Prints recall and precision per object, and writes evaluation.json and evaluation.html into the run's folder.
+
+    Parts whose annotation_confidence is low are not counted. Where a data set states such confidences, its
+    annotations are taken as incomplete, and precision is given only for the objects named with --complete.
+
+    Example: binpose evaluate runs/wrs --dataset recordings/ --split real
+    """
+
+    run_directory: tyro.conf.Positional[Path]
+    """Folder that `binpose estimate --out` wrote."""
+    dataset: Path
+    """BOP data set with known poses."""
+    split: str | None = None
+    """Split of the data set; by default the one of the run."""
+    regions: Path | None = None
+    """JSON of image polygons where parts can be: {"000014_000000": [[[u, v], ...], ...]}; parts outside are wrong."""
+    complete: str | None = None
+    """Objects of which every visible part is annotated, separated by commas; or "all"."""
+    min_visible: float = EvaluationConfig.min_visible_fraction
+    """Parts less visible than this share are not counted."""
+    max_error: float = EvaluationConfig.max_error
+    """Largest error of a right pose, as a share of the diameter."""
+
+    def run(self) -> int:
+        from binpose.drawing import OverlayDrawer
+        from binpose.evaluation_report import evaluation_page
+        from binpose.run_evaluation import RunEvaluator, read_regions
+        from binpose.runs import RunDirectory
+        from binpose_core.bop import BopDataset
+        from binpose_core.files import write_json, write_text
+
+        run = RunDirectory(self.run_directory)
+        record = run.read_record()
+        dataset, split = BopDataset(self.dataset), self.split or record.split
+        if split is None:
+            splits = dataset.splits()
+            if len(splits) != 1:
+                raise BinposeError(f"{self.dataset} has the splits {', '.join(splits)}; choose one with --split.")
+            (split,) = splits
+        config = EvaluationConfig(
+            max_error=self.max_error, min_visible_fraction=self.min_visible, score_threshold=record.threshold
+        )
+        regions = read_regions(self.regions) if self.regions else {}
+        with console.status("Finding the symmetries of the parts ..."):
+            evaluator = RunEvaluator(run, dataset, split, config, regions, self._complete())
+        total = len(evaluator.frames)
+        frames = [evaluator.add(source) for source in tracked(evaluator.frames, total, "Evaluating")]
+        result = evaluator.result()
+        for note in evaluator.notes:
+            console.print(note, style="yellow")
+        console.print(evaluation_table(result))
+        write_json(run.root / "evaluation.json", {**result.to_json(), "notes": evaluator.notes})
+        page = evaluation_page(record, OverlayDrawer(evaluator.objects), frames, result, evaluator.notes)
+        write_text(run.root / "evaluation.html", page)
+        console.print(f"Look at {run.root / 'evaluation.html'}")
+        return 0
+
+    def _complete(self) -> tuple[str, ...] | str | None:
+        return self.complete if self.complete in (None, "all") else split_names(str(self.complete), "--complete")
+
+
+def evaluation_table(result: "EvaluationResult") -> "Table":
+    """The figures that fit a terminal of 80 columns; evaluation.json has the others."""
+    from rich import box
+    from rich.table import Table
+
+    from binpose.evaluation_report import HEADER, formatted_row
+
+    shown = ("object", "by", "found", "recall", "precision", "error mm", "MSSD", "wrong", "outside")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for name in shown:
+        table.add_column(name, justify="left" if name in HEADER[:2] else "right", no_wrap=True)
+    for row in result.rows:
+        cells = dict(zip(HEADER, formatted_row(row), strict=True))
+        cells |= {"found": f"{row.found}/{row.parts}", "error mm": cells["median error mm"], "MSSD": cells["MSSD recall"]}
+        table.add_row(*(cells[name] for name in shown), style="bold" if row is result.rows[-1] else "")
+    return table

@@ -1,0 +1,64 @@
+"""`binpose simulate`: simulated bins as a BOP data set."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from binpose.commands.command import Command, console, progress_bar, split_names
+
+
+@dataclass(frozen=True, kw_only=True)
+class Simulate(Command):
+    """Simulate bins of parts and write what a camera sees of them as a BOP data set, with all poses known.
+
+    A run that was interrupted goes on when it is called again.
+
+    Example: binpose simulate --parts --frames 20 --out data/sim
+    """
+
+    out: Path
+    """Folder of the data set."""
+    frames: int = 20
+    """Number of frames."""
+    objects: str = ""
+    """Parts of the catalogue, separated by commas."""
+    parts: bool = False
+    """Use the parts that binpose makes itself instead."""
+    catalogue: Path = Path("objects")
+    """Folder of the catalogue."""
+    split: str = "sim"
+    """Name of the split."""
+    seed: int = 0
+    """Seed of everything random, and number of the scene."""
+    width: int = 640
+    """Width of the pictures in pixels."""
+    height: int = 480
+    """Height of the pictures in pixels."""
+    workers: int = 0
+    """Processes that simulate; 0 = one per CPU."""
+
+    def run(self) -> int:
+        """Simulate and write, frame by frame."""
+        from binpose.parts import LIBRARY, chosen_objects
+        from binpose_simulation.export import export_bop, views_there
+        from binpose_simulation.scene import SceneConfig
+
+        with console.status("Preparing the parts ..."):
+            names = (LIBRARY,) if self.parts else split_names(self.objects, "--objects")
+            objects = chosen_objects(names, self.catalogue)
+        scene = SceneConfig()
+        scene = replace(scene, viewpoint=replace(scene.viewpoint, width=self.width, height=self.height))
+        with progress_bar() as progress:
+            there = views_there(self.out, self.split, self.seed)
+            task = progress.add_task("Simulating", total=max(self.frames, there), completed=there)
+            written = export_bop(
+                self.out,
+                objects,
+                self.frames,
+                scene,
+                self.seed,
+                self.split,
+                self.workers or None,
+                lambda done, total: progress.update(task, completed=done),
+            )
+        console.print(f"{written} frames of {len(objects)} part types written to {self.out}, split {self.split}.")
+        return 0

@@ -1,0 +1,201 @@
+"""Estimates of many frames against known poses: every measure of the field, per object and for all."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from binpose.reliability import reliability_json
+from binpose_core.bop_recall import BopRecall, BopScore
+from binpose_core.camera import Camera
+from binpose_core.catalogue import ObjectModel
+from binpose_core.evaluation import EvaluationConfig, Evaluator, FrameEvaluation, FrameTruth, Verdict, labelled_scores
+from binpose_core.pose_errors import PartErrors
+from binpose_core.scores import ALL_OBJECTS, Score, Summary, summarise
+from binpose_core.types import PoseEstimate
+from binpose_refinement.calibration import Reliability, reliability
+
+
+@dataclass(frozen=True)
+class EvaluationRow:
+    """The figures of one object, or of all.
+
+    metric: which of ADD and ADD-S decided what is right, at `EvaluationConfig.max_error` of the diameter.
+    recall, mssd_recall: of the parts that count; precision: None where not every part is annotated.
+    median_error_mm: of the parts found.
+    vsd, mssd, mspd: BOP's average recalls.
+    unknown: estimates without a counterpart where the annotation is not complete.
+    """
+
+    object_id: str
+    metric: str
+    parts: int
+    found: int
+    recall: float
+    precision: float | None
+    median_error_mm: float
+    mssd_recall: float
+    vsd: float | None
+    mssd: float
+    mspd: float
+    wrong: int
+    outside: int
+    unknown: int
+
+
+@dataclass(frozen=True)
+class EvaluationResult:
+    """rows: one per object and one for all; frames: what was judged, by name."""
+
+    rows: tuple[EvaluationRow, ...]
+    frames: Mapping[str, FrameEvaluation]
+    reliability: Reliability
+    config: EvaluationConfig
+
+    def to_json(self) -> dict[str, Any]:
+        """The figures, and per frame the verdict and error of each estimate."""
+        return {
+            "config": asdict(self.config),
+            "objects": [asdict(row) for row in self.rows],
+            "reliability": reliability_json(self.reliability),
+            "frames": {name: [_judged(e) for e in frame.estimates] for name, frame in self.frames.items()},
+        }
+
+
+class PoseEvaluation:
+    """Takes frames one after the other; `result` sums them up.
+
+    Args:
+        objects: the parts by id, with their symmetries.
+        config: when a pose is right, and from which score on estimates count.
+    """
+
+    def __init__(self, objects: Mapping[str, ObjectModel], config: EvaluationConfig | None = None) -> None:
+        self.config = config or EvaluationConfig()
+        self.objects = objects
+        self._errors = {name: PartErrors(model) for name, model in objects.items()}
+        self._evaluator = Evaluator(self._errors, self.config)
+        self._mssd_config = replace(self.config, error="mssd")
+        self._mssd_evaluator = Evaluator(self._errors, self._mssd_config)
+        self._recalls = {name: BopRecall({name: model}) for name, model in objects.items()}
+        self._frames: dict[str, FrameEvaluation] = {}
+        self._mssd_frames: list[FrameEvaluation] = []
+
+    def add(
+        self,
+        name: str,
+        truth: FrameTruth,
+        poses: Sequence[PoseEstimate],
+        camera: Camera,
+        depth_m: npt.NDArray[np.float32] | None = None,
+    ) -> FrameEvaluation:
+        """Judge a frame's estimates, in any order and of any score; parts of other objects are left out."""
+        truth = replace(truth, parts=[part for part in truth.parts if part.object_id in self.objects])
+        judged = self._evaluator(name, truth, poses)
+        self._frames[name] = judged
+        self._mssd_frames.append(self._mssd_evaluator(name, truth, poses))
+        sure = [pose for pose in poses if pose.score >= self.config.score_threshold]
+        for object_id, recall in self._recalls.items():
+            of_object = [part for part in truth.parts if part.object_id == object_id]
+            recall.add(of_object, [pose for pose in sure if pose.object_id == object_id], camera, depth_m)
+        return judged
+
+    def result(self) -> EvaluationResult:
+        """The figures of all frames so far."""
+        frames = list(self._frames.values())
+        summary = summarise(frames, self.config)
+        mssd = _by_object(summarise(self._mssd_frames, self._mssd_config))
+        bop = {name: recall.score() for name, recall in self._recalls.items()}
+        bop[ALL_OBJECTS] = _pooled(bop.values())
+        rows = tuple(
+            self._row(score, mssd[score.object_id], bop[score.object_id], frames)
+            for score in _by_object(summary).values()
+        )
+        return EvaluationResult(rows, dict(self._frames), reliability(*labelled_scores(frames)), self.config)
+
+    def _row(self, score: Score, mssd: Score, bop: BopScore, frames: Iterable[FrameEvaluation]) -> EvaluationRow:
+        return EvaluationRow(
+            object_id=score.object_id,
+            metric=self._metric(score.object_id),
+            parts=score.n_parts,
+            found=score.n_found,
+            recall=score.recall,
+            precision=score.precision,
+            median_error_mm=self._median_error_mm(score.object_id, frames),
+            mssd_recall=mssd.recall,
+            vsd=bop.vsd,
+            mssd=bop.mssd,
+            mspd=bop.mspd,
+            wrong=score.n_wrong,
+            outside=score.n_outside,
+            unknown=score.n_unknown,
+        )
+
+    def _metric(self, object_id: str) -> str:
+        if object_id == ALL_OBJECTS:
+            return "ADD(-S)"
+        return "ADD-S" if self._errors[object_id].symmetric else "ADD"
+
+    def _median_error_mm(self, object_id: str, frames: Iterable[FrameEvaluation]) -> float:
+        """Over the found parts of the object, or of all."""
+        errors = [
+            1e3 * part.relative_error * self._errors[part.object_id].diameter_m
+            for frame in frames
+            for part in frame.parts
+            if object_id in (ALL_OBJECTS, part.object_id) and part.score >= self.config.score_threshold
+        ]
+        return float(np.median(errors)) if errors else float("nan")
+
+
+def frame_notes(judged: FrameEvaluation) -> list[str]:
+    """A line per estimate: its error where it was matched, else its verdict."""
+    notes = {Verdict.UNKNOWN: "not annotated", Verdict.WRONG: "wrong", Verdict.IGNORED: "not counted"}
+    return [
+        f"error {1e3 * e.error_m:.2f} mm" if np.isfinite(e.error_m) else notes.get(e.verdict, "")
+        for e in judged.estimates
+    ]
+
+
+def missed_parts(judged: FrameEvaluation, truth: FrameTruth, objects: Collection[str], threshold: float) -> list[int]:
+    """Indices of the known parts that count and that no estimate from the threshold on has found."""
+    matched = {e.part for e in judged.estimates if e.score >= threshold}
+    return [
+        index
+        for index, part in enumerate(truth.parts)
+        if part.object_id in objects and not part.ignored and index not in matched
+    ]
+
+
+def _by_object(summary: Summary) -> dict[str, Score]:
+    return {score.object_id: score for score in (*summary.objects, summary.overall)}
+
+
+def _pooled(scores: Iterable[BopScore]) -> BopScore:
+    """The average recalls over all parts of several objects."""
+    counted = [score for score in scores if score.n_parts]
+    total = sum(score.n_parts for score in counted)
+
+    def mean(values: Sequence[float]) -> float:
+        weights = [score.n_parts for score in counted]
+        return float(np.average(values, weights=weights)) if total else float("nan")
+
+    vsd = [score.vsd for score in counted if score.vsd is not None]
+    return BopScore(
+        total,
+        mean(vsd) if len(vsd) == len(counted) and vsd else None,
+        mean([score.mssd for score in counted]),
+        mean([score.mspd for score in counted]),
+    )
+
+
+def _judged(estimate: Any) -> dict[str, Any]:
+    return {
+        "object_id": estimate.object_id,
+        "score": round(estimate.score, 4),
+        "verdict": estimate.verdict.value,
+        "error_mm": round(1e3 * estimate.error_m, 4) if np.isfinite(estimate.error_m) else None,
+        "outside": estimate.outside,
+        "duplicate": estimate.duplicate,
+    }

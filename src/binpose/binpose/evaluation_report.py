@@ -1,0 +1,127 @@
+"""An evaluation to look at: the figures, the reliability diagram, and every part by its verdict."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from binpose.drawing import OverlayDrawer, Rgb
+from binpose.evaluation import EvaluationResult, EvaluationRow, missed_parts
+from binpose.outlines import Image
+from binpose.reliability import reliability_svg
+from binpose.report import Report, comparison
+from binpose.run_evaluation import EvaluatedFrame
+from binpose.runs import RunRecord
+from binpose_core.evaluation import FrameEvaluation, FrameTruth, Verdict
+from binpose_core.frames import RgbdFrame
+from binpose_core.types import PoseEstimate
+
+HEADER = (
+    "object", "by", "parts", "found", "recall", "precision", "median error mm", "MSSD recall", "VSD", "MSSD", "MSPD",
+    "wrong", "outside", "unknown",
+)  # fmt: skip
+VERDICT_COLORS: Mapping[Verdict, Rgb] = {
+    Verdict.RIGHT: (64, 230, 110),
+    Verdict.WRONG: (255, 76, 64),
+    Verdict.UNKNOWN: (90, 180, 255),
+    Verdict.IGNORED: (170, 176, 190),
+}
+MISSED: Rgb = (255, 190, 40)
+MAX_PICTURES = 24
+LEGEND = (
+    "Green: right. Red: wrong. Amber: a known part that was not found. Blue: nothing is annotated there. "
+    "Grey: hardly visible or of doubtful annotation, not counted. Drag across a picture to see what is under the outlines."
+)
+
+
+def add_evaluation(report: Report, result: EvaluationResult) -> None:
+    """The table of figures and the reliability diagram."""
+    config = result.config
+    report.add_section("Errors")
+    caption = (
+        f"A pose is right when its ADD or, for a symmetric part, ADD-S is below {100 * config.max_error:g} % of the "
+        f"diameter. Counted are parts visible by at least {100 * config.min_visible_fraction:g} % and estimates scored "
+        f"at least {config.score_threshold:g}. VSD, MSSD and MSPD are BOP's average recalls."
+    )
+    report.add_table(HEADER, [formatted_row(row) for row in result.rows], caption)
+    estimates = int(result.reliability.count.sum())
+    if estimates:
+        report.add_section(
+            "Reliability",
+            f"Of the poses scored 0.8, are 80 % right? {estimates} estimates, mean distance from the diagonal "
+            f"{result.reliability.expected_calibration_error:.3f}.",
+        )
+        report.add_html(reliability_svg(result.reliability))
+
+
+def formatted_row(row: EvaluationRow) -> tuple[str, ...]:
+    """The cells of HEADER."""
+    shares = (row.mssd_recall, row.vsd, row.mssd, row.mspd)
+    return (
+        row.object_id,
+        row.metric,
+        str(row.parts),
+        str(row.found),
+        _share(row.recall),
+        _share(row.precision),
+        f"{row.median_error_mm:.2f}" if np.isfinite(row.median_error_mm) else "-",
+        *(_share(value) for value in shares),
+        *(str(value) for value in (row.wrong, row.outside, row.unknown)),
+    )
+
+
+def evaluation_page(
+    record: RunRecord,
+    drawer: OverlayDrawer,
+    frames: Sequence[EvaluatedFrame],
+    result: EvaluationResult,
+    notes: Sequence[str],
+) -> str:
+    """The page of an evaluated run."""
+    overall = result.rows[-1]
+    report = Report(
+        title=f"{overall.found} of {overall.parts} known parts found",
+        subtitle=f"{record.source}{f', split {record.split}' if record.split else ''}, model {record.model}",
+        facts={
+            "recall": _share(overall.recall),
+            "precision": _share(overall.precision),
+            "median error": f"{overall.median_error_mm:.2f} mm",
+            "version": record.model_version[:12],
+        },
+    )
+    for note in notes:
+        report.add_text(note)
+    add_evaluation(report, result)
+    threshold = result.config.score_threshold
+    figures = [
+        comparison(frame.rgb, draw_verdicts(frame, e.poses, e.judged, e.truth, drawer, threshold), e.name)
+        for e in frames[:MAX_PICTURES]
+        if (frame := e.frame) is not None
+    ]
+    report.add_section("Frames", LEGEND)
+    report.add_figures(figures)
+    return report.render()
+
+
+def draw_verdicts(
+    frame: RgbdFrame,
+    poses: Sequence[PoseEstimate],
+    judged: FrameEvaluation,
+    truth: FrameTruth,
+    drawer: OverlayDrawer,
+    threshold: float,
+) -> Image:
+    """The picture (H, W, 3) with sure estimates by verdict; missed parts carry no score."""
+    sure = [n for n, pose in enumerate(poses) if pose.score >= threshold]
+    drawn = [poses[n] for n in sure]
+    colors = [VERDICT_COLORS[judged.estimates[n].verdict] for n in sure]
+    for index in missed_parts(judged, truth, drawer.objects, threshold):
+        part = truth.parts[index]
+        drawn.append(PoseEstimate(part.object_id, part.T_cam_obj, float("nan")))
+        colors.append(MISSED)
+    names = {color: verdict.value for verdict, color in VERDICT_COLORS.items()} | {MISSED: "missed"}
+    legend = [(f"{name} x{colors.count(color)}", color) for color, name in names.items() if color in colors]
+    return drawer(frame, drawn, colors, legend)
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None or not np.isfinite(value) else f"{value:.3f}"
