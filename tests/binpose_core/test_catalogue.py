@@ -139,6 +139,9 @@ def test_damaged_files_are_named(parts, box):
     (folder / "object.json").write_text('{"id": "other", "bop_id": 1}')
     with pytest.raises(BinposeError, match="does not describe object 'box'"):
         parts.load("box")
+    (folder / "object.json").write_text('{"id": "box"}')
+    with pytest.raises(BinposeError, match="expected its id and bop_id"):
+        parts.ids()
     (folder / "object.json").write_text("{")
     with pytest.raises(BinposeError, match="no valid JSON"):
         parts.load("box")

@@ -47,8 +47,7 @@ class Catalogue:
 
     def ids(self) -> list[str]:
         """The known ids, by their BOP numbers."""
-        entries = [read_json(path) for path in self.directory.glob(f"[!.]*/{ENTRY}")]
-        return [str(entry["id"]) for entry in sorted(entries, key=lambda entry: (int(entry["bop_id"]), entry["id"]))]
+        return [entry["id"] for entry in self._entries()]
 
     def add(
         self,
@@ -98,12 +97,16 @@ class Catalogue:
         if not _ID.fullmatch(id) or not (folder / ENTRY).is_file():
             known = ", ".join(self.ids()) or "none yet"
             raise BinposeError(f"No object {id!r} in {self.directory}/; known: {known}. Add it with `binpose add`.")
-        entry = _checked_entry(folder / ENTRY, id)
+        entry = _checked_entry(folder / ENTRY)
         return objects_from_tensors(_read_arrays(folder / ARRAYS), [entry])[0]
 
     def load_all(self, ids: Sequence[str] | None = None) -> list[ObjectModel]:
         """The parts of these ids, or all."""
         return [self.load(id) for id in (self.ids() if ids is None else ids)]
+
+    def _entries(self) -> list[dict[str, Any]]:
+        entries = [_checked_entry(path) for path in self.directory.glob(f"[!.]*/{ENTRY}")]
+        return sorted(entries, key=lambda entry: (entry["bop_id"], entry["id"]))
 
     def _check_id(self, id: str, replace: bool) -> None:
         if not _ID.fullmatch(id):
@@ -118,8 +121,7 @@ class Catalogue:
             )
 
     def _bop_id(self, path: Path | str, id: str, bop_id: int | None) -> int:
-        entries = ((known, read_json(self.directory / known / ENTRY)) for known in self.ids() if known != id)
-        taken = {int(entry["bop_id"]): known for known, entry in entries}
+        taken = {entry["bop_id"]: entry["id"] for entry in self._entries() if entry["id"] != id}
         named = _BOP_NAME.fullmatch(Path(path).stem)
         if bop_id is None and named is None:
             return max(taken, default=0) + 1
@@ -148,14 +150,19 @@ class Catalogue:
                 target.rename(old)
             fresh.rename(target)
         finally:
+            if old.exists() and not target.exists():  # stopped between the two
+                old.rename(target)
             shutil.rmtree(fresh, ignore_errors=True)
             shutil.rmtree(old, ignore_errors=True)
 
 
-def _checked_entry(path: Path, id: str) -> dict[str, Any]:
-    entry = read_json(path)
-    if not isinstance(entry, dict) or entry.get("id") != id:
-        raise BinposeError(f"{path} does not describe object {id!r}; expected what `binpose add` writes; add it again.")
+def _checked_entry(path: Path) -> dict[str, Any]:
+    entry, id = read_json(path), path.parent.name
+    if not isinstance(entry, dict) or entry.get("id") != id or not isinstance(entry.get("bop_id"), int):
+        raise BinposeError(
+            f"{path} does not describe object {id!r}; expected its id and bop_id as `binpose add` writes them; correct "
+            f"it, or remove {path.parent} and add the part again."
+        )
     return entry
 
 
