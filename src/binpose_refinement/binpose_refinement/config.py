@@ -9,10 +9,10 @@ from binpose_core.errors import BinposeError
 class RefinerConfig:
     """How hypotheses are expanded, aligned, verified and made consistent.
 
-    expand_best: per detection, how many of the most confident hypotheses are also tried under the
-        part's near-symmetries; expand_limit: at most how many poses that adds per detection.
+    expand_limit: under at most how many near-symmetries of its part the best pose of a detection is tried too.
     coarse_px, coarse_faces, coarse_rounds: crop size, level of detail and renderings of the first alignment.
-    polish_px, polish_faces, polish_rounds: the same of the second one.
+    polish_px, polish_faces, polish_rounds: the same of the second one; finish_rounds: of the last one, after
+        the near-symmetries.
     keep_best: hypotheses of a detection that are polished, all different modulo the part's symmetries.
     verify_px, verify_faces: largest crop and level of detail of the verification.
     gate_start: farthest association at the start, as a share of the diameter.
@@ -26,15 +26,15 @@ class RefinerConfig:
     min_score: estimates below are dropped.
     """
 
-    expand_best: int = 2
-    expand_limit: int = 8
+    expand_limit: int = 24
     coarse_px: int = 36
     coarse_faces: int = 300
     coarse_rounds: int = 3
     keep_best: int = 4
     polish_px: int = 64
     polish_faces: int = 1000
-    polish_rounds: int = 5
+    polish_rounds: int = 4
+    finish_rounds: int = 2
     verify_px: int = 96
     verify_faces: int = 5000
     gate_start: float = 0.12
@@ -50,9 +50,9 @@ class RefinerConfig:
     def __post_init__(self) -> None:
         for name in ("coarse_px", "polish_px", "verify_px"):
             self._require(name, 16, 1024)
-        for name in ("coarse_rounds", "polish_rounds", "keep_best", "coarse_faces", "polish_faces", "verify_faces"):
+        for name in ("coarse_rounds", "polish_rounds", "finish_rounds", "keep_best", "coarse_faces", "polish_faces", "verify_faces"):
             self._require(name, 1, 10**7)
-        for name in ("expand_best", "expand_limit", "tolerance_sigmas"):
+        for name in ("expand_limit", "tolerance_sigmas"):
             self._require(name, 0, 1000)
         for name in ("gate_end_m", "tolerance_m", "noise_floor_m"):
             self._require(name, 1e-6, 0.1)

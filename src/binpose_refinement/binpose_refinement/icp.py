@@ -18,11 +18,13 @@ from binpose_refinement.batch import Batch, Workshop
 from binpose_refinement.kernels import rotated_normal, rotation_of, solve_spd
 from binpose_refinement.observation import Observation
 
-SEARCH = 2  # the neighbourhood has (2 * SEARCH + 1)^2 rendered points, `stride` pixels apart
+SEARCH = 2  # the neighbourhood has up to (2 * SEARCH + 1)^2 rendered points, `stride` pixels apart
+DENSE_PX = 400  # masks with more pixels in the crop are thinned to every second one
 NORMAL_GATE = 0.4  # cosine between observed and rendered normal below which points do not belong together
 STEPS_PER_RENDER = 2
 OTHER_LABEL_WEIGHT = 0.1  # pixels that another detection claims
 NO_LABEL_WEIGHT = 0.7
+SILHOUETTE_WEIGHT = 0.5
 
 
 @dataclass(frozen=True)
@@ -73,13 +75,14 @@ def align(workshop: Workshop, observation: Observation, batch: Batch, schedule: 
         gate = start * (end / start) ** min(progress, 1.0)
         pixel_m = windows[:, 2] * workshop.centers_cam(batch.moved(current))[:, 2] / camera.fx
         stride = np.clip(np.round(gate / (SEARCH * pixel_m)), 1, 4).astype(np.int64)
+        reach = np.where(gate < 1.5 * pixel_m, 1, SEARCH)
         drawn = workshop.draw(batch.moved(current), schedule.level, windows, camera, schedule.size_px)
         score = np.empty(len(batch))
         moved, H = np.empty_like(current), np.empty_like(information)
         _round(
             drawn.depth_m, drawn.face_ids, workshop.normals, first_face, current, centers, diameter, windows,
             camera.intrinsics, observation.depth_m, observation.normals, observation.labels, batch.owner, mask_px,
-            gate, stride, schedule.point_share * 0.1 ** min(progress, 1.0), schedule.tolerance_m,
+            gate, stride, reach, schedule.point_share * 0.1 ** min(progress, 1.0), schedule.tolerance_m,
             STEPS_PER_RENDER if k < schedule.rounds else 0, score, moved, H,
         )  # fmt: skip
         better = score > best_score
@@ -92,7 +95,7 @@ def align(workshop: Workshop, observation: Observation, batch: Batch, schedule: 
 @njit(parallel=True, cache=True)
 def _round(
     depth_r, faces_r, normals, first_face, T_cam_obj, centers, diameter, windows, intrinsics, depth_o, normals_o,
-    labels, owner, mask_px, gate, stride, point_share, tolerance, steps, score, T_out, information,
+    labels, owner, mask_px, gate, stride, reach, point_share, tolerance, steps, score, T_out, information,
 ):  # fmt: skip
     """One rendering: score the pose (B,), then take `steps` Gauss-Newton steps into T_out (B, 4, 4)."""
     size = depth_r.shape[1]
@@ -110,8 +113,9 @@ def _round(
             continue
         pairs = np.empty((2 * size * size, 11), np.float32)
         count = _associate(
-            depth_r[b], surface, windows[b], intrinsics, depth_o, normals_o, labels, owner[b], gate[b], stride[b], pairs
-        )
+            depth_r[b], surface, windows[b], intrinsics, depth_o, normals_o, labels, owner[b], gate[b], stride[b],
+            reach[b], mask_px[b] > DENSE_PX, pairs,
+        )  # fmt: skip
         if count < 6:
             continue
         center = np.empty(3)
@@ -186,7 +190,7 @@ def _agreement(depth_r, surface, window, depth_o, normals_o, labels, owner, mask
 
 
 @njit
-def _associate(depth_r, surface, window, intrinsics, depth_o, normals_o, labels, owner, gate, stride, pairs):
+def _associate(depth_r, surface, window, intrinsics, depth_o, normals_o, labels, owner, gate, stride, reach, thin, pairs):
     """Fill pairs (N, 11) = observed point, rendered point, its normal, weight, kind (0 surface, 1 silhouette)."""
     fx, fy, cx, cy = intrinsics[0], intrinsics[1], intrinsics[2], intrinsics[3]
     size, count = depth_r.shape[0], 0
@@ -200,15 +204,17 @@ def _associate(depth_r, surface, window, intrinsics, depth_o, normals_o, labels,
                 continue
             label = labels[row, column]
             z, zo = depth_r[v, u], depth_o[row, column]
+            if zo > 0.0 and thin and (u + v) % 2:
+                continue
             if zo > 0.0 and (label == owner or (z > 0.0 and abs(zo - z) < gate)):
                 x, y = (column - cx) / fx * zo, (row - cy) / fy * zo
                 nx, ny, nz = normals_o[row, column, 0], normals_o[row, column, 1], normals_o[row, column, 2]
                 best, best_v, best_u = gate * gate, -1, -1
-                for i in range(-SEARCH, SEARCH + 1):
+                for i in range(-reach, reach + 1):
                     rv = v + i * stride
                     if rv < 0 or rv >= size:
                         continue
-                    for j in range(-SEARCH, SEARCH + 1):
+                    for j in range(-reach, reach + 1):
                         ru = u + j * stride
                         if ru < 0 or ru >= size or depth_r[rv, ru] <= 0.0:
                             continue
@@ -301,19 +307,18 @@ def _step(pairs, center, radius, gate, point_share, steps, T, information):
                 nz = R[2, 0] * mx + R[2, 1] * my + R[2, 2] * mz
                 r = nx * ex + ny * ey + nz * ez
                 w = weight / (1.0 + r * r / scale2) ** 2
-                J[0], J[1], J[2] = nx, ny, nz
-                J[3], J[4], J[5] = ay * nz - az * ny, az * nx - ax * nz, ax * ny - ay * nx
-                for i in range(6):
-                    g[i] += w * J[i] * r
-                    for j in range(i + 1):
-                        H[i, j] += w * J[i] * J[j]
+                _add_row(H, g, J, w, nx, ny, nz, ax, ay, az, r)
                 share = w * point_share
+                _add_row(H, g, J, share, 1.0, 0.0, 0.0, ax, ay, az, ex)
+                _add_row(H, g, J, share, 0.0, 1.0, 0.0, ax, ay, az, ey)
+                _add_row(H, g, J, share, 0.0, 0.0, 1.0, ax, ay, az, ez)
             else:
-                share = 0.5 * weight / (1.0 + (ex * ex + ey * ey) / scale2)
-            _add_axis(H, g, share, 0, ex, 0.0, az, -ay)
-            _add_axis(H, g, share, 1, ey, -az, 0.0, ax)
-            if pairs[k, 10] == 0.0:
-                _add_axis(H, g, share, 2, ez, ay, -ax, 0.0)
+                # The point should come onto the pixel's ray, hence onto two planes through it.
+                px, py = pairs[k, 0] / pairs[k, 2], pairs[k, 1] / pairs[k, 2]
+                rx, ry = ex - px * ez, ey - py * ez
+                w = SILHOUETTE_WEIGHT * weight / (1.0 + (rx * rx + ry * ry) / scale2)
+                _add_row(H, g, J, w, 1.0, 0.0, -px, ax, ay, az, rx)
+                _add_row(H, g, J, w, 0.0, 1.0, -py, ax, ay, az, ry)
         for i in range(6):
             for j in range(i):
                 H[j, i] = H[i, j]
@@ -336,19 +341,12 @@ def _step(pairs, center, radius, gate, point_share, steps, T, information):
 
 
 @njit(inline="always")
-def _add_axis(H, g, weight, axis, error, j3, j4, j5):
-    """Add the point-to-point equation along one axis, whose translation derivative is a unit vector."""
-    g[axis] += weight * error
-    g[3] += weight * j3 * error
-    g[4] += weight * j4 * error
-    g[5] += weight * j5 * error
-    H[axis, axis] += weight
-    H[3, axis] += weight * j3
-    H[4, axis] += weight * j4
-    H[5, axis] += weight * j5
-    H[3, 3] += weight * j3 * j3
-    H[4, 3] += weight * j4 * j3
-    H[4, 4] += weight * j4 * j4
-    H[5, 3] += weight * j5 * j3
-    H[5, 4] += weight * j5 * j4
-    H[5, 5] += weight * j5 * j5
+def _add_row(H, g, J, weight, nx, ny, nz, ax, ay, az, residual):
+    """Add the equation n . (t + w x a) = residual to the lower half of H (6, 6) and to g (6,)."""
+    J[0], J[1], J[2] = nx, ny, nz
+    J[3], J[4], J[5] = ay * nz - az * ny, az * nx - ax * nz, ax * ny - ay * nx
+    for i in range(6):
+        scaled = weight * J[i]
+        g[i] += scaled * residual
+        for j in range(i + 1):
+            H[i, j] += scaled * J[j]

@@ -15,7 +15,7 @@ from binpose_core.types import Detection
 NO_DETECTION = -1
 NORMAL_RADIUS_PX = 2
 STEEPEST = 3.0  # tangent of the slant beyond which neighbouring pixels are no longer one surface
-BOX_MARGIN = 0.5  # of the box's longer side: how far around a detection hypotheses may look
+BOX_MARGIN = 0.25  # of the box's longer side: how far around a detection hypotheses may look
 
 
 @dataclass(frozen=True)

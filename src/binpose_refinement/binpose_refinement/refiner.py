@@ -1,7 +1,7 @@
 """The refiner: hypotheses in, verified and consistent poses out."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +15,7 @@ from binpose_core.types import Detection, Hypothesis, PoseEstimate
 from binpose_refinement.batch import Batch, Workshop
 from binpose_refinement.calibration import Calibration
 from binpose_refinement.config import RefinerConfig
-from binpose_refinement.icp import Schedule, align
+from binpose_refinement.icp import Alignment, Schedule, align
 from binpose_refinement.observation import Observation, observe
 from binpose_refinement.suppression import Claims, Crowding, PoseComparer
 from binpose_refinement.verification import FEATURES, handmade_score, measure, tolerance_of
@@ -112,16 +112,11 @@ class IcpRefiner:
         batch = batch.take(reasons == "")
         observation = observe(frame, detections, c.noise_floor_m)
         tolerance = tolerance_of(observation, c.tolerance_m, c.tolerance_sigmas)
-        batch = self._expand(batch)
-        information = np.zeros((len(batch), 6, 6))
-        if observation.has_depth and len(batch):
-            batch = self._keep(batch, self._align(observation, batch, COARSE, tolerance))
-            aligned = self._align(observation, batch, POLISH, tolerance)
-            batch, information = batch.moved(aligned.T_cam_obj), aligned.information
+        batch, information = self._funnel(observation, batch, tolerance)
         usable = workshop.unusable(batch, frame.camera) == ""
         batch, information = batch.take(usable), information[usable]
-        measured, explained, windows = measure(workshop, observation, batch, VERIFY, c.verify_px, tolerance)
-        features = self._complete(batch, measured, detections)
+        measured, duel, explained, windows = measure(workshop, observation, batch, VERIFY, c.verify_px, tolerance)
+        features = self._complete(batch, measured, duel, detections)
         verified = Verified(batch, features, self._score(features), explained, windows, information / observation.noise_m**2)
         return verified, rejected
 
@@ -145,44 +140,48 @@ class IcpRefiner:
             )
         return self._index[object_id]
 
-    def _expand(self, batch: Batch) -> Batch:
-        """Add the most confident hypotheses of each detection under their parts' near-symmetries."""
+    def _funnel(self, observation: Observation, batch: Batch, tolerance: float) -> tuple[Batch, FloatArray]:
+        """The best different poses of each detection, aligned, and their information matrices (B, 6, 6)."""
+        if not observation.has_depth or not len(batch):
+            return batch, np.zeros((len(batch), 6, 6))
         c = self.config
-        source, motions = [], []
-        for owner in np.unique(batch.owner):
-            mine = np.flatnonzero(batch.owner == owner)
-            mine = mine[np.argsort(-batch.confidence[mine], kind="stable")][: c.expand_best]
-            room = c.expand_limit
-            for i in mine:
-                near = self._workshop.objects[batch.part[i]].symmetries.near[:room]
-                room -= len(near)
-                source += [i] * len(near)
-                motions += list(near)
-        if not source:
-            return batch
-        added = batch.take(np.array(source))
-        return batch.joined(added.moved(added.T_cam_obj @ np.stack(motions)))
+        end_m = max(c.gate_end_m, 3 * observation.noise_m)
+        coarse = Schedule(c.coarse_px, COARSE, c.coarse_rounds, c.gate_start, 0.04, end_m, 0.3, 2 * tolerance)
+        polish = Schedule(c.polish_px, POLISH, c.polish_rounds, 0.05, 0.0, end_m, 0.1, tolerance)
+        finish = Schedule(c.polish_px, POLISH, c.finish_rounds, 0.0, 0.0, end_m, 0.02, tolerance)
+        batch = self._best(batch, align(self._workshop, observation, batch, coarse))
+        aligned = align(self._workshop, observation, batch, polish)
+        expanded = self._expand(batch.moved(aligned.T_cam_obj), aligned.agreement)
+        looked = align(self._workshop, observation, expanded, replace(finish, rounds=0))
+        batch = self._best(
+            batch.moved(aligned.T_cam_obj).joined(expanded),
+            Alignment(*(np.concatenate(pair) for pair in zip(vars(aligned).values(), vars(looked).values(), strict=True))),
+        )
+        aligned = align(self._workshop, observation, batch, finish)
+        return batch.moved(aligned.T_cam_obj), aligned.information
 
-    def _align(self, observation: Observation, batch: Batch, level: int, tolerance: float):
-        c = self.config
-        if level == COARSE:
-            schedule = Schedule(c.coarse_px, COARSE, c.coarse_rounds, c.gate_start, 0.04, c.gate_end_m, 0.3, 2 * tolerance)
-        else:
-            end = max(c.gate_end_m, 3 * observation.noise_m)
-            schedule = Schedule(c.polish_px, POLISH, c.polish_rounds, 0.05, 0.0, end, 0.1, tolerance)
-        return align(self._workshop, observation, batch, schedule)
+    def _expand(self, batch: Batch, agreement: FloatArray) -> Batch:
+        """The best pose of each detection under the near-symmetries of its part."""
+        order = np.lexsort((-agreement, batch.owner))
+        _, first = np.unique(batch.owner[order], return_index=True)
+        near = [self._workshop.objects[p].symmetries.near[: self.config.expand_limit] for p in batch.part]
+        source = np.repeat(order[first], [len(near[i]) for i in order[first]]).astype(np.int64)
+        motions = np.concatenate([np.zeros((0, 4, 4)), *(near[i] for i in order[first])])
+        expanded = batch.take(source)
+        return expanded.moved(expanded.T_cam_obj @ motions)
 
-    def _keep(self, batch: Batch, aligned) -> Batch:
+    def _best(self, batch: Batch, aligned: Alignment) -> Batch:
         batch = batch.moved(aligned.T_cam_obj)
-        return batch.take(self._comparer.distinct(batch, aligned.agreement, self.config.same_pose, self.config.keep_best))
+        c = self.config
+        return batch.take(self._comparer.distinct(batch, aligned.agreement, c.same_pose, c.keep_best))
 
-    def _complete(self, batch: Batch, measured: FloatArray, detections: Sequence[Detection]) -> FloatArray:
+    def _complete(self, batch: Batch, measured: FloatArray, duel: FloatArray, detections: Sequence[Detection]) -> FloatArray:
         """Append what the networks said and the lead over the detection's other poses: (B, F)."""
         hand = handmade_score(measured)
         score = np.array([d.score for d in detections])
         first = np.array([self._index.get(d.object_id, -1) for d in detections])
         other = (first[batch.owner] != batch.part) if len(batch) else np.zeros(0)
-        columns = (batch.confidence, score[batch.owner] if len(batch) else np.zeros(0), other, _lead(hand, batch.owner))
+        columns = (batch.confidence, score[batch.owner] if len(batch) else np.zeros(0), other, _lead(hand, batch.owner), duel)
         return np.column_stack([measured, *columns])
 
     def _score(self, features: FloatArray) -> FloatArray:

@@ -19,6 +19,7 @@ from numba import njit, prange
 
 from binpose_core.geometry import FloatArray
 from binpose_refinement.batch import Batch, Workshop
+from binpose_refinement.duel import duels
 from binpose_refinement.kernels import rotated_normal
 from binpose_refinement.observation import Observation
 
@@ -46,6 +47,8 @@ FEATURES = (
     "detection",  # score of the detection
     "other_class",  # 1 when the class is not the detection's first
     "lead",  # hand-made score minus that of the best different pose of the detection
+    "duel",  # margin over the strongest rival on the pixels where both differ, in [-1, 1]
+    "duel_px",  # log10 of the number of pixels which that rests on
 )
 MEASURED = FEATURES.index("confidence")  # the first so many come from the kernel
 CONTOUR_STEP_PX = 2.5
@@ -60,11 +63,12 @@ def tolerance_of(observation: Observation, tolerance_m: float, sigmas: float) ->
 
 def measure(
     workshop: Workshop, observation: Observation, batch: Batch, level: int, size_px: int, tolerance_m: float
-) -> tuple[FloatArray, npt.NDArray[np.uint8], FloatArray]:
+) -> tuple[FloatArray, FloatArray, npt.NDArray[np.uint8], FloatArray]:
     """Features of all hypotheses.
 
     Returns:
         features: (B, MEASURED) float64, the first MEASURED of FEATURES.
+        duel: (B, 2) the last two of FEATURES.
         explained: (B, size_px, size_px) uint8, 1 where depth (or, without depth, mask) agrees.
         windows: (B, 3) where those crops lie, see `Workshop.windows`; their steps are integers.
     """
@@ -78,7 +82,8 @@ def measure(
         observation.depth_m, observation.normals, observation.labels, observation.edges, batch.owner,
         observation.mask_px, tolerance_m, observation.has_depth, features, explained,
     )  # fmt: skip
-    return features, explained, windows
+    duel = duels(drawn.depth_m, windows, batch.owner, observation.depth_m, observation.labels, tolerance_m)
+    return features, np.stack(duel, -1), explained, windows
 
 
 def handmade_score(features: FloatArray) -> FloatArray:
