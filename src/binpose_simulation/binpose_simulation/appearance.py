@@ -15,9 +15,11 @@ from binpose_simulation.photograph import PhotographConfig, photograph
 from binpose_simulation.pile import Pile
 from binpose_simulation.shading import mirror_scene, reflect_light
 from binpose_simulation.textures import random_texture
+from binpose_simulation.viewpoint import check_range, check_share
 
 EXTRA = 3  # rows for FLOOR, TABLE, NOTHING at the end of the material tables
 MIRROR_STEPS = 28
+Type = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,12 @@ class AppearanceConfig:
     shadow_share: float = 0.75
     room_level: tuple[float, float] = (0.08, 1.2)
     mirror: bool = True
+
+    def __post_init__(self) -> None:
+        name = type(self).__name__
+        check_share(name, "projector_lit_share", self.projector_lit_share)
+        check_share(name, "shadow_share", self.shadow_share)
+        check_range(name, "room_level", self.room_level, 1e-4, 100.0)
 
 
 @dataclass(frozen=True)
@@ -71,7 +79,7 @@ def shade(
     shadows = np.stack([
         shadow(lamp, target, pile.renderer, pile.mesh_ids, pile.T_world_obj, surfaces, camera, T_cam_world)
         if cast else np.ones(surfaces.depth_m.shape, np.float32)
-        for lamp, cast in zip(lamps, casting)
+        for lamp, cast in zip(lamps, casting, strict=True)
     ])  # fmt: skip
     dark = lamps[0].rgb.any() and len(lamps) == 1
     level = np.exp(rng.uniform(*np.log(config.room_level))) * (0.25 if dark else 1.0)
@@ -89,7 +97,7 @@ def shade(
         texture, texture_per_m, camera.intrinsics.astype(np.float32), color, signal, mirror,
     )  # fmt: skip
     stray = _mirrored(pile, surfaces, camera, mirror, color) if config.mirror else np.zeros_like(signal)
-    return Shading(photograph(rng, config.photograph, color), signal, stray, shadows[0])
+    return Shading(photograph(rng, config.photograph, color, surfaces.surface_ids >= 0), signal, stray, shadows[0])
 
 
 def _dressed(
@@ -100,7 +108,7 @@ def _dressed(
     rows = np.zeros((number + EXTRA, 2, mat.COLUMNS), np.float32)
     bodies = np.zeros((number + EXTRA, mat.BODY_COLUMNS), np.float32)
     same_bins = rng.random() < 0.8
-    types: dict[str, tuple] = {}
+    types: dict[str, Type] = {}
     for i, group in enumerate(pile.groups):
         kind = group.split(":")[0]
         key = "bin" if kind == "bin" and same_bins else group
@@ -122,7 +130,7 @@ def _bounds(pile: Pile, body: int) -> tuple[FloatArray, FloatArray]:
     return vertices.min(0), vertices.max(0)
 
 
-def _part_type(rng: np.random.Generator, config: mat.MaterialConfig, pile: Pile, body: int) -> tuple:
+def _part_type(rng: np.random.Generator, config: mat.MaterialConfig, pile: Pile, body: int) -> Type:
     low, high = _bounds(pile, body)
     row = np.zeros(mat.BODY_COLUMNS, np.float32)
     row[mat.ZONE], row[mat.ZONE_LIMIT_M] = mat.random_zone(rng, config.two_tone_share, float((high - low).max()))
@@ -131,7 +139,7 @@ def _part_type(rng: np.random.Generator, config: mat.MaterialConfig, pile: Pile,
     return mat.random_part_material(rng, config), mat.random_part_material(rng, config), row
 
 
-def _bin_type(rng: np.random.Generator, config: mat.MaterialConfig) -> tuple:
+def _bin_type(rng: np.random.Generator, config: mat.MaterialConfig) -> Type:
     row = np.zeros(mat.BODY_COLUMNS, np.float32)
     if rng.random() < 0.4:
         row[mat.RIB_PITCH], row[mat.RIB] = rng.uniform(0.008, 0.03), rng.uniform(0.05, 0.4)
@@ -157,7 +165,11 @@ def _target(surfaces: GBuffer, camera: Camera, T_world_cam: FloatArray) -> Float
 
 
 def _lamps(
-    rng: np.random.Generator, config: AppearanceConfig, camera_m: FloatArray, target: FloatArray, projector_m: FloatArray
+    rng: np.random.Generator,
+    config: AppearanceConfig,
+    camera_m: FloatArray,
+    target: FloatArray,
+    projector_m: FloatArray,
 ) -> list[Lamp]:
     """The projector first; then, unless it lights the scene alone, a lamp somewhere above."""
     reach = float(np.linalg.norm(projector_m - target))
@@ -178,7 +190,8 @@ def _lamps(
 def _packed(lamps: list[Lamp], T_cam_world: FloatArray) -> npt.NDArray[np.float32]:
     """(L, 5) position in the camera frame, reach, size."""
     points = np.array([T_cam_world[:3, :3] @ lamp.position_m + T_cam_world[:3, 3] for lamp in lamps])
-    return np.column_stack([points, [lamp.reach_m for lamp in lamps], [lamp.size_rad for lamp in lamps]]).astype(np.float32)
+    extents = np.array([(lamp.reach_m, lamp.size_rad) for lamp in lamps])
+    return np.concatenate([points, extents], 1).astype(np.float32)
 
 
 def occlusion(

@@ -44,8 +44,8 @@ def export_bop(
     models = {model.id: model for model in objects}
     if count < 1 or len(models) != len(objects) or len({model.bop_id for model in objects}) != len(objects):
         raise BinposeError(
-            f"Export of {count} views of objects {[(model.id, model.bop_id) for model in objects]}; expected at least 1 "
-            "view, and an id and a bop_id of its own for every object."
+            f"Export of {count} views of objects {[(model.id, model.bop_id) for model in objects]}; expected at least "
+            "1 view, and an id and a bop_id of its own for every object."
         )
     start = views_there(root, split, seed)
     with (

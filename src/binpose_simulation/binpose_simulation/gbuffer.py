@@ -66,7 +66,8 @@ class SmoothMeshes:
     def __init__(self, meshes: Sequence[Mesh], corner_normals: Sequence[npt.NDArray[np.float32]]) -> None:
         self.vertices = np.concatenate([m.vertices for m in meshes]).astype(np.float32)
         starts = np.cumsum([0, *(len(m.vertices) for m in meshes)])[:-1]
-        self.faces = np.concatenate([m.faces + start for m, start in zip(meshes, starts)]).astype(np.int32)
+        faces = [mesh.faces + start for mesh, start in zip(meshes, starts, strict=True)]
+        self.faces = np.concatenate(faces).astype(np.int32)
         self.face_start = np.cumsum([0, *(len(m.faces) for m in meshes)]).astype(np.int64)[:-1]
         self.corner_normals = np.ascontiguousarray(np.concatenate(corner_normals), np.float32)
 

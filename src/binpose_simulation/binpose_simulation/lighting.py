@@ -56,7 +56,9 @@ def random_environment(
     camera in the middle of them.
 
     Args:
-        wall_rgb: (3,) colour of the bin. level: mean brightness of the room.
+        rng: source of randomness.
+        wall_rgb: (3,) colour of the bin.
+        level: mean brightness of the room.
         toward_camera: (3,) unit vector in the world.
     """
     d = DIRECTIONS
@@ -97,7 +99,7 @@ def _area_lamp(rng: np.random.Generator, d: npt.NDArray[np.float32]) -> npt.NDAr
     return _step(inside, 0.0, 0.03) * (d @ middle > 0)
 
 
-def _step(x: npt.NDArray, edge: float | npt.NDArray, width: float) -> npt.NDArray[np.float32]:
+def _step(x: FloatArray, edge: float | FloatArray, width: float) -> npt.NDArray[np.float32]:
     return np.clip((x - edge) / width + 0.5, 0, 1).astype(np.float32)
 
 
@@ -137,7 +139,8 @@ def _lamp_camera(surfaces: GBuffer, camera: Camera, T_lamp_cam: FloatArray, size
     rays = points[:, :2] / points[:, 2:]
     low, high = rays.min(0) - 0.02, rays.max(0) + 0.02
     focal = (size_px - 1) / np.minimum(high - low, 6.0)
-    return Camera(float(focal[0]), float(focal[1]), float(-low[0] * focal[0]), float(-low[1] * focal[1]), size_px, size_px)
+    (fx, fy), (cx, cy) = focal.tolist(), (-low * focal).tolist()
+    return Camera(fx, fy, cx, cy, size_px, size_px)
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)

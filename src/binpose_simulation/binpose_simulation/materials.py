@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from binpose_simulation.viewpoint import check_share
+
 # Columns of a material's row, read by `binpose_simulation.shading`.
 RED, GREEN, BLUE, METALLIC, ROUGHNESS, ANISOTROPY, F0, GRAIN, GRAIN_PER_M, MOTTLE, MOTTLE_PER_M, MIRROR = range(12)
 COLUMNS = 12
@@ -54,6 +56,13 @@ class MaterialConfig:
     two_tone_share: float = 0.3
     label_share: float = 0.12
 
+    def __post_init__(self) -> None:
+        name = type(self).__name__
+        for share in ("metal_share", "painted_share", "rubber_share", "two_tone_share", "label_share"):
+            check_share(name, share, getattr(self, share))
+        together = self.metal_share + self.painted_share + self.rubber_share
+        check_share(name, "metal_share + painted_share + rubber_share", together)
+
 
 def hsv(hue: float, saturation: float, value: float) -> npt.NDArray[np.float64]:
     """(3,) RGB of hue, saturation, value in [0, 1]."""
@@ -84,7 +93,8 @@ def random_metal(rng: np.random.Generator) -> npt.NDArray[np.float32]:
         )  # fmt: skip
     rough = rng.uniform(0.3, 0.5) if finish == "blasted" else rng.uniform(0.4, 0.65)
     mottle = rng.uniform(0.02, 0.15) if finish == "blasted" else rng.uniform(0.1, 0.35)
-    return _row(rgb * 0.9, METALLIC=rng.uniform(0.7, 1), ROUGHNESS=rough, MOTTLE=mottle, MOTTLE_PER_M=rng.uniform(200, 2000))
+    fineness = rng.uniform(200, 2000)
+    return _row(rgb * 0.9, METALLIC=rng.uniform(0.7, 1), ROUGHNESS=rough, MOTTLE=mottle, MOTTLE_PER_M=fineness)
 
 
 def random_part_material(rng: np.random.Generator, config: MaterialConfig) -> npt.NDArray[np.float32]:
@@ -107,7 +117,8 @@ def random_bin_material(rng: np.random.Generator) -> npt.NDArray[np.float32]:
     """(COLUMNS,) float32: moulded plastic, glossy enough to mirror its content; sometimes sheet metal or cardboard."""
     kind = rng.random()
     if kind < 0.06:
-        return _row(np.array(METALS["steel"]) * 0.9, METALLIC=1, ROUGHNESS=rng.uniform(0.25, 0.5), MOTTLE=0.1, MOTTLE_PER_M=80)
+        steel = np.array(METALS["steel"]) * 0.9
+        return _row(steel, METALLIC=1, ROUGHNESS=rng.uniform(0.25, 0.5), MOTTLE=0.1, MOTTLE_PER_M=80)
     if kind < 0.12:
         return _row(np.array([0.45, 0.3, 0.17]), ROUGHNESS=0.9, MOTTLE=0.15, MOTTLE_PER_M=300)
     name = str(rng.choice(list(BIN_COLORS), p=BIN_WEIGHTS / BIN_WEIGHTS.sum()))

@@ -7,6 +7,8 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from binpose_simulation.viewpoint import check_range, check_share
+
 TONE_STEPS = 2048
 
 
@@ -15,12 +17,12 @@ class PhotographConfig:
     """Ranges of camera effects; each share is the probability that an image has the effect.
 
     blur_px: standard deviation of the lens's blur. noise: largest noise of a mid-gray pixel, of full scale.
-    exposure: brightness of the image's 90 % quantile, 1 = full scale: above, it saturates; below, it is dark.
+    exposure: brightness of the scene's bright parts, 1 = full scale: above, they saturate; below, the image is dark.
     """
 
     blur_px: tuple[float, float] = (0.3, 1.1)
     noise: float = 0.035
-    exposure: tuple[float, float] = (0.25, 1.6)
+    exposure: tuple[float, float] = (0.3, 1.7)
     white_balance: float = 0.08
     bloom_share: float = 0.3
     vignette_share: float = 0.4
@@ -29,13 +31,24 @@ class PhotographConfig:
     jpeg_share: float = 0.35
     mono_share: float = 0.08
 
+    def __post_init__(self) -> None:
+        name = type(self).__name__
+        check_range(name, "blur_px", self.blur_px, 0.05, 20.0)
+        check_range(name, "exposure", self.exposure, 0.01, 20.0)
+        check_range(name, "noise, white_balance", (0.0, max(self.noise, self.white_balance)), 0.0, 1.0)
+        for share in ("bloom_share", "vignette_share", "mosaic_share", "sharpen_share", "jpeg_share", "mono_share"):
+            check_share(name, share, getattr(self, share))
+
 
 def photograph(
-    rng: np.random.Generator, config: PhotographConfig, light: npt.NDArray[np.float32]
+    rng: np.random.Generator,
+    config: PhotographConfig,
+    light: npt.NDArray[np.float32],
+    metered: npt.NDArray[np.bool_],
 ) -> npt.NDArray[np.uint8]:
-    """The image (H, W, 3) or (H, W) uint8 of linear light (H, W, 3)."""
+    """The image (H, W, 3) or (H, W) uint8 of linear light (H, W, 3), exposed for the pixels `metered` (H, W)."""
     light = cv2.GaussianBlur(light, (0, 0), rng.uniform(*config.blur_px))
-    gain = _exposure(rng, config, light)
+    gain = _exposure(rng, config, light, metered)
     if rng.random() < config.bloom_share:
         light = _bloomed(rng, light, gain)
     gains = gain * (1 + rng.normal(size=3) * config.white_balance * rng.random())
@@ -57,9 +70,13 @@ def photograph(
     return image
 
 
-def _exposure(rng: np.random.Generator, config: PhotographConfig, light: npt.NDArray[np.float32]) -> float:
-    samples = light[::8, ::8].max(-1)
-    bright = float(np.quantile(samples[samples > 0], 0.9)) if (samples > 0).any() else 1.0
+def _exposure(
+    rng: np.random.Generator, config: PhotographConfig, light: npt.NDArray[np.float32], metered: npt.NDArray[np.bool_]
+) -> float:
+    samples = light[::4, ::4].max(-1)
+    chosen = samples[metered[::4, ::4]]
+    samples = chosen if chosen.size > 100 else samples.ravel()
+    bright = float(np.quantile(samples, rng.uniform(0.7, 0.97)))
     return float(np.exp(rng.uniform(*np.log(config.exposure)))) / max(bright, 1e-4)
 
 
@@ -128,4 +145,4 @@ def _sharpened(rng: np.random.Generator, image: npt.NDArray[np.uint8]) -> npt.ND
 
 def _compressed(image: npt.NDArray[np.uint8], quality: int) -> npt.NDArray[np.uint8]:
     _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return cv2.imdecode(data, cv2.IMREAD_COLOR)
+    return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)

@@ -109,37 +109,56 @@ def _longest_axis(mesh: Mesh) -> FloatArray:
 
 
 def simulate_pile(
-    rng: np.random.Generator, objects: Mapping[str, ObjectModel] | Mapping[str, PreparedPart], config: ContentConfig | None = None
+    rng: np.random.Generator,
+    objects: Mapping[str, ObjectModel] | Mapping[str, PreparedPart],
+    config: ContentConfig | None = None,
 ) -> Pile:
     """Draw bins and their content and let the parts fall.
 
     Args:
+        rng: source of randomness.
         objects: the known parts by id, all equally likely. `prepare_parts` makes the second form,
             which saves seconds when many piles are made.
+        config: what may lie where.
     """
     config = config or ContentConfig()
     parts = as_prepared(objects, config)
     count = int(rng.integers(config.row[0], config.row[1] + 1)) if rng.random() < config.row_share else 1
     total = int(rng.integers(config.parts[0], config.parts[1] + 1))
-    contents = [_content(rng, list(parts.values()), max(1, round(total / count)), config) for _ in range(count)]
+    types = [_types(rng, list(parts.values()), max(1, total // count), config) for _ in range(count)]
+    contents = [_content(rng, chosen, n, config) for chosen, n in zip(types, _numbers(rng, types, total), strict=True)]
     return _assemble(rng, contents)
+
+
+def _numbers(rng: np.random.Generator, types: Sequence[Sequence[PreparedPart]], total: int) -> list[int]:
+    """How many parts lie in each bin: bins of a row are alike, so that of large parts hold fewer."""
+    room = np.array([rng.uniform(0.5, 1.5) / np.mean([part.diameter_m**2 for part in chosen]) for chosen in types])
+    numbers = np.maximum(np.round(total * room / room.sum()), 1)
+    return [max(int(number), len(chosen)) for number, chosen in zip(numbers, types, strict=True)]
 
 
 def as_prepared(
     objects: Mapping[str, ObjectModel] | Mapping[str, PreparedPart], config: ContentConfig
 ) -> Mapping[str, PreparedPart]:
+    """The parts ready for the simulation, prepared only where that has not happened yet."""
     if objects and all(isinstance(part, PreparedPart) for part in objects.values()):
         return objects  # type: ignore[return-value]
     return prepare_parts(objects, config)  # type: ignore[arg-type]
 
 
-def _content(
+def _types(
     rng: np.random.Generator, parts: Sequence[PreparedPart], number: int, config: ContentConfig
 ) -> list[PreparedPart]:
-    """Known parts and distractors of one bin."""
+    """The types of one bin, all equally likely."""
     wanted = int(rng.integers(config.types[0], config.types[1] + 1)) if rng.random() < config.mixed_share else 1
-    chosen = rng.permutation(len(parts))[: max(1, min(wanted, len(parts), number))]
-    content = [parts[chosen[i % len(chosen)]] for i in range(number)]
+    return [parts[i] for i in rng.permutation(len(parts))[: max(1, min(wanted, number))]]
+
+
+def _content(
+    rng: np.random.Generator, types: Sequence[PreparedPart], number: int, config: ContentConfig
+) -> list[PreparedPart]:
+    """Known parts, as many of each type, and distractors of one bin."""
+    content = [types[i % len(types)] for i in range(number)]
     if rng.random() < config.distractor_share:
         diameter = float(np.median([part.diameter_m for part in content]))
         wanted = int(rng.integers(config.distractors[0], config.distractors[1] + 1))
@@ -160,13 +179,16 @@ def _distractor(rng: np.random.Generator, diameter_m: float, config: ContentConf
 
 def _assemble(rng: np.random.Generator, contents: Sequence[Sequence[PreparedPart]]) -> Pile:
     """Settle each bin's content by itself, then stand the bins side by side along x."""
-    diameters = [part.diameter_m for part in max(contents, key=len)]
+    fullest = max(contents, key=lambda content: sum(part.diameter_m**2 for part in content))
+    diameters = [part.diameter_m for part in fullest]
     spec = bins.random_bin(rng, diameters, len(diameters))
     bin_mesh = bins.make_bin_mesh(spec)
     low, high = bin_mesh.vertices.min(0).astype(np.float64), bin_mesh.vertices.max(0).astype(np.float64)
     axis = int(rng.random() < 0.8)  # storage bins open towards x and stand side by side along y
     step = (high - low)[axis] + rng.uniform(0.0, BIN_GAP_M)
-    known, strangers, boxes = [], [], []
+    known: list[tuple[PreparedPart, FloatArray]] = []
+    strangers: list[tuple[PreparedPart, FloatArray]] = []
+    boxes = []
     for k, content in enumerate(contents):
         shift = np.zeros(3)
         shift[axis] = (k - (len(contents) - 1) / 2) * step

@@ -7,15 +7,17 @@ import numpy as np
 import numpy.typing as npt
 
 from binpose_core.camera import Camera
+from binpose_core.catalogue import ObjectModel
+from binpose_core.errors import BinposeError
 from binpose_core.frames import RgbdFrame
 from binpose_core.geometry import FloatArray
 from binpose_core.rendering import Renderer
 from binpose_simulation import pile as piles
 from binpose_simulation.appearance import AppearanceConfig, shade
 from binpose_simulation.gbuffer import Table, gbuffer
-from binpose_simulation.pile import Pile, ContentConfig, PreparedPart
+from binpose_simulation.pile import ContentConfig, Pile, PreparedPart
 from binpose_simulation.sensor import SensorConfig
-from binpose_simulation.viewpoint import ViewpointConfig, random_camera, random_viewpoint
+from binpose_simulation.viewpoint import ViewpointConfig, check_share, random_camera, random_viewpoint
 
 VISIBILITY_CHUNK_PX = 1_500_000
 
@@ -34,6 +36,11 @@ class SceneConfig:
     sensor: SensorConfig = field(default_factory=SensorConfig)
     views_per_pile: int = 4
     breadboard_share: float = 0.4
+
+    def __post_init__(self) -> None:
+        if self.views_per_pile < 1:
+            raise BinposeError(f"SceneConfig.views_per_pile must be >= 1, got {self.views_per_pile}.")
+        check_share("SceneConfig", "breadboard_share", self.breadboard_share)
 
 
 @dataclass(frozen=True)
@@ -61,7 +68,7 @@ class SimulatedView:
 
 
 def simulate_pile(
-    rng: np.random.Generator, objects: Mapping[str, piles.ObjectModel] | Mapping[str, PreparedPart], config: SceneConfig
+    rng: np.random.Generator, objects: Mapping[str, ObjectModel] | Mapping[str, PreparedPart], config: SceneConfig
 ) -> Pile:
     """Draw bins and content and let the parts settle; see `binpose_simulation.pile`."""
     return piles.simulate_pile(rng, objects, config.content)
@@ -148,19 +155,19 @@ def pixels_alone(
 
     Each part is drawn into a window of the image's own pixels, so that the counts are exact.
     """
-    boxes = np.array([_box(renderer.meshes[i].vertices, T, camera) for i, T in zip(mesh_ids, T_cam_obj)]).reshape(-1, 4)
+    placed = zip(mesh_ids, T_cam_obj, strict=True)
+    boxes = np.array([_box(renderer.meshes[i].vertices, T, camera) for i, T in placed]).reshape(-1, 4)
     sizes = np.maximum(boxes[:, 2:] - boxes[:, :2], 0)
     counts = np.zeros(len(boxes), np.int64)
     drawn = [i for i in np.argsort(-sizes.max(1)) if sizes[i].min() > 0]
     while drawn:
         width, height = sizes[drawn].max(0)
-        batch, drawn = drawn[: max(1, VISIBILITY_CHUNK_PX // (width * height))], drawn[
-            max(1, VISIBILITY_CHUNK_PX // (width * height)) :
-        ]
+        fitting = max(1, VISIBILITY_CHUNK_PX // (width * height))
+        batch, drawn = drawn[:fitting], drawn[fitting:]
         intrinsics = np.tile(camera.intrinsics, (len(batch), 1))
         intrinsics[:, 2:] -= boxes[batch, :2]
         masks = renderer.crops(mesh_ids[batch], T_cam_obj[batch], intrinsics, height, width).mask
-        for mask, i in zip(masks, batch):
+        for mask, i in zip(masks, batch, strict=True):
             counts[i] = np.count_nonzero(mask[: sizes[i, 1], : sizes[i, 0]])
     return counts
 

@@ -82,20 +82,27 @@ class SensorModel:
         signal: FloatImage | None = None,
         stray: FloatImage | None = None,
         projector_lit: FloatImage | None = None,
+        reference: npt.NDArray[np.bool_] | None = None,
     ) -> FloatImage:
         """The measured depth (H, W) float32 in metres, 0 = hole.
 
         Args:
-            depth_m: (H, W) true depth, 0 = nothing. normals: (H, W, 3) camera frame, turned towards the camera.
+            rng: source of randomness.
+            depth_m: (H, W) true depth, 0 = nothing.
+            normals: (H, W, 3) camera frame, turned towards the camera.
             signal: (H, W) the projector's light that comes back from each pixel, any unit.
             stray: (H, W) light mirrored from elsewhere, same unit.
             projector_lit: (H, W) share of the projector's light that arrives, shadow = 0.
+            reference: (H, W) the pixels for whose median signal the sensor is set up; default all.
         """
         height, width = depth_m.shape
         ones = np.ones_like(depth_m)
         lit = projector_lit if self.shadow and projector_lit is not None else ones
         signal, stray = ones if signal is None else signal, np.zeros_like(depth_m) if stray is None else stray
-        seen = signal[::4, ::4][(depth_m[::4, ::4] > 0) & (lit[::4, ::4] > 0.5)]
+        metered = (depth_m > 0) & (lit > 0.5)
+        if reference is not None and (metered & reference).any():
+            metered &= reference
+        seen = signal[::4, ::4][metered[::4, ::4]]
         middle = max(float(np.median(seen)), 1e-6) if seen.size else 1.0
         uneven = np.exp(self.uneven * _field(rng, height, width, FIELD_PX))
         measured = np.zeros_like(depth_m)
@@ -108,7 +115,7 @@ class SensorModel:
             self._punch(rng, measured)
         if self.smoothing_px > 0:
             measured = _smoothed(measured, self.smoothing_px, np.float32(self.smoothing_m))
-        common = _field(rng, height, width, self.correlation_px) if self.correlated > 0 else np.zeros((1, 1), np.float32)
+        common = _field(rng, height, width, self.correlation_px) if self.correlated > 0 else measured
         _disturb(measured, normals, common, self.noise_m, self.noise_per_m, self.correlated, self.quantum_m, _seed(rng))
         return measured
 
@@ -144,25 +151,25 @@ class SensorConfig:
         """A sensor for one view."""
         aligned = rng.random() < self.aligned_share
         azimuth = rng.integers(2) * np.pi + rng.normal() * 0.08 if aligned else rng.uniform(-np.pi, np.pi)
-        place = {"baseline_m": float(rng.uniform(*self.baseline_m)), "azimuth_rad": float(azimuth)}
+        place = float(rng.uniform(*self.baseline_m)), float(azimuth)
         kind = rng.random()
         if kind < self.ideal_share:
-            return _ideal(rng, place)
+            return _ideal(rng, *place)
         if kind < self.ideal_share + self.stereo_share:
-            return _stereo(rng, place)
-        return _structured_light(rng, place)
+            return _stereo(rng, *place)
+        return _structured_light(rng, *place)
 
 
-def _ideal(rng: np.random.Generator, place: dict[str, float]) -> SensorModel:
+def _ideal(rng: np.random.Generator, baseline_m: float, azimuth_rad: float) -> SensorModel:
     return SensorModel(
-        **place, noise_m=1e-5, noise_per_m=_between(rng, 2e-5, 2e-4), edge_drop=0.3, slant_cosine=0.05,
+        baseline_m, azimuth_rad, noise_m=1e-5, noise_per_m=_between(rng, 2e-5, 2e-4), edge_drop=0.3, slant_cosine=0.05,
         shadow=bool(rng.random() < 0.5),
     )  # fmt: skip
 
 
-def _stereo(rng: np.random.Generator, place: dict[str, float]) -> SensorModel:
+def _stereo(rng: np.random.Generator, baseline_m: float, azimuth_rad: float) -> SensorModel:
     return SensorModel(
-        **place, noise_m=_between(rng, 5e-5, 2e-4), noise_per_m=_between(rng, 8e-4, 4e-3),
+        baseline_m, azimuth_rad, noise_m=_between(rng, 5e-5, 2e-4), noise_per_m=_between(rng, 8e-4, 4e-3),
         correlated=float(rng.uniform(0.4, 0.9)), correlation_px=_between(rng, 3, 12),
         quantum_m=float(rng.choice([0.0001, 0.001])), smoothing_px=int(rng.integers(1, 4)),
         smoothing_m=_between(rng, 0.004, 0.03), slant_cosine=_between(rng, 0.1, 0.3),
@@ -173,15 +180,15 @@ def _stereo(rng: np.random.Generator, place: dict[str, float]) -> SensorModel:
     )  # fmt: skip
 
 
-def _structured_light(rng: np.random.Generator, place: dict[str, float]) -> SensorModel:
+def _structured_light(rng: np.random.Generator, baseline_m: float, azimuth_rad: float) -> SensorModel:
     return SensorModel(
-        **place, noise_m=_between(rng, 1e-5, 8e-5), noise_per_m=_between(rng, 1e-4, 1e-3),
+        baseline_m, azimuth_rad, noise_m=_between(rng, 1e-5, 8e-5), noise_per_m=_between(rng, 1e-4, 1e-3),
         correlated=float(rng.uniform(0.0, 0.7)), correlation_px=_between(rng, 2, 16),
         smoothing_px=int(rng.integers(0, 3)), smoothing_m=_between(rng, 0.002, 0.012),
-        slant_cosine=_between(rng, 0.06, 0.35), weakest=_between(rng, 0.02, 0.4), strongest=_between(rng, 2.5, 40),
+        slant_cosine=_between(rng, 0.06, 0.35), weakest=_between(rng, 0.005, 0.25), strongest=_between(rng, 4, 60),
         stray=_between(rng, 0.2, 8), edge_m_per_m=_between(rng, 0.004, 0.012),
         edge_drop=float(rng.uniform(0.3, 1.0)), edge_fly=float(rng.uniform(0.0, 0.2)),
-        dropout=float(rng.uniform(0, 0.006)), blobs=float(rng.exponential(2)), uneven=float(rng.uniform(0.1, 0.7)),
+        dropout=float(rng.uniform(0, 0.006)), blobs=float(rng.exponential(2)), uneven=float(rng.uniform(0.05, 0.4)),
         shadow=bool(rng.random() < 0.95),
     )  # fmt: skip
 
@@ -229,12 +236,12 @@ def _measure(depth, normals, signal, stray, lit, uneven, limits, seed, measured)
             z = depth[v, u]
             if z <= 0.0 or lit[v, u] < 0.5:
                 continue
-            x = uneven[v, u]
+            state = _advance(state)
+            x = uneven[v, u] * (np.float32(0.75) + np.float32(0.5) * _share(state >> np.uint64(48)))
             if -normals[v, u, 2] < slant_limit * x or signal[v, u] < weakest * x or signal[v, u] * x > strongest:
                 continue
             if stray[v, u] * x > stray_limit * signal[v, u]:
                 continue
-            state = _advance(state)
             if _share(state) < dropout:
                 continue
             front, back = z, z
@@ -248,7 +255,7 @@ def _measure(depth, normals, signal, stray, lit, uneven, limits, seed, measured)
                 if _share(state >> np.uint64(16)) < edge_drop:
                     continue
                 if _share(state >> np.uint64(32)) < edge_fly:
-                    z = front + (back - front) * _share(state >> np.uint64(48))
+                    z = front + (back - front) * _share(state >> np.uint64(8))
             measured[v, u] = z
 
 

@@ -6,7 +6,7 @@ import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -25,7 +25,9 @@ LENGTH = struct.Struct("<Q")
 PILES, VIEWS = 0, 1  # two independent families of random numbers under one seed
 
 
-def views(parts: Mapping[str, PreparedPart], config: SceneConfig, seed: int, indices: Iterator[int]) -> Iterator[SimulatedView]:
+def views(
+    parts: Mapping[str, PreparedPart], config: SceneConfig, seed: int, indices: Iterable[int]
+) -> Iterator[SimulatedView]:
     """The views with these indices; each depends on (seed, index) alone.
 
     Consecutive views share a settled pile, so ascending indices are fast.
@@ -53,7 +55,7 @@ class SimulationStream(Iterator[SimulatedView]):
         prefetch: views that each worker may be ahead.
 
     Raises:
-        BinposeError: for no objects, a negative seed or start; and from `next` when a worker fails, with its message.
+        BinposeError: for no objects, a negative seed or start; and from `next` what stopped a worker.
     """
 
     def __init__(
@@ -68,8 +70,8 @@ class SimulationStream(Iterator[SimulatedView]):
         workers = available_cpus() if workers is None else workers
         if seed < 0 or start < 0 or workers < 0 or prefetch < 1:
             raise BinposeError(
-                f"SimulationStream with seed={seed}, start={start}, workers={workers}, prefetch={prefetch}; expected none "
-                "negative and a prefetch of at least 1."
+                f"SimulationStream with seed={seed}, start={start}, workers={workers}, prefetch={prefetch}; expected "
+                "none negative and a prefetch of at least 1."
             )
         self.config = config or SceneConfig()
         self.position = start
@@ -133,7 +135,7 @@ class _Worker:
         )  # fmt: skip
         self._queue: queue.Queue[Any] = queue.Queue(prefetch)
         self._closed = threading.Event()
-        job = dict(parts=dict(parts), config=config, seed=seed, start=start, rank=rank, workers=workers)
+        job = {"parts": dict(parts), "config": config, "seed": seed, "start": start, "rank": rank, "workers": workers}
         self._thread = threading.Thread(target=self._move, args=(job,), daemon=True)
         self._thread.start()
 

@@ -9,7 +9,8 @@ SIZE_PX = 128
 
 def random_texture(rng: np.random.Generator) -> tuple[npt.NDArray[np.float32], float]:
     """An image (128, 128, 3) float32 that multiplies the table's colour, and its pixels per metre."""
-    maker = rng.choice(np.array([_plain, _wood, _prints, _grid, _clutter], dtype=object), p=[0.4, 0.15, 0.15, 0.15, 0.15])
+    makers = [_plain, _wood, _prints, _grid, _clutter]
+    maker = makers[rng.choice(len(makers), p=[0.4, 0.15, 0.15, 0.15, 0.15])]
     image = np.clip(maker(rng), 0.02, 1.5).astype(np.float32)
     return image, float(SIZE_PX / np.exp(rng.uniform(np.log(0.06), np.log(0.5))))
 
@@ -35,8 +36,9 @@ def _prints(rng: np.random.Generator) -> npt.NDArray[np.floating]:
     image = np.ones((SIZE_PX, SIZE_PX))
     cells, margin = int(rng.integers(4, 8)), int(rng.integers(8, 30))
     side = SIZE_PX - 2 * margin
+    inside = slice(margin, margin + side)
     bits = np.pad(rng.integers(0, 2, (cells, cells)), 1).astype(np.float32)
-    image[margin : margin + side, margin : margin + side] = cv2.resize(bits, (side, side), interpolation=cv2.INTER_NEAREST)
+    image[inside, inside] = cv2.resize(bits, (side, side), interpolation=cv2.INTER_NEAREST)
     return np.repeat(image[..., None], 3, -1)
 
 

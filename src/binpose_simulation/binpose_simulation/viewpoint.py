@@ -67,7 +67,8 @@ def random_camera(rng: np.random.Generator, config: ViewpointConfig) -> Camera:
     focal = config.width / 2 / np.tan(rng.uniform(*config.fov_rad) / 2)
     cx = (config.width - 1) / 2 + rng.normal() * 0.01 * config.width
     cy = (config.height - 1) / 2 + rng.normal() * 0.01 * config.height
-    return Camera(focal, focal * rng.uniform(0.997, 1.003), cx, cy, config.width, config.height)
+    fy = focal * rng.uniform(0.997, 1.003)
+    return Camera(float(focal), float(fy), float(cx), float(cy), config.width, config.height)
 
 
 def random_viewpoint(
@@ -82,6 +83,9 @@ def random_viewpoint(
     """T_cam_world (4, 4) of a camera that looks down on a bin.
 
     Args:
+        rng: source of randomness.
+        config: ranges.
+        camera: its focal length turns sizes in pixels into distances.
         target_m: (3,) middle of the bin's content in the world, z up.
         half_size_m: (2,) half inner size of the bin.
         part_diameter_m: diameter of the median part.
