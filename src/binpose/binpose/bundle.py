@@ -54,6 +54,9 @@ def save_bundle(
     """Write a bundle into a model store, objects included, and return its version.
 
     Args:
+        bundle: with networks that know `to_tensors`.
+        directory: of the model store; made when it is not there.
+        parent: version that this one was trained from.
         header: more entries for the version's header, for example the training's settings.
         half: store the networks' weights as float16 (half the size, relative error at most 2**-11).
         promote: make it the store's current version.
@@ -75,14 +78,15 @@ def load_bundle(path: Path | str, device: str = "cpu", version: str | None = Non
     """A model from a store's folder, or from one of its `weights-*.safetensors` files.
 
     Args:
-        path: the name of a shipped model, such as `demo`, stands for its folder.
+        path: folder or file; the name of a shipped model, such as `demo`, stands for its folder.
+        device: where the networks run.
         version: of those in the folder; by default the current one.
 
     Raises:
         BinposeError: when there is no such model, or its files are missing, truncated or altered.
     """
     path = Path(path)
-    if not path.exists() and (SHIPPED / path).is_dir():
+    if not any(path.glob("weights-*")) and (SHIPPED / path).is_dir():
         path = SHIPPED / path
     if path.suffix == ".safetensors":
         if not path.is_file():

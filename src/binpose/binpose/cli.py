@@ -12,12 +12,10 @@ import tyro
 
 from binpose.commands.add import Add
 from binpose.commands.command import Command, errors
-
-# from binpose.commands.demo import Demo
+from binpose.commands.demo import Demo
 from binpose.commands.estimate import Estimate
 from binpose.commands.evaluate import Evaluate
 from binpose.commands.models import Models
-
 from binpose.commands.simulate import Simulate
 from binpose.commands.train import Train
 from binpose_core.errors import BinposeError
@@ -38,7 +36,7 @@ Commands = (
     | Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Estimate, tyro.conf.subcommand("estimate")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
-    # | Annotated[Demo, tyro.conf.subcommand("demo")]
+    | Annotated[Demo, tyro.conf.subcommand("demo")]
     | Annotated[Models, tyro.conf.subcommand("models")]
 )
 

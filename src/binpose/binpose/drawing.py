@@ -49,6 +49,8 @@ class OverlayDrawer:
         """The frame's picture (H, W, 3) uint8 with the parts drawn over it.
 
         Args:
+            frame: what the camera saw.
+            poses: in any order; scores that are NaN are not written.
             colors: one per pose, by default that of its type.
             legend: texts and their colours, by default the types and how many there are.
 

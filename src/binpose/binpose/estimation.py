@@ -54,9 +54,7 @@ def estimate_frames(
         except BinposeError as error:
             yield FrameOutcome(source.name, *numbers, error=str(error)), frame
             continue
-        kept = tuple(pose for pose in poses if _is_kept(pose.object_id, pose.score, config))
-        yield FrameOutcome(source.name, *numbers, kept, seconds), frame
-
-
-def _is_kept(object_id: str, score: float, config: EstimationConfig) -> bool:
-    return score >= config.threshold and (not config.objects or object_id in config.objects)
+        wanted = [pose for pose in poses if not config.objects or pose.object_id in config.objects]
+        kept = tuple(pose for pose in wanted if pose.score >= config.threshold)
+        rejected = tuple(pose for pose in wanted if pose.score < config.threshold)
+        yield FrameOutcome(source.name, *numbers, kept, rejected, seconds), frame

@@ -96,7 +96,13 @@ class PoseEvaluation:
         judged = self._evaluator(name, truth, poses)
         self._frames[name] = judged
         self._mssd_frames.append(self._mssd_evaluator(name, truth, poses))
-        sure = [pose for pose in poses if pose.score >= self.config.score_threshold]
+        # BOP has no parts in doubt or without annotation: what matches one, or nothing, must not take another's place.
+        known = {Verdict.RIGHT, Verdict.WRONG}
+        sure = [
+            pose
+            for pose, estimate in zip(poses, judged.estimates, strict=True)
+            if pose.score >= self.config.score_threshold and estimate.verdict in known
+        ]
         for object_id, recall in self._recalls.items():
             of_object = [part for part in truth.parts if part.object_id == object_id]
             recall.add(of_object, [pose for pose in sure if pose.object_id == object_id], camera, depth_m)

@@ -19,6 +19,7 @@ HEADER = (
     "object", "by", "parts", "found", "recall", "precision", "median error mm", "MSSD recall", "VSD", "MSSD", "MSPD",
     "wrong", "outside", "unknown",
 )  # fmt: skip
+RARE = ("outside", "unknown")
 VERDICT_COLORS: Mapping[Verdict, Rgb] = {
     Verdict.RIGHT: (64, 230, 110),
     Verdict.WRONG: (255, 76, 64),
@@ -29,7 +30,7 @@ MISSED: Rgb = (255, 190, 40)
 MAX_PICTURES = 24
 LEGEND = (
     "Green: right. Red: wrong. Amber: a known part that was not found. Blue: nothing is annotated there. "
-    "Grey: hardly visible or of doubtful annotation, not counted. Drag across a picture to see what is under the outlines."
+    "Grey: hardly visible or of doubtful annotation, not counted. Drag across a picture to see what is under the lines."
 )
 
 
@@ -42,7 +43,9 @@ def add_evaluation(report: Report, result: EvaluationResult) -> None:
         f"diameter. Counted are parts visible by at least {100 * config.min_visible_fraction:g} % and estimates scored "
         f"at least {config.score_threshold:g}. VSD, MSSD and MSPD are BOP's average recalls."
     )
-    report.add_table(HEADER, [formatted_row(row) for row in result.rows], caption)
+    shown = shown_columns(result)
+    rows = [formatted_row(row) for row in result.rows]
+    report.add_table([HEADER[n] for n in shown], [[row[n] for n in shown] for row in rows], caption)
     estimates = int(result.reliability.count.sum())
     if estimates:
         report.add_section(
@@ -53,6 +56,12 @@ def add_evaluation(report: Report, result: EvaluationResult) -> None:
         report.add_html(reliability_svg(result.reliability))
 
 
+def shown_columns(result: EvaluationResult) -> list[int]:
+    """Indices of HEADER, without counts that are zero for every object."""
+    rows = [formatted_row(row) for row in result.rows]
+    return [n for n, name in enumerate(HEADER) if name not in RARE or any(row[n] != "0" for row in rows)]
+
+
 def formatted_row(row: EvaluationRow) -> tuple[str, ...]:
     """The cells of HEADER."""
     shares = (row.mssd_recall, row.vsd, row.mssd, row.mspd)
@@ -61,10 +70,10 @@ def formatted_row(row: EvaluationRow) -> tuple[str, ...]:
         row.metric,
         str(row.parts),
         str(row.found),
-        _share(row.recall),
-        _share(row.precision),
+        share_text(row.recall),
+        share_text(row.precision),
         f"{row.median_error_mm:.2f}" if np.isfinite(row.median_error_mm) else "-",
-        *(_share(value) for value in shares),
+        *(share_text(value) for value in shares),
         *(str(value) for value in (row.wrong, row.outside, row.unknown)),
     )
 
@@ -82,8 +91,8 @@ def evaluation_page(
         title=f"{overall.found} of {overall.parts} known parts found",
         subtitle=f"{record.source}{f', split {record.split}' if record.split else ''}, model {record.model}",
         facts={
-            "recall": _share(overall.recall),
-            "precision": _share(overall.precision),
+            "recall": share_text(overall.recall),
+            "precision": share_text(overall.precision),
             "median error": f"{overall.median_error_mm:.2f} mm",
             "version": record.model_version[:12],
         },
@@ -123,5 +132,6 @@ def draw_verdicts(
     return drawer(frame, drawn, colors, legend)
 
 
-def _share(value: float | None) -> str:
+def share_text(value: float | None) -> str:
+    """A share with three digits, a dash where there is none."""
     return "-" if value is None or not np.isfinite(value) else f"{value:.3f}"

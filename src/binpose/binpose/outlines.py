@@ -64,8 +64,10 @@ def find_edges(
     An edge between two instances belongs to the one in front, so that lines hide behind nearer parts.
 
     Args:
+        rendering: of all instances together.
         normals_cam: per instance (F, 3), the unit normals of its faces in the camera frame.
         camera: of the rendering.
+        config: from which angle and step on an inner edge is drawn.
     """
     instance, depth = rendering.instance_ids, rendering.depth_m
     outlines, creases = np.zeros(instance.shape, bool), np.zeros(instance.shape, bool)

@@ -12,13 +12,17 @@ from binpose_core.types import Detection, PoseEstimate
 class SegmenterStage(Protocol):
     """Finds the instances of a frame."""
 
-    def __call__(self, frame: RgbdFrame) -> list[Detection]: ...
+    def __call__(self, frame: RgbdFrame) -> list[Detection]:
+        """The instances, best first."""
+        ...
 
 
 class EstimatorStage(Protocol):
     """Gives each detection a pose with hypotheses."""
 
-    def __call__(self, frame: RgbdFrame, detections: Sequence[Detection]) -> list[PoseEstimate]: ...
+    def __call__(self, frame: RgbdFrame, detections: Sequence[Detection]) -> list[PoseEstimate]:
+        """One estimate per detection that a pose was found for."""
+        ...
 
 
 class RefinerStage(Protocol):
@@ -26,7 +30,9 @@ class RefinerStage(Protocol):
 
     def __call__(
         self, frame: RgbdFrame, detections: Sequence[Detection], poses: Sequence[PoseEstimate]
-    ) -> list[PoseEstimate]: ...
+    ) -> list[PoseEstimate]:
+        """The poses that hold, best score first."""
+        ...
 
 
 @dataclass(frozen=True)

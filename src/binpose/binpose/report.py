@@ -2,9 +2,11 @@
 
 import base64
 import html
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import resources
+from numbers import Real
 
 import cv2
 import numpy as np
@@ -12,6 +14,7 @@ import numpy.typing as npt
 
 Image = npt.NDArray[np.uint8]
 Cell = str | int | float | None
+_NUMBER = re.compile(r"-|[-+]?[0-9.]+( %| mm| ms)?")
 
 
 @dataclass
@@ -47,15 +50,15 @@ class Report:
 
     def add_table(self, header: Sequence[str], rows: Sequence[Sequence[Cell]], caption: str = "") -> None:
         """A table; numbers are aligned right, None becomes a dash."""
-        right = [any(isinstance(row[n], int | float) for row in rows) for n in range(len(header))]
+        right = [any(_is_number(row[n]) for row in rows) for n in range(len(header))]
         head = "".join(
             f"<th{' class=number' if numeric else ''}>{html.escape(name)}</th>"
             for name, numeric in zip(header, right, strict=True)
         )
         body = "".join(f"<tr>{''.join(_cell(value) for value in row)}</tr>" for row in rows)
-        note = f"<caption>{html.escape(caption)}</caption>" if caption else ""
+        note = f"<p class='note'>{html.escape(caption)}</p>" if caption else ""
         self._sections.append(
-            f"<div class='scroll'><table>{note}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+            f"<div class='scroll'><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{note}"
         )
 
     def add_figures(self, figures: Sequence[str]) -> None:
@@ -110,8 +113,13 @@ def _cell(value: Cell) -> str:
     if value is None or (isinstance(value, float) and not np.isfinite(value)):
         return "<td class='number'>-</td>"
     if isinstance(value, str):
-        return f"<td>{html.escape(value)}</td>"
+        return f"<td{' class=number' if _is_number(value) else ''}>{html.escape(value)}</td>"
     return f"<td class='number'>{value:.3g}</td>" if isinstance(value, float) else f"<td class='number'>{value}</td>"
+
+
+def _is_number(value: Cell) -> bool:
+    """Whether a cell holds a number, as such or as text."""
+    return isinstance(value, Real) or (isinstance(value, str) and _NUMBER.fullmatch(value) is not None)
 
 
 def _asset(name: str) -> str:

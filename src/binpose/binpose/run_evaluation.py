@@ -139,8 +139,8 @@ class RunEvaluator:
     def _name_of(self, result: BopResult) -> str:
         if result.obj_id not in self._run_names:
             raise BinposeError(
-                f"results.csv of {self.run.root} has obj_id {result.obj_id}, which its run.json does not name; expected "
-                f"{', '.join(map(str, self._run_names))}; run `binpose estimate` again."
+                f"results.csv of {self.run.root} has obj_id {result.obj_id}, which its run.json does not name; "
+                f"expected {', '.join(map(str, self._run_names))}; run `binpose estimate` again."
             )
         return self._run_names[result.obj_id]
 
@@ -192,7 +192,7 @@ def read_regions(path: Path) -> dict[str, list[FloatArray]]:
             raise ValueError("a polygon with fewer than three corners")
     except (AttributeError, TypeError, ValueError) as error:
         raise BinposeError(
-            f'{path} does not hold regions ({error}); expected {{"000014_000000": [[[u, v], [u, v], [u, v]], ...]}} with '
-            "polygons in pixels."
+            f'{path} does not hold regions ({error}); expected {{"000014_000000": [[[u, v], [u, v], [u, v]], ...]}} '
+            "with polygons in pixels."
         ) from error
     return regions

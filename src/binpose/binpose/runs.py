@@ -25,6 +25,7 @@ from binpose_core.types import PoseEstimate
 class FrameOutcome:
     """What became of one frame: its poses, or the sentence that says why there are none.
 
+    rejected: what scored too low to be reported.
     seconds: wall-clock time per stage, in their order.
     """
 
@@ -32,6 +33,7 @@ class FrameOutcome:
     scene_id: int
     image_id: int
     poses: tuple[PoseEstimate, ...] = ()
+    rejected: tuple[PoseEstimate, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
     error: str | None = None
 

@@ -45,6 +45,10 @@ def scene_traces(
     """Plotly traces of the observed points and of each estimate's mesh, millimetres, optical frame.
 
     Args:
+        frame: what the camera saw.
+        poses: the estimated parts.
+        objects: by id.
+        colors: by object id.
         notes: per pose, a line for the tooltip, for example its error.
     """
     traces = [] if frame.depth_m is None else [_points_trace(frame, _region(poses, objects))]
@@ -77,7 +81,7 @@ def _region(poses: Sequence[PoseEstimate], objects: Mapping[str, ObjectModel]) -
     if not poses:
         return None
     centers = np.array([transform(pose.T_cam_obj, objects[pose.object_id].center_m[None])[0] for pose in poses])
-    margin = 1.5 * max(objects[pose.object_id].diameter_m for pose in poses)
+    margin = 0.8 * max(objects[pose.object_id].diameter_m for pose in poses)
     margin += 0.25 * float(np.ptp(centers, axis=0).max())
     return centers.min(0) - margin, centers.max(0) + margin
 

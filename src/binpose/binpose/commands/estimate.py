@@ -1,6 +1,6 @@
 """`binpose estimate`: the poses of parts in recorded frames."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,8 +14,13 @@ from binpose.estimation import EstimationConfig
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from binpose.run_report import RunGallery
     from binpose.runs import FrameOutcome, RunDirectory, RunRecord
     from binpose_core.folder import FrameSource
+    from binpose_core.frames import RgbdFrame
+
+    Judge = Callable[[FrameSource, RgbdFrame, FrameOutcome], list[str]]
+    Page = Callable[[Sequence[FrameOutcome], RunGallery], str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +50,7 @@ class Estimate(Command):
     """Where the networks run: cpu or cuda."""
 
     def run(self) -> int:
+        """Open, load, estimate, report."""
         from binpose.estimation import check_objects
         from binpose.runs import RunDirectory, RunRecord
         from binpose_core.folder import open_frames
@@ -69,8 +75,20 @@ def run_estimation(
     config: EstimationConfig,
     record: "RunRecord",
     run: "RunDirectory",
+    judge: "Judge | None" = None,
+    page: "Page | None" = None,
 ) -> list["FrameOutcome"]:
-    """Process all frames and write the run; Ctrl-C still writes what is finished."""
+    """Process all frames and write the run; Ctrl-C still writes what is finished.
+
+    Args:
+        bundle: the model.
+        sources: the frames, read one after the other.
+        config: which poses are reported.
+        record: the header of the run.
+        run: where it is written.
+        judge: called with each frame's source, frame and outcome; gives a line per pose for the 3D scene.
+        page: makes the report of outcomes and gallery; by default `run_report`'s.
+    """
     from binpose.drawing import OverlayDrawer
     from binpose.estimation import estimate_frames
     from binpose.run_report import RunGallery, run_report
@@ -80,18 +98,20 @@ def run_estimation(
     drawer = OverlayDrawer(bundle.objects)
     gallery = RunGallery(drawer)
     outcomes: list[FrameOutcome] = []
+    estimates = zip(sources, estimate_frames(bundle.pipeline, sources, config), strict=True)
     try:
-        for outcome, frame in tracked(estimate_frames(bundle.pipeline, sources, config), len(sources), "Estimating"):
+        for source, (outcome, frame) in tracked(estimates, len(sources), "Estimating"):
             if outcome.error is not None or frame is None:
                 errors.print(f"frame {outcome.name} skipped: {outcome.error}", markup=False)
             else:
                 overlay = drawer(frame, outcome.poses)
                 run.write_frame(outcome, encode_png(overlay))
-                gallery.add(frame, outcome, overlay)
+                gallery.add(frame, outcome, overlay, judge(source, frame, outcome) if judge else ())
             outcomes.append(outcome)
     finally:
         run.write_results(record, outcomes)
-        write_text(run.root / "report.html", run_report(record, outcomes, gallery))
+        html = page(outcomes, gallery) if page else run_report(record, outcomes, gallery)
+        write_text(run.root / "report.html", html)
     return outcomes
 
 

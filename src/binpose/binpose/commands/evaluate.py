@@ -44,6 +44,7 @@ class Evaluate(Command):
     """Largest error of a right pose, as a share of the diameter."""
 
     def run(self) -> int:
+        """Judge every frame of the run, print and write the figures."""
         from binpose.drawing import OverlayDrawer
         from binpose.evaluation_report import evaluation_page
         from binpose.run_evaluation import RunEvaluator, read_regions
@@ -86,14 +87,16 @@ def evaluation_table(result: "EvaluationResult") -> "Table":
     from rich import box
     from rich.table import Table
 
-    from binpose.evaluation_report import HEADER, formatted_row
+    from binpose.evaluation_report import HEADER, formatted_row, shown_columns
 
-    shown = ("object", "by", "found", "recall", "precision", "error mm", "MSSD", "wrong", "outside")
+    counts = [HEADER[n] for n in shown_columns(result) if HEADER[n] in ("wrong", "outside", "unknown")]
+    shown = ("object", "by", "found", "recall", "precision", "error mm", "MSSD", *counts)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for name in shown:
         table.add_column(name, justify="left" if name in HEADER[:2] else "right", no_wrap=True)
     for row in result.rows:
         cells = dict(zip(HEADER, formatted_row(row), strict=True))
-        cells |= {"found": f"{row.found}/{row.parts}", "error mm": cells["median error mm"], "MSSD": cells["MSSD recall"]}
+        cells |= {"found": f"{row.found}/{row.parts}", "MSSD": cells["MSSD recall"]}
+        cells["error mm"] = cells["median error mm"]
         table.add_row(*(cells[name] for name in shown), style="bold" if row is result.rows[-1] else "")
     return table

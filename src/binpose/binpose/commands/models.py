@@ -23,6 +23,7 @@ class Models(Command):
     """A model's folder, or a folder of such folders."""
 
     def run(self) -> int:
+        """Print one line per version."""
         from rich.table import Table
 
         stores = list(find_stores(self.path))

@@ -1,0 +1,119 @@
+"""`binpose demo`: the whole path on simulated bins, with shipped weights."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from binpose.bundle import ModelBundle, load_bundle
+from binpose.commands.command import Command, console, progress_bar
+from binpose.commands.estimate import run_estimation, summary_table
+from binpose.commands.evaluate import evaluation_table
+from binpose.estimation import EstimationConfig
+from binpose_core.evaluation import EvaluationConfig
+
+if TYPE_CHECKING:
+    from binpose.evaluation import EvaluationResult
+    from binpose_core.bop import BopFrame
+    from binpose_simulation.scene import SceneConfig
+
+SPLIT = "sim"
+MIN_VISIBLE = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demo(Command):
+    """Simulate bins of parts made by code, find all parts and show how well that worked.
+
+    Writes report.html, the frames as a BOP data set, results.csv, and poses.json and overlay.png per frame.
+
+    Example: binpose demo --seed 7
+    """
+
+    out: Path = Path("runs/demo")
+    """Folder for the results."""
+    frames: int = 6
+    """Number of frames, two of each pile."""
+    seed: int = 11
+    """Seed of the bins, their light and the camera."""
+    model: Path = Path("demo")
+    """Model to be shown; its parts fill the bins."""
+
+    def run(self) -> int:
+        """Simulate, estimate, evaluate, report."""
+        from binpose_simulation.export import export_bop
+
+        with console.status("Loading the model ..."):
+            bundle = load_bundle(self.model)
+        dataset = self.out / "dataset"
+        with progress_bar() as progress:
+            task = progress.add_task("Simulating bins", total=self.frames)
+            export_bop(
+                dataset,
+                list(bundle.objects.values()),
+                self.frames,
+                demo_scene(),
+                self.seed,
+                SPLIT,
+                on_view=lambda done, _: progress.update(task, completed=done),
+            )
+        result = show_demo(bundle, str(self.model), dataset, self.seed, self.frames, self.out)
+        console.print(evaluation_table(result))
+        console.print(f"Look at [bold]{self.out / 'report.html'}[/]")
+        return 0
+
+
+def demo_scene() -> "SceneConfig":
+    """One full bin of several types, seen from a little aside in the light of a room."""
+    from binpose_simulation.appearance import AppearanceConfig
+    from binpose_simulation.pile import ContentConfig
+    from binpose_simulation.scene import SceneConfig
+    from binpose_simulation.viewpoint import ViewpointConfig
+
+    return SceneConfig(
+        content=ContentConfig(parts=(12, 18), mixed_share=1.0, types=(5, 8), distractor_share=0.0, row_share=0.0),
+        viewpoint=ViewpointConfig(
+            fov_rad=(0.7, 0.9),
+            part_size_px=(120.0, 145.0),
+            tilt_rad=0.5,
+            steep_share=0.0,
+            aim=0.1,
+            roll_aligned_share=1.0,
+        ),
+        appearance=AppearanceConfig(projector_lit_share=0.0, room_level=(0.4, 0.8)),
+        views_per_pile=2,
+        breadboard_share=0.0,
+    )
+
+
+def show_demo(bundle: ModelBundle, model: str, dataset: Path, seed: int, frames: int, out: Path) -> "EvaluationResult":
+    """Estimate the first frames of a simulated scene, judge them against its truth and write the report."""
+    from binpose.demo_report import demo_page
+    from binpose.evaluation import PoseEvaluation, frame_notes
+    from binpose.runs import FrameOutcome, RunDirectory, RunRecord
+    from binpose_core.bop import BopDataset
+    from binpose_core.evaluation import FrameTruth, known_parts
+    from binpose_core.frames import RgbdFrame
+
+    sources = [frame for frame in BopDataset(dataset).frames(SPLIT) if frame.scene_id == seed][:frames]
+    evaluation = PoseEvaluation(bundle.objects, EvaluationConfig(min_visible_fraction=MIN_VISIBLE))
+
+    def judge(source: "BopFrame", frame: RgbdFrame, outcome: FrameOutcome) -> list[str]:
+        poses: Sequence = (*outcome.poses, *outcome.rejected)
+        truth = FrameTruth(known_parts(source), camera=frame.camera)
+        return frame_notes(evaluation.add(source.name, truth, poses, frame.camera, frame.depth_m))
+
+    config = EstimationConfig(threshold=evaluation.config.score_threshold)
+    numbers = {name: part.bop_id for name, part in bundle.objects.items()}
+    record = RunRecord(str(dataset), SPLIT, model, bundle.version, numbers, config.threshold)
+    outcomes = run_estimation(
+        bundle,
+        sources,
+        config,
+        record,
+        RunDirectory(out),
+        judge,
+        lambda outcomes, gallery: demo_page(record, outcomes, gallery, evaluation.result()),
+    )
+    console.print(summary_table(outcomes))
+    return evaluation.result()
