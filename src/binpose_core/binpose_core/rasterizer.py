@@ -8,6 +8,8 @@ import numpy as np
 from numba import njit, prange
 
 NO_FACE = -1
+# A face seen exactly from its edge has an area of rounding errors, and would get depths from anywhere.
+LEAST_AREA_PX2 = 1e-9
 
 
 @njit(inline="always")
@@ -21,7 +23,7 @@ def _draw_projected(
     if hi_u < 0.0 or lo_u > width - 1.0 or hi_v < row_lo or lo_v > row_hi - 1.0:
         return
     area = (u1 - u0) * (v2 - v0) - (u2 - u0) * (v1 - v0)
-    if area == 0.0:
+    if abs(area) < LEAST_AREA_PX2:
         return
     first_u, last_u = int(np.ceil(max(lo_u, 0.0))), int(np.floor(min(hi_u, width - 1.0)))
     first_v, last_v = int(np.ceil(max(lo_v, float(row_lo)))), int(np.floor(min(hi_v, row_hi - 1.0)))

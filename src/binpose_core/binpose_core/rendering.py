@@ -10,7 +10,7 @@ import numpy.typing as npt
 from binpose_core.camera import Camera
 from binpose_core.errors import BinposeError
 from binpose_core.geometry import FloatArray
-from binpose_core.meshes import Mesh
+from binpose_core.meshes import Mesh, face_areas_normals
 from binpose_core.rasterizer import NO_FACE, draw_crops, draw_scene
 
 NEAR_M = 0.01
@@ -47,12 +47,15 @@ class Renderer:
 
     def __init__(self, meshes: Sequence[Mesh]) -> None:
         self.meshes = tuple(meshes)
-        self._vertices = np.ascontiguousarray(np.concatenate([m.vertices for m in meshes] or [np.zeros((0, 3))]), np.float64)
-        self._faces = np.ascontiguousarray(np.concatenate([m.faces for m in meshes] or [np.zeros((0, 3))]), np.int32)
+        self._vertices = np.concatenate([np.zeros((0, 3)), *(m.vertices for m in meshes)])
+        self._faces = np.concatenate([np.zeros((0, 3), np.int32), *(m.faces for m in meshes)], dtype=np.int32)
         self._vertex_start = np.cumsum([0, *(len(m.vertices) for m in meshes)]).astype(np.int64)
         self._face_start = np.cumsum([0, *(len(m.faces) for m in meshes)]).astype(np.int64)
-        self.face_normals = tuple(_face_normals(mesh) for mesh in meshes)
+        self.face_normals = tuple(face_areas_normals(mesh)[1].astype(np.float32) for mesh in meshes)
+        # One more entry stands for the background.
         self._all_normals = np.concatenate([*self.face_normals, np.zeros((1, 3), np.float32)])
+        offsets = [_face_offsets(mesh, normals) for mesh, normals in zip(meshes, self.face_normals, strict=True)]
+        self._all_offsets = np.concatenate([*offsets, np.zeros(1, np.float32)])
 
     def crops(
         self,
@@ -69,6 +72,12 @@ class Renderer:
             mesh_ids: (B,) indices of meshes.
             T_cam_obj: (B, 4, 4) poses, metres.
             intrinsics: (B, 4) or (4,) fx, fy, cx, cy in pixels of each crop.
+            height: of each crop in pixels.
+            width: of each crop in pixels.
+            near_m: what is nearer than this is cut away.
+
+        Raises:
+            BinposeError: for an id that is none of a mesh.
         """
         mesh_ids = self._checked_ids(mesh_ids)
         T_cam_obj = np.ascontiguousarray(T_cam_obj, np.float64).reshape(len(mesh_ids), 4, 4)
@@ -84,7 +93,11 @@ class Renderer:
     def scene(
         self, mesh_ids: npt.NDArray[np.integer], T_cam_obj: FloatArray, camera: Camera, near_m: float = NEAR_M
     ) -> SceneRendering:
-        """All instances in one image: mesh_ids (N,), T_cam_obj (N, 4, 4) in metres."""
+        """All instances in one image: mesh_ids (N,), T_cam_obj (N, 4, 4) in metres.
+
+        Raises:
+            BinposeError: for an id that is none of a mesh.
+        """
         mesh_ids = self._checked_ids(mesh_ids)
         T_cam_obj = np.ascontiguousarray(T_cam_obj, np.float64).reshape(len(mesh_ids), 4, 4)
         depth = np.zeros((camera.height, camera.width), np.float32)
@@ -98,25 +111,34 @@ class Renderer:
         )  # fmt: skip
         return SceneRendering(depth, instances, face_ids)
 
-    def crop_normals(self, rendering: Rendering, mesh_ids: npt.NDArray[np.integer], T_cam_obj: FloatArray) -> FloatArray:
+    def crop_normals(
+        self, rendering: Rendering, mesh_ids: npt.NDArray[np.integer], T_cam_obj: FloatArray
+    ) -> npt.NDArray[np.float32]:
         """Surface normals (B, h, w, 3) float32 in the camera frame, turned towards it; 0 = background."""
-        index = np.where(rendering.mask, rendering.face_ids + self._face_start[mesh_ids][:, None, None], -1)
-        rotation = np.asarray(T_cam_obj)[:, :3, :3].astype(np.float32)
-        normals = np.einsum("bij,bhwj->bhwi", rotation, self._all_normals[index])
-        return normals * np.where(normals[..., 2:] > 0, -1, 1).astype(np.float32)
+        first = self._face_start[self._checked_ids(mesh_ids)]
+        index = np.where(rendering.mask, rendering.face_ids + first[:, None, None], -1)
+        pose = np.asarray(T_cam_obj, np.float32)[:, None, None]
+        return self._turned_normals(index, pose)
 
     def scene_normals(
         self, rendering: SceneRendering, mesh_ids: npt.NDArray[np.integer], T_cam_obj: FloatArray
-    ) -> FloatArray:
+    ) -> npt.NDArray[np.float32]:
         """Surface normals (H, W, 3) float32 in the camera frame, turned towards it; 0 = nothing."""
         instance = rendering.instance_ids
         if len(mesh_ids) == 0:
             return np.zeros((*instance.shape, 3), np.float32)
-        first = self._face_start[np.asarray(mesh_ids)]
+        first = self._face_start[self._checked_ids(mesh_ids)]
         index = np.where(instance >= 0, rendering.face_ids + first[instance], -1)
-        rotation = np.asarray(T_cam_obj)[:, :3, :3].astype(np.float32)[instance]
-        normals = np.einsum("hwij,hwj->hwi", rotation, self._all_normals[index])
-        return normals * np.where(normals[..., 2:] > 0, -1, 1).astype(np.float32)
+        return self._turned_normals(index, np.asarray(T_cam_obj, np.float32)[instance])
+
+    def _turned_normals(self, index: npt.NDArray[np.integer], pose: FloatArray) -> npt.NDArray[np.float32]:
+        """Normals (..., 3) of faces (...) under poses that broadcast to (..., 4, 4).
+
+        The sign of n . p, the same for all points p of a face's plane, tells which of its sides the camera sees.
+        """
+        normals = (pose[..., :3, :3] @ self._all_normals[index][..., None])[..., 0]
+        away = (normals * pose[..., :3, 3]).sum(-1) + self._all_offsets[index] > 0
+        return np.asarray(np.where(away[..., None], -normals, normals))
 
     def _checked_ids(self, mesh_ids: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
         ids = np.ascontiguousarray(mesh_ids, np.int64).reshape(-1)
@@ -132,7 +154,9 @@ def object_coordinates(depth_m: FloatArray, T_cam_obj: FloatArray, intrinsics: F
     """Surface points (B, h, w, 3) float32 in the object frame of depth crops (B, h, w), metres.
 
     Args:
-        T_cam_obj: (B, 4, 4); intrinsics: (B, 4). Background pixels (depth 0) give zeros.
+        depth_m: (B, h, w) along the optical axis; background pixels (0) give zeros.
+        T_cam_obj: (B, 4, 4) poses, metres.
+        intrinsics: (B, 4) fx, fy, cx, cy in pixels of each crop.
     """
     height, width = depth_m.shape[1:]
     fx, fy, cx, cy = (intrinsics[:, i, None, None].astype(np.float32) for i in range(4))
@@ -143,7 +167,6 @@ def object_coordinates(depth_m: FloatArray, T_cam_obj: FloatArray, intrinsics: F
     return points * (depth_m > 0)[..., None]
 
 
-def _face_normals(mesh: Mesh) -> npt.NDArray[np.float32]:
-    corners = mesh.vertices[mesh.faces].astype(np.float64)
-    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    return (normals / np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-30)).astype(np.float32)
+def _face_offsets(mesh: Mesh, normals: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """(F,) of the planes n . p = offset."""
+    return np.asarray((mesh.vertices[mesh.faces[:, 0]] * normals).sum(-1, dtype=np.float32))

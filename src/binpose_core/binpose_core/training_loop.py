@@ -5,7 +5,7 @@ import copy
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from binpose_core.precision import autocast
-from binpose_core.weights import load_checkpoint, save_checkpoint
+from binpose_core.precision import Network, autocast
+from binpose_core.weights import Progress, load_checkpoint, save_checkpoint
 
 LossFunction = Callable[[torch.nn.Module, Any], dict[str, torch.Tensor]]
 StepCallback = Callable[[float, dict[str, float]], None]
@@ -25,8 +25,8 @@ class LoopConfig:
     """minutes: training time on this machine; steps: take this number of steps instead.
 
     The learning rate rises over the first `warmup` share of the run and falls to zero along a cosine. The returned
-    weights are the exponential moving average with `average_steps` as its time constant. low_precision: bfloat16 where the
-    processor is faster with it (measured at start).
+    weights are the exponential moving average with `average_steps` as its time constant. low_precision: bfloat16 where
+    the processor is faster with it (measured at start).
     """
 
     minutes: float = 10.0
@@ -44,6 +44,8 @@ class LoopConfig:
             raise ValueError(f"minutes must be > 0 and steps >= 1, got {self.minutes} and {self.steps}")
         if self.learning_rate <= 0:
             raise ValueError(f"learning_rate must be > 0, got {self.learning_rate}")
+        if not 0 <= self.warmup < 1:
+            raise ValueError(f"warmup must be a share in [0, 1), got {self.warmup}")
 
     def rate(self, progress: float) -> float:
         """The learning rate at a progress in [0, 1]."""
@@ -54,39 +56,51 @@ class LoopConfig:
 
 
 def train(
-    network: torch.nn.Module,
-    batches: Iterator[Any],
+    network: Network,
+    make_batch: Callable[[int], Any],
     loss_function: LossFunction,
     config: LoopConfig,
     checkpoint: Path | None = None,
     on_step: StepCallback | None = None,
-) -> torch.nn.Module:
+) -> Network:
     """Train until the budget is spent; returns the averaged network, in evaluation mode.
 
-    A checkpoint that exists is gone on from; one is written every `checkpoint_s` and when the run is interrupted.
+    Args:
+        network: trained in place.
+        make_batch: the batch of a step, by the step's number; called in a background thread.
+        loss_function: (network, batch) to the losses by name, whose sum is minimised.
+        config: the budget and how it is spent.
+        checkpoint: where the run is kept. One that exists is gone on from; it is written every `checkpoint_s`, when the
+            run is interrupted and at its end.
+        on_step: called after each step with the share of the budget spent and the losses.
+
+    Raises:
+        BinposeError: if the checkpoint is damaged or belongs to another network, or cannot be written.
     """
     average = copy.deepcopy(network).eval()
     optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-    progress = 0.0
+    progress = Progress()
     if checkpoint is not None and checkpoint.exists():
         progress = load_checkpoint(checkpoint, network, average, optimizer)
     network.train()
     saved = time.monotonic()
-    step = int(progress * (config.steps or 0))
+    batches = prefetched(make_batch, start=progress.steps)
     try:
-        while progress < 1.0:
+        while progress.share < 1.0:
             began = time.monotonic()
-            losses = _step(network, next(batches), loss_function, optimizer, config, config.rate(progress))
-            step += 1
-            _update_average(average, network, min(config.average_steps, 10 + step // 4))
+            losses = _step(network, next(batches), loss_function, optimizer, config, config.rate(progress.share))
+            steps = progress.steps + 1
+            _update_average(average, network, min(config.average_steps, 10 + steps // 4))
             spent = (time.monotonic() - began) / 60.0 / config.minutes
-            progress = progress + spent if config.steps is None else step / config.steps
+            share = progress.share + spent if config.steps is None else steps / config.steps
+            progress = Progress(min(share, 1.0), steps)
             if on_step is not None:
-                on_step(min(progress, 1.0), losses)
+                on_step(progress.share, losses)
             if checkpoint is not None and time.monotonic() - saved > config.checkpoint_s:
                 save_checkpoint(checkpoint, network, average, optimizer, progress)
                 saved = time.monotonic()
     finally:
+        batches.close()
         if checkpoint is not None:
             save_checkpoint(checkpoint, network, average, optimizer, progress)
     return average
@@ -122,10 +136,13 @@ def _update_average(average: torch.nn.Module, network: torch.nn.Module, steps: f
             mean.copy_(value)
 
 
-def prefetched(make: Callable[[int], Any], start: int = 0, depth: int = 4, threads: int = 1) -> Iterator[Any]:
-    """make(0), make(1), ... computed ahead of use in background threads; numpy, numba and OpenCV release the lock.
+def prefetched(
+    make: Callable[[int], Any], start: int = 0, depth: int = 4, threads: int = 1
+) -> Generator[Any, None, None]:
+    """make(start), make(start + 1), ... computed ahead in background threads; numpy, numba and OpenCV release the lock.
 
-    The order between threads is not fixed; each item depends on its number alone.
+    The order between threads is not fixed; each item depends on its number alone. What `make` raises is raised here.
+    The threads end with the generator: `close` it.
     """
     items: queue.Queue[Any] = queue.Queue(maxsize=depth)
     numbers = iter(range(start, 1 << 60))

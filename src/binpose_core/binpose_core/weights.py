@@ -1,16 +1,28 @@
 """Network weights and optimiser states as named arrays: safetensors in, safetensors out."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors.torch import safe_open, save
+from safetensors import safe_open
+from safetensors.torch import save
 
 from binpose_core.errors import BinposeError
 from binpose_core.files import write_atomically
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a training has come: the share of its budget that is spent, in [0, 1], and the steps taken."""
+
+    share: float = 0.0
+    steps: int = 0
 
 
 def to_arrays(network: torch.nn.Module) -> dict[str, npt.NDArray[Any]]:
@@ -39,47 +51,53 @@ def load_arrays(network: torch.nn.Module, arrays: Mapping[str, npt.NDArray[Any]]
         ) from None
 
 
-def select(tensors: Mapping[str, npt.NDArray[Any]], prefix: str) -> dict[str, npt.NDArray[Any]]:
+def select(tensors: Mapping[str, Value], prefix: str) -> dict[str, Value]:
     """The entries below `prefix/`, without it."""
     return {name[len(prefix) + 1 :]: value for name, value in tensors.items() if name.startswith(prefix + "/")}
 
 
 def save_checkpoint(
-    path: Path, network: torch.nn.Module, average: torch.nn.Module, optimizer: torch.optim.Optimizer, progress: float
+    path: Path,
+    network: torch.nn.Module,
+    average: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    progress: Progress,
 ) -> None:
     """Everything that a run needs to go on, as one safetensors file."""
     tensors = {f"network/{k}": v for k, v in network.state_dict().items()}
     tensors |= {f"average/{k}": v for k, v in average.state_dict().items()}
     for index, values in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer/{index}/{k}": torch.as_tensor(v) for k, v in values.items()}
-    content = save({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, {"progress": str(progress)})
+    told = {"share": repr(progress.share), "steps": str(progress.steps)}
+    content = save({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, told)
     with write_atomically(path) as temporary:
         temporary.write_bytes(content)
 
 
 def load_checkpoint(
     path: Path, network: torch.nn.Module, average: torch.nn.Module, optimizer: torch.optim.Optimizer
-) -> float:
-    """Restore what `save_checkpoint` wrote; returns the progress in [0, 1].
+) -> Progress:
+    """Restore what `save_checkpoint` wrote; returns how far the run had come.
 
     Raises:
         BinposeError: if the file is damaged or belongs to another network.
     """
     try:
         with safe_open(path, "pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
-            progress = float(file.metadata()["progress"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # the file is no dict
+            told = file.metadata()
+        progress = Progress(float(told["share"]), int(told["steps"]))
         network.load_state_dict(select(tensors, "network"))
         average.load_state_dict(select(tensors, "average"))
         state = optimizer.state_dict()
-        state["state"] = {}
+        moments: dict[int, dict[str, torch.Tensor]] = {}
         for name, value in select(tensors, "optimizer").items():
             index, key = name.split("/")
-            state["state"].setdefault(int(index), {})[key] = value
-        optimizer.load_state_dict(state)
+            moments.setdefault(int(index), {})[key] = value
+        optimizer.load_state_dict(state | {"state": moments})
     except Exception as error:
         raise BinposeError(
-            f"The checkpoint {path} cannot be read ({type(error).__name__}); expected one written by the same training; "
-            "delete it or train without --resume."
+            f"The checkpoint {path} cannot be read ({type(error).__name__}); expected one written by the same "
+            "training; delete it or train without --resume."
         ) from error
     return progress

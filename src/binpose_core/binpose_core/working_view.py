@@ -23,10 +23,13 @@ MAX_SLOPE_M_PER_PX = 0.004
 
 @dataclass(frozen=True)
 class WorkingView:
-    """color (h, w, 3) uint8, is_mono, depth_m (h, w) float32 (0 = invalid), normals (h, w, 3) float32 towards the
-    camera (0 = unknown), camera; sides are multiples of 32, padded at the right and the bottom.
+    """A frame resampled; its sides are multiples of 32, padded at the right and the bottom.
 
-    scale: working pixels per frame pixel. gsd_m: metres per working pixel at the median depth.
+    color: (h, w, 3) uint8. is_mono: whether it is grey repeated.
+    depth_m: (h, w) float32, 0 = invalid. normals: (h, w, 3) float32 towards the camera, 0 = unknown.
+    camera: of the view, padding included.
+    scale: working pixels per frame pixel, across and down; they differ by the rounding of the size.
+    gsd_m: metres per working pixel at the median depth.
     """
 
     color: npt.NDArray[np.uint8]
@@ -34,16 +37,22 @@ class WorkingView:
     depth_m: npt.NDArray[np.float32]
     normals: npt.NDArray[np.float32]
     camera: Camera
-    scale: float
+    scale: tuple[float, float]
     gsd_m: float
 
     def to_frame_px(self, points_px: FloatArray) -> FloatArray:
         """Image coordinates (..., 2) of the frame for those of the working view."""
-        return (points_px + 0.5) / self.scale - 0.5
+        return np.asarray((points_px + 0.5) / self.scale - 0.5)
 
     def to_working_px(self, points_px: FloatArray) -> FloatArray:
         """Image coordinates (..., 2) of the working view for those of the frame."""
-        return (points_px + 0.5) * self.scale - 0.5
+        return np.asarray((points_px + 0.5) * self.scale - 0.5)
+
+    def frame_indices(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Columns (w,) and rows (h,) of the frame in which the view's pixels lie; past its end in the padding."""
+        sides = zip((self.camera.width, self.camera.height), self.scale, strict=True)
+        columns, rows = (np.floor((np.arange(side) + 0.5) / scale).astype(np.int64) for side, scale in sides)
+        return columns, rows
 
 
 def working_view(frame: RgbdFrame, gsd_m: float, max_pixels: int, distance_m: float | None = None) -> WorkingView:
@@ -55,12 +64,12 @@ def working_view(frame: RgbdFrame, gsd_m: float, max_pixels: int, distance_m: fl
     return view
 
 
-def make_working_view(
-    frame: RgbdFrame, gsd_m: float, max_pixels: int, distance_m: float | None = None
-) -> WorkingView:
+def make_working_view(frame: RgbdFrame, gsd_m: float, max_pixels: int, distance_m: float | None = None) -> WorkingView:
     """Resample a frame so that one pixel covers about `gsd_m` at the scene's median depth.
 
     Args:
+        frame: with or without depth.
+        gsd_m: wanted metres per pixel.
         max_pixels: the view is made coarser where it would have more pixels than this.
         distance_m: the working distance for frames without depth; they are not resampled if it is None.
     """
@@ -84,7 +93,8 @@ def make_working_view(
     camera = Camera(resized.fx, resized.fy, resized.cx, resized.cy, color.shape[1], color.shape[0])
     normals = surface_normals(depth, camera)
     gsd = (distance if distance is not None else 1.0) / camera.fx
-    return WorkingView(color, frame.color.ndim == 2, depth, normals, camera, size[0] / width, gsd)
+    scales = (size[0] / width, size[1] / height)
+    return WorkingView(color, frame.color.ndim == 2, depth, normals, camera, scales, gsd)
 
 
 def resize_depth(depth_m: npt.NDArray[np.float32], size: tuple[int, int]) -> npt.NDArray[np.float32]:
@@ -92,7 +102,7 @@ def resize_depth(depth_m: npt.NDArray[np.float32], size: tuple[int, int]) -> npt
 
     The area mean is taken only where it agrees with the nearest pixel, so that edges stay edges.
     """
-    nearest = cv2.resize(depth_m, size, interpolation=cv2.INTER_NEAREST)
+    nearest = cv2.resize(depth_m, size, interpolation=cv2.INTER_NEAREST_EXACT)  # the other one is half a pixel off
     if size[0] >= depth_m.shape[1]:
         return nearest
     weight = cv2.resize((depth_m > 0).astype(np.float32), size, interpolation=cv2.INTER_AREA)
@@ -108,13 +118,20 @@ def surface_normals(depth_m: npt.NDArray[np.float32], camera: Camera) -> npt.NDA
     A plane is linear in (u, v, 1 / z), so a least-squares fit over the 5 x 5 neighbours is exact for planes.
     """
     normals = np.zeros((*depth_m.shape, 3), np.float32)
-    fx, fy, cx, cy = camera.intrinsics
-    _fit_normals(np.ascontiguousarray(depth_m, np.float32), fx, fy, cx, cy, NORMAL_RADIUS_PX, MAX_SLOPE_M_PER_PX, normals)
+    depth_m = np.ascontiguousarray(depth_m, np.float32)
+    _fit_normals(depth_m, camera.intrinsics, NORMAL_RADIUS_PX, MAX_SLOPE_M_PER_PX, normals)
     return normals
 
 
 @njit(parallel=True, cache=True, fastmath=True)
-def _fit_normals(depth, fx, fy, cx, cy, radius, max_slope, normals):
+def _fit_normals(
+    depth: npt.NDArray[np.float32],
+    intrinsics: FloatArray,
+    radius: int,
+    max_slope: float,
+    normals: npt.NDArray[np.float32],
+) -> None:
+    fx, fy, cx, cy = intrinsics
     height, width = depth.shape
     for v in prange(height):
         for u in range(width):
@@ -152,5 +169,5 @@ def _fit_normals(depth, fx, fy, cx, cy, radius, max_slope, normals):
             length = np.sqrt(nx * nx + ny * ny + nz * nz)
             if length < 1e-12:
                 continue
-            sign = -1.0 / length if nz > 0.0 else 1.0 / length
-            normals[v, u, 0], normals[v, u, 1], normals[v, u, 2] = nx * sign, ny * sign, nz * sign
+            # (nx, ny, nz) . p = 1 on the plane: this vector points away from the camera.
+            normals[v, u, 0], normals[v, u, 1], normals[v, u, 2] = -nx / length, -ny / length, -nz / length

@@ -14,8 +14,8 @@ from binpose_core.types import LabelledView
 class AugmentationConfig:
     """Shares of views in [0, 1].
 
-    paste: with up to `max_pasted` parts of another view pasted in. no_depth, no_color: with the sense missing, so that the
-    network learns to do with the other. mono: grey images. gsd_jitter: factor range of the ground sample distance.
+    paste: with up to `max_pasted` parts of another view pasted in. no_depth, no_color: with the sense missing, so that
+    the network learns to do with the other. mono: grey images. gsd_jitter: factor range of the ground sample distance.
     """
 
     paste: float = 0.4
@@ -25,11 +25,23 @@ class AugmentationConfig:
     mono: float = 0.15
     gsd_jitter: tuple[float, float] = (0.8, 1.3)
 
+    def __post_init__(self) -> None:
+        shares = (self.paste, self.no_depth, self.no_color, self.mono)
+        if min(shares) < 0 or max(self.paste, sum(shares[1:])) > 1:
+            raise ValueError(f"paste, and no_depth + no_color + mono together, must be in [0, 1], got {shares}")
+        if self.max_pasted < 1:
+            raise ValueError(f"max_pasted must be >= 1, got {self.max_pasted}")
+        if not 0 < self.gsd_jitter[0] <= self.gsd_jitter[1]:
+            raise ValueError(f"gsd_jitter must be a rising pair above 0, got {self.gsd_jitter}")
+
 
 @dataclass(frozen=True)
 class Labels:
-    """Per pixel of a frame: class_ids (H, W) int16 with 0 = no part, -1 = ignore; center_px (H, W, 2) float32;
-    center_depth_m (H, W) float32."""
+    """What is known per pixel of a frame.
+
+    class_ids: (H, W) int16, 0 = no part, -1 = ignore.
+    center_px: (H, W, 2) float32, projected centre of the pixel's part. center_depth_m: (H, W) float32, its depth.
+    """
 
     class_ids: npt.NDArray[np.int16]
     center_px: npt.NDArray[np.float32]
@@ -47,7 +59,8 @@ def paste_parts(
     if depth is None or view.frame.depth_m is None:
         return frame, labels
     depth = depth.copy()
-    class_ids, center_px, center_depth = (a.copy() for a in (labels.class_ids, labels.center_px, labels.center_depth_m))
+    class_ids, center_px = labels.class_ids.copy(), labels.center_px.copy()
+    center_depth = labels.center_depth_m.copy()
     candidates = np.nonzero(np.asarray(view.visible_fraction) > 0.85)[0]
     chosen = rng.permutation(candidates)[: rng.integers(1, max_pasted + 1)]
     for instance in chosen:
@@ -85,9 +98,10 @@ def _shifted(
     pick = rng.integers(len(part_rows))
     down = int(part_rows[pick] - rows.mean() + rng.normal(0, 15))
     across = int(part_columns[pick] - columns.mean() + rng.normal(0, 15))
-    if rows.min() + down < 0 or rows.max() + down >= height or columns.min() + across < 0 or columns.max() + across >= width:
+    to_rows, to_columns = rows + down, columns + across
+    if min(to_rows.min(), to_columns.min()) < 0 or to_rows.max() >= height or to_columns.max() >= width:
         return None
-    return rows + down, columns + across, np.array([across, down], np.float32)
+    return to_rows, to_columns, np.array([across, down], np.float32)
 
 
 def recolored(color: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.NDArray[np.uint8]:

@@ -6,7 +6,9 @@ import numpy.typing as npt
 
 from binpose_core.working_view import WorkingView
 
-CHANNELS = ("normal_x", "normal_y", "normal_z", "valid", "height_near", "height_far", "luma", "luma_local", "red", "blue")
+SHAPE_CHANNELS = ("normal_x", "normal_y", "normal_z", "valid", "height_near", "height_far")
+COLOR_CHANNELS = ("luma", "luma_local", "red", "blue")
+CHANNELS = SHAPE_CHANNELS + COLOR_CHANNELS
 HEIGHT_RADII_PX = (8, 24)
 CONTRAST_RADIUS_PX = 16
 
@@ -25,7 +27,7 @@ def view_features(view: WorkingView) -> npt.NDArray[np.float32]:
     features[..., 3] = valid
     for channel, radius in enumerate(HEIGHT_RADII_PX, start=4):
         features[..., channel] = _height(view, valid, radius)
-    features[..., 6:] = color_features(view.color, view.is_mono)
+    features[..., len(SHAPE_CHANNELS) :] = color_features(view.color, view.is_mono)
     return features
 
 
@@ -38,7 +40,10 @@ def _height(view: WorkingView, valid: npt.NDArray[np.float32], radius: int) -> n
 
 
 def color_features(color: npt.NDArray[np.uint8], is_mono: bool) -> npt.NDArray[np.float32]:
-    """(h, w, 4) float32: luminance - 0.5, local contrast, red-green and blue-yellow opponents, all in about [-1, 1]."""
+    """Colour (h, w, 4) float32 of an image (h, w, 3), all in about [-1, 1], in the order of `COLOR_CHANNELS`.
+
+    Luminance - 0.5, local contrast, the red-green and the blue-yellow opponent.
+    """
     rgb = color.astype(np.float32) * np.float32(1 / 255)
     luma = rgb @ np.array([0.299, 0.587, 0.114], np.float32)
     size = (2 * CONTRAST_RADIUS_PX + 1,) * 2

@@ -12,8 +12,8 @@ from numba import njit
 class GroupingConfig:
     """How votes become instances; lengths in cells of the network's output.
 
-    radius_cells: votes nearer than this to a peak belong to it; precise votes only, vague ones reach `spread` times their
-        own predicted scale, up to `max_radius_cells`.
+    radius_cells: votes nearer than this to a peak belong to it; precise votes only, vague ones reach `spread` times
+        their own predicted scale, up to `max_radius_cells`.
     min_cells: the fewest cells of an instance.
     foreground: the least probability of being a part for a cell to vote.
     """
@@ -44,9 +44,11 @@ def group_votes(
     """Assign votes to instances, the best supported centre first.
 
     Args:
-        votes: (N, 2) voted centres (column, row) in cells; scales: (N,) their Laplace scales in cells.
+        votes: (N, 2) voted centres (column, row) in cells; they may lie outside the grid.
+        scales: (N,) their Laplace scales in cells.
         weights: (N,) probability of being a part.
         shape: rows and columns of the grid of cells.
+        config: what makes an instance.
 
     Returns:
         (N,) index of the instance or -1. What one instance leaves unexplained votes again for the next one, so that
@@ -55,10 +57,13 @@ def group_votes(
     labels = np.full(len(votes), -1, np.int32)
     if len(votes) == 0:
         return labels
-    pad = 8
+    # Parts that the image cuts off have their centres outside of it.
+    pad = max(shape) // 2
     accumulator = np.zeros((shape[0] + 2 * pad, shape[1] + 2 * pad), np.float32)
-    mass = weights / (1.0 + scales)
-    cells = np.clip(np.round(votes).astype(np.int64) + pad, 0, [accumulator.shape[1] - 1, accumulator.shape[0] - 1])
+    cells = np.round(votes).astype(np.int64) + pad
+    inside = np.all((cells >= 0) & (cells < accumulator.shape[::-1]), axis=1)
+    cells = np.where(inside[:, None], cells, 0)
+    mass = np.where(inside, weights / (1.0 + scales), 0.0)
     np.add.at(accumulator, (cells[:, 1], cells[:, 0]), mass)
     for instance in range(config.max_instances):
         smooth = cv2.GaussianBlur(accumulator, (0, 0), config.blur_cells)
@@ -90,7 +95,15 @@ def _members(
 
 
 @njit(cache=True)
-def _near(votes, scales, labels, peak, radius, spread, max_radius):
+def _near(
+    votes: npt.NDArray[np.float32],
+    scales: npt.NDArray[np.float32],
+    labels: npt.NDArray[np.int32],
+    peak: npt.NDArray[np.float32],
+    radius: float,
+    spread: float,
+    max_radius: float,
+) -> npt.NDArray[np.int64]:
     found = np.empty(votes.shape[0], np.int64)
     count = 0
     for i in range(votes.shape[0]):

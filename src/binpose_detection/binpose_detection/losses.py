@@ -12,7 +12,8 @@ def segmentation_loss(
     """Losses by name; their sum is minimised.
 
     Args:
-        logits: (B, C + 1, h, w); centers: (B, 4, h, w) as `SegmentationNetwork` gives them.
+        logits: (B, C + 1, h, w) as `SegmentationNetwork` gives them.
+        centers: (B, 4, h, w), likewise.
         classes: (B, h, w) int64, 0 = no part, -1 = ignore.
         targets: (B, 3, h, w) offsets to the centre in the network's unit.
         valid_depth: (B, h, w) bool, where the offset in depth can be told.

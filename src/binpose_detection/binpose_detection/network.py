@@ -30,6 +30,7 @@ class ResidualBlock(nn.Module):
         self.second = nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, C, h, w) -> the same shape."""
         return torch.relu(x + self.second(self.first(x)))
 
 
@@ -37,8 +38,8 @@ class SegmentationNetwork(nn.Module):
     """Features (B, 10, H, W) -> logits (B, classes + 1, H/2, W/2), centres (B, 4, H/2, W/2). H and W multiples of 32.
 
     Class 0 is everything that is not a part. The centre channels are the offset (u, v) from the pixel to the projected
-    centre of its part and the offset in depth, all in units of `OFFSET_UNIT_PX` working pixels (of their metric size for
-    the depth), and the logarithm of the Laplace scale of the image offset in the same unit.
+    centre of its part and the offset in depth, all in units of `OFFSET_UNIT_PX` working pixels (of their metric size
+    for the depth), and the logarithm of the Laplace scale of the image offset in the same unit.
 
     A pixel-unshuffle stem replaces the full-resolution first level, which costs more than all others together; the head
     works at a quarter of the resolution and is shuffled up to half.
@@ -68,6 +69,7 @@ class SegmentationNetwork(nn.Module):
         self.head = nn.Sequential(ConvBlock(w0, w0), nn.Conv2d(w0, outputs, 1), nn.PixelShuffle(STEM // OUTPUT_STRIDE))
 
     def forward(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Features (B, 10, H, W) -> logits (B, classes + 1, H/2, W/2), centres (B, 4, H/2, W/2)."""
         x = self.stem(features)
         skips = []
         for encoder in self.encoders:

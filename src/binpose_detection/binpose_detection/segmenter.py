@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 
 from binpose_core.frames import RgbdFrame
-from binpose_core.precision import autocast
+from binpose_core.precision import autocast, channels_last
 from binpose_core.types import Detection
 from binpose_core.weights import load_arrays, to_arrays
 from binpose_core.working_view import WorkingView, working_view
@@ -68,9 +68,10 @@ class Segmenter:
     def __init__(self, network: SegmentationNetwork, config: SegmenterConfig, device: str = "cpu") -> None:
         self.config = config
         self.device = torch.device(device)
-        self.network = network.to(self.device).eval().to(memory_format=torch.channels_last)
+        self.network = channels_last(network.to(self.device).eval())
 
     def __call__(self, frame: RgbdFrame) -> list[Detection]:
+        """All instances in the frame, best first; an empty list where there is none."""
         view = self.view(frame)
         return self.detections(view, self.votes(view), frame)
 
@@ -91,11 +92,9 @@ class Segmenter:
         """Group the votes and cut out one detection per instance."""
         foreground = 1.0 - votes.probabilities[0]
         rows, columns = np.nonzero(foreground > self.config.grouping.foreground)
-        centers = (votes.center_px[rows, columns] - (OUTPUT_STRIDE - 1) / 2) / OUTPUT_STRIDE
-        scales = votes.scale_px[rows, columns] / OUTPUT_STRIDE
-        labels = group_votes(
-            centers, scales, foreground[rows, columns], foreground.shape, self.config.grouping
-        )
+        centers = (votes.center_px[rows, columns] - np.float32((OUTPUT_STRIDE - 1) / 2)) / np.float32(OUTPUT_STRIDE)
+        scales = votes.scale_px[rows, columns] / np.float32(OUTPUT_STRIDE)
+        labels = group_votes(centers, scales, foreground[rows, columns], foreground.shape, self.config.grouping)
         depth = view.depth_m[::OUTPUT_STRIDE, ::OUTPUT_STRIDE]
         found = []
         for instance in range(int(labels.max(initial=-1)) + 1):
@@ -119,7 +118,7 @@ class Segmenter:
         center = (votes.center_px[rows, columns] * weight[:, None]).sum(0) / weight.sum()
         z = depth[rows, columns]
         valid = z > 0
-        center_depth = float(np.median((z + votes.depth_offset_m[rows, columns])[valid])) if valid.sum() >= 4 else np.nan
+        center_depth = np.median((z + votes.depth_offset_m[rows, columns])[valid]) if valid.sum() >= 4 else np.nan
         box, mask = _mask_in_frame(rows, columns, view.scale, frame.camera.width, frame.camera.height)
         if mask.size == 0:
             return None
@@ -131,7 +130,7 @@ class Segmenter:
             bbox_xyxy=box,
             mask=mask,
             center_px=(float(u), float(v)),
-            center_depth_m=center_depth,
+            center_depth_m=float(center_depth),
             alternatives=tuple((self.config.objects[i], float(share[i])) for i in others[:1]),
         )
 
@@ -161,9 +160,7 @@ class Segmenter:
         return Segmenter(self.network, replace(self.config, grouping=grouping), str(self.device))
 
 
-def read_votes(
-    probabilities: npt.NDArray[np.float32], centers: npt.NDArray[np.float32], gsd_m: float
-) -> Votes:
+def read_votes(probabilities: npt.NDArray[np.float32], centers: npt.NDArray[np.float32], gsd_m: float) -> Votes:
     """Votes of the network's outputs (C + 1, h, w) and (4, h, w)."""
     height, width = probabilities.shape[1:]
     middle = (OUTPUT_STRIDE - 1) / 2
@@ -175,19 +172,27 @@ def read_votes(
 
 
 def _mask_in_frame(
-    rows: npt.NDArray[np.int64], columns: npt.NDArray[np.int64], scale: float, width: int, height: int
+    rows: npt.NDArray[np.int64],
+    columns: npt.NDArray[np.int64],
+    scale: tuple[float, float],
+    width: int,
+    height: int,
 ) -> tuple[tuple[int, int, int, int], npt.NDArray[np.bool_]]:
     """The box and the cropped mask in frame pixels of an instance's cells."""
-    cell = OUTPUT_STRIDE / scale
-    x0, x1 = int(columns.min() * cell), min(int(np.ceil((columns.max() + 1) * cell)), width)
-    y0, y1 = int(rows.min() * cell), min(int(np.ceil((rows.max() + 1) * cell)), height)
-    if x1 <= x0 or y1 <= y0:
-        return (0, 0, 0, 0), np.zeros((0, 0), bool)
-    small = np.zeros((int(rows.max() - rows.min()) + 1, int(columns.max() - columns.min()) + 1), bool)
+    x0, x1, across = _cells_in_frame(columns, OUTPUT_STRIDE / scale[0], width)
+    y0, y1, down = _cells_in_frame(rows, OUTPUT_STRIDE / scale[1], height)
+    small = np.zeros((int(np.ptp(rows)) + 1, int(np.ptp(columns)) + 1), bool)
     small[rows - rows.min(), columns - columns.min()] = True
-    across = np.clip(((np.arange(x0, x1) + 0.5) / cell).astype(int) - columns.min(), 0, small.shape[1] - 1)
-    down = np.clip(((np.arange(y0, y1) + 0.5) / cell).astype(int) - rows.min(), 0, small.shape[0] - 1)
     return (x0, y0, x1, y1), small[np.ix_(down, across)]
+
+
+def _cells_in_frame(cells: npt.NDArray[np.int64], cell_px: float, side: int) -> tuple[int, int, npt.NDArray[np.int64]]:
+    """The frame's pixels start..stop-1 that cells (N,) of `cell_px` pixels cover, and which cell each lies in."""
+    low, high = int(cells.min()), int(cells.max())
+    start = min(int(low * cell_px), side)
+    stop = min(int(np.ceil((high + 1) * cell_px)), side)
+    within = np.floor((np.arange(start, stop) + 0.5) / cell_px).astype(np.int64)
+    return start, stop, np.clip(within, low, high) - low
 
 
 def object_classes(object_ids: Sequence[str], objects: Sequence[str]) -> npt.NDArray[np.int64]:

@@ -12,7 +12,8 @@ import torch
 from binpose_core.catalogue import ObjectModel
 from binpose_core.frames import RgbdFrame
 from binpose_core.geometry import transform
-from binpose_core.training_loop import LoopConfig, StepCallback, prefetched, train
+from binpose_core.precision import channels_last
+from binpose_core.training_loop import LoopConfig, StepCallback, train
 from binpose_core.types import LabelledView
 from binpose_core.working_view import WorkingView, make_working_view
 from binpose_detection.augmentation import AugmentationConfig, Labels, paste_parts, recolored, with_missing_sense
@@ -51,13 +52,9 @@ def train_segmenter(
 ) -> Segmenter:
     """A segmenter for `segmenter_config.objects`, trained on the views until the budget is spent."""
     torch.manual_seed(seed)
-    network = SegmentationNetwork(len(segmenter_config.objects), segmenter_config.widths)
-    network = network.to(memory_format=torch.channels_last)
+    network = channels_last(SegmentationNetwork(len(segmenter_config.objects), segmenter_config.widths))
     sampler = BatchSampler(views, objects, segmenter_config, config, seed)
-    batches = prefetched(sampler)
-    averaged = train(network, batches, _loss, config.loop, checkpoint, on_step)
-    assert isinstance(averaged, SegmentationNetwork)
-    return Segmenter(averaged, segmenter_config)
+    return Segmenter(train(network, sampler, _loss, config.loop, checkpoint, on_step), segmenter_config)
 
 
 def _loss(network: torch.nn.Module, batch: tuple[torch.Tensor, ...]) -> dict[str, torch.Tensor]:
@@ -77,22 +74,24 @@ class BatchSampler:
         config: SegmentationTrainingConfig,
         seed: int,
     ) -> None:
-        self.views, self.objects, self.segmenter, self.config, self.seed = views, objects, segmenter_config, config, seed
+        self.views, self.objects, self.seed = views, objects, seed
+        self.segmenter, self.config = segmenter_config, config
 
     def __call__(self, number: int) -> tuple[torch.Tensor, ...]:
+        """The batch with this number, the same on every call."""
         rng = np.random.default_rng((self.seed, number))
         samples = [self.sample(rng) for _ in range(self.config.batch_size)]
         features, classes, targets, valid = (np.stack(part) for part in zip(*samples, strict=True))
-        channels_last = torch.from_numpy(features).permute(0, 3, 1, 2)
-        return channels_last, torch.from_numpy(classes), torch.from_numpy(targets), torch.from_numpy(valid)
+        images = torch.from_numpy(features).permute(0, 3, 1, 2)  # channels last in memory
+        return images, torch.from_numpy(classes), torch.from_numpy(targets), torch.from_numpy(valid)
 
     def sample(self, rng: np.random.Generator) -> tuple[npt.NDArray[Any], ...]:
         """One augmented crop: features (s, s, 10), classes (s/2, s/2), targets (3, s/2, s/2), valid (s/2, s/2)."""
         augmentation = self.config.augmentation
-        view = self.views[rng.integers(len(self.views))]
+        view = self.views[int(rng.integers(len(self.views)))]
         frame, labels = view.frame, view_labels(view, self.objects, self.segmenter.objects)
         if rng.random() < augmentation.paste:
-            other = self.views[rng.integers(len(self.views))]
+            other = self.views[int(rng.integers(len(self.views)))]
             other_labels = view_labels(other, self.objects, self.segmenter.objects)
             frame, labels = paste_parts(frame, labels, other, other_labels, rng, augmentation.max_pasted)
         gsd_m = self.segmenter.gsd_m * rng.uniform(*augmentation.gsd_jitter)
@@ -123,8 +122,8 @@ class BatchSampler:
         else:
             corner = rng.integers(0, np.maximum(1, np.array([height, width]) - side + 1))
         y, x = np.clip(corner, 0, np.maximum(0, np.array([height, width]) - side))
-        fine = slice(y * OUTPUT_STRIDE, (y + side) * OUTPUT_STRIDE), slice(x * OUTPUT_STRIDE, (x + side) * OUTPUT_STRIDE)
         coarse = slice(y, y + side), slice(x, x + side)
+        fine = tuple(slice(s.start * OUTPUT_STRIDE, s.stop * OUTPUT_STRIDE) for s in coarse)
         features = _padded(features[fine], self.config.crop_px, 0)
         classes = _padded(classes[coarse], side, -1)
         targets = _padded(targets[coarse], side, 0)

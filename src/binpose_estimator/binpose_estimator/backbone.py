@@ -12,7 +12,9 @@ class ConditionedStage(nn.Module):
     def __init__(self, inputs: int, outputs: int, classes: int) -> None:
         super().__init__()
         self.down = nn.Sequential(
-            nn.Conv2d(inputs, outputs, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
+            nn.Conv2d(inputs, outputs, 3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(inplace=True),
         )
         self.block = nn.Sequential(
             nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
@@ -23,6 +25,7 @@ class ConditionedStage(nn.Module):
         self.condition = ConditionalInstanceNorm(outputs, classes)
 
     def forward(self, x: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+        """(B, inputs, h, w) and classes (B,) -> (B, outputs, h / 2, w / 2)."""
         x = self.down(x)
         return torch.relu(x + self.condition(self.block(x), classes))
 
@@ -37,6 +40,7 @@ class ConvolutionalBackbone(nn.Module):
         )
 
     def forward(self, crops: torch.Tensor, classes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The features of the two coarsest stages, the finer one first."""
         features = []
         x = crops
         for stage in self.stages:

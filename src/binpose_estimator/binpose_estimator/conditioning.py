@@ -19,4 +19,5 @@ class ConditionalInstanceNorm(nn.Module):
         nn.init.zeros_(self.beta.weight)
 
     def forward(self, features: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+        """(B, C, h, w) and classes (B,) -> (B, C, h, w)."""
         return self.gamma(classes)[..., None, None] * self.norm(features) + self.beta(classes)[..., None, None]

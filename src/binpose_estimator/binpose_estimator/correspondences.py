@@ -1,6 +1,7 @@
 """Poses from dense object coordinates: RANSAC over triples, then least squares on the inliers (Kabsch)."""
 
 import numpy as np
+import numpy.typing as npt
 from numba import njit, prange
 
 from binpose_core.geometry import FloatArray
@@ -12,13 +13,15 @@ DISTINCT_COSINE = 0.9
 
 
 def poses_from_coordinates(
-    observed: FloatArray, predicted: FloatArray, valid: np.ndarray, seed: int = 0
+    observed: FloatArray, predicted: FloatArray, valid: npt.NDArray[np.bool_], seed: int = 0
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Two rigid motions per crop that carry many predicted object coordinates onto the observed points.
 
     Args:
-        observed: (B, N, 3) points in the crop's frame; predicted: (B, N, 3) object coordinates, both in diameters.
-        valid: (B, N) bool.
+        observed: (B, N, 3) points in the crop's frame, in diameters.
+        predicted: (B, N, 3) object coordinates, in diameters.
+        valid: (B, N) which of them count.
+        seed: of the triples that are tried; the same seed gives the same result.
 
     Returns:
         Rotations (B, 2, 3, 3), centres (B, 2, 3) and the share of inliers (B, 2), 0 where there is no pose. The second
@@ -35,7 +38,7 @@ def poses_from_coordinates(
 
 
 @njit(cache=True)
-def _kabsch(p, q, weight):
+def _kabsch(p: FloatArray, q: FloatArray, weight: FloatArray) -> tuple[FloatArray, FloatArray]:
     """R, t with R q + t = p in the weighted least-squares sense."""
     total = weight.sum()
     mp, mq = np.zeros(3), np.zeros(3)
@@ -58,7 +61,7 @@ def _kabsch(p, q, weight):
 
 
 @njit(cache=True)
-def _inliers(p, q, R, t, weight):
+def _inliers(p: FloatArray, q: FloatArray, R: FloatArray, t: FloatArray, weight: FloatArray) -> float:
     count = 0.0
     for i in range(len(p)):
         error = 0.0
@@ -71,7 +74,15 @@ def _inliers(p, q, R, t, weight):
 
 
 @njit(parallel=True, cache=True)
-def _solve(observed, predicted, valid, seed, rotation, center, share):
+def _solve(
+    observed: FloatArray,
+    predicted: FloatArray,
+    valid: npt.NDArray[np.bool_],
+    seed: int,
+    rotation: FloatArray,
+    center: FloatArray,
+    share: FloatArray,
+) -> None:
     for b in prange(observed.shape[0]):
         index = np.nonzero(valid[b])[0]
         n = len(index)
@@ -79,12 +90,11 @@ def _solve(observed, predicted, valid, seed, rotation, center, share):
             continue
         p, q = observed[b][index], predicted[b][index]
         weight = np.zeros(n)
-        np.random.seed(seed + b)
+        np.random.seed(seed + b)  # noqa: NPY002  # numba's own generator, one per thread
         for _ in range(TRIPLES):
-            i, j, k = np.random.randint(0, n), np.random.randint(0, n), np.random.randint(0, n)
-            if i == j or j == k or i == k:
+            triple = np.random.randint(0, n, 3)  # noqa: NPY002
+            if triple[0] == triple[1] or triple[1] == triple[2] or triple[0] == triple[2]:
                 continue
-            triple = np.array([i, j, k])
             R, t = _kabsch(p[triple], q[triple], np.ones(3))
             count = _inliers(p, q, R, t, weight) / n
             cosine = (np.trace(rotation[b, 0].T @ R) - 1.0) / 2.0

@@ -70,9 +70,12 @@ def extract_crops(
     """Cut out instances.
 
     Args:
-        luma: (h, w) uint8 brightness of the working view; labels: (h, w) int32, the instance each pixel belongs to or -1.
+        view: the working view.
+        luma: (h, w) uint8, its brightness.
+        labels: (h, w) int32, the instance each pixel belongs to or -1.
         instances: (B,) which label is the part of the crop.
-        centers_cam: (B, 3) estimated centres in metres; diameters_m: (B,).
+        centers_cam: (B, 3) estimated centres in metres.
+        diameters_m: (B,) of the parts.
         roll_rad: (B,) turn of the virtual camera about its axis.
     """
     count = len(instances)
@@ -93,9 +96,20 @@ def extract_crops(
 
 @njit(parallel=True, cache=True)
 def _extract(
-    view_depth, view_normals, view_luma, labels, intrinsics, instances, R_cam_crop, distance, diameter,
-    depth, normals, luma, flags,
-):  # fmt: skip
+    view_depth: npt.NDArray[np.float32],
+    view_normals: npt.NDArray[np.float32],
+    view_luma: npt.NDArray[np.uint8],
+    labels: npt.NDArray[np.int32],
+    intrinsics: FloatArray,
+    instances: npt.NDArray[np.int32],
+    R_cam_crop: FloatArray,
+    distance: FloatArray,
+    diameter: FloatArray,
+    depth: npt.NDArray[np.float32],
+    normals: npt.NDArray[np.int8],
+    luma: npt.NDArray[np.uint8],
+    flags: npt.NDArray[np.uint8],
+) -> None:
     fx, fy, cx, cy = intrinsics
     height, width = view_depth.shape
     n = depth.shape[1]

@@ -13,7 +13,7 @@ from binpose_core.catalogue import ObjectModel
 from binpose_core.errors import BinposeError
 from binpose_core.frames import RgbdFrame
 from binpose_core.geometry import FloatArray, from_rotation_translation
-from binpose_core.precision import autocast
+from binpose_core.precision import autocast, channels_last
 from binpose_core.types import Detection, Hypothesis, PoseEstimate
 from binpose_core.weights import load_arrays, to_arrays
 from binpose_core.working_view import WorkingView, working_view
@@ -61,13 +61,13 @@ class PoseEstimator:
             )
         self.config, self.objects = config, dict(objects)
         self.device = torch.device(device)
-        self.network = network.to(self.device).eval().to(memory_format=torch.channels_last)
+        self.network = channels_last(network.to(self.device).eval())
 
     def __call__(self, frame: RgbdFrame, detections: Sequence[Detection]) -> list[PoseEstimate]:
         """Poses of all detections; the list is as long as that of the detections.
 
         Raises:
-            BinposeError: if the frame has no depth.
+            BinposeError: if the frame has no depth, or for a detection of a part that the weights do not know.
         """
         if frame.depth_m is None:
             raise BinposeError(
@@ -77,7 +77,7 @@ class PoseEstimator:
         if not detections:
             return []
         view = working_view(frame, self.config.gsd_m, self.config.max_pixels)
-        owners, names, scores = _candidates(detections)
+        owners, names, scores = self._candidates(detections)
         centers = np.array([_center(detections[i], view, frame) for i in owners])
         crops = self.crops(view, detections, owners, names, centers)
         prediction = self.predict(crops, names)
@@ -131,8 +131,26 @@ class PoseEstimator:
         estimates = []
         for detection, candidates in zip(detections, found, strict=True):
             ranked = tuple(sorted(candidates, key=lambda h: -h.score))
-            estimates.append(PoseEstimate(ranked[0].object_id, ranked[0].T_cam_obj, ranked[0].score, detection, None, ranked))
+            best = ranked[0]
+            estimates.append(
+                PoseEstimate(best.object_id, best.T_cam_obj, best.score, detection=detection, hypotheses=ranked)
+            )
         return estimates
+
+    def _candidates(self, detections: Sequence[Detection]) -> tuple[npt.NDArray[np.int32], list[str], FloatArray]:
+        """Every detection with its class and its alternatives: owners (B,), class names, class scores (B,)."""
+        entries = [
+            (i, name, score)
+            for i, d in enumerate(detections)
+            for name, score in ((d.object_id, d.score), *d.alternatives)
+        ]
+        owners, names, scores = zip(*entries, strict=True)
+        if unknown := set(names) - set(self.config.objects):
+            raise BinposeError(
+                f"Detections of {', '.join(sorted(unknown))}, but the pose weights know "
+                f"{', '.join(self.config.objects)}; use the detector of the same model."
+            )
+        return np.array(owners, np.int32), list(names), np.array(scores, np.float64)
 
     def to_tensors(self) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
         """The weights by name and the configuration as plain JSON data."""
@@ -175,17 +193,6 @@ def observed_cells(crops: Crops) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
     return x[:, :3].transpose(1, 2).numpy().astype(np.float64), valid.numpy()
 
 
-def _candidates(detections: Sequence[Detection]) -> tuple[npt.NDArray[np.int32], list[str], FloatArray]:
-    """Every detection with its class and its alternatives: owners (B,), class names, class scores (B,)."""
-    entries = [
-        (i, name, score)
-        for i, d in enumerate(detections)
-        for name, score in ((d.object_id, d.score), *d.alternatives)
-    ]
-    owners = np.array([e[0] for e in entries], np.int32)
-    return owners, [e[1] for e in entries], np.array([e[2] for e in entries])
-
-
 def _center(detection: Detection, view: WorkingView, frame: RgbdFrame) -> FloatArray:
     """(3,) estimated centre in the camera frame; without a voted depth, that of what surrounds the detection."""
     depth = detection.center_depth_m
@@ -203,15 +210,11 @@ def _center(detection: Detection, view: WorkingView, frame: RgbdFrame) -> FloatA
 def _label_image(detections: Sequence[Detection], view: WorkingView) -> npt.NDArray[np.int32]:
     """(h, w) int32: which detection's mask covers a working pixel, -1 = none."""
     labels = np.full(view.depth_m.shape, -1, np.int32)
+    columns, rows = view.frame_indices()
     for index, detection in enumerate(detections):
         x0, y0, x1, y1 = detection.bbox_xyxy
-        low = np.maximum(0, np.ceil(view.to_working_px(np.array([x0 - 0.5, y0 - 0.5])))).astype(int)
-        high = np.ceil(view.to_working_px(np.array([x1 - 0.5, y1 - 0.5]))).astype(int)
-        u = np.arange(low[0], min(high[0], labels.shape[1]))
-        v = np.arange(low[1], min(high[1], labels.shape[0]))
-        columns = np.clip(np.round(view.to_frame_px(u)).astype(int) - x0, 0, x1 - x0 - 1)
-        rows = np.clip(np.round(view.to_frame_px(v)).astype(int) - y0, 0, y1 - y0 - 1)
-        window = labels[np.ix_(v, u)]
-        window[detection.mask[np.ix_(rows, columns)]] = index
-        labels[np.ix_(v, u)] = window
+        # Both rise, so the box is a window.
+        (left, right), (top, bottom) = np.searchsorted(columns, (x0, x1)), np.searchsorted(rows, (y0, y1))
+        mask = detection.mask[np.ix_(rows[top:bottom] - y0, columns[left:right] - x0)]
+        labels[top:bottom, left:right][mask] = index
     return labels

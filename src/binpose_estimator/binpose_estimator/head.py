@@ -45,9 +45,12 @@ class HypothesesHead(nn.Module):
             nn.Conv2d(fine, fine, 3, padding=1, bias=False), nn.BatchNorm2d(fine), nn.ReLU(inplace=True)
         )
         self.condition = ConditionalInstanceNorm(fine, classes)
-        self.coordinates = nn.Sequential(nn.Conv2d(fine, fine, 3, padding=1), nn.ReLU(inplace=True), nn.Conv2d(fine, 4, 1))
+        self.coordinates = nn.Sequential(
+            nn.Conv2d(fine, fine, 3, padding=1), nn.ReLU(inplace=True), nn.Conv2d(fine, 4, 1)
+        )
 
     def forward(self, fine: torch.Tensor, coarse: torch.Tensor, classes: torch.Tensor) -> PosePrediction:
+        """Features (B, c, 16, 16) and (B, C, 8, 8), classes (B,) -> poses in float32."""
         batch = coarse.shape[0]
         x = torch.cat([self.squeeze(coarse).flatten(1), self.embedding(classes)], 1)
         x = self.regress(x)

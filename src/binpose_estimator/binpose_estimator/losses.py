@@ -17,10 +17,11 @@ COORDINATE_WEIGHT = 1.0
 
 @dataclass(frozen=True)
 class PartTables:
-    """Per class, padded to the largest symmetry group; lengths in diameters, object frame with its origin in the centre.
+    """Per class, padded to the largest symmetry group; in diameters, object frame with its origin in the centre.
 
-    symmetries: (C, S, 3, 3) and shifts (C, S, 3): p -> R p + t. valid: (C, S). spread: (C, 3, 3), square root of the second
-    moment of the surface, so that ||(R - R') spread||_F is the RMS distance of surface points under two rotations.
+    symmetries: (C, S, 3, 3) and shifts (C, S, 3): p -> R p + t. valid: (C, S).
+    spread: (C, 3, 3), square root of the second moment of the surface, so that ||(R - R') spread||_F is the RMS
+        distance of surface points under two rotations.
     """
 
     symmetries: torch.Tensor
@@ -30,7 +31,10 @@ class PartTables:
 
 
 def part_tables(objects: Sequence[ObjectModel], max_step_rad: float = np.pi / 12) -> PartTables:
-    """Tables of the parts in class order. Near-symmetries count as equivalent: the rendering decides among them later."""
+    """Tables of the parts in class order, continuous symmetries in steps of at most max_step_rad.
+
+    Near-symmetries count as equivalent: the rendering decides among them later.
+    """
     groups = [o.symmetries.transforms(max_step_rad, include_near=True) for o in objects]
     size = max(len(g) for g in groups)
     rotation = np.tile(np.eye(3), (len(objects), size, 1, 1))
@@ -50,8 +54,11 @@ def part_tables(objects: Sequence[ObjectModel], max_step_rad: float = np.pi / 12
 
 @dataclass(frozen=True)
 class PoseTargets:
-    """classes (B,) int64; rotation (B, 3, 3) and center (B, 3) in the crop's frame, in diameters from the crop's centre;
-    points (B, 3, 16, 16) true object coordinates from the centre; covered (B, 16, 16) bool where they are known."""
+    """The truth of B crops, in the crop's frame, lengths in diameters.
+
+    classes: (B,) int64. rotation: (B, 3, 3). center: (B, 3) from the crop's centre.
+    points: (B, 3, 16, 16) object coordinates from the part's centre. covered: (B, 16, 16) bool, where they are known.
+    """
 
     classes: torch.Tensor
     rotation: torch.Tensor

@@ -20,4 +20,5 @@ class PoseNetwork(nn.Module):
         self.head = HypothesesHead(widths[1], widths[2], classes, hypotheses)
 
     def forward(self, crops: torch.Tensor, classes: torch.Tensor) -> PosePrediction:
+        """(B, 9, 64, 64) and classes (B,) -> the poses of B crops."""
         return self.head(*self.backbone(self.stem(crops), classes), classes)

@@ -10,8 +10,10 @@ import numpy.typing as npt
 import torch
 
 from binpose_core.catalogue import ObjectModel
+from binpose_core.errors import BinposeError
 from binpose_core.geometry import FloatArray, transform
-from binpose_core.training_loop import LoopConfig, StepCallback, prefetched, train
+from binpose_core.precision import channels_last
+from binpose_core.training_loop import LoopConfig, StepCallback, train
 from binpose_core.types import LabelledView
 from binpose_core.working_view import WorkingView, make_working_view
 from binpose_estimator.crops import Crops, concatenate, extract_crops, network_input
@@ -44,8 +46,11 @@ class PoseTrainingConfig:
 
 @dataclass(frozen=True)
 class CropPool:
-    """Training crops with the truth: classes (N,), rotation (N, 3, 3) and center (N, 3) in the crop's frame, in diameters
-    from the crop's centre."""
+    """Training crops with the truth.
+
+    classes: (N,) int64.
+    rotation: (N, 3, 3), center: (N, 3) in the crop's frame, in diameters from the crop's centre; float32.
+    """
 
     crops: Crops
     classes: npt.NDArray[np.int64]
@@ -66,19 +71,22 @@ def train_estimator(
     """A pose estimator for `estimator_config.objects`, trained until the budget is spent.
 
     `track` may wrap the passes over the views with a progress bar.
+
+    Raises:
+        BinposeError: if no view shows enough of any part.
     """
     torch.manual_seed(seed)
     pool = crop_pool(views, objects, estimator_config, config, seed, track)
     tables = part_tables([objects[name] for name in estimator_config.objects])
     network = PoseNetwork(len(estimator_config.objects), estimator_config.widths, estimator_config.hypotheses)
-    network = network.to(memory_format=torch.channels_last)
-    batches = prefetched(lambda number: sample_batch(pool, config, np.random.default_rng((seed, number))))
+
+    def batch(number: int) -> tuple[torch.Tensor, PoseTargets]:
+        return sample_batch(pool, config, np.random.default_rng((seed, number)))
 
     def loss(model: torch.nn.Module, batch: tuple[torch.Tensor, PoseTargets]) -> dict[str, torch.Tensor]:
         return _loss(model, batch, tables)
 
-    averaged = train(network, batches, loss, config.loop, checkpoint, on_step)
-    assert isinstance(averaged, PoseNetwork)
+    averaged = train(channels_last(network), batch, loss, config.loop, checkpoint, on_step)
     return PoseEstimator(averaged, estimator_config, objects)
 
 
@@ -99,14 +107,18 @@ def crop_pool(
     seed: int,
     track: Callable[[Sequence[LabelledView]], Iterable[LabelledView]] = iter,
 ) -> CropPool:
-    """Crops of all well visible parts of the views, `variants` times each."""
+    """Crops of all well visible parts of the views, `variants` times each.
+
+    Raises:
+        BinposeError: if there is none.
+    """
     rng = np.random.default_rng((seed, 1))
-    pools = [
-        pool
-        for view in track(views)
-        for pool in _view_pools(view, objects, estimator_config, config, rng)
-        if len(pool.classes)
-    ]
+    pools = [pool for view in track(views) for pool in _view_pools(view, objects, estimator_config, config, rng)]
+    if not pools:
+        raise BinposeError(
+            f"None of {len(views)} views shows enough of {', '.join(estimator_config.objects)} to learn poses from; "
+            f"expected at least {config.least_visible_px} pixels of a part; simulate more or nearer views."
+        )
     return CropPool(
         concatenate([p.crops for p in pools]),
         np.concatenate([p.classes for p in pools]),
@@ -167,19 +179,17 @@ def _view_pool(
 
 
 def _working_labels(instance_ids: npt.NDArray[np.integer], working: WorkingView) -> npt.NDArray[np.int32]:
-    height, width = instance_ids.shape
-    u = np.round(working.to_frame_px(np.arange(working.camera.width))).astype(int)
-    v = np.round(working.to_frame_px(np.arange(working.camera.height))).astype(int)
+    columns, rows = working.frame_indices()
+    columns, rows = columns[columns < instance_ids.shape[1]], rows[rows < instance_ids.shape[0]]
     labels = np.full(working.depth_m.shape, -1, np.int32)
-    u, v = u[u < width], v[v < height]
-    labels[: len(v), : len(u)] = instance_ids[np.ix_(np.clip(v, 0, None), np.clip(u, 0, None))]
+    labels[: len(rows), : len(columns)] = instance_ids[np.ix_(rows, columns)]
     return labels
 
 
 def sample_batch(
     pool: CropPool, config: PoseTrainingConfig, rng: np.random.Generator
 ) -> tuple[torch.Tensor, PoseTargets]:
-    """A batch with every part type equally likely, turned by a multiple of 90 degrees, with masks as detections have them."""
+    """A batch with every part type equally likely, turned by quarters, with masks as detections have them."""
     weight = 1.0 / np.bincount(pool.classes)[pool.classes]
     index = rng.choice(len(pool.classes), config.batch_size, p=weight / weight.sum())
     x = network_input(pool.crops[index])

@@ -1,6 +1,7 @@
 """Simulated views on disk, compactly: training reads each of them many times."""
 
 import json
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, overload
@@ -22,8 +23,8 @@ JPEG_QUALITY = 95
 class ViewStore(Sequence[SimulatedView]):
     """Views numbered from 0 in a folder, each one file that is there completely or not at all.
 
-    Colour is stored as JPEG of quality 95, depth in steps of 0.05 mm, so what is read is close to what was written but not
-    equal to it. About 0.4 MB for a view of 640 x 480.
+    Colour is stored as JPEG of quality 95, depth in steps of 0.05 mm up to 3.2 m (what is farther counts as not seen),
+    so what is read is close to what was written but not equal to it. About 0.4 MB for a view of 640 x 480.
     """
 
     def __init__(self, directory: Path | str) -> None:
@@ -48,9 +49,9 @@ class ViewStore(Sequence[SimulatedView]):
 
     def append(self, view: SimulatedView) -> None:
         """Add a view at the end."""
+        arrays: dict[str, Any] = _packed(view)
         with write_atomically(self._path(len(self)), durable=False) as temporary:
-            with open(temporary, "wb") as file:
-                np.savez(file, **_packed(view))
+            np.savez(temporary, **arrays)
         self._count += 1
 
     def _path(self, index: int) -> Path:
@@ -84,20 +85,28 @@ def _packed(view: SimulatedView) -> dict[str, npt.NDArray[Any]]:
 
 
 def _png(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    image = np.clip(np.round(values), 0, 65535).astype(np.uint16)
+    steps = np.round(values)
+    image = np.where(steps <= np.iinfo(np.uint16).max, steps, 0).astype(np.uint16)
     return cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1]
+
+
+def _image(data: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
+    image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+    if image is None:
+        raise ValueError("no image")
+    return np.asarray(image)
 
 
 def _read(path: Path) -> SimulatedView:
     try:
         with np.load(path) as data:
             header = json.loads(data["header"].tobytes())
-            color = cv2.imdecode(data["color"], cv2.IMREAD_UNCHANGED)
-            depth = cv2.imdecode(data["depth"], cv2.IMREAD_UNCHANGED).astype(np.float32) * np.float32(DEPTH_UNIT_M)
-            clean = cv2.imdecode(data["depth_clean"], cv2.IMREAD_UNCHANGED).astype(np.float32) * np.float32(DEPTH_UNIT_M)
-            instances = cv2.imdecode(data["instances"], cv2.IMREAD_UNCHANGED).astype(np.int32) - 1
+            color = _image(data["color"])
+            depth = _image(data["depth"]).astype(np.float32) * np.float32(DEPTH_UNIT_M)
+            clean = _image(data["depth_clean"]).astype(np.float32) * np.float32(DEPTH_UNIT_M)
+            instances = _image(data["instances"]).astype(np.int32) - 1
             arrays = {name: data[name] for name in ("T_cam_obj", "T_cam_world", "visible_fraction", "visible_px")}
-    except (ValueError, OSError, KeyError, AttributeError) as error:
+    except (ValueError, OSError, KeyError, EOFError, zipfile.BadZipFile, cv2.error) as error:
         raise BinposeError(
             f"The simulated view {path} cannot be read ({type(error).__name__}); expected one written by binpose; "
             "delete the folder and let it be simulated again."
