@@ -22,7 +22,7 @@ class PhotographConfig:
 
     blur_px: tuple[float, float] = (0.3, 1.1)
     noise: float = 0.035
-    exposure: tuple[float, float] = (0.3, 1.7)
+    exposure: tuple[float, float] = (0.4, 1.8)
     white_balance: float = 0.08
     bloom_share: float = 0.3
     vignette_share: float = 0.4
@@ -104,7 +104,7 @@ def _vignette(
 def _tone(rng: np.random.Generator) -> npt.NDArray[np.float32]:
     """Display value 0..255 of linear steps: gamma, contrast and black level of some camera."""
     x = np.linspace(0, 1, TONE_STEPS)
-    gamma = rng.uniform(0.4, 0.62) if rng.random() < 0.7 else rng.uniform(0.62, 1.0)
+    gamma = rng.uniform(0.4, 0.62) if rng.random() < 0.8 else rng.uniform(0.62, 0.95)
     y = x**gamma
     contrast = rng.uniform(-0.25, 0.6)
     y = y + contrast * (y * y * (3 - 2 * y) - y)

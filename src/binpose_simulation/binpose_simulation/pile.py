@@ -167,10 +167,10 @@ def _content(
 
 
 def _distractor(rng: np.random.Generator, diameter_m: float, config: ContentConfig) -> PreparedPart:
-    """A part of no known type, at 0.6 to 1.6 times the size of the known ones; its hull collides."""
+    """A part of no known type, at 0.5 to 1.3 times the size of the known ones; its hull collides."""
     mesh = library.make_distractor(rng)
     size = np.linalg.norm(np.ptp(mesh.vertices, axis=0))
-    mesh = Mesh((mesh.vertices * (diameter_m * rng.uniform(0.6, 1.6) / size)).astype(np.float32), mesh.faces)
+    mesh = Mesh((mesh.vertices * (diameter_m * rng.uniform(0.5, 1.3) / size)).astype(np.float32), mesh.faces)
     hull = Manifold.hull_points(mesh.vertices).to_mesh()
     piece = Mesh(np.asarray(hull.vert_properties[:, :3], np.float32), np.asarray(hull.tri_verts, np.int32))
     pieces = (piece,)

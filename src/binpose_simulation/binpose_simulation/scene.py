@@ -127,7 +127,7 @@ def _with_truth(
     instance_ids: npt.NDArray[np.int32],
 ) -> SimulatedView:
     number = len(pile.object_ids)
-    alone = pixels_alone(pile.renderer, pile.mesh_ids[:number], T_cam_obj[:number], frame.camera, pile.diameters_m)
+    alone = pixels_alone(pile.renderer, pile.mesh_ids[:number], T_cam_obj[:number], frame.camera)
     visible = np.bincount(instance_ids[instance_ids >= 0].ravel(), minlength=number)[:number]
     kept = np.flatnonzero(alone > 0)
     renumbered = np.full(len(pile.mesh_ids) + 1, -1, np.int16)
@@ -149,7 +149,6 @@ def pixels_alone(
     mesh_ids: npt.NDArray[np.integer],
     T_cam_obj: FloatArray,
     camera: Camera,
-    diameters_m: FloatArray,
 ) -> npt.NDArray[np.int64]:
     """(N,) pixels inside the image that each part would have if nothing else were there.
 

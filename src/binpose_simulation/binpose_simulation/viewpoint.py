@@ -28,7 +28,8 @@ class ViewpointConfig:
     width, height: image size in pixels.
     fov_rad: horizontal field of view.
     part_size_px: wanted diameter of the median part in the image; sets the distance.
-    gsd_m: wanted metres per pixel at the middle of the pile; sets the distance in place of part_size_px.
+    bin_fill: wanted share of the image's width that the bin takes at least, as far as part_size_px allows.
+    gsd_m: wanted metres per pixel at the middle of the pile; sets the distance in place of the two.
     distance_m: limits of the distance to the middle of the pile.
     tilt_rad: usual largest angle between optical axis and vertical; steep_tilt_rad in steep_share of the views.
     aim: largest offset of the aim from the bin's middle, in half bin sizes (1 = its edge).
@@ -39,6 +40,7 @@ class ViewpointConfig:
     height: int = 480
     fov_rad: tuple[float, float] = (0.6, 1.2)
     part_size_px: tuple[float, float] = (42.0, 160.0)
+    bin_fill: tuple[float, float] = (0.3, 0.9)
     gsd_m: tuple[float, float] | None = None
     distance_m: tuple[float, float] = (0.25, 2.5)
     tilt_rad: float = 0.44
@@ -55,6 +57,7 @@ class ViewpointConfig:
         check_range(name, "part_size_px", self.part_size_px, 4.0, 4000.0)
         if self.gsd_m is not None:
             check_range(name, "gsd_m", self.gsd_m, 1e-5, 0.1)
+        check_range(name, "bin_fill", self.bin_fill, 0.0, 10.0)
         check_range(name, "distance_m", self.distance_m, 0.05, 20.0)
         check_range(name, "tilt_rad, steep_tilt_rad", (self.tilt_rad, self.steep_tilt_rad), 0.0, 1.4)
         check_share(name, "steep_share", self.steep_share)
@@ -93,8 +96,7 @@ def random_viewpoint(
     """
     aim = np.asarray(target_m, np.float64).copy()
     aim[:2] += rng.uniform(-1, 1, 2) * config.aim * half_size_m
-    sizes_px = config.part_size_px if config.gsd_m is None else part_diameter_m / np.array(config.gsd_m)
-    size_px = np.exp(rng.uniform(*np.sort(np.log(sizes_px))))
+    size_px = _part_size_px(rng, config, part_diameter_m, 2.0 * float(np.max(half_size_m)))
     largest = config.steep_tilt_rad if rng.random() < config.steep_share else config.tilt_rad
     tilt, azimuth = largest * np.sqrt(rng.random()), rng.uniform(-np.pi, np.pi)
     distance = np.clip(camera.fx * part_diameter_m / size_px, *config.distance_m)
@@ -102,6 +104,17 @@ def random_viewpoint(
     up = np.array([np.sin(tilt) * np.cos(azimuth), np.sin(tilt) * np.sin(azimuth), np.cos(tilt)])
     T_world_cam = look_at(aim + distance * up, aim, _roll(rng, config.roll_aligned_share))
     return inverse(T_world_cam)
+
+
+def _part_size_px(
+    rng: np.random.Generator, config: ViewpointConfig, part_diameter_m: float, bin_length_m: float
+) -> float:
+    """How large the median part shall appear."""
+    if config.gsd_m is not None:
+        return part_diameter_m / float(np.exp(rng.uniform(*np.log(config.gsd_m))))
+    size_px = float(np.exp(rng.uniform(*np.log(config.part_size_px))))
+    filling_px = rng.uniform(*config.bin_fill) * config.width * part_diameter_m / bin_length_m
+    return min(max(size_px, filling_px), config.part_size_px[1])
 
 
 def _roll(rng: np.random.Generator, aligned_share: float) -> float:

@@ -1,0 +1,113 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from binpose_core.camera import Camera
+from binpose_core.errors import BinposeError
+from binpose_core.geometry import inverse, transform
+from binpose_core.meshes import Mesh
+from binpose_core.rendering import Renderer
+from binpose_simulation.scene import SceneConfig, pixels_alone, render_view, simulate_pile
+
+
+def test_the_same_seed_gives_the_same_view(parts, small):
+    first, second = (
+        render_view(simulate_pile(np.random.default_rng(9), parts, small), np.random.default_rng(2), small)
+        for _ in range(2)
+    )
+    np.testing.assert_array_equal(first.frame.color, second.frame.color)
+    np.testing.assert_array_equal(first.frame.depth_m, second.frame.depth_m)
+    np.testing.assert_array_equal(first.T_cam_obj, second.T_cam_obj)
+
+
+def test_another_seed_gives_another_view_of_the_same_pile(pile, small, view):
+    other = render_view(pile, np.random.default_rng(77), small)
+    assert not np.array_equal(other.frame.color, view.frame.color)
+    poses = [inverse(v.T_cam_world) @ v.T_cam_obj for v in (view, other)]
+    shared = min(len(p) for p in poses)
+    assert shared > 0
+    known = {tuple(np.round(T[:3, 3], 6)) for T in inverse(np.eye(4)) @ pile.T_world_obj}
+    assert all(tuple(np.round(T[:3, 3], 6)) in known for p in poses for T in p)
+
+
+def test_poses_explain_the_clean_depth(pile, view, parts):
+    """Rendering the parts alone at their poses gives the clean depth where the instance image shows them."""
+    ids = list(parts)
+    mesh_ids = np.array([ids.index(i) for i in view.object_ids])
+    rendering = Renderer([parts[i].mesh for i in ids]).scene(mesh_ids, view.T_cam_obj, view.frame.camera)
+    shown = view.instance_ids >= 0
+    assert shown.sum() > 500
+    np.testing.assert_array_equal(rendering.instance_ids[shown], view.instance_ids[shown])
+    np.testing.assert_allclose(rendering.depth_m[shown], view.depth_clean_m[shown], atol=1e-6)
+
+
+def test_nothing_lies_below_the_bin_floor_and_the_table_is_flat(view, pile):
+    points = transform(inverse(view.T_cam_world), view.frame.camera.backproject(view.depth_clean_m).reshape(-1, 3))
+    height = points[(view.depth_clean_m > 0).ravel(), 2]
+    on_parts = points[(view.instance_ids >= 0).ravel(), 2]
+    assert on_parts.min() > -0.002
+    table = pile.bin_boxes[0, 0, 2]
+    assert np.mean(np.abs(height - table) < 1e-4) > 0.02 or height.min() < table
+
+
+def test_visible_fraction_lies_between_none_and_all(view):
+    assert ((view.visible_fraction >= 0) & (view.visible_fraction <= 1)).all()
+    counted = [(view.instance_ids == i).sum() for i in range(len(view.object_ids))]
+    np.testing.assert_array_equal(counted, view.visible_px)
+
+
+def test_a_part_that_nothing_covers_is_fully_visible(parts, small):
+    """A part's own silhouette never counts against it: the topmost part of a pile is visible as a whole."""
+    config = replace(small, content=replace(small.content, distractor_share=0.0))
+    pile = simulate_pile(np.random.default_rng(4), parts, config)
+    views = [render_view(pile, np.random.default_rng(i), small) for i in range(4)]
+    assert max(v.visible_fraction.max(initial=0) for v in views) == 1.0
+
+
+def test_a_covering_plate_halves_the_visible_fraction(parts):
+    camera = Camera(300, 300, 159.5, 119.5, 320, 240)
+    corners = np.array([[0, -1, 0], [1, -1, 0], [1, 1, 0], [0, 1, 0]], np.float32)
+    plate = Mesh(corners, np.array([[0, 1, 2], [0, 2, 3]], np.int32))
+    renderer = Renderer([parts["disc"].mesh, plate])
+    T = np.repeat(np.eye(4)[None], 2, 0)
+    T[:, 2, 3] = 0.3, 0.2
+    alone = pixels_alone(renderer, np.array([0]), T[:1], camera)
+    visible = (renderer.scene(np.array([0, 1]), T, camera).instance_ids == 0).sum()
+    assert visible / alone[0] == pytest.approx(0.5, abs=0.03)
+
+
+def test_parts_beyond_the_image_border_count_only_inside(parts):
+    camera = Camera(300, 300, 159.5, 119.5, 320, 240)
+    renderer = Renderer([parts["disc"].mesh])
+    T = np.eye(4)[None].repeat(3, 0)
+    T[:, 2, 3] = 0.3
+    T[:, 0, 3] = 0.0, 0.3 * 160 / 300, 1.0
+    drawn = [(renderer.scene(np.zeros(1, int), pose[None], camera).instance_ids == 0).sum() for pose in T]
+    assert drawn[0] > drawn[1] > drawn[2] == 0
+    np.testing.assert_array_equal(pixels_alone(renderer, np.zeros(3, int), T, camera), drawn)
+
+
+def test_every_type_is_equally_likely(parts, small):
+    content = replace(small.content, parts=(4, 4), types=(1, 1), row_share=0.0, distractor_share=0.0)
+    config = replace(small, content=content)
+    counts = dict.fromkeys(parts, 0)
+    for seed in range(60):
+        for object_id in simulate_pile(np.random.default_rng(seed), parts, config).object_ids:
+            counts[object_id] += 1
+    assert min(counts.values()) > 0.5 * max(counts.values())
+
+
+def test_a_row_holds_several_bins_side_by_side(parts, small):
+    config = replace(small, content=replace(small.content, row_share=1.0, row=(3, 3)))
+    boxes = simulate_pile(np.random.default_rng(0), parts, config).bin_boxes
+    axis = np.ptp(boxes[:, 0], axis=0).argmax()
+    assert len(boxes) == 3
+    assert (boxes[1:, 0, axis] >= boxes[:-1, 1, axis] - 1e-9).all()
+
+
+def test_nonsense_is_refused():
+    with pytest.raises(BinposeError, match="views_per_pile"):
+        SceneConfig(views_per_pile=0)
+    with pytest.raises(BinposeError, match="No objects"):
+        simulate_pile(np.random.default_rng(0), {}, SceneConfig())
