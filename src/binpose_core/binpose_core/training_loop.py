@@ -136,35 +136,30 @@ def _update_average(average: torch.nn.Module, network: torch.nn.Module, steps: f
             mean.copy_(value)
 
 
-def prefetched(
-    make: Callable[[int], Any], start: int = 0, depth: int = 4, threads: int = 1
-) -> Generator[Any, None, None]:
-    """make(start), make(start + 1), ... computed ahead in background threads; numpy, numba and OpenCV release the lock.
+def prefetched(make: Callable[[int], Any], start: int = 0, depth: int = 4) -> Generator[Any, None, None]:
+    """make(start), make(start + 1), ... computed up to `depth` ahead in a background thread, in order.
 
-    The order between threads is not fixed; each item depends on its number alone. What `make` raises is raised here.
-    The threads end with the generator: `close` it.
+    numpy, numba, OpenCV and torch release the lock, so this costs the consumer little. What `make` raises is raised
+    here. The thread ends with the generator: `close` it.
     """
     items: queue.Queue[Any] = queue.Queue(maxsize=depth)
-    numbers = iter(range(start, 1 << 60))
-    lock, stop = threading.Lock(), threading.Event()
+    stop = threading.Event()
+
+    def put(item: Any) -> None:
+        while not stop.is_set():
+            with contextlib.suppress(queue.Full):
+                return items.put(item, timeout=0.2)
 
     def work() -> None:
+        number = start
         while not stop.is_set():
-            with lock:
-                number = next(numbers)
             try:
-                item: Any = make(number)
+                put(make(number))
             except Exception as error:
-                item = error
-            while not stop.is_set():
-                try:
-                    items.put(item, timeout=0.2)
-                    break
-                except queue.Full:
-                    continue
+                return put(error)
+            number += 1
 
-    for _ in range(threads):
-        threading.Thread(target=work, daemon=True).start()
+    threading.Thread(target=work, name="prefetch", daemon=True).start()
     try:
         while True:
             item = items.get()
