@@ -84,17 +84,21 @@ def random_metal(rng: np.random.Generator) -> npt.NDArray[np.float32]:
     name = rng.choice(list(METALS), p=METAL_WEIGHTS / METAL_WEIGHTS.sum())
     rgb = np.array(METALS[str(name)]) * rng.uniform(0.75, 1.1) + rng.normal(size=3) * 0.015
     finish = rng.choice(["polished", "turned", "blasted", "cast"], p=[0.3, 0.4, 0.2, 0.1])
+    # Real metals scatter a little in all directions, or scanners would see nothing of them: METALLIC below 1.
     if finish == "polished":
-        return _row(rgb, METALLIC=1, ROUGHNESS=rng.uniform(0.06, 0.2), GRAIN=rng.uniform(0, 0.15), GRAIN_PER_M=3000)
+        return _row(
+            rgb, METALLIC=rng.uniform(0.88, 1), ROUGHNESS=rng.uniform(0.06, 0.2),
+            GRAIN=rng.uniform(0, 0.15), GRAIN_PER_M=3000,
+        )  # fmt: skip
     if finish == "turned":
         return _row(
-            rgb, METALLIC=1, ROUGHNESS=rng.uniform(0.15, 0.4), ANISOTROPY=rng.uniform(0.4, 0.95),
+            rgb, METALLIC=rng.uniform(0.75, 0.97), ROUGHNESS=rng.uniform(0.15, 0.4), ANISOTROPY=rng.uniform(0.4, 0.95),
             GRAIN=rng.uniform(0.1, 0.7), GRAIN_PER_M=np.exp(rng.uniform(np.log(600), np.log(6000))),
         )  # fmt: skip
     rough = rng.uniform(0.3, 0.5) if finish == "blasted" else rng.uniform(0.4, 0.65)
     mottle = rng.uniform(0.02, 0.15) if finish == "blasted" else rng.uniform(0.1, 0.35)
     fineness = rng.uniform(200, 2000)
-    return _row(rgb * 0.9, METALLIC=rng.uniform(0.7, 1), ROUGHNESS=rough, MOTTLE=mottle, MOTTLE_PER_M=fineness)
+    return _row(rgb * 0.9, METALLIC=rng.uniform(0.6, 0.95), ROUGHNESS=rough, MOTTLE=mottle, MOTTLE_PER_M=fineness)
 
 
 def random_part_material(rng: np.random.Generator, config: MaterialConfig) -> npt.NDArray[np.float32]:

@@ -137,7 +137,7 @@ class SensorConfig:
 
     ideal_share: float = 0.1
     stereo_share: float = 0.25
-    baseline_m: tuple[float, float] = (0.05, 0.22)
+    baseline_m: tuple[float, float] = (0.03, 0.15)
     aligned_share: float = 0.75
 
     def __post_init__(self) -> None:
@@ -173,7 +173,7 @@ def _stereo(rng: np.random.Generator, baseline_m: float, azimuth_rad: float) -> 
         correlated=float(rng.uniform(0.4, 0.9)), correlation_px=_between(rng, 3, 12),
         quantum_m=float(rng.choice([0.0001, 0.001])), smoothing_px=int(rng.integers(1, 4)),
         smoothing_m=_between(rng, 0.004, 0.03), slant_cosine=_between(rng, 0.1, 0.3),
-        weakest=_between(rng, 0.01, 0.1), strongest=_between(rng, 8, 60), stray=_between(rng, 1, 20),
+        weakest=_between(rng, 0.001, 0.04), strongest=_between(rng, 8, 100), stray=_between(rng, 1, 20),
         edge_m_per_m=0.015, edge_drop=float(rng.uniform(0.1, 0.7)), edge_fly=float(rng.uniform(0.1, 0.5)),
         dropout=float(rng.uniform(0, 0.01)), blobs=float(rng.exponential(3)), uneven=float(rng.uniform(0.2, 0.8)),
         shadow=bool(rng.random() < 0.8),
@@ -185,8 +185,8 @@ def _structured_light(rng: np.random.Generator, baseline_m: float, azimuth_rad: 
         baseline_m, azimuth_rad, noise_m=_between(rng, 1e-5, 8e-5), noise_per_m=_between(rng, 1e-4, 1e-3),
         correlated=float(rng.uniform(0.0, 0.7)), correlation_px=_between(rng, 2, 16),
         smoothing_px=int(rng.integers(0, 3)), smoothing_m=_between(rng, 0.002, 0.012),
-        slant_cosine=_between(rng, 0.06, 0.35), weakest=_between(rng, 0.005, 0.25), strongest=_between(rng, 4, 60),
-        stray=_between(rng, 0.2, 8), edge_m_per_m=_between(rng, 0.004, 0.012),
+        slant_cosine=_between(rng, 0.05, 0.3), weakest=_between(rng, 0.002, 0.1), strongest=_between(rng, 5, 80),
+        stray=_between(rng, 0.3, 10), edge_m_per_m=_between(rng, 0.004, 0.012),
         edge_drop=float(rng.uniform(0.3, 1.0)), edge_fly=float(rng.uniform(0.0, 0.2)),
         dropout=float(rng.uniform(0, 0.006)), blobs=float(rng.exponential(2)), uneven=float(rng.uniform(0.05, 0.4)),
         shadow=bool(rng.random() < 0.95),
