@@ -9,7 +9,7 @@ import pytest
 import trimesh
 
 from binpose.bundle import ModelBundle
-from binpose_core.bop import BopDataset, BopWriter
+from binpose_core.bop import BopWriter
 from binpose_core.camera import Camera
 from binpose_core.catalogue import ObjectModel, make_object
 from binpose_core.errors import BinposeError
@@ -134,8 +134,3 @@ def bundle(objects: tuple[ObjectModel, ...], scenes: list[KnownScene]) -> ModelB
     return ModelBundle(
         segmenter, TruthEstimator(segmenter), RankingRefiner(), {model.id: model for model in objects}, version="0" * 64
     )
-
-
-def frames_of(dataset: Path) -> list:
-    """The frames of the test split."""
-    return list(BopDataset(dataset).frames("test"))

@@ -31,11 +31,6 @@ def run(monkeypatch: pytest.MonkeyPatch, bundle: ModelBundle, dataset: Path, tmp
 
 
 @pytest.fixture
-def rng() -> np.random.Generator:
-    return np.random.default_rng(0)
-
-
-@pytest.fixture
 def known_objects(monkeypatch: pytest.MonkeyPatch, objects: Sequence) -> None:
     """Spares the search for symmetries, which one test does for all."""
     by_id = {model.id: model for model in objects}

@@ -46,7 +46,7 @@ FAILED, INTERRUPTED = 2, 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit status is 0, 1 (some frames failed), 2 (an error) or 130 (Ctrl-C)."""
     command: Command = tyro.cli(
-        Commands,  # type: ignore[arg-type]
+        Commands,
         prog="binpose",
         description=DESCRIPTION,
         args=arguments,

@@ -22,9 +22,9 @@ def demo_page(
     report = Report(
         title=f"{overall.found} of {overall.parts} parts found, {overall.median_error_mm:.2f} mm off",
         subtitle=(
-            f"Simulated bins of {len(record.objects)} part types, seen by a simulated depth camera with noise, shadows "
-            "and holes. The networks learnt from CAD meshes alone and have never seen these bins. Counted are the parts "
-            f"that are visible by at least {visible:g} %."
+            f"Simulated bins of {len(record.objects)} part types, seen by a simulated depth camera with noise, "
+            "shadows and holes. The networks learnt from CAD meshes alone and have never seen these bins. Counted are "
+            f"the parts that are visible by at least {visible:g} %."
         ),
         facts={
             "recall": share_text(overall.recall),

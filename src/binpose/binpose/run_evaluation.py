@@ -184,7 +184,7 @@ def read_regions(path: Path) -> dict[str, list[FloatArray]]:
     """
     content = read_json(path)
     try:
-        regions = {
+        regions: dict[str, list[FloatArray]] = {
             str(name): [np.array(polygon, np.float64).reshape(-1, 2) for polygon in polygons]
             for name, polygons in content.items()
         }

@@ -4,6 +4,7 @@ import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import (
@@ -17,6 +18,8 @@ from rich.progress import (
 )
 
 from binpose_core.errors import BinposeError
+
+Item = TypeVar("Item")
 
 console = Console()
 errors = Console(stderr=True, soft_wrap=True, highlight=False)
@@ -45,7 +48,7 @@ def progress_bar() -> Iterator[Progress]:
         yield progress
 
 
-def tracked(items: Iterable, total: int, description: str) -> Iterator:
+def tracked(items: Iterable[Item], total: int, description: str) -> Iterator[Item]:
     """The items, with a bar that advances as they are taken."""
     with progress_bar() as progress:
         task = progress.add_task(description, total=total)

@@ -1,6 +1,5 @@
 """`binpose demo`: the whole path on simulated bins, with shipped weights."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +13,6 @@ from binpose_core.evaluation import EvaluationConfig
 
 if TYPE_CHECKING:
     from binpose.evaluation import EvaluationResult
-    from binpose_core.bop import BopFrame
     from binpose_simulation.scene import SceneConfig
 
 SPLIT = "sim"
@@ -93,14 +91,17 @@ def show_demo(bundle: ModelBundle, model: str, dataset: Path, seed: int, frames:
     from binpose.runs import FrameOutcome, RunDirectory, RunRecord
     from binpose_core.bop import BopDataset
     from binpose_core.evaluation import FrameTruth, known_parts
+    from binpose_core.folder import FrameSource
     from binpose_core.frames import RgbdFrame
 
     sources = [frame for frame in BopDataset(dataset).frames(SPLIT) if frame.scene_id == seed][:frames]
     evaluation = PoseEvaluation(bundle.objects, EvaluationConfig(min_visible_fraction=MIN_VISIBLE))
 
-    def judge(source: "BopFrame", frame: RgbdFrame, outcome: FrameOutcome) -> list[str]:
-        poses: Sequence = (*outcome.poses, *outcome.rejected)
-        truth = FrameTruth(known_parts(source), camera=frame.camera)
+    truths = {source.name: known_parts(source) for source in sources}
+
+    def judge(source: FrameSource, frame: RgbdFrame, outcome: FrameOutcome) -> list[str]:
+        poses = (*outcome.poses, *outcome.rejected)
+        truth = FrameTruth(truths[source.name], camera=frame.camera)
         return frame_notes(evaluation.add(source.name, truth, poses, frame.camera, frame.depth_m))
 
     config = EstimationConfig(threshold=evaluation.config.score_threshold)

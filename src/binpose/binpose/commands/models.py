@@ -24,6 +24,7 @@ class Models(Command):
 
     def run(self) -> int:
         """Print one line per version."""
+        from rich import box
         from rich.table import Table
 
         stores = list(find_stores(self.path))
@@ -32,7 +33,7 @@ class Models(Command):
                 f"No models in {self.path}; expected folders with weights-*.safetensors; train one with "
                 "`binpose train --objects a,b --out models/x`."
             )
-        table = Table()
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
         for name in ("model", "version", "parent", "parts", "metrics", "MB", "created"):
             table.add_column(name, justify="right" if name == "MB" else "left")
         for store in stores:
@@ -55,7 +56,7 @@ def store_rows(store: ModelStore) -> Iterator[tuple[str, ...]]:
     for version in store.versions():
         header = store.header(version)
         yield (
-            str(store.directory),
+            store.directory.resolve().name,
             version[:SHORT] + (" *" if version == current else ""),
             (header["parent"] or "-")[:SHORT],
             ", ".join(str(entry["id"]) for entry in header.get("objects", [])) or "-",

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from binpose.commands.command import Command, console, progress_bar, split_names
+from binpose_core.errors import BinposeError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,8 +43,10 @@ class Simulate(Command):
         from binpose_simulation.export import export_bop, views_there
         from binpose_simulation.scene import SceneConfig
 
+        names = (LIBRARY,) if self.parts else split_names(self.objects, "--objects")
+        if not names:
+            raise BinposeError("No parts were named; expected --objects a,b from the catalogue, or --parts.")
         with console.status("Preparing the parts ..."):
-            names = (LIBRARY,) if self.parts else split_names(self.objects, "--objects")
             objects = chosen_objects(names, self.catalogue)
         scene = SceneConfig()
         scene = replace(scene, viewpoint=replace(scene.viewpoint, width=self.width, height=self.height))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from binpose.commands.command import Command, console, split_names
 
@@ -39,6 +39,7 @@ class Train(Command):
     """Processes that simulate bins; 0 = one per CPU."""
 
     def run(self) -> int:
+        """Train and say what came of it."""
         from binpose.parts import chosen_objects
         from binpose.training import TrainConfig, train
         from binpose_core.threads import available_cpus
@@ -64,7 +65,7 @@ def _bars() -> Iterator["Report"]:
         TextColumn("{task.fields[message]}"),
     )  # fmt: skip
     with Progress(*columns, console=console, refresh_per_second=2) as progress:
-        tasks: dict[str, int] = {}
+        tasks: dict[str, TaskID] = {}
 
         def report(stage: str, share: float, message: str) -> None:
             if stage not in tasks:

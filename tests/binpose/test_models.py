@@ -1,0 +1,46 @@
+"""`binpose models` lists what is there."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from binpose import cli
+from binpose.commands.models import find_stores, metrics_text, store_rows
+from binpose_core.model_store import ModelStore
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    """A folder with one model of two versions."""
+    store = ModelStore(tmp_path / "models" / "wrs")
+    header = {"objects": [{"id": "gear"}, {"id": "bolt"}]}
+    first = store.save({"a": np.zeros(3, np.float32)}, {**header, "metrics": {"recall": 0.91, "table": {}}})
+    store.save({"a": np.ones(3, np.float32)}, {**header, "metrics": {}}, parent=first)
+    return tmp_path / "models"
+
+
+def test_every_version_has_its_line(models: Path) -> None:
+    (store,) = find_stores(models)
+    first, second = store_rows(store)
+    assert first[1].endswith("*") and not second[1].endswith("*")  # the one in use
+    assert second[2] == first[1].removesuffix(" *")  # its parent
+    assert first[3] == "gear, bolt" and first[4] == "recall 0.91" and second[4] == "-"
+
+
+def test_a_models_own_folder_and_the_folder_above_are_both_accepted(
+    models: Path, capsys: pytest.CaptureFixture
+) -> None:
+    for path in (models, models / "wrs"):
+        assert cli.main(["models", str(path)]) == 0
+        assert "wrs" in capsys.readouterr().out.replace("\n", "")
+
+
+def test_an_empty_folder_is_told(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert cli.main(["models", str(tmp_path)]) == 2
+    assert "binpose train" in capsys.readouterr().err
+
+
+def test_the_figures_of_all_objects_come_first() -> None:
+    assert metrics_text({"frames": 40, "objects": {"all": {"recall": 0.95, "precision": None}}}) == "recall 0.95"
+    assert metrics_text({}) == "-"
