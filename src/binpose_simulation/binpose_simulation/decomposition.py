@@ -19,14 +19,15 @@ from binpose_core.errors import BinposeError
 from binpose_core.meshes import Mesh
 
 _LOG = logging.getLogger(__name__)
-_VERSION = "1"  # raise it when the pieces of the same mesh change
+_VERSION = "5"  # raise it when the pieces of the same mesh change
+# Shallow search: on rings and pins the default takes minutes for pieces that are no better.
 _CHILD = """
-import sys, numpy as np, coacd
+import sys, resource, numpy as np, coacd
+resource.setrlimit(resource.RLIMIT_CPU, (int(sys.argv[3]), int(sys.argv[3]) + 1))
 coacd.set_log_level("off")
 d = np.load(sys.argv[1])
 pieces = coacd.run_coacd(coacd.Mesh(d["vertices"], d["faces"]), threshold=float(d["threshold"]),
-    max_convex_hull=int(d["max_pieces"]), decimate=True, max_ch_vertex=int(d["max_vertices"]), seed=0,
-    resolution=1000, mcts_nodes=15, mcts_iterations=60)
+    max_convex_hull=int(d["max_pieces"]), seed=0, resolution=500, mcts_nodes=10, mcts_iterations=30, mcts_max_depth=2)
 np.savez(sys.argv[2], *[np.asarray(v, dtype=np.float64) for v, _ in pieces])
 """
 
@@ -39,17 +40,16 @@ def cache_dir() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "binpose"
 
 
-def convex_pieces(
-    mesh: Mesh, max_pieces: int = 8, threshold: float = 0.15, max_vertices: int = 40, timeout_s: float = 60.0
-) -> list[Mesh]:
-    """Convex hulls that together stand for a mesh in collisions.
+def convex_pieces(mesh: Mesh, max_pieces: int = 8, threshold: float = 0.2, limit_s: float = 30.0) -> list[Mesh]:
+    """Convex hulls that together hold every vertex of a mesh and stand for it in collisions.
 
     Args:
         mesh: any triangle mesh; holes in it are closed first by CoACD.
         max_pieces: at most so many hulls (>= 1).
-        threshold: allowed concavity, CoACD's scale (0.01 fine, 1 coarse); below 0.1 it may take minutes.
-        max_vertices: of each hull.
-        timeout_s: after it the convex hull of the whole mesh is taken, with a warning.
+        threshold: allowed concavity, CoACD's scale (0.01 fine, 1 coarse), at first. It is halved up to twice while
+            few and loose pieces result: a bolt is one hull at 0.2, while a gear takes minutes at 0.05.
+        limit_s: processor time of CoACD's first run; after it the hull of the whole mesh is taken, with a warning.
+            Finer runs, an extra, get a sixth of it and are given up silently.
 
     Returns:
         Watertight convex meshes in the frame of `mesh`. The first call takes seconds, later ones read the cache.
@@ -61,14 +61,16 @@ def convex_pieces(
         raise BinposeError(
             f"Convex pieces need a mesh with faces and max_pieces >= 1, got {len(mesh.faces)} faces, {max_pieces}."
         )
-    key = _key(mesh, max_pieces, threshold, max_vertices)
-    path = cache_dir() / "convex_pieces" / f"{key}.npz"
+    path = cache_dir() / "convex_pieces" / f"{_key(mesh, max_pieces, threshold)}.npz"
     clouds = _read(path)
     if clouds is None:
-        settings = {"threshold": threshold, "max_pieces": max_pieces, "max_vertices": max_vertices}
-        clouds = _merged(_decompose(mesh, settings, timeout_s), max_pieces)
-        _write(path, clouds)
-    return [_hull(points) for points in clouds]
+        clouds = (
+            [mesh.vertices.astype(np.float64)] if max_pieces == 1 else _refined(mesh, max_pieces, threshold, limit_s)
+        )
+        clouds = [np.asarray(hull.to_mesh64().vert_properties)[:, :3] for hull in _covering(clouds, mesh)]
+        if max_pieces > 1:  # a single hull takes no time
+            _write(path, clouds)
+    return [_as_mesh(Manifold.hull_points(points)) for points in clouds]
 
 
 def _key(mesh: Mesh, *settings: float) -> str:
@@ -93,41 +95,97 @@ def _write(path: Path, clouds: list[np.ndarray]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".npz", delete=False) as file:
             np.savez(file, *clouds)
-        os.replace(file.name, path)
+        Path(file.name).replace(path)
     except OSError as error:
         _LOG.warning("Convex pieces could not be kept in %s (%s); set BINPOSE_CACHE to a writable folder.", path, error)
 
 
-def _decompose(mesh: Mesh, settings: dict[str, float], timeout_s: float) -> list[np.ndarray]:
-    """Run CoACD in a child process; fall back to the convex hull when it fails or hangs."""
+def _refined(mesh: Mesh, max_pieces: int, threshold: float, limit_s: float) -> list[np.ndarray]:
+    """Point sets of the pieces at the first threshold that gives many pieces or tight ones."""
+    volume = _volume(mesh)
+    clouds: list[np.ndarray] = []
+    for halving in range(3):
+        limit = limit_s if halving == 0 else limit_s / 6.0
+        found = _decompose(mesh, {"threshold": threshold / 2**halving, "max_pieces": max_pieces}, limit)
+        if found is None:
+            if halving == 0:
+                _LOG.warning("CoACD failed on a mesh of %d faces; it collides as its convex hull.", len(mesh.faces))
+            break
+        clouds = found
+        filled = sum(Manifold.hull_points(points).volume() for points in clouds)
+        if 2 * len(clouds) > max_pieces or filled < 1.25 * volume:
+            break
+    return _merged(clouds or [mesh.vertices.astype(np.float64)], max_pieces)
+
+
+def _volume(mesh: Mesh) -> float:
+    """Enclosed volume in m^3; meaningless but harmless for an open mesh."""
+    corners = mesh.vertices.astype(np.float64)[mesh.faces]
+    return float(abs(np.linalg.det(corners).sum()) / 6.0)
+
+
+def _covering(clouds: list[np.ndarray], mesh: Mesh) -> list[Manifold]:
+    """Hulls of the point sets, grown until every vertex of the mesh is in one, with few vertices each.
+
+    Each vertex outside goes to the hull it sticks out of least. Without this the simplified surface lets parts sink
+    into each other by millimetres.
+    """
+    slack = 2e-3 * float(np.ptp(mesh.vertices, axis=0).max())
+    hulls = [Manifold.hull_points(points) for points in clouds]
+    vertices = mesh.vertices.astype(np.float64)
+    outside = np.stack([_outside(hull, vertices) for hull in hulls])
+    nearest = np.where(outside.min(0) > 0.0, outside.argmin(0), -1)
+    grown = [
+        Manifold.hull_points(
+            np.concatenate([np.asarray(hull.to_mesh64().vert_properties)[:, :3], vertices[nearest == k]])
+        )
+        for k, hull in enumerate(hulls)
+    ]
+    return [hull.simplify(slack).hull() for hull in grown]
+
+
+def _outside(hull: Manifold, points: np.ndarray) -> np.ndarray:
+    """How far points (N, 3) lie above the highest face plane of a hull: (N,), negative inside."""
+    raw = hull.to_mesh64()
+    corners = np.asarray(raw.vert_properties)[:, :3][np.asarray(raw.tri_verts).astype(np.int64)]
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    length = np.linalg.norm(normals, axis=1)
+    normals, corners = normals[length > 0.0] / length[length > 0.0, None], corners[length > 0.0]
+    return (points @ normals.T - (normals * corners[:, 0]).sum(1)).max(1)
+
+
+def _decompose(mesh: Mesh, settings: dict[str, float], limit_s: float) -> list[np.ndarray] | None:
+    """Run CoACD in a child process; None when it fails or takes too long.
+
+    The limit is processor time, so that a busy machine finds the same pieces; waiting ends at ten times as much.
+    """
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "mesh.npz", Path(folder) / "pieces.npz"
         # CoACD works at any scale; the unit box keeps its tolerances away from millimetre-sized numbers.
         scale = float(np.ptp(mesh.vertices, axis=0).max())
         vertices, faces = _simplified(mesh.vertices / scale, mesh.faces)
-        np.savez(source, vertices=vertices.astype(np.float64), faces=faces, **settings)
-        command = [sys.executable, "-c", _CHILD, str(source), str(target)]
+        arrays = {"vertices": vertices.astype(np.float64), "faces": faces}
+        np.savez(source, **arrays, **{name: np.float64(value) for name, value in settings.items()})  # type: ignore[arg-type]
+        command = [sys.executable, "-c", _CHILD, str(source), str(target), str(max(1, round(limit_s)))]
         # One thread: its OpenMP threads spin, and a loaded machine then takes minutes for seconds' work.
         quiet = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
         try:
             subprocess.run(
-                command, timeout=timeout_s, check=True, stdin=subprocess.DEVNULL, capture_output=True, env=quiet
+                command, timeout=10 * limit_s, check=True, stdin=subprocess.DEVNULL, capture_output=True, env=quiet
             )
         except (subprocess.SubprocessError, OSError) as error:
-            _LOG.warning("CoACD failed (%s); the part collides as its convex hull.", error)
+            _LOG.debug("CoACD with %s: %s", settings, error)
         clouds = _read(target)
-    if not clouds:
-        return [mesh.vertices.astype(np.float64)]
-    return [points * scale for points in clouds]
+    return [points * scale for points in clouds] if clouds else None
 
 
 def _simplified(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The mesh with at most 600 faces: CoACD's time grows with them and its answer hardly changes."""
-    if len(faces) <= 600:
+    """The mesh with at most 500 faces: CoACD's time grows with them and its answer hardly changes."""
+    if len(faces) <= 500:
         return vertices, faces
     import fast_simplification
 
-    simple = fast_simplification.simplify(np.float32(vertices), np.int32(faces), target_count=600)
+    simple = fast_simplification.simplify(np.float32(vertices), np.int32(faces), target_count=500)
     return simple if len(simple[1]) >= 12 else (vertices, faces)
 
 
@@ -140,13 +198,14 @@ def _merged(clouds: list[np.ndarray], max_pieces: int) -> list[np.ndarray]:
     while len(hulls) > max_pieces:
         pairs = [(i, j) for i in range(len(hulls)) for j in range(i)]
         joined = [Manifold.batch_hull([hulls[i], hulls[j]]) for i, j in pairs]
-        added = [hull.volume() - hulls[i].volume() - hulls[j].volume() for hull, (i, j) in zip(joined, pairs, strict=True)]
+        apart = [hulls[i].volume() + hulls[j].volume() for i, j in pairs]
+        added = [hull.volume() - volume for hull, volume in zip(joined, apart, strict=True)]
         best = int(np.argmin(added))
         hulls = [hull for k, hull in enumerate(hulls) if k not in pairs[best]] + [joined[best]]
     return [np.asarray(hull.to_mesh64().vert_properties)[:, :3] for hull in hulls]
 
 
-def _hull(points: np.ndarray) -> Mesh:
-    raw = Manifold.hull_points(points).to_mesh64()
+def _as_mesh(hull: Manifold) -> Mesh:
+    raw = hull.to_mesh64()
     vertices = np.asarray(raw.vert_properties)[:, :3].astype(np.float32)
     return Mesh(vertices, np.asarray(raw.tri_verts).astype(np.int32))

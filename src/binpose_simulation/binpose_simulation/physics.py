@@ -1,26 +1,70 @@
-"""Settleds of parts in a bin by rigid-body physics (MuJoCo).
+"""Piles of parts in a bin by rigid-body physics (MuJoCo).
 
-World frame as in `bins`: z up, the floor's inner surface at z = 0, the bin's centre at the origin. Drops are
+World frame as in `bins`: z up, the floor's inner surface at z = 0, the bin's centre at the origin. Results are
 reproducible for a seed on the same machine.
 """
 
+import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from binpose_core.errors import BinposeError
-from binpose_core.geometry import from_rotation_translation, quat_xyzw_from_rotation, rotation_from_quat_xyzw
+from binpose_core.geometry import FloatArray
 from binpose_core.meshes import Mesh
-from binpose_simulation.bins import BinSpec, bin_walls
+from binpose_simulation.bins import BinSpec
 from binpose_simulation.decomposition import convex_pieces
-from binpose_simulation.placement import BodyType, PhysicsConfig, initial_poses
+from binpose_simulation.mesh_bins import MeshBin
+from binpose_simulation.placement import BodyType, bundled, laid, poured
+from binpose_simulation.world import Contact, UnstableError, World, WorldConfig
 
 __all__ = ["PhysicsConfig", "Settled", "convex_pieces", "settle"]
 
-FloatArray = npt.NDArray[np.float64]
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PhysicsConfig:
+    """How parts come to lie in a bin.
+
+    Attributes:
+        laid_fraction: probability that the parts are packed in rows.
+        bundled_fraction: probability that they are dropped by the handful, parallel; the rest is poured.
+        friction: range of the sliding friction coefficient, one value per pile.
+        damping_ratio: range of the contacts' damping ratio; below 1 parts bounce.
+        drop_speed_m_s: downward speed of poured parts at the start.
+        tumble_rad_s: standard deviation of their spin.
+        max_penetration_m: a deeper overlap drops the part from the pile.
+        world: how time goes on.
+    """
+
+    laid_fraction: float = 0.1
+    bundled_fraction: float = 0.15
+    friction: tuple[float, float] = (0.25, 0.7)
+    damping_ratio: tuple[float, float] = (0.5, 1.0)
+    drop_speed_m_s: float = 1.0
+    tumble_rad_s: float = 3.0
+    max_penetration_m: float = 0.001
+    world: WorldConfig = field(default_factory=WorldConfig)
+
+    def __post_init__(self) -> None:
+        laid_fraction, bundled_fraction = self.laid_fraction, self.bundled_fraction
+        if min(laid_fraction, bundled_fraction) < 0.0 or laid_fraction + bundled_fraction > 1.0:
+            raise BinposeError(
+                f"laid_fraction and bundled_fraction must be >= 0 and sum to at most 1, got {laid_fraction}, "
+                f"{bundled_fraction}."
+            )
+        for name in ("friction", "damping_ratio"):
+            low, high = getattr(self, name)
+            if not 0.0 < low <= high:
+                raise BinposeError(f"{name} must be a range 0 < low <= high, got ({low}, {high}).")
+        for name in ("drop_speed_m_s", "tumble_rad_s"):
+            if getattr(self, name) < 0.0:
+                raise BinposeError(f"{name} must not be negative, got {getattr(self, name)}.")
+        if self.max_penetration_m <= 0.0:
+            raise BinposeError(f"max_penetration_m must be positive, got {self.max_penetration_m}.")
 
 
 @dataclass(frozen=True)
@@ -29,8 +73,8 @@ class Settled:
 
     Attributes:
         T_world_obj: (N, 4, 4) for all instances, kept or not.
-        kept: (N,) bool, False for those that left the bin or stick in another by more than the tolerance.
-        settled: every kept instance was at rest when the simulation ended.
+        kept: (N,) bool, False for those that left the bin or stick in something deeper than the tolerance.
+        settled: every part in the bin was at rest when the simulation ended.
         penetration_m: (N,) deepest overlap of each instance with anything.
         duration_s: simulated time.
     """
@@ -43,160 +87,66 @@ class Settled:
 
 
 def settle(
-    bodies: Sequence[Sequence[Mesh]], bin_spec: BinSpec, rng: np.random.Generator, config: PhysicsConfig | None = None
+    bodies: Sequence[Sequence[Mesh]],
+    bin_shape: BinSpec | MeshBin,
+    rng: np.random.Generator,
+    config: PhysicsConfig | None = None,
 ) -> Settled:
-    """Drop bodies into a bin, or lay them there tidily, and wait until they rest.
+    """Put bodies into a bin, poured, by the handful or in rows, and wait until they rest.
 
     Args:
         bodies: N instances, each the convex pieces of its part in the part's frame (`convex_pieces`, metres).
-            Instances of one type should be the same sequence object: they then share their collision meshes.
-        bin_spec: the bin.
-        rng: order, poses, friction and restitution come from it.
+            Instances of one type should be the same sequence object: they share collision meshes and lie together.
+        bin_shape: a bin by its measures, or by a mesh of one's own.
+        rng: arrangement, poses, friction and restitution come from it.
         config: how the pile is made and when it counts as settled.
 
     Raises:
-        BinposeError: no bodies, or one without pieces.
+        BinposeError: no bodies, one without pieces, or a simulation that is unstable again and again.
     """
     if not bodies or not all(len(pieces) > 0 for pieces in bodies):
         raise BinposeError(f"settle needs bodies of at least one convex piece each, got {len(bodies)} bodies.")
     config = config or PhysicsConfig()
     types = {id(pieces): BodyType.of(pieces) for pieces in bodies}
-    world = _World([types[id(pieces)] for pieces in bodies], rng, config)
-    return world.drop(bin_spec, rng)
+    instances = [types[id(pieces)] for pieces in bodies]
+    for attempt in range(4):
+        try:
+            return _attempt(instances, bin_shape, rng, config, attempt)
+        except UnstableError as error:
+            _LOG.info("A pile was unstable (%s) and is made again with half the time step.", error)
+    raise BinposeError(
+        f"The physics of {len(bodies)} bodies stays unstable; are some thinner than 0.2 mm or 1000 times too large?"
+    )
 
 
-class _World:
-    """A compiled MuJoCo model of N free parts and four movable walls over a floor."""
-
-    def __init__(self, bodies: Sequence[BodyType], rng: np.random.Generator, config: PhysicsConfig) -> None:
-        import mujoco
-
-        self.mujoco: Any = mujoco
-        self.bodies, self.config = list(bodies), config
-        self.model = _spec(mujoco, bodies, rng, config).compile()
-        self.data = mujoco.MjData(self.model)
-        self.body_of_geom = self.model.geom_bodyid.copy()
-        count = len(bodies)
-        self.first_body = self.model.nbody - count
-        # Damping per unit of mass and inertia: the same slowing-down for heavy and light parts.
-        mass, inertia = self.model.body_mass[self.first_body :], self.model.body_inertia[self.first_body :]
-        self.inertia = np.concatenate([np.tile(mass[:, None], 3), np.tile(inertia.max(1)[:, None], 3)], axis=1)
-
-    def drop(self, bin_spec: BinSpec, rng: np.random.Generator) -> Settled:
-        """Run one drop from new random poses."""
-        self.mujoco.mj_resetData(self.model, self.data)
-        self._place_walls(bin_spec)
-        T_world_obj, velocity = initial_poses(self.bodies, bin_spec, rng, self.config)
-        qpos = self.data.qpos.reshape(-1, 7)
-        qpos[:, :3] = T_world_obj[:, :3, 3]
-        qpos[:, 3:] = np.roll(quat_xyzw_from_rotation(T_world_obj[:, :3, :3]), 1, axis=-1)
-        self.data.qvel.reshape(-1, 6)[:] = velocity
-        settled = self._simulate(bin_spec, guide_until_s=_fall_time(T_world_obj, velocity, bin_spec))
-        return self._result(bin_spec, settled)
-
-    def _place_walls(self, spec: BinSpec) -> None:
-        """Real walls up to the rim, and upright guides above it that lead falling parts in."""
-        thick = _WALL_HALF_M[2]
-        for k, wall in enumerate(bin_walls(spec)):
-            outward = np.array([*wall.normal[:2], 0.0]) / -np.linalg.norm(wall.normal[:2])
-            along = np.cross([0.0, 0.0, 1.0], outward)
-            up = np.cross(wall.normal, along)
-            up *= np.sign(up[2])
-            top = wall.point + up * (wall.top_m / up[2])
-            center = top - up * _WALL_HALF_M[1] - wall.normal * thick
-            self._set_mocap(k, center, np.stack([np.cross(up, wall.normal), up, wall.normal], 1))
-            guide = top + outward * thick + [0.0, 0.0, _WALL_HALF_M[1]]
-            self._set_mocap(k + 4, guide, np.stack([np.cross([0, 0, 1.0], -outward), [0, 0, 1.0], -outward], 1))
-
-    def _set_mocap(self, index: int, position: FloatArray, rotation: FloatArray) -> None:
-        self.data.mocap_pos[index] = position
-        self.data.mocap_quat[index] = np.roll(quat_xyzw_from_rotation(rotation), 1)
-
-    def _simulate(self, spec: BinSpec, guide_until_s: float) -> bool:
-        """Step until everything in the bin rests or the time is over; True when it rests."""
-        mujoco, model, data, config = self.mujoco, self.model, self.data, self.config
-        dof_damping, chunk = model.dof_damping.reshape(-1, 6), 10
-        dof_damping[:] = 0.0
-        guided, calm = True, 0
-        while data.time < config.max_time_s:
-            mujoco.mj_step(model, data, nstep=chunk)
-            since = data.time - guide_until_s
-            if guided and since > 0.0:
-                data.mocap_pos[4:, 2] = -100.0
-                guided = False
-            # Air and rolling resistance grow with time: rings and rods roll for seconds otherwise.
-            dof_damping[:] = self.inertia * float(np.clip((since - 0.1) * 30.0, 0.0, config.max_damping_per_s))
-            calm = calm + 1 if not guided and self._at_rest(spec) else 0
-            if calm >= 3:
-                return True
-        return False
-
-    def _at_rest(self, spec: BinSpec) -> bool:
-        inside = self._inside(spec, self.data.xipos[self.first_body :])
-        velocity = self.data.qvel.reshape(-1, 6)[inside]
-        linear, angular = np.abs(velocity[:, :3]).max(initial=0.0), np.abs(velocity[:, 3:]).max(initial=0.0)
-        return bool(linear < self.config.rest_speed_m_s and angular < self.config.rest_spin_rad_s)
-
-    def _inside(self, spec: BinSpec, centers: FloatArray) -> npt.NDArray[np.bool_]:
-        """Which points (N, 3) lie between the walls, over the floor and not far above the rim."""
-        inside = (centers[:, 2] > 0.0) & (centers[:, 2] < spec.height_m + self.config.heap_m)
-        for wall in bin_walls(spec):
-            inside &= (centers - wall.point) @ wall.normal > 0.0
-        return inside
-
-    def _result(self, spec: BinSpec, settled: bool) -> Settled:
-        mujoco, model, data = self.mujoco, self.model, self.data
-        mujoco.mj_forward(model, data)
-        qpos = data.qpos.reshape(-1, 7)
-        rotation = rotation_from_quat_xyzw(np.roll(qpos[:, 3:], -1, axis=-1))
-        T_world_obj = from_rotation_translation(rotation, qpos[:, :3].copy())
-        depth = np.zeros(model.nbody)
-        for side in (0, 1):
-            np.maximum.at(depth, self.body_of_geom[data.contact.geom[:, side]], -data.contact.dist)
-        penetration = depth[self.first_body :]
-        kept = self._inside(spec, data.xipos[self.first_body :]) & (penetration < self.config.max_penetration_m)
-        return Settled(T_world_obj, kept, settled, penetration, float(data.time))
+def _attempt(
+    bodies: Sequence[BodyType],
+    bin_shape: BinSpec | MeshBin,
+    rng: np.random.Generator,
+    config: PhysicsConfig,
+    attempt: int,
+) -> Settled:
+    """One pile; later attempts halve the time step."""
+    spec = bin_shape.spec if isinstance(bin_shape, MeshBin) else bin_shape
+    contact = Contact(rng.uniform(*config.friction), rng.uniform(*config.damping_ratio))
+    T_world_obj, velocity = _start(bodies, spec, rng, config)
+    world = World(bodies, bin_shape, contact, config.world.finer(0.5**attempt))
+    settled = world.run(T_world_obj, velocity)
+    penetration = world.penetration_m()
+    kept = world.inside() & (penetration < config.max_penetration_m)
+    return Settled(world.poses(), kept, settled, penetration, world.time_s)
 
 
-_WALL_HALF_M = (2.0, 2.0, 0.05)  # half sizes of every wall box: wide, tall, thick; only the inner face and top matter
-
-
-def _fall_time(T_world_obj: FloatArray, velocity: FloatArray, spec: BinSpec) -> float:
-    """When the highest part has fallen below the rim, in seconds."""
-    height = max(float((T_world_obj[:, 2, 3]).max()) - 0.5 * spec.height_m, 0.0)
-    speed = float(-velocity[:, 2].max())
-    return (np.sqrt(speed**2 + 2.0 * 9.81 * height) - speed) / 9.81 + 0.05
-
-
-def _spec(mujoco: Any, bodies: Sequence[BodyType], rng: np.random.Generator, config: PhysicsConfig) -> Any:
-    """The MuJoCo description: options, floor, walls, guides and one free body per instance."""
-    spec = mujoco.MjSpec()
-    spec.option.timestep = config.timestep_s
-    spec.option.iterations, spec.option.ls_iterations = 20, 10
-    spec.option.cone = mujoco.mjtCone.mjCONE_PYRAMIDAL
-    spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
-    friction = rng.uniform(*config.friction)
-    contact = {
-        "condim": 4,
-        "friction": [friction, 0.002, 0.0001],
-        "solref": [2.5 * config.timestep_s, rng.uniform(*config.damping_ratio)],
-        "solimp": [0.9, 0.98, 0.001, 0.5, 2.0],
-    }
-    spec.worldbody.add_geom(type=mujoco.mjtGeom.mjGEOM_PLANE, size=[5, 5, 0.1], **contact)
-    for _ in range(8):
-        wall = spec.worldbody.add_body(mocap=True, pos=[0, 0, -100.0])
-        wall.add_geom(type=mujoco.mjtGeom.mjGEOM_BOX, size=list(_WALL_HALF_M), **contact)
-    names: dict[int, list[str]] = {}
-    for body in bodies:
-        if id(body) not in names:
-            names[id(body)] = [_add_mesh(spec, f"t{len(names)}_{k}", piece) for k, piece in enumerate(body.pieces)]
-        part = spec.worldbody.add_body()
-        part.add_freejoint()
-        for name in names[id(body)]:
-            part.add_geom(type=mujoco.mjtGeom.mjGEOM_MESH, meshname=name, density=config.density_kg_m3, **contact)
-    return spec
-
-
-def _add_mesh(spec: Any, name: str, piece: Mesh) -> str:
-    spec.add_mesh(name=name, uservert=piece.vertices.ravel(), userface=piece.faces.ravel())
-    return name
+def _start(
+    bodies: Sequence[BodyType], spec: BinSpec, rng: np.random.Generator, config: PhysicsConfig
+) -> tuple[FloatArray, FloatArray]:
+    """Poses T_world_obj (N, 4, 4) and velocities (N, 6), linear then angular, to start from."""
+    velocity = np.zeros((len(bodies), 6))
+    kind = rng.random()
+    if kind < config.laid_fraction:
+        return laid(bodies, spec, rng), velocity
+    velocity[:, 2] = -config.drop_speed_m_s
+    if kind < config.laid_fraction + config.bundled_fraction:
+        return bundled(bodies, spec, rng), velocity
+    velocity[:, 3:] = rng.normal(scale=config.tumble_rad_s, size=(len(bodies), 3))
+    return poured(bodies, spec, rng), velocity

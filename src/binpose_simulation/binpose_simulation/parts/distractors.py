@@ -24,7 +24,7 @@ Rng = np.random.Generator
 
 
 def make_distractor(rng: np.random.Generator) -> Mesh:
-    """A random thing in metres, 15 to 200 mm long, its bounding box centred at the origin; watertight."""
+    """A random thing in metres, 10 to 200 mm long, its bounding box centred at the origin; watertight."""
     makers: tuple[Callable[[Rng], Manifold], ...] = (
         _rod, _stepped_rod, _tube, _plate, _box, _washer, _angle_profile, _cable_gland
     )  # fmt: skip
@@ -58,7 +58,8 @@ def _tube(rng: Rng) -> Manifold:
 def _plate(rng: Rng) -> Manifold:
     """Sheet with a regular pattern of round holes or slots: rims look like rings, webs like rods."""
     pitch, columns, rows = rng.uniform(8.0, 20.0), int(rng.integers(2, 6)), int(rng.integers(1, 5))
-    grid = [((i - (columns - 1) / 2) * pitch, (j - (rows - 1) / 2) * pitch) for i in range(columns) for j in range(rows)]
+    x, y = (np.arange(n) * pitch - (n - 1) * pitch / 2.0 for n in (columns, rows))
+    grid = [(float(a), float(b)) for a in x for b in y]
     hole = rng.uniform(0.2, 0.4) * pitch
     slotted = rng.random() < 0.3
     holes: list[Points] = [slot(2.0 * hole, hole, at) if slotted else circle(hole, 24, at) for at in grid]
@@ -68,12 +69,13 @@ def _plate(rng: Rng) -> Manifold:
 
 def _box(rng: Rng) -> Manifold:
     """A block, a hollow cap or a cable duct's end."""
-    x, y, z = rng.uniform(12.0, 70.0, 3)
-    solid = block((x, y, z), rng.uniform(0.2, 1.5), rng.uniform(1.6, 4.0))
+    x, y, z = rng.uniform(15.0, 70.0, 3)
+    radius, wall = rng.uniform(1.6, 4.0), rng.uniform(1.0, 3.0)
+    # The cavity's sharp corners must stay inside the rounded outside: at 45 degrees 0.3 of the radius is lost.
+    radius = min(radius, 2.0 * wall)
     if rng.random() < 0.5:
-        return solid
-    wall = rng.uniform(1.0, 3.0)
-    return solid - block((x - 2 * wall, y - 2 * wall, z)).translate((0, 0, wall))
+        return block((x, y, z), rng.uniform(0.2, 1.5), radius)
+    return block((x, y, z), 0.3 * wall, radius) - block((x - 2 * wall, y - 2 * wall, z)).translate((0, 0, wall))
 
 
 def _washer(rng: Rng) -> Manifold:
@@ -86,13 +88,14 @@ def _washer(rng: Rng) -> Manifold:
 def _angle_profile(rng: Rng) -> Manifold:
     """A length of L or U profile with holes in its web."""
     width, height, thick = rng.uniform(10.0, 30.0), rng.uniform(8.0, 30.0), rng.uniform(1.2, 3.5)
-    length = rng.uniform(20.0, 150.0)
-    section = block((width, length, height)) - block((width - 2 * thick, 2 * length, height)).translate((0, 0, thick))
-    if rng.random() < 0.5:
-        section = section - block((width, 2 * length, height)).translate((thick, 0, thick))
-    count = int(rng.integers(0, 4))
-    holes = [cylinder(width * 0.18, 4.0 * thick, segments=24).translate((0, y, -thick)) for y in _spread(count, length)]
-    return section - union(holes) if holes else section
+    length, count = rng.uniform(20.0, 150.0), int(rng.integers(0, 4))
+    half, inner = width / 2.0, width / 2.0 - thick
+    end = [(half, height), (inner, height), (inner, thick)] if rng.random() < 0.5 else [(half, thick)]
+    section = [(-half, 0.0), (half, 0.0), *end, (-inner, thick), (-inner, height), (-half, height)]
+    profile = along_y(prism([np.array(section) * [1.0, -1.0]], length)).translate((0, -length / 2.0, 0))
+    radius = min(0.18 * width, 0.3 * length / max(count, 1))
+    holes = [cylinder(radius, 9.0, segments=24).translate((0, y, -1.0)) for y in _spread(count, length)]
+    return profile - union(holes) if holes else profile
 
 
 def _spread(count: int, length: float) -> list[float]:

@@ -96,7 +96,7 @@ def hinge_leaf() -> Manifold:
     plate = block((length, width, thick), 0.3, 4.0).translate((0, width / 2.0 + 2.0, 0))
     step = length / 5.0
     knuckle = along_x(cylinder(barrel, step - 0.8, 0.4, 40))
-    root = block((step - 1.0, 9.0, thick - 0.2)).translate(((step - 0.8) / 2.0, 3.0, 0.1))
+    root = block((step - 2.0, 9.0, thick - 0.2)).translate(((step - 0.8) / 2.0, 3.0, 0.1))
     axis = (0.0, 0.0, barrel - 0.2)  # a little below the plate: no coincident faces
     knuckles = union([(knuckle.translate(axis) + root).translate((k * step - length / 2, 0, 0)) for k in (0, 2, 4)])
     gaps = [block((step, 14.0, 12.0)).translate((x, 0, -1.0)) for x in (-step, step)]
@@ -124,4 +124,3 @@ def pillow_block() -> Manifold:
 def _web(height: float, outer: float) -> Points:
     """Section of the block between foot and ring in (x, -z)."""
     return np.array([[-30.0, -2.0], [-outer, -height], [outer, -height], [30.0, -2.0]])
-

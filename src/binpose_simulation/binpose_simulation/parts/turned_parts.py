@@ -40,12 +40,14 @@ def stepped_shaft() -> Manifold:
     keyway = along_x(prism([slot(18.0, 5.0)], 6.0)).translate((5.0, 0, 31.0))
     centre = turned([(0, -0.1), (2.6, -0.1), (0.8, 3.0), (0.8, 5.0), (0, 5.5)], 24)
     flat = prism([rectangle(6.0, 20.0, center=(7.5, 0.0))], 12.0).translate((0, 0, 78.0))
-    return shaft - groove.translate((0, 0, 62.0)) - keyway - centre - centre.mirror((0, 0, 1)).translate((0, 0, 92.0)) - flat
+    far_centre = centre.mirror((0, 0, 1)).translate((0, 0, 92.0))
+    return shaft - groove.translate((0, 0, 62.0)) - keyway - centre - far_centre - flat
 
 
 def v_pulley() -> Manifold:
     """A V-belt pulley with a recessed web, a hub to one side and a set screw hole across the hub."""
-    rim = [(23.5, 0), (29.4, 0), (30, 0.6), (30, 2.2), (22.5, 5.3), (22.5, 9.7), (30, 12.8), (30, 14.4), (29.4, 15), (23.5, 15)]
+    groove = [(30, 2.2), (22.5, 5.3), (22.5, 9.7), (30, 12.8)]
+    rim = [(23.5, 0), (29.4, 0), (30, 0.6), *groove, (30, 14.4), (29.4, 15), (23.5, 15)]
     hub = [(21.5, 11), (13, 11), (13, 26), (12, 27), (7, 27), (6, 26)]
     pulley = turned([*rim, *hub, (6, 1), (7, 0), (12, 0), (13, 0.8), (13, 4), (21.5, 4)], 64)
     screw = along_x(cylinder(2.5, 20.0, segments=24)).translate((0, 0, 20.5))

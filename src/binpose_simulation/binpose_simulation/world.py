@@ -1,0 +1,269 @@
+"""The MuJoCo world of one pile: free bodies, a floor, the bin's walls, and guides that lead falling parts in."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from binpose_core.errors import BinposeError
+from binpose_core.geometry import (
+    FloatArray,
+    from_rotation_translation,
+    quat_xyzw_from_rotation,
+    rotation_from_quat_xyzw,
+)
+from binpose_core.meshes import Mesh
+from binpose_simulation.bins import BinSpec, Wall, bin_walls
+from binpose_simulation.mesh_bins import MeshBin
+from binpose_simulation.placement import BodyType
+
+WALL_HALF_M = np.array([2.0, 2.0, 0.05])  # along, up, thick: only a wall's inner face and its top edge matter
+GRAVITY_M_S2 = 9.81
+CHECKS_PER_WINDOW = 4
+
+
+class UnstableError(Exception):
+    """The simulation diverged."""
+
+
+@dataclass(frozen=True)
+class Contact:
+    """friction: sliding coefficient; damping_ratio: 1 for no bounce."""
+
+    friction: float
+    damping_ratio: float
+
+
+@dataclass(frozen=True)
+class WorldConfig:
+    """How time goes on.
+
+    Attributes:
+        timestep_s: of the integration.
+        max_time_s: simulated time after which an unsettled pile is taken as it is.
+        rest_motion_m: a part rests when none of its points moves farther than this within rest_window_s.
+        rest_window_s: see there. MuJoCo's soft friction always creeps by a millimetre or so per second.
+        max_damping_per_s: rate at which late motion dies out; rings and rods would roll for seconds otherwise.
+        density_kg_m3: of all parts; motion hardly depends on it.
+        heap_m: how far above the rim a part's centre of mass may lie.
+    """
+
+    timestep_s: float = 0.003
+    max_time_s: float = 4.0
+    rest_motion_m: float = 0.0006
+    rest_window_s: float = 0.12
+    max_damping_per_s: float = 25.0
+    density_kg_m3: float = 2700.0
+    heap_m: float = 0.05
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not value > 0.0:
+                raise BinposeError(f"{name} must be positive, got {value}.")
+        if self.timestep_s > 0.006:
+            raise BinposeError(f"timestep_s must be at most 0.006: parts sink into each other, got {self.timestep_s}.")
+
+    def finer(self, factor: float) -> "WorldConfig":
+        """The same with a time step `factor` times as long."""
+        return replace(self, timestep_s=self.timestep_s * factor)
+
+
+class World:
+    """A pile in motion.
+
+    Args:
+        bodies: N instances; equal entries share their meshes.
+        bin_shape: walls from its measures, or the convex pieces of a mesh.
+        contact: friction and bounce.
+        config: how time goes on.
+    """
+
+    def __init__(
+        self, bodies: Sequence[BodyType], bin_shape: BinSpec | MeshBin, contact: Contact, config: WorldConfig
+    ) -> None:
+        import mujoco
+
+        self._mujoco: Any = mujoco
+        self._config, self._contact = config, contact
+        self._bin = bin_shape.spec if isinstance(bin_shape, MeshBin) else bin_shape
+        self._walls = bin_walls(self._bin)
+        pieces = bin_shape.pieces if isinstance(bin_shape, MeshBin) else ()
+        with _quiet(mujoco):
+            self._model = _description(mujoco, bodies, self._walls, pieces, contact, config).compile()
+        self._data = mujoco.MjData(self._model)
+        self._first = self._model.nbody - len(bodies)
+        self._radius = np.array([body.radius_m for body in bodies])
+        # Damping per unit of mass and inertia slows heavy and light parts alike.
+        mass, inertia = self._model.body_mass[self._first :], self._model.body_inertia[self._first :]
+        self._inertia = np.concatenate([np.tile(mass[:, None], 3), np.tile(inertia.max(1)[:, None], 3)], axis=1)
+
+    @property
+    def time_s(self) -> float:
+        """Simulated time."""
+        return float(self._data.time)
+
+    def run(self, T_world_obj: FloatArray, velocity: FloatArray) -> bool:
+        """Go on from poses (N, 4, 4) and velocities (N, 6) until all rests or the time is over; True when it rests.
+
+        Raises:
+            UnstableError: velocities diverged.
+        """
+        qpos = self._data.qpos.reshape(-1, 7)
+        qpos[:, :3] = T_world_obj[:, :3, 3]
+        qpos[:, 3:] = np.roll(quat_xyzw_from_rotation(T_world_obj[:, :3, :3]), 1, axis=-1)
+        self._data.qvel.reshape(-1, 6)[:] = velocity
+        with _quiet(self._mujoco):
+            return self._simulate(_fall_time(T_world_obj, velocity, self._bin))
+
+    def poses(self) -> FloatArray:
+        """T_world_obj (N, 4, 4) now."""
+        qpos = self._data.qpos.reshape(-1, 7)
+        rotation = rotation_from_quat_xyzw(np.roll(qpos[:, 3:], -1, axis=-1))
+        return from_rotation_translation(rotation, qpos[:, :3].copy())
+
+    def inside(self) -> npt.NDArray[np.bool_]:
+        """(N,) which centres of mass lie between the walls, over the floor and not far above the rim."""
+        centers = self._data.xipos[self._first :]
+        inside = (centers[:, 2] > 0.0) & (centers[:, 2] < self._bin.height_m + self._config.heap_m)
+        for wall in self._walls:
+            inside &= (centers - wall.point) @ wall.normal > 0.0
+        return inside
+
+    def penetration_m(self) -> FloatArray:
+        """(N,) deepest overlap of each body with another, a wall or the floor."""
+        self._mujoco.mj_forward(self._model, self._data)
+        depth, contacts = np.zeros(self._model.nbody), self._data.contact
+        for side in (0, 1):
+            np.maximum.at(depth, self._model.geom_bodyid[contacts.geom[:, side]], -contacts.dist)
+        return depth[self._first :]
+
+    def _simulate(self, guide_until_s: float) -> bool:
+        model, data, config = self._model, self._data, self._config
+        steps = max(1, round(config.rest_window_s / config.timestep_s / CHECKS_PER_WINDOW))
+        damping = model.dof_damping.reshape(-1, 6)
+        history: list[FloatArray] = []
+        while data.time < config.max_time_s:
+            self._step(steps)
+            since = data.time - guide_until_s
+            if since < 0.0:
+                continue
+            data.mocap_pos[:, 2] = -100.0  # the guides go: nothing may lean on them
+            damping[:] = self._inertia * float(np.clip((since - 0.1) * 30.0, 0.0, config.max_damping_per_s))
+            if since > 0.3:
+                model.geom_solref[:, 1] = 1.0  # no more bouncing: it keeps a pile trembling
+            history = [*history[-CHECKS_PER_WINDOW:], data.qpos.reshape(-1, 7).copy()]
+            if len(history) > CHECKS_PER_WINDOW and self._at_rest(history):
+                return True
+        return False
+
+    def _step(self, steps: int) -> None:
+        self._mujoco.mj_step(self._model, self._data, nstep=steps)
+        if any(warning.number for warning in self._data.warning) or np.abs(self._data.qvel).max() > 1e4:
+            raise UnstableError(f"at {self._data.time:.3f} s")
+
+    def _at_rest(self, history: Sequence[FloatArray]) -> bool:
+        """Whether no part in the bin moved since any of the earlier qpos (N, 7)."""
+        inside = self.inside()
+        now = history[-1][inside]
+        for before in history[:-1]:
+            shift = np.linalg.norm(now[:, :3] - before[inside, :3], axis=1)
+            turn = 2.0 * np.linalg.norm(now[:, 3:] - before[inside, 3:], axis=1)
+            if np.any(shift + turn * self._radius[inside] > self._config.rest_motion_m):
+                return False
+        return True
+
+
+@contextmanager
+def _quiet(mujoco: Any) -> Iterator[None]:
+    """MuJoCo prints its warnings and writes MUJOCO_LOG.TXT where the user stands; here they are read from the data."""
+    before = mujoco.get_mju_user_warning()
+    mujoco.set_mju_user_warning(lambda message: None)
+    try:
+        yield
+    finally:
+        mujoco.set_mju_user_warning(before)
+
+
+def _fall_time(T_world_obj: FloatArray, velocity: FloatArray, spec: BinSpec) -> float:
+    """When the highest part has fallen well below the rim, in seconds."""
+    height = max(float(T_world_obj[:, 2, 3].max()) - 0.5 * spec.height_m, 0.0)
+    speed = float(-velocity[:, 2].max())
+    return float((np.sqrt(speed**2 + 2.0 * GRAVITY_M_S2 * height) - speed) / GRAVITY_M_S2) + 0.05
+
+
+def _description(
+    mujoco: Any,
+    bodies: Sequence[BodyType],
+    walls: Sequence[Wall],
+    bin_pieces: Sequence[Mesh],
+    contact: Contact,
+    config: WorldConfig,
+) -> Any:
+    """The MjSpec: options, floor, walls (or the bin's pieces), guides, and one free body per instance."""
+    spec = mujoco.MjSpec()
+    spec.option.timestep, spec.option.gravity = config.timestep_s, [0.0, 0.0, -GRAVITY_M_S2]
+    spec.option.iterations, spec.option.ls_iterations = 20, 10
+    spec.option.cone = mujoco.mjtCone.mjCONE_PYRAMIDAL
+    spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
+    spec.option.disableflags = mujoco.mjtDisableBit.mjDSBL_AUTORESET
+    surface = {
+        "condim": 4,
+        "friction": [contact.friction, 0.002, 0.0001],
+        "solref": [2.5 * config.timestep_s, contact.damping_ratio],
+        "solimp": [0.95, 0.99, 0.001, 0.5, 2.0],  # stiff: friction creeps less
+    }
+    world, mesh = spec.worldbody, {"type": mujoco.mjtGeom.mjGEOM_MESH}
+    world.add_geom(type=mujoco.mjtGeom.mjGEOM_PLANE, size=[5, 5, 0.1], **surface)
+    for k, piece in enumerate(bin_pieces):
+        world.add_geom(meshname=_add_mesh(spec, f"bin_{k}", piece), **mesh, **surface)
+    for wall in walls:
+        if not bin_pieces:
+            _add_wall(mujoco, world, _wall_frame(wall), surface)
+        _add_wall(mujoco, world.add_body(mocap=True), _guide_frame(wall), surface)
+    names: dict[int, list[str]] = {}
+    for body in bodies:
+        if id(body) not in names:
+            names[id(body)] = [_add_mesh(spec, f"t{len(names)}_{k}", piece) for k, piece in enumerate(body.pieces)]
+        part = world.add_body()
+        part.add_freejoint()
+        for name in names[id(body)]:
+            part.add_geom(meshname=name, density=config.density_kg_m3, **mesh, **surface)
+    return spec
+
+
+def _add_mesh(spec: Any, name: str, piece: Mesh) -> str:
+    spec.add_mesh(name=name, uservert=piece.vertices.ravel(), userface=piece.faces.ravel())
+    return name
+
+
+def _add_wall(mujoco: Any, body: Any, T_world_wall: FloatArray, surface: dict[str, Any]) -> None:
+    quat = np.roll(quat_xyzw_from_rotation(T_world_wall[:3, :3]), 1)
+    kind = mujoco.mjtGeom.mjGEOM_BOX
+    body.add_geom(type=kind, size=WALL_HALF_M, pos=T_world_wall[:3, 3], quat=quat, **surface)
+
+
+def _wall_frame(wall: Wall) -> FloatArray:
+    """Pose (4, 4) of the box (along, up, inward) whose inner face is the wall and whose top edge is its rim."""
+    along, up, top = _wall_axes(wall)
+    center = top - up * WALL_HALF_M[1] - wall.normal * WALL_HALF_M[2]
+    return from_rotation_translation(np.stack([along, up, wall.normal], 1), center)
+
+
+def _guide_frame(wall: Wall) -> FloatArray:
+    """Pose (4, 4) of the upright box that stands on the wall's rim."""
+    along, _, top = _wall_axes(wall)
+    up = np.array([0.0, 0.0, 1.0])
+    inward = np.cross(along, up)
+    center = top + up * WALL_HALF_M[1] - inward * WALL_HALF_M[2]
+    return from_rotation_translation(np.stack([along, up, inward], 1), center)
+
+
+def _wall_axes(wall: Wall) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Horizontal direction, direction up the wall, and a point on its rim: along x up = normal."""
+    along = np.cross([0.0, 0.0, 1.0], wall.normal)
+    along /= np.linalg.norm(along)
+    up = np.cross(wall.normal, along)
+    return along, up, wall.point + up * (wall.top_m / up[2])
