@@ -1,0 +1,27 @@
+"""The bins on which the benchmarks measure. Their seeds are used for nothing else: not for training, not for tuning."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from binpose_core.catalogue import ObjectModel
+from binpose_simulation.pile import ContentConfig
+from binpose_simulation.scene import SceneConfig, SimulatedView
+from binpose_simulation.stream import SimulationStream
+
+EVALUATION_SEED = 424_242
+
+
+def unseen_views(
+    objects: Mapping[str, ObjectModel], count: int, parts: tuple[int, int] = (10, 20), workers: int = 2
+) -> list[SimulatedView]:
+    """Frames of 640x480 of `count` different piles, each one bin with 10 to 20 parts of all types, no two alike."""
+    scene = SceneConfig()
+    content = ContentConfig(parts=parts, mixed_share=1.0, types=(len(objects), len(objects)), row_share=0.0)
+    scene = replace(scene, content=content, views_per_pile=1)
+    with SimulationStream(objects, scene, EVALUATION_SEED, workers) as stream:
+        return [next(stream) for _ in range(count)]
+
+
+def by_id(objects: Sequence[ObjectModel]) -> dict[str, ObjectModel]:
+    """Objects by their ids."""
+    return {model.id: model for model in objects}
