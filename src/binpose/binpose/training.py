@@ -48,9 +48,9 @@ class TrainConfig:
     minutes: float = 28.0
     seed: int = 0
     workers: int = field(default_factory=available_cpus)
-    simulation_share: float = 0.32
-    segmentation_share: float = 0.30
-    pose_share: float = 0.28
+    simulation_share: float = 0.24
+    segmentation_share: float = 0.34
+    pose_share: float = 0.30
     calibration_views: int = 80
     scene: SceneConfig = field(default_factory=SceneConfig)
     segmentation: SegmentationTrainingConfig = field(default_factory=SegmentationTrainingConfig)
@@ -58,7 +58,9 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         if self.minutes <= 0:
-            raise BinposeError(f"Training for {self.minutes} minutes; expected more than 0; 28 is enough for three parts.")
+            raise BinposeError(
+                f"Training for {self.minutes} minutes; expected more than 0; 28 is enough for three parts."
+            )
         if self.workers < 1:
             raise BinposeError(f"Training with {self.workers} workers; expected at least 1.")
         if self.simulation_share + self.segmentation_share + self.pose_share >= 1:
@@ -69,7 +71,11 @@ Progress = Callable[[str, float, str], None]
 
 
 def train(
-    objects: Sequence[ObjectModel], out: Path, config: TrainConfig, resume: bool = False, progress: Progress | None = None
+    objects: Sequence[ObjectModel],
+    out: Path,
+    config: TrainConfig,
+    resume: bool = False,
+    progress: Progress | None = None,
 ) -> str:
     """Train one model for all objects and return its version in the model store `out`.
 
@@ -187,7 +193,9 @@ def _calibrated(
     half = config.calibration_views // 2
     with SimulationStream(parts, scene, config.seed + HELD_OUT_SEED, config.workers) as stream:
         views = [next(stream) for _ in _tracked(range(2 * half), report, "unseen bins")]
-    refiner = calibrated_refiner(segmenter, estimator, parts, _tracked(views[:half], report, "calibration"), config.seed)
+    refiner = calibrated_refiner(
+        segmenter, estimator, parts, _tracked(views[:half], report, "calibration"), config.seed
+    )
     bundle = ModelBundle(segmenter, estimator, refiner, parts)
     evaluation = EvaluationConfig(min_visible_fraction=0.5)
     frames = evaluate_views(bundle.pipeline, parts, _tracked(views[half:], report, "evaluation"), evaluation)

@@ -27,18 +27,20 @@ LEAST_VISIBLE = 0.03
 
 @dataclass(frozen=True)
 class SegmentationTrainingConfig:
-    """crop_px: side of the square training crops of the working view, a multiple of 32."""
+    """views: augmented views per batch. crops: square windows of crop_px pixels (a multiple of 32) cut from each of them:
+    reading and augmenting a view costs more than learning from a window of it."""
 
     loop: LoopConfig = field(default_factory=lambda: LoopConfig(minutes=10.0, learning_rate=2e-3))
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
-    batch_size: int = 4
-    crop_px: int = 384
+    views: int = 3
+    crops: int = 3
+    crop_px: int = 256
 
     def __post_init__(self) -> None:
         if self.crop_px % 32 or self.crop_px < 64:
             raise ValueError(f"crop_px must be a multiple of 32 of at least 64, got {self.crop_px}")
-        if self.batch_size < 1:
-            raise ValueError(f"batch_size must be >= 1, got {self.batch_size}")
+        if self.views < 1 or self.crops < 1:
+            raise ValueError(f"views and crops must be >= 1, got {self.views} and {self.crops}")
 
 
 def train_segmenter(
@@ -80,13 +82,13 @@ class BatchSampler:
     def __call__(self, number: int) -> tuple[torch.Tensor, ...]:
         """The batch with this number, the same on every call."""
         rng = np.random.default_rng((self.seed, number))
-        samples = [self.sample(rng) for _ in range(self.config.batch_size)]
+        samples = [crop for _ in range(self.config.views) for crop in self.samples(rng)]
         features, classes, targets, valid = (np.stack(part) for part in zip(*samples, strict=True))
         images = torch.from_numpy(features).permute(0, 3, 1, 2)  # channels last in memory
         return images, torch.from_numpy(classes), torch.from_numpy(targets), torch.from_numpy(valid)
 
-    def sample(self, rng: np.random.Generator) -> tuple[npt.NDArray[Any], ...]:
-        """One augmented crop: features (s, s, 10), classes (s/2, s/2), targets (3, s/2, s/2), valid (s/2, s/2)."""
+    def samples(self, rng: np.random.Generator) -> list[tuple[npt.NDArray[Any], ...]]:
+        """Crops of one augmented view: features (s, s, 10), classes (s/2, s/2), targets (3, s/2, s/2), valid (s/2, s/2)."""
         augmentation = self.config.augmentation
         view = self.views[int(rng.integers(len(self.views)))]
         frame, labels = view.frame, view_labels(view, self.objects, self.segmenter.objects)
@@ -102,7 +104,7 @@ class BatchSampler:
         features = view_features(working)
         classes, targets = working_targets(labels, working)
         valid = (working.depth_m > 0)[::OUTPUT_STRIDE, ::OUTPUT_STRIDE]
-        return self._crop(features, classes, targets, valid, rng)
+        return [self._crop(features, classes, targets, valid, rng) for _ in range(self.config.crops)]
 
     def _crop(
         self,

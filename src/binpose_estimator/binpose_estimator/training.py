@@ -24,7 +24,7 @@ from binpose_estimator.network import PoseNetwork
 
 @dataclass(frozen=True)
 class PoseTrainingConfig:
-    """variants: crops cut per instance and view, each with another centre, roll and resolution.
+    """variants: crops cut per instance and view, each with another centre and roll.
 
     center_jitter: deviation of the crop's centre from the part's, in diameters, as detections have it.
     least_visible: parts less visible are left out.
@@ -32,7 +32,7 @@ class PoseTrainingConfig:
 
     loop: LoopConfig = field(default_factory=lambda: LoopConfig(minutes=10.0, learning_rate=1.5e-3))
     batch_size: int = 96
-    variants: int = 2
+    variants: int = 1
     center_jitter: float = 0.05
     gsd_jitter: tuple[float, float] = (0.8, 1.25)
     least_visible: float = 0.15
@@ -140,12 +140,11 @@ def _view_pools(
     instances = np.nonzero(chosen)[0].astype(np.int32)
     if len(instances) == 0:
         return []
-    pools = []
-    for _ in range(config.variants):
-        gsd_m = estimator_config.gsd_m * rng.uniform(*config.gsd_jitter)
-        working = make_working_view(view.frame, gsd_m, 2 * estimator_config.max_pixels)
-        pools.append(_view_pool(view, working, instances, objects, estimator_config, config, rng))
-    return pools
+    gsd_m = estimator_config.gsd_m * rng.uniform(*config.gsd_jitter)
+    working = make_working_view(view.frame, gsd_m, 2 * estimator_config.max_pixels)
+    return [
+        _view_pool(view, working, instances, objects, estimator_config, config, rng) for _ in range(config.variants)
+    ]
 
 
 def _view_pool(
