@@ -11,7 +11,15 @@ from binpose.reliability import reliability_json
 from binpose_core.bop_recall import BopRecall, BopScore
 from binpose_core.camera import Camera
 from binpose_core.catalogue import ObjectModel
-from binpose_core.evaluation import EvaluationConfig, Evaluator, FrameEvaluation, FrameTruth, Verdict, labelled_scores
+from binpose_core.evaluation import (
+    EvaluationConfig,
+    Evaluator,
+    FrameEvaluation,
+    FrameTruth,
+    KnownPart,
+    Verdict,
+    labelled_scores,
+)
 from binpose_core.pose_errors import PartErrors
 from binpose_core.scores import ALL_OBJECTS, Score, Summary, summarise
 from binpose_core.types import PoseEstimate
@@ -91,8 +99,11 @@ class PoseEvaluation:
         camera: Camera,
         depth_m: npt.NDArray[np.float32] | None = None,
     ) -> FrameEvaluation:
-        """Judge a frame's estimates, in any order and of any score; parts of other objects are left out."""
-        truth = replace(truth, parts=[part for part in truth.parts if part.object_id in self.objects])
+        """Judge a frame's estimates, in any order and of any score.
+
+        Raises:
+            BinposeError: for an estimate or a part of an unknown object.
+        """
         judged = self._evaluator(name, truth, poses)
         self._frames[name] = judged
         self._mssd_frames.append(self._mssd_evaluator(name, truth, poses))
@@ -103,9 +114,10 @@ class PoseEvaluation:
             for pose, estimate in zip(poses, judged.estimates, strict=True)
             if pose.score >= self.config.score_threshold and estimate.verdict in known
         ]
+        counted = [part for part in truth.parts if _counts(part, self.config)]
         for object_id, recall in self._recalls.items():
-            of_object = [part for part in truth.parts if part.object_id == object_id]
-            recall.add(of_object, [pose for pose in sure if pose.object_id == object_id], camera, depth_m)
+            parts = [part for part in counted if part.object_id == object_id]
+            recall.add(parts, [pose for pose in sure if pose.object_id == object_id], camera, depth_m)
         return judged
 
     def result(self) -> EvaluationResult:
@@ -164,14 +176,20 @@ def frame_notes(judged: FrameEvaluation) -> list[str]:
     ]
 
 
-def missed_parts(judged: FrameEvaluation, truth: FrameTruth, objects: Collection[str], threshold: float) -> list[int]:
+def missed_parts(
+    judged: FrameEvaluation, truth: FrameTruth, objects: Collection[str], config: EvaluationConfig
+) -> list[int]:
     """Indices of the known parts that count and that no estimate from the threshold on has found."""
-    matched = {e.part for e in judged.estimates if e.score >= threshold}
+    matched = {e.part for e in judged.estimates if e.score >= config.score_threshold}
     return [
         index
         for index, part in enumerate(truth.parts)
-        if part.object_id in objects and not part.ignored and index not in matched
+        if part.object_id in objects and index not in matched and _counts(part, config)
     ]
+
+
+def _counts(part: KnownPart, config: EvaluationConfig) -> bool:
+    return not part.ignored and not part.visible_fraction < config.min_visible_fraction
 
 
 def _by_object(summary: Summary) -> dict[str, Score]:

@@ -11,7 +11,7 @@ from binpose.reliability import reliability_svg
 from binpose.report import Report, comparison
 from binpose.run_evaluation import EvaluatedFrame
 from binpose.runs import RunRecord
-from binpose_core.evaluation import FrameEvaluation, FrameTruth, Verdict
+from binpose_core.evaluation import EvaluationConfig, FrameEvaluation, FrameTruth, Verdict
 from binpose_core.frames import RgbdFrame
 from binpose_core.types import PoseEstimate
 
@@ -100,9 +100,8 @@ def evaluation_page(
     for note in notes:
         report.add_text(note)
     add_evaluation(report, result)
-    threshold = result.config.score_threshold
     figures = [
-        comparison(frame.rgb, draw_verdicts(frame, e.poses, e.judged, e.truth, drawer, threshold), e.name)
+        comparison(frame.rgb, draw_verdicts(frame, e.poses, e.judged, e.truth, drawer, result.config), e.name)
         for e in frames[:MAX_PICTURES]
         if (frame := e.frame) is not None
     ]
@@ -117,13 +116,13 @@ def draw_verdicts(
     judged: FrameEvaluation,
     truth: FrameTruth,
     drawer: OverlayDrawer,
-    threshold: float,
+    config: EvaluationConfig,
 ) -> Image:
     """The picture (H, W, 3) with sure estimates by verdict; missed parts carry no score."""
-    sure = [n for n, pose in enumerate(poses) if pose.score >= threshold]
+    sure = [n for n, pose in enumerate(poses) if pose.score >= config.score_threshold]
     drawn = [poses[n] for n in sure]
     colors = [VERDICT_COLORS[judged.estimates[n].verdict] for n in sure]
-    for index in missed_parts(judged, truth, drawer.objects, threshold):
+    for index in missed_parts(judged, truth, drawer.objects, config):
         part = truth.parts[index]
         drawn.append(PoseEstimate(part.object_id, part.T_cam_obj, float("nan")))
         colors.append(MISSED)
