@@ -1,6 +1,6 @@
 """Time and memory of one 640x480 frame with ten parts, detection to verified poses.
 
-    python benchmarks/latency.py [--model demo] [--frames 20] [--repeats 3]
+python benchmarks/latency.py [--model demo] [--frames 20] [--repeats 3]
 """
 
 import resource
@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import tyro
-from common import heading, spread, table
-from scenes import unseen_views
 
 from binpose.bundle import load_bundle
 from binpose_core.threads import available_cpus, limit_threads
+from common import heading, spread, table
+from scenes import unseen_views
 
 
 @dataclass(frozen=True)

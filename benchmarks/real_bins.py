@@ -11,18 +11,19 @@ from pathlib import Path
 import cv2
 import numpy as np
 import tyro
-from common import ROOT, heading, table
 
 from binpose.bundle import load_bundle
-from binpose.drawing import draw_poses
+from binpose.drawing import OverlayDrawer
 from binpose_core.bop import BopDataset
 from binpose_core.evaluation import EvaluationConfig, Evaluator, FrameTruth, known_parts
+from binpose_core.files import read_json
 from binpose_core.pose_errors import PartErrors
+from common import ROOT, heading, table
 
 OBJECTS = {"gearmotor": True, "pulley": False, "pin": False}
 """Whether every visible part of the object is annotated."""
-BINS_PX = np.array([[325, 312], [1705, 312], [1705, 1088], [325, 1088]])
-"""Outline of the three bins in the image; the fourth at the right holds rods, which are no known parts."""
+REGIONS = Path(__file__).with_name("wrs_bins_regions.json")
+"""Outlines of the three bins; the fourth at the right holds rods, which are no known parts."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,9 @@ def main(arguments: Arguments) -> None:
     image = frame.read()
     parts = [part for part in known_parts(frame) if part.object_id in OBJECTS]
     poses = bundle.pipeline(image)
+    regions = [np.array(polygon, np.float64) for polygon in next(iter(read_json(REGIONS).values()))]
     complete = {name for name, known in OBJECTS.items() if known}
-    truth = FrameTruth(parts, complete, [BINS_PX], image.camera)
+    truth = FrameTruth(parts, complete, regions, image.camera)
     config = EvaluationConfig()
     errors = {name: PartErrors(model) for name, model in bundle.objects.items()}
     judged = Evaluator(errors, config)(frame.name, truth, poses)
@@ -65,7 +67,7 @@ def main(arguments: Arguments) -> None:
     table(["part", "annotated found", "median error, mm", "reported", "known wrong", "outside the bins"], rows)
     arguments.out.mkdir(parents=True, exist_ok=True)
     shown = [pose for pose in poses if pose.score >= config.score_threshold]
-    cv2.imwrite(str(arguments.out / "overlay.png"), draw_poses(image, shown, bundle.objects)[..., ::-1])
+    cv2.imwrite(str(arguments.out / "overlay.png"), OverlayDrawer(bundle.objects)(image, shown)[..., ::-1])
     print(f"model {bundle.version[:12]}; overlay in {arguments.out / 'overlay.png'}")
 
 

@@ -1,20 +1,20 @@
 """Recall and precision on simulated bins that no training has seen.
 
-    python benchmarks/simulated_bins.py [--model demo] [--frames 60]
+python benchmarks/simulated_bins.py [--model demo] [--frames 60]
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 import tyro
-from common import heading, table
-from scenes import unseen_views
 
 from binpose.bundle import load_bundle
 from binpose.calibration import evaluate_views
 from binpose_core.evaluation import EvaluationConfig, labelled_scores
 from binpose_core.scores import summarise
 from binpose_refinement.calibration import reliability
+from common import heading, table
+from scenes import unseen_views
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,9 @@ class Arguments:
 
 
 def main(arguments: Arguments) -> None:
-    heading(f"Simulated bins never seen: {arguments.frames} frames, 10-20 parts of all types, parts at least 50 % visible")
+    heading(
+        f"Simulated bins never seen: {arguments.frames} frames, 10-20 parts of all types, parts at least 50 % visible"
+    )
     bundle = load_bundle(arguments.model)
     views = unseen_views(bundle.objects, arguments.frames)
     config = EvaluationConfig(min_visible_fraction=0.5)
