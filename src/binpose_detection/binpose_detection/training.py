@@ -27,8 +27,11 @@ LEAST_VISIBLE = 0.03
 
 @dataclass(frozen=True)
 class SegmentationTrainingConfig:
-    """views: augmented views per batch. crops: square windows of crop_px pixels (a multiple of 32) cut from each of them:
-    reading and augmenting a view costs more than learning from a window of it."""
+    """What a batch is made of.
+
+    views: augmented views per batch. crops: square windows of crop_px pixels (a multiple of 32) cut from each of them:
+        reading and augmenting a view costs more than learning from a window of it.
+    """
 
     loop: LoopConfig = field(default_factory=lambda: LoopConfig(minutes=10.0, learning_rate=2e-3))
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
@@ -88,7 +91,7 @@ class BatchSampler:
         return images, torch.from_numpy(classes), torch.from_numpy(targets), torch.from_numpy(valid)
 
     def samples(self, rng: np.random.Generator) -> list[tuple[npt.NDArray[Any], ...]]:
-        """Crops of one augmented view: features (s, s, 10), classes (s/2, s/2), targets (3, s/2, s/2), valid (s/2, s/2)."""
+        """Crops of one augmented view: features (s, s, 10), classes (s/2, s/2), targets (3, s/2, s/2), valid depth."""
         augmentation = self.config.augmentation
         view = self.views[int(rng.integers(len(self.views)))]
         frame, labels = view.frame, view_labels(view, self.objects, self.segmenter.objects)
