@@ -18,7 +18,7 @@ from binpose_simulation.textures import random_texture
 from binpose_simulation.viewpoint import check_range, check_share
 
 EXTRA = 3  # rows for FLOOR, TABLE, NOTHING at the end of the material tables
-MIRROR_STEPS = 28
+MIRROR_STEPS = 20
 Type = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]
 
 
@@ -92,7 +92,7 @@ def shade(
     texture, texture_per_m = random_texture(rng)
     reflect_light(
         surfaces.depth_m, surfaces.surface_ids, surfaces.normals, surfaces.coordinates, T_cam_obj.astype(np.float32),
-        rows, bodies, environment, T_world_cam[:3, :3].astype(np.float32), _packed(lamps, T_cam_world),
+        rows, bodies, environment, T_world_cam[None, :3, :3].astype(np.float32), _packed(lamps, T_cam_world),
         np.array([lamp.rgb for lamp in lamps], np.float32), shadows, occlusion(rng, surfaces, camera, T_world_cam),
         texture, texture_per_m, camera.intrinsics.astype(np.float32), color, signal, mirror,
     )  # fmt: skip

@@ -131,7 +131,8 @@ def gbuffer(
     return GBuffer(depth, surface, normals, coordinates)
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True, parallel=False)
+# without reference counts: the many slices per pixel are all of the caller's arrays
+@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy", _nrt=False)
 def _fill(  # type: ignore[no-untyped-def]
     depth, surface, face_ids, normals, coordinates, vertices, faces, corner_normals, first_face, T_cam_obj, intrinsics,
     T_world_cam, table,

@@ -143,7 +143,7 @@ def _lamp_camera(surfaces: GBuffer, camera: Camera, T_lamp_cam: FloatArray, size
     return Camera(fx, fy, cx, cy, size_px, size_px)
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _lit(depth, normals, intrinsics, T, lamp_depth, lamp):  # type: ignore[no-untyped-def]
     """1 where no body is nearer to the lamp, with 2x2 percentage-closer filtering; T is T_lamp_cam."""
     height, width = depth.shape

@@ -10,7 +10,7 @@ from binpose_core.camera import Camera
 from binpose_core.catalogue import ObjectModel
 from binpose_core.errors import BinposeError
 from binpose_core.frames import RgbdFrame
-from binpose_core.geometry import FloatArray
+from binpose_core.geometry import FloatArray, transform
 from binpose_core.rendering import Renderer
 from binpose_simulation import pile as piles
 from binpose_simulation.appearance import AppearanceConfig, shade
@@ -154,8 +154,9 @@ def pixels_alone(
 
     Each part is drawn into a window of the image's own pixels, so that the counts are exact.
     """
-    placed = zip(mesh_ids, T_cam_obj, strict=True)
-    boxes = np.array([_box(renderer.meshes[i].vertices, T, camera) for i, T in placed]).reshape(-1, 4)
+    corners = {i: _corners(renderer.meshes[i].vertices) for i in set(mesh_ids.tolist())}
+    placed = zip(mesh_ids.tolist(), T_cam_obj, strict=True)
+    boxes = np.array([_box(corners[i], T, camera) for i, T in placed]).reshape(-1, 4)
     sizes = np.maximum(boxes[:, 2:] - boxes[:, :2], 0)
     counts = np.zeros(len(boxes), np.int64)
     drawn = [i for i in np.argsort(-sizes.max(1)) if sizes[i].min() > 0]
@@ -171,9 +172,14 @@ def pixels_alone(
     return counts
 
 
-def _box(vertices: npt.NDArray[np.float32], T_cam_obj: FloatArray, camera: Camera) -> tuple[int, int, int, int]:
-    """x0, y0, x1, y1 of the part's box, clipped to the image; the whole image for a part at the lens."""
-    points = vertices @ T_cam_obj[:3, :3].T.astype(np.float32) + T_cam_obj[:3, 3].astype(np.float32)
+def _corners(vertices: npt.NDArray[np.float32]) -> FloatArray:
+    """(8, 3) corners of the bounding box."""
+    return np.stack(np.meshgrid(*np.stack([vertices.min(0), vertices.max(0)]).T, indexing="ij"), -1).reshape(8, 3)
+
+
+def _box(corners: FloatArray, T_cam_obj: FloatArray, camera: Camera) -> tuple[int, int, int, int]:
+    """x0, y0, x1, y1 of a window around the part, clipped to the image; the whole image for a part at the lens."""
+    points = transform(T_cam_obj, corners)
     if points[:, 2].min() < 0.02:
         return 0, 0, camera.width, camera.height
     pixels = camera.project(points)
