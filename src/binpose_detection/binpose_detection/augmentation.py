@@ -106,17 +106,17 @@ def _shifted(
 
 def recolored(color: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.NDArray[np.uint8]:
     """Other exposure, contrast, white balance, saturation, sharpness and noise of an RGB image (H, W, 3)."""
-    image = color.astype(np.float32) * np.float32(1 / 255)
-    if rng.random() < 0.3:
-        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.3))
-    gray = image.mean(-1, keepdims=True)
-    image = gray + (image - gray) * np.float32(rng.uniform(0.5, 1.4))
-    image *= rng.uniform(0.85, 1.15, 3).astype(np.float32)
-    image = np.clip(image, 0, None) ** np.float32(np.exp(rng.normal(0, 0.3)))
-    image = image * np.float32(np.exp(rng.normal(0, 0.25))) + np.float32(rng.normal(0, 0.03))
+    image = cv2.GaussianBlur(color, (0, 0), rng.uniform(0.4, 1.3)) if rng.random() < 0.3 else color
+    saturation = rng.uniform(0.5, 1.4)
+    mixing = saturation * np.eye(3) + (1 - saturation) / 3
+    image = cv2.transform(image, rng.uniform(0.85, 1.15, (3, 1)) * mixing)
+    levels = (np.arange(256) / 255) ** np.exp(rng.normal(0, 0.3)) * np.exp(rng.normal(0, 0.25)) + rng.normal(0, 0.03)
+    image = cv2.LUT(image, np.clip(levels * 255, 0, 255).astype(np.uint8))
     if rng.random() < 0.5:
-        image += rng.normal(0, rng.uniform(0, 0.04), (*image.shape[:2], 1)).astype(np.float32)
-    return (np.clip(image, 0, 1) * 255).astype(np.uint8)
+        cv2.setRNGSeed(int(rng.integers(1 << 30)))
+        noise = cv2.randn(np.empty(image.shape[:2], np.int16), 0, 255 * rng.uniform(0, 0.04))
+        image = cv2.add(image, cv2.merge([noise] * 3), dtype=cv2.CV_8U)
+    return np.asarray(image, np.uint8)
 
 
 def with_missing_sense(frame: RgbdFrame, config: AugmentationConfig, rng: np.random.Generator) -> RgbdFrame:

@@ -21,8 +21,8 @@ OFFSET_UNIT_PX = 32.0
 
 
 @dataclass(frozen=True)
-class SegmenterConfig:
-    """What the weights belong to and how their output is read.
+class DetectorConfig:
+    """What the weights of any detector belong to, and the view that they see.
 
     objects: ids of the parts, in the order of the network's classes 1..C.
     gsd_m: metres per pixel of the working view. max_pixels: its largest size.
@@ -33,15 +33,28 @@ class SegmenterConfig:
     gsd_m: float = 1e-3
     max_pixels: int = 640 * 480
     distance_m: float | None = None
-    widths: tuple[int, int, int, int] = (48, 80, 128, 160)
-    grouping: GroupingConfig = field(default_factory=GroupingConfig)
-    alternative_share: float = 0.15
 
     def __post_init__(self) -> None:
         if not self.objects or len(set(self.objects)) != len(self.objects):
             raise ValueError(f"objects must be distinct and at least one, got {self.objects}")
         if not 1e-5 < self.gsd_m < 0.1:
             raise ValueError(f"gsd_m must be between 0.01 mm and 100 mm per pixel, got {self.gsd_m}")
+
+    def view(self, frame: RgbdFrame) -> WorkingView:
+        """The working view that the network sees of a frame."""
+        return working_view(frame, self.gsd_m, self.max_pixels, self.distance_m)
+
+
+@dataclass(frozen=True)
+class SegmenterConfig(DetectorConfig):
+    """How the votes become detections, beside what every detector's weights belong to.
+
+    alternative_share: a second class is named where it is at least this share as likely as the first.
+    """
+
+    widths: tuple[int, int, int, int] = (48, 80, 128, 160)
+    grouping: GroupingConfig = field(default_factory=GroupingConfig)
+    alternative_share: float = 0.15
 
 
 @dataclass(frozen=True)
@@ -77,7 +90,7 @@ class Segmenter:
 
     def view(self, frame: RgbdFrame) -> WorkingView:
         """The working view that the network sees of a frame."""
-        return working_view(frame, self.config.gsd_m, self.config.max_pixels, self.config.distance_m)
+        return self.config.view(frame)
 
     @torch.inference_mode()
     def votes(self, view: WorkingView) -> Votes:
@@ -119,7 +132,7 @@ class Segmenter:
         z = depth[rows, columns]
         valid = z > 0
         center_depth = np.median((z + votes.depth_offset_m[rows, columns])[valid]) if valid.sum() >= 4 else np.nan
-        box, mask = _mask_in_frame(rows, columns, view.scale, frame.camera.width, frame.camera.height)
+        box, mask = mask_in_frame(rows, columns, OUTPUT_STRIDE, view, frame)
         if mask.size == 0:
             return None
         u, v = view.to_frame_px(center)
@@ -171,16 +184,16 @@ def read_votes(probabilities: npt.NDArray[np.float32], centers: npt.NDArray[np.f
     return Votes(probabilities, center, centers[2] * OFFSET_UNIT_PX * gsd_m, scale)
 
 
-def _mask_in_frame(
+def mask_in_frame(
     rows: npt.NDArray[np.int64],
     columns: npt.NDArray[np.int64],
-    scale: tuple[float, float],
-    width: int,
-    height: int,
+    cell_px: int,
+    view: WorkingView,
+    frame: RgbdFrame,
 ) -> tuple[tuple[int, int, int, int], npt.NDArray[np.bool_]]:
-    """The box and the cropped mask in frame pixels of an instance's cells."""
-    x0, x1, across = _cells_in_frame(columns, OUTPUT_STRIDE / scale[0], width)
-    y0, y1, down = _cells_in_frame(rows, OUTPUT_STRIDE / scale[1], height)
+    """The box and the cropped mask in frame pixels of an instance's cells of `cell_px` working pixels."""
+    x0, x1, across = _cells_in_frame(columns, cell_px / view.scale[0], frame.camera.width)
+    y0, y1, down = _cells_in_frame(rows, cell_px / view.scale[1], frame.camera.height)
     small = np.zeros((int(np.ptp(rows)) + 1, int(np.ptp(columns)) + 1), bool)
     small[rows - rows.min(), columns - columns.min()] = True
     return (x0, y0, x1, y1), small[np.ix_(down, across)]

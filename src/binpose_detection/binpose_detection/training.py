@@ -20,7 +20,7 @@ from binpose_detection.augmentation import AugmentationConfig, Labels, paste_par
 from binpose_detection.features import view_features
 from binpose_detection.losses import segmentation_loss
 from binpose_detection.network import OUTPUT_STRIDE, SegmentationNetwork
-from binpose_detection.segmenter import OFFSET_UNIT_PX, Segmenter, SegmenterConfig, object_classes
+from binpose_detection.segmenter import OFFSET_UNIT_PX, DetectorConfig, Segmenter, SegmenterConfig, object_classes
 
 LEAST_VISIBLE = 0.03
 
@@ -35,8 +35,8 @@ class SegmentationTrainingConfig:
 
     loop: LoopConfig = field(default_factory=lambda: LoopConfig(minutes=10.0, learning_rate=2e-3))
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
-    views: int = 3
-    crops: int = 3
+    views: int = 2
+    crops: int = 6
     crop_px: int = 256
 
     def __post_init__(self) -> None:
@@ -92,18 +92,7 @@ class BatchSampler:
 
     def samples(self, rng: np.random.Generator) -> list[tuple[npt.NDArray[Any], ...]]:
         """Crops of one augmented view: features (s, s, 10), classes (s/2, s/2), targets (3, s/2, s/2), valid depth."""
-        augmentation = self.config.augmentation
-        view = self.views[int(rng.integers(len(self.views)))]
-        frame, labels = view.frame, view_labels(view, self.objects, self.segmenter.objects)
-        if rng.random() < augmentation.paste:
-            other = self.views[int(rng.integers(len(self.views)))]
-            other_labels = view_labels(other, self.objects, self.segmenter.objects)
-            frame, labels = paste_parts(frame, labels, other, other_labels, rng, augmentation.max_pasted)
-        gsd_m = self.segmenter.gsd_m * rng.uniform(*augmentation.gsd_jitter)
-        distance = None if frame.depth_m is None else float(np.median(frame.depth_m[frame.depth_m > 0]))
-        frame = RgbdFrame(recolored(frame.rgb, rng), frame.depth_m, frame.camera)
-        frame = with_missing_sense(frame, augmentation, rng)
-        working = make_working_view(frame, gsd_m, 2 * self.segmenter.max_pixels, distance)
+        working, labels = augmented_view(self.views, self.objects, self.segmenter, self.config.augmentation, rng)
         features = view_features(working)
         classes, targets = working_targets(labels, working)
         valid = (working.depth_m > 0)[::OUTPUT_STRIDE, ::OUTPUT_STRIDE]
@@ -117,9 +106,10 @@ class BatchSampler:
         valid: npt.NDArray[np.bool_],
         rng: np.random.Generator,
     ) -> tuple[npt.NDArray[Any], ...]:
-        """A square window, most often around a part, turned by a multiple of 90 degrees."""
+        """A square window, most often around a part of any type alike, turned by a multiple of 90 degrees."""
         side = self.config.crop_px // OUTPUT_STRIDE
-        rows, columns = np.nonzero(classes > 0)
+        present = np.unique(classes[classes > 0])
+        rows, columns = np.nonzero(classes == rng.choice(present)) if len(present) else ((), ())
         height, width = classes.shape
         if len(rows) and rng.random() < 0.85:
             pick = rng.integers(len(rows))
@@ -134,6 +124,27 @@ class BatchSampler:
         targets = _padded(targets[coarse], side, 0)
         valid = _padded(valid[coarse], side, False)
         return _turned(features, classes, targets, valid, int(rng.integers(4)))
+
+
+def augmented_view(
+    views: Sequence[LabelledView],
+    objects: Mapping[str, ObjectModel],
+    detector: DetectorConfig,
+    augmentation: AugmentationConfig,
+    rng: np.random.Generator,
+) -> tuple[WorkingView, Labels]:
+    """The working view of one of the views, augmented, and the labels of the frame that it was made from."""
+    view = views[int(rng.integers(len(views)))]
+    frame, labels = view.frame, view_labels(view, objects, detector.objects)
+    if rng.random() < augmentation.paste:
+        other = views[int(rng.integers(len(views)))]
+        other_labels = view_labels(other, objects, detector.objects)
+        frame, labels = paste_parts(frame, labels, other, other_labels, rng, augmentation.max_pasted)
+    gsd_m = detector.gsd_m * rng.uniform(*augmentation.gsd_jitter)
+    distance = None if frame.depth_m is None else float(np.median(frame.depth_m[frame.depth_m > 0]))
+    frame = RgbdFrame(recolored(frame.rgb, rng), frame.depth_m, frame.camera)
+    frame = with_missing_sense(frame, augmentation, rng)
+    return make_working_view(frame, gsd_m, 2 * detector.max_pixels, distance), labels
 
 
 def view_labels(view: LabelledView, objects: Mapping[str, ObjectModel], class_order: Sequence[str]) -> Labels:

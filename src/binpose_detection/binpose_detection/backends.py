@@ -1,0 +1,32 @@
+"""The detectors that a stored model can hold, by the name that its header gives."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from binpose_core.errors import BinposeError
+from binpose_detection.mask_rcnn import MaskRcnnSegmenter
+from binpose_detection.segmenter import Segmenter
+
+Backend = Literal["votes", "mask_rcnn"]
+
+BACKENDS: dict[str, type[Segmenter] | type[MaskRcnnSegmenter]] = {"votes": Segmenter, "mask_rcnn": MaskRcnnSegmenter}
+
+
+def segmenter_from_tensors(
+    tensors: Mapping[str, npt.NDArray[Any]], config: Mapping[str, Any], device: str = "cpu"
+) -> Segmenter | MaskRcnnSegmenter:
+    """The detector that `to_tensors` stored; `config["backend"]` names it, votes where it is not there.
+
+    Raises:
+        BinposeError: for an unknown backend, one whose library is missing, or weights that do not fit.
+    """
+    settings = dict(config)
+    backend = settings.pop("backend", "votes")
+    if backend not in BACKENDS:
+        raise BinposeError(
+            f"The model's detector is {backend!r}; expected {' or '.join(BACKENDS)}; use the version of binpose that wrote it."
+        )
+    return BACKENDS[backend].from_tensors(tensors, settings, device)

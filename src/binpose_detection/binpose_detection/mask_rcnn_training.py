@@ -1,0 +1,169 @@
+"""Training of Mask R-CNN from labelled views."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from binpose_core.catalogue import ObjectModel
+from binpose_core.geometry import transform
+from binpose_core.precision import channels_last
+from binpose_core.training_loop import LoopConfig, StepCallback, train
+from binpose_core.types import LabelledView
+from binpose_core.working_view import WorkingView
+from binpose_detection.augmentation import AugmentationConfig, Labels
+from binpose_detection.mask_rcnn import MaskRcnnConfig, MaskRcnnSegmenter, build_mask_rcnn, network_image
+from binpose_detection.training import SegmentationTrainingConfig, augmented_view, padded, window_corner
+
+Target = dict[str, torch.Tensor]
+Batch = tuple[list[torch.Tensor], list[Target]]
+
+LEAST_PIXELS = 24
+MEASURED_VIEWS = 100
+MEASURED_VISIBLE = 0.5
+
+
+@dataclass(frozen=True)
+class MaskRcnnTrainingConfig(SegmentationTrainingConfig):
+    """The same settings with other defaults.
+
+    Windows are larger, as a part that a window cuts is a part of another shape for a detector of boxes. No view is
+    without colour, the only sense. Boxes are regressed in pixels of the image: bfloat16 has too few digits for them.
+    """
+
+    loop: LoopConfig = field(
+        default_factory=lambda: LoopConfig(minutes=10.0, learning_rate=4e-4, low_precision=False)
+    )
+    augmentation: AugmentationConfig = field(default_factory=lambda: AugmentationConfig(no_depth=0.0, no_color=0.0))
+    views: int = 2
+    crops: int = 2
+    crop_px: int = 320
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.augmentation.no_color > 0:
+            raise ValueError(f"no_color must be 0: the network sees nothing else, got {self.augmentation.no_color}")
+
+
+def train_mask_rcnn(
+    views: Sequence[LabelledView],
+    objects: Mapping[str, ObjectModel],
+    segmenter_config: MaskRcnnConfig,
+    config: MaskRcnnTrainingConfig,
+    seed: int,
+    checkpoint: Path | None = None,
+    on_step: StepCallback | None = None,
+) -> MaskRcnnSegmenter:
+    """A Mask R-CNN for `segmenter_config.objects`, trained from scratch on the views until the budget is spent.
+
+    Raises:
+        BinposeError: if torchvision cannot be used, or the checkpoint is another network's.
+    """
+    torch.manual_seed(seed)
+    network = channels_last(build_mask_rcnn(segmenter_config))
+    sampler = WindowSampler(views, objects, segmenter_config, config, seed)
+    trained = train(network, sampler, _loss, config.loop, checkpoint, on_step)
+    behind = centers_behind_m(views, objects, segmenter_config.objects)
+    return MaskRcnnSegmenter(trained, replace(segmenter_config, center_behind_m=behind))
+
+
+def _loss(network: torch.nn.Module, batch: Batch) -> dict[str, torch.Tensor]:
+    losses: dict[str, torch.Tensor] = network(*batch)
+    return {name.removeprefix("loss_"): value for name, value in losses.items()}
+
+
+class WindowSampler:
+    """Batch number -> images (3, s, s) and, for each, its boxes (N, 4), labels (N,) and masks (N, s, s)."""
+
+    def __init__(
+        self,
+        views: Sequence[LabelledView],
+        objects: Mapping[str, ObjectModel],
+        segmenter_config: MaskRcnnConfig,
+        config: MaskRcnnTrainingConfig,
+        seed: int,
+    ) -> None:
+        self.views, self.objects, self.seed = views, objects, seed
+        self.segmenter, self.config = segmenter_config, config
+
+    def __call__(self, number: int) -> Batch:
+        """The batch with this number, the same on every call."""
+        rng = np.random.default_rng((self.seed, number))
+        samples = [window for _ in range(self.config.views) for window in self.samples(rng)]
+        return [image for image, _ in samples], [target for _, target in samples]
+
+    def samples(self, rng: np.random.Generator) -> list[tuple[torch.Tensor, Target]]:
+        """Windows of one augmented view."""
+        view, labels = augmented_view(self.views, self.objects, self.segmenter, self.config.augmentation, rng)
+        instances, classes = working_instances(labels, view)
+        return [self._window(view.color, instances, classes, rng) for _ in range(self.config.crops)]
+
+    def _window(
+        self,
+        color: npt.NDArray[np.uint8],
+        instances: npt.NDArray[np.int64],
+        classes: npt.NDArray[np.int64],
+        rng: np.random.Generator,
+    ) -> tuple[torch.Tensor, Target]:
+        """A square window, turned by a multiple of 90 degrees; never mirrored, which would be another part."""
+        side = self.config.crop_px
+        y, x = window_corner(instances >= 0, side, rng)
+        turns = int(rng.integers(4))
+        color, instances = color[y : y + side, x : x + side], instances[y : y + side, x : x + side]
+        color, instances = padded(color, side, 0), padded(instances, side, -1)
+        return network_image(np.rot90(color, turns)), window_target(np.rot90(instances, turns), classes)
+
+
+def working_instances(labels: Labels, view: WorkingView) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Instance (h, w) of every pixel of a working view, -1 = none, and the classes (N,) of the instances.
+
+    Pixels of one part share its projected centre, also those of a pasted one, and no two parts have the same.
+    """
+    columns, rows = view.frame_indices()
+    height, width = labels.class_ids.shape
+    window = np.ix_(np.minimum(rows, height - 1), np.minimum(columns, width - 1))
+    class_ids, center_px = labels.class_ids[window], np.ascontiguousarray(labels.center_px[window])
+    part = (class_ids > 0) & (rows < height)[:, None] & (columns < width)
+    _, first, index = np.unique(center_px.view(np.uint64)[..., 0][part], return_index=True, return_inverse=True)
+    instances = np.full(class_ids.shape, -1, np.int64)
+    instances[part] = index
+    return instances, class_ids[part][first].astype(np.int64)
+
+
+def window_target(instances: npt.NDArray[np.int64], classes: npt.NDArray[np.int64]) -> Target:
+    """Boxes (N, 4) float32, half open, labels (N,) and masks (N, s, s) uint8 of the instances (s, s) of a window."""
+    present, counts = np.unique(instances[instances >= 0], return_counts=True)
+    present = present[counts >= LEAST_PIXELS]
+    masks = instances == present[:, None, None]
+    boxes = [_box(mask) for mask in masks]
+    return {
+        "boxes": torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4),
+        "labels": torch.from_numpy(classes[present]),
+        "masks": torch.from_numpy(masks.astype(np.uint8)),
+    }
+
+
+def _box(mask: npt.NDArray[np.bool_]) -> tuple[int, int, int, int]:
+    columns, rows = np.flatnonzero(mask.any(0)), np.flatnonzero(mask.any(1))
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+def centers_behind_m(
+    views: Sequence[LabelledView], objects: Mapping[str, ObjectModel], names: Sequence[str]
+) -> tuple[float, ...]:
+    """Per object, the median depth of its centre behind the median depth of its visible surface; 0 if never seen."""
+    found: dict[str, list[float]] = {name: [] for name in names}
+    for number in np.unique(np.linspace(0, len(views) - 1, min(len(views), MEASURED_VIEWS)).astype(int)):
+        view = views[int(number)]
+        if view.frame.depth_m is None:
+            continue
+        for instance in np.flatnonzero(np.asarray(view.visible_fraction) >= MEASURED_VISIBLE):
+            name = view.object_ids[instance]
+            surface = view.frame.depth_m[view.instance_ids == instance]
+            if name in found and (surface > 0).sum() >= LEAST_PIXELS:
+                center_m = transform(view.T_cam_obj[instance], objects[name].center_m[None])[0, 2]
+                found[name].append(float(center_m - np.median(surface[surface > 0])))
+    return tuple(float(np.median(values)) if values else 0.0 for values in found.values())
