@@ -25,7 +25,7 @@ def poses_from_coordinates(
 
     Returns:
         Rotations (B, 2, 3, 3), centres (B, 2, 3) and the share of inliers (B, 2), 0 where there is no pose. The second
-        differs from the first by at least about 25 degrees.
+        differs from the first by at least some 25 degrees.
     """
     batch = len(observed)
     rotation, center, share = np.zeros((batch, 2, 3, 3)), np.zeros((batch, 2, 3)), np.zeros((batch, 2))
@@ -111,3 +111,5 @@ def _solve(
                 R, t = _kabsch(p, q, weight)
                 rotation[b, which], center[b, which] = R, t
             share[b, which] = _inliers(p, q, rotation[b, which], center[b, which], weight) / n
+        if (np.trace(rotation[b, 0].T @ rotation[b, 1]) - 1.0) / 2.0 >= DISTINCT_COSINE:
+            share[b, 1] = 0.0

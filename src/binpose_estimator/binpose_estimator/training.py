@@ -223,7 +223,7 @@ def _damaged(masks: npt.NDArray[np.bool_], share: float, rng: np.random.Generato
     damaged = masks.astype(np.uint8)
     n = masks.shape[-1]
     grid = np.stack(np.meshgrid(np.arange(n), np.arange(n)), -1) - 0.5 * (n - 1)
-    for mask in damaged:
+    for mask, whole in zip(damaged, masks, strict=True):
         if rng.random() > share:
             continue
         kind = rng.integers(4)
@@ -238,4 +238,6 @@ def _damaged(masks: npt.NDArray[np.bool_], share: float, rng: np.random.Generato
             center, radius = rng.uniform(-0.4, 0.4, 2) * n, rng.uniform(0.06, 0.2) * n
             inside = ((grid - center) ** 2).sum(-1) < radius**2
             mask[inside] = rng.integers(2)
+        if not mask.any():
+            mask[:] = whole  # what is detected has a mask
     return damaged.astype(np.float32)

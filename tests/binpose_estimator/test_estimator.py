@@ -1,0 +1,194 @@
+"""With a network that knows the truth, the estimator's poses are the truth."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from binpose_core.errors import BinposeError
+from binpose_core.geometry import random_rotation, rotation_angle_rad, transform
+from binpose_core.types import Detection
+from binpose_core.working_view import make_working_view
+from binpose_estimator import EstimatorConfig, PoseEstimator, PoseNetwork, PosePrediction
+from binpose_estimator.crops import look_at
+from binpose_estimator.estimator import CELL, _label_image
+from binpose_estimator.training import _working_labels
+
+NAMES = ("block", "rod", "bracket")
+CONFIG = EstimatorConfig(NAMES, gsd_m=1e-3, widths=(8, 8, 8), hypotheses=2)
+
+
+def centers_of(known, objects) -> np.ndarray:
+    pairs = zip(known.object_ids, known.T_cam_obj, strict=True)
+    return np.array([transform(T, objects[name].center_m[None])[0] for name, T in pairs])
+
+
+def detections_of(known, objects, error_m: np.ndarray | float = 0.0) -> list[Detection]:
+    """What a detector would say, its centres off by error_m (N, 3)."""
+    found = []
+    for instance, center in enumerate(centers_of(known, objects) + error_m):
+        mask = known.instance_ids == instance
+        rows, columns = np.nonzero(mask)
+        y0, y1, x0, x1 = rows.min(), rows.max() + 1, columns.min(), columns.max() + 1
+        u, v = known.frame.camera.project(center)
+        box = (int(x0), int(y0), int(x1), int(y1))
+        name = known.object_ids[instance]
+        found.append(Detection(name, 0.9, box, mask[y0:y1, x0:x1], (float(u), float(v)), float(center[2])))
+    return found
+
+
+class Oracle(torch.nn.Module):
+    """Says the true poses, in the frames of virtual cameras that look at the detected centres.
+
+    By its first hypothesis of two, the other being nonsense; or by its object coordinates alone.
+    """
+
+    def __init__(self, known, objects, detections, by_coordinates: bool = False) -> None:
+        super().__init__()
+        camera = known.frame.camera
+        places = np.array([[*d.center_px, 1.0] for d in detections])
+        rays = np.c_[(places[:, :2] - [camera.cx, camera.cy]) / [camera.fx, camera.fy], np.ones(len(places))]
+        places = rays * np.array([[d.center_depth_m] for d in detections])
+        R_crop_cam = look_at(places, np.zeros(len(places))).transpose(0, 2, 1)
+        diameters = np.array([[objects[name].diameter_m] for name in known.object_ids])
+        local = (R_crop_cam @ centers_of(known, objects)[..., None])[..., 0]
+        local[:, 2] -= np.linalg.norm(places, axis=1)
+        self.rotation = torch.from_numpy(R_crop_cam @ known.T_cam_obj[:, :3, :3])
+        self.center = torch.from_numpy(local / diameters)
+        self.by_coordinates = by_coordinates
+        self.classes: list[int] = []
+
+    def forward(self, crops: torch.Tensor, classes: torch.Tensor) -> PosePrediction:
+        self.classes = classes.tolist()
+        nonsense = torch.from_numpy(random_rotation(np.random.default_rng(0), (len(classes),)))
+        first = nonsense if self.by_coordinates else self.rotation
+        observed = crops[:, :3, CELL // 2 :: CELL, CELL // 2 :: CELL].double()
+        coordinates = torch.einsum("bji,bjhw->bihw", self.rotation, observed - self.center[..., None, None])
+        return PosePrediction(
+            torch.stack([first, nonsense], 1).float(),
+            torch.stack([self.center, self.center + 0.3], 1).float(),
+            torch.tensor([[0.0, 0.0] if self.by_coordinates else [6.0, 0.0]]).repeat(len(classes), 1),
+            coordinates.float() if self.by_coordinates else torch.zeros_like(coordinates).float(),
+            torch.zeros(len(classes), 16, 16),
+        )
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_the_truth_comes_through(views, objects, number: int, rng: np.random.Generator) -> None:
+    """In the camera's frame, for parts far from its axis whose origin is not their centre."""
+    known = views[number]
+    detections = detections_of(known, objects, rng.normal(0, 0.003, (5, 3)))
+    oracle = Oracle(known, objects, detections)
+    estimates = PoseEstimator(oracle, CONFIG, objects)(known.frame, detections)
+    assert oracle.classes == [NAMES.index(name) for name in known.object_ids]
+    for detection, estimate, T_cam_obj in zip(detections, estimates, known.T_cam_obj, strict=True):
+        assert estimate.detection is detection and estimate.object_id == detection.object_id
+        np.testing.assert_allclose(estimate.T_cam_obj, T_cam_obj, atol=2e-6)
+        scores = [h.score for h in estimate.hypotheses]
+        assert scores == sorted(scores, reverse=True) and estimate.score == scores[0] > 0.8
+        np.testing.assert_array_equal(estimate.hypotheses[0].T_cam_obj, estimate.T_cam_obj)
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_true_coordinates_alone_give_the_truth(views, objects, number: int, rng: np.random.Generator) -> None:
+    known = views[number]
+    detections = detections_of(known, objects, rng.normal(0, 0.003, (5, 3)))
+    estimates = PoseEstimator(Oracle(known, objects, detections, True), CONFIG, objects)(known.frame, detections)
+    for estimate, T_cam_obj in zip(estimates, known.T_cam_obj, strict=True):
+        assert rotation_angle_rad(estimate.T_cam_obj[:3, :3], T_cam_obj[:3, :3]) < 1e-3
+        np.testing.assert_allclose(estimate.T_cam_obj[:3, 3], T_cam_obj[:3, 3], atol=1e-4)
+        assert estimate.score > 0.85  # the share of inliers, by the detection's score
+
+
+@pytest.fixture(scope="module")
+def untrained(objects) -> PoseEstimator:
+    torch.manual_seed(0)
+    return PoseEstimator(PoseNetwork(3, CONFIG.widths, CONFIG.hypotheses), CONFIG, objects)
+
+
+def test_another_class_is_tried_too(views, objects, untrained: PoseEstimator) -> None:
+    known = views[0]
+    detections = detections_of(known, objects)
+    detections[0] = replace(detections[0], alternatives=(("rod", 0.3),))
+    estimates = untrained(known.frame, detections)
+    assert {h.object_id for h in estimates[0].hypotheses} == {"block", "rod"}
+    assert {h.object_id for h in estimates[1].hypotheses} == {"rod"}
+    shares = {
+        name: sum(h.score for h in estimates[0].hypotheses[:] if h.object_id == name) for name in ("block", "rod")
+    }
+    assert shares["rod"] < shares["block"]
+
+
+def test_a_detection_without_depth_gets_a_crop_from_what_is_around_it(views, objects, untrained) -> None:
+    known = views[0]
+    blind = [replace(d, center_depth_m=float("nan")) for d in detections_of(known, objects)]
+    estimates = untrained(known.frame, blind)
+    depths = [e.T_cam_obj[2, 3] for e in estimates]
+    assert len(estimates) == 5 and (np.abs(np.array(depths) - 0.55) < 0.15).all()
+
+
+def test_part_without_any_depth_pixel_is_survived(views, objects, untrained) -> None:
+    known = views[0]
+    depth_m = np.where(known.instance_ids == 0, 0, known.frame.depth_m)
+    x0, y0, x1, y1 = detections_of(known, objects)[0].bbox_xyxy
+    depth_m[max(0, y0 - 20) : y1 + 20, max(0, x0 - 20) : x1 + 20] = 0
+    frame = replace(known.frame, depth_m=depth_m)
+    blind = [replace(d, center_depth_m=float("nan")) for d in detections_of(known, objects)]
+    for estimate in untrained(frame, blind):
+        assert np.isfinite(estimate.T_cam_obj).all()
+
+
+def test_masks_are_placed_where_the_labels_are(views, objects) -> None:
+    for gsd_m in (0.8e-3, 1e-3, 1.7e-3, 2.6e-3):
+        known = views[1]
+        view = make_working_view(known.frame, gsd_m, 640 * 480)
+        np.testing.assert_array_equal(
+            _label_image(detections_of(known, objects), view), _working_labels(known.instance_ids, view)
+        )
+
+
+def test_no_detection_gives_no_pose(views, untrained: PoseEstimator) -> None:
+    assert untrained(views[0].frame, []) == []
+
+
+def test_a_frame_without_depth_is_refused(views, objects, untrained: PoseEstimator) -> None:
+    frame = replace(views[0].frame, depth_m=None)
+    with pytest.raises(BinposeError, match=r"'view 0' has no depth.*expected an aligned depth image"):
+        untrained(frame, detections_of(views[0], objects))
+
+
+def test_a_part_that_the_weights_do_not_know_is_refused(views, objects, untrained: PoseEstimator) -> None:
+    stranger = replace(detections_of(views[0], objects)[0], object_id="cog")
+    with pytest.raises(BinposeError, match="Detections of cog, but the pose weights know block, rod, bracket"):
+        untrained(views[0].frame, [stranger])
+
+
+def test_a_part_without_mesh_is_refused(objects) -> None:
+    with pytest.raises(BinposeError, match="no mesh for bracket"):
+        PoseEstimator(PoseNetwork(3, (8, 8, 8), 2), CONFIG, {n: objects[n] for n in ("block", "rod")})
+
+
+def test_a_stored_estimator_says_the_same(views, objects, untrained: PoseEstimator) -> None:
+    detections = detections_of(views[0], objects)
+    tensors, config = untrained.to_tensors()
+    other = PoseEstimator.from_tensors(tensors, config, objects)
+    assert other.config == untrained.config
+    for one, two in zip(untrained(views[0].frame, detections), other(views[0].frame, detections), strict=True):
+        np.testing.assert_array_equal(one.T_cam_obj, two.T_cam_obj)
+        assert [h.score for h in one.hypotheses] == [h.score for h in two.hypotheses]
+
+
+def test_weights_of_another_shape_are_refused(objects, untrained: PoseEstimator) -> None:
+    tensors, config = untrained.to_tensors()
+    with pytest.raises(BinposeError, match="pose weights do not fit"):
+        PoseEstimator.from_tensors(tensors, config | {"hypotheses": 3}, objects)
+    name = "head.rotation.weight"
+    with pytest.raises(BinposeError, match="NaN"):
+        PoseEstimator.from_tensors(tensors | {name: np.full_like(tensors[name], np.nan)}, config, objects)
+
+
+@pytest.mark.parametrize("changes", [{"objects": ()}, {"objects": ("a", "a")}, {"hypotheses": 0}])
+def test_nonsense_is_refused(changes: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        EstimatorConfig(**{"objects": NAMES, **changes})

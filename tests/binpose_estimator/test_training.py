@@ -1,0 +1,173 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial import cKDTree
+
+from binpose_core.errors import BinposeError
+from binpose_core.meshes import surface_samples
+from binpose_core.training_loop import LoopConfig
+from binpose_estimator import EstimatorConfig, PoseEstimator, PoseTrainingConfig, train_estimator
+from binpose_estimator.crops import CROP_PX, network_input
+from binpose_estimator.training import CropPool, _damaged, _quarter_turn, crop_pool, sample_batch
+
+NAMES = ("block", "rod", "bracket")
+ESTIMATOR = EstimatorConfig(NAMES, gsd_m=1e-3, widths=(8, 8, 8), hypotheses=2)
+
+
+def training(steps: int = 1, **changes: object) -> PoseTrainingConfig:
+    loop = LoopConfig(steps=steps, low_precision=False, learning_rate=3e-3)
+    return PoseTrainingConfig(**{"loop": loop, "batch_size": 8, "variants": 2, **changes})
+
+
+@pytest.fixture(scope="module")
+def pool(views, objects) -> CropPool:
+    return crop_pool(views, objects, ESTIMATOR, training(), seed=0)
+
+
+@pytest.fixture(scope="module")
+def surfaces(objects) -> dict[int, cKDTree]:
+    """Dense samples of each part's surface about its centre, in diameters."""
+    rng = np.random.default_rng(0)
+    return {
+        c: cKDTree((surface_samples(objects[n].mesh, 20000, rng)[0] - objects[n].center_m) / objects[n].diameter_m)
+        for c, n in enumerate(NAMES)
+    }
+
+
+def distances_m(points: torch.Tensor, covered: torch.Tensor, classes: torch.Tensor, surfaces, objects) -> np.ndarray:
+    """Distances in metres of object coordinates (B, 3, h, w) from the surfaces of their parts."""
+    found = []
+    for p, where, c in zip(points, covered, classes.tolist(), strict=True):
+        assert where.any()
+        found.append(surfaces[c].query(p[:, where].T.numpy())[0] * objects[NAMES[c]].diameter_m)
+    return np.concatenate(found)
+
+
+def test_the_truth_puts_the_observed_points_onto_the_part(pool, surfaces, objects) -> None:
+    """In every variant, with its own centre, roll and resolution, and however the batch is turned."""
+    for seed in range(8):
+        _, targets = sample_batch(pool, training(), np.random.default_rng(seed))
+        distance_m = distances_m(targets.points, targets.covered, targets.classes, surfaces, objects)
+        assert distance_m.mean() < 0.6e-3 and np.quantile(distance_m, 0.9) < 1.5e-3
+
+
+@pytest.mark.parametrize("quarter_turns", [1, 2, 3])
+def test_a_turned_crop_with_a_turned_truth_is_true(pool, surfaces, objects, quarter_turns: int) -> None:
+    x = network_input(pool.crops)
+    mask, rotation, center = x[:, 4] > 0, torch.from_numpy(pool.rotation), torch.from_numpy(pool.center)
+    for _ in range(quarter_turns):
+        x, mask, rotation, center = _quarter_turn(x, mask, rotation, center)
+    points = torch.einsum("bji,bjhw->bihw", rotation, x[:, :3] - center[..., None, None])
+    covered = (x[:, 3] > 0) & mask & (points.norm(dim=1) < 0.6)
+    classes = torch.from_numpy(pool.classes)
+    assert distances_m(points, covered, classes, surfaces, objects).mean() < 0.6e-3
+    # The normals turn too: those of block and bracket are square to the part's axes.
+    normals = torch.einsum("bji,bjhw->bihw", rotation, x[:, 6:])
+    square = covered & (x[:, 6:].norm(dim=1) > 0.9) & (classes != 1)[:, None, None]
+    assert normals.abs().max(1).values[square].median() > 0.98
+
+
+def test_four_quarter_turns_are_none(pool) -> None:
+    x = network_input(pool.crops)
+    start = x, x[:, 4] > 0, torch.from_numpy(pool.rotation), torch.from_numpy(pool.center)
+    turned = start
+    for _ in range(4):
+        turned = _quarter_turn(*turned)
+    for one, other in zip(start, turned, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_all_visible_parts_enter_the_pool(views, objects, pool) -> None:
+    assert len(pool.crops) == len(pool.classes) == len(views) * 5 * 2
+    hidden = [replace(view, visible_fraction=np.array([0.05, 1, 1, 1, 1])) for view in views]
+    assert len(crop_pool(hidden, objects, ESTIMATOR, training(), seed=0).crops) == len(views) * 4 * 2
+    rods = EstimatorConfig(("rod",), gsd_m=1e-3)
+    assert set(crop_pool(views, objects, rods, training(), seed=0).classes) == {0}
+    assert len(crop_pool(views, objects, rods, training(), seed=0).classes) == len(views) * 2
+
+
+def test_centres_are_off_as_those_of_detections(views, objects) -> None:
+    wide = crop_pool(views * 4, objects, ESTIMATOR, training(center_jitter=0.08), seed=0).center
+    assert np.std(wide) == pytest.approx(0.08, rel=0.2)
+    exact = crop_pool(views, objects, ESTIMATOR, training(center_jitter=0.0), seed=0).center
+    np.testing.assert_allclose(exact, 0, atol=1e-6)
+
+
+def test_without_visible_parts_there_is_nothing_to_learn(views, objects) -> None:
+    hidden = [replace(view, visible_fraction=np.zeros(5)) for view in views]
+    with pytest.raises(BinposeError, match="None of 3 views shows enough of block, rod, bracket"):
+        crop_pool(hidden, objects, ESTIMATOR, training(), seed=0)
+
+
+def test_batches_have_every_part_equally_often(pool) -> None:
+    assert len(set(np.bincount(pool.classes))) > 1
+    drawn = np.concatenate(
+        [sample_batch(pool, training(batch_size=64), np.random.default_rng(s))[1].classes.numpy() for s in range(6)]
+    )
+    np.testing.assert_allclose(np.bincount(drawn) / len(drawn), 1 / 3, atol=0.08)
+
+
+def test_damaged_masks_are_those_of_a_detector(pool) -> None:
+    """Binary, never empty, mostly the part, and each damage happens."""
+    masks = network_input(pool.crops)[:, 4].numpy() > 0
+    rng = np.random.default_rng(0)
+    overlaps, grown, shrunk = [], 0, 0
+    for _ in range(10):
+        damaged = _damaged(masks, 1.0, rng)
+        assert damaged.dtype == np.float32 and set(np.unique(damaged)) == {0.0, 1.0}
+        assert damaged.any((1, 2)).all()
+        both, either = (masks & (damaged > 0)).sum((1, 2)), (masks | (damaged > 0)).sum((1, 2))
+        overlaps.extend(both / either)
+        grown += int((damaged.sum((1, 2)) > masks.sum((1, 2))).sum())
+        shrunk += int((damaged.sum((1, 2)) < masks.sum((1, 2))).sum())
+    assert np.median(overlaps) > 0.75 and np.quantile(overlaps, 0.05) > 0.3
+    assert min(grown, shrunk) > 0.15 * len(overlaps)
+    np.testing.assert_array_equal(_damaged(masks, 0.0, rng), masks.astype(np.float32))
+
+
+def test_a_mask_is_not_damaged_away() -> None:
+    small = np.zeros((40, CROP_PX, CROP_PX), bool)
+    small[:, 2:4, 2:4] = True
+    assert _damaged(small, 1.0, np.random.default_rng(0)).any((1, 2)).all()
+
+
+def interrupted(after: int):
+    steps = iter(range(1, after + 1))
+
+    def on_step(share: float, losses: dict[str, float]) -> None:
+        if next(steps) == after:
+            raise KeyboardInterrupt
+
+    return on_step
+
+
+def test_training_runs_resumes_and_yields_an_estimator(views, objects, tmp_path: Path) -> None:
+    whole = train_estimator(views, objects, ESTIMATOR, training(3), seed=1)
+    path = tmp_path / "pose.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        train_estimator(views, objects, ESTIMATOR, training(3), 1, path, interrupted(2))
+    shares: list[float] = []
+    resumed = train_estimator(views, objects, ESTIMATOR, training(3), 1, path, lambda share, _: shares.append(share))
+    assert shares == [1.0]
+    for name, value in whole.to_tensors()[0].items():
+        np.testing.assert_allclose(resumed.to_tensors()[0][name], value, rtol=1e-3, atol=1e-5, err_msg=name)
+    stored = PoseEstimator.from_tensors(*resumed.to_tensors(), objects)
+    assert stored(views[0].frame, []) == []
+
+
+def test_training_lowers_the_loss(views, objects) -> None:
+    told: list[dict[str, float]] = []
+    config = training(40, batch_size=16, damaged_masks=0.0)
+    train_estimator(views, objects, ESTIMATOR, config, 0, on_step=lambda _, losses: told.append(losses))
+    for name in ("pose", "coordinates"):
+        costs = [losses[name] for losses in told]
+        assert np.mean(costs[-8:]) < 0.8 * np.mean(costs[:4])
+
+
+@pytest.mark.parametrize("changes", [{"batch_size": 1}, {"variants": 0}])
+def test_nonsense_is_refused(changes: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        PoseTrainingConfig(**changes)
