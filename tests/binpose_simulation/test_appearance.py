@@ -28,7 +28,8 @@ def test_the_environment_is_found_in_the_direction_it_was_made_for():
     directions = octahedral_directions(48)
     np.testing.assert_allclose(np.linalg.norm(directions, axis=-1), 1, atol=1e-6)
     for row, column in ((5, 7), (24, 24), (40, 13), (2, 45)):
-        np.testing.assert_allclose(_look_up(directions[None], 0, *directions[row, column]), directions[row, column], atol=1e-3)
+        direction = directions[row, column]
+        np.testing.assert_allclose(_look_up(directions[None], 0, *direction), direction, atol=1e-3)
 
 
 def test_blurring_the_environment_keeps_its_light():

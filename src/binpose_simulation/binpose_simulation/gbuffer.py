@@ -6,6 +6,7 @@ under the bins, which is analytic: a plane with round holes (breadboards) over a
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numba
 import numpy as np
@@ -17,6 +18,8 @@ from binpose_core.meshes import Mesh
 from binpose_core.rendering import SceneRendering
 
 TABLE, FLOOR, NOTHING = -2, -3, -1
+# Kernels that slice per pixel and own no array: without reference counts they take three quarters of the time.
+UNCOUNTED: dict[str, Any] = {"cache": True, "nogil": True, "fastmath": True, "error_model": "numpy", "_nrt": False}
 CREASE_COSINE = np.float32(np.cos(np.radians(38.0)))
 
 
@@ -131,8 +134,7 @@ def gbuffer(
     return GBuffer(depth, surface, normals, coordinates)
 
 
-# without reference counts: the many slices per pixel are all of the caller's arrays
-@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy", _nrt=False)
+@numba.njit(**UNCOUNTED)
 def _fill(  # type: ignore[no-untyped-def]
     depth, surface, face_ids, normals, coordinates, vertices, faces, corner_normals, first_face, T_cam_obj, intrinsics,
     T_world_cam, table,
