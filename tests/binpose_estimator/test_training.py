@@ -160,11 +160,10 @@ def test_training_runs_resumes_and_yields_an_estimator(views, objects, tmp_path:
 
 def test_training_lowers_the_loss(views, objects) -> None:
     told: list[dict[str, float]] = []
-    config = training(40, batch_size=16, damaged_masks=0.0)
-    train_estimator(views, objects, ESTIMATOR, config, 0, on_step=lambda _, losses: told.append(losses))
-    for name in ("pose", "coordinates"):
-        costs = [losses[name] for losses in told]
-        assert np.mean(costs[-8:]) < 0.8 * np.mean(costs[:4])
+    config = training(40, batch_size=12, variants=1, damaged_masks=0.0)
+    train_estimator(views[:1], objects, ESTIMATOR, config, 0, on_step=lambda _, losses: told.append(losses))
+    first, last = ({name: np.mean([t[name] for t in some]) for name in told[0]} for some in (told[:4], told[-10:]))
+    assert last["pose"] < 0.85 * first["pose"] and last["coordinates"] < first["coordinates"] - 0.05
 
 
 @pytest.mark.parametrize("changes", [{"batch_size": 1}, {"variants": 0}])

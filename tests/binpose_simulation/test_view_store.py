@@ -1,0 +1,131 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from binpose_core.camera import Camera
+from binpose_core.errors import BinposeError
+from binpose_core.frames import RgbdFrame
+from binpose_core.geometry import from_rotation_translation, random_rotation
+from binpose_simulation.scene import SimulatedView
+from binpose_simulation.view_store import DEPTH_UNIT_M, ViewStore
+
+CAMERA = Camera(123.4, 122.9, 39.6, 30.2, 80, 60)
+
+
+def view(seed: int, mono: bool = False, depth: bool = True, parts: int = 3) -> SimulatedView:
+    """A smooth image with noise of a camera, and numbers that no rounding leaves as they are."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[:60, :80]
+    color = np.stack([100 + rows, 60 + columns, 200 - rows - columns // 2], -1) + rng.normal(0, 2, (60, 80, 1))
+    depth_m = (0.5 + 0.001 * rows + 0.0007 * columns + rng.normal(0, 1e-3, (60, 80))).astype(np.float32)
+    depth_m[rng.random((60, 80)) < 0.1] = 0
+    image = color.astype(np.uint8)
+    frame = RgbdFrame(image[..., 0].copy() if mono else image, depth_m if depth else None, CAMERA)
+    return SimulatedView(
+        frame=frame,
+        object_ids=tuple(f"part {i}" for i in range(parts)),
+        T_cam_obj=from_rotation_translation(random_rotation(rng, (parts,)), rng.normal(size=(parts, 3))),
+        instance_ids=rng.integers(-1, parts, (60, 80)).astype(np.int16),
+        visible_fraction=rng.random(parts),
+        visible_px=rng.integers(0, 1000, parts),
+        T_cam_world=from_rotation_translation(random_rotation(rng), rng.normal(size=3)),
+        depth_clean_m=(depth_m + np.float32(0.003)).astype(np.float32),
+    )
+
+
+def assert_close(read: SimulatedView, written: SimulatedView) -> None:
+    """The truth as it was, the images within a step of their coding."""
+    assert read.object_ids == written.object_ids and read.frame.camera == written.frame.camera
+    for name in ("T_cam_obj", "T_cam_world", "visible_fraction", "visible_px", "instance_ids"):
+        one, other = getattr(read, name), getattr(written, name)
+        assert one.dtype == other.dtype and one.shape == other.shape
+        np.testing.assert_array_equal(one, other)
+    np.testing.assert_allclose(read.depth_clean_m, written.depth_clean_m, atol=0.51 * DEPTH_UNIT_M)
+    assert read.frame.color.shape == written.frame.color.shape and read.frame.color.dtype == np.uint8
+    difference = np.abs(read.frame.color.astype(int) - written.frame.color)
+    assert difference.mean() < 2 and difference.max() < 16
+    assert (read.frame.depth_m is None) == (written.frame.depth_m is None)
+    if read.frame.depth_m is not None and written.frame.depth_m is not None:
+        np.testing.assert_allclose(read.frame.depth_m, written.frame.depth_m, atol=0.51 * DEPTH_UNIT_M)
+        np.testing.assert_array_equal(read.frame.depth_m == 0, written.frame.depth_m == 0)
+
+
+@pytest.mark.parametrize("changes", [{}, {"mono": True}, {"depth": False}, {"parts": 0}])
+def test_what_is_read_is_what_was_written(tmp_path: Path, changes: dict[str, int]) -> None:
+    store = ViewStore(tmp_path / "views")
+    written = view(1, **changes)
+    store.append(written)
+    assert_close(store[0], written)
+
+
+def test_a_store_is_a_sequence(tmp_path: Path) -> None:
+    store = ViewStore(tmp_path)
+    assert len(store) == 0
+    for seed in range(4):
+        store.append(view(seed))
+    assert len(store) == 4
+    assert_close(store[-1], view(3))
+    assert [v.frame.name for v in store] == [v.frame.name for v in store[0:4]]
+    for one, seed in zip(store[1:3], (1, 2), strict=True):
+        assert_close(one, view(seed))
+    for index in (4, -5):
+        with pytest.raises(IndexError):
+            store[index]
+
+
+def test_an_interrupted_store_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    first = ViewStore(tmp_path)
+    first.append(view(0))
+    first.append(view(1))
+    (tmp_path / ".view-000002.host-1-12345678.tmp.npz").write_bytes(b"half a view")
+    resumed = ViewStore(tmp_path)
+    assert len(resumed) == 2
+    resumed.append(view(2))
+    assert len(ViewStore(tmp_path)) == 3
+    for index in range(3):
+        assert_close(resumed[index], view(index))
+
+
+def test_depth_beyond_the_range_is_not_seen(tmp_path: Path) -> None:
+    """It must not come back as a wall at the end of the range."""
+    far = view(0)
+    depth_m = far.frame.depth_m.copy()
+    depth_m[:10] = 5.0
+    store = ViewStore(tmp_path)
+    store.append(replace(far, frame=replace(far.frame, depth_m=depth_m)))
+    assert not store[0].frame.depth_m[:10].any()
+    np.testing.assert_allclose(store[0].frame.depth_m[10:], depth_m[10:], atol=0.51 * DEPTH_UNIT_M)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "text", "flipped byte", "missing entry"])
+def test_a_damaged_view_is_told_in_one_sentence(tmp_path: Path, damage: str) -> None:
+    store = ViewStore(tmp_path)
+    store.append(view(0))
+    path = next(tmp_path.glob("view-*.npz"))
+    content = bytearray(path.read_bytes())
+    if damage == "truncated":
+        content = content[: len(content) // 2]
+    elif damage == "empty":
+        content = bytearray()
+    elif damage == "text":
+        content = bytearray(b"not a view")
+    elif damage == "flipped byte":
+        content[content.index(b"\x89PNG") + 200] ^= 0xFF
+    else:
+        with np.load(path) as data:
+            kept = {name: data[name] for name in data.files if name != "T_cam_obj"}
+        np.savez(path, **kept)
+        content = bytearray(path.read_bytes())
+    path.write_bytes(content)
+    with pytest.raises(BinposeError, match=r"simulated view .* cannot be read .*; expected .*; delete") as raised:
+        store[0]
+    assert "\n" not in str(raised.value)
+
+
+def test_a_view_is_small(tmp_path: Path) -> None:
+    store = ViewStore(tmp_path)
+    store.append(view(0))
+    pixels = CAMERA.width * CAMERA.height
+    assert next(tmp_path.glob("view-*.npz")).stat().st_size < 8 * pixels
