@@ -25,6 +25,7 @@ class Arguments:
 
 
 def main(arguments: Arguments) -> None:
+    """Measure and print the table."""
     limit_threads(available_cpus())
     heading("One 640x480 frame with ten parts: detection to verified poses")
     bundle = load_bundle(arguments.model)

@@ -36,6 +36,7 @@ class Arguments:
 
 
 def main(arguments: Arguments) -> None:
+    """Measure and print the table."""
     heading("Real scan 000014, trained from CAD only: ADD (pulleys: ADD-S) < 10 % of the diameter")
     bundle = load_bundle(arguments.model)
     frame = next(iter(BopDataset(arguments.dataset).frames("real")))

@@ -26,6 +26,7 @@ class Arguments:
 
 
 def main(arguments: Arguments) -> None:
+    """Measure and print the table."""
     heading(
         f"Simulated bins never seen: {arguments.frames} frames, 10-20 parts of all types, parts at least 50 % visible"
     )

@@ -77,11 +77,14 @@ def train(
     resume: bool = False,
     progress: Progress | None = None,
 ) -> str:
-    """Train one model for all objects and return its version in the model store `out`.
+    """Train one model for all objects; returns its version in the model store.
 
     An interrupted run leaves its simulated views and the networks' checkpoints in `out/training`.
 
     Args:
+        objects: the parts.
+        out: the model store's folder.
+        config: the budget, its split and the stages' settings.
         resume: go on from what an interrupted run with the same objects and settings left there.
         progress: called with (stage, share done, message).
 

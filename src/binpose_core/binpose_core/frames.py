@@ -3,7 +3,6 @@
 from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
 from typing import Any
-from typing import Any
 
 import cv2
 import numpy as np

@@ -86,7 +86,12 @@ def render_view(pile: Pile, rng: np.random.Generator, config: SceneConfig) -> Si
     projector_m = sensor.projector_m(T_cam_world)
     shading = shade(rng, config.appearance, pile, surfaces, camera, T_cam_world, projector_m)
     depth_m = sensor.apply(
-        rng, surfaces.depth_m, surfaces.normals, shading.signal, shading.stray, shading.projector_lit,
+        rng,
+        surfaces.depth_m,
+        surfaces.normals,
+        shading.signal,
+        shading.stray,
+        shading.projector_lit,
         rendering.instance_ids >= 0,
     )
     frame = RgbdFrame(shading.color, depth_m, camera)
@@ -98,9 +103,7 @@ def _viewpoint(pile: Pile, rng: np.random.Generator, config: SceneConfig, camera
     target = np.array([*(low + high)[:2] / 2, 0.3 * high[2]])
     # a bin whose parts all fell beside it is seen from where its parts would be looked at
     typical_m = float(np.median(pile.diameters_m)) if len(pile.diameters_m) else float((high - low)[:2].min() / 4)
-    return random_viewpoint(
-        rng, config.viewpoint, camera, target, (high - low)[:2] / 2, typical_m, high[2]
-    )
+    return random_viewpoint(rng, config.viewpoint, camera, target, (high - low)[:2] / 2, typical_m, high[2])
 
 
 def _random_table(pile: Pile, rng: np.random.Generator, config: SceneConfig) -> Table:
