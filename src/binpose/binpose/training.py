@@ -147,8 +147,8 @@ def _prepared_directory(directory: Path, objects: Sequence[ObjectModel], config:
             )
         if read_json(file)["settings"] != settings:
             raise BinposeError(
-                f"The interrupted training in {directory} had other objects or settings; expected the same ones to resume; "
-                "repeat its command, or delete that folder and start anew."
+                f"The interrupted training in {directory} had other objects or settings; expected the same ones to "
+                "resume; repeat its command, or delete that folder and start anew."
             )
     else:
         write_json(file, {"settings": settings, "simulation": 0.0})
