@@ -5,6 +5,7 @@ sensor with more pixels than that gets its depth noise averaged away.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -124,50 +125,59 @@ def surface_normals(depth_m: npt.NDArray[np.float32], camera: Camera) -> npt.NDA
 
 
 @njit(parallel=True, cache=True, fastmath=True)
-def _fit_normals(
-    depth: npt.NDArray[np.float32],
-    intrinsics: FloatArray,
-    radius: int,
-    max_slope: float,
-    normals: npt.NDArray[np.float32],
-) -> None:
+def _fit_normals(depth: Any, intrinsics: Any, radius: int, max_slope: float, normals: Any) -> None:
+    """Row by row: the sums over a neighbour are added for a whole row at once, without branches."""
     fx, fy, cx, cy = intrinsics
     height, width = depth.shape
+    inverse = np.where(depth > 0, np.float32(1.0) / np.maximum(depth, np.float32(1e-6)), np.float32(0.0))
     for v in prange(height):
+        sums = np.zeros((9, width), np.float32)
+        for dv in range(-min(radius, v), min(radius, height - 1 - v) + 1):
+            for du in range(-radius, radius + 1):
+                gate = np.float32(max_slope * (abs(du) + abs(dv)))
+                first, last = max(0, -du), min(width, width - du)
+                _add_neighbour(
+                    depth[v, first:last], inverse[v, first:last], depth[v + dv, first + du : last + du],
+                    inverse[v + dv, first + du : last + du], gate, np.float32(du), np.float32(dv), sums[:, first:last],
+                )  # fmt: skip
         for u in range(width):
-            z = depth[v, u]
-            if z <= 0.0:
-                continue
-            w0 = 1.0 / z
-            suu = svv = suv = su = sv = s = suw = svw = sw = 0.0
-            for dv in range(-min(radius, v), min(radius, height - 1 - v) + 1):
-                for du in range(-min(radius, u), min(radius, width - 1 - u) + 1):
-                    zn = depth[v + dv, u + du]
-                    if zn <= 0.0 or abs(zn - z) > max_slope * (abs(du) + abs(dv)):
-                        continue
-                    w = 1.0 / zn - w0
-                    suu += du * du
-                    svv += dv * dv
-                    suv += du * dv
-                    su += du
-                    sv += dv
-                    s += 1.0
-                    suw += du * w
-                    svw += dv * w
-                    sw += w
-            if s < 6.0:
-                continue
-            cuu, cvv, cuv = suu - su * su / s, svv - sv * sv / s, suv - su * sv / s
-            cuw, cvw = suw - su * sw / s, svw - sv * sw / s
-            det = cuu * cvv - cuv * cuv
-            if det < 1.0:
-                continue
-            a, b = (cuw * cvv - cvw * cuv) / det, (cvw * cuu - cuw * cuv) / det
-            centre = w0 + (sw - a * su - b * sv) / s
-            nx, ny = a * fx, b * fy
-            nz = centre - a * (u - cx) - b * (v - cy)
-            length = np.sqrt(nx * nx + ny * ny + nz * nz)
-            if length < 1e-12:
-                continue
-            # (nx, ny, nz) . p = 1 on the plane: this vector points away from the camera.
-            normals[v, u, 0], normals[v, u, 1], normals[v, u, 2] = -nx / length, -ny / length, -nz / length
+            if depth[v, u] > 0.0:
+                _normal_from_sums(sums[:, u], inverse[v, u], fx, fy, u - cx, v - cy, normals[v, u])
+
+
+@njit(inline="always", fastmath=True)
+def _add_neighbour(z: Any, w: Any, z_next: Any, w_next: Any, gate: float, du: float, dv: float, sums: Any) -> None:
+    for u in range(z.shape[0]):
+        near = (z_next[u] > 0.0) & (abs(z_next[u] - z[u]) <= gate)
+        one = np.float32(1.0) if near else np.float32(0.0)
+        step = (w_next[u] - w[u]) * one
+        sums[0, u] += one
+        sums[1, u] += one * du
+        sums[2, u] += one * dv
+        sums[3, u] += one * du * du
+        sums[4, u] += one * dv * dv
+        sums[5, u] += one * du * dv
+        sums[6, u] += step
+        sums[7, u] += step * du
+        sums[8, u] += step * dv
+
+
+@njit(inline="always", fastmath=True)
+def _normal_from_sums(sums: Any, inverse: float, fx: float, fy: float, u: float, v: float, normal: Any) -> None:
+    """Solve the plane fit 1 / z = centre + a du + b dv and turn it into a unit normal towards the camera."""
+    s, su, sv, suu, svv = sums[0], sums[1], sums[2], sums[3], sums[4]
+    suv, sw, suw, svw = sums[5], sums[6], sums[7], sums[8]
+    if s < 6.0:
+        return
+    cuu, cvv, cuv = suu - su * su / s, svv - sv * sv / s, suv - su * sv / s
+    cuw, cvw = suw - su * sw / s, svw - sv * sw / s
+    det = cuu * cvv - cuv * cuv
+    if det < 1.0:
+        return
+    a, b = (cuw * cvv - cvw * cuv) / det, (cvw * cuu - cuw * cuv) / det
+    nx, ny = a * fx, b * fy
+    nz = inverse + (sw - a * su - b * sv) / s - a * u - b * v
+    length = np.sqrt(nx * nx + ny * ny + nz * nz)
+    if length >= 1e-12:
+        # (nx, ny, nz) . p = 1 on the plane: this vector points away from the camera.
+        normal[0], normal[1], normal[2] = -nx / length, -ny / length, -nz / length
