@@ -46,9 +46,9 @@ class PpfConfig:
     candidates: poses with most votes that ICP aligns.
     """
 
-    sampling: float = 0.04
+    sampling: float = 0.06
     angles: int = 30
-    scene_sampling: float = 0.03
+    scene_sampling: float = 0.05
     references: float = 0.2
     same_position: float = 0.1
     same_angle_rad: float = 0.2
@@ -105,16 +105,19 @@ class OpencvPpf:
         points, normals = np.asarray(cloud.points), np.asarray(cloud.normals)
         scene = _with_normals(points * MM, normals)
         # The cloud is sampled evenly already; OpenCV's own sampling divides each side of its box into 1 / 0.02 cells.
-        found = self._detectors[name].match(scene, c.references, 0.02)[: c.candidates]
-        poses = [self._aligned(_in_metres(candidate.pose), scene, name) for candidate in found]
+        found = self._detectors[name].match(scene, c.references, 0.02)
+        votes = np.array([candidate.numVotes for candidate in found])
+        guesses = np.array([_in_metres(candidate.pose) for candidate in found]).reshape(-1, 4, 4)
+        chosen = distinct(guesses, votes, c.same_position * diameter_m, c.same_angle_rad)[: c.candidates]
+        poses = [self._aligned(guesses[i], scene, name) for i in chosen]
         return self._judges[name].best(points, poses)
 
     def _trained(self, name: str) -> Any:
         c = self.config
         detector = self._ppf.PPF3DDetector(c.sampling, c.sampling, c.angles)
-        # By default these are 0.05 of the model's unit and 30 rad, which averages poses that have nothing in common.
-        detector.setSearchParams(c.same_position * self._diameters_mm[name], c.same_angle_rad, True)
-        detector.trainModel(self._models[name])
+        model = self._models[name]
+        spacing_mm = c.sampling * self._diameters_mm[name]
+        detector.trainModel(np.ascontiguousarray(model[even_subset(model[:, :3], model[:, 3:], spacing_mm)]))
         return detector
 
     def _aligned(self, T_cam_obj: FloatArray, scene: npt.NDArray[np.float32], name: str) -> FloatArray:
@@ -210,6 +213,34 @@ class Judge:
         distance, _ = self._tree.query(points @ T_obj_cam[:3, :3].T + T_obj_cam[:3, 3])
         near = distance < self._tolerance_m
         return float(near.mean()), -float(distance[near].mean()) if near.any() else -np.inf
+
+
+def even_subset(
+    points: npt.NDArray[np.floating], normals: npt.NDArray[np.floating], spacing: float
+) -> npt.NDArray[np.int64]:
+    """Indices of points (N, 3) no two of which are nearer than the spacing on the same side of the surface."""
+    kept, free = [], np.ones(len(points), bool)
+    for i in range(len(points)):
+        if free[i]:
+            kept.append(i)
+            free &= (np.linalg.norm(points - points[i], axis=1) > spacing) | (normals @ normals[i] < 0.5)
+    return np.array(kept, np.int64)
+
+
+def distinct(
+    poses: FloatArray, votes: npt.NDArray[np.integer], same_m: float, same_rad: float
+) -> npt.NDArray[np.int64]:
+    """Indices of poses (N, 4, 4) that are different, those first whose neighbourhood has most votes (N,)."""
+    turn = np.einsum("aij,bij->ab", poses[:, :3, :3], poses[:, :3, :3])
+    apart = np.linalg.norm(poses[:, None, :3, 3] - poses[None, :, :3, 3], axis=-1)
+    same = (turn > 1 + 2 * np.cos(same_rad)) & (apart < same_m)
+    chosen, free = [], np.ones(len(poses), bool)
+    while free.any():
+        best = int(np.argmax(np.where(free, (same & free) @ votes, -1)))
+        chosen.append(best)
+        free &= ~same[best]
+        free[best] = False
+    return np.array(chosen, np.int64)
 
 
 def observed_cloud(frame: RgbdFrame, mask: npt.NDArray[np.bool_], spacing_m: float) -> Any:
