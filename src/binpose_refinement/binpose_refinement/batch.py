@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +31,7 @@ class Batch:
     def __len__(self) -> int:
         return len(self.owner)
 
-    def take(self, index: npt.NDArray) -> "Batch":
+    def take(self, index: npt.NDArray[Any]) -> "Batch":
         """The hypotheses of an index or boolean array."""
         return Batch(self.owner[index], self.part[index], self.T_cam_obj[index], self.confidence[index])
 
@@ -82,6 +83,9 @@ class Workshop:
         """Square windows (B, 3) = (u0, v0, step): pixel (i, j) of the crop is frame pixel (u0 + step i, v0 + step j).
 
         Args:
+            batch: where the parts are.
+            camera: of the frame.
+            size_px: rows and columns of the crops.
             whole_steps: the step is an integer, so that every crop pixel is a pixel of the frame.
         """
         x, y, z = self.centers_cam(batch).T
@@ -96,7 +100,7 @@ class Workshop:
     def unusable(self, batch: Batch, camera: Camera) -> npt.NDArray[np.object_]:
         """(B,) why a hypothesis cannot be drawn, "" where it can."""
         reasons = np.full(len(batch), "", dtype=object)
-        finite = np.isfinite(batch.T_cam_obj).all(axis=(1, 2))
+        finite = np.asarray(np.isfinite(batch.T_cam_obj).all(axis=(1, 2)))
         x, y, z = np.where(finite[:, None], self.centers_cam(batch), 1.0).T
         radius = self.diameter_m[batch.part] / 2
         front = np.maximum(z, 1e-9)

@@ -29,12 +29,12 @@ class RefinerConfig:
     expand_limit: int = 24
     coarse_px: int = 36
     coarse_faces: int = 300
-    coarse_rounds: int = 3
+    coarse_rounds: int = 2
     keep_best: int = 4
-    polish_px: int = 64
+    polish_px: int = 48
     polish_faces: int = 1000
-    polish_rounds: int = 4
-    finish_rounds: int = 2
+    polish_rounds: int = 3
+    finish_rounds: int = 1
     verify_px: int = 96
     verify_faces: int = 5000
     gate_start: float = 0.12
@@ -50,7 +50,9 @@ class RefinerConfig:
     def __post_init__(self) -> None:
         for name in ("coarse_px", "polish_px", "verify_px"):
             self._require(name, 16, 1024)
-        for name in ("coarse_rounds", "polish_rounds", "finish_rounds", "keep_best", "coarse_faces", "polish_faces", "verify_faces"):
+        for name in ("coarse_rounds", "polish_rounds", "finish_rounds", "keep_best"):
+            self._require(name, 1, 100)
+        for name in ("coarse_faces", "polish_faces", "verify_faces"):
             self._require(name, 1, 10**7)
         for name in ("expand_limit", "tolerance_sigmas"):
             self._require(name, 0, 1000)

@@ -7,12 +7,10 @@ cancel.
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit, prange
 
 from binpose_core.geometry import FloatArray
+from binpose_refinement.kernels.duel import compare_pairs
 
-UNKNOWN = 0.4  # cost of a rendered pixel that nothing is known about; an agreeing one costs 0, a contradicted one 1
-SAME_M = 0.5  # of the tolerance: renderings closer than this agree
 SHRINK_PX = 6.0  # so many undecided pixels are added to every duel
 
 
@@ -27,8 +25,12 @@ def duels(
     """How each hypothesis fares against its strongest rival.
 
     Args:
-        depth_r: (B, h, w) renderings in windows (B, 3) with integer steps.
+        depth_r: (B, h, w) renderings in metres.
+        windows: (B, 3) where they lie, with integer steps, see `Workshop.windows`.
         owner: (B,) detection of each; hypotheses of one detection are rivals.
+        depth_o: (H, W) observed depth in metres.
+        labels: (H, W) detection that covers each pixel.
+        tolerance_m: depth difference that counts as agreement.
 
     Returns:
         margin: (B,) in [-1, 1], the least over the rivals: positive when the pose explains the pixels on which it
@@ -41,63 +43,10 @@ def duels(
     if not len(pairs):
         return margin, differing
     costs = np.zeros((len(pairs), 3))
-    _compare(pairs, depth_r, windows, owner, depth_o, labels, tolerance_m, costs)
+    compare_pairs(pairs, depth_r, windows, owner, depth_o, labels, tolerance_m, costs)
     for (i, j), (cost_i, cost_j, pixels) in zip(pairs, costs, strict=True):
         value = (cost_j - cost_i) / (pixels + SHRINK_PX)
         for k, sign in ((i, 1.0), (j, -1.0)):
             if sign * value < margin[k]:
                 margin[k], differing[k] = sign * value, np.log10(1.0 + pixels)
     return margin, differing
-
-
-@njit(parallel=True, cache=True)
-def _compare(pairs, depth_r, windows, owner, depth_o, labels, tolerance, costs):
-    for p in prange(len(pairs)):
-        i, j = pairs[p, 0], pairs[p, 1]
-        _compare_one(
-            depth_r[i], depth_r[j], windows[i], windows[j], owner[i], depth_o, labels, tolerance, True, costs[p]
-        )
-        _compare_one(
-            depth_r[j], depth_r[i], windows[j], windows[i], owner[i], depth_o, labels, tolerance, False, costs[p]
-        )
-
-
-@njit
-def _compare_one(depth_a, depth_b, window_a, window_b, owner, depth_o, labels, tolerance, first, costs):
-    """Add the costs on a's pixels; the second call, with the roles swapped, adds only what a had not drawn."""
-    step_a, step_b = int(window_a[2]), int(window_b[2])
-    for v in range(depth_a.shape[0]):
-        row = int(window_a[1]) + step_a * v
-        if row < 0 or row >= depth_o.shape[0]:
-            continue
-        vb = (row - int(window_b[1])) // step_b
-        for u in range(depth_a.shape[1]):
-            column = int(window_a[0]) + step_a * u
-            za = depth_a[v, u]
-            if za <= 0.0 or column < 0 or column >= depth_o.shape[1]:
-                continue
-            ub = (column - int(window_b[0])) // step_b
-            zb = 0.0
-            if 0 <= vb < depth_b.shape[0] and 0 <= ub < depth_b.shape[1]:
-                zb = depth_b[vb, ub]
-            if (zb > 0.0 and not first) or (zb > 0.0 and abs(za - zb) < SAME_M * tolerance):
-                continue
-            own, zo = labels[row, column] == owner, depth_o[row, column]
-            ca, cb = _cost(za, zo, own, tolerance), _cost(zb, zo, own, tolerance)
-            area = step_a * step_a
-            costs[0 if first else 1] += ca * area
-            costs[1 if first else 0] += cb * area
-            costs[2] += (0.2 + abs(ca - cb)) * area
-
-
-@njit(inline="always")
-def _cost(z, zo, own, tolerance):
-    """0 = the pixel is as the pose says, 1 = it is not."""
-    if z <= 0.0:
-        return 1.0 if own else 0.2
-    if zo <= 0.0:
-        return 0.2 if own else UNKNOWN
-    d = (zo - z) / tolerance
-    if d < -2.0 and not own:
-        return UNKNOWN
-    return min(0.25 * d * d, 1.0)

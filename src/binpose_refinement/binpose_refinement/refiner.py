@@ -18,7 +18,7 @@ from binpose_refinement.config import RefinerConfig
 from binpose_refinement.icp import Alignment, Schedule, align
 from binpose_refinement.observation import Observation, observe
 from binpose_refinement.suppression import Claims, Crowding, PoseComparer
-from binpose_refinement.verification import FEATURES, handmade_score, measure, tolerance_of
+from binpose_refinement.verification import FEATURES, Evidence, handmade_score, measure, tolerance_of
 
 COARSE, POLISH, VERIFY = 0, 1, 2
 CORRELATED_PIXELS = 4.0  # neighbouring depth pixels are not independent: so many count as one
@@ -35,13 +35,12 @@ class Candidate(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Verified:
-    """Polished hypotheses with their evidence: features (B, F), score (B,), agreeing pixels and their windows."""
+    """Polished hypotheses: features (B, F), score (B,), and the information (B, 6, 6) about their poses."""
 
     batch: Batch
     features: FloatArray
     score: FloatArray
-    explained: npt.NDArray[np.uint8]
-    windows: FloatArray
+    evidence: Evidence
     information: FloatArray
 
 
@@ -55,7 +54,9 @@ class IcpRefiner:
         calibration: Calibration | None = None,
     ) -> None:
         if not objects:
-            raise BinposeError("IcpRefiner got no objects; expected at least one ObjectModel: add one with `binpose add`.")
+            raise BinposeError(
+                "IcpRefiner got no objects; expected at least one ObjectModel: add one with `binpose add`."
+            )
         self.config = config or RefinerConfig()
         self.calibration = calibration
         c = self.config
@@ -69,6 +70,8 @@ class IcpRefiner:
         """Verified poses, best first, without duplicates.
 
         Args:
+            frame: what the camera saw.
+            detections: of that frame.
             poses: estimates with their `hypotheses` and the `detection` (one of `detections`) they came from.
 
         Returns:
@@ -115,9 +118,9 @@ class IcpRefiner:
         batch, information = self._funnel(observation, batch, tolerance)
         usable = workshop.unusable(batch, frame.camera) == ""
         batch, information = batch.take(usable), information[usable]
-        measured, duel, explained, windows = measure(workshop, observation, batch, VERIFY, c.verify_px, tolerance)
-        features = self._complete(batch, measured, duel, detections)
-        verified = Verified(batch, features, self._score(features), explained, windows, information / observation.noise_m**2)
+        evidence = measure(workshop, observation, batch, VERIFY, c.verify_px, tolerance)
+        features = self._complete(batch, evidence.features, detections)
+        verified = Verified(batch, features, self._score(features), evidence, information / observation.noise_m**2)
         return verified, rejected
 
     def _collect(self, poses: Sequence[PoseEstimate], owners: Sequence[int]) -> Batch:
@@ -155,7 +158,9 @@ class IcpRefiner:
         looked = align(self._workshop, observation, expanded, replace(finish, rounds=0))
         batch = self._best(
             batch.moved(aligned.T_cam_obj).joined(expanded),
-            Alignment(*(np.concatenate(pair) for pair in zip(vars(aligned).values(), vars(looked).values(), strict=True))),
+            Alignment(
+                *(np.concatenate(pair) for pair in zip(vars(aligned).values(), vars(looked).values(), strict=True))
+            ),
         )
         aligned = align(self._workshop, observation, batch, finish)
         return batch.moved(aligned.T_cam_obj), aligned.information
@@ -175,18 +180,20 @@ class IcpRefiner:
         c = self.config
         return batch.take(self._comparer.distinct(batch, aligned.agreement, c.same_pose, c.keep_best))
 
-    def _complete(self, batch: Batch, measured: FloatArray, duel: FloatArray, detections: Sequence[Detection]) -> FloatArray:
+    def _complete(self, batch: Batch, measured: FloatArray, detections: Sequence[Detection]) -> FloatArray:
         """Append what the networks said and the lead over the detection's other poses: (B, F)."""
         hand = handmade_score(measured)
         score = np.array([d.score for d in detections])
         first = np.array([self._index.get(d.object_id, -1) for d in detections])
         other = (first[batch.owner] != batch.part) if len(batch) else np.zeros(0)
-        columns = (batch.confidence, score[batch.owner] if len(batch) else np.zeros(0), other, _lead(hand, batch.owner), duel)
+        columns = (batch.confidence, score[batch.owner] if len(batch) else np.zeros(0), other, _lead(hand, batch.owner))
         return np.column_stack([measured, *columns])
 
     def _score(self, features: FloatArray) -> FloatArray:
         score = handmade_score(features) if self.calibration is None else self.calibration(features)
-        return np.where(features[:, FEATURES.index("evidence")] + features[:, FEATURES.index("mask_iou")] > 0, score, 0.0)
+        return np.where(
+            features[:, FEATURES.index("evidence")] + features[:, FEATURES.index("mask_iou")] > 0, score, 0.0
+        )
 
     def _reconcile(self, verified: Verified, frame: RgbdFrame) -> list[int]:
         """Greedy: the best-scored pose takes its pixels and its space; one detection gives one part."""
@@ -196,11 +203,12 @@ class IcpRefiner:
         for i in np.argsort(-verified.score, kind="stable"):
             if any(batch.owner[i] == batch.owner[j] for j in accepted):
                 continue
-            if claims.share(verified.explained[i], verified.windows[i]) > c.claimed_share:
+            pixels, window = verified.evidence.explained[i], verified.evidence.windows[i]
+            if claims.share(pixels, window) > c.claimed_share:
                 continue
             if any(self._intrusion(batch, i, j) > c.intrusion_share for j in accepted):
                 continue
-            claims.claim(verified.explained[i], verified.windows[i])
+            claims.claim(pixels, window)
             accepted.append(int(i))
         return accepted
 
@@ -218,7 +226,9 @@ class IcpRefiner:
             float(verified.score[i]),
             detection=detections[batch.owner[i]],
             covariance=self._covariance(verified, i),
-            hypotheses=tuple(Hypothesis(ids[batch.part[j]], batch.T_cam_obj[j], float(verified.score[j])) for j in same),
+            hypotheses=tuple(
+                Hypothesis(ids[batch.part[j]], batch.T_cam_obj[j], float(verified.score[j])) for j in same
+            ),
             residuals={name: float(value) for name, value in zip(FEATURES, verified.features[i], strict=True)},
         )
 
@@ -267,5 +277,10 @@ def _reason(reasons: npt.NDArray[np.object_]) -> str:
 
 def _unjudged(pose: PoseEstimate, reason: str) -> PoseEstimate:
     return PoseEstimate(
-        pose.object_id, pose.T_cam_obj, 0.0, detection=pose.detection, hypotheses=pose.hypotheses, residuals={reason: 1.0}
+        pose.object_id,
+        pose.T_cam_obj,
+        0.0,
+        detection=pose.detection,
+        hypotheses=pose.hypotheses,
+        residuals={reason: 1.0},
     )

@@ -1,10 +1,11 @@
+# mypy: disable-error-code="no-untyped-def"
 """Small numba functions shared by alignment and verification."""
 
 import numpy as np
 from numba import njit
 
 
-@njit(inline="always")
+@njit
 def rotated_normal(normals, face, T, x, y, z):
     """The normal of a face in the camera frame, turned to the camera that sees it along (x, y, z)."""
     a, b, c = normals[face, 0], normals[face, 1], normals[face, 2]

@@ -1,0 +1,154 @@
+import numpy as np
+import pytest
+
+from binpose_core.errors import BinposeError
+from binpose_core.frames import RgbdFrame
+from binpose_refinement.calibration import fit_calibration
+from binpose_refinement.config import RefinerConfig
+from binpose_refinement.refiner import IcpRefiner
+from binpose_refinement.verification import FEATURES
+
+from .conftest import CAMERA, TURN, distance_m, draw, guesses, perturbed, pose
+
+
+def clutter(rng, parts, name, T, count):
+    """Wrong hypotheses in the right place: other turns, other parts."""
+    center = T[:3, :3] @ parts[name].center_m + T[:3, 3]
+    others = [name if i % 3 else list(parts)[i % 3] for i in range(count)]
+    return [(other, pose(rng, parts[other], center), rng.uniform(0.1, 0.9)) for other in others]
+
+
+def hypotheses_of(pile, parts, seed, wrong=9):
+    rng = np.random.default_rng(seed)
+    return [
+        guesses(
+            *clutter(rng, parts, name, T, wrong),
+            *[(name, perturbed(rng, parts[name], T), rng.uniform(0.1, 0.9)) for _ in range(2)],
+            detection=found,
+        )
+        for name, T, found in zip(pile.ids, pile.T_cam_obj, pile.detections, strict=True)
+    ]
+
+
+def test_the_true_poses_win_and_come_back_within_a_millimetre(parts, pile, refiner):
+    estimates = refiner(pile.frame, pile.detections, hypotheses_of(pile, parts, seed=1))
+    errors = {}
+    for estimate in estimates:
+        i = pile.detections.index(estimate.detection)
+        assert estimate.object_id == pile.ids[i]
+        errors[i] = distance_m(parts[pile.ids[i]], estimate.T_cam_obj, pile.T_cam_obj[i])
+    assert len(errors) == len(pile.ids)
+    assert np.median(list(errors.values())) < 0.0005
+    assert max(errors.values()) < 0.002
+    scores = [estimate.score for estimate in estimates]
+    assert scores == sorted(scores, reverse=True)
+    assert all(0.0 <= score <= 1.0 for score in scores)
+
+
+def test_hypotheses_come_back_ranked_and_the_first_is_the_estimate(parts, pile, refiner):
+    for estimate in refiner(pile.frame, pile.detections, hypotheses_of(pile, parts, seed=2)):
+        assert np.array_equal(estimate.hypotheses[0].T_cam_obj, estimate.T_cam_obj)
+        assert len(estimate.hypotheses) <= refiner.config.keep_best
+        assert set(FEATURES) <= set(estimate.residuals)
+
+
+def test_a_near_symmetry_is_found_where_only_the_wrong_turn_was_offered(parts, refiner):
+    rng = np.random.default_rng(0)
+    tilt = pose(rng, parts["plate"], (0, 0, 0.6))
+    tilt[:3, :3] = np.diag([1.0, -1.0, -1.0])  # the stud towards the camera
+    scene = draw(parts, ["plate"], [tilt])
+    wrong = tilt @ TURN
+    (estimate,) = refiner(
+        scene.frame, scene.detections, [guesses(("plate", wrong, 0.9), detection=scene.detections[0])]
+    )
+    assert distance_m(parts["plate"], estimate.T_cam_obj, tilt) < 0.001
+    assert estimate.residuals["duel"] > 0.3
+
+
+def test_two_detections_of_one_part_leave_one_estimate(parts, pile, refiner):
+    found = pile.detections[0]
+    poses = [guesses((pile.ids[0], pile.T_cam_obj[0], 0.9), detection=d) for d in (found, pile.detections[1])]
+    estimates = refiner(pile.frame, pile.detections[:2], poses)
+    assert [e.detection for e in estimates] == [found]
+
+
+def test_what_cannot_be_judged_has_score_zero_and_a_reason(parts, pile, refiner):
+    behind, outside, broken = np.eye(4), pile.T_cam_obj[2].copy(), np.full((4, 4), np.nan)
+    behind[2, 3], outside[0, 3] = -0.5, 5.0
+    expected = {"behind_camera": behind, "outside_image": outside, "not_finite": broken}
+    poses = [guesses((pile.ids[i], T, 0.5), detection=pile.detections[i]) for i, T in enumerate(expected.values())]
+    poses.append(guesses((pile.ids[3], pile.T_cam_obj[3], 0.5), detection=pile.detections[3]))
+    estimates = refiner(pile.frame, pile.detections, poses)
+    assert estimates[0].detection is pile.detections[3] and estimates[0].score > 0.3
+    for i, reason in enumerate(expected):
+        estimate = next(e for e in estimates if e.detection is pile.detections[i])
+        assert estimate.score == 0.0 and reason in estimate.residuals
+
+
+def test_one_unusable_hypothesis_does_not_harm_the_others(parts, pile, refiner):
+    poses = [guesses((pile.ids[0], np.full((4, 4), np.inf), 0.9), (pile.ids[0], pile.T_cam_obj[0], 0.1))]
+    (estimate,) = refiner(pile.frame, pile.detections[:1], poses)
+    assert distance_m(parts[pile.ids[0]], estimate.T_cam_obj, pile.T_cam_obj[0]) < 0.001
+
+
+def test_without_depth_the_masks_decide_and_poses_stay(parts, pile, refiner):
+    frame = RgbdFrame(pile.frame.color, None, CAMERA)
+    truth, rng = pile.T_cam_obj[0], np.random.default_rng(5)
+    off = perturbed(rng, parts["cleat"], truth, 60, 0.3)
+    poses = [guesses(("cleat", off, 0.9), ("cleat", truth, 0.1), detection=pile.detections[0])]
+    (estimate,) = refiner(frame, pile.detections, poses)
+    assert np.array_equal(estimate.T_cam_obj, truth)
+    assert estimate.residuals["no_depth"] == 1.0 and estimate.covariance is None
+
+
+def test_a_pose_beside_the_part_scores_low(parts, pile, refiner):
+    for i in range(3):
+        beside = pile.T_cam_obj[i].copy()
+        beside[2, 3] -= 0.08  # in the free space above the pile
+        right = refiner(
+            pile.frame, pile.detections, [guesses((pile.ids[i], pile.T_cam_obj[i], 1.0), detection=pile.detections[i])]
+        )
+        wrong = refiner(
+            pile.frame, pile.detections, [guesses((pile.ids[i], beside, 1.0), detection=pile.detections[i])]
+        )
+        assert right[0].score > 0.4 > 0.2 > wrong[0].score
+
+
+def test_nothing_in_nothing_out(pile, refiner):
+    assert refiner(pile.frame, [], []) == []
+    assert refiner.candidates(pile.frame, [], []) == []
+
+
+def test_an_unknown_part_or_a_foreign_detection_is_refused(pile, refiner):
+    with pytest.raises(BinposeError, match="knows cleat, plate, rod"):
+        refiner(pile.frame, pile.detections, [guesses(("cog", np.eye(4), 1.0), detection=pile.detections[0])])
+    with pytest.raises(BinposeError, match="not among the 1 given"):
+        refiner(pile.frame, pile.detections[:1], [guesses(("rod", np.eye(4), 1.0), detection=pile.detections[1])])
+    with pytest.raises(BinposeError, match="no objects"):
+        IcpRefiner({})
+
+
+def test_candidates_train_a_calibration_that_the_refiner_then_uses(parts, pile, refiner):
+    features, correct = [], []
+    for seed in range(4):
+        for c in refiner.candidates(pile.frame, pile.detections, hypotheses_of(pile, parts, seed, wrong=4)):
+            assert c.features.shape == (len(FEATURES),) and np.isfinite(c.features).all()
+            truth = pile.T_cam_obj[c.detection]
+            right = c.object_id == pile.ids[c.detection] and distance_m(parts[c.object_id], c.T_cam_obj, truth) < 0.005
+            features.append(c.features)
+            correct.append(right)
+    calibrated = IcpRefiner(parts, RefinerConfig(), fit_calibration(np.array(features), np.array(correct)))
+    estimates = calibrated(pile.frame, pile.detections, hypotheses_of(pile, parts, seed=9))
+    assert np.mean([e.score for e in estimates]) > 0.8
+
+
+def test_covariance_is_positive_and_wide_where_the_view_does_not_tell(parts, refiner):
+    lying = np.eye(4)
+    lying[:3, :3] = [[0, 0, 1], [0, 1, 0], [-1, 0, 0]]  # the rod's axis along x
+    lying[2, 3] = 0.6
+    scene = draw(parts, ["rod"], [lying])
+    (estimate,) = refiner(scene.frame, scene.detections, [guesses(("rod", lying, 1.0), detection=scene.detections[0])])
+    assert np.linalg.eigvalsh(estimate.covariance).min() > 0
+    sigma = np.sqrt(np.diag(estimate.covariance))
+    assert sigma[2] < 0.001  # the distance is known well
+    assert sigma[3] > 10 * sigma[4]  # the turn about its own axis is not

@@ -1,0 +1,55 @@
+import numpy as np
+
+from binpose_refinement.batch import Batch
+from binpose_refinement.suppression import Claims, Crowding, PoseComparer
+
+from .conftest import perturbed, pose
+
+NAMES = ["cleat", "plate", "rod"]
+
+
+def batch(name, poses, owner=None):
+    owner = np.zeros(len(poses), np.int64) if owner is None else np.array(owner)
+    return Batch(owner, np.full(len(poses), NAMES.index(name)), np.array(poses), np.ones(len(poses)))
+
+
+def test_the_best_different_poses_are_kept_per_detection(parts):
+    rng = np.random.default_rng(0)
+    T = pose(rng, parts["cleat"], (0, 0, 0.6))
+    near, far = perturbed(rng, parts["cleat"], T, 2, 0.01), perturbed(rng, parts["cleat"], T, 90, 0)
+    many = batch("cleat", [near, T, far, far, T], [0, 0, 0, 1, 1])
+    kept = PoseComparer(parts).distinct(many, np.array([0.5, 0.9, 0.1, 0.3, 0.2]), 0.04, 4)
+    assert kept.tolist() == [1, 2, 3, 4]
+    assert PoseComparer(parts).distinct(many, np.array([0.5, 0.9, 0.1, 0.3, 0.2]), 0.04, 1).tolist() == [1, 3]
+
+
+def test_turns_about_an_axis_of_revolution_are_the_same_pose(parts):
+    T = pose(np.random.default_rng(1), parts["rod"], (0, 0, 0.6))
+    turned = T @ parts["rod"].symmetries.transforms(np.pi / 18)
+    assert len(PoseComparer(parts).distinct(batch("rod", turned), np.linspace(1, 0, len(turned)), 0.04, 4)) == 1
+
+
+def test_two_parts_in_one_place_intrude_and_two_that_touch_do_not(parts):
+    crowding, a, b = Crowding(parts), np.eye(4), np.eye(4)
+    b[2, 3] = 0.01  # the plate is 10 mm thick, below its stud
+    b[0, 3] = 0.045  # beside the stud
+    assert crowding.intrusion(1, a, 1, a) == 1.0
+    assert crowding.intrusion(1, a, 1, b) < 0.05
+    b[2, 3] = 0.003
+    assert crowding.intrusion(1, a, 1, b) > 0.05
+    inside = np.eye(4)
+    inside[:3, :3] = [[0, 0, 1], [0, 1, 0], [-1, 0, 0]]  # the rod lies within the plate's height
+    assert crowding.intrusion(1, a, 2, inside) == crowding.intrusion(2, inside, 1, a) > 0.2
+    b[0, 3] = 5.0
+    assert crowding.intrusion(1, a, 1, b) == 0.0
+
+
+def test_claims_count_the_pixels_that_better_parts_explain():
+    claims, pixels = Claims(40, 60), np.ones((10, 10), np.uint8)
+    assert claims.share(pixels, np.array([5.0, 5.0, 1.0])) == 0.0
+    claims.claim(pixels, np.array([5.0, 5.0, 1.0]))
+    assert claims.share(pixels, np.array([5.0, 5.0, 1.0])) == 1.0
+    assert claims.share(pixels, np.array([10.0, 5.0, 1.0])) == 0.5
+    assert claims.share(pixels, np.array([15.0, 5.0, 1.0])) == 0.0
+    assert claims.share(np.zeros((4, 4), np.uint8), np.array([5.0, 5.0, 1.0])) == 0.0
+    assert claims.share(pixels, np.array([-100.0, -100.0, 1.0])) == 0.0  # outside of the image
