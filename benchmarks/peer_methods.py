@@ -249,11 +249,13 @@ def observed_cloud(frame: RgbdFrame, mask: npt.NDArray[np.bool_], spacing_m: flo
 
     assert frame.depth_m is not None
     rows, columns = np.nonzero(mask & (frame.depth_m > 0))
+    if len(rows) < FEWEST_POINTS:
+        return None
     z, camera = frame.depth_m[rows, columns].astype(np.float64), frame.camera
     x, y = (columns - camera.cx) * z / camera.fx, (rows - camera.cy) * z / camera.fy
     dense = _cloud(np.column_stack([x, y, z]))
     # The normals are those of the dense cloud, averaged where it is sampled.
-    radius_m = max(spacing_m, 3.0 * float(np.median(z)) / camera.fx) if len(z) else spacing_m
+    radius_m = max(spacing_m, 3.0 * float(np.median(z)) / camera.fx)
     dense.estimate_normals(open3d.geometry.KDTreeSearchParamHybrid(radius_m, 60))
     dense.orient_normals_towards_camera_location(np.zeros(3))
     cloud = dense.voxel_down_sample(spacing_m)
