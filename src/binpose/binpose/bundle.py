@@ -120,7 +120,7 @@ def bundle_to_tensors(bundle: ModelBundle) -> tuple[Tensors, dict[str, Any], lis
 def bundle_from_stored(stored: StoredModel, device: str = "cpu") -> ModelBundle:
     """The inverse of `save_bundle`."""
     from binpose_core.catalogue import objects_from_tensors
-    from binpose_detection.segmenter import Segmenter
+    from binpose_detection.backends import segmenter_from_tensors
     from binpose_estimator.estimator import PoseEstimator
     from binpose_refinement.calibration import Calibration
     from binpose_refinement.config import RefinerConfig
@@ -136,7 +136,7 @@ def bundle_from_stored(stored: StoredModel, device: str = "cpu") -> ModelBundle:
         ) from error
     tensors = stored.tensors
     objects = {model.id: model for model in objects_from_tensors(_without_prefix("object/", tensors), infos)}
-    segmenter = Segmenter.from_tensors(_without_prefix("segmenter/", tensors), segmenter_config, device)
+    segmenter = segmenter_from_tensors(_without_prefix("segmenter/", tensors), segmenter_config, device)
     estimator = PoseEstimator.from_tensors(_without_prefix("estimator/", tensors), estimator_config, objects, device)
     settings = RefinerConfig(**config.get("refiner", {}))
     refiner = IcpRefiner(objects, settings, Calibration.from_tensors(tensors))

@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from binpose.pipeline import Pipeline
+from binpose.pipeline import Pipeline, SegmenterStage
 from binpose_core.catalogue import ObjectModel
 from binpose_core.evaluation import EvaluationConfig, Evaluator, FrameEvaluation, FrameTruth, KnownPart, labelled_scores
 from binpose_core.geometry import FloatArray
 from binpose_core.pose_errors import PartErrors
 from binpose_core.scores import Summary, summarise
 from binpose_core.types import LabelledView
-from binpose_detection.segmenter import Segmenter
 from binpose_estimator.estimator import PoseEstimator
 from binpose_refinement.calibration import fit_calibration, reliability
 from binpose_refinement.refiner import IcpRefiner
@@ -33,7 +32,7 @@ class LabelledCandidates:
 
 
 def labelled_candidates(
-    segmenter: Segmenter,
+    segmenter: SegmenterStage,
     estimator: PoseEstimator,
     refiner: IcpRefiner,
     errors: Mapping[str, PartErrors],
@@ -59,7 +58,7 @@ def is_right(object_id: str, T_cam_obj: FloatArray, view: LabelledView, errors: 
 
 
 def calibrated_refiner(
-    segmenter: Segmenter,
+    segmenter: SegmenterStage,
     estimator: PoseEstimator,
     objects: Mapping[str, ObjectModel],
     views: Iterable[LabelledView],

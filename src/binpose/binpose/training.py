@@ -6,18 +6,22 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import numpy as np
 
 from binpose.bundle import ModelBundle, save_bundle
 from binpose.calibration import calibrated_refiner, evaluate_views, metrics_of
+from binpose.pipeline import SegmenterStage
 from binpose_core.catalogue import ObjectModel
 from binpose_core.errors import BinposeError
 from binpose_core.evaluation import EvaluationConfig
 from binpose_core.files import read_json, write_json
 from binpose_core.threads import available_cpus
-from binpose_detection.segmenter import Segmenter, SegmenterConfig
+from binpose_detection.backends import Backend
+from binpose_detection.mask_rcnn import MaskRcnnConfig, import_torchvision
+from binpose_detection.mask_rcnn_training import MaskRcnnTrainingConfig, train_mask_rcnn
+from binpose_detection.segmenter import SegmenterConfig
 from binpose_detection.training import SegmentationTrainingConfig, train_segmenter
 from binpose_estimator.estimator import EstimatorConfig, PoseEstimator
 from binpose_estimator.training import PoseTrainingConfig, train_estimator
@@ -26,7 +30,7 @@ from binpose_simulation.stream import SimulationStream
 from binpose_simulation.view_store import ViewStore
 
 Item = TypeVar("Item")
-StageConfig = TypeVar("StageConfig", SegmentationTrainingConfig, PoseTrainingConfig)
+StageConfig = TypeVar("StageConfig", SegmentationTrainingConfig, MaskRcnnTrainingConfig, PoseTrainingConfig)
 
 THIN_PX = 9.0
 PART_PX = 36.0
@@ -43,6 +47,7 @@ class TrainConfig:
     """minutes: for everything, split by the shares; the machine's speed decides how much is simulated and learnt.
 
     calibration_views: bins that neither network has seen, half for the calibration and half for the reported metrics.
+    detector: which network finds the instances; `segmentation` is the training of votes, `mask_rcnn` that of the other.
     """
 
     minutes: float = 28.0
@@ -53,7 +58,9 @@ class TrainConfig:
     pose_share: float = 0.30
     calibration_views: int = 80
     scene: SceneConfig = field(default_factory=SceneConfig)
+    detector: Backend = "votes"
     segmentation: SegmentationTrainingConfig = field(default_factory=SegmentationTrainingConfig)
+    mask_rcnn: MaskRcnnTrainingConfig = field(default_factory=MaskRcnnTrainingConfig)
     pose: PoseTrainingConfig = field(default_factory=PoseTrainingConfig)
 
     def __post_init__(self) -> None:
@@ -63,6 +70,8 @@ class TrainConfig:
             )
         if self.workers < 1:
             raise BinposeError(f"Training with {self.workers} workers; expected at least 1.")
+        if self.detector not in get_args(Backend):
+            raise BinposeError(f"The detector {self.detector!r}; expected {' or '.join(get_args(Backend))}.")
         if self.simulation_share + self.segmentation_share + self.pose_share >= 1:
             raise BinposeError("The shares of simulation, segmentation and pose must leave time for the calibration.")
 
@@ -89,8 +98,11 @@ def train(
         progress: called with (stage, share done, message).
 
     Raises:
-        BinposeError: if an interrupted run is there and `resume` is not given, or it was another one; for a full disk.
+        BinposeError: if an interrupted run is there and `resume` is not given, or it was another one; for a full disk;
+            if the detector needs torchvision and it cannot be used.
     """
+    if config.detector == "mask_rcnn":
+        import_torchvision()  # before half an hour of simulation
     report = progress or (lambda stage, share, message: None)
     directory = _prepared_directory(out / "training", objects, config, resume)
     parts = {part.id: part for part in objects}
@@ -98,15 +110,7 @@ def train(
     scene = training_scene(config.scene, gsd_m)
     names = tuple(parts)
     views = _simulated(directory, parts, scene, config, report)
-    segmenter = train_segmenter(
-        views,
-        parts,
-        SegmenterConfig(names, gsd_m=gsd_m),
-        _with_minutes(config.segmentation, config.minutes * config.segmentation_share),
-        config.seed,
-        directory / "segmentation.safetensors",
-        lambda share, losses: report("segmentation", share, _told(losses)),
-    )
+    segmenter = _trained_segmenter(views, parts, gsd_m, config, directory, report)
     estimator = train_estimator(
         views,
         parts,
@@ -184,8 +188,30 @@ def _simulated(
     return store
 
 
+def _trained_segmenter(
+    views: ViewStore,
+    parts: Mapping[str, ObjectModel],
+    gsd_m: float,
+    config: TrainConfig,
+    directory: Path,
+    report: Progress,
+) -> SegmenterStage:
+    """The detector that the settings name, trained for the segmentation's share of the time."""
+    names, minutes = tuple(parts), config.minutes * config.segmentation_share
+    checkpoint = directory / "segmentation.safetensors"
+
+    def on_step(share: float, losses: Mapping[str, float]) -> None:
+        report("segmentation", share, _told(losses))
+
+    if config.detector == "mask_rcnn":
+        network, training = MaskRcnnConfig(names, gsd_m=gsd_m), _with_minutes(config.mask_rcnn, minutes)
+        return train_mask_rcnn(views, parts, network, training, config.seed, checkpoint, on_step)
+    settings, voting = SegmenterConfig(names, gsd_m=gsd_m), _with_minutes(config.segmentation, minutes)
+    return train_segmenter(views, parts, settings, voting, config.seed, checkpoint, on_step)
+
+
 def _calibrated(
-    segmenter: Segmenter,
+    segmenter: SegmenterStage,
     estimator: PoseEstimator,
     parts: Mapping[str, ObjectModel],
     scene: SceneConfig,

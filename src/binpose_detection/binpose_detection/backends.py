@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
-import numpy as np
 import numpy.typing as npt
 
 from binpose_core.errors import BinposeError
@@ -27,6 +26,7 @@ def segmenter_from_tensors(
     backend = settings.pop("backend", "votes")
     if backend not in BACKENDS:
         raise BinposeError(
-            f"The model's detector is {backend!r}; expected {' or '.join(BACKENDS)}; use the version of binpose that wrote it."
+            f"The model's detector is {backend!r}; expected {' or '.join(BACKENDS)}; use the version of binpose that "
+            "wrote it."
         )
     return BACKENDS[backend].from_tensors(tensors, settings, device)

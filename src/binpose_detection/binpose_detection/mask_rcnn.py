@@ -24,6 +24,8 @@ from binpose_detection.segmenter import DetectorConfig, mask_in_frame
 BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101")
 NORM_GROUPS = 32
 OVERLAP_STRIDE = 2
+SAMPLED_REGIONS = 128
+"""Per window in training; torchvision's 512 are for images with six times as many pixels."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class MaskRcnnConfig(DetectorConfig):
     min_score: of a detection. mask_threshold: of a pixel on it. min_pixels: the fewest of them, in the working view.
     box_overlap: intersection over union from which boxes of one class are the same. mask_overlap: the same of masks of
         any class: the best one is kept, and another class among them is its alternative.
-    max_instances: the most that the network gives, alternatives included.
+    max_instances: the most that the network gives, alternatives included. proposals: the most regions that it looks at.
     alternative_share: another class is named where its score is at least this share of the best one's.
     """
 
@@ -51,6 +53,7 @@ class MaskRcnnConfig(DetectorConfig):
     box_overlap: float = 0.5
     mask_overlap: float = 0.6
     max_instances: int = 100
+    proposals: int = 300
     alternative_share: float = 0.15
 
     def __post_init__(self) -> None:
@@ -64,8 +67,9 @@ class MaskRcnnConfig(DetectorConfig):
         for name in ("min_score", "mask_threshold", "box_overlap", "mask_overlap", "alternative_share"):
             if not 0 < getattr(self, name) < 1:
                 raise ValueError(f"{name} must be in (0, 1), got {getattr(self, name)}")
-        if self.min_pixels < 1 or self.max_instances < 1:
-            raise ValueError(f"min_pixels and max_instances must be >= 1, got {self.min_pixels}, {self.max_instances}")
+        for name in ("min_pixels", "max_instances", "proposals"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be >= 1, got {getattr(self, name)}")
 
 
 @dataclass(frozen=True)
@@ -80,11 +84,11 @@ class Instances:
 class MaskRcnnSegmenter:
     """frame -> detections, best first; a drop-in for `Segmenter`.
 
-    Mask R-CNN has no votes for the part's centre. The centre of the mask's box stands for it, whose median error on
-    simulated bins was 1 to 4 % of the diameter for free parts and 4 to 5 % for those half covered (the mask's centroid:
-    up to 7 and 8 %). It lies on the visible side of a covered part: 9 to 27 % off where less than half is seen. Its depth
-    is the median under the mask plus the part's usual depth behind its surface (`center_behind_m`), which ignores how
-    the part lies: 2 to 4 mm of spread for parts of 30 to 80 mm.
+    Mask R-CNN has no votes for the part's centre. The centre of the mask's box stands for it. With true masks of
+    simulated bins its median error was 1 to 4 % of the diameter for free parts and 4 to 5 % for those half covered (the
+    mask's centroid: up to 7 and 9 %). It lies on the visible side of a covered part, 9 to 27 % off where less than half
+    is seen. Its depth is the median under the mask plus the part's usual depth behind its surface (`center_behind_m`),
+    which ignores how the part lies: 2 to 4 mm of spread for parts of 30 to 80 mm.
 
     Args:
         network: `build_mask_rcnn`'s, trained; put into evaluation mode.
@@ -167,7 +171,9 @@ class MaskRcnnSegmenter:
         Raises:
             BinposeError: if the weights do not fit the configuration, or torchvision cannot be used.
         """
-        values = {key: tuple(value) if isinstance(value, list) else value for key, value in config.items()}
+        values: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in config.items()
+        }
         values.pop("backend", None)
         settings = MaskRcnnConfig(**values)
         network = build_mask_rcnn(settings)
@@ -211,6 +217,11 @@ def build_mask_rcnn(config: MaskRcnnConfig) -> torch.nn.Module:
         backbone,
         num_classes=len(config.objects) + 1,
         rpn_anchor_generator=anchors,
+        rpn_pre_nms_top_n_train=2 * config.proposals,
+        rpn_pre_nms_top_n_test=2 * config.proposals,
+        rpn_post_nms_top_n_train=2 * config.proposals,
+        rpn_post_nms_top_n_test=config.proposals,
+        box_batch_size_per_image=SAMPLED_REGIONS,
         box_score_thresh=config.min_score * config.alternative_share,
         box_nms_thresh=config.box_overlap,
         box_detections_per_img=config.max_instances,
@@ -224,7 +235,7 @@ def _as_it_is(image: torch.Tensor, target: Any = None) -> tuple[torch.Tensor, An
 
 
 def import_torchvision() -> ModuleType:
-    """torchvision's `models.detection`.
+    """The module `models.detection` of torchvision.
 
     Raises:
         BinposeError: if it is not installed, or was built for another torch.
@@ -234,8 +245,8 @@ def import_torchvision() -> ModuleType:
     except (ImportError, RuntimeError, OSError) as error:
         # A build for another torch fails with a RuntimeError, as its compiled operators are missing.
         raise BinposeError(
-            f"The detector mask_rcnn needs torchvision, which cannot be imported here ({error}); expected its build for "
-            f"torch {torch.__version__}; install both from the same index (`pip install 'binpose[torchvision]'`), or use "
-            "the detector votes."
+            f"The detector mask_rcnn needs torchvision, which cannot be imported here ({error}); expected its build "
+            f"for torch {torch.__version__}; install both from one index (`pip install torchvision`, or the extra "
+            "`torchvision`), or use the detector votes."
         ) from error
     return detection

@@ -16,7 +16,7 @@ from binpose_core.types import LabelledView
 from binpose_core.working_view import WorkingView
 from binpose_detection.augmentation import AugmentationConfig, Labels
 from binpose_detection.mask_rcnn import MaskRcnnConfig, MaskRcnnSegmenter, build_mask_rcnn, network_image
-from binpose_detection.training import SegmentationTrainingConfig, augmented_view, padded, window_corner
+from binpose_detection.training import SegmentationTrainingConfig, augmented_view
 
 Target = dict[str, torch.Tensor]
 Batch = tuple[list[torch.Tensor], list[Target]]
@@ -34,9 +34,7 @@ class MaskRcnnTrainingConfig(SegmentationTrainingConfig):
     without colour, the only sense. Boxes are regressed in pixels of the image: bfloat16 has too few digits for them.
     """
 
-    loop: LoopConfig = field(
-        default_factory=lambda: LoopConfig(minutes=10.0, learning_rate=4e-4, low_precision=False)
-    )
+    loop: LoopConfig = field(default_factory=lambda: LoopConfig(minutes=10.0, learning_rate=4e-4, low_precision=False))
     augmentation: AugmentationConfig = field(default_factory=lambda: AugmentationConfig(no_depth=0.0, no_color=0.0))
     views: int = 2
     crops: int = 2
@@ -110,10 +108,12 @@ class WindowSampler:
     ) -> tuple[torch.Tensor, Target]:
         """A square window, turned by a multiple of 90 degrees; never mirrored, which would be another part."""
         side = self.config.crop_px
-        y, x = window_corner(instances >= 0, side, rng)
+        y, x = window_corner(instances, classes, side, rng)
+        window = slice(y, y + side), slice(x, x + side)
+        beyond = tuple((0, max(0, side - length)) for length in instances.shape)
+        color = np.pad(color[window], (*beyond, (0, 0)))
+        instances = np.pad(instances[window], beyond, constant_values=-1)
         turns = int(rng.integers(4))
-        color, instances = color[y : y + side, x : x + side], instances[y : y + side, x : x + side]
-        color, instances = padded(color, side, 0), padded(instances, side, -1)
         return network_image(np.rot90(color, turns)), window_target(np.rot90(instances, turns), classes)
 
 
@@ -131,6 +131,20 @@ def working_instances(labels: Labels, view: WorkingView) -> tuple[npt.NDArray[np
     instances = np.full(class_ids.shape, -1, np.int64)
     instances[part] = index
     return instances, class_ids[part][first].astype(np.int64)
+
+
+def window_corner(
+    instances: npt.NDArray[np.int64], classes: npt.NDArray[np.int64], side: int, rng: np.random.Generator
+) -> tuple[int, int]:
+    """Row and column at which a square window begins that holds the middle of a random part, every class alike."""
+    size = np.array(instances.shape)
+    corner = rng.integers(0, np.maximum(1, size - side + 1))
+    if len(classes):
+        chosen = rng.choice(np.flatnonzero(classes == rng.choice(np.unique(classes))))
+        middle = np.median(np.argwhere(instances == chosen), axis=0).astype(np.int64)
+        corner = middle - rng.integers(side // 8, side - side // 8, 2)
+    y, x = np.clip(corner, 0, np.maximum(0, size - side))
+    return int(y), int(x)
 
 
 def window_target(instances: npt.NDArray[np.int64], classes: npt.NDArray[np.int64]) -> Target:

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
@@ -33,6 +33,8 @@ class Train(Command):
     """How long to train."""
     resume: bool = False
     """Go on from what an interrupted training left in the model's folder."""
+    detector: Literal["votes", "mask_rcnn"] = "votes"
+    """What finds the instances: votes (the default, for CPUs), or torchvision's Mask R-CNN, on colour alone."""
     seed: int = 0
     """Seed of everything random."""
     workers: int = 0
@@ -45,7 +47,8 @@ class Train(Command):
         from binpose_core.threads import available_cpus
 
         objects = chosen_objects(split_names(self.objects, "--objects"), self.catalogue)
-        config = TrainConfig(minutes=self.minutes, seed=self.seed, workers=self.workers or available_cpus())
+        workers = self.workers or available_cpus()
+        config = TrainConfig(minutes=self.minutes, seed=self.seed, workers=workers, detector=self.detector)
         try:
             with _bars() as report:
                 version = train(objects, self.out, config, resume=self.resume, progress=report)
