@@ -146,7 +146,7 @@ def _fit_normals(depth: Any, intrinsics: Any, radius: int, max_slope: float, nor
 
 
 @njit(inline="always", fastmath=True)
-def _add_neighbour(z: Any, w: Any, z_next: Any, w_next: Any, gate: float, du: float, dv: float, sums: Any) -> None:
+def _add_neighbour(z: Any, w: Any, z_next: Any, w_next: Any, gate: Any, du: Any, dv: Any, sums: Any) -> None:
     for u in range(z.shape[0]):
         near = (z_next[u] > 0.0) & (abs(z_next[u] - z[u]) <= gate)
         one = np.float32(1.0) if near else np.float32(0.0)
