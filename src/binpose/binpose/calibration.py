@@ -1,19 +1,19 @@
 """Turning evidence into probabilities, and measuring a model on bins it has not seen."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from binpose.pipeline import Pipeline, SegmenterStage
+from binpose.pipeline import SegmenterStage
 from binpose_core.catalogue import ObjectModel
 from binpose_core.evaluation import EvaluationConfig, Evaluator, FrameEvaluation, FrameTruth, KnownPart, labelled_scores
 from binpose_core.geometry import FloatArray
 from binpose_core.pose_errors import PartErrors
 from binpose_core.scores import Summary, summarise
-from binpose_core.types import LabelledView
+from binpose_core.types import LabelledView, PoseEstimate
 from binpose_estimator.estimator import PoseEstimator
 from binpose_refinement.calibration import fit_calibration, reliability
 from binpose_refinement.refiner import IcpRefiner
@@ -72,21 +72,21 @@ def calibrated_refiner(
     return IcpRefiner(objects, refiner.config, calibration)
 
 
-def evaluate_views(
-    pipeline: Pipeline | Callable[..., Any],
-    objects: Mapping[str, ObjectModel],
+def judge_views(
     views: Iterable[LabelledView],
+    estimates: Iterable[Sequence[PoseEstimate]],
+    objects: Mapping[str, ObjectModel],
     config: EvaluationConfig,
 ) -> list[FrameEvaluation]:
-    """Judge the pipeline on fully labelled views."""
+    """Judge the estimates of fully labelled views, in the same order."""
     evaluator = Evaluator({name: PartErrors(model) for name, model in objects.items()}, config)
     frames = []
-    for number, view in enumerate(views):
+    for number, (view, found) in enumerate(zip(views, estimates, strict=True)):
         parts = [
             KnownPart(name, T, float(visible))
             for name, T, visible in zip(view.object_ids, view.T_cam_obj, view.visible_fraction, strict=True)
         ]
-        frames.append(evaluator(f"{number:06d}", FrameTruth(parts), pipeline(view.frame)))
+        frames.append(evaluator(f"{number:06d}", FrameTruth(parts), found))
     return frames
 
 

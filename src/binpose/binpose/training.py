@@ -11,7 +11,7 @@ from typing import Any, TypeVar, get_args
 import numpy as np
 
 from binpose.bundle import ModelBundle, save_bundle
-from binpose.calibration import calibrated_refiner, evaluate_views, metrics_of
+from binpose.calibration import calibrated_refiner, judge_views, metrics_of
 from binpose.pipeline import SegmenterStage
 from binpose_core.catalogue import ObjectModel
 from binpose_core.errors import BinposeError
@@ -33,7 +33,7 @@ Item = TypeVar("Item")
 StageConfig = TypeVar("StageConfig", SegmentationTrainingConfig, MaskRcnnTrainingConfig, PoseTrainingConfig)
 
 THIN_PX = 9.0
-PART_PX = 36.0
+PART_PX = 44.0
 GSD_LIMITS_M = (4e-4, 2.5e-3)
 HELD_OUT_SEED = 1_000_003
 # Fuller images teach more per second than the default scenes.
@@ -53,9 +53,9 @@ class TrainConfig:
     minutes: float = 28.0
     seed: int = 0
     workers: int = field(default_factory=available_cpus)
-    simulation_share: float = 0.24
-    segmentation_share: float = 0.34
-    pose_share: float = 0.30
+    simulation_share: float = 0.2
+    segmentation_share: float = 0.4
+    pose_share: float = 0.28
     calibration_views: int = 80
     scene: SceneConfig = field(default_factory=SceneConfig)
     detector: Backend = "votes"
@@ -227,8 +227,8 @@ def _calibrated(
     )
     bundle = ModelBundle(segmenter, estimator, refiner, parts)
     evaluation = EvaluationConfig(min_visible_fraction=0.5)
-    frames = evaluate_views(bundle.pipeline, parts, _tracked(views[half:], report, "evaluation"), evaluation)
-    return replace(bundle, metrics=metrics_of(frames, evaluation))
+    estimates = [bundle.pipeline(view.frame) for view in _tracked(views[half:], report, "evaluation")]
+    return replace(bundle, metrics=metrics_of(judge_views(views[half:], estimates, parts, evaluation), evaluation))
 
 
 def _with_minutes(config: StageConfig, minutes: float) -> StageConfig:

@@ -35,16 +35,26 @@ def _draw_projected(
     b2_u, b2_v = (v0 - v1) * scale, (u1 - u0) * scale
     d1, d2 = w1 - w0, w2 - w0
     w_u = b1_u * d1 + b2_u * d2
+    b0_u, b0_v = -b1_u - b2_u, -b1_v - b2_v
     for v in range(first_v, last_v + 1):
-        b1 = b1_u * (first_u - u0) + b1_v * (v - v0)
-        b2 = b2_u * (first_u - u0) + b2_v * (v - v0)
-        w = w0 + b1 * d1 + b2 * d2
-        for u in range(first_u, last_u + 1):
-            if b1 >= -1e-9 and b2 >= -1e-9 and b1 + b2 <= 1.0 + 1e-9 and w > inverse_depth[v, u]:
+        b1 = b1_v * (v - v0) - b1_u * u0
+        b2 = b2_v * (v - v0) - b2_u * u0
+        b0 = 1.0 - b1 - b2
+        # Each weight is non-negative on one side of a column: the row's pixels are what all three leave.
+        left, right = float(first_u), float(last_u)
+        for base, slope in ((b0, b0_u), (b1, b1_u), (b2, b2_u)):
+            if slope > 0.0:
+                left = max(left, (-1e-9 - base) / slope)
+            elif slope < 0.0:
+                right = min(right, (-1e-9 - base) / slope)
+            elif base < -1e-9:
+                right = -1.0
+        start, stop = int(np.ceil(left)), int(np.floor(right))
+        w = w0 + (b1 + b1_u * start) * d1 + (b2 + b2_u * start) * d2
+        for u in range(start, stop + 1):
+            if w > inverse_depth[v, u]:
                 inverse_depth[v, u] = w
                 primitives[v, u] = primitive
-            b1 += b1_u
-            b2 += b2_u
             w += w_u
 
 
