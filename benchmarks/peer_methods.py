@@ -47,7 +47,7 @@ class PpfConfig:
     """
 
     sampling: float = 0.06
-    angles: int = 30
+    angles: int = 40
     scene_sampling: float = 0.05
     references: float = 0.2
     same_position: float = 0.1
@@ -60,13 +60,11 @@ class FpfhConfig:
     """Settings of `Open3dFpfh`; lengths are shares of the part's diameter.
 
     voxel: distance of the points. feature_voxels: radius of the features, in voxels.
-    mutual: whether correspondences must be the best in both directions.
     tries: runs of RANSAC; iterations: of each.
     """
 
     voxel: float = 0.04
     feature_voxels: float = 5.0
-    mutual: bool = False
     tries: int = 4
     iterations: int = 50_000
 
@@ -164,7 +162,7 @@ class Open3dFpfh:
 
         limit_m = 1.5 * self._voxel_m(name)
         result = registration.registration_ransac_based_on_feature_matching(
-            cloud, self._sparse[name], features, self._features[name], self.config.mutual, limit_m,
+            cloud, self._sparse[name], features, self._features[name], False, limit_m,
             registration.TransformationEstimationPointToPoint(False), 3,
             [
                 registration.CorrespondenceCheckerBasedOnEdgeLength(0.9),

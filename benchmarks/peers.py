@@ -2,14 +2,15 @@
 
     python benchmarks/peers.py [--model demo] [--frames 12]
 
-Every method has all CPUs: this one and Open3D through their own threads, PPF through one part per CPU. The time of a
-part is that of all parts of its frame divided by their number. The methods take turns frame by frame.
+Every method has all CPUs: this one and Open3D through their own threads, PPF, which has none, through one part per CPU.
+The time of a part is that of all parts of its frame divided by their number; the CPU time adds up all threads and says
+what other processes cannot disturb. The methods take turns frame by frame.
 """
 
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -64,6 +65,13 @@ class Ours:
         return [found.get(id(detection)) for detection in detections]
 
 
+class Seconds(NamedTuple):
+    """By the clock on the wall, and of all threads together."""
+
+    wall: float
+    cpu: float
+
+
 class Measurements:
     """Errors of every part and seconds per part of every frame, by method."""
 
@@ -71,7 +79,7 @@ class Measurements:
         self._errors = errors
         self.object_ids: list[str] = []
         self.relative: dict[str, list[float]] = {}
-        self.seconds: dict[str, list[float]] = {}
+        self.seconds: dict[str, list[Seconds]] = {}
 
     def add_truth(self, view: SimulatedView, indices: npt.NDArray[np.integer]) -> None:
         """The parts of a frame that count."""
@@ -83,13 +91,13 @@ class Measurements:
         view: SimulatedView,
         indices: npt.NDArray[np.integer],
         poses: Sequence[FloatArray | None],
-        seconds: float,
+        seconds: Seconds,
     ) -> None:
         """A method's poses of the frame's parts `indices`, and the time they took together."""
         self.relative.setdefault(method, []).extend(
             self._relative(view.object_ids[i], pose, view.T_cam_obj[i]) for i, pose in zip(indices, poses, strict=True)
         )
-        self.seconds.setdefault(method, []).append(seconds / len(indices))
+        self.seconds.setdefault(method, []).append(_share(seconds, len(indices)))
 
     def recall(self, method: str, object_id: str | None = None) -> float:
         """The share of the parts, or of those of one object, whose pose is right."""
@@ -126,11 +134,11 @@ def measure(
             continue
         parts = [MaskedPart(view.object_ids[i], view.instance_ids == i) for i in indices]
         for counts in (False, True) if number == 0 else (True,):
-            (detections, reading_s) = _timed(view.frame, ours.detections, parts)
+            detections, reading = _timed(view.frame, ours.detections, parts)
             results = {OURS: _timed(view.frame, ours.poses, detections)}
             results |= {name: _timed(view.frame, peer, parts) for name, peer in peers.items()}
             if counts:
-                centers_s.append(reading_s / len(parts))
+                centers_s.append(reading.wall / len(parts))
                 measured.add_truth(view, indices)
                 for name, (poses, seconds) in results.items():
                     measured.add(name, view, indices, poses, seconds)
@@ -149,22 +157,36 @@ def report(measured: Measurements, centers_s: npt.NDArray[np.float64]) -> None:
     print("Recall: ADD (symmetric parts: ADD-S) < 10 % of the diameter\n")
     table(["part", "parts", *methods], rows)
     times = {method: np.array(values) for method, values in measured.seconds.items()}
+    factors = {method: np.median(values, 0) / np.median(times[OURS], 0) for method, values in times.items()}
     table(
-        ["method", "ms per part, median of the frames (10th-90th percentile)", f"times the time of {OURS}"],
-        [[m, spread(t, 1e-3), f"{np.median(t) / np.median(times[OURS]):.1f}"] for m, t in times.items()],
+        [
+            "method",
+            "ms per part, median of the frames (10th-90th percentile)",
+            "CPU ms",
+            f"{OURS} is faster",
+            "in CPU time",
+        ],
+        [
+            [name, spread(t[:, 0], 1e-3), spread(t[:, 1], 1e-3), *(f"{factor:.1f} times" for factor in factors[name])]
+            for name, t in times.items()
+        ],
     )
     print(
-        f"{len(centers_s)} frames; masks and names cost nothing here, and neither does reading the parts' centres from "
+        f"Medians of {len(centers_s)} frames (10th-90th percentile); masks and names cost nothing here, and neither does reading the parts' centres from "
         f"the segmentation network, which for {OURS} comes with the masks: {spread(centers_s, 1e-3)} ms per part"
     )
 
 
-def _timed(frame: RgbdFrame, function: Any, given: Any) -> tuple[Any, float]:
-    """What the function makes of the frame and the wall-clock seconds; nothing derived earlier is there to be used."""
+def _timed(frame: RgbdFrame, function: Any, given: Any) -> tuple[Any, Seconds]:
+    """What the function makes of the frame and the time it takes; nothing derived earlier is there to be used."""
     frame.derived.clear()
-    began = time.perf_counter()
+    wall, cpu = time.perf_counter(), time.process_time()
     result = function(frame, given)
-    return result, time.perf_counter() - began
+    return result, Seconds(time.perf_counter() - wall, time.process_time() - cpu)
+
+
+def _share(seconds: Seconds, parts: int) -> Seconds:
+    return Seconds(*(value / parts for value in seconds))
 
 
 def _detection(part: MaskedPart, view: WorkingView, votes: Any) -> Detection:

@@ -28,17 +28,16 @@ METHODS: dict[str, tuple[Any, Any]] = {"ppf": (OpencvPpf, PpfConfig()), "fpfh": 
 GRID: dict[str, dict[str, tuple[Any, ...]]] = {
     "ppf": {
         "sampling": (0.05, 0.06, 0.08),
-        "scene_sampling": (0.03, 0.04, 0.05),
-        "references": (0.2, 0.5, 1.0),
-        "angles": (24, 30, 40),
-        "candidates": (5, 10, 20),
+        "scene_sampling": (0.04, 0.05, 0.06),
+        "references": (0.1, 0.2, 0.5),
+        "angles": (24, 30, 40, 60),
+        "candidates": (10, 20),
     },
     "fpfh": {
         "voxel": (0.03, 0.04, 0.05),
-        "feature_voxels": (4.0, 5.0, 7.0),
-        "mutual": (False, True),
+        "feature_voxels": (5.0, 7.0),
         "tries": (4, 8, 16),
-        "iterations": (20_000, 50_000, 200_000),
+        "iterations": (50_000, 200_000),
     },
 }
 
