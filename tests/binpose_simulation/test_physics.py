@@ -71,6 +71,20 @@ def test_a_seed_fixes_the_pile_and_seeds_differ(kinds):
     assert np.abs(first.T_world_obj - other.T_world_obj).max() > 0.01
 
 
+def test_put_down_by_the_handful_pins_stay_parallel_more_often_than_poured(kinds):
+    def share(config):
+        axes = [settle([kinds[0]] * 12, SPEC, np.random.default_rng(seed), config).T_world_obj for seed in range(4)]
+        return np.mean([_has_parallel_neighbour(poses) for poses in axes])
+
+    assert share(BUNDLED) > 1.5 * share(POURED)
+
+
+def _has_parallel_neighbour(poses):
+    near = np.linalg.norm(poses[:, None, :3, 3] - poses[:, :3, 3], axis=-1) < 0.02
+    parallel = np.abs(poses[:, :3, 2] @ poses[:, :3, 2].T) > np.cos(np.radians(12.0))
+    return (near & parallel & ~np.eye(len(poses), dtype=bool)).any(1).mean()
+
+
 def test_what_falls_out_is_not_kept(kinds):
     saucer = BinSpec(0.08, 0.07, 0.006)
     pile = settle([kinds[1]] * 14, saucer, np.random.default_rng(0), POURED)

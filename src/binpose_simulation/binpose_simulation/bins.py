@@ -161,15 +161,15 @@ def random_bin(rng: np.random.Generator, part_diameters_m: Sequence[float], n_pa
     # Room for a heap: half a diameter per layer, and a rim above it.
     height = float(np.clip((0.45 + 0.35 * layers) * np.mean(diameters) * rng.uniform(0.9, 1.6), 0.04, 0.3))
     storage = rng.random() < 0.35
-    taper = rng.uniform(0.0, 0.14)
+    taper, rim = rng.uniform(0.0, 0.14), rng.uniform(0.004, 0.015)
     return BinSpec(
-        length_m=length,
-        width_m=width,
+        length_m=float(length),
+        width_m=float(width),
         height_m=height,
         wall_m=rng.uniform(0.002, 0.005),
         taper_rad=taper,
         front_slope_rad=rng.uniform(0.4, 0.8) if storage else taper,
         front_height_m=height * rng.uniform(0.5, 0.9) if storage else 0.0,
-        rim_m=rng.choice([0.0, rng.uniform(0.004, 0.015)]),
+        rim_m=rim if rng.random() < 0.5 else 0.0,
         corner_m=rng.uniform(0.001, 0.004),
     )

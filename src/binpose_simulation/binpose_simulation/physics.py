@@ -34,7 +34,7 @@ class PhysicsConfig:
         bundled_fraction: probability that they are dropped by the handful, parallel; the rest is poured.
         friction: range of the sliding friction coefficient, one value per pile.
         damping_ratio: range of the contacts' damping ratio; below 1 parts bounce.
-        drop_speed_m_s: downward speed of poured parts at the start.
+        drop_speed_m_s: downward speed of poured parts at the start; handfuls have a tenth of it.
         tumble_rad_s: standard deviation of their spin.
         max_penetration_m: a deeper overlap drops the part from the pile.
         world: how time goes on.
@@ -145,8 +145,11 @@ def _start(
     kind = rng.random()
     if kind < config.laid_fraction:
         return laid(bodies, spec, rng), velocity
-    velocity[:, 2] = -config.drop_speed_m_s
     if kind < config.laid_fraction + config.bundled_fraction:
+        velocity[:, 2] = (
+            -0.1 * config.drop_speed_m_s
+        )  # put down by hand: thrown, half of the pins lose their neighbours
         return bundled(bodies, spec, rng), velocity
+    velocity[:, 2] = -config.drop_speed_m_s
     velocity[:, 3:] = rng.normal(scale=config.tumble_rad_s, size=(len(bodies), 3))
     return poured(bodies, spec, rng), velocity
