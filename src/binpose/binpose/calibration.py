@@ -20,6 +20,8 @@ from binpose_refinement.refiner import IcpRefiner
 
 RIGHT_DIAMETERS = 0.1
 """A pose is right below this share of the diameter by ADD(-S), as in all four papers."""
+FEWEST_OF_A_KIND = 30
+"""Right and wrong poses without which no calibration is fitted."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +66,15 @@ def calibrated_refiner(
     views: Iterable[LabelledView],
     seed: int,
 ) -> IcpRefiner:
-    """A refiner whose scores are probabilities, fitted on views that the networks have not seen."""
+    """A refiner whose scores are probabilities, fitted on views that the networks have not seen.
+
+    Where hardly any pose was right (or wrong) there is nothing to fit, and the scores stay those made by hand.
+    """
     refiner = IcpRefiner(objects)
     errors = {name: PartErrors(model) for name, model in objects.items()}
     found = labelled_candidates(segmenter, estimator, refiner, errors, views)
+    if min(found.correct.sum(), (~found.correct).sum()) < FEWEST_OF_A_KIND:
+        return refiner
     calibration = fit_calibration(found.features, found.correct, found.frame, seed=seed)
     return IcpRefiner(objects, refiner.config, calibration)
 

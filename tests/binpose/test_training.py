@@ -1,0 +1,79 @@
+"""From parts to a stored model in seconds: what is learnt is nothing, but every stage really runs."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from binpose.bundle import load_bundle
+from binpose.training import TrainConfig, train, training_scene, working_gsd_m
+from binpose_core.catalogue import ObjectModel
+from binpose_core.errors import BinposeError
+from binpose_core.files import read_json
+from binpose_core.training_loop import LoopConfig
+from binpose_detection.training import SegmentationTrainingConfig
+from binpose_estimator.training import PoseTrainingConfig
+from binpose_simulation.scene import SceneConfig
+
+
+@pytest.fixture
+def config() -> TrainConfig:
+    loop = LoopConfig(steps=2, low_precision=False)
+    return TrainConfig(
+        minutes=0.02,
+        workers=1,
+        calibration_views=2,
+        segmentation=SegmentationTrainingConfig(loop=loop, views=1, crops=2, crop_px=64),
+        pose=PoseTrainingConfig(loop=loop, batch_size=4),
+    )
+
+
+class Interrupted:
+    """A progress report that presses Ctrl-C when a stage begins, and remembers the stages."""
+
+    def __init__(self, stage: str | None = None) -> None:
+        self.stage, self.seen = stage, list[str]()
+
+    def __call__(self, stage: str, share: float, message: str) -> None:
+        self.seen.append(stage)
+        if stage == self.stage:
+            raise KeyboardInterrupt
+
+
+def test_an_interrupted_training_goes_on_and_ends_in_a_model(
+    tmp_path: Path, objects: tuple[ObjectModel, ...], config: TrainConfig
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(objects, tmp_path, config, progress=Interrupted("pose"))
+    assert read_json(tmp_path / "training/run.json")["simulation"] >= 1.0
+    views = len(list((tmp_path / "training/views").iterdir()))
+    with pytest.raises(BinposeError, match="--resume"):
+        train(objects, tmp_path, config)
+    with pytest.raises(BinposeError, match="other objects or settings"):
+        train(objects, tmp_path, replace(config, seed=1), resume=True)
+    assert len(list((tmp_path / "training/views").iterdir())) == views
+
+    report = Interrupted()
+    version = train(objects, tmp_path, config, resume=True, progress=report)
+
+    assert "simulation" not in report.seen, "what was simulated is not simulated again"
+    assert not (tmp_path / "training").exists()
+    bundle = load_bundle(tmp_path)
+    assert bundle.version == version
+    assert list(bundle.objects) == [part.id for part in objects]
+    assert set(bundle.metrics["objects"]) <= {"all", *bundle.objects}
+
+
+def test_views_show_the_smallest_part_large_enough(objects: Sequence[ObjectModel]) -> None:
+    gsd_m = working_gsd_m(objects)
+    assert min(part.diameter_m for part in objects) / gsd_m >= 40
+    assert min(np.sort(np.ptp(part.mesh.vertices, axis=0))[1] for part in objects) / gsd_m >= 8.9
+    assert training_scene(SceneConfig(), gsd_m).viewpoint.gsd_m == pytest.approx((0.7 * gsd_m, 1.3 * gsd_m))
+
+
+@pytest.mark.parametrize("wrong", [{"minutes": 0.0}, {"workers": 0}, {"pose_share": 0.9}])
+def test_a_budget_that_cannot_work_is_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(BinposeError):
+        TrainConfig(**wrong)  # type: ignore[arg-type]
