@@ -9,5 +9,5 @@ from binpose_core.errors import BinposeError
 
 
 def test_a_name_that_is_not_in_the_catalogue_is_told_with_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(BinposeError, match="cog.*binpose add"):
+    with pytest.raises(BinposeError, match=r"cog.*binpose add"):
         chosen_objects(["cog"], tmp_path / "objects")
