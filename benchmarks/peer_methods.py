@@ -65,7 +65,7 @@ class FpfhConfig:
 
     voxel: float = 0.04
     feature_voxels: float = 5.0
-    tries: int = 4
+    tries: int = 16
     iterations: int = 50_000
 
 

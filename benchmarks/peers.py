@@ -120,7 +120,7 @@ def main(arguments: Arguments) -> None:
     measured = Measurements({name: PartErrors(model) for name, model in bundle.objects.items()})
     centers_s = measure(views, Ours(bundle), peers, measured)
     report(measured, centers_s)
-    print(f"model {bundle.version[:12]}; the first frame also served as warm-up, which does not count")
+    print(f"The first frame is also the warm-up, which does not count; model {bundle.version[:12]}")
 
 
 def measure(
@@ -158,22 +158,15 @@ def report(measured: Measurements, centers_s: npt.NDArray[np.float64]) -> None:
     table(["part", "parts", *methods], rows)
     times = {method: np.array(values) for method, values in measured.seconds.items()}
     factors = {method: np.median(values, 0) / np.median(times[OURS], 0) for method, values in times.items()}
-    table(
-        [
-            "method",
-            "ms per part, median of the frames (10th-90th percentile)",
-            "CPU ms",
-            f"{OURS} is faster",
-            "in CPU time",
-        ],
-        [
-            [name, spread(t[:, 0], 1e-3), spread(t[:, 1], 1e-3), *(f"{factor:.1f} times" for factor in factors[name])]
-            for name, t in times.items()
-        ],
-    )
+    header = ["method", "ms per part", "CPU ms per part", f"{OURS} is faster by", "in CPU time by"]
+    rows = [
+        [name, spread(t[:, 0], 1e-3), spread(t[:, 1], 1e-3), *(f"{factor:.1f} times" for factor in factors[name])]
+        for name, t in times.items()
+    ]
+    table(header, rows)
     print(
-        f"Medians of {len(centers_s)} frames (10th-90th percentile); masks and names cost nothing here, and neither does reading the parts' centres from "
-        f"the segmentation network, which for {OURS} comes with the masks: {spread(centers_s, 1e-3)} ms per part"
+        f"Medians of {len(centers_s)} frames (10th-90th percentile). Masks and names cost nothing here, and neither do "
+        f"the parts' centres, which {OURS}'s segmentation gives with the masks: {spread(centers_s, 1e-3)} ms per part."
     )
 
 
