@@ -1,5 +1,6 @@
 """What all tests share."""
 
+import importlib.util
 import os
 from pathlib import Path
 
@@ -31,3 +32,18 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no recorded data at {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def torchvision() -> None:
+    """torchvision can be imported, in need with operators in plain torch; the test is skipped where it is missing."""
+    if importlib.util.find_spec("torchvision") is None:
+        pytest.skip("torchvision is not installed: `pip install torchvision`, in the build for the installed torch")
+    try:
+        importlib.import_module("torchvision")
+    except RuntimeError:  # its compiled operators are for another torch
+        spec = importlib.util.spec_from_file_location("torchvision_operators", ROOT / "tests/torchvision_operators.py")
+        assert spec is not None and spec.loader is not None
+        operators = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(operators)
+        operators.install()

@@ -186,7 +186,7 @@ def test_prefetched_items_come_in_order() -> None:
 
 def test_no_more_is_prefetched_than_asked_for() -> None:
     made: list[int] = []
-    items = prefetched(made.append, depth=2)
+    items = prefetched(made.append, depth=2, threads=1)
     next(items)
     time.sleep(0.1)
     assert len(made) <= 1 + 2 + 1  # used, waiting, in the making

@@ -35,7 +35,7 @@ def _draw_projected(
     b2_u, b2_v = (v0 - v1) * scale, (u1 - u0) * scale
     d1, d2 = w1 - w0, w2 - w0
     w_u = b1_u * d1 + b2_u * d2
-    b0_u, b0_v = -b1_u - b2_u, -b1_v - b2_v
+    b0_u = -b1_u - b2_u
     for v in range(first_v, last_v + 1):
         b1 = b1_v * (v - v0) - b1_u * u0
         b2 = b2_v * (v - v0) - b2_u * u0

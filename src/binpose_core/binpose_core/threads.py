@@ -4,6 +4,8 @@ OpenMP's threads spin while they wait for work. Beside another busy process that
 process that this project starts waits passively, and worker processes get a stated number of threads.
 """
 
+import contextlib
+import importlib
 import os
 import sys
 from collections.abc import Mapping
@@ -57,6 +59,15 @@ def limit_threads(threads: int) -> None:
         numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
     if cv2 := sys.modules.get("cv2"):
         cv2.setNumThreads(threads)
+
+
+def kernels_may_overlap() -> bool:
+    """Whether numba's parallel kernels may run from several threads at once: with TBB or OpenMP, not without both."""
+    for pool in ("tbbpool", "omppool"):
+        with contextlib.suppress(ImportError):
+            importlib.import_module(f"numba.np.ufunc.{pool}")
+            return True
+    return False
 
 
 def _check(threads: int) -> None:

@@ -2,10 +2,11 @@
 
 import contextlib
 import copy
-import queue
-import threading
+import itertools
 import time
+from collections import deque
 from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 import torch
 
 from binpose_core.precision import Network, autocast
+from binpose_core.threads import kernels_may_overlap
 from binpose_core.weights import Progress, load_checkpoint, save_checkpoint
 
 LossFunction = Callable[[torch.nn.Module, Any], dict[str, torch.Tensor]]
@@ -136,35 +138,22 @@ def _update_average(average: torch.nn.Module, network: torch.nn.Module, steps: f
             mean.copy_(value)
 
 
-def prefetched(make: Callable[[int], Any], start: int = 0, depth: int = 4) -> Generator[Any, None, None]:
-    """make(start), make(start + 1), ... computed up to `depth` ahead in a background thread, in order.
+def prefetched(
+    make: Callable[[int], Any], start: int = 0, depth: int = 4, threads: int | None = None
+) -> Generator[Any, None, None]:
+    """make(start), make(start + 1), ... computed up to `depth` ahead in background threads, in order.
 
     numpy, numba, OpenCV and torch release the lock, so this costs the consumer little. What `make` raises is raised
-    here. The thread ends with the generator: `close` it.
+    here. The threads end with the generator: `close` it. By default there are two, or one where numba's kernels cannot
+    run side by side.
     """
-    items: queue.Queue[Any] = queue.Queue(maxsize=depth)
-    stop = threading.Event()
-
-    def put(item: Any) -> None:
-        while not stop.is_set():
-            with contextlib.suppress(queue.Full):
-                return items.put(item, timeout=0.2)
-
-    def work() -> None:
-        number = start
-        while not stop.is_set():
-            try:
-                put(make(number))
-            except Exception as error:
-                return put(error)
-            number += 1
-
-    threading.Thread(target=work, name="prefetch", daemon=True).start()
-    try:
-        while True:
-            item = items.get()
-            if isinstance(item, Exception):
-                raise item
-            yield item
-    finally:
-        stop.set()
+    threads = threads or (2 if kernels_may_overlap() else 1)
+    with ThreadPoolExecutor(threads, thread_name_prefix="prefetch") as pool:
+        ahead = deque(pool.submit(make, start + i) for i in range(depth))
+        try:
+            for number in itertools.count(start + depth):
+                item = ahead.popleft().result()
+                ahead.append(pool.submit(make, number))
+                yield item
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
