@@ -188,7 +188,8 @@ def network_image(color: npt.NDArray[np.uint8]) -> torch.Tensor:
 
 def mask_overlaps(masks: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
     """Intersection over union (N, N) of masks (N, h, w), of every second pixel."""
-    flat = masks[:, ::OVERLAP_STRIDE, ::OVERLAP_STRIDE].reshape(len(masks), -1).astype(np.float32)
+    sampled = masks[:, ::OVERLAP_STRIDE, ::OVERLAP_STRIDE]
+    flat = sampled.reshape(len(masks), sampled.shape[1] * sampled.shape[2]).astype(np.float32)
     both = flat @ flat.T
     area = flat.sum(1)
     overlap = both / np.maximum(area[:, None] + area - both, 1)

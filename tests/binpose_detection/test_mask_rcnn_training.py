@@ -1,0 +1,138 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from binpose_core.geometry import transform
+from binpose_core.training_loop import LoopConfig
+from binpose_detection import MaskRcnnConfig, MaskRcnnSegmenter, MaskRcnnTrainingConfig, train_mask_rcnn
+from binpose_detection.augmentation import AugmentationConfig
+from binpose_detection.mask_rcnn_training import WindowSampler, centers_behind_m, window_target, working_instances
+from binpose_detection.training import view_labels
+
+NAMES = ("block", "rod")
+SEGMENTER = MaskRcnnConfig(NAMES, gsd_m=4e-3, proposals=20, max_instances=6)
+PLAIN = AugmentationConfig(paste=0, no_depth=0, no_color=0, mono=0, gsd_jitter=(1.0, 1.0))
+
+
+def training(steps: int, **changes: object) -> MaskRcnnTrainingConfig:
+    loop = LoopConfig(steps=steps, low_precision=False, learning_rate=1e-3)
+    return MaskRcnnTrainingConfig(**{"loop": loop, "views": 1, "crops": 1, "crop_px": 96, **changes})
+
+
+@pytest.mark.parametrize("gsd_m", [0.75e-3, 0.94e-3, 1.5e-3])
+def test_every_part_of_a_view_is_one_instance(views, objects, gsd_m: float) -> None:
+    known = views[0]
+    view = replace(SEGMENTER, gsd_m=gsd_m).view(known.frame)
+    instances, classes = working_instances(view_labels(known, objects, NAMES), view)
+    assert sorted(classes) == sorted(NAMES.index(name) + 1 for name in known.object_ids)
+    columns, rows = view.frame_indices()
+    inside = np.ix_(rows < known.instance_ids.shape[0], columns < known.instance_ids.shape[1])
+    true = known.instance_ids[np.ix_(rows[rows < 380], columns[columns < 476])]
+    for number in range(len(known.object_ids)):
+        assert len(np.unique(instances[inside][true == number])) == 1
+    np.testing.assert_array_equal(instances[inside] >= 0, true >= 0)
+    assert (instances >= 0).sum() == (true >= 0).sum()  # none in the padding
+
+
+def test_hardly_visible_parts_and_strangers_are_no_instances(views, objects) -> None:
+    view = SEGMENTER.view(views[0].frame)
+    hidden = replace(views[0], visible_fraction=np.array([0.01, 1, 1, 1, 1, 1]))
+    assert len(working_instances(view_labels(hidden, objects, NAMES), view)[1]) == 5
+    assert len(working_instances(view_labels(views[0], objects, ("block",)), view)[1]) == 4
+
+
+def test_targets_are_boxes_around_their_masks() -> None:
+    instances = np.full((40, 40), -1)
+    instances[3:13, 5:25], instances[20:30, 10:14], instances[0, :5] = 0, 2, 1
+    target = window_target(instances, np.array([2, 1, 1]))
+    assert target["boxes"].tolist() == [[5, 3, 25, 13], [10, 20, 14, 30]]
+    assert target["labels"].tolist() == [2, 1] and target["masks"].sum((1, 2)).tolist() == [200, 40]
+    empty = window_target(np.full((8, 8), -1), np.zeros(0, np.int64))
+    assert empty["boxes"].shape == (0, 4) and empty["masks"].shape == (0, 8, 8) and empty["labels"].dtype == torch.int64
+
+
+def test_windows_show_what_their_targets_say(views, objects) -> None:
+    """Blocks are red and rods blue, also when the window is turned, cut or padded."""
+    config = MaskRcnnConfig(NAMES, gsd_m=0.94e-3)
+    for side in (128, 512):
+        sampler = WindowSampler(views, objects, config, training(1, augmentation=PLAIN, crop_px=side, crops=6), 0)
+        images, targets = sampler(0)
+        for image, target in zip(images, targets, strict=True):
+            assert image.shape == (3, side, side) and len(target["boxes"]) > 0
+            for mask, label in zip(target["masks"].bool(), target["labels"], strict=True):
+                red, _, blue = image[:, mask].median(1).values
+                assert (red > blue) == (label == 1)
+
+
+def test_a_batch_depends_on_seed_and_number_alone(views, objects) -> None:
+    one, other = (WindowSampler(views, objects, SEGMENTER, training(1), seed=3) for _ in range(2))
+    one(0)
+    torch.testing.assert_close(one(5), other(5), rtol=0, atol=0)
+    different = WindowSampler(views, objects, SEGMENTER, training(1), seed=4)
+    assert not torch.equal(one(5)[0][0], different(5)[0][0])
+
+
+def test_parts_and_classes_are_shown_alike(views, objects) -> None:
+    """Four blocks and two rods in each view, and as many windows around a rod as around a block."""
+    config = MaskRcnnConfig(NAMES, gsd_m=0.94e-3)
+    sampler = WindowSampler(views, objects, config, training(1, augmentation=PLAIN, crop_px=64, crops=40), 0)
+    largest = [t["labels"][t["masks"].sum((1, 2)).argmax()] for n in range(4) for t in sampler(n)[1] if len(t["boxes"])]
+    assert 0.3 < np.mean([label == 2 for label in largest]) < 0.7
+
+
+def test_depth_of_the_centre_behind_the_surface_is_measured(views, objects) -> None:
+    behind = centers_behind_m(views, objects, NAMES)
+    errors: dict[str, list[float]] = {name: [] for name in NAMES}
+    for known in views:
+        for instance, (name, T) in enumerate(zip(known.object_ids, known.T_cam_obj, strict=True)):
+            surface = known.frame.depth_m[known.instance_ids == instance]
+            errors[name].append(transform(T, objects[name].center_m[None])[0, 2] - np.median(surface))
+    for name, value in zip(NAMES, behind, strict=True):
+        assert 0.005 < value < objects[name].diameter_m / 2
+        assert min(errors[name]) <= value <= max(errors[name])
+    assert centers_behind_m(views, objects, ("rod", "unseen")) == (behind[1], 0.0)
+
+
+def test_nonsense_is_refused() -> None:
+    with pytest.raises(ValueError, match="no_color must be 0"):
+        MaskRcnnTrainingConfig(augmentation=AugmentationConfig())
+    with pytest.raises(ValueError, match="crop_px must be"):
+        training(1, crop_px=100)
+
+
+# --- With torchvision -------------------------------------------------------------------------------------------------
+
+
+def interrupted(after: int):
+    steps = iter(range(1, after + 1))
+
+    def on_step(share: float, losses: dict[str, float]) -> None:
+        if next(steps) == after:
+            raise KeyboardInterrupt
+
+    return on_step
+
+
+def test_training_runs_resumes_and_yields_a_segmenter(torchvision: None, views, objects, tmp_path: Path) -> None:
+    path = tmp_path / "segmentation.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        train_mask_rcnn(views, objects, SEGMENTER, training(3), 1, path, interrupted(2))
+    told: list[tuple[float, dict[str, float]]] = []
+    trained = train_mask_rcnn(views, objects, SEGMENTER, training(3), 1, path, lambda *step: told.append(step))
+    ((share, losses),) = told
+    assert share == 1.0 and np.isfinite(list(losses.values())).all()
+    assert set(losses) == {"classifier", "box_reg", "mask", "objectness", "rpn_box_reg"}
+    assert trained.config.center_behind_m == centers_behind_m(views, objects, NAMES)
+    stored = MaskRcnnSegmenter.from_tensors(*trained.to_tensors())
+    assert isinstance(stored(views[0].frame), list)
+
+
+def test_training_lowers_the_loss(torchvision: None, views, objects) -> None:
+    told: list[float] = []
+    config = training(14, augmentation=PLAIN)
+    on_step = lambda _, losses: told.append(losses["classifier"] + losses["mask"])  # noqa: E731
+    train_mask_rcnn(views[:1], objects, replace(SEGMENTER, gsd_m=3e-3), config, 0, on_step=on_step)
+    assert np.mean(told[-4:]) < 0.6 * np.mean(told[:2])
