@@ -1,5 +1,6 @@
 """From parts to a stored model in seconds: what is learnt is nothing, but every stage really runs."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,8 @@ from binpose_core.catalogue import ObjectModel
 from binpose_core.errors import BinposeError
 from binpose_core.files import read_json
 from binpose_core.training_loop import LoopConfig
+from binpose_detection.mask_rcnn import MaskRcnnSegmenter
+from binpose_detection.mask_rcnn_training import MaskRcnnTrainingConfig
 from binpose_detection.training import SegmentationTrainingConfig
 from binpose_estimator.training import PoseTrainingConfig
 from binpose_simulation.scene import SceneConfig
@@ -66,6 +69,29 @@ def test_an_interrupted_training_goes_on_and_ends_in_a_model(
     assert set(bundle.metrics["objects"]) <= {"all", *bundle.objects}
 
 
+def test_a_model_with_mask_rcnn_is_trained_and_loaded(
+    torchvision: None, tmp_path: Path, objects: tuple[ObjectModel, ...], config: TrainConfig
+) -> None:
+    loop = LoopConfig(steps=2, low_precision=False)
+    detector = MaskRcnnTrainingConfig(loop=loop, views=1, crops=1, crop_px=64)
+    train(objects, tmp_path, replace(config, detector="mask_rcnn", mask_rcnn=detector))
+    bundle = load_bundle(tmp_path)
+    assert isinstance(bundle.segmenter, MaskRcnnSegmenter) and bundle.config["segmenter"]["backend"] == "mask_rcnn"
+    assert bundle.segmenter.config.objects == tuple(part.id for part in objects)
+    assert len(bundle.segmenter.config.center_behind_m) == len(objects)
+
+
+def test_a_detector_that_lacks_its_library_is_refused_before_anything_is_simulated(
+    tmp_path: Path, objects: tuple[ObjectModel, ...], config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    with pytest.raises(BinposeError, match="pip install torchvision"):
+        train(objects, tmp_path, replace(config, detector="mask_rcnn"))
+    assert not list(tmp_path.iterdir())
+
+
 def test_views_show_the_smallest_part_large_enough(objects: Sequence[ObjectModel]) -> None:
     gsd_m = working_gsd_m(objects)
     assert min(part.diameter_m for part in objects) / gsd_m >= 40
@@ -73,7 +99,7 @@ def test_views_show_the_smallest_part_large_enough(objects: Sequence[ObjectModel
     assert training_scene(SceneConfig(), gsd_m).viewpoint.gsd_m == pytest.approx((0.7 * gsd_m, 1.3 * gsd_m))
 
 
-@pytest.mark.parametrize("wrong", [{"minutes": 0.0}, {"workers": 0}, {"pose_share": 0.9}])
-def test_a_budget_that_cannot_work_is_refused(wrong: dict[str, float]) -> None:
+@pytest.mark.parametrize("wrong", [{"minutes": 0.0}, {"workers": 0}, {"pose_share": 0.9}, {"detector": "yolo"}])
+def test_a_budget_that_cannot_work_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(BinposeError):
         TrainConfig(**wrong)  # type: ignore[arg-type]
