@@ -49,12 +49,14 @@ class DetectorConfig:
 class SegmenterConfig(DetectorConfig):
     """How the votes become detections, beside what every detector's weights belong to.
 
-    alternative_share: a second class is named where it is at least this share as likely as the first.
+    alternative_share: other classes are named where they are at least this share as likely as the first, at most
+        max_alternatives of them; the verification chooses.
     """
 
     widths: tuple[int, int, int, int] = (48, 80, 128, 160)
     grouping: GroupingConfig = field(default_factory=GroupingConfig)
     alternative_share: float = 0.15
+    max_alternatives: int = 3
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,7 @@ class Segmenter:
         if mask.size == 0:
             return None
         u, v = view.to_frame_px(center)
-        others = [i for i in order[1:3] if share[i] > self.config.alternative_share * share[order[0]]]
+        others = [i for i in order[1:] if share[i] > self.config.alternative_share * share[order[0]]]
         return Detection(
             object_id=self.config.objects[order[0]],
             score=float(np.clip(share[order[0]], 0, 1)),
@@ -144,7 +146,9 @@ class Segmenter:
             mask=mask,
             center_px=(float(u), float(v)),
             center_depth_m=float(center_depth),
-            alternatives=tuple((self.config.objects[i], float(share[i])) for i in others[:1]),
+            alternatives=tuple(
+                (self.config.objects[i], float(share[i])) for i in others[: self.config.max_alternatives]
+            ),
         )
 
     def to_tensors(self) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
