@@ -92,7 +92,7 @@ def test_a_turned_sample_is_a_sample_of_the_turned_scene(views, objects, quarter
     same = classes == samples[1][1]
     assert same.mean() > 0.98
     part = same & (classes > 0)
-    offsets = np.abs(targets.transpose(1, 2, 0)[part] - samples[1][2][part])
+    offsets = np.abs(targets[part] - samples[1][2][part])
     assert (offsets[:, :2] * OFFSET_UNIT_PX).max() < 0.1 and np.median(offsets[:, 2] * OFFSET_UNIT_PX) < 1
 
 

@@ -10,9 +10,9 @@ from binpose_core.errors import BinposeError
 from binpose_core.meshes import surface_samples
 from binpose_core.training_loop import LoopConfig
 from binpose_estimator import EstimatorConfig, PoseEstimator, PoseNetwork, PoseTrainingConfig, train_estimator
-from binpose_estimator.crops import CROP_PX, network_input
+from binpose_estimator.crops import CROP_PX, QUARTER_TURN, network_input
 from binpose_estimator.losses import part_tables
-from binpose_estimator.training import CropPool, _damaged, _loss, _quarter_turn, crop_pool, sample_batch
+from binpose_estimator.training import CropPool, _damaged, _loss, crop_pool, sample_batch
 
 NAMES = ("block", "rod", "bracket")
 ESTIMATOR = EstimatorConfig(NAMES, gsd_m=1e-3, widths=(8, 8, 8), hypotheses=2)
@@ -57,10 +57,11 @@ def test_the_truth_puts_the_observed_points_onto_the_part(pool, surfaces, object
 
 @pytest.mark.parametrize("quarter_turns", [1, 2, 3])
 def test_a_turned_crop_with_a_turned_truth_is_true(pool, surfaces, objects, quarter_turns: int) -> None:
-    x = network_input(pool.crops)
-    mask, rotation, center = x[:, 4] > 0, torch.from_numpy(pool.rotation), torch.from_numpy(pool.center)
+    x, turn = network_input(pool.crops.turned(quarter_turns)), torch.eye(3)
     for _ in range(quarter_turns):
-        x, mask, rotation, center = _quarter_turn(x, mask, rotation, center)
+        turn = torch.from_numpy(QUARTER_TURN) @ turn
+    mask, rotation = x[:, 4] > 0, turn @ torch.from_numpy(pool.rotation)
+    center = torch.from_numpy(pool.center) @ turn.T
     points = torch.einsum("bji,bjhw->bihw", rotation, x[:, :3] - center[..., None, None])
     covered = (x[:, 3] > 0) & mask & (points.norm(dim=1) < 0.6)
     classes = torch.from_numpy(pool.classes)
@@ -71,14 +72,12 @@ def test_a_turned_crop_with_a_turned_truth_is_true(pool, surfaces, objects, quar
     assert normals.abs().max(1).values[square].median() > 0.98
 
 
-def test_four_quarter_turns_are_none(pool) -> None:
-    x = network_input(pool.crops)
-    start = x, x[:, 4] > 0, torch.from_numpy(pool.rotation), torch.from_numpy(pool.center)
-    turned = start
-    for _ in range(4):
-        turned = _quarter_turn(*turned)
-    for one, other in zip(start, turned, strict=True):
-        torch.testing.assert_close(one, other)
+def test_quarter_turns_add_up(pool) -> None:
+    for turns, once in ((4, pool.crops), (3, pool.crops.turned(1).turned(2))):
+        turned = pool.crops.turned(turns)
+        np.testing.assert_array_equal(network_input(turned), network_input(once))
+        np.testing.assert_allclose(turned.R_cam_crop, once.R_cam_crop, atol=1e-9)
+    np.testing.assert_allclose(pool.crops.turned(1).R_cam_crop @ QUARTER_TURN, pool.crops.R_cam_crop, atol=1e-9)
 
 
 def test_all_visible_parts_enter_the_pool(views, objects, pool) -> None:

@@ -53,9 +53,9 @@ class TrainConfig:
     minutes: float = 28.0
     seed: int = 0
     workers: int = field(default_factory=available_cpus)
-    simulation_share: float = 0.2
-    segmentation_share: float = 0.4
-    pose_share: float = 0.28
+    simulation_share: float = 0.1
+    segmentation_share: float = 0.5
+    pose_share: float = 0.3
     calibration_views: int = 80
     scene: SceneConfig = field(default_factory=SceneConfig)
     detector: Backend = "votes"

@@ -41,7 +41,7 @@ class SegmentationNetwork(nn.Module):
     centre of its part and the offset in depth, all in units of `OFFSET_UNIT_PX` working pixels (of their metric size
     for the depth), and the logarithm of the Laplace scale of the image offset in the same unit.
 
-    A pixel-unshuffle stem replaces the full-resolution first level, which costs more than all others together; the head
+    Patches of 4 x 4 pixels replace a full-resolution first level, which would cost more than all others together; the head
     works at a quarter of the resolution and is shuffled up to half.
     """
 
@@ -50,8 +50,7 @@ class SegmentationNetwork(nn.Module):
         self.classes = classes
         w0, w1, w2, w3 = widths
         self.stem = nn.Sequential(
-            nn.PixelUnshuffle(STEM),
-            nn.Conv2d(len(CHANNELS) * STEM**2, w0, 1, bias=False),
+            nn.Conv2d(len(CHANNELS), w0, STEM, stride=STEM, bias=False),
             nn.BatchNorm2d(w0),
             nn.ReLU(inplace=True),
         )

@@ -86,12 +86,11 @@ class BatchSampler:
         """The batch with this number, the same on every call."""
         rng = np.random.default_rng((self.seed, number))
         samples = [crop for _ in range(self.config.views) for crop in self.samples(rng)]
-        features, classes, targets, valid = (np.stack(part) for part in zip(*samples, strict=True))
-        images = torch.from_numpy(features).permute(0, 3, 1, 2)  # channels last in memory
-        return images, torch.from_numpy(classes), torch.from_numpy(targets), torch.from_numpy(valid)
+        features, classes, targets, valid = (torch.from_numpy(np.stack(part)) for part in zip(*samples, strict=True))
+        return features.permute(0, 3, 1, 2), classes, targets.permute(0, 3, 1, 2), valid  # channels last in memory
 
     def samples(self, rng: np.random.Generator) -> list[tuple[npt.NDArray[Any], ...]]:
-        """Crops of one augmented view: features (s, s, 10), classes (s/2, s/2), targets (3, s/2, s/2), valid depth."""
+        """Crops of one augmented view: features (s, s, 10), classes (s/2, s/2), targets (s/2, s/2, 3), valid depth."""
         working, labels = augmented_view(self.views, self.objects, self.segmenter, self.config.augmentation, rng)
         features = view_features(working)
         classes, targets = working_targets(labels, working)
@@ -180,6 +179,8 @@ def working_targets(labels: Labels, view: WorkingView) -> tuple[npt.NDArray[np.i
 
 
 def _padded(array: npt.NDArray[Any], side: int, value: float) -> npt.NDArray[Any]:
+    if array.shape[:2] == (side, side):
+        return array
     missing = [(0, side - array.shape[0]), (0, side - array.shape[1])] + [(0, 0)] * (array.ndim - 2)
     return np.pad(array, missing, constant_values=value)
 
@@ -191,15 +192,13 @@ def _turned(
     valid: npt.NDArray[np.bool_],
     quarter_turns: int,
 ) -> tuple[npt.NDArray[Any], ...]:
-    """Turn everything about the optical axis, vectors (normals, offsets) included; targets become (3, h, w)."""
-    features, targets = features.copy(), targets.copy()
+    """Turn everything about the optical axis, vectors (normals, offsets) included."""
+    features, classes, targets, valid = (
+        np.rot90(array, quarter_turns) for array in (features, classes, targets, valid)
+    )
+    if quarter_turns:
+        features, targets = features.copy(), targets.copy()
     for _ in range(quarter_turns):
         for vectors in (features, targets):
             vectors[..., 0], vectors[..., 1] = vectors[..., 1].copy(), -vectors[..., 0]
-    turned = [np.rot90(a, quarter_turns) for a in (features, classes, targets, valid)]
-    return (
-        np.ascontiguousarray(turned[0]),
-        np.ascontiguousarray(turned[1]),
-        np.ascontiguousarray(turned[2].transpose(2, 0, 1)),
-        np.ascontiguousarray(turned[3]),
-    )
+    return features, classes, targets, valid

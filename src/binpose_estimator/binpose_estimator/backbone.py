@@ -9,10 +9,10 @@ from binpose_estimator.conditioning import ConditionalInstanceNorm
 class ConditionedStage(nn.Module):
     """A strided convolution, a residual block and a conditional instance norm: halves the resolution."""
 
-    def __init__(self, inputs: int, outputs: int, classes: int) -> None:
+    def __init__(self, inputs: int, outputs: int, classes: int, kernel: int = 3) -> None:
         super().__init__()
         self.down = nn.Sequential(
-            nn.Conv2d(inputs, outputs, 3, stride=2, padding=1, bias=False),
+            nn.Conv2d(inputs, outputs, kernel, stride=2, padding=(kernel - 1) // 2, bias=False),
             nn.BatchNorm2d(outputs),
             nn.ReLU(inplace=True),
         )
@@ -31,12 +31,18 @@ class ConditionedStage(nn.Module):
 
 
 class ConvolutionalBackbone(nn.Module):
-    """(B, inputs, 64, 64), classes (B,) -> features (B, widths[1], 16, 16) and (B, widths[2], 8, 8)."""
+    """(B, inputs, 64, 64), classes (B,) -> features (B, widths[1], 16, 16) and (B, widths[2], 8, 8).
+
+    The first stage looks at 6 x 6 pixels at once: a level at full resolution would cost as much as all others together.
+    """
 
     def __init__(self, inputs: int, classes: int, widths: tuple[int, int, int]) -> None:
         super().__init__()
         self.stages = nn.ModuleList(
-            [ConditionedStage(a, b, classes) for a, b in zip((inputs, *widths[:-1]), widths, strict=True)]
+            [
+                ConditionedStage(a, b, classes, kernel)
+                for a, b, kernel in zip((inputs, *widths[:-1]), widths, (6, 3, 3), strict=True)
+            ]
         )
 
     def forward(self, crops: torch.Tensor, classes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -10,14 +10,20 @@ class ConditionalInstanceNorm(nn.Module):
     (B, C, h, w) and classes (B,) -> (B, C, h, w). Statistics are taken per image and channel.
     """
 
-    def __init__(self, channels: int, classes: int) -> None:
+    def __init__(self, channels: int, classes: int, epsilon: float = 1e-5) -> None:
         super().__init__()
-        self.norm = nn.InstanceNorm2d(channels)
+        self.epsilon = epsilon
         self.gamma = nn.Embedding(classes, channels)
         self.beta = nn.Embedding(classes, channels)
         nn.init.ones_(self.gamma.weight)
         nn.init.zeros_(self.beta.weight)
 
     def forward(self, features: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
-        """(B, C, h, w) and classes (B,) -> (B, C, h, w)."""
-        return self.gamma(classes)[..., None, None] * self.norm(features) + self.beta(classes)[..., None, None]
+        """(B, C, h, w) and classes (B,) -> (B, C, h, w).
+
+        One multiplication and one addition per value: torch's own instance norm copies to another memory layout.
+        """
+        variance, mean = torch.var_mean(features, (2, 3), correction=0, keepdim=True)
+        scale = self.gamma(classes)[..., None, None] * torch.rsqrt(variance + self.epsilon)
+        shift = self.beta(classes)[..., None, None] - mean * scale
+        return torch.addcmul(shift.to(features.dtype), features, scale.to(features.dtype))

@@ -15,6 +15,8 @@ CROP_DIAMETERS = 1.3
 CHANNELS = ("x", "y", "z", "valid", "mask", "luma", "normal_x", "normal_y", "normal_z")
 REACH_DIAMETERS = 1.2
 VALID, MASK = 1, 2
+# Turns a crop's frame by 90 degrees about the optical axis: (x, y) -> (y, -x).
+QUARTER_TURN = np.array([[0, 1, 0], [-1, 0, 0], [0, 0, 1]], np.float32)
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,18 @@ class Crops:
             self.depth[index], self.normals[index], self.luma[index], self.flags[index],
             self.distance[index], self.R_cam_crop[index],
         )  # fmt: skip
+
+    def turned(self, quarter_turns: int) -> "Crops":
+        """The same windows seen by a camera turned about its axis `quarter_turns` times, each time by `QUARTER_TURN`."""
+        depth, luma, flags, normals = (
+            np.rot90(image, quarter_turns, (1, 2)) for image in (self.depth, self.luma, self.flags, self.normals)
+        )
+        R_cam_crop = self.R_cam_crop
+        for _ in range(quarter_turns % 4):
+            normals = np.stack([normals[..., 1], -normals[..., 0], normals[..., 2]], -1)
+            R_cam_crop = R_cam_crop @ QUARTER_TURN.T
+        images = (np.ascontiguousarray(image) for image in (depth, normals, luma, flags))
+        return Crops(*images, self.distance, R_cam_crop)
 
 
 def concatenate(parts: list[Crops]) -> Crops:

@@ -13,6 +13,7 @@ from binpose_estimator.head import PosePrediction
 RUNNER_UP_SHARE = 0.05
 CONFIDENCE_WEIGHT = 0.1
 COORDINATE_WEIGHT = 1.0
+LABELLING_STEP = 3  # every third cell of 16 x 16 tells which equivalent labelling fits
 
 
 @dataclass(frozen=True)
@@ -91,14 +92,17 @@ def _coordinate_loss(
     prediction: PosePrediction, targets: PoseTargets, symmetric: torch.Tensor, shifts: torch.Tensor, valid: torch.Tensor
 ) -> torch.Tensor:
     """Laplace negative log-likelihood under the equivalent labelling that fits best (p -> S^-1 p)."""
-    batch = len(targets.classes)
-    points = targets.points.reshape(batch, 1, 3, -1)
-    equivalent = symmetric.transpose(-1, -2) @ (points - shifts[..., None])
-    error = (prediction.coordinates.reshape(batch, 1, 3, -1) - equivalent).abs().sum(2)
-    weight = targets.covered.reshape(batch, 1, -1).float()
-    total = (error.detach() * weight).sum(-1).masked_fill(~valid, torch.inf)
-    chosen = error[torch.arange(batch), total.argmin(1)]
-    log_scale = prediction.coordinate_scale.reshape(batch, -1).clamp(-5.0, 1.0)
-    likelihood = chosen * torch.exp(-log_scale) + 3 * log_scale
-    weight = weight[:, 0]
+    batch = torch.arange(len(targets.classes))
+    points = targets.points.flatten(2)
+    weight = targets.covered.flatten(1).float()
+    predicted = prediction.coordinates.flatten(2)
+    with torch.no_grad():
+        cells = slice(None, None, LABELLING_STEP)
+        equivalent = symmetric.transpose(-1, -2) @ (points[:, None, :, cells] - shifts[..., None])
+        total = ((predicted[:, None, :, cells] - equivalent).abs().sum(2) * weight[:, None, cells]).sum(-1)
+        best = total.masked_fill(~valid, torch.inf).argmin(1)
+    label = symmetric[batch, best].transpose(-1, -2) @ (points - shifts[batch, best][..., None])
+    error = (predicted - label).abs().sum(1)
+    log_scale = prediction.coordinate_scale.flatten(1).clamp(-5.0, 1.0)
+    likelihood = error * torch.exp(-log_scale) + 3 * log_scale
     return 0.1 * (likelihood * weight).sum() / weight.sum().clamp(min=1.0)

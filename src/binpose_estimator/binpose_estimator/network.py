@@ -13,12 +13,9 @@ class PoseNetwork(nn.Module):
 
     def __init__(self, classes: int, widths: tuple[int, int, int] = (48, 96, 160), hypotheses: int = 5) -> None:
         super().__init__()
-        self.stem = nn.Sequential(
-            nn.Conv2d(len(CHANNELS), 24, 3, padding=1, bias=False), nn.BatchNorm2d(24), nn.ReLU(inplace=True)
-        )
-        self.backbone = ConvolutionalBackbone(24, classes, widths)
+        self.backbone = ConvolutionalBackbone(len(CHANNELS), classes, widths)
         self.head = HypothesesHead(widths[1], widths[2], classes, hypotheses)
 
     def forward(self, crops: torch.Tensor, classes: torch.Tensor) -> PosePrediction:
         """(B, 9, 64, 64) and classes (B,) -> the poses of B crops."""
-        return self.head(*self.backbone(self.stem(crops), classes), classes)
+        return self.head(*self.backbone(crops, classes), classes)

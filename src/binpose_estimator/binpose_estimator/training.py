@@ -1,5 +1,6 @@
 """Training of the pose network from labelled views."""
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,10 +14,10 @@ from binpose_core.catalogue import ObjectModel
 from binpose_core.errors import BinposeError
 from binpose_core.geometry import FloatArray, transform
 from binpose_core.precision import channels_last
-from binpose_core.training_loop import LoopConfig, StepCallback, train
+from binpose_core.training_loop import LoopConfig, StepCallback, prefetched, train
 from binpose_core.types import LabelledView
 from binpose_core.working_view import WorkingView, make_working_view
-from binpose_estimator.crops import Crops, concatenate, extract_crops, network_input
+from binpose_estimator.crops import QUARTER_TURN, Crops, concatenate, extract_crops, network_input
 from binpose_estimator.estimator import CELL, EstimatorConfig, PoseEstimator
 from binpose_estimator.losses import PartTables, PoseTargets, part_tables, pose_loss
 from binpose_estimator.network import PoseNetwork
@@ -26,6 +27,7 @@ from binpose_estimator.network import PoseNetwork
 class PoseTrainingConfig:
     """variants: crops cut per instance and view, each with another centre and roll.
 
+    max_crops: how many are kept in memory, about 33 kB each.
     center_jitter: deviation of the crop's centre from the part's, in diameters, as detections have it.
     least_visible: parts less visible are left out.
     """
@@ -33,6 +35,7 @@ class PoseTrainingConfig:
     loop: LoopConfig = field(default_factory=lambda: LoopConfig(minutes=10.0, learning_rate=1.5e-3))
     batch_size: int = 96
     variants: int = 1
+    max_crops: int = 80_000
     center_jitter: float = 0.05
     gsd_jitter: tuple[float, float] = (0.8, 1.25)
     least_visible: float = 0.15
@@ -107,13 +110,23 @@ def crop_pool(
     seed: int,
     track: Callable[[Sequence[LabelledView]], Iterable[LabelledView]] = iter,
 ) -> CropPool:
-    """Crops of all well visible parts of the views, `variants` times each.
+    """Crops of the well visible parts of the views in random order, `variants` times each, at most about `max_crops`.
 
     Raises:
         BinposeError: if there is none.
     """
-    rng = np.random.default_rng((seed, 1))
-    pools = [pool for view in track(views) for pool in _view_pools(view, objects, estimator_config, config, rng)]
+    order = np.random.default_rng((seed, 1)).permutation(len(views))
+
+    def cut(number: int) -> list[CropPool]:
+        index = int(order[number % len(order)])
+        return _view_pools(views[index], objects, estimator_config, config, np.random.default_rng((seed, 2, index)))
+
+    pools: list[CropPool] = []
+    with contextlib.closing(prefetched(cut)) as cuts:
+        for _ in track(views):
+            pools += next(cuts)
+            if sum(len(pool.classes) for pool in pools) >= config.max_crops:
+                break
     if not pools:
         raise BinposeError(
             f"None of {len(views)} views shows enough of {', '.join(estimator_config.objects)} to learn poses from; "
@@ -191,31 +204,20 @@ def sample_batch(
     """A batch with every part type equally likely, turned by quarters, with masks as detections have them."""
     weight = 1.0 / np.bincount(pool.classes)[pool.classes]
     index = rng.choice(len(pool.classes), config.batch_size, p=weight / weight.sum())
-    x = network_input(pool.crops[index])
-    rotation, center = torch.from_numpy(pool.rotation[index]), torch.from_numpy(pool.center[index])
+    turns = int(rng.integers(4))
+    crops = pool.crops[index].turned(turns)
+    x = network_input(crops)
+    turn = torch.from_numpy(np.linalg.matrix_power(QUARTER_TURN, turns))
+    rotation, center = turn @ torch.from_numpy(pool.rotation[index]), torch.from_numpy(pool.center[index]) @ turn.T
     true_mask = x[:, 4] > 0
     x[:, 4] = torch.from_numpy(_damaged(true_mask.numpy(), config.damaged_masks, rng))
     x[:, 5] *= float(rng.random() > 0.1)
-    for _ in range(rng.integers(4)):
-        x, true_mask, rotation, center = _quarter_turn(x, true_mask, rotation, center)
     observed = x[:, :3, CELL // 2 :: CELL, CELL // 2 :: CELL]
     covered = ((x[:, 3] > 0) & true_mask)[:, CELL // 2 :: CELL, CELL // 2 :: CELL]
     points = torch.einsum("bji,bjhw->bihw", rotation, observed - center[..., None, None])
     covered &= points.norm(dim=1) < 0.6
     targets = PoseTargets(torch.from_numpy(pool.classes[index]), rotation, center, points, covered)
     return x.to(memory_format=torch.channels_last), targets
-
-
-def _quarter_turn(
-    x: torch.Tensor, mask: torch.Tensor, rotation: torch.Tensor, center: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Turn crops and truth by 90 degrees about the optical axis: (x, y) -> (y, -x)."""
-    x, mask = torch.rot90(x, 1, (2, 3)), torch.rot90(mask, 1, (1, 2))
-    x = x[:, [1, 0, 2, 3, 4, 5, 7, 6, 8]].clone()
-    x[:, 1] *= -1
-    x[:, 7] *= -1
-    turn = torch.tensor([[0.0, 1.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
-    return x, mask, turn @ rotation, center @ turn.T
 
 
 def _damaged(masks: npt.NDArray[np.bool_], share: float, rng: np.random.Generator) -> npt.NDArray[np.float32]:
