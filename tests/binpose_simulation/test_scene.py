@@ -106,6 +106,20 @@ def test_a_row_holds_several_bins_side_by_side(parts, small):
     assert (boxes[1:, 0, axis] >= boxes[:-1, 1, axis] - 1e-9).all()
 
 
+def test_a_bin_of_a_row_may_hold_copies_of_one_unknown_part(parts, small):
+    content = replace(small.content, row_share=1.0, row=(2, 2), distractor_share=0.0, stranger_share=1.0)
+    for seed in range(3):
+        pile = simulate_pile(np.random.default_rng(seed), parts, replace(small, content=content))
+        groups = np.array(pile.groups)
+        strangers = np.char.startswith(groups, "distractor:")
+        assert strangers.any() and len(set(groups[strangers])) == len(set(pile.mesh_ids[strangers])) == 1
+        low, high = pile.bin_boxes[:, 0], pile.bin_boxes[:, 1]
+        inside = (
+            (pile.T_world_obj[:, None, :2, 3] > low[:, :2]) & (pile.T_world_obj[:, None, :2, 3] < high[:, :2])
+        ).all(-1)
+        assert not inside[strangers, 0].any() and inside[: len(pile.object_ids), 0].all()
+
+
 def test_nonsense_is_refused():
     with pytest.raises(BinposeError, match="views_per_pile"):
         SceneConfig(views_per_pile=0)

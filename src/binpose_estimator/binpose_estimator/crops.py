@@ -46,7 +46,7 @@ class Crops:
         )  # fmt: skip
 
     def turned(self, quarter_turns: int) -> "Crops":
-        """The same windows seen by a camera turned about its axis `quarter_turns` times, each time by `QUARTER_TURN`."""
+        """The same windows seen by a camera turned about its axis by as many `QUARTER_TURN`s."""
         depth, luma, flags, normals = (
             np.rot90(image, quarter_turns, (1, 2)) for image in (self.depth, self.luma, self.flags, self.normals)
         )

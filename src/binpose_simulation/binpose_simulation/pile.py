@@ -19,6 +19,8 @@ from binpose_simulation.physics import convex_pieces, settle
 from binpose_simulation.viewpoint import check_range, check_share
 
 BIN_GAP_M = 0.012
+# Diameters of unknown parts relative to the known ones, among them and in a bin of their own.
+DISTRACTOR_SIZES, STRANGER_SIZES = (0.5, 1.3), (0.5, 2.5)
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class ContentConfig:
     types: smallest and largest number of part types in a mixed bin.
     distractor_share: bins that also hold parts of no known type; distractors: how many.
     row_share: scenes with several bins side by side; row: how many.
+    stranger_share: bins of a row that hold nothing but copies of one unknown part, beside at least one of known parts.
     max_faces: level of detail of the meshes; max_pieces: convex pieces per part for the physics.
     """
 
@@ -40,6 +43,7 @@ class ContentConfig:
     distractors: tuple[int, int] = (1, 4)
     row_share: float = 0.35
     row: tuple[int, int] = (2, 4)
+    stranger_share: float = 0.25
     max_faces: int = 2500
     max_pieces: int = 8
 
@@ -49,7 +53,7 @@ class ContentConfig:
         check_range(name, "types", self.types, 1, 1000)
         check_range(name, "distractors", self.distractors, 0, 100)
         check_range(name, "row", self.row, 1, 10)
-        for share in ("mixed_share", "distractor_share", "row_share"):
+        for share in ("mixed_share", "distractor_share", "row_share", "stranger_share"):
             check_share(name, share, getattr(self, share))
         if self.max_faces < 20 or self.max_pieces < 1:
             raise BinposeError(f"{name}: max_faces >= 20 and max_pieces >= 1, got {self.max_faces}, {self.max_pieces}.")
@@ -126,6 +130,9 @@ def simulate_pile(
     count = int(rng.integers(config.row[0], config.row[1] + 1)) if rng.random() < config.row_share else 1
     total = int(rng.integers(config.parts[0], config.parts[1] + 1))
     types = [_types(rng, list(parts.values()), max(1, total // count), config) for _ in range(count)]
+    for k in range(1, count):
+        if rng.random() < config.stranger_share:
+            types[k] = [_distractor(rng, _median_diameter_m(types[k]), STRANGER_SIZES)]
     contents = [_content(rng, chosen, n, config) for chosen, n in zip(types, _numbers(rng, types, total), strict=True)]
     return _assemble(rng, contents)
 
@@ -160,21 +167,25 @@ def _content(
     """Known parts, as many of each type, and distractors of one bin."""
     content = [types[i % len(types)] for i in range(number)]
     if rng.random() < config.distractor_share:
-        diameter = float(np.median([part.diameter_m for part in content]))
+        diameter_m = _median_diameter_m(content)
         wanted = int(rng.integers(config.distractors[0], config.distractors[1] + 1))
-        content += [_distractor(rng, diameter, config) for _ in range(wanted)]
+        content += [_distractor(rng, diameter_m, DISTRACTOR_SIZES) for _ in range(wanted)]
     return [content[i] for i in rng.permutation(len(content))]
 
 
-def _distractor(rng: np.random.Generator, diameter_m: float, config: ContentConfig) -> PreparedPart:
-    """A part of no known type, at 0.5 to 1.3 times the size of the known ones; its hull collides."""
+def _median_diameter_m(parts: Sequence[PreparedPart]) -> float:
+    return float(np.median([part.diameter_m for part in parts]))
+
+
+def _distractor(rng: np.random.Generator, diameter_m: float, sizes: tuple[float, float]) -> PreparedPart:
+    """A part of no known type, at `sizes` times the diameter of the known ones; its hull collides."""
     mesh = library.make_distractor(rng)
-    size = np.linalg.norm(np.ptp(mesh.vertices, axis=0))
-    mesh = Mesh((mesh.vertices * (diameter_m * rng.uniform(0.5, 1.3) / size)).astype(np.float32), mesh.faces)
+    size_m = diameter_m * rng.uniform(*sizes)
+    scale = size_m / np.linalg.norm(np.ptp(mesh.vertices, axis=0))
+    mesh = Mesh((mesh.vertices * scale).astype(np.float32), mesh.faces)
     hull = Manifold.hull_points(mesh.vertices).to_mesh()
     piece = Mesh(np.asarray(hull.vert_properties[:, :3], np.float32), np.asarray(hull.tri_verts, np.int32))
-    pieces = (piece,)
-    return PreparedPart("", mesh, smooth_corner_normals(mesh), pieces, float(size), _longest_axis(mesh))
+    return PreparedPart("", mesh, smooth_corner_normals(mesh), (piece,), size_m, _longest_axis(mesh))
 
 
 def _assemble(rng: np.random.Generator, contents: Sequence[Sequence[PreparedPart]]) -> Pile:
@@ -215,7 +226,7 @@ def _packed(
         meshes.setdefault(id(part), part)
     index = {key: i for i, key in enumerate(meshes)}
     groups = [f"part:{part.object_id}" for part, _ in known]
-    groups += [f"distractor:{i}" for i in range(len(strangers))] + [f"bin:{i}" for i in range(len(boxes))]
+    groups += [f"distractor:{index[id(part)]}" for part, _ in strangers] + [f"bin:{i}" for i in range(len(boxes))]
     return Pile(
         renderer=Renderer([part.mesh for part in meshes.values()]),
         smooth=SmoothMeshes([p.mesh for p in meshes.values()], [p.corner_normals for p in meshes.values()]),
