@@ -41,8 +41,8 @@ class SegmentationNetwork(nn.Module):
     centre of its part and the offset in depth, all in units of `OFFSET_UNIT_PX` working pixels (of their metric size
     for the depth), and the logarithm of the Laplace scale of the image offset in the same unit.
 
-    Patches of 4 x 4 pixels replace a first level at full resolution, which would cost more than all others together; the
-    head works at a quarter of the resolution and is shuffled up to half.
+    Patches of 4 x 4 pixels replace a first level at full resolution, which would cost more than all others together;
+    the head works at a quarter of the resolution and is shuffled up to half.
     """
 
     def __init__(self, classes: int, widths: tuple[int, int, int, int] = (48, 80, 128, 160)) -> None:
