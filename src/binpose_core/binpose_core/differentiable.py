@@ -1,0 +1,194 @@
+"""Gradients of a rendering with respect to the pose, whatever backend drew it.
+
+The backend draws face ids with the detached pose. Inside a face everything follows in closed form from its plane: the
+depth along each pixel's ray, the point of the part that is seen there, and what is interpolated over the face. At the
+silhouette the image changes by covering and uncovering pixels: half the motion of the surface across each pair of a
+covered and an uncovered neighbour carries the gradient of both pixels, while the value stays the hard rendering.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from binpose_core.errors import BinposeError
+from binpose_core.geometry import FloatArray
+from binpose_core.meshes import Mesh, face_areas_normals
+from binpose_core.rendering import Renderer
+
+GRAZING_COSINE = 0.05
+"""Faces seen under a smaller cosine pass no gradient: there a pixel's depth changes by many times the motion."""
+
+
+@dataclass(frozen=True)
+class DifferentiableRendering:
+    """A batch of renderings whose values are the hard ones and whose gradients reach the poses.
+
+    depth_m: (B, h, w), 0 = background. coverage: (B, h, w), 1 on the part and 0 elsewhere.
+    points_obj: (B, h, w, 3) point of the part in metres, object frame; 0 = background.
+    normals_cam: (B, h, w, 3) towards the camera; 0 = background.
+    attributes: (B, h, w, K) what was given per vertex (colours, say), interpolated; 0 = background.
+    face_ids: (B, h, w) int64, -1 = background.
+    """
+
+    depth_m: torch.Tensor
+    coverage: torch.Tensor
+    points_obj: torch.Tensor
+    normals_cam: torch.Tensor
+    attributes: torch.Tensor
+    face_ids: torch.Tensor
+
+
+class DifferentiableRenderer:
+    """Draws the meshes of a renderer; poses and images are tensors of one type, float32 or float64.
+
+    Args:
+        renderer: draws the face ids.
+        attributes: per mesh (V, K) values at its vertices, such as colours; K is the same for all meshes.
+        dtype: of everything.
+
+    Raises:
+        BinposeError: if the attributes do not fit the meshes.
+    """
+
+    def __init__(
+        self, renderer: Renderer, attributes: Sequence[FloatArray] | None = None, dtype: torch.dtype = torch.float32
+    ) -> None:
+        values = [np.zeros((len(m.vertices), 0)) for m in renderer.meshes] if attributes is None else attributes
+        if [len(v) for v in values] != [len(m.vertices) for m in renderer.meshes]:
+            raise BinposeError(
+                f"Attributes for {[len(v) for v in values]} vertices; expected one row per vertex of each mesh, "
+                f"{[len(m.vertices) for m in renderer.meshes]}."
+            )
+        self.renderer, self.dtype = renderer, dtype
+        planes = [_planes(mesh, np.asarray(v, np.float64)) for mesh, v in zip(renderer.meshes, values, strict=True)]
+        self._first_face = torch.tensor(np.cumsum([0, *(len(p[0]) for p in planes)])[:-1])
+        self._normals, self._offsets, self._slopes, self._base = (
+            torch.from_numpy(np.concatenate(column)).to(dtype) for column in zip(*planes, strict=True)
+        )
+
+    def __call__(
+        self,
+        mesh_ids: npt.NDArray[np.integer],
+        T_cam_obj: torch.Tensor,
+        intrinsics: torch.Tensor | FloatArray,
+        height: int,
+        width: int,
+    ) -> DifferentiableRendering:
+        """One mesh per image.
+
+        Args:
+            mesh_ids: (B,) indices of the renderer's meshes.
+            T_cam_obj: (B, 4, 4) poses in metres; gradients flow to them.
+            intrinsics: (B, 4) or (4,) fx, fy, cx, cy in pixels of each crop.
+            height: of each crop in pixels.
+            width: of each crop in pixels.
+
+        Raises:
+            BinposeError: for an id that is none of a mesh.
+        """
+        intrinsics = torch.as_tensor(intrinsics, dtype=self.dtype).expand(len(T_cam_obj), 4)
+        pose = T_cam_obj.to(self.dtype)
+        hard = self.renderer.crops(mesh_ids, pose.detach().double().numpy(), intrinsics.double().numpy(), height, width)
+        face_ids, depth = torch.from_numpy(hard.face_ids).long(), torch.from_numpy(hard.depth_m).to(self.dtype)
+        image, row, column = torch.nonzero(face_ids >= 0, as_tuple=True)
+        face = face_ids[image, row, column] + self._first_face[torch.as_tensor(mesh_ids)][image]
+        ray = _rays(intrinsics, image, row, column)
+        R, t = pose[image, :3, :3], pose[image, :3, 3]
+        normal = (R @ self._normals[face][..., None])[..., 0]
+        toward = (normal * ray).sum(-1)
+        z = (self._offsets[face] + (normal * t).sum(-1)) / toward
+        clear = toward.abs() > GRAZING_COSINE * ray.norm(dim=-1)
+        z = torch.where(clear, z, depth[image, row, column])
+        point = ((z[:, None] * ray - t)[:, None] @ R)[:, 0]
+        values = (point[:, None] @ self._slopes[face])[:, 0] + self._base[face]
+        index = image, row, column
+        return DifferentiableRendering(
+            depth_m=_image(depth.shape, index, z),
+            coverage=coverage(depth, pose, intrinsics),
+            points_obj=_image((*depth.shape, 3), index, point),
+            normals_cam=_image((*depth.shape, 3), index, -normal * torch.sign(toward.detach())[:, None]),
+            attributes=_image((*depth.shape, values.shape[1]), index, values),
+            face_ids=face_ids,
+        )
+
+
+def coverage(depth_m: torch.Tensor, T_cam_obj: torch.Tensor, intrinsics: torch.Tensor) -> torch.Tensor:
+    """(B, h, w) 1 where the depth (B, h, w) is known and 0 elsewhere, with the silhouette's gradient to (B, 4, 4).
+
+    The surface at a covered pixel beside an uncovered one is taken to the object frame, held there, and projected with
+    the pose: how far it moves across the border is how much of the two pixels is covered anew.
+    """
+    hard = (depth_m > 0).to(depth_m.dtype)
+    soft = hard
+    for axis in (1, 2):
+        covered = depth_m > 0
+        before = covered.narrow(axis, 0, covered.shape[axis] - 1)
+        after = covered.narrow(axis, 1, covered.shape[axis] - 1)
+        first = torch.nonzero(before != after)  # (M, 3) the first pixel of each pair
+        second = first.clone()
+        second[:, axis] += 1
+        first_is_inside = covered[tuple(first.T)]
+        inside = torch.where(first_is_inside[:, None], first, second)
+        outward = 2.0 * first_is_inside.to(depth_m.dtype) - 1.0
+        growth = 0.5 * outward * _motion_px(depth_m, T_cam_obj, intrinsics, inside)[:, 2 - axis]
+        for pixel in (first, second):
+            soft = soft.index_put(tuple(pixel.T), growth, accumulate=True)
+    return soft
+
+
+def over(values: torch.Tensor, coverage: torch.Tensor, background: torch.Tensor | float) -> torch.Tensor:
+    """Values (B, h, w, K) of the part laid over a background that broadcasts to them, weighted by (B, h, w) coverage.
+
+    What a pixel just outside of the silhouette would show when the part grew over it is what its neighbours show.
+    """
+    inside = (coverage.detach() > 0.5).to(values.dtype)[..., None]
+    grown, count = torch.zeros_like(values), torch.zeros_like(inside)
+    for axis in (1, 2):
+        size = values.shape[axis] - 1
+        for to, of in ((0, 1), (1, 0)):
+            source = (values * inside).narrow(axis, of, size)
+            grown.narrow(axis, to, size).add_(source)
+            count.narrow(axis, to, size).add_(inside.narrow(axis, of, size))
+    shown = inside * values + (1 - inside) * grown / count.clamp(min=1.0)
+    return coverage[..., None] * shown + (1 - coverage[..., None]) * background
+
+
+def _motion_px(
+    depth_m: torch.Tensor, T_cam_obj: torch.Tensor, intrinsics: torch.Tensor, pixels: torch.Tensor
+) -> torch.Tensor:
+    """(M, 2) zeros whose gradient is the image motion (u, v) of the surface at pixels (M, 3) = (image, row, column)."""
+    image, row, column = pixels.T
+    ray = _rays(intrinsics, image, row, column)
+    R, t = T_cam_obj[image, :3, :3], T_cam_obj[image, :3, 3]
+    point_cam = depth_m.detach()[image, row, column, None] * ray
+    point_obj = ((point_cam - t)[:, None] @ R)[:, 0].detach()
+    moved = (R @ point_obj[..., None])[..., 0] + t
+    projected = intrinsics[image, :2] * moved[:, :2] / moved[:, 2:]
+    return projected - projected.detach()
+
+
+def _rays(intrinsics: torch.Tensor, image: torch.Tensor, row: torch.Tensor, column: torch.Tensor) -> torch.Tensor:
+    """(M, 3) directions with z = 1 through the pixels' centres."""
+    fx, fy, cx, cy = intrinsics[image].T
+    u, v = column.to(intrinsics.dtype), row.to(intrinsics.dtype)
+    return torch.stack([(u - cx) / fx, (v - cy) / fy, torch.ones_like(u)], -1)
+
+
+def _image(shape: Sequence[int], index: tuple[torch.Tensor, ...], values: torch.Tensor) -> torch.Tensor:
+    return torch.zeros(tuple(shape), dtype=values.dtype).index_put(index, values)
+
+
+def _planes(mesh: Mesh, values: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Per face: normal (F, 3), offset n . p (F,), and the values as slopes (F, 3, K) . p + base (F, K)."""
+    corners = np.asarray(mesh.vertices, np.float64)[mesh.faces]
+    normals = face_areas_normals(mesh)[1].astype(np.float64)
+    offsets = (normals * corners[:, 0]).sum(-1)
+    at = values[mesh.faces]
+    edges = np.stack([corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0], normals], 1)
+    rises = np.stack([at[:, 1] - at[:, 0], at[:, 2] - at[:, 0], np.zeros_like(at[:, 0])], 1)
+    slopes = np.linalg.pinv(edges) @ rises  # pinv: a degenerate face has no inverse, and is never drawn
+    base = at[:, 0] - (corners[:, :1] @ slopes)[:, 0]
+    return normals, offsets, slopes, base
