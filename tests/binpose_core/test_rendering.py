@@ -178,8 +178,8 @@ def test_normals_are_unit_and_face_the_camera(pile) -> None:
     scene = renderer.scene(mesh_ids, T_cam_obj, camera)
     alone = renderer.crops(mesh_ids, T_cam_obj, camera.intrinsics, HEIGHT, WIDTH)
     for depth_m, normals in [
-        (scene.depth_m, renderer.scene_normals(scene, mesh_ids, T_cam_obj)),
-        *zip(alone.depth_m, renderer.crop_normals(alone, mesh_ids, T_cam_obj), strict=True),
+        (scene.depth_m, scene.normals),
+        *zip(alone.depth_m, alone.normals, strict=True),
     ]:
         drawn = depth_m > 0
         np.testing.assert_allclose(np.linalg.norm(normals[drawn], axis=-1), 1, atol=1e-5)
@@ -190,7 +190,7 @@ def test_normals_are_unit_and_face_the_camera(pile) -> None:
 def test_normals_are_those_of_the_faces(pile) -> None:
     renderer, mesh_ids, T_cam_obj, camera = pile
     scene = renderer.scene(mesh_ids, T_cam_obj, camera)
-    normals = renderer.scene_normals(scene, mesh_ids, T_cam_obj)
+    normals = scene.normals
     for instance in np.unique(scene.instance_ids[scene.instance_ids >= 0]):
         own = scene.instance_ids == instance
         faces = renderer.face_normals[mesh_ids[instance]][scene.face_ids[own]]
@@ -229,7 +229,7 @@ def test_an_empty_scene_is_empty() -> None:
         scene = renderer.scene(none, no_poses, camera)
         assert scene.depth_m.shape == (HEIGHT, WIDTH) and not scene.depth_m.any()
         assert (scene.instance_ids == -1).all() and (scene.face_ids == -1).all()
-        assert not renderer.scene_normals(scene, none, no_poses).any()
+        assert not scene.normals.any()
         assert renderer.crops(none, no_poses, INTRINSICS, HEIGHT, WIDTH).depth_m.shape == (0, HEIGHT, WIDTH)
 
 

@@ -72,7 +72,7 @@ def draw(parts, ids, T_cam_obj, noise_m=0.0007, dropout=0.05, seed=0, floor_m=FL
     depth = np.where(scene.depth_m > 0, scene.depth_m, floor_m)
     depth = depth + rng.normal(0, noise_m, depth.shape) if noise_m else depth
     depth = np.where(rng.random(depth.shape) < dropout, 0, depth).astype(np.float32)
-    normals = renderer.scene_normals(scene, mesh_ids, T_cam_obj)
+    normals = scene.normals
     gray = np.where(scene.instance_ids >= 0, 60 + 150 * np.clip(-normals[..., 2], 0, 1), 30).astype(np.uint8)
     detections = [detection(name, scene.instance_ids == i) for i, name in enumerate(ids)]
     return Scene(RgbdFrame(gray, depth, CAMERA), list(ids), T_cam_obj, scene.instance_ids, detections)

@@ -20,7 +20,7 @@ def test_the_tally_agrees_with_its_numpy_twin(parts, pile):
         seen.camera.intrinsics, seen.depth_m, seen.normals, seen.labels, seen.edges, batch.owner, tolerance, True,
         tally, explained,
     )  # fmt: skip
-    normals = workshop.renderer.crop_normals(drawn, part, shifted)
+    normals = drawn.normals
     for b in range(len(part)):
         u0, v0, step = windows[b].astype(int)
         rows, columns = np.meshgrid(v0 + step * np.arange(size), u0 + step * np.arange(size), indexing="ij")

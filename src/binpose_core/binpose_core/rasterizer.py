@@ -1,61 +1,110 @@
-"""The z-buffer: numba kernels that draw triangles, parallel over images or over strips of one image.
+"""The z-buffer: numba kernels that draw triangles, parallel over images and over strips of rows of few large ones.
 
-Pixel (u, v) samples the image at coordinates (u, v). Any winding is drawn, a triangle that crosses the
-near plane is clipped there, and 1/z is interpolated linearly over the image, which is exact for planes.
+Any winding is drawn, a triangle that crosses the near plane is clipped there, and 1/z is interpolated linearly over the
+image, which is exact for planes.
+
+A pixel of the buffer is one integer: the bits of the float32 1/z above those of the primitive. Positive floats are in
+the order of their bits, so that the nearer surface is the larger integer, and one `max` per pixel, which processors do
+for several pixels at once, draws depth and face together.
 """
 
+import numba
 import numpy as np
 from numba import njit, prange
 
-NO_FACE = -1
+from binpose_core.packed_meshes import PackedMeshes
+from binpose_core.render_backends import NOTHING, Drawn, Images
+
 # A face seen exactly from its edge has an area of rounding errors, and would get depths from anywhere.
 LEAST_AREA_PX2 = 1e-9
+# Two triangles that share an edge may both miss a pixel on it by rounding.
+SLACK = 1e-9
+# So many pixels of a row are drawn at once, and few enough for most triangles of a part. Eight are 20 % slower, since
+# the compiler unrolls them one by one.
+LANES = 16
+LAST = 0xFFFFFFFF
+STRIPS_PER_THREAD = 4
+LEAST_STRIP_PX = 16
+
+
+class NumbaBackend:
+    """The z-buffer on all of numba's threads."""
+
+    def __init__(self, meshes: PackedMeshes) -> None:
+        self._meshes = meshes
+
+    def draw(self, images: Images) -> Drawn:
+        """The nearest surface under every pixel."""
+        meshes, shape, threads = self._meshes, images.shape, numba.get_num_threads()
+        drawn = Drawn(np.empty(shape, np.float32), np.empty(shape, np.int32), np.empty(shape, np.int32))
+        draw_images(
+            meshes.vertices, meshes.faces, meshes.vertex_start, meshes.face_start,
+            images.mesh_ids, images.T_cam_obj, images.first_instance, images.intrinsics, images.near_m,
+            threads, strips_per_thread(*shape[:2], threads),
+            drawn.depth_m, drawn.instance_ids, drawn.face_ids,
+        )  # fmt: skip
+        return drawn
+
+
+def strips_per_thread(images: int, height: int, threads: int) -> int:
+    """Into how many strips of rows per thread each image is cut, 0 = not at all.
+
+    Every strip costs another look at all triangles, so that images are cut only where they are too few for the threads.
+    """
+    if threads == 1 or images >= STRIPS_PER_THREAD * threads:
+        return 0
+    return min(STRIPS_PER_THREAD, height // (LEAST_STRIP_PX * threads))
 
 
 @njit(inline="always")
-def _draw_projected(
-    u0, v0, w0, u1, v1, w1, u2, v2, w2, primitive, row_lo, row_hi, inverse_depth, primitives
-):  # fmt: skip
-    """Draw one triangle given as image points (u, v) and w = 1 / z; keeps the largest w per pixel."""
-    width = inverse_depth.shape[1]
-    lo_u, hi_u = min(u0, u1, u2), max(u0, u1, u2)
-    lo_v, hi_v = min(v0, v1, v2), max(v0, v1, v2)
-    if hi_u < 0.0 or lo_u > width - 1.0 or hi_v < row_lo or lo_v > row_hi - 1.0:
+def _key(w, label):
+    return (np.int64(np.float32(w).view(np.int32)) << 32) | label
+
+
+@njit(inline="always")
+def _draw_projected(u0, v0, w0, u1, v1, w1, u2, v2, w2, label, width, nearest):
+    """Draw one triangle given as image points (u, v) and w = 1 / z into nearest (rows, width + LANES)."""
+    first_u = np.ceil(max(min(u0, u1, u2), 0.0))
+    last_u = np.floor(min(max(u0, u1, u2), width - 1.0))
+    first_v = np.ceil(max(min(v0, v1, v2), 0.0))
+    last_v = np.floor(min(max(v0, v1, v2), nearest.shape[0] - 1.0))
+    if not (first_u <= last_u and first_v <= last_v):
         return
     area = (u1 - u0) * (v2 - v0) - (u2 - u0) * (v1 - v0)
     if abs(area) < LEAST_AREA_PX2:
         return
-    first_u, last_u = int(np.ceil(max(lo_u, 0.0))), int(np.floor(min(hi_u, width - 1.0)))
-    first_v, last_v = int(np.ceil(max(lo_v, float(row_lo)))), int(np.floor(min(hi_v, row_hi - 1.0)))
-    if first_u > last_u or first_v > last_v:
-        return
     scale = 1.0 / area
-    # Barycentric weights b1, b2 are affine in (u, v); b0 = 1 - b1 - b2.
+    # Barycentric weights b1, b2 are affine in (u, v), and so is w; b0 = 1 - b1 - b2.
     b1_u, b1_v = (v2 - v0) * scale, (u0 - u2) * scale
     b2_u, b2_v = (v0 - v1) * scale, (u1 - u0) * scale
+    b1 = b1_v * (first_v - v0) + b1_u * (first_u - u0)
+    b2 = b2_v * (first_v - v0) + b2_u * (first_u - u0)
     d1, d2 = w1 - w0, w2 - w0
     w_u = b1_u * d1 + b2_u * d2
-    b0_u = -b1_u - b2_u
-    for v in range(first_v, last_v + 1):
-        b1 = b1_v * (v - v0) - b1_u * u0
-        b2 = b2_v * (v - v0) - b2_u * u0
-        b0 = 1.0 - b1 - b2
-        # Each weight is non-negative on one side of a column: the row's pixels are what all three leave.
-        left, right = float(first_u), float(last_u)
-        for base, slope in ((b0, b0_u), (b1, b1_u), (b2, b2_u)):
-            if slope > 0.0:
-                left = max(left, (-1e-9 - base) / slope)
-            elif slope < 0.0:
-                right = min(right, (-1e-9 - base) / slope)
-            elif base < -1e-9:
-                right = -1.0
-        start, stop = int(np.ceil(left)), int(np.floor(right))
-        w = w0 + (b1 + b1_u * start) * d1 + (b2 + b2_u * start) * d2
-        for u in range(start, stop + 1):
-            if w > inverse_depth[v, u]:
-                inverse_depth[v, u] = w
-                primitives[v, u] = primitive
-            w += w_u
+    left, count = int(first_u), last_u - first_u
+    for v in range(int(first_v), int(last_v) + 1):
+        w = w0 + b1 * d1 + b2 * d2
+        if count < LANES:
+            row = nearest[v, left : left + LANES]
+            for k in range(LANES):
+                a, b = b1 + k * b1_u, b2 + k * b2_u
+                inside = (a >= -SLACK) & (b >= -SLACK) & (a + b <= 1.0 + SLACK)
+                row[k] = max(row[k], _key(w + k * w_u, label) if inside else np.int64(0))
+        else:
+            # Each weight is non-negative on one side of a column: the row's pixels are what all three leave.
+            lo, hi = 0.0, count
+            for base, slope in ((1.0 - b1 - b2, -b1_u - b2_u), (b1, b1_u), (b2, b2_u)):
+                if slope > 0.0:
+                    lo = max(lo, (-SLACK - base) / slope)
+                elif slope < 0.0:
+                    hi = min(hi, (-SLACK - base) / slope)
+                elif base < -SLACK:
+                    hi = -1.0
+            row = nearest[v, left:]
+            for k in range(int(np.ceil(lo)), int(np.floor(hi)) + 1):
+                row[k] = max(row[k], _key(w + k * w_u, label))
+        b1 += b1_v
+        b2 += b2_v
 
 
 @njit(inline="always")
@@ -65,9 +114,10 @@ def _crossing(ax, ay, az, bx, by, bz, near):
     return ax + t * (bx - ax), ay + t * (by - ay)
 
 
-@njit
-def _draw_clipped(corners, near, fx, fy, cx, cy, primitive, row_lo, row_hi, inverse_depth, primitives):
+@njit(error_model="numpy")
+def _draw_clipped(corners, near, intrinsics, row_lo, label, width, nearest):
     """Draw a triangle (3, 3) in camera coordinates of which a part lies in front of the near plane."""
+    fx, fy, cx, cy = intrinsics
     polygon = np.empty((4, 3))
     count = 0
     for i in range(3):
@@ -82,111 +132,146 @@ def _draw_clipped(corners, near, fx, fy, cx, cy, primitive, row_lo, row_hi, inve
     for i in range(count):
         w = 1.0 / polygon[i, 2]
         polygon[i, 0] = fx * polygon[i, 0] * w + cx
-        polygon[i, 1] = fy * polygon[i, 1] * w + cy
+        polygon[i, 1] = fy * polygon[i, 1] * w + cy - row_lo
         polygon[i, 2] = w
     for i in range(1, count - 1):
         p, q, r = polygon[0], polygon[i], polygon[i + 1]
-        _draw_projected(
-            p[0], p[1], p[2], q[0], q[1], q[2], r[0], r[1], r[2], primitive, row_lo, row_hi, inverse_depth, primitives
-        )  # fmt: skip
+        _draw_projected(p[0], p[1], p[2], q[0], q[1], q[2], r[0], r[1], r[2], label, width, nearest)
 
 
-@njit
-def _project_vertices(vertices, T_cam_obj, fx, fy, cx, cy, near, out):
-    """Fill out (V, 3) with u, v, 1/z; behind the near plane with NaN-free markers w = -1."""
+@njit(inline="always")
+def _four(row):
+    return row[0], row[1], row[2], row[3]
+
+
+@njit(inline="always")
+def _row(f, a, c, b):
+    return f * a[0] + c * b[0], f * a[1] + c * b[1], f * a[2] + c * b[2], f * a[3] + c * b[3]
+
+
+@njit(error_model="numpy")
+def _project(vertices, T_cam_obj, intrinsics, near, out):
+    """Fill out (V, 3) with u, v, w = 1/z; w = -1 marks a vertex that is not past the near plane."""
+    fx, fy, cx, cy = intrinsics
+    x0, x1, x2, x3 = _row(fx, T_cam_obj[0], cx, T_cam_obj[2])
+    y0, y1, y2, y3 = _row(fy, T_cam_obj[1], cy, T_cam_obj[2])
+    z0, z1, z2, z3 = _row(1.0, T_cam_obj[2], 0.0, T_cam_obj[2])
     for i in range(vertices.shape[0]):
         x, y, z = vertices[i, 0], vertices[i, 1], vertices[i, 2]
-        zc = T_cam_obj[2, 0] * x + T_cam_obj[2, 1] * y + T_cam_obj[2, 2] * z + T_cam_obj[2, 3]
-        if zc < near:
-            out[i, 2] = -1.0
-            continue
-        xc = T_cam_obj[0, 0] * x + T_cam_obj[0, 1] * y + T_cam_obj[0, 2] * z + T_cam_obj[0, 3]
-        yc = T_cam_obj[1, 0] * x + T_cam_obj[1, 1] * y + T_cam_obj[1, 2] * z + T_cam_obj[1, 3]
-        w = 1.0 / zc
-        out[i, 0], out[i, 1], out[i, 2] = fx * xc * w + cx, fy * yc * w + cy, w
+        z_cam = z0 * x + z1 * y + z2 * z + z3
+        w = 1.0 / z_cam
+        out[i, 0] = (x0 * x + x1 * y + x2 * z + x3) * w
+        out[i, 1] = (y0 * x + y1 * y + y2 * z + y3) * w
+        out[i, 2] = w if z_cam >= near else -1.0
 
 
-@njit
-def _draw_mesh(vertices, faces, T, intrinsics, near, projected, first, row_lo, row_hi, inverse_depth, primitives):
-    """Draw a mesh whose vertices were projected; primitive ids start at `first`."""
-    fx, fy, cx, cy = intrinsics
+@njit(error_model="numpy")
+def _rows(projected):
+    """The first and last row that projected vertices reach, everything where one is not past the near plane."""
+    low, high = np.inf, -np.inf
+    for i in range(projected.shape[0]):
+        if projected[i, 2] <= 0.0:
+            return -np.inf, np.inf
+        low, high = min(low, projected[i, 1]), max(high, projected[i, 1])
+    return low, high
+
+
+@njit(error_model="numpy")
+def _draw_mesh(vertices, faces, T_cam_obj, intrinsics, near, projected, row_lo, first, width, nearest):
+    """Draw a mesh whose vertices were projected; its primitives are numbered from `first`, its rows from row_lo."""
     for f in range(faces.shape[0]):
         i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
         w0, w1, w2 = projected[i, 2], projected[j, 2], projected[k, 2]
+        label = LAST - (first + f)  # of surfaces equally near the first shows
         if w0 > 0.0 and w1 > 0.0 and w2 > 0.0:
             _draw_projected(
-                projected[i, 0], projected[i, 1], w0, projected[j, 0], projected[j, 1], w1,
-                projected[k, 0], projected[k, 1], w2, first + f, row_lo, row_hi, inverse_depth, primitives,
+                projected[i, 0], projected[i, 1] - row_lo, w0, projected[j, 0], projected[j, 1] - row_lo, w1,
+                projected[k, 0], projected[k, 1] - row_lo, w2, label, width, nearest,
             )  # fmt: skip
         elif w0 > 0.0 or w1 > 0.0 or w2 > 0.0:
             corners = np.empty((3, 3))
             for c in range(3):
                 p = vertices[faces[f, c]]
                 for d in range(3):
-                    corners[c, d] = T[d, 0] * p[0] + T[d, 1] * p[1] + T[d, 2] * p[2] + T[d, 3]
-            _draw_clipped(corners, near, fx, fy, cx, cy, first + f, row_lo, row_hi, inverse_depth, primitives)
+                    corners[c, d] = (
+                        T_cam_obj[d, 0] * p[0] + T_cam_obj[d, 1] * p[1] + T_cam_obj[d, 2] * p[2] + T_cam_obj[d, 3]
+                    )
+            _draw_clipped(corners, near, intrinsics, row_lo, label, width, nearest)
 
 
-@njit(parallel=True, cache=True)
-def draw_crops(
-    vertices, faces, vertex_start, face_start, mesh_ids, T_cam_obj, intrinsics, near, depth, primitives
+@njit(error_model="numpy")
+def _unpack(nearest, firsts, begin, depth, instances, face_ids):
+    """Take the buffer apart; instance begin + n has the primitives firsts[n]..firsts[n + 1] - 1."""
+    for v in range(depth.shape[0]):
+        for u in range(depth.shape[1]):
+            key = nearest[v, u]
+            drawn = key > 0
+            depth[v, u] = np.float32(1.0) / np.int32(key >> 32).view(np.float32) if drawn else np.float32(0.0)
+            instances[v, u] = begin if drawn else NOTHING
+            face_ids[v, u] = LAST - (key & LAST) if drawn else NOTHING
+    if len(firsts) <= 2:
+        return
+    n = 0  # neighbours mostly belong to one instance: search from the last one
+    for v in range(depth.shape[0]):
+        for u in range(depth.shape[1]):
+            primitive = face_ids[v, u]
+            if primitive != NOTHING:
+                while primitive < firsts[n]:
+                    n -= 1
+                while primitive >= firsts[n + 1]:
+                    n += 1
+                instances[v, u] = begin + n
+                face_ids[v, u] = primitive - firsts[n]
+
+
+@njit(parallel=True, cache=True, error_model="numpy")
+def draw_images(
+    vertices, faces, vertex_start, face_start, mesh_ids, T_cam_obj, first_instance, intrinsics, near,
+    threads, strips_per_thread, depth, instances, face_ids,
 ):  # fmt: skip
-    """One mesh per image: depth (B, h, w) float32 in metres, primitives (B, h, w) face index or -1."""
-    for b in prange(mesh_ids.shape[0]):
-        m = mesh_ids[b]
-        mesh_vertices = vertices[vertex_start[m] : vertex_start[m + 1]]
-        mesh_faces = faces[face_start[m] : face_start[m + 1]]
-        fx, fy, cx, cy = intrinsics[b, 0], intrinsics[b, 1], intrinsics[b, 2], intrinsics[b, 3]
-        projected = np.empty((mesh_vertices.shape[0], 3))
-        _project_vertices(mesh_vertices, T_cam_obj[b], fx, fy, cx, cy, near, projected)
-        inverse_depth = np.zeros(depth.shape[1:])
-        _draw_mesh(
-            mesh_vertices, mesh_faces, T_cam_obj[b], (fx, fy, cx, cy), near, projected,
-            0, 0, depth.shape[1], inverse_depth, primitives[b],
-        )  # fmt: skip
-        for v in range(depth.shape[1]):
-            for u in range(depth.shape[2]):
-                w = inverse_depth[v, u]
-                depth[b, v, u] = 1.0 / w if w > 0.0 else 0.0
-
-
-@njit(parallel=True, cache=True)
-def draw_scene(
-    vertices, faces, vertex_start, face_start, mesh_ids, T_cam_obj, intrinsics, near, strips, depth, instances, face_ids
-):  # fmt: skip
-    """All meshes in one image, with the index of the instance and of its face per pixel, -1 = none."""
-    count = mesh_ids.shape[0]
-    height = depth.shape[0]
-    fx, fy, cx, cy = intrinsics[0], intrinsics[1], intrinsics[2], intrinsics[3]
-    start = np.zeros(count + 1, dtype=np.int64)
-    first = np.zeros(count + 1, dtype=np.int64)
-    for n in range(count):
-        start[n + 1] = start[n] + vertex_start[mesh_ids[n] + 1] - vertex_start[mesh_ids[n]]
-        first[n + 1] = first[n] + face_start[mesh_ids[n] + 1] - face_start[mesh_ids[n]]
+    """Fill depth (I, h, w), instances and face_ids; the arguments are those of `PackedMeshes` and `Images`."""
+    count, (images, height, width) = len(mesh_ids), depth.shape
+    shared = strips_per_thread > 0
+    strips = threads * strips_per_thread if shared else 1
+    # Where images are cut, their strips share the projected vertices; else each image projects its own.
+    start = np.zeros(count + 1, np.int64)
+    image_of = np.zeros(count, np.int64)
+    for i in range(images if shared else 0):
+        for n in range(first_instance[i], first_instance[i + 1]):
+            image_of[n] = i
+            start[n + 1] = start[n] + vertex_start[mesh_ids[n] + 1] - vertex_start[mesh_ids[n]]
     projected = np.empty((start[count], 3))
-    owner = np.empty(first[count], dtype=np.int32)
-    for n in prange(count):
-        m = mesh_ids[n]
-        _project_vertices(
-            vertices[vertex_start[m] : vertex_start[m + 1]], T_cam_obj[n], fx, fy, cx, cy, near,
-            projected[start[n] : start[n + 1]],
-        )  # fmt: skip
-        owner[first[n] : first[n + 1]] = n
-    inverse_depth = np.zeros(depth.shape)
-    for s in prange(strips):
-        row_lo, row_hi = s * height // strips, (s + 1) * height // strips
-        for n in range(count):
+    reach = np.empty((count, 2))
+    for n in prange(count if shared else 0):
+        m, camera = mesh_ids[n], _four(intrinsics[image_of[n]])
+        own = projected[start[n] : start[n + 1]]
+        _project(vertices[vertex_start[m] : vertex_start[m + 1]], T_cam_obj[n], camera, near, own)
+        reach[n] = _rows(own)
+    for job in prange(images * strips):
+        image, part = job // strips, job % strips
+        if shared:  # a thread takes neighbouring jobs; give it strips from all over the image, full and empty ones
+            part = part % strips_per_thread * threads + part // strips_per_thread
+        row_lo, row_hi = part * height // strips, (part + 1) * height // strips
+        camera = _four(intrinsics[image])
+        begin, end = first_instance[image], first_instance[image + 1]
+        firsts = np.zeros(end - begin + 1, np.int64)
+        nearest = np.zeros((row_hi - row_lo, width + LANES), np.int64)
+        for n in range(begin, end):
             m = mesh_ids[n]
+            firsts[n - begin + 1] = firsts[n - begin] + face_start[m + 1] - face_start[m]
+            if shared and (reach[n, 1] < row_lo or reach[n, 0] > row_hi - 1):
+                continue
+            own_vertices = vertices[vertex_start[m] : vertex_start[m + 1]]
+            if shared:
+                own = projected[start[n] : start[n + 1]]
+            else:
+                own = np.empty((len(own_vertices), 3))
+                _project(own_vertices, T_cam_obj[n], camera, near, own)
             _draw_mesh(
-                vertices[vertex_start[m] : vertex_start[m + 1]], faces[face_start[m] : face_start[m + 1]],
-                T_cam_obj[n], (fx, fy, cx, cy), near, projected[start[n] : start[n + 1]],
-                first[n], row_lo, row_hi, inverse_depth, face_ids,
+                own_vertices, faces[face_start[m] : face_start[m + 1]], T_cam_obj[n], camera, near, own,
+                row_lo, firsts[n - begin], width, nearest,
             )  # fmt: skip
-        for v in range(row_lo, row_hi):
-            for u in range(depth.shape[1]):
-                w = inverse_depth[v, u]
-                if w > 0.0:
-                    instance = owner[face_ids[v, u]]
-                    depth[v, u] = 1.0 / w
-                    instances[v, u] = instance
-                    face_ids[v, u] -= first[instance]
+        _unpack(
+            nearest, firsts, begin, depth[image, row_lo:row_hi], instances[image, row_lo:row_hi],
+            face_ids[image, row_lo:row_hi],
+        )  # fmt: skip

@@ -1,61 +1,101 @@
-"""One function renders a batch: meshes, poses, cameras -> depth and face ids, from which all else follows."""
+"""One function renders a batch: meshes, poses, cameras -> depth and face ids, from which all else follows.
+
+    rendering = Renderer(meshes).crops(mesh_ids, T_cam_obj, intrinsics, height, width)
+    rendering.depth_m, .mask, .normals, .object_coordinates, .face_ids, .shaded(colors)
+
+`Renderer.scene` is the same for one image that shows all parts. The backends lie in `render_backends.BACKENDS`; they
+draw depth, instance and face of every pixel, equal within a tolerance that their test states.
+"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
 from binpose_core.camera import Camera
-from binpose_core.errors import BinposeError
 from binpose_core.geometry import FloatArray
-from binpose_core.meshes import Mesh, face_areas_normals
-from binpose_core.rasterizer import NO_FACE, draw_crops, draw_scene
+from binpose_core.meshes import Mesh
+from binpose_core.packed_meshes import PackedMeshes
+from binpose_core.pixel_surfaces import camera_normals, headlight, surface_points
+from binpose_core.render_backends import NOTHING, Images, checked_images, make_backend
 
 NEAR_M = 0.01
+GRAY = (180, 180, 180)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Rendering:
-    """depth_m (B, h, w) float32, 0 = background; face_ids (B, h, w) int32, -1 = background."""
+    """Crops (B, h, w) of one part each; what follows from the arrays is computed when it is asked for.
 
-    depth_m: npt.NDArray[np.float32]
-    face_ids: npt.NDArray[np.int32]
-
-    @property
-    def mask(self) -> npt.NDArray[np.bool_]:
-        """(B, h, w) true where the part is."""
-        return self.face_ids != NO_FACE
-
-
-@dataclass(frozen=True)
-class SceneRendering:
-    """depth_m (H, W) float32, 0 = nothing; instance_ids and face_ids (H, W) int32, -1 = nothing."""
+    depth_m: (B, h, w) float32 along the optical axis, 0 = background.
+    instance_ids: (B, h, w) int32, the part's place among those drawn (the crop's own), -1 = background.
+    face_ids: (B, h, w) int32 index of the face in its mesh, -1 = background.
+    """
 
     depth_m: npt.NDArray[np.float32]
     instance_ids: npt.NDArray[np.int32]
     face_ids: npt.NDArray[np.int32]
+    images: Images = field(repr=False)
+    meshes: PackedMeshes = field(repr=False)
+
+    @property
+    def mask(self) -> npt.NDArray[np.bool_]:
+        """(B, h, w) true where a part is."""
+        return self.face_ids != NOTHING
+
+    @property
+    def normals(self) -> npt.NDArray[np.float32]:
+        """Surface normals (B, h, w, 3) float32 in the camera frame, turned towards it; 0 = background."""
+        shape, meshes = self.images.shape, self.meshes
+        first_face = meshes.face_start[self.images.mesh_ids]
+        normals = camera_normals(
+            self.instance_ids.reshape(shape), self.face_ids.reshape(shape), first_face, meshes.normals, meshes.offsets,
+            self.images.T_cam_obj,
+        )  # fmt: skip
+        return normals.reshape(*self.depth_m.shape, 3)
+
+    @property
+    def object_coordinates(self) -> npt.NDArray[np.float32]:
+        """Surface points (B, h, w, 3) float32 in the frame of the part seen, metres; 0 = background."""
+        shape, images = self.images.shape, self.images
+        points = surface_points(
+            self.depth_m.reshape(shape), self.instance_ids.reshape(shape), images.T_cam_obj, images.intrinsics
+        )
+        return points.reshape(*self.depth_m.shape, 3)
+
+    def shaded(self, colors: npt.ArrayLike = GRAY) -> npt.NDArray[np.uint8]:
+        """RGB (B, h, w, 3) uint8 as lit by a lamp in the camera; black background.
+
+        Args:
+            colors: RGB (N, 3) of the parts drawn, or (3,) of them all, 0 to 255.
+        """
+        shape, images = self.images.shape, self.images
+        each = np.ascontiguousarray(np.broadcast_to(np.asarray(colors, np.uint8), (len(images.mesh_ids), 3)))
+        rgb = headlight(self.normals.reshape(*shape, 3), self.instance_ids.reshape(shape), each, images.intrinsics)
+        return rgb.reshape(*self.depth_m.shape, 3)
+
+
+class SceneRendering(Rendering):
+    """One image (H, W) of all parts: as `Rendering`, without the leading axis."""
 
 
 class Renderer:
     """Draws a fixed set of meshes; mesh ids are indices into it.
 
+    Args:
+        meshes: in metres, each in its object frame.
+        backend: one of `render_backends.BACKENDS`; "numba" needs no GPU.
+
     Attributes:
         face_normals: per mesh (F, 3) float32, unit length, object frame, in the mesh's own winding.
     """
 
-    def __init__(self, meshes: Sequence[Mesh]) -> None:
+    def __init__(self, meshes: Sequence[Mesh], backend: str = "numba") -> None:
         self.meshes = tuple(meshes)
-        self._vertices = np.concatenate([np.zeros((0, 3)), *(m.vertices for m in meshes)])
-        self._faces = np.concatenate([np.zeros((0, 3), np.int32), *(m.faces for m in meshes)], dtype=np.int32)
-        self._vertex_start = np.cumsum([0, *(len(m.vertices) for m in meshes)]).astype(np.int64)
-        self._face_start = np.cumsum([0, *(len(m.faces) for m in meshes)]).astype(np.int64)
-        self.face_normals = tuple(face_areas_normals(mesh)[1].astype(np.float32) for mesh in meshes)
-        # One more entry stands for the background.
-        self._all_normals = np.concatenate([*self.face_normals, np.zeros((1, 3), np.float32)])
-        offsets = [_face_offsets(mesh, normals) for mesh, normals in zip(meshes, self.face_normals, strict=True)]
-        self._all_offsets = np.concatenate([*offsets, np.zeros(1, np.float32)])
+        self._packed = PackedMeshes(self.meshes)
+        self._backend = make_backend(backend, self._packed)
+        self.face_normals = tuple(np.split(self._packed.normals, self._packed.face_start[1:-1])[: len(self.meshes)])
 
     def crops(
         self,
@@ -77,18 +117,12 @@ class Renderer:
             near_m: what is nearer than this is cut away.
 
         Raises:
-            BinposeError: for an id that is none of a mesh.
+            BinposeError: for an id that is none of a mesh, and for arrays of other shapes.
         """
-        mesh_ids = self._checked_ids(mesh_ids)
-        T_cam_obj = np.ascontiguousarray(T_cam_obj, np.float64).reshape(len(mesh_ids), 4, 4)
-        intrinsics = np.ascontiguousarray(np.broadcast_to(intrinsics, (len(mesh_ids), 4)), np.float64)
-        depth = np.empty((len(mesh_ids), height, width), np.float32)
-        face_ids = np.full(depth.shape, NO_FACE, np.int32)
-        draw_crops(
-            self._vertices, self._faces, self._vertex_start, self._face_start,
-            mesh_ids, T_cam_obj, intrinsics, near_m, depth, face_ids,
-        )  # fmt: skip
-        return Rendering(depth, face_ids)
+        one_each = np.arange(np.size(mesh_ids) + 1)
+        images = checked_images(self._packed, mesh_ids, T_cam_obj, one_each, intrinsics, (height, width), near_m)
+        drawn = self._backend.draw(images)
+        return Rendering(drawn.depth_m, drawn.instance_ids, drawn.face_ids, images, self._packed)
 
     def scene(
         self, mesh_ids: npt.NDArray[np.integer], T_cam_obj: FloatArray, camera: Camera, near_m: float = NEAR_M
@@ -96,58 +130,12 @@ class Renderer:
         """All instances in one image: mesh_ids (N,), T_cam_obj (N, 4, 4) in metres.
 
         Raises:
-            BinposeError: for an id that is none of a mesh.
+            BinposeError: for an id that is none of a mesh, and for arrays of other shapes.
         """
-        mesh_ids = self._checked_ids(mesh_ids)
-        T_cam_obj = np.ascontiguousarray(T_cam_obj, np.float64).reshape(len(mesh_ids), 4, 4)
-        depth = np.zeros((camera.height, camera.width), np.float32)
-        instances = np.full(depth.shape, -1, np.int32)
-        face_ids = np.full(depth.shape, NO_FACE, np.int32)
-        threads = numba.get_num_threads()
-        strips = min(1 if threads == 1 else 2 * threads, camera.height)
-        draw_scene(
-            self._vertices, self._faces, self._vertex_start, self._face_start, mesh_ids, T_cam_obj,
-            camera.intrinsics, near_m, strips, depth, instances, face_ids,
-        )  # fmt: skip
-        return SceneRendering(depth, instances, face_ids)
-
-    def crop_normals(
-        self, rendering: Rendering, mesh_ids: npt.NDArray[np.integer], T_cam_obj: FloatArray
-    ) -> npt.NDArray[np.float32]:
-        """Surface normals (B, h, w, 3) float32 in the camera frame, turned towards it; 0 = background."""
-        first = self._face_start[self._checked_ids(mesh_ids)]
-        index = np.where(rendering.mask, rendering.face_ids + first[:, None, None], -1)
-        pose = np.asarray(T_cam_obj, np.float32)[:, None, None]
-        return self._turned_normals(index, pose)
-
-    def scene_normals(
-        self, rendering: SceneRendering, mesh_ids: npt.NDArray[np.integer], T_cam_obj: FloatArray
-    ) -> npt.NDArray[np.float32]:
-        """Surface normals (H, W, 3) float32 in the camera frame, turned towards it; 0 = nothing."""
-        instance = rendering.instance_ids
-        if len(mesh_ids) == 0:
-            return np.zeros((*instance.shape, 3), np.float32)
-        first = self._face_start[self._checked_ids(mesh_ids)]
-        index = np.where(instance >= 0, rendering.face_ids + first[instance], -1)
-        return self._turned_normals(index, np.asarray(T_cam_obj, np.float32)[instance])
-
-    def _turned_normals(self, index: npt.NDArray[np.integer], pose: FloatArray) -> npt.NDArray[np.float32]:
-        """Normals (..., 3) of faces (...) under poses that broadcast to (..., 4, 4).
-
-        The sign of n . p, the same for all points p of a face's plane, tells which of its sides the camera sees.
-        """
-        normals = (pose[..., :3, :3] @ self._all_normals[index][..., None])[..., 0]
-        away = (normals * pose[..., :3, 3]).sum(-1) + self._all_offsets[index] > 0
-        return np.asarray(np.where(away[..., None], -normals, normals))
-
-    def _checked_ids(self, mesh_ids: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
-        ids = np.ascontiguousarray(mesh_ids, np.int64).reshape(-1)
-        if ids.size and not 0 <= ids.min() <= ids.max() < len(self.meshes):
-            raise BinposeError(
-                f"Mesh ids {ids.min()}..{ids.max()} to render; expected 0..{len(self.meshes) - 1}, "
-                "indices of the renderer's meshes."
-            )
-        return ids
+        everything, size = np.array([0, np.size(mesh_ids)]), (camera.height, camera.width)
+        images = checked_images(self._packed, mesh_ids, T_cam_obj, everything, camera.intrinsics, size, near_m)
+        drawn = self._backend.draw(images)
+        return SceneRendering(drawn.depth_m[0], drawn.instance_ids[0], drawn.face_ids[0], images, self._packed)
 
 
 def object_coordinates(depth_m: FloatArray, T_cam_obj: FloatArray, intrinsics: FloatArray) -> FloatArray:
@@ -158,15 +146,8 @@ def object_coordinates(depth_m: FloatArray, T_cam_obj: FloatArray, intrinsics: F
         T_cam_obj: (B, 4, 4) poses, metres.
         intrinsics: (B, 4) fx, fy, cx, cy in pixels of each crop.
     """
-    height, width = depth_m.shape[1:]
-    fx, fy, cx, cy = (intrinsics[:, i, None, None].astype(np.float32) for i in range(4))
-    u, v = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)
-    points = np.stack([(u - cx) / fx * depth_m, (v[:, None] - cy) / fy * depth_m, depth_m], -1)
-    rotation, translation = T_cam_obj[:, :3, :3].astype(np.float32), T_cam_obj[:, :3, 3].astype(np.float32)
-    points = np.einsum("bji,bhwj->bhwi", rotation, points - translation[:, None, None])
-    return points * (depth_m > 0)[..., None]
-
-
-def _face_offsets(mesh: Mesh, normals: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """(F,) of the planes n . p = offset."""
-    return np.asarray((mesh.vertices[mesh.faces[:, 0]] * normals).sum(-1, dtype=np.float32))
+    own = np.where(depth_m > 0, np.arange(len(depth_m), dtype=np.int32)[:, None, None], np.int32(NOTHING))
+    return surface_points(
+        np.ascontiguousarray(depth_m, np.float32), own, np.ascontiguousarray(T_cam_obj, np.float64),
+        np.ascontiguousarray(intrinsics, np.float64),
+    )  # fmt: skip

@@ -1,0 +1,124 @@
+"""What a renderer's backend is given and gives back, and where each backend lies."""
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from binpose_core.errors import BinposeError
+from binpose_core.geometry import FloatArray
+from binpose_core.packed_meshes import PackedMeshes
+
+NOTHING = -1
+
+BACKENDS = {
+    "numba": "binpose_core.rasterizer:NumbaBackend",
+    "reference": "binpose_core.reference_rasterizer:ReferenceBackend",
+    "warp": "binpose_core.warp_raycaster:WarpBackend",
+}
+_PROVIDERS = {"warp": "warp-lang, which `pip install 'binpose[gpu]'` brings"}
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """I images of one size, of N instances of meshes; all arrays contiguous.
+
+    mesh_ids: (N,) int64. T_cam_obj: (N, 4, 4) float64, metres.
+    first_instance: (I + 1,) int64; image i shows the instances first_instance[i]..first_instance[i + 1] - 1.
+    intrinsics: (I, 4) float64, fx, fy, cx, cy in pixels; pixel (u, v) samples the image at (u, v).
+    height, width: in pixels. near_m: what is nearer than this is cut away, > 0.
+    """
+
+    mesh_ids: npt.NDArray[np.int64]
+    T_cam_obj: npt.NDArray[np.float64]
+    first_instance: npt.NDArray[np.int64]
+    intrinsics: npt.NDArray[np.float64]
+    height: int
+    width: int
+    near_m: float
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """I, height, width."""
+        return len(self.intrinsics), self.height, self.width
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """Per pixel, all (I, h, w): the nearest surface of either winding.
+
+    depth_m: float32 along the optical axis, 0 = background.
+    instance_ids: int32 index of the instance among all N, -1 = background.
+    face_ids: int32 index of the face in its mesh, -1 = background.
+    """
+
+    depth_m: npt.NDArray[np.float32]
+    instance_ids: npt.NDArray[np.int32]
+    face_ids: npt.NDArray[np.int32]
+
+    @classmethod
+    def empty(cls, shape: tuple[int, ...]) -> "Drawn":
+        """Background everywhere."""
+        return cls(np.zeros(shape, np.float32), np.full(shape, NOTHING, np.int32), np.full(shape, NOTHING, np.int32))
+
+
+class Backend(Protocol):
+    """Draws the meshes that it was made with."""
+
+    def draw(self, images: Images) -> Drawn:
+        """The nearest surface under every pixel."""
+        ...
+
+
+def make_backend(name: str, meshes: PackedMeshes) -> Backend:
+    """A backend by its name in `BACKENDS`.
+
+    Raises:
+        BinposeError: for an unknown name, and where the library that it needs is missing.
+    """
+    if name not in BACKENDS:
+        raise BinposeError(f"No rendering backend {name!r}; known: {', '.join(BACKENDS)}. Choose one of these.")
+    module, _, maker = BACKENDS[name].partition(":")
+    try:
+        backend: Backend = getattr(import_module(module), maker)(meshes)
+    except ImportError as error:
+        raise BinposeError(
+            f"The rendering backend {name!r} needs {_PROVIDERS.get(name, 'a library that is missing')} ({error})."
+        ) from error
+    return backend
+
+
+def checked_images(
+    meshes: PackedMeshes,
+    mesh_ids: npt.NDArray[np.integer],
+    T_cam_obj: FloatArray,
+    first_instance: npt.NDArray[np.integer],
+    intrinsics: FloatArray,
+    size: tuple[int, int],
+    near_m: float,
+) -> Images:
+    """Arrays of any number type as `Images` of size (height, width); intrinsics (4,) stand for every image.
+
+    Raises:
+        BinposeError: for an id that is none of a mesh, for other shapes, and for a near plane not in front.
+    """
+    ids = np.ascontiguousarray(mesh_ids, np.int64).reshape(-1)
+    if ids.size and not 0 <= ids.min() <= ids.max() < len(meshes):
+        raise BinposeError(
+            f"Mesh ids {ids.min()}..{ids.max()} to render; expected 0..{len(meshes) - 1}, "
+            "indices of the renderer's meshes."
+        )
+    poses, count = np.ascontiguousarray(T_cam_obj, np.float64), len(first_instance) - 1
+    if poses.shape != (len(ids), 4, 4):
+        raise BinposeError(f"Poses of shape {poses.shape} for {len(ids)} mesh ids; expected ({len(ids)}, 4, 4).")
+    if np.shape(intrinsics) not in ((4,), (count, 4)):
+        raise BinposeError(
+            f"Intrinsics of shape {np.shape(intrinsics)} for {count} images; expected ({count}, 4) or (4,): "
+            "fx, fy, cx, cy in pixels."
+        )
+    if not near_m > 0:
+        raise BinposeError(f"A near plane at {near_m} m; expected a distance in front of the camera, above 0.")
+    cameras = np.ascontiguousarray(np.broadcast_to(intrinsics, (count, 4)), np.float64)
+    return Images(ids, poses, np.ascontiguousarray(first_instance, np.int64), cameras, *size, near_m)
