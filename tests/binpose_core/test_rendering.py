@@ -1,4 +1,4 @@
-"""The fast renderer against a readable one: rays and triangles, one by one, in plain numpy."""
+"""What a rendering holds, and what is refused. tests/binpose_core/test_render_backends.py compares what is drawn."""
 
 import numpy as np
 import pytest
@@ -8,35 +8,10 @@ from binpose_core.camera import Camera
 from binpose_core.errors import BinposeError
 from binpose_core.geometry import exp_so3, from_rotation_translation, random_rotation, transform
 from binpose_core.meshes import Mesh
-from binpose_core.rendering import NEAR_M, Renderer, object_coordinates
+from binpose_core.rendering import Renderer, object_coordinates
 
 HEIGHT, WIDTH = 40, 48
 INTRINSICS = np.array([60.0, 57.0, 23.3, 20.7])
-
-
-def reference_depth(mesh: Mesh, T_cam_obj: np.ndarray, intrinsics: np.ndarray, near_m: float = NEAR_M):
-    """Depth (H, W) and face ids (H, W) by the intersection of every pixel's ray with every triangle, in float64.
-
-    The point t r of the ray r (z = 1) in the triangle (a, b, c) is a mean of the corners: t r = x a + y b + z c with
-    x + y + z = 1. By Cramer's rule x : y : z = r.(b x c) : r.(c x a) : r.(a x b), none negative inside, and
-    t = a.(b x c) / their sum. No clipping is needed, only depths past the near plane.
-    """
-    corners = transform(T_cam_obj, mesh.vertices.astype(np.float64))[mesh.faces]  # (F, 3, 3)
-    fx, fy, cx, cy = intrinsics
-    u, v = np.meshgrid(np.arange(WIDTH), np.arange(HEIGHT))
-    rays = np.stack([(u - cx) / fx, (v - cy) / fy, np.ones(u.shape)], -1).reshape(-1, 3)
-    opposite = np.cross(np.roll(corners, -1, axis=1), np.roll(corners, -2, axis=1))  # (F, 3, 3): b x c, c x a, a x b
-    volume = (corners[:, 0] * opposite[:, 0]).sum(-1)
-    best, face_ids = np.full(len(rays), np.inf), np.full(len(rays), -1)
-    for f in np.flatnonzero(volume):
-        weights = rays @ opposite[f].T * np.sign(volume[f])
-        inside = (weights >= 0).all(1) & (weights.sum(1) > 0)
-        depth = np.full(len(rays), np.inf)
-        depth[inside] = abs(volume[f]) / weights[inside].sum(1)
-        hit = (depth >= near_m) & (depth < best)
-        best[hit], face_ids[hit] = depth[hit], f
-    depth = np.where(np.isfinite(best), best, 0.0)
-    return depth.reshape(HEIGHT, WIDTH), face_ids.reshape(HEIGHT, WIDTH)
 
 
 def as_mesh(mesh: trimesh.Trimesh) -> Mesh:
@@ -52,53 +27,12 @@ TORUS = as_mesh(trimesh.creation.torus(0.04, 0.012, major_sections=24, minor_sec
 SPHERE = as_mesh(trimesh.creation.icosphere(subdivisions=4, radius=0.05))  # 5120 faces
 OPEN = without_faces(as_mesh(trimesh.creation.cylinder(0.03, 0.08, sections=24)), np.arange(0, 96, 3) % 96)
 FLIPPED = Mesh(TORUS.vertices, np.where(np.arange(len(TORUS.faces))[:, None] % 2, TORUS.faces[:, ::-1], TORUS.faces))
-DEGENERATE = Mesh(
-    np.vstack([BOX.vertices, [[0, 0, 0.1], [0, 0, 0.2], [0, 0, 0.3]]]).astype(np.float32),
-    np.vstack([[[0, 0, 0], [1, 1, 2], [8, 9, 10]], BOX.faces]).astype(np.int32),
-)
-MESHES = {
-    "box": BOX,
-    "torus": TORUS,
-    "sphere": SPHERE,
-    "open": OPEN,
-    "flipped": FLIPPED,
-    "degenerate": DEGENERATE,
-}
-PLACES = {
-    "inside": [0.0, 0.0, 0.22],
-    "across the border": [0.07, -0.04, 0.2],
-    "through the near plane": [0.005, 0.0, 0.03],
-    "around the camera": [0.0, 0.01, 0.0],
-}
+INSIDE = [0.0, 0.0, 0.22]
 
 
 def poses(place: list[float], count: int, seed: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
     return from_rotation_translation(random_rotation(rng, (count,)), place + rng.normal(0, 0.004, (count, 3)))
-
-
-def assert_same(depth: np.ndarray, expected: np.ndarray) -> None:
-    mask, wanted = depth > 0, expected > 0
-    both = mask & wanted
-    assert both.sum() >= 0.999 * (mask | wanted).sum()
-    if both.any():
-        # Where a surface begins, the two may disagree by one pixel's rounding.
-        assert np.quantile(np.abs(depth - expected)[both], 0.99) < 1e-6
-
-
-@pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("name", MESHES)
-def test_draws_what_the_reference_draws(name: str, place: str) -> None:
-    mesh = MESHES[name]
-    count = 2 if len(mesh.faces) > 1000 else 5
-    T_cam_obj = poses(PLACES[place], count, seed=len(name) + len(place))
-    rendering = Renderer([mesh]).crops(np.zeros(count, int), T_cam_obj, INTRINSICS, HEIGHT, WIDTH)
-    expected, face_ids = zip(*(reference_depth(mesh, T, INTRINSICS) for T in T_cam_obj), strict=True)
-    assert_same(rendering.depth_m, np.array(expected))
-    assert (rendering.mask == (rendering.depth_m > 0)).all()
-    assert (rendering.face_ids == np.array(face_ids)).mean() > 0.995
-    if place == "inside":
-        assert rendering.mask.any(axis=(1, 2)).all()
 
 
 def test_nothing_behind_the_camera_is_drawn() -> None:
@@ -114,7 +48,7 @@ def test_nothing_is_drawn_nearer_than_the_near_plane() -> None:
 
 
 def test_the_winding_does_not_matter() -> None:
-    T_cam_obj = poses(PLACES["inside"], 3, seed=3)
+    T_cam_obj = poses(INSIDE, 3, seed=3)
     renderer = Renderer([TORUS, FLIPPED])
     one, other = (renderer.crops(np.full(3, i), T_cam_obj, INTRINSICS, HEIGHT, WIDTH).depth_m for i in (0, 1))
     np.testing.assert_allclose(one, other, atol=1e-7)
@@ -199,7 +133,7 @@ def test_normals_are_those_of_the_faces(pile) -> None:
 
 
 def test_object_coordinates_invert_the_projection() -> None:
-    T_cam_obj = poses(PLACES["inside"], 3, seed=6)
+    T_cam_obj = poses(INSIDE, 3, seed=6)
     intrinsics = np.tile(INTRINSICS, (3, 1))
     rendering = Renderer([SPHERE]).crops(np.zeros(3, int), T_cam_obj, intrinsics, HEIGHT, WIDTH)
     points = object_coordinates(rendering.depth_m, T_cam_obj, intrinsics)
@@ -215,7 +149,7 @@ def test_object_coordinates_invert_the_projection() -> None:
 
 def test_each_crop_has_its_own_camera() -> None:
     """Moving the principal point by whole pixels moves the image by them."""
-    T_cam_obj = np.repeat(poses(PLACES["inside"], 1, seed=7), 2, axis=0)
+    T_cam_obj = np.repeat(poses(INSIDE, 1, seed=7), 2, axis=0)
     intrinsics = np.tile(INTRINSICS, (2, 1))
     intrinsics[1, 2:] += [5, -3]
     depth_m = Renderer([TORUS]).crops(np.zeros(2, int), T_cam_obj, intrinsics, HEIGHT, WIDTH).depth_m
@@ -246,7 +180,7 @@ def test_an_unknown_mesh_id_is_refused(wrong: int) -> None:
 def test_a_turned_camera_sees_the_part_turned() -> None:
     """Half a turn about the optical axis turns an image about its principal point."""
     intrinsics = np.array([60.0, 60.0, (WIDTH - 1) / 2, (HEIGHT - 1) / 2])
-    T_cam_obj = poses(PLACES["inside"], 1, seed=8)
+    T_cam_obj = poses(INSIDE, 1, seed=8)
     turn = from_rotation_translation(exp_so3(np.array([0, 0, np.pi])), np.zeros(3))
     pair = np.concatenate([T_cam_obj, turn @ T_cam_obj])
     depth_m = Renderer([TORUS]).crops(np.zeros(2, int), pair, intrinsics, HEIGHT, WIDTH).depth_m

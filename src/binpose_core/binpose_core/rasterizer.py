@@ -8,6 +8,8 @@ the order of their bits, so that the nearer surface is the larger integer, and o
 for several pixels at once, draws depth and face together.
 """
 
+from typing import Any
+
 import numba
 import numpy as np
 from numba import njit, prange
@@ -24,6 +26,8 @@ SLACK = 1e-9
 LANES = 16
 # Of surfaces equally near the first shows: primitives are counted down from here.
 LAST = 0xFFFFFFFF
+# Without reference counts of the rows the triangles take a tenth less time.
+UNCOUNTED: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
 STRIPS_PER_THREAD = 4
 LEAST_STRIP_PX = 16
 
@@ -182,7 +186,7 @@ def _rows(projected):
     return low, high
 
 
-@njit(error_model="numpy", _nrt=False)  # without reference counts of the rows: a tenth faster
+@njit(**UNCOUNTED)
 def _draw_mesh(faces, projected, row_lo, first, width, nearest):
     """Draw a mesh whose vertices were projected, except for faces that cross the near plane; how many these are.
 

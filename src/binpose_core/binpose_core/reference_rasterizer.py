@@ -7,6 +7,8 @@ from binpose_core.geometry import FloatArray, transform
 from binpose_core.packed_meshes import PackedMeshes
 from binpose_core.render_backends import NOTHING, Drawn, Images
 
+PAIRS_AT_ONCE = 50_000
+
 
 class ReferenceBackend:
     """Slow and plain: seconds for an image. What it draws is what the others must draw."""
@@ -50,14 +52,21 @@ def nearest_hits(rays: FloatArray, corners: FloatArray, near_m: float) -> tuple[
         corners: (F, 3, 3) of triangles, camera frame, metres.
         near_m: the near plane.
     """
-    depth, faces = np.full(rays.shape[:-1], np.inf), np.full(rays.shape[:-1], NOTHING, np.int32)
+    count = int(np.prod(rays.shape[:-1]))
+    depth, faces = np.full(count, np.inf), np.full(count, NOTHING, np.int32)
     opposite = np.cross(np.roll(corners, -1, axis=1), np.roll(corners, -2, axis=1))  # (F, 3, 3): b x c, c x a, a x b
     volume = (corners[:, 0] * opposite[:, 0]).sum(-1)
-    for f in np.flatnonzero(volume):
-        weights = rays @ opposite[f].T * np.sign(volume[f])  # (..., 3)
-        inside = (weights >= 0).all(-1) & (weights.sum(-1) > 0)
-        t = np.full(depth.shape, np.inf)
-        t[inside] = abs(volume[f]) / weights[inside].sum(-1)
-        hit = (t >= near_m) & (t < depth)
-        depth[hit], faces[hit] = t[hit], f
-    return depth, faces
+    step = max(1, PAIRS_AT_ONCE // count)
+    for begin in range(0, len(corners), step):
+        some = slice(begin, begin + step)
+        signed = np.sign(volume[some])[:, None, None] * opposite[some]
+        weights = (rays.reshape(-1, 3) @ signed.reshape(-1, 3).T).reshape(count, -1, 3)  # (rays, F, 3)
+        total = weights.sum(-1)
+        hit = (weights >= 0).all(-1) & (total > 0)
+        t = np.divide(abs(volume[some]), total, where=hit, out=np.full(hit.shape, np.inf))
+        t[t < near_m] = np.inf
+        first = t.argmin(1)
+        closest = np.take_along_axis(t, first[:, None], 1)[:, 0]
+        closer = closest < depth
+        depth[closer], faces[closer] = closest[closer], begin + first[closer]
+    return depth.reshape(rays.shape[:-1]), faces.reshape(rays.shape[:-1])

@@ -1,0 +1,184 @@
+"""Every backend that runs here draws what the readable one draws."""
+
+import numpy as np
+import pytest
+import trimesh
+
+from binpose_core.camera import Camera
+from binpose_core.errors import BinposeError
+from binpose_core.geometry import from_rotation_translation, random_rotation
+from binpose_core.meshes import Mesh
+from binpose_core.packed_meshes import PackedMeshes
+from binpose_core.rasterizer import LEAST_STRIP_PX, strips_per_thread
+from binpose_core.render_backends import BACKENDS, make_backend
+from binpose_core.rendering import Renderer, Rendering
+
+HEIGHT, WIDTH = 40, 48
+INTRINSICS = np.array([60.0, 57.0, 23.3, 20.7])
+
+
+def as_mesh(mesh: trimesh.Trimesh) -> Mesh:
+    return Mesh(np.asarray(mesh.vertices, np.float32), np.asarray(mesh.faces, np.int32))
+
+
+def torus(around: int, across: int) -> Mesh:
+    return as_mesh(trimesh.creation.torus(0.04, 0.012, major_sections=around, minor_sections=across))
+
+
+BOX = as_mesh(trimesh.creation.box((0.08, 0.05, 0.03)))  # 12 faces
+TORUS = torus(24, 12)
+TUBE = as_mesh(trimesh.creation.cylinder(0.03, 0.08, sections=24))
+MESHES = {
+    "box": BOX,
+    "torus": TORUS,
+    "sphere": as_mesh(trimesh.creation.icosphere(subdivisions=4, radius=0.05)),  # 5120 faces
+    "open": Mesh(TUBE.vertices, TUBE.faces[np.arange(len(TUBE.faces)) % 3 > 0]),
+    "either winding": Mesh(
+        TORUS.vertices, np.where(np.arange(len(TORUS.faces))[:, None] % 2, TORUS.faces[:, ::-1], TORUS.faces)
+    ),
+    "degenerate": Mesh(
+        np.vstack([BOX.vertices, [[0, 0, 0.1], [0, 0, 0.2], [0, 0, 0.3]]]).astype(np.float32),
+        np.vstack([[[0, 0, 0], [1, 1, 2], [8, 9, 10]], BOX.faces]).astype(np.int32),
+    ),
+}
+PLACES = {
+    "inside": [0.0, 0.0, 0.22],
+    "across the border": [0.07, -0.04, 0.2],
+    "across every border": [0.0, 0.0, 0.08],
+    "through the near plane": [0.005, 0.0, 0.03],
+    "around the camera": [0.0, 0.01, 0.0],
+    "far away": [0.3, 0.2, 2.0],
+}
+
+
+@pytest.fixture(scope="module", params=[name for name in BACKENDS if name != "reference"])
+def backend(request: pytest.FixtureRequest) -> str:
+    try:
+        make_backend(request.param, PackedMeshes([]))
+    except BinposeError as error:
+        pytest.skip(str(error))
+    return request.param
+
+
+def poses(place: list[float], count: int, seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return from_rotation_translation(random_rotation(rng, (count,)), place + rng.normal(0, 0.004, (count, 3)))
+
+
+def assert_same(drawn: Rendering, expected: Rendering) -> None:
+    """Alike but for the rounding of pixels on the rim of a surface."""
+    both, either = drawn.mask & expected.mask, drawn.mask | expected.mask
+    assert both.sum() >= 0.999 * either.sum()
+    assert (drawn.mask == (drawn.depth_m > 0)).all() and (drawn.mask == (drawn.instance_ids >= 0)).all()
+    if both.any():
+        assert np.quantile(np.abs(drawn.depth_m - expected.depth_m)[both], 0.99) < 1e-6
+        assert (drawn.instance_ids == expected.instance_ids)[both].mean() > 0.999
+        assert (drawn.face_ids == expected.face_ids)[both].mean() > 0.99
+
+
+def assert_crops_alike(
+    backend: str, meshes: list[Mesh], ids: np.ndarray, T_cam_obj: np.ndarray, size: tuple[int, int], camera: np.ndarray
+) -> Rendering:
+    """The rendering, after the comparison with that of the reference."""
+    drawn, expected = (Renderer(meshes, name).crops(ids, T_cam_obj, camera, *size) for name in (backend, "reference"))
+    assert_same(drawn, expected)
+    return drawn
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("name", MESHES)
+def test_draws_what_the_reference_draws(backend: str, name: str, place: str) -> None:
+    mesh = MESHES[name]
+    count = 1 if len(mesh.faces) > 1000 else 5
+    T_cam_obj = poses(PLACES[place], count, seed=len(name) + len(place))
+    drawn = assert_crops_alike(backend, [mesh], np.zeros(count, int), T_cam_obj, (HEIGHT, WIDTH), INTRINSICS)
+    if place == "inside":
+        assert drawn.mask.any(axis=(1, 2)).all()
+
+
+def test_a_hundred_thousand_faces(backend: str) -> None:
+    """Most are smaller than a pixel."""
+    mesh = torus(250, 200)
+    assert len(mesh.faces) == 100_000
+    T_cam_obj = poses([0.0, 0.0, 0.15], 1, seed=3)
+    drawn = assert_crops_alike(backend, [mesh], np.zeros(1, int), T_cam_obj, (20, 24), INTRINSICS / 2)
+    assert drawn.mask.sum() > 50
+
+
+def test_triangles_larger_and_smaller_than_a_stretch_of_pixels(backend: str) -> None:
+    """From slivers of a part of a pixel to triangles over the whole image, each alone, at all places."""
+    rng = np.random.default_rng(11)
+    size = np.geomspace(0.001, 5, 60)[:, None, None]
+    corners = rng.normal(0, 0.1, (60, 1, 3)) + size * rng.normal(0, 0.1, (60, 3, 3)) + [0, 0, 0.4]
+    meshes = [Mesh(c.astype(np.float32), np.array([[0, 1, 2]], np.int32)) for c in corners]
+    T_cam_obj = np.repeat(np.eye(4)[None], 60, axis=0)
+    drawn = assert_crops_alike(backend, meshes, np.arange(60), T_cam_obj, (HEIGHT, WIDTH), INTRINSICS)
+    assert drawn.mask.sum() > 1000
+
+
+def test_many_meshes_cameras_and_images(backend: str) -> None:
+    """More images than threads, each with its own mesh and camera."""
+    rng = np.random.default_rng(4)
+    ids = rng.integers(0, 3, 40)
+    cameras = INTRINSICS * [1, 1, 0.6, 0.5] + rng.normal(0, 3, (40, 4))
+    T_cam_obj = poses(PLACES["inside"], 40, seed=5)
+    assert_crops_alike(backend, [BOX, TORUS, MESHES["open"]], ids, T_cam_obj, (17, 31), cameras)
+
+
+@pytest.mark.parametrize("count", [1, 2, 12])
+def test_a_scene_with_instances(backend: str, count: int) -> None:
+    """Parts through and before each other, behind the camera, across the border and the near plane."""
+    rng = np.random.default_rng(count)
+    ids, places = rng.integers(0, 3, count), rng.normal([0, 0, 0.25], [0.06, 0.05, 0.04], (count, 3))
+    if count >= 5:
+        places[2:5] = [[0, 0, -0.2], [0.1, 0, 0.2], [0.03, 0.02, 0.02]]
+    T_cam_obj, camera = from_rotation_translation(random_rotation(rng, (count,)), places), Camera(*INTRINSICS, 48, 73)
+    meshes = [BOX, TORUS, MESHES["open"]]
+    drawn, expected = (Renderer(meshes, name).scene(ids, T_cam_obj, camera) for name in (backend, "reference"))
+    assert_same(drawn, expected)
+    assert len(np.unique(drawn.instance_ids)) >= min(count, 5)
+
+
+def test_a_pose_that_is_no_number_draws_nothing(backend: str) -> None:
+    """And leaves its neighbours alone."""
+    T_cam_obj = poses(PLACES["inside"], 4, seed=6)
+    T_cam_obj[1, 0, 0], T_cam_obj[2, 2, 3] = np.nan, np.inf
+    drawn = Renderer([TORUS], backend).crops(np.zeros(4, int), T_cam_obj, INTRINSICS, HEIGHT, WIDTH)
+    assert drawn.mask.any(axis=(1, 2)).tolist() == [True, False, False, True]
+    scene = Renderer([TORUS], backend).scene(np.zeros(4, int), T_cam_obj, Camera(*INTRINSICS, WIDTH, HEIGHT))
+    assert set(np.unique(scene.instance_ids)) <= {-1, 0, 3} and np.isfinite(scene.depth_m).all()
+
+
+def test_nothing_to_draw(backend: str) -> None:
+    none, no_poses = np.zeros(0, int), np.zeros((0, 4, 4))
+    empty = Mesh(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.int32))
+    for meshes in ([], [BOX], [empty]):
+        renderer = Renderer(meshes, backend)
+        assert renderer.crops(none, no_poses, INTRINSICS, 4, 5).depth_m.shape == (0, 4, 5)
+        assert not renderer.scene(none, no_poses, Camera(*INTRINSICS, 5, 4)).mask.any()
+    assert not renderer.crops(np.zeros(1, int), poses([0, 0, 1], 1, 0), INTRINSICS, 4, 5).mask.any()
+
+
+def test_the_nearest_in_the_list_shows_where_two_are_equally_near(backend: str) -> None:
+    T_cam_obj = np.repeat(poses(PLACES["inside"], 1, seed=8), 3, axis=0)
+    scene = Renderer([BOX], backend).scene(np.zeros(3, int), T_cam_obj, Camera(*INTRINSICS, WIDTH, HEIGHT))
+    assert set(np.unique(scene.instance_ids)) == {-1, 0}
+
+
+def test_few_large_images_are_cut_into_strips_and_many_are_not() -> None:
+    assert strips_per_thread(1, 480, 2) > 1 and strips_per_thread(64, 128, 2) == 0
+    assert strips_per_thread(1, 480, 1) == 0
+    for threads in (2, 3, 16):
+        for height in (1, 30, 100, 480):
+            assert threads * strips_per_thread(1, height, threads) <= max(height // LEAST_STRIP_PX, 0)
+
+
+def test_an_unknown_backend_is_refused() -> None:
+    with pytest.raises(BinposeError, match="No rendering backend 'opengl'; known: numba, reference"):
+        Renderer([BOX], "opengl")
+
+
+def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(BACKENDS, "warp", "binpose_core.no_such_module:Backend")
+    with pytest.raises(BinposeError, match=r"'warp' needs warp-lang, which `pip install 'binpose\[gpu\]'` brings"):
+        Renderer([BOX], "warp")
