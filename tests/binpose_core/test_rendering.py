@@ -8,7 +8,7 @@ from binpose_core.camera import Camera
 from binpose_core.errors import BinposeError
 from binpose_core.geometry import exp_so3, from_rotation_translation, random_rotation, transform
 from binpose_core.meshes import Mesh
-from binpose_core.rendering import Renderer, object_coordinates
+from binpose_core.rendering import GRAY, Renderer
 
 HEIGHT, WIDTH = 40, 48
 INTRINSICS = np.array([60.0, 57.0, 23.3, 20.7])
@@ -134,9 +134,8 @@ def test_normals_are_those_of_the_faces(pile) -> None:
 
 def test_object_coordinates_invert_the_projection() -> None:
     T_cam_obj = poses(INSIDE, 3, seed=6)
-    intrinsics = np.tile(INTRINSICS, (3, 1))
-    rendering = Renderer([SPHERE]).crops(np.zeros(3, int), T_cam_obj, intrinsics, HEIGHT, WIDTH)
-    points = object_coordinates(rendering.depth_m, T_cam_obj, intrinsics)
+    rendering = Renderer([SPHERE]).crops(np.zeros(3, int), T_cam_obj, INTRINSICS, HEIGHT, WIDTH)
+    points = rendering.object_coordinates
     camera = Camera(*INTRINSICS, WIDTH, HEIGHT)
     rows, columns = np.mgrid[:HEIGHT, :WIDTH]
     for own, T, mask in zip(points, T_cam_obj, rendering.mask, strict=True):
@@ -145,6 +144,33 @@ def test_object_coordinates_invert_the_projection() -> None:
         assert not own[~mask].any()
     # They lie on the part: a sphere of 50 mm, whose facets sink in by some hundredths of a millimetre.
     np.testing.assert_allclose(np.linalg.norm(points[rendering.mask], axis=-1), 0.05, atol=2e-4)
+
+
+def test_object_coordinates_of_a_scene_are_in_the_frame_of_the_part_seen(pile) -> None:
+    renderer, mesh_ids, T_cam_obj, camera = pile
+    scene = renderer.scene(mesh_ids, T_cam_obj, camera)
+    points_cam = camera.backproject(scene.depth_m).astype(np.float64)
+    for instance in np.unique(scene.instance_ids[scene.mask]):
+        own = scene.instance_ids == instance
+        moved = transform(T_cam_obj[instance], scene.object_coordinates[own].astype(np.float64))
+        np.testing.assert_allclose(moved, points_cam[own], atol=1e-6)
+    assert not scene.object_coordinates[~scene.mask].any()
+
+
+def test_shading_is_brightest_where_the_surface_faces_the_camera(pile) -> None:
+    renderer, mesh_ids, T_cam_obj, camera = pile
+    scene = renderer.scene(mesh_ids, T_cam_obj, camera)
+    colors = np.random.default_rng(9).integers(100, 256, (len(mesh_ids), 3))
+    rgb = scene.shaded(colors)
+    assert rgb.shape == (HEIGHT, WIDTH, 3) and rgb.dtype == np.uint8 and not rgb[~scene.mask].any()
+    rays = camera.backproject(np.ones((HEIGHT, WIDTH), np.float32))
+    facing = -(scene.normals * rays).sum(-1) / np.linalg.norm(rays, axis=-1)
+    share = rgb[scene.mask] / colors[scene.instance_ids[scene.mask]]  # the same for red, green and blue
+    order = facing[scene.mask].argsort()
+    assert (np.diff(share[order].mean(-1)) > -0.02).all() and share.max() <= 1.01
+    assert np.ptp(share, axis=-1).max() < 0.02
+    alone = renderer.crops(mesh_ids, T_cam_obj, camera.intrinsics, HEIGHT, WIDTH)
+    assert alone.shaded(GRAY).max() <= max(GRAY) and alone.shaded().shape == (8, HEIGHT, WIDTH, 3)
 
 
 def test_each_crop_has_its_own_camera() -> None:
@@ -175,6 +201,19 @@ def test_an_unknown_mesh_id_is_refused(wrong: int) -> None:
         renderer.crops(np.array([0, wrong]), T_cam_obj, INTRINSICS, HEIGHT, WIDTH)
     with pytest.raises(BinposeError, match=r"expected 0\.\.1"):
         renderer.scene(np.array([0, wrong]), T_cam_obj, Camera(*INTRINSICS, WIDTH, HEIGHT))
+
+
+@pytest.mark.parametrize(
+    ("T_cam_obj", "intrinsics", "near_m", "message"),
+    [
+        (np.eye(4), INTRINSICS, 0.01, r"Poses of shape \(4, 4\) for 2 mesh ids; expected \(2, 4, 4\)"),
+        (np.stack([np.eye(4)] * 2), np.ones((3, 4)), 0.01, r"Intrinsics of shape \(3, 4\) for 2 images"),
+        (np.stack([np.eye(4)] * 2), INTRINSICS, 0.0, "near plane at 0.0 m"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused(T_cam_obj, intrinsics, near_m, message) -> None:
+    with pytest.raises(BinposeError, match=message):
+        Renderer([BOX]).crops(np.zeros(2, int), T_cam_obj, intrinsics, HEIGHT, WIDTH, near_m)
 
 
 def test_a_turned_camera_sees_the_part_turned() -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from binpose_core.geometry import from_rotation_translation, inverse, transform
-from binpose_core.rendering import Renderer, object_coordinates
+from binpose_core.rendering import Renderer
 from binpose_core.working_view import WorkingView, make_working_view
 from binpose_estimator.crops import (
     CHANNELS,
@@ -59,7 +59,7 @@ def test_crops_show_what_the_virtual_camera_sees(views, objects, number: int, gs
         focal = CROP_PX * distance / (CROP_DIAMETERS * diameter)
         intrinsics = np.array([[focal, focal, (CROP_PX - 1) / 2, (CROP_PX - 1) / 2]])
         rendering = renderer.crops(np.array([names.index(name)]), T_crop_obj[None], intrinsics, CROP_PX, CROP_PX)
-        expected = object_coordinates(rendering.depth_m, T_crop_obj[None], intrinsics)[0]
+        expected = rendering.object_coordinates[0]
         mask = (crops.flags[b] & MASK) > 0
         assert (mask & rendering.mask[0]).sum() > 0.9 * (mask | rendering.mask[0]).sum()
         both = mask & rendering.mask[0]

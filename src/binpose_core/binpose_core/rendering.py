@@ -136,18 +136,3 @@ class Renderer:
         images = checked_images(self._packed, mesh_ids, T_cam_obj, everything, camera.intrinsics, size, near_m)
         drawn = self._backend.draw(images)
         return SceneRendering(drawn.depth_m[0], drawn.instance_ids[0], drawn.face_ids[0], images, self._packed)
-
-
-def object_coordinates(depth_m: FloatArray, T_cam_obj: FloatArray, intrinsics: FloatArray) -> FloatArray:
-    """Surface points (B, h, w, 3) float32 in the object frame of depth crops (B, h, w), metres.
-
-    Args:
-        depth_m: (B, h, w) along the optical axis; background pixels (0) give zeros.
-        T_cam_obj: (B, 4, 4) poses, metres.
-        intrinsics: (B, 4) fx, fy, cx, cy in pixels of each crop.
-    """
-    own = np.where(depth_m > 0, np.arange(len(depth_m), dtype=np.int32)[:, None, None], np.int32(NOTHING))
-    return surface_points(
-        np.ascontiguousarray(depth_m, np.float32), own, np.ascontiguousarray(T_cam_obj, np.float64),
-        np.ascontiguousarray(intrinsics, np.float64),
-    )  # fmt: skip

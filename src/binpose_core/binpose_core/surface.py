@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from binpose_core.geometry import FloatArray, from_rotation_translation, transform
 from binpose_core.meshes import Mesh, bounding_box_center, face_areas_normals, sample_faces
-from binpose_core.rendering import Renderer, Rendering, object_coordinates
+from binpose_core.rendering import Renderer, Rendering
 
 VIEWS, VIEW_PX = 60, 160
 FOCAL_PX = 8 * 0.9 * VIEW_PX  # from eight widths away the part fills 0.9 of the image
@@ -40,32 +40,32 @@ def seen_samples(mesh: Mesh, n: int, rng: np.random.Generator) -> tuple[FloatArr
 
     Each piece of surface has the weight that cameras give it: the bottom of a slit has next to none.
     """
-    rendering, T_cam_obj, intrinsics = _views(mesh)
+    rendering, _ = _views(mesh)
     image, row, column = np.nonzero(rendering.mask)
     chosen = rng.permutation(len(image))[:n] if len(image) >= n else rng.integers(len(image), size=n)
     pixels = image[chosen], row[chosen], column[chosen]
-    points = object_coordinates(rendering.depth_m, T_cam_obj, intrinsics)[pixels].astype(np.float64)
+    points = rendering.object_coordinates[pixels].astype(np.float64)
     return points, face_areas_normals(mesh)[1][rendering.face_ids[pixels]]
 
 
 def is_visible(mesh: Mesh, points: FloatArray) -> npt.NDArray[np.bool_]:
     """(N,) whether points (N, 3) on the surface are seen in one of the images from all around."""
-    rendering, T_cam_obj, _ = _views(mesh)
+    rendering, T_cam_obj = _views(mesh)
     x, y, z = np.moveaxis(transform(T_cam_obj, np.asarray(points, dtype=np.float64)[None]), -1, 0)
     u, v = (np.clip(np.rint(FOCAL_PX * t / z + VIEW_PX / 2).astype(int), 0, VIEW_PX - 1) for t in (x, y))
     depth_m = rendering.depth_m[np.arange(VIEWS)[:, None], v, u]
     return np.asarray(((z - depth_m < BEHIND * _width_m(mesh)) & (depth_m > 0)).any(axis=0))
 
 
-def _views(mesh: Mesh) -> tuple[Rendering, FloatArray, FloatArray]:
-    """Depth images from `VIEWS` directions, with T_cam_obj (VIEWS, 4, 4) and intrinsics (VIEWS, 4)."""
+def _views(mesh: Mesh) -> tuple[Rendering, FloatArray]:
+    """Images from `VIEWS` directions, and T_cam_obj (VIEWS, 4, 4)."""
     rotation = view_rotations(VIEWS)
     away = np.array([0, 0, 8 * _width_m(mesh)])  # so far that the rays are nearly parallel
     T_cam_obj = from_rotation_translation(rotation, away - rotation @ bounding_box_center(mesh))
-    intrinsics = np.tile([FOCAL_PX, FOCAL_PX, VIEW_PX / 2, VIEW_PX / 2], (VIEWS, 1))
+    intrinsics = np.array([FOCAL_PX, FOCAL_PX, VIEW_PX / 2, VIEW_PX / 2])
     near_m = 0.1 * float(away[2])
     crops = Renderer([mesh]).crops(np.zeros(VIEWS, dtype=int), T_cam_obj, intrinsics, VIEW_PX, VIEW_PX, near_m)
-    return crops, T_cam_obj, intrinsics
+    return crops, T_cam_obj
 
 
 def _width_m(mesh: Mesh) -> float:
