@@ -28,6 +28,7 @@ def config() -> TrainConfig:
         minutes=0.02,
         workers=1,
         calibration_views=2,
+        evaluation_views=2,
         segmentation=SegmentationTrainingConfig(loop=loop, views=1, crops=2, crop_px=64),
         pose=PoseTrainingConfig(loop=loop, batch_size=4),
     )

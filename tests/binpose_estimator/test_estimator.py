@@ -12,7 +12,7 @@ from binpose_core.types import Detection
 from binpose_core.working_view import make_working_view
 from binpose_estimator import EstimatorConfig, PoseEstimator, PoseNetwork, PosePrediction
 from binpose_estimator.crops import look_at
-from binpose_estimator.estimator import CELL, _label_image
+from binpose_estimator.estimator import CELL, _label_image, _posterior
 from binpose_estimator.training import _working_labels
 
 NAMES = ("block", "rod", "bracket")
@@ -71,6 +71,7 @@ class Oracle(torch.nn.Module):
             torch.tensor([[0.0, 0.0] if self.by_coordinates else [6.0, 0.0]]).repeat(len(classes), 1),
             coordinates.float() if self.by_coordinates else torch.zeros_like(coordinates).float(),
             torch.zeros(len(classes), 16, 16),
+            torch.full((len(classes),), 6.0),
         )
 
 
@@ -118,6 +119,30 @@ def test_another_class_is_tried_too(views, objects, untrained: PoseEstimator) ->
         name: sum(h.score for h in estimates[0].hypotheses[:] if h.object_id == name) for name in ("block", "rod")
     }
     assert shares["rod"] < shares["block"]
+
+
+def test_the_crops_decide_between_the_classes(views, objects) -> None:
+    """What the network recognises outweighs the detector's first guess, and what it does not is not pursued."""
+    known = views[0]
+    detections = detections_of(known, objects)[:1]
+    detections[0] = replace(detections[0], alternatives=(("rod", 0.3),))
+
+    class Judge(PoseNetwork):
+        def forward(self, crops: torch.Tensor, classes: torch.Tensor) -> PosePrediction:
+            return replace(super().forward(crops, classes), match=torch.tensor([-3.0, 3.0])[classes])
+
+    torch.manual_seed(0)
+    (estimate,) = PoseEstimator(Judge(3, CONFIG.widths, CONFIG.hypotheses), CONFIG, objects)(known.frame, detections)
+    assert {h.object_id for h in estimate.hypotheses} == {"rod"}
+
+
+def test_posteriors_weigh_prior_and_crop() -> None:
+    owners, shares = np.array([0, 0, 1], np.int32), np.array([0.6, 0.4, 0.9])
+    even = _posterior(owners, shares, np.zeros(3, np.float32))
+    np.testing.assert_allclose(even, [0.6 / 1.05, 0.4 / 1.05, 0.9 / 0.95])
+    turned = _posterior(owners, shares, np.array([-2, 2, -5], np.float32))
+    assert turned[1] > 0.9 and turned[0] < 0.05 and turned[2] < 0.2  # the last one is none of the known parts
+    assert np.isfinite(_posterior(owners, shares, np.array([1e6, -1e6, 0], np.float32))).all()
 
 
 def test_a_detection_without_depth_gets_a_crop_from_what_is_around_it(views, objects, untrained) -> None:

@@ -47,7 +47,10 @@ class Example:
         rotation, center, points = self.read(self.T_crop_obj)
         number = torch.tensor([self.number])
         return PoseTargets(
-            number, *(tensor(a[None]) for a in (rotation, center, points)), torch.tensor(self.covered[None])
+            number,
+            *(tensor(a[None]) for a in (rotation, center, points)),
+            torch.tensor(self.covered[None]),
+            torch.tensor([True]),
         )
 
     def prediction(self, poses: list[np.ndarray]) -> PosePrediction:
@@ -59,11 +62,28 @@ class Example:
             torch.zeros(1, len(poses)),
             tensor(points[0])[None],
             torch.zeros(1, 16, 16),
+            torch.zeros(1),
         )
 
     def loss(self, tables: PartTables, *poses: np.ndarray) -> dict[str, float]:
         losses = pose_loss(self.prediction(list(poses)), self.targets(), tables)
         return {name: value.item() for name, value in losses.items()}
+
+
+def test_wrong_crops_teach_the_match_alone(parts, tables) -> None:
+    """What is said about the pose of a crop that shows another part costs nothing."""
+    examples = [Example(parts, n, seed=n) for n in (0, 1)]
+    predictions = [e.prediction([e.T_crop_obj]) for e in examples]
+    both = PosePrediction(*(torch.cat(f) for f in zip(*(vars(p).values() for p in predictions), strict=True)))
+    targets = PoseTargets(*(torch.cat(f) for f in zip(*(vars(e.targets()).values() for e in examples), strict=True)))
+    targets = replace(targets, matches=torch.tensor([True, False]))
+    nonsense = replace(both, center=both.center + torch.tensor([0.0, 5.0])[:, None, None])
+    costs = [pose_loss(p, targets, tables) for p in (both, nonsense)]
+    assert costs[0]["pose"] == costs[1]["pose"] < 2 * LEAST_POSE_LOSS
+    said = [
+        pose_loss(replace(both, match=torch.tensor([4.0, s])), targets, tables)["match"].item() for s in (-4.0, 4.0)
+    ]
+    assert said[0] < 0.02 and said[1] > 0.5
 
 
 @pytest.mark.parametrize("number", range(3))

@@ -36,6 +36,7 @@ def test_shapes(network: PoseNetwork, batch: int) -> None:
         "confidence": (batch, HYPOTHESES),
         "coordinates": (batch, 3, 16, 16),
         "coordinate_scale": (batch, 16, 16),
+        "match": (batch,),
     }
     assert all(value.dtype == torch.float32 for value in fields(prediction).values())
 

@@ -46,7 +46,8 @@ ROW_SHARE = 0.5
 class TrainConfig:
     """minutes: for everything, split by the shares; the machine's speed decides how much is simulated and learnt.
 
-    calibration_views: bins that neither network has seen, half for the calibration and half for the reported metrics.
+    calibration_views: bins that neither network has seen, from which the scores are calibrated.
+    evaluation_views: others for the reported metrics.
     detector: which network finds the instances; `segmentation` is the training of votes, `mask_rcnn` that of the other.
     """
 
@@ -56,7 +57,8 @@ class TrainConfig:
     simulation_share: float = 0.1
     segmentation_share: float = 0.5
     pose_share: float = 0.3
-    calibration_views: int = 80
+    calibration_views: int = 120
+    evaluation_views: int = 40
     scene: SceneConfig = field(default_factory=SceneConfig)
     detector: Backend = "votes"
     segmentation: SegmentationTrainingConfig = field(default_factory=SegmentationTrainingConfig)
@@ -218,17 +220,16 @@ def _calibrated(
     config: TrainConfig,
     report: Progress,
 ) -> ModelBundle:
-    """The bundle with a refiner fitted on half of the unseen views and metrics from the other half."""
-    half = config.calibration_views // 2
+    """The bundle with a refiner fitted on some of the unseen views and metrics from the others."""
+    count = config.calibration_views
     with SimulationStream(parts, scene, config.seed + HELD_OUT_SEED, config.workers) as stream:
-        views = [next(stream) for _ in _tracked(range(2 * half), report, "unseen bins")]
-    refiner = calibrated_refiner(
-        segmenter, estimator, parts, _tracked(views[:half], report, "calibration"), config.seed
-    )
+        views = [next(stream) for _ in _tracked(range(count + config.evaluation_views), report, "unseen bins")]
+    fitting, judging = views[:count], views[count:]
+    refiner = calibrated_refiner(segmenter, estimator, parts, _tracked(fitting, report, "calibration"), config.seed)
     bundle = ModelBundle(segmenter, estimator, refiner, parts)
     evaluation = EvaluationConfig(min_visible_fraction=0.5)
-    estimates = [bundle.pipeline(view.frame) for view in _tracked(views[half:], report, "evaluation")]
-    return replace(bundle, metrics=metrics_of(judge_views(views[half:], estimates, parts, evaluation), evaluation))
+    estimates = [bundle.pipeline(view.frame) for view in _tracked(judging, report, "evaluation")]
+    return replace(bundle, metrics=metrics_of(judge_views(judging, estimates, parts, evaluation), evaluation))
 
 
 def _with_minutes(config: StageConfig, minutes: float) -> StageConfig:

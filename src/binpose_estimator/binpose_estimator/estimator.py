@@ -23,6 +23,10 @@ from binpose_estimator.head import PosePrediction
 from binpose_estimator.network import PoseNetwork
 
 CELL = 4
+NO_PART = 0.05
+"""Weight of a detection being none of its classes, against the likelihood ratios of the crops."""
+LEAST_SHARE = 0.03
+"""Classes this much less likely than a detection's best one are not pursued."""
 
 
 @dataclass(frozen=True)
@@ -117,8 +121,11 @@ class PoseEstimator:
         prediction: PosePrediction,
     ) -> list[PoseEstimate]:
         rotation, center, score = hypotheses(crops, prediction)
+        scores = scores if len(self.config.objects) == 1 else _posterior(owners, scores, prediction.match.cpu().numpy())
         found: list[list[Hypothesis]] = [[] for _ in detections]
         for b, (owner, name) in enumerate(zip(owners, names, strict=True)):
+            if scores[b] < LEAST_SHARE * scores[owners == owner].max():
+                continue
             part = self.objects[name]
             distance = np.linalg.norm(centers[b])
             for R, c, s in zip(rotation[b], center[b], score[b], strict=True):
@@ -170,6 +177,18 @@ class PoseEstimator:
         network = PoseNetwork(len(settings.objects), settings.widths, settings.hypotheses)
         load_arrays(network, tensors, "pose")
         return cls(network, settings, objects, device)
+
+
+def _posterior(owners: npt.NDArray[np.int32], shares: FloatArray, match: npt.NDArray[np.float32]) -> FloatArray:
+    """(B,) probability of each class of each detection.
+
+    Args:
+        owners: (B,) detections.
+        shares: (B,) what the detector says of the class, taken as prior.
+        match: (B,) logit that the crop shows it, taken as the logarithm of a likelihood ratio.
+    """
+    weight = shares * np.exp(np.clip(match.astype(np.float64), -8.0, 8.0))
+    return np.asarray(weight / (np.bincount(owners, weight)[owners] + NO_PART))
 
 
 def hypotheses(crops: Crops, prediction: PosePrediction) -> tuple[FloatArray, FloatArray, FloatArray]:

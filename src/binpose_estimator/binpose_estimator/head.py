@@ -15,6 +15,7 @@ class PosePrediction:
     rotation: (B, K, 3, 3). center: (B, K, 3) of the part's centre relative to the centre of the crop.
     confidence: (B, K) logits. coordinates: (B, 3, 16, 16) object coordinates relative to the centre.
     coordinate_scale: (B, 16, 16) logarithm of their Laplace scale.
+    match: (B,) logit that the crop shows the part it was asked for.
     """
 
     rotation: torch.Tensor
@@ -22,10 +23,15 @@ class PosePrediction:
     confidence: torch.Tensor
     coordinates: torch.Tensor
     coordinate_scale: torch.Tensor
+    match: torch.Tensor
+
+    def take(self, index: torch.Tensor) -> "PosePrediction":
+        """The predictions of an index or boolean tensor (B,)."""
+        return PosePrediction(**{name: value[index] for name, value in vars(self).items()})
 
 
 class HypothesesHead(nn.Module):
-    """Features (B, C, 8, 8) -> K rotations, centres and confidences; (B, c, 16, 16) beside it -> object coordinates."""
+    """Features (B, C, 8, 8) -> K poses and a match; (B, c, 16, 16) beside it -> object coordinates."""
 
     def __init__(self, fine: int, coarse: int, classes: int, hypotheses: int, hidden: int = 384) -> None:
         super().__init__()
@@ -38,6 +44,7 @@ class HypothesesHead(nn.Module):
         self.rotation = nn.Linear(hidden, 6 * hypotheses)
         self.center = nn.Linear(hidden, 3 * hypotheses)
         self.confidence = nn.Linear(hidden, hypotheses)
+        self.match = nn.Linear(hidden, 1)
         nn.init.normal_(self.rotation.bias, std=1.0)
         nn.init.zeros_(self.center.weight)
         self.lateral = nn.Conv2d(coarse, fine, 1)
@@ -62,6 +69,7 @@ class HypothesesHead(nn.Module):
             confidence=self.confidence(x).float(),
             coordinates=dense[:, :3].float(),
             coordinate_scale=dense[:, 3].float(),
+            match=self.match(x)[:, 0].float(),
         )
 
 

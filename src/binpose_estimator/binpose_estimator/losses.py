@@ -13,6 +13,7 @@ from binpose_estimator.head import PosePrediction
 RUNNER_UP_SHARE = 0.05
 CONFIDENCE_WEIGHT = 0.1
 COORDINATE_WEIGHT = 1.0
+MATCH_WEIGHT = 0.5
 LABELLING_STEP = 3  # every third cell of 16 x 16 tells which equivalent labelling fits
 
 
@@ -59,6 +60,7 @@ class PoseTargets:
 
     classes: (B,) int64. rotation: (B, 3, 3). center: (B, 3) from the crop's centre.
     points: (B, 3, 16, 16) object coordinates from the part's centre. covered: (B, 16, 16) bool, where they are known.
+    matches: (B,) bool, false where the crop shows another part than `classes` says; the rest means nothing there.
     """
 
     classes: torch.Tensor
@@ -66,10 +68,17 @@ class PoseTargets:
     center: torch.Tensor
     points: torch.Tensor
     covered: torch.Tensor
+    matches: torch.Tensor
+
+    def take(self, index: torch.Tensor) -> "PoseTargets":
+        """The targets of an index or boolean tensor (B,)."""
+        return PoseTargets(**{name: value[index] for name, value in vars(self).items()})
 
 
 def pose_loss(prediction: PosePrediction, targets: PoseTargets, tables: PartTables) -> dict[str, torch.Tensor]:
-    """Losses by name; their sum is minimised."""
+    """Losses by name; their sum is minimised. At least one crop must show the part it is asked for."""
+    match = functional.binary_cross_entropy_with_logits(prediction.match, targets.matches.float())
+    prediction, targets = prediction.take(targets.matches), targets.take(targets.matches)
     symmetric = tables.symmetries[targets.classes]
     shifts, valid = tables.shifts[targets.classes], tables.valid[targets.classes]
     spread = tables.spread[targets.classes]
@@ -83,6 +92,7 @@ def pose_loss(prediction: PosePrediction, targets: PoseTargets, tables: PartTabl
     loss = {
         "pose": (1 - RUNNER_UP_SHARE) * best.values.mean() + RUNNER_UP_SHARE * distance.mean(),
         "confidence": CONFIDENCE_WEIGHT * functional.cross_entropy(prediction.confidence, best.indices),
+        "match": MATCH_WEIGHT * match,
         "coordinates": COORDINATE_WEIGHT * _coordinate_loss(prediction, targets, symmetric, shifts, valid),
     }
     return {name: value * 3.0 if name == "pose" else value for name, value in loss.items()}

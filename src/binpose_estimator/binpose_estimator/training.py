@@ -22,25 +22,30 @@ from binpose_estimator.estimator import CELL, EstimatorConfig, PoseEstimator
 from binpose_estimator.losses import PartTables, PoseTargets, part_tables, pose_loss
 from binpose_estimator.network import PoseNetwork
 
+JITTER_FREEDOM = 4
+
 
 @dataclass(frozen=True)
 class PoseTrainingConfig:
     """variants: crops cut per instance and view, each with another centre and roll.
 
     max_crops: how many are kept in memory, about 33 kB each.
-    center_jitter: deviation of the crop's centre from the part's, in diameters, as detections have it.
+    center_jitter: how far the crop's centre is from the part's, in diameters, across and along the line of sight, as
+        detections have it: scales of Student's t distribution, whose tails are theirs.
     least_visible: parts less visible are left out.
+    wrong_share: share of a batch that shows another part than the network is asked for, as wrong detections do.
     """
 
     loop: LoopConfig = field(default_factory=lambda: LoopConfig(minutes=10.0, learning_rate=1.5e-3))
     batch_size: int = 96
     variants: int = 1
     max_crops: int = 80_000
-    center_jitter: float = 0.05
+    center_jitter: tuple[float, float] = (0.045, 0.07)
     gsd_jitter: tuple[float, float] = (0.8, 1.25)
     least_visible: float = 0.15
     least_visible_px: int = 40
     damaged_masks: float = 0.7
+    wrong_share: float = 0.3
 
     def __post_init__(self) -> None:
         if self.batch_size < 2 or self.variants < 1:
@@ -51,12 +56,13 @@ class PoseTrainingConfig:
 class CropPool:
     """Training crops with the truth.
 
-    classes: (N,) int64.
+    classes: (N,) int64, what the network is asked for. matches: (N,) whether the crop shows that.
     rotation: (N, 3, 3), center: (N, 3) in the crop's frame, in diameters from the crop's centre; float32.
     """
 
     crops: Crops
     classes: npt.NDArray[np.int64]
+    matches: npt.NDArray[np.bool_]
     rotation: FloatArray
     center: FloatArray
 
@@ -135,6 +141,7 @@ def crop_pool(
     return CropPool(
         concatenate([p.crops for p in pools]),
         np.concatenate([p.classes for p in pools]),
+        np.concatenate([p.matches for p in pools]),
         np.concatenate([p.rotation for p in pools]),
         np.concatenate([p.center for p in pools]),
     )
@@ -169,11 +176,15 @@ def _view_pool(
     config: PoseTrainingConfig,
     rng: np.random.Generator,
 ) -> CropPool:
+    instances, asked = _asked(view, instances, estimator_config, config, rng)
     parts = [objects[view.object_ids[i]] for i in instances]
+    matches = np.array([part.id == name for part, name in zip(parts, asked, strict=True)])
     poses = view.T_cam_obj[instances]
     true_centers = np.array([transform(T, p.center_m[None])[0] for T, p in zip(poses, parts, strict=True)])
-    diameters = np.array([p.diameter_m for p in parts])
-    centers = true_centers + rng.normal(0, config.center_jitter, true_centers.shape) * diameters[:, None]
+    across, along = config.center_jitter
+    jitter = rng.standard_t(JITTER_FREEDOM, true_centers.shape).clip(-4, 4) * [across, across, along]
+    centers = true_centers + jitter * np.array([[part.diameter_m] for part in parts])
+    diameters = np.array([objects[name].diameter_m for name in asked])
     luma = cv2.cvtColor(working.color, cv2.COLOR_RGB2GRAY)
     labels = _working_labels(view.instance_ids, working)
     roll = rng.uniform(-np.pi, np.pi, len(instances))
@@ -184,10 +195,27 @@ def _view_pool(
     local[:, 2] -= distance
     return CropPool(
         crops,
-        np.array([estimator_config.objects.index(p.id) for p in parts], np.int64),
+        np.array([estimator_config.objects.index(name) for name in asked], np.int64),
+        matches,
         (R_crop_cam @ poses[:, :3, :3]).astype(np.float32),
         (local / diameters[:, None]).astype(np.float32),
     )
+
+
+def _asked(
+    view: LabelledView,
+    instances: npt.NDArray[np.int32],
+    estimator_config: EstimatorConfig,
+    config: PoseTrainingConfig,
+    rng: np.random.Generator,
+) -> tuple[npt.NDArray[np.int32], list[str]]:
+    """The instances, some of them twice, and for which part the network is asked at each: mostly what they are."""
+    asked = [view.object_ids[i] for i in instances]
+    again = instances[rng.random(len(instances)) < config.wrong_share]
+    wrong = [rng.choice([n for n in estimator_config.objects if n != view.object_ids[i]] or [""]) for i in again]
+    if "" in wrong:  # one part alone cannot be taken for another
+        return instances, asked
+    return np.concatenate([instances, again]), [*asked, *map(str, wrong)]
 
 
 def _working_labels(instance_ids: npt.NDArray[np.integer], working: WorkingView) -> npt.NDArray[np.int32]:
@@ -202,8 +230,7 @@ def sample_batch(
     pool: CropPool, config: PoseTrainingConfig, rng: np.random.Generator
 ) -> tuple[torch.Tensor, PoseTargets]:
     """A batch with every part type equally likely, turned by quarters, with masks as detections have them."""
-    weight = 1.0 / np.bincount(pool.classes)[pool.classes]
-    index = rng.choice(len(pool.classes), config.batch_size, p=weight / weight.sum())
+    index = rng.choice(len(pool.classes), config.batch_size, p=_likelihood(pool, config.wrong_share))
     turns = int(rng.integers(4))
     crops = pool.crops[index].turned(turns)
     x = network_input(crops)
@@ -216,8 +243,19 @@ def sample_batch(
     covered = ((x[:, 3] > 0) & true_mask)[:, CELL // 2 :: CELL, CELL // 2 :: CELL]
     points = torch.einsum("bji,bjhw->bihw", rotation, observed - center[..., None, None])
     covered &= points.norm(dim=1) < 0.6
-    targets = PoseTargets(torch.from_numpy(pool.classes[index]), rotation, center, points, covered)
+    classes, matches = (torch.from_numpy(values[index]) for values in (pool.classes, pool.matches))
+    targets = PoseTargets(classes, rotation, center, points, covered, matches)
     return x.to(memory_format=torch.channels_last), targets
+
+
+def _likelihood(pool: CropPool, wrong_share: float) -> FloatArray:
+    """(N,) with which a crop is drawn: all classes alike, and so many of them wrongly asked for."""
+    weight = np.zeros(len(pool.classes))
+    for kind, share in ((pool.matches, 1.0 - wrong_share), (~pool.matches, wrong_share)):
+        if kind.any():
+            each = 1.0 / np.bincount(pool.classes[kind])[pool.classes[kind]]
+            weight[kind] = share * each / each.sum()
+    return weight / weight.sum()
 
 
 def _damaged(masks: npt.NDArray[np.bool_], share: float, rng: np.random.Generator) -> npt.NDArray[np.float32]:
