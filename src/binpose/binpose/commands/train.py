@@ -62,7 +62,10 @@ class Train(Command):
 
 @contextlib.contextmanager
 def _bars() -> Iterator["Report"]:
-    """One bar per stage, made when the stage begins."""
+    """One bar per stage, made when the stage begins; without a terminal a line for every tenth of a stage."""
+    if not console.is_terminal:
+        yield _lines()
+        return
     columns = (
         SpinnerColumn(), TextColumn("{task.description:14s}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(),
         TextColumn("{task.fields[message]}"),
@@ -76,3 +79,15 @@ def _bars() -> Iterator["Report"]:
             progress.update(tasks[stage], completed=share, message=message)
 
         yield report
+
+
+def _lines() -> "Report":
+    told: dict[str, int] = {}
+
+    def report(stage: str, share: float, message: str) -> None:
+        tenths = int(10 * share)
+        if told.get(stage, -1) < tenths:
+            told[stage] = tenths
+            console.print(f"{stage} {10 * tenths} %  {message}", highlight=False)
+
+    return report
