@@ -60,6 +60,20 @@ def backend(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
+def inside_out(mesh: Mesh) -> Mesh:
+    return Mesh(mesh.vertices, np.ascontiguousarray(mesh.faces[:, ::-1]))
+
+
+def joined(*meshes: Mesh) -> Mesh:
+    starts = np.cumsum([0, *(len(m.vertices) for m in meshes)])
+    faces = [m.faces + start for m, start in zip(meshes, starts, strict=False)]
+    return Mesh(np.concatenate([m.vertices for m in meshes]), np.concatenate(faces).astype(np.int32))
+
+
+def shifted(mesh: Mesh, *by_m: float) -> Mesh:
+    return Mesh(mesh.vertices + np.array(by_m, np.float32), mesh.faces)
+
+
 def poses(place: list[float], count: int, seed: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
     return from_rotation_translation(random_rotation(rng, (count,)), place + rng.normal(0, 0.004, (count, 3)))
@@ -94,6 +108,31 @@ def test_draws_what_the_reference_draws(backend: str, name: str, place: str) -> 
     drawn = assert_crops_alike(backend, [mesh], np.zeros(count, int), T_cam_obj, (HEIGHT, WIDTH), INTRINSICS)
     if place == "inside":
         assert drawn.mask.any(axis=(1, 2)).all()
+
+
+@pytest.mark.parametrize(
+    "mesh",
+    [
+        inside_out(TORUS),
+        joined(TORUS, inside_out(shifted(BOX, 0.05, 0, 0.02))),  # a body of the wrong winding beside a right one
+        joined(BOX, shifted(TORUS, 0.02, 0, 0)),  # two bodies through each other
+        joined(BOX, inside_out(Mesh(BOX.vertices / 2, BOX.faces))),  # a hollow
+    ],
+    ids=["inside out", "one of two inside out", "through each other", "hollow"],
+)
+def test_backs_that_can_be_seen_are_drawn(backend: str, mesh: Mesh) -> None:
+    T_cam_obj = np.concatenate([poses(PLACES["inside"], 4, seed=1), poses(PLACES["around the camera"], 4, seed=2)])
+    drawn = assert_crops_alike(backend, [mesh], np.zeros(8, int), T_cam_obj, (HEIGHT, WIDTH), INTRINSICS)
+    assert drawn.mask[:4].any(axis=(1, 2)).all()
+
+
+@pytest.mark.parametrize("mirror", [[-1, 1, 1, 1], [1, -1, 1, 1], [-1, -1, 1, 1]])
+def test_a_mirrored_image_shows_the_same_side(backend: str, mirror: list[int]) -> None:
+    T_cam_obj = poses(PLACES["inside"], 4, seed=3)
+    drawn = assert_crops_alike(backend, [TORUS], np.zeros(4, int), T_cam_obj, (HEIGHT, WIDTH), INTRINSICS * mirror)
+    assert drawn.mask.any(axis=(1, 2)).all()
+    left_handed = T_cam_obj @ np.diag([1.0, 1.0, -1.0, 1.0])
+    assert_crops_alike(backend, [TUBE], np.zeros(4, int), left_handed, (HEIGHT, WIDTH), INTRINSICS)
 
 
 def test_a_hundred_thousand_faces(backend: str) -> None:

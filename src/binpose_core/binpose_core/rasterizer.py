@@ -14,6 +14,7 @@ import numba
 import numpy as np
 from numba import njit, prange
 
+from binpose_core.meshes import is_solid
 from binpose_core.packed_meshes import PackedMeshes
 from binpose_core.render_backends import NOTHING, Drawn, Images
 
@@ -37,13 +38,14 @@ class NumbaBackend:
 
     def __init__(self, meshes: PackedMeshes) -> None:
         self._meshes = meshes
+        self._solid = np.array([is_solid(mesh) for mesh in meshes.meshes], np.bool_)
 
     def draw(self, images: Images) -> Drawn:
         """The nearest surface under every pixel."""
         meshes, shape, threads = self._meshes, images.shape, numba.get_num_threads()
         drawn = Drawn(np.empty(shape, np.float32), np.empty(shape, np.int32), np.empty(shape, np.int32))
         draw_images(
-            meshes.vertices, meshes.faces, meshes.vertex_start, meshes.face_start,
+            meshes.vertices, meshes.faces, meshes.vertex_start, meshes.face_start, self._solid,
             images.mesh_ids, images.T_cam_obj, images.first_instance, images.intrinsics, images.near_m,
             threads, strips_per_thread(*shape[:2], threads),
             drawn.depth_m, drawn.instance_ids, drawn.face_ids,
@@ -67,16 +69,19 @@ def _key(w, label):
 
 
 @njit(inline="always")
-def _draw_projected(u0, v0, w0, u1, v1, w1, u2, v2, w2, label, width, nearest):
-    """Draw one triangle given as image points (u, v) and w = 1 / z into nearest (rows, width + LANES)."""
+def _draw_projected(u0, v0, w0, u1, v1, w1, u2, v2, w2, hidden, label, width, nearest):
+    """Draw one triangle given as image points (u, v) and w = 1 / z into nearest (rows, width + LANES).
+
+    It is left out where its area, positive clockwise in the image, has the sign of `hidden`.
+    """
+    area = (u1 - u0) * (v2 - v0) - (u2 - u0) * (v1 - v0)
+    if area * hidden > 0.0 or abs(area) < LEAST_AREA_PX2:
+        return
     first_u = np.ceil(max(min(u0, u1, u2), 0.0))
     last_u = np.floor(min(max(u0, u1, u2), width - 1.0))
     first_v = np.ceil(max(min(v0, v1, v2), 0.0))
     last_v = np.floor(min(max(v0, v1, v2), nearest.shape[0] - 1.0))
     if not (first_u <= last_u and first_v <= last_v):
-        return
-    area = (u1 - u0) * (v2 - v0) - (u2 - u0) * (v1 - v0)
-    if abs(area) < LEAST_AREA_PX2:
         return
     scale = 1.0 / area
     # Barycentric weights b1, b2 are affine in (u, v), and so is w; b0 = 1 - b1 - b2.
@@ -146,7 +151,7 @@ def _draw_clipped(corners, near, intrinsics, row_lo, label, width, nearest):
         polygon[i, 2] = w
     for i in range(1, count - 1):
         p, q, r = polygon[0], polygon[i], polygon[i + 1]
-        _draw_projected(p[0], p[1], p[2], q[0], q[1], q[2], r[0], r[1], r[2], label, width, nearest)
+        _draw_projected(p[0], p[1], p[2], q[0], q[1], q[2], r[0], r[1], r[2], 0.0, label, width, nearest)
 
 
 @njit(inline="always")
@@ -161,7 +166,8 @@ def _row(f, a, c, b):
 
 @njit(error_model="numpy")
 def _project(vertices, T_cam_obj, intrinsics, near, out):
-    """Fill out (V, 3) with u, v, w = 1/z; w = -1 marks a vertex that is not past the near plane."""
+    """Fill out (V, 3) with u, v, w = 1/z; w = -1 marks a vertex that is not past the near plane. Whether all are."""
+    least = np.inf
     fx, fy, cx, cy = intrinsics
     x0, x1, x2, x3 = _row(fx, T_cam_obj[0], cx, T_cam_obj[2])
     y0, y1, y2, y3 = _row(fy, T_cam_obj[1], cy, T_cam_obj[2])
@@ -173,24 +179,34 @@ def _project(vertices, T_cam_obj, intrinsics, near, out):
         out[i, 0] = (x0 * x + x1 * y + x2 * z + x3) * w
         out[i, 1] = (y0 * x + y1 * y + y2 * z + y3) * w
         out[i, 2] = w if z_cam >= near else -1.0
+        least = min(least, z_cam)
+    return least >= near
+
+
+@njit(error_model="numpy")
+def _hidden_side(T_cam_obj, intrinsics):
+    """The sign of a face's area in the image when the camera sees its back: that of a mirroring, if there is one."""
+    a, b, c = T_cam_obj[0], T_cam_obj[1], T_cam_obj[2]
+    volume = (
+        a[0] * (b[1] * c[2] - b[2] * c[1]) - a[1] * (b[0] * c[2] - b[2] * c[0]) + a[2] * (b[0] * c[1] - b[1] * c[0])
+    )
+    return np.sign(volume * intrinsics[0] * intrinsics[1])
 
 
 @njit(error_model="numpy")
 def _rows(projected):
-    """The first and last row that projected vertices reach, everything where one is not past the near plane."""
+    """The first and last row that projected vertices reach."""
     low, high = np.inf, -np.inf
     for i in range(projected.shape[0]):
-        if projected[i, 2] <= 0.0:
-            return -np.inf, np.inf
         low, high = min(low, projected[i, 1]), max(high, projected[i, 1])
     return low, high
 
 
 @njit(**UNCOUNTED)
-def _draw_mesh(faces, projected, row_lo, first, width, nearest):
+def _draw_mesh(faces, projected, hidden, row_lo, first, width, nearest):
     """Draw a mesh whose vertices were projected, except for faces that cross the near plane; how many these are.
 
-    Its primitives are numbered from `first`, its rows from row_lo.
+    Faces whose area has the sign of `hidden` are left out too. Primitives are numbered from `first`, rows from row_lo.
     """
     crossing = 0
     for f in range(faces.shape[0]):
@@ -199,7 +215,7 @@ def _draw_mesh(faces, projected, row_lo, first, width, nearest):
         if w0 > 0.0 and w1 > 0.0 and w2 > 0.0:
             _draw_projected(
                 projected[i, 0], projected[i, 1] - row_lo, w0, projected[j, 0], projected[j, 1] - row_lo, w1,
-                projected[k, 0], projected[k, 1] - row_lo, w2, LAST - (first + f), width, nearest,
+                projected[k, 0], projected[k, 1] - row_lo, w2, hidden, LAST - (first + f), width, nearest,
             )  # fmt: skip
         elif w0 > 0.0 or w1 > 0.0 or w2 > 0.0:
             crossing += 1
@@ -250,7 +266,7 @@ def _unpack(nearest, firsts, begin, depth, instances, face_ids):
 
 @njit(parallel=True, cache=True, error_model="numpy")
 def draw_images(
-    vertices, faces, vertex_start, face_start, mesh_ids, T_cam_obj, first_instance, intrinsics, near,
+    vertices, faces, vertex_start, face_start, solid, mesh_ids, T_cam_obj, first_instance, intrinsics, near,
     threads, strips_per_thread, depth, instances, face_ids,
 ):  # fmt: skip
     """Fill depth (I, h, w), instances and face_ids; the arguments are those of `PackedMeshes` and `Images`."""
@@ -266,11 +282,12 @@ def draw_images(
             start[n + 1] = start[n] + vertex_start[mesh_ids[n] + 1] - vertex_start[mesh_ids[n]]
     projected = np.empty((start[count], 3))
     reach = np.empty((count, 2))
+    in_front = np.zeros(count, np.bool_)
     for n in prange(count if shared else 0):
         m, camera = mesh_ids[n], _four(intrinsics[image_of[n]])
         own = projected[start[n] : start[n + 1]]
-        _project(vertices[vertex_start[m] : vertex_start[m + 1]], T_cam_obj[n], camera, near, own)
-        reach[n] = _rows(own)
+        in_front[n] = _project(vertices[vertex_start[m] : vertex_start[m + 1]], T_cam_obj[n], camera, near, own)
+        reach[n] = _rows(own) if in_front[n] else (-np.inf, np.inf)
     for job in prange(images * strips):
         image, part = job // strips, job % strips
         if shared:  # a thread takes neighbouring jobs; give it strips from all over the image, full and empty ones
@@ -290,9 +307,11 @@ def draw_images(
                 own = projected[start[n] : start[n + 1]]
             else:
                 own = np.empty((len(own_vertices), 3))
-                _project(own_vertices, T_cam_obj[n], camera, near, own)
+                in_front[n] = _project(own_vertices, T_cam_obj[n], camera, near, own)
+            # Of a body that lies past the near plane as a whole no back is seen: half of its faces need no drawing.
+            hidden = _hidden_side(T_cam_obj[n], camera) if solid[m] and in_front[n] else 0.0
             own_faces, first = faces[face_start[m] : face_start[m + 1]], firsts[n - begin]
-            if _draw_mesh(own_faces, own, row_lo, first, width, nearest) > 0:
+            if _draw_mesh(own_faces, own, hidden, row_lo, first, width, nearest) > 0:
                 _draw_crossing(
                     own_vertices, own_faces, T_cam_obj[n], camera, near, own, row_lo, first, width, nearest
                 )  # fmt: skip
