@@ -29,7 +29,7 @@ LANES = 16
 LAST = 0xFFFFFFFF
 # Without reference counts of the rows the triangles take a tenth less time.
 UNCOUNTED: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
-STRIPS_PER_THREAD = 4
+STRIPS_PER_THREAD = 2
 LEAST_STRIP_PX = 16
 
 
