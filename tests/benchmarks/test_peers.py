@@ -1,7 +1,5 @@
 """The comparison with other methods: they are given a fair chance, and ours is given nothing more than they are."""
 
-import sys
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -18,13 +16,6 @@ from binpose_simulation.parts import make_part
 
 CAMERA = Camera(500.0, 500.0, 159.5, 119.5, 320, 240)
 PART = "l_bracket"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def benchmarks(repository_root: Path) -> None:
-    sys.path.insert(0, str(repository_root / "benchmarks"))
-    yield
-    sys.path.remove(str(repository_root / "benchmarks"))
 
 
 @pytest.fixture(scope="module")
