@@ -8,8 +8,8 @@ from binpose_core.camera import Camera
 from binpose_core.errors import BinposeError
 from binpose_core.geometry import from_rotation_translation, random_rotation
 from binpose_core.meshes import Mesh
+from binpose_core.numba_backend import LEAST_STRIP_PX, strips_per_thread
 from binpose_core.packed_meshes import PackedMeshes
-from binpose_core.rasterizer import LEAST_STRIP_PX, strips_per_thread
 from binpose_core.render_backends import BACKENDS, make_backend
 from binpose_core.rendering import Renderer, Rendering
 

@@ -10,13 +10,10 @@ for several pixels at once, draws depth and face together.
 
 from typing import Any
 
-import numba
 import numpy as np
 from numba import njit, prange
 
-from binpose_core.meshes import is_solid
-from binpose_core.packed_meshes import PackedMeshes
-from binpose_core.render_backends import NOTHING, Drawn, Images
+from binpose_core.render_backends import NOTHING
 
 # A face seen exactly from its edge has an area of rounding errors, and would get depths from anywhere.
 LEAST_AREA_PX2 = 1e-9
@@ -29,38 +26,6 @@ LANES = 16
 LAST = 0xFFFFFFFF
 # Without reference counts of the rows the triangles take a tenth less time.
 UNCOUNTED: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
-STRIPS_PER_THREAD = 2
-LEAST_STRIP_PX = 16
-
-
-class NumbaBackend:
-    """The z-buffer on all of numba's threads."""
-
-    def __init__(self, meshes: PackedMeshes) -> None:
-        self._meshes = meshes
-        self._solid = np.array([is_solid(mesh) for mesh in meshes.meshes], np.bool_)
-
-    def draw(self, images: Images) -> Drawn:
-        """The nearest surface under every pixel."""
-        meshes, shape, threads = self._meshes, images.shape, numba.get_num_threads()
-        drawn = Drawn(np.empty(shape, np.float32), np.empty(shape, np.int32), np.empty(shape, np.int32))
-        draw_images(
-            meshes.vertices, meshes.faces, meshes.vertex_start, meshes.face_start, self._solid,
-            images.mesh_ids, images.T_cam_obj, images.first_instance, images.intrinsics, images.near_m,
-            threads, strips_per_thread(*shape[:2], threads),
-            drawn.depth_m, drawn.instance_ids, drawn.face_ids,
-        )  # fmt: skip
-        return drawn
-
-
-def strips_per_thread(images: int, height: int, threads: int) -> int:
-    """Into how many strips of rows per thread each image is cut, 0 = not at all.
-
-    Every strip costs another look at all triangles, so that images are cut only where they are too few for the threads.
-    """
-    if threads == 1 or images >= STRIPS_PER_THREAD * threads:
-        return 0
-    return min(STRIPS_PER_THREAD, height // (LEAST_STRIP_PX * threads))
 
 
 @njit(inline="always")
@@ -240,6 +205,14 @@ def _draw_crossing(vertices, faces, T_cam_obj, intrinsics, near, projected, row_
 
 
 @njit(error_model="numpy")
+def _draw_instance(vertices, faces, T_cam_obj, camera, near, projected, one_sided, row_lo, first, nearest):
+    """Draw a mesh whose vertices were projected; of a one-sided one the faces that show their backs are left out."""
+    hidden, width = _hidden_side(T_cam_obj, camera) if one_sided else 0.0, nearest.shape[1] - LANES
+    if _draw_mesh(faces, projected, hidden, row_lo, first, width, nearest) > 0:
+        _draw_crossing(vertices, faces, T_cam_obj, camera, near, projected, row_lo, first, width, nearest)
+
+
+@njit(error_model="numpy")
 def _unpack(nearest, firsts, begin, depth, instances, face_ids):
     """Take the buffer apart; instance begin + n has the primitives firsts[n]..firsts[n + 1] - 1."""
     for v in range(depth.shape[0]):
@@ -265,57 +238,66 @@ def _unpack(nearest, firsts, begin, depth, instances, face_ids):
 
 
 @njit(parallel=True, cache=True, error_model="numpy")
-def draw_images(
-    vertices, faces, vertex_start, face_start, solid, mesh_ids, T_cam_obj, first_instance, intrinsics, near,
-    threads, strips_per_thread, depth, instances, face_ids,
+def project_instances(
+    vertices, vertex_start, mesh_ids, T_cam_obj, image_of, intrinsics, near, start, projected, in_front, reach
 ):  # fmt: skip
-    """Fill depth (I, h, w), instances and face_ids; the arguments are those of `PackedMeshes` and `Images`."""
-    count, (images, height, width) = len(mesh_ids), depth.shape
-    shared = strips_per_thread > 0
-    strips = threads * strips_per_thread if shared else 1
-    # Where images are cut, their strips share the projected vertices; else each image projects its own.
-    start = np.zeros(count + 1, np.int64)
-    image_of = np.zeros(count, np.int64)
-    for i in range(images if shared else 0):
-        for n in range(first_instance[i], first_instance[i + 1]):
-            image_of[n] = i
-            start[n + 1] = start[n] + vertex_start[mesh_ids[n] + 1] - vertex_start[mesh_ids[n]]
-    projected = np.empty((start[count], 3))
-    reach = np.empty((count, 2))
-    in_front = np.zeros(count, np.bool_)
-    for n in prange(count if shared else 0):
+    """Fill projected (start[-1], 3), in_front (N,) and reach (N, 2), the rows, of instances in images image_of (N,)."""
+    for n in prange(len(mesh_ids)):
         m, camera = mesh_ids[n], _four(intrinsics[image_of[n]])
         own = projected[start[n] : start[n + 1]]
         in_front[n] = _project(vertices[vertex_start[m] : vertex_start[m + 1]], T_cam_obj[n], camera, near, own)
         reach[n] = _rows(own) if in_front[n] else (-np.inf, np.inf)
+
+
+@njit(parallel=True, cache=True, error_model="numpy")
+def draw_strips(
+    vertices, faces, vertex_start, face_start, solid, mesh_ids, T_cam_obj, first_instance, intrinsics, near,
+    threads, strips_per_thread, start, projected, in_front, reach, depth, instances, face_ids,
+):  # fmt: skip
+    """Fill depth (I, h, w), instances and face_ids, each image in threads * strips_per_thread strips of rows.
+
+    The arguments are those of `PackedMeshes`, `Images` and `project_instances`.
+    """
+    images, height, _ = depth.shape
+    strips = threads * strips_per_thread
     for job in prange(images * strips):
         image, part = job // strips, job % strips
-        if shared:  # a thread takes neighbouring jobs; give it strips from all over the image, full and empty ones
-            part = part % strips_per_thread * threads + part // strips_per_thread
-        row_lo, row_hi = part * height // strips, (part + 1) * height // strips
-        camera = _four(intrinsics[image])
-        begin, end = first_instance[image], first_instance[image + 1]
+        # A thread takes neighbouring jobs; give it strips from all over the image, full and empty ones.
+        part = part % strips_per_thread * threads + part // strips_per_thread
+        low, high = part * height // strips, (part + 1) * height // strips
+        begin, end, camera = first_instance[image], first_instance[image + 1], _four(intrinsics[image])
+        nearest = np.zeros((high - low, depth.shape[2] + LANES), np.int64)
         firsts = np.zeros(end - begin + 1, np.int64)
-        nearest = np.zeros((row_hi - row_lo, width + LANES), np.int64)
         for n in range(begin, end):
-            m = mesh_ids[n]
-            firsts[n - begin + 1] = firsts[n - begin] + face_start[m + 1] - face_start[m]
-            if shared and (reach[n, 1] < row_lo or reach[n, 0] > row_hi - 1):
-                continue
-            own_vertices = vertices[vertex_start[m] : vertex_start[m + 1]]
-            if shared:
-                own = projected[start[n] : start[n + 1]]
-            else:
-                own = np.empty((len(own_vertices), 3))
-                in_front[n] = _project(own_vertices, T_cam_obj[n], camera, near, own)
-            # Of a body that lies past the near plane as a whole no back is seen: half of its faces need no drawing.
-            hidden = _hidden_side(T_cam_obj[n], camera) if solid[m] and in_front[n] else 0.0
-            own_faces, first = faces[face_start[m] : face_start[m + 1]], firsts[n - begin]
-            if _draw_mesh(own_faces, own, hidden, row_lo, first, width, nearest) > 0:
-                _draw_crossing(
-                    own_vertices, own_faces, T_cam_obj[n], camera, near, own, row_lo, first, width, nearest
+            m, first = mesh_ids[n], firsts[n - begin]
+            firsts[n - begin + 1] = first + face_start[m + 1] - face_start[m]
+            if reach[n, 0] <= high - 1 and reach[n, 1] >= low:
+                _draw_instance(
+                    vertices[vertex_start[m] : vertex_start[m + 1]], faces[face_start[m] : face_start[m + 1]],
+                    T_cam_obj[n], camera, near, projected[start[n] : start[n + 1]], solid[m] and in_front[n],
+                    low, first, nearest,
                 )  # fmt: skip
-        _unpack(
-            nearest, firsts, begin, depth[image, row_lo:row_hi], instances[image, row_lo:row_hi],
-            face_ids[image, row_lo:row_hi],
-        )  # fmt: skip
+        _unpack(nearest, firsts, begin, depth[image, low:high], instances[image, low:high], face_ids[image, low:high])
+
+
+@njit(parallel=True, cache=True, error_model="numpy")
+def draw_images(
+    vertices, faces, vertex_start, face_start, solid, mesh_ids, T_cam_obj, first_instance, intrinsics, near,
+    depth, instances, face_ids,
+):  # fmt: skip
+    """Fill depth (I, h, w), instances and face_ids, each image as a whole; the arguments are those of `draw_strips`."""
+    for image in prange(len(depth)):
+        begin, end, camera = first_instance[image], first_instance[image + 1], _four(intrinsics[image])
+        nearest = np.zeros((depth.shape[1], depth.shape[2] + LANES), np.int64)
+        firsts = np.zeros(end - begin + 1, np.int64)
+        for n in range(begin, end):
+            m, first = mesh_ids[n], firsts[n - begin]
+            firsts[n - begin + 1] = first + face_start[m + 1] - face_start[m]
+            own = vertices[vertex_start[m] : vertex_start[m + 1]]
+            projected = np.empty((len(own), 3))
+            in_front = _project(own, T_cam_obj[n], camera, near, projected)
+            _draw_instance(
+                own, faces[face_start[m] : face_start[m + 1]], T_cam_obj[n], camera, near, projected,
+                solid[m] and in_front, 0, first, nearest,
+            )  # fmt: skip
+        _unpack(nearest, firsts, begin, depth[image], instances[image], face_ids[image])

@@ -14,7 +14,7 @@ from binpose_core.packed_meshes import PackedMeshes
 NOTHING = -1
 
 BACKENDS = {
-    "numba": "binpose_core.rasterizer:NumbaBackend",
+    "numba": "binpose_core.numba_backend:NumbaBackend",
     "reference": "binpose_core.reference_rasterizer:ReferenceBackend",
     "warp": "binpose_core.warp_raycaster:WarpBackend",
 }
