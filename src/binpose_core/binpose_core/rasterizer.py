@@ -19,7 +19,7 @@ from binpose_core.render_backends import NOTHING
 LEAST_AREA_PX2 = 1e-9
 # Two triangles that share an edge may both miss a pixel on it by rounding.
 SLACK = 1e-9
-# So many pixels of a row are drawn at once, and few enough for most triangles of a part. Eight are 20 % slower, since
+# So many pixels of a row are drawn at once, enough for most triangles of a part. Eight take half as long again, since
 # the compiler unrolls them one by one.
 LANES = 16
 # Of surfaces equally near the first shows: primitives are counted down from here.
