@@ -12,13 +12,20 @@ from binpose_core.geometry import FloatArray
 from binpose_core.packed_meshes import PackedMeshes
 
 NOTHING = -1
+# Backends that search in float32 take a face's depth from its plane where both agree to this share. A ray that all but
+# lies in the plane meets it anywhere: there the search's own depth is the better one.
+PLANE_TRUST = 1e-4
 
 BACKENDS = {
     "numba": "binpose_core.numba_backend:NumbaBackend",
     "reference": "binpose_core.reference_rasterizer:ReferenceBackend",
     "warp": "binpose_core.warp_raycaster:WarpBackend",
+    "pytorch3d": "binpose_core.pytorch3d_rasterizer:Pytorch3dBackend",
 }
-_PROVIDERS = {"warp": "warp-lang, which `pip install 'binpose[gpu]'` brings"}
+_PROVIDERS = {
+    "warp": "warp-lang, which `pip install 'binpose[gpu]'` brings",
+    "pytorch3d": "PyTorch3D, which has no wheel; https://github.com/facebookresearch/pytorch3d tells how to build it",
+}
 
 
 @dataclass(frozen=True, eq=False)

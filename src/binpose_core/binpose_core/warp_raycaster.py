@@ -11,12 +11,10 @@ import warp as wp
 
 from binpose_core.meshes import Mesh
 from binpose_core.packed_meshes import PackedMeshes
-from binpose_core.render_backends import NOTHING, Drawn, Images
+from binpose_core.render_backends import NOTHING, PLANE_TRUST, Drawn, Images
 
 NO_MESH = 0  # Warp's numbers of meshes are addresses
 FAR_M = 1e6
-# A ray that all but lies in a face's plane meets that plane anywhere: there the search's own depth is the better one.
-PLANE_TRUST = 1e-4
 
 
 class WarpBackend:
