@@ -36,8 +36,8 @@ class SegmentationTrainingConfig:
     loop: LoopConfig = field(default_factory=lambda: LoopConfig(minutes=10.0, learning_rate=2e-3))
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     views: int = 2
-    crops: int = 6
-    crop_px: int = 256
+    crops: int = 10
+    crop_px: int = 192
 
     def __post_init__(self) -> None:
         if self.crop_px % 32 or self.crop_px < 64:
@@ -112,7 +112,7 @@ class BatchSampler:
         height, width = classes.shape
         if len(rows) and rng.random() < 0.85:
             pick = rng.integers(len(rows))
-            corner = np.array([rows[pick], columns[pick]]) - rng.integers(0, side, 2)
+            corner = np.array([rows[pick], columns[pick]]) - rng.integers(side // 6, side - side // 6, 2)
         else:
             corner = rng.integers(0, np.maximum(1, np.array([height, width]) - side + 1))
         y, x = np.clip(corner, 0, np.maximum(0, np.array([height, width]) - side))

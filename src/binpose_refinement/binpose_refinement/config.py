@@ -21,6 +21,7 @@ class RefinerConfig:
         noise is added.
     noise_floor_m: standard deviation of the depth noise assumed where the frame looks smoother than this.
     same_pose: mean distance of two poses' surfaces below which they count as one, share of the diameter.
+    same_start: the same before the alignment, which takes both to one place.
     claimed_share: a part whose agreeing pixels were claimed by better parts beyond this share is a duplicate.
     intrusion_share: the same for the share of its surface that lies inside a better part.
     min_score: estimates below are dropped.
@@ -43,6 +44,7 @@ class RefinerConfig:
     tolerance_sigmas: float = 2.0
     noise_floor_m: float = 0.0002
     same_pose: float = 0.04
+    same_start: float = 0.05
     claimed_share: float = 0.6
     intrusion_share: float = 0.2
     min_score: float = 0.0
@@ -58,7 +60,7 @@ class RefinerConfig:
             self._require(name, 0, 1000)
         for name in ("gate_end_m", "tolerance_m", "noise_floor_m"):
             self._require(name, 1e-6, 0.1)
-        for name in ("gate_start", "same_pose"):
+        for name in ("gate_start", "same_pose", "same_start"):
             self._require(name, 1e-3, 1.0)
         for name in ("claimed_share", "intrusion_share", "min_score"):
             self._require(name, 0.0, 1.0)

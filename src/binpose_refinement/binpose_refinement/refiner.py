@@ -152,6 +152,7 @@ class IcpRefiner:
         coarse = Schedule(c.coarse_px, COARSE, c.coarse_rounds, c.gate_start, 0.04, end_m, 0.3, 2 * tolerance)
         polish = Schedule(c.polish_px, POLISH, c.polish_rounds, 0.05, 0.0, end_m, 0.1, tolerance)
         finish = Schedule(c.polish_px, POLISH, c.finish_rounds, 0.0, 0.0, end_m, 0.02, tolerance)
+        batch = batch.take(self._comparer.distinct(batch, batch.confidence, c.same_start, len(batch)))
         batch = self._best(batch, align(self._workshop, observation, batch, coarse))
         aligned = align(self._workshop, observation, batch, polish)
         expanded = self._expand(batch.moved(aligned.T_cam_obj), aligned.agreement)
