@@ -175,6 +175,22 @@ class TestDamage:
                 lambda c: c["0"].pop(),
                 "2 entries in .*scene_gt_info.json for image 0 for 1 poses",
             ),
+            (
+                "scene_camera.json",
+                lambda c: c["0"].update(width="640px", height=480),
+                "width is '640px' in .*scene_camera.json for image 0; expected a whole number of pixels",
+            ),
+            (
+                "scene_camera.json",
+                lambda c: c.update({"0": None}),
+                "The entry is None in .*scene_camera.json for image 0",
+            ),
+            ("scene_camera.json", lambda c: c["0"].update(depth_scale=float("inf")), "depth_scale is inf"),
+            ("scene_camera.json", lambda c: c["0"].update(cam_K=[10**400] * 9), "cam_K is .*9 finite numbers"),
+            ("scene_gt.json", lambda c: c.update({"0": None}), "The entry is None in .*expected a list"),
+            ("scene_gt.json", lambda c: c.update({"0": [3, 4]}), "The entry is 3 in .*scene_gt.json for image 0"),
+            ("scene_gt_info.json", lambda c: c.update({"0": None}), "The entry is None in .*scene_gt_info.json"),
+            ("scene_gt_info.json", lambda c: c["0"][0].update(visib_fract="half"), "visib_fract is 'half'"),
         ],
     )
     def test_entries_that_make_no_sense(self, dataset, name, change, told):
@@ -182,6 +198,24 @@ class TestDamage:
         frame = next(BopDataset(dataset.root).frames("train"))
         with pytest.raises(BinposeError, match=told):
             frame.read(), frame.ground_truth()
+        list(BopDataset(dataset.root).frames("train"))[1].read()  # the other frame is none the worse
+
+    @pytest.mark.parametrize("width", ["96px", None, 96.5])
+    def test_a_sensor_whose_size_makes_no_sense(self, dataset, width):
+        edit(dataset.root / "camera.json", lambda content: content.update(width=width))
+        with pytest.raises(BinposeError, match=r"width is .* in .*camera.json; expected a whole number of pixels"):
+            next(BopDataset(dataset.root).frames("train")).read()
+
+    def test_a_sensor_without_sound_intrinsics_is_not_needed_where_each_image_has_its_own(self, dataset):
+        edit(dataset.root / "camera.json", lambda content: content.update(fx="about 600"))
+        assert next(BopDataset(dataset.root).frames("train")).read().camera == CAMERA
+
+    def test_a_model_whose_entry_makes_no_sense(self, dataset):
+        edit(dataset.root / "models/models_info.json", lambda content: content["3"].update(diameter="wide"))
+        assert np.isnan(BopDataset(dataset.root).model(3).diameter_m)
+        edit(dataset.root / "models/models_info.json", lambda content: content.update({"3": None}))
+        with pytest.raises(BinposeError, match=r"The entry is None in .*models_info.json for object 3"):
+            BopDataset(dataset.root).model(3)
 
     @pytest.mark.parametrize("text", ['{"0": {', "[]", '{"first": {}}'])
     def test_json_files_that_are_none(self, dataset, text):

@@ -12,7 +12,7 @@ JSON file per scene, and a frame that is damaged or missing raises when it is re
 Source: bop_toolkit, docs/bop_datasets_format.md.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +21,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from binpose_core.bop_json import Annotation, as_annotation, entries_by_image, finite_array, read_json_object
+from binpose_core.bop_json import (
+    Annotation,
+    as_annotation,
+    as_entries,
+    as_entry,
+    as_pixels,
+    entries_by_image,
+    finite_array,
+    is_number,
+    read_json_object,
+)
 from binpose_core.bop_results import BopResult, read_results, write_results
 from binpose_core.bop_writer import BopWriter, write_models
 from binpose_core.camera import Camera
@@ -50,7 +60,8 @@ class BopModel:
     @property
     def diameter_m(self) -> float:
         """The diameter in metres as models_info.json gives it, NaN where it does not."""
-        return float(self.info.get("diameter", np.nan)) * 1e-3
+        diameter_mm = self.info.get("diameter")
+        return float(diameter_mm) * 1e-3 if is_number(diameter_mm) else float("nan")
 
 
 class BopDataset:
@@ -112,9 +123,11 @@ class BopDataset:
         )
         if directory is None:
             return {}
-        infos = read_json_object(path) if (path := directory / "models_info.json").is_file() else {}
+        path = directory / "models_info.json"
+        infos = read_json_object(path) if path.is_file() else {}
         paths = {int(path.stem[4:]): path for path in sorted(directory.glob("obj_*.ply")) if path.stem[4:].isdigit()}
-        return {key: _model(key, path, infos.get(str(key), {})) for key, path in paths.items()}
+        entries = {key: as_entry(infos.get(str(key), {}), f"{path} for object {key}") for key in paths}
+        return {key: _model(key, paths[key], entry) for key, entry in entries.items()}
 
     def model(self, obj_id: int) -> BopModel:
         """The model of that number.
@@ -141,7 +154,7 @@ class BopScene:
         self.directory = directory
 
     @cached_property
-    def cameras(self) -> dict[int, dict[str, Any]]:
+    def cameras(self) -> dict[int, Any]:
         """scene_camera.json: image number -> cam_K, depth_scale, ..."""
         path = self.directory / "scene_camera.json"
         if not path.is_file():
@@ -151,7 +164,7 @@ class BopScene:
         return entries_by_image(path)
 
     @cached_property
-    def truths(self) -> dict[int, list[dict[str, Any]]]:
+    def truths(self) -> dict[int, Any]:
         """scene_gt.json: image number -> the annotated parts."""
         path = self.directory / "scene_gt.json"
         if not path.is_file():
@@ -159,7 +172,7 @@ class BopScene:
         return entries_by_image(path)
 
     @cached_property
-    def truth_infos(self) -> dict[int, list[dict[str, Any]]]:
+    def truth_infos(self) -> dict[int, Any]:
         """scene_gt_info.json, or an empty dictionary."""
         path = self.directory / "scene_gt_info.json"
         return entries_by_image(path) if path.is_file() else {}
@@ -205,22 +218,19 @@ class BopFrame:
         BOP gives no size per image. The one in camera.json holds where its focal lengths and
         principal point are those of cam_K; elsewhere the image was cropped and brings its own.
         """
-        entry, sensor = (
-            self.scene.cameras[self.image_id],
-            self.scene.dataset.camera_info,
-        )
-        sensor_K = [sensor.get(key, np.nan) for key in ("fx", "fy", "cx", "cy")]
+        where, entry, sensor = self._where("scene_camera.json"), self._camera_entry(), self.scene.dataset.camera_info
+        sensor_K = [sensor[key] if is_number(sensor.get(key)) else np.nan for key in ("fx", "fy", "cx", "cy")]
         cam_K = entry.get("cam_K")
         if cam_K is None:
             cam_K = [sensor_K[0], 0, sensor_K[2], 0, sensor_K[1], sensor_K[3], 0, 0, 1]
-        K = finite_array(cam_K, (3, 3), "cam_K", self._where("scene_camera.json"))
+        K = finite_array(cam_K, (3, 3), "cam_K", where)
+        size: Mapping[str, Any] = {}
         if "width" in entry and "height" in entry:
-            width, height = int(entry["width"]), int(entry["height"])
+            size = entry
         elif np.allclose([K[0, 0], K[1, 1], K[0, 2], K[1, 2]], sensor_K, atol=0.01):
-            width, height = (
-                int(sensor.get("width", width)),
-                int(sensor.get("height", height)),
-            )
+            size, where = sensor, str(self.scene.dataset.root / "camera.json")
+        width = as_pixels(size.get("width", width), "width", where)
+        height = as_pixels(size.get("height", height), "height", where)
         return Camera.from_K(K, width, height)
 
     def ground_truth(self) -> list[Annotation]:
@@ -233,14 +243,14 @@ class BopFrame:
             raise BinposeError(
                 f"No entry in {self._where('scene_gt.json')}; expected a list of poses, which may be empty."
             )
-        truths = self.scene.truths[self.image_id]
-        infos = self.scene.truth_infos.get(self.image_id, [{}] * len(truths))
+        where, info_where = self._where("scene_gt.json"), self._where("scene_gt_info.json")
+        truths = as_entries(self.scene.truths[self.image_id], where)
+        infos = as_entries(self.scene.truth_infos.get(self.image_id, [{}] * len(truths)), info_where)
         if len(infos) != len(truths):
             raise BinposeError(
-                f"{len(infos)} entries in {self._where('scene_gt_info.json')} for {len(truths)} poses in "
-                "scene_gt.json; expected one each; compute it again or remove it."
+                f"{len(infos)} entries in {info_where} for {len(truths)} poses in scene_gt.json; expected one each; "
+                "compute it again or remove it."
             )
-        where = self._where("scene_gt.json")
         return [as_annotation(truth, info, where) for truth, info in zip(truths, infos, strict=True)]
 
     def masks(self, kind: str = "mask_visib") -> npt.NDArray[np.bool_]:
@@ -249,14 +259,16 @@ class BopFrame:
         return np.stack([read_mask(path) for path in paths]) if paths else np.zeros((0, 0, 0), dtype=bool)
 
     def _depth_scale_mm(self) -> float:
-        entry = self.scene.cameras[self.image_id]
-        scale = entry.get("depth_scale", self.scene.dataset.camera_info.get("depth_scale"))
-        if not isinstance(scale, (int, float)) or not scale > 0:
+        scale = self._camera_entry().get("depth_scale", self.scene.dataset.camera_info.get("depth_scale"))
+        if not is_number(scale) or not scale > 0:
             raise BinposeError(
                 f"depth_scale is {scale} in {self._where('scene_camera.json')}; expected the millimetres of one unit "
                 "of the depth image, such as 1.0 or 0.1; add it there or to camera.json."
             )
         return float(scale)
+
+    def _camera_entry(self) -> dict[str, Any]:
+        return as_entry(self.scene.cameras[self.image_id], self._where("scene_camera.json"))
 
     def _image(self, *directories: str, suffix: str = "") -> Path:
         """The file of this frame in the first directory that has it, its number written with or without zeros."""

@@ -1,5 +1,6 @@
 """The JSON files of BOP data sets, checked as they are read."""
 
+import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,6 +46,8 @@ def as_annotation(truth: dict[str, Any], info: dict[str, Any], where: str) -> An
     if not isinstance(obj_id, int):
         raise BinposeError(f"obj_id is {obj_id} in {where}; expected the number of a model; correct the file.")
     fraction = info.get("visib_fract")
+    if fraction is not None and not is_number(fraction):
+        raise BinposeError(f"visib_fract is {fraction!r} in {where}; expected a number from 0 to 1; correct the file.")
     pose = from_rotation_translation(rotation, translation_mm * 1e-3)
     return Annotation(obj_id, pose, float("nan") if fraction is None else float(fraction), info)
 
@@ -53,15 +56,45 @@ def finite_array(values: Any, shape: tuple[int, ...], key: str, where: str) -> F
     """Numbers of a JSON file as an array; raises BinposeError for too few, too many or none."""
     try:
         array = np.asarray(values, dtype=np.float64).reshape(shape)
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         array = np.full(shape, np.nan)
     if not np.isfinite(array).all():
         raise BinposeError(f"{key} is {values} in {where}; expected {array.size} finite numbers; correct the file.")
     return array
 
 
+def is_number(value: object) -> bool:
+    """Whether a value of a JSON file is a finite number that a float can hold; NaN, true and false are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+
+
+def as_pixels(value: Any, key: str, where: str) -> int:
+    """A length in pixels from a JSON file; raises BinposeError for what is no whole number."""
+    if not is_number(value) or value != int(value):
+        raise BinposeError(f"{key} is {value!r} in {where}; expected a whole number of pixels; correct the file.")
+    return int(value)
+
+
+def as_entry(value: Any, where: str) -> dict[str, Any]:
+    """An entry with named values from a JSON file; raises BinposeError for anything else."""
+    if not isinstance(value, dict):
+        raise BinposeError(f"The entry is {value!r} in {where}; expected named values in {{}}; correct the file.")
+    return value
+
+
+def as_entries(value: Any, where: str) -> list[dict[str, Any]]:
+    """A list of such entries; raises BinposeError for anything else."""
+    if not isinstance(value, list):
+        raise BinposeError(f"The entry is {value!r} in {where}; expected a list, one entry per part; correct the file.")
+    return [as_entry(item, where) for item in value]
+
+
 def entries_by_image(path: Path) -> dict[int, Any]:
-    """Image number -> entry; raises BinposeError for a key that is no number."""
+    """Image number -> entry, which is checked when its image is read: a bad one must not stop the others.
+
+    Raises:
+        BinposeError: for a key that is no number.
+    """
     try:
         return {int(key): value for key, value in read_json_object(path).items()}
     except ValueError as error:

@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from binpose_core.bop import BopDataset, is_bop_dataset
+from binpose_core.bop_json import as_pixels, is_number
 from binpose_core.camera import Camera
 from binpose_core.errors import BinposeError
 from binpose_core.files import read_json
@@ -180,28 +181,25 @@ def _frame(
 def _camera(info: Any, path: Path) -> Camera:
     """The camera of a camera file."""
     keys = ("fx", "fy", "cx", "cy", "width", "height")
-    missing = [key for key in keys if not isinstance(info, Mapping) or not _is_number(info.get(key))]
+    missing = [key for key in keys if not isinstance(info, Mapping) or not is_number(info.get(key))]
     if missing:
         raise BinposeError(f"No number for {', '.join(missing)} in {path}; expected a file such as {EXAMPLE}.")
     distortion = info.get("distortion", [])
-    if not isinstance(distortion, list) or not all(map(_is_number, distortion)) or len(distortion) not in (0, 4, 5, 8):
+    if not isinstance(distortion, list) or not all(map(is_number, distortion)) or len(distortion) not in (0, 4, 5, 8):
         raise BinposeError(
             f"distortion is {distortion} in {path}; expected OpenCV's 4, 5 or 8 coefficients (k1, k2, p1, p2, k3, ...)."
         )
     fx, fy, cx, cy = (float(info[key]) for key in keys[:4])
-    return Camera(fx, fy, cx, cy, int(info["width"]), int(info["height"]), tuple(map(float, distortion)))
+    width, height = (as_pixels(info[key], key, str(path)) for key in keys[4:])
+    return Camera(fx, fy, cx, cy, width, height, tuple(map(float, distortion)))
 
 
 def _depth_m(path: Path, info: Mapping[str, Any], camera_path: Path) -> npt.NDArray[np.float32]:
     scale_mm = info.get("depth_scale", 1.0)
-    if not _is_number(scale_mm) or not scale_mm > 0:
+    if not is_number(scale_mm) or not scale_mm > 0:
         raise BinposeError(
             f"depth_scale is {scale_mm} in {camera_path}; expected the millimetres of one unit, such as 1.0."
         )
     if path.suffix.lower() in (".tif", ".tiff") and (image := read_image(path)).dtype == np.float32:
         return depth_from_encoding(image, "32FC1", name=path.stem)
     return read_depth_m(path, float(scale_mm))
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
