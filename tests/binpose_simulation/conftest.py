@@ -1,3 +1,6 @@
+import contextlib
+import resource
+
 import numpy as np
 import pytest
 import trimesh
@@ -43,3 +46,19 @@ def pile(parts, small):
 @pytest.fixture(scope="session")
 def view(pile, small):
     return render_view(pile, np.random.default_rng(1), small)
+
+
+@pytest.fixture
+def full_disk():
+    """A block in which every file, also a child process's, ends after so many bytes, as on a full disk."""
+
+    @contextlib.contextmanager
+    def limited(size):
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    return limited

@@ -70,6 +70,25 @@ def test_a_cache_that_cannot_be_written_costs_only_time(angle, tmp_path, monkeyp
     assert "BINPOSE_CACHE" in caplog.text
 
 
+def test_a_full_disk_under_the_cache_leaves_nothing_behind(angle, monkeypatch, caplog, full_disk):
+    clouds = [np.random.default_rng(0).normal(size=(100, 3))]
+    monkeypatch.setattr(decomposition, "_refined", lambda *_: clouds)
+    with full_disk(100):
+        assert convex_pieces(angle, max_pieces=4)
+    assert "no space is left" in caplog.text and "BINPOSE_CACHE" in caplog.text
+    assert not [path for path in cache_dir().rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("size", [100, 10_000], ids=["the mesh", "CoACD's answer"])
+def test_a_full_disk_under_the_temporary_folder_is_told_and_stores_no_hull(angle, full_disk, size, monkeypatch):
+    long_answer = decomposition._CHILD.replace("np.savez(sys.argv[2],", "np.savez(sys.argv[2], np.zeros(10_000),")
+    monkeypatch.setattr(decomposition, "_CHILD", long_answer)
+    with full_disk(size), pytest.raises(BinposeError, match=r"temporary files in .*; free some space") as raised:
+        convex_pieces(angle, max_pieces=4)
+    assert "\n" not in str(raised.value)
+    assert not list(cache_dir().rglob("*.npz"))
+
+
 def test_one_piece_is_the_convex_hull(angle):
     (piece,) = convex_pieces(angle, max_pieces=1)
     assert as_trimesh(piece).volume == pytest.approx(as_trimesh(angle).convex_hull.volume, rel=0.02)

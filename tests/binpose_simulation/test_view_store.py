@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -86,6 +87,16 @@ def test_an_interrupted_store_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert len(ViewStore(tmp_path)) == 3
     for index in range(3):
         assert_close(resumed[index], view(index))
+
+
+def test_a_full_disk_is_told_and_the_store_stays_as_it_was(tmp_path: Path, full_disk: Callable) -> None:
+    store = ViewStore(tmp_path / "views")
+    store.append(view(0))
+    with full_disk(2000), pytest.raises(BinposeError, match="no space is left"):
+        store.append(view(1))
+    assert len(store) == 1 and [path.name for path in (tmp_path / "views").iterdir()] == ["view-000000.npz"]
+    store.append(view(1))
+    assert_close(store[1], view(1))
 
 
 def test_depth_beyond_the_range_is_not_seen(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ CoACD prints, may take long on odd meshes and cannot be interrupted from Python;
 Source: Wei et al., Approximate Convex Decomposition for 3D Meshes with Collision-Aware Concavity, SIGGRAPH 2022.
 """
 
+import errno
 import hashlib
 import logging
 import os
@@ -17,6 +18,7 @@ import numpy as np
 from manifold3d import Manifold
 
 from binpose_core.errors import BinposeError
+from binpose_core.files import write_atomically
 from binpose_core.meshes import Mesh
 
 _LOG = logging.getLogger(__name__)
@@ -29,8 +31,12 @@ coacd.set_log_level("off")
 d = np.load(sys.argv[1])
 pieces = coacd.run_coacd(coacd.Mesh(d["vertices"], d["faces"]), threshold=float(d["threshold"]),
     max_convex_hull=int(d["max_pieces"]), seed=0, resolution=500, mcts_nodes=10, mcts_iterations=30, mcts_max_depth=2)
-np.savez(sys.argv[2], *[np.asarray(v, dtype=np.float64) for v, _ in pieces])
+try:
+    np.savez(sys.argv[2], *[np.asarray(v, dtype=np.float64) for v, _ in pieces])
+except OSError:
+    sys.exit(74)
 """
+_NOT_WRITTEN = 74  # EX_IOERR of sysexits.h
 
 
 def cache_dir() -> Path:
@@ -91,14 +97,12 @@ def _read(path: Path) -> list[np.ndarray] | None:
 
 
 def _write(path: Path, clouds: list[np.ndarray]) -> None:
-    """Store beside and rename; a cache that cannot be written only costs time."""
+    """Store the point sets; a cache that cannot be written only costs time."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".npz", delete=False) as file:
-            np.savez(file, *clouds)
-        Path(file.name).replace(path)
-    except OSError as error:
-        _LOG.warning("Convex pieces could not be kept in %s (%s); set BINPOSE_CACHE to a writable folder.", path, error)
+        with write_atomically(path, durable=False) as temporary:
+            np.savez(temporary, *clouds)
+    except BinposeError as error:
+        _LOG.warning("Convex pieces cannot be kept (%s) Or set BINPOSE_CACHE to a folder with room.", error)
 
 
 def _refined(mesh: Mesh, max_pieces: int, threshold: float, limit_s: float) -> list[np.ndarray]:
@@ -159,25 +163,47 @@ def _decompose(mesh: Mesh, settings: dict[str, float], limit_s: float) -> list[n
     """Run CoACD in a child process; None when it fails or takes too long.
 
     The limit is processor time, so that a busy machine finds the same pieces; waiting ends at ten times as much.
+
+    Raises:
+        BinposeError: there is no room for temporary files. A hull in place of the pieces would stay in the cache.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        source, target = Path(folder) / "mesh.npz", Path(folder) / "pieces.npz"
-        # CoACD works at any scale; the unit box keeps its tolerances away from millimetre-sized numbers.
-        scale = float(np.ptp(mesh.vertices, axis=0).max())
-        vertices, faces = _simplified(mesh.vertices / scale, mesh.faces)
-        arrays = {"vertices": vertices.astype(np.float64), "faces": faces}
-        np.savez(source, **arrays, **{name: np.float64(value) for name, value in settings.items()})  # type: ignore[arg-type]
-        command = [sys.executable, "-c", _CHILD, str(source), str(target), str(max(1, round(limit_s)))]
-        # One thread: its OpenMP threads spin, and a loaded machine then takes minutes for seconds' work.
-        quiet = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
-        try:
-            subprocess.run(
-                command, timeout=10 * limit_s, check=True, stdin=subprocess.DEVNULL, capture_output=True, env=quiet
-            )
-        except (subprocess.SubprocessError, OSError) as error:
-            _LOG.debug("CoACD with %s: %s", settings, error)
-        clouds = _read(target)
+    # CoACD works at any scale; the unit box keeps its tolerances away from millimetre-sized numbers.
+    scale = float(np.ptp(mesh.vertices, axis=0).max())
+    vertices, faces = _simplified(mesh.vertices / scale, mesh.faces)
+    arrays = {"vertices": vertices.astype(np.float64), "faces": faces}
+    arrays |= {name: np.asarray(value, np.float64) for name, value in settings.items()}
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            source, target = Path(folder) / "mesh.npz", Path(folder) / "pieces.npz"
+            np.savez(source, **arrays)  # type: ignore[arg-type]
+            _run_coacd(source, target, limit_s)
+            clouds = _read(target)
+    except OSError as error:
+        raise BinposeError(
+            f"Could not write temporary files in {tempfile.gettempdir()}: {error.strerror or error}; expected room for "
+            "the convex pieces of a part there; free some space, or set TMPDIR to another folder."
+        ) from error
     return [points * scale for points in clouds] if clouds else None
+
+
+def _run_coacd(source: Path, target: Path, limit_s: float) -> None:
+    """Decompose the mesh in `source` into `target`, which is not there when CoACD fails.
+
+    Raises:
+        OSError: the child process found no room for its result.
+    """
+    command = [sys.executable, "-c", _CHILD, str(source), str(target), str(max(1, round(limit_s)))]
+    # One thread: its OpenMP threads spin, and a loaded machine then takes minutes for seconds' work.
+    quiet = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+    try:
+        done = subprocess.run(command, timeout=10 * limit_s, stdin=subprocess.DEVNULL, capture_output=True, env=quiet)
+    except subprocess.TimeoutExpired as error:
+        _LOG.debug("CoACD: %s", error)
+        return
+    if done.returncode == _NOT_WRITTEN:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
+    if done.returncode:
+        _LOG.debug("CoACD ended with %d: %s", done.returncode, done.stderr[-500:].decode(errors="replace"))
 
 
 def _simplified(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

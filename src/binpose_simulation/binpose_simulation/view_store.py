@@ -29,7 +29,6 @@ class ViewStore(Sequence[SimulatedView]):
 
     def __init__(self, directory: Path | str) -> None:
         self.directory = Path(directory)
-        self.directory.mkdir(parents=True, exist_ok=True)
         self._count = 0
         self._refresh()
 
@@ -48,7 +47,11 @@ class ViewStore(Sequence[SimulatedView]):
         return _read(self._path(index % len(self)))
 
     def append(self, view: SimulatedView) -> None:
-        """Add a view at the end."""
+        """Add a view at the end; the folder is made with the first one.
+
+        Raises:
+            BinposeError: the disk is full, or the folder cannot be written to; the store stays as it was.
+        """
         arrays: dict[str, Any] = _packed(view)
         with write_atomically(self._path(len(self)), durable=False) as temporary:
             np.savez(temporary, **arrays)
