@@ -5,7 +5,7 @@ import pytest
 
 from binpose_core import silhouettes as module
 from binpose_core.camera import Camera
-from binpose_core.geometry import from_rotation_translation, random_rotation
+from binpose_core.geometry import exp_so3, from_rotation_translation, random_rotation, transform
 from binpose_core.rendering import Renderer
 from binpose_core.silhouettes import Silhouette, silhouettes
 
@@ -34,6 +34,32 @@ def test_nothing_is_seen_of_a_part_behind_the_camera_or_far_aside(bar):
     behind, aside, seen = silhouettes(Renderer([bar.mesh]), [0, 0, 0], poses, CAMERA)
     assert behind.mask.sum() == aside.mask.sum() == 0 < seen.mask.sum()
     assert behind.box_xywh == aside.box_xywh == [-1, -1, -1, -1]
+
+
+def test_a_part_that_reaches_past_the_lens_is_drawn_as_far_as_it_is_in_front(bar):
+    along = exp_so3(np.array([0.0, np.pi / 2, 0.0]))  # its length along the optical axis
+    pose = from_rotation_translation(along, np.array([0.0, 0.0, 0.0]))
+    depth = transform(pose, bar.mesh.vertices)[:, 2]
+    assert depth.min() < 0 < depth.max()
+    renderer = Renderer([bar.mesh])
+    (whole,) = silhouettes(renderer, [0], pose[None], CAMERA)
+    drawn = renderer.crops(np.array([0]), pose[None], CAMERA.intrinsics, CAMERA.height, CAMERA.width).mask[0]
+    assert whole.count(np.ones(drawn.shape, bool)) == drawn.sum() > 0
+
+
+def test_a_covering_plate_halves_the_visible_fraction(bar):
+    pose = from_rotation_translation(np.eye(3), np.array([[0.0, 0.0, 0.4]]))
+    (whole,) = silhouettes(Renderer([bar.mesh]), [0], pose, CAMERA)
+    assert whole.visible_fraction(whole.pixels) == 1.0 and whole.visible_fraction(whole.pixels + 3) == 1.0
+    assert whole.visible_fraction(whole.pixels // 2) == pytest.approx(0.5, abs=0.01)
+    assert Silhouette(np.zeros((0, 0), bool)).visible_fraction(0) == 0.0
+
+
+def test_the_border_of_the_image_takes_away_what_is_visible(bar):
+    pose = from_rotation_translation(np.eye(3), np.array([[(CAMERA.width - CAMERA.cx) / CAMERA.fx * 0.4, 0.0, 0.4]]))
+    (whole,) = silhouettes(Renderer([bar.mesh]), [0], pose, CAMERA)
+    inside = whole.count(np.ones((CAMERA.height, CAMERA.width), bool))
+    assert whole.visible_fraction(inside) == pytest.approx(0.5, abs=0.1)
 
 
 def test_the_box_by_hand():

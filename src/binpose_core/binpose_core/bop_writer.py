@@ -21,7 +21,7 @@ from binpose_core.files import read_json, remove_leftovers, write_bytes, write_j
 from binpose_core.frames import RgbdFrame
 from binpose_core.geometry import FloatArray
 from binpose_core.image_files import encode_png
-from binpose_core.meshes import Mesh
+from binpose_core.mesh_files import ply_bytes
 from binpose_core.rendering import Renderer
 from binpose_core.silhouettes import Silhouette, silhouettes
 
@@ -203,7 +203,7 @@ def write_models(root: Path | str, objects: Sequence[ObjectModel]) -> None:
                 "to another folder, or give the part another bop_id."
             )
         infos[str(model.bop_id)] = _model_info(model)
-        write_bytes(directory / f"obj_{model.bop_id:06d}.ply", _ply_mm(model.mesh))
+        write_bytes(directory / f"obj_{model.bop_id:06d}.ply", ply_bytes(model.mesh, 1e3, "unit: millimetre"))
     write_json(path, dict(sorted(infos.items(), key=lambda entry: int(entry[0]))))
 
 
@@ -215,33 +215,7 @@ def _model_info(model: ObjectModel) -> dict[str, Any]:
     info: dict[str, Any] = {"name": model.id, "diameter": model.diameter_m * 1e3}
     info |= {f"min_{axis}": float(value) for axis, value in zip("xyz", low_mm, strict=True)}
     info |= {f"size_{axis}": float(value) for axis, value in zip("xyz", high_mm - low_mm, strict=True)}
-    discrete = [motion for motion in model.symmetries.discrete if not np.allclose(motion, np.eye(4))]
-    if discrete:
-        info["symmetries_discrete"] = [_motion_mm(motion) for motion in discrete]
-    if model.symmetries.continuous:
-        info["symmetries_continuous"] = [
-            {"axis": axis.axis.tolist(), "offset": (axis.offset * 1e3).tolist()} for axis in model.symmetries.continuous
-        ]
-    return info
-
-
-def _motion_mm(motion: FloatArray) -> list[float]:
-    """The 16 numbers of a motion (4, 4) in metres, row by row, its translation in millimetres."""
-    scaled = motion.copy()
-    scaled[:3, 3] *= 1e3
-    return [float(value) for value in scaled.ravel()]
-
-
-def _ply_mm(mesh: Mesh) -> bytes:
-    """A binary PLY file of the mesh in millimetres."""
-    header = (
-        "ply\nformat binary_little_endian 1.0\ncomment unit: millimetre\n"
-        f"element vertex {len(mesh.vertices)}\nproperty float x\nproperty float y\nproperty float z\n"
-        f"element face {len(mesh.faces)}\nproperty list uchar int vertex_indices\nend_header\n"
-    )
-    faces = np.empty(len(mesh.faces), dtype=[("count", "u1"), ("corners", "<i4", 3)])
-    faces["count"], faces["corners"] = 3, mesh.faces
-    return header.encode() + (mesh.vertices.astype(np.float64) * 1e3).astype("<f4").tobytes() + faces.tobytes()
+    return info | model.symmetries.to_bop()
 
 
 def _truth(obj_id: int, T_cam_obj: FloatArray) -> dict[str, Any]:
@@ -254,14 +228,14 @@ def _truth_info(
     whole: Silhouette, visible: npt.NDArray[np.bool_], depth_m: npt.NDArray[np.float32] | None
 ) -> dict[str, Any]:
     """A part's entry of scene_gt_info.json; its silhouette counts beyond the borders of the image, as in BOP."""
-    all_px, visible_px = int(whole.mask.sum()), int(visible.sum())
+    visible_px = int(visible.sum())
     return {
         "bbox_obj": whole.box_xywh,
         "bbox_visib": Silhouette(visible).box_xywh,
-        "px_count_all": all_px,
+        "px_count_all": whole.pixels,
         "px_count_valid": 0 if depth_m is None else whole.count(depth_m > 0),
         "px_count_visib": visible_px,
-        "visib_fract": min(1.0, visible_px / all_px) if all_px else 0.0,
+        "visib_fract": whole.visible_fraction(visible_px),
     }
 
 

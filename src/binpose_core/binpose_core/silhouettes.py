@@ -30,19 +30,33 @@ class Silhouette:
         width, height = columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1
         return [int(columns[0]) + self.x0, int(rows[0]) + self.y0, int(width), int(height)]
 
+    @property
+    def pixels(self) -> int:
+        """All pixels of the part, also those beyond the image."""
+        return int(np.count_nonzero(self.mask))
+
     def count(self, image: npt.NDArray[np.bool_]) -> int:
         """The pixels of the silhouette within the image (H, W) that are true there."""
-        rows, columns = np.nonzero(self.mask)
-        rows, columns = rows + self.y0, columns + self.x0
-        inside = (rows >= 0) & (rows < image.shape[0]) & (columns >= 0) & (columns < image.shape[1])
-        return int(image[rows[inside], columns[inside]].sum())
+        height, width = self.mask.shape
+        top, left = max(self.y0, 0), max(self.x0, 0)
+        bottom, right = min(self.y0 + height, image.shape[0]), min(self.x0 + width, image.shape[1])
+        if top >= bottom or left >= right:
+            return 0
+        own = self.mask[top - self.y0 : bottom - self.y0, left - self.x0 : right - self.x0]
+        return int(np.count_nonzero(own & image[top:bottom, left:right]))
+
+    def visible_fraction(self, visible_px: int) -> float:
+        """BOP's visib_fract in [0, 1]: visible pixels by all of the part, what lies beyond the image included.
+
+        A part that the image's border halves is half visible at most.
+        """
+        return min(1.0, visible_px / self.pixels) if self.pixels else 0.0
 
 
 def silhouettes(renderer: Renderer, mesh_ids: Sequence[int], T_cam_obj: FloatArray, camera: Camera) -> list[Silhouette]:
     """The silhouettes of N parts at poses (N, 4, 4) in metres.
 
-    They reach at most one image beyond its borders, as in BOP; that of a part with a point behind the
-    camera is empty.
+    They reach at most one image beyond its borders, as in BOP; that of a part behind the camera is empty.
     """
     windows = [
         _window(renderer.meshes[mesh_id].vertices, pose, camera)
@@ -78,11 +92,14 @@ def _take_batch(waiting: list[int], windows: Sequence[tuple[int, int, int, int]]
 
 def _window(vertices: FloatArray, T_cam_obj: FloatArray, camera: Camera) -> tuple[int, int, int, int]:
     """x0, y0, width, height around the part, zero wide for one that cannot be seen."""
-    points_cam = transform(T_cam_obj, vertices)
-    if not (points_cam[:, 2] > 0).all():
+    points_cam, size = transform(T_cam_obj, vertices), np.array([camera.width, camera.height])
+    if not (points_cam[:, 2] > 0).any():
         return 0, 0, 0, 0
-    pixels, size = camera.project(points_cam), np.array([camera.width, camera.height])
-    low = np.clip(np.floor(pixels.min(axis=0)), -size, 2 * size).astype(int)
-    high = np.clip(np.ceil(pixels.max(axis=0)) + 1, -size, 2 * size).astype(int)
+    if (points_cam[:, 2] > 0).all():
+        pixels = camera.project(points_cam)
+        low = np.clip(np.floor(pixels.min(axis=0)), -size, 2 * size).astype(int)
+        high = np.clip(np.ceil(pixels.max(axis=0)) + 1, -size, 2 * size).astype(int)
+    else:  # it reaches past the lens and may be anywhere
+        low, high = -size, 2 * size
     (x0, y0), (width, height) = low.tolist(), (high - low).tolist()
     return x0, y0, width, height

@@ -10,16 +10,14 @@ from binpose_core.camera import Camera
 from binpose_core.catalogue import ObjectModel
 from binpose_core.errors import BinposeError
 from binpose_core.frames import RgbdFrame
-from binpose_core.geometry import FloatArray, transform
-from binpose_core.rendering import Renderer
+from binpose_core.geometry import FloatArray
+from binpose_core.silhouettes import silhouettes
 from binpose_simulation import pile as piles
 from binpose_simulation.appearance import AppearanceConfig, shade
 from binpose_simulation.gbuffer import Table, gbuffer
 from binpose_simulation.pile import ContentConfig, Pile, PreparedPart
 from binpose_simulation.sensor import SensorConfig
 from binpose_simulation.viewpoint import ViewpointConfig, check_share, random_camera, random_viewpoint
-
-VISIBILITY_CHUNK_PX = 1_500_000
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ class SimulatedView:
     T_cam_obj: (N, 4, 4) float64.
     instance_ids: (H, W) int16, index into the N parts, -1 = not a part.
     visible_px: (N,) int64, pixels of the part that are visible.
-    visible_fraction: (N,) float64, visible_px by the pixels that the part alone would have in this image.
+    visible_fraction: (N,) float64, visible_px by all pixels of the part's silhouette, also those beyond the image.
     T_cam_world: (4, 4), world: z up, z = 0 the inner floor of the bin, its centre the origin.
     depth_clean_m: (H, W) float32, depth before the sensor, 0 = nothing in reach.
     """
@@ -130,9 +128,10 @@ def _with_truth(
     instance_ids: npt.NDArray[np.int32],
 ) -> SimulatedView:
     number = len(pile.object_ids)
-    alone = pixels_alone(pile.renderer, pile.mesh_ids[:number], T_cam_obj[:number], frame.camera)
+    whole = silhouettes(pile.renderer, pile.mesh_ids[:number].tolist(), T_cam_obj[:number], frame.camera)
     visible = np.bincount(instance_ids[instance_ids >= 0].ravel(), minlength=number)[:number]
-    kept = np.flatnonzero(alone > 0)
+    image = np.ones(instance_ids.shape, bool)
+    kept = np.array([i for i in range(number) if whole[i].count(image)], np.int64)
     renumbered = np.full(len(pile.mesh_ids) + 1, -1, np.int16)
     renumbered[kept] = np.arange(len(kept))
     return SimulatedView(
@@ -140,51 +139,8 @@ def _with_truth(
         object_ids=tuple(pile.object_ids[i] for i in kept),
         T_cam_obj=T_cam_obj[kept],
         instance_ids=renumbered[instance_ids],
-        visible_fraction=visible[kept] / alone[kept],
+        visible_fraction=np.array([whole[i].visible_fraction(int(visible[i])) for i in kept], np.float64),
         visible_px=visible[kept],
         T_cam_world=T_cam_world,
         depth_clean_m=depth_clean_m,
     )
-
-
-def pixels_alone(
-    renderer: Renderer,
-    mesh_ids: npt.NDArray[np.integer],
-    T_cam_obj: FloatArray,
-    camera: Camera,
-) -> npt.NDArray[np.int64]:
-    """(N,) pixels inside the image that each part would have if nothing else were there.
-
-    Each part is drawn into a window of the image's own pixels, so that the counts are exact.
-    """
-    corners = {i: _corners(renderer.meshes[i].vertices) for i in set(mesh_ids.tolist())}
-    placed = zip(mesh_ids.tolist(), T_cam_obj, strict=True)
-    boxes = np.array([_box(corners[i], T, camera) for i, T in placed]).reshape(-1, 4)
-    sizes = np.maximum(boxes[:, 2:] - boxes[:, :2], 0)
-    counts = np.zeros(len(boxes), np.int64)
-    drawn = [i for i in np.argsort(-sizes.max(1)) if sizes[i].min() > 0]
-    while drawn:
-        width, height = sizes[drawn].max(0)
-        fitting = max(1, VISIBILITY_CHUNK_PX // (width * height))
-        batch, drawn = drawn[:fitting], drawn[fitting:]
-        intrinsics = np.tile(camera.intrinsics, (len(batch), 1))
-        intrinsics[:, 2:] -= boxes[batch, :2]
-        masks = renderer.crops(mesh_ids[batch], T_cam_obj[batch], intrinsics, height, width).mask
-        for mask, i in zip(masks, batch, strict=True):
-            counts[i] = np.count_nonzero(mask[: sizes[i, 1], : sizes[i, 0]])
-    return counts
-
-
-def _corners(vertices: npt.NDArray[np.float32]) -> FloatArray:
-    """(8, 3) corners of the bounding box."""
-    return np.stack(np.meshgrid(*np.stack([vertices.min(0), vertices.max(0)]).T, indexing="ij"), -1).reshape(8, 3)
-
-
-def _box(corners: FloatArray, T_cam_obj: FloatArray, camera: Camera) -> tuple[int, int, int, int]:
-    """x0, y0, x1, y1 of a window around the part, clipped to the image; the whole image for a part at the lens."""
-    points = transform(T_cam_obj, corners)
-    if points[:, 2].min() < 0.02:
-        return 0, 0, camera.width, camera.height
-    pixels = camera.project(points)
-    (x0, y0), (x1, y1) = np.floor(pixels.min(0)), np.ceil(pixels.max(0)) + 1
-    return max(int(x0), 0), max(int(y0), 0), min(int(x1), camera.width), min(int(y1), camera.height)
