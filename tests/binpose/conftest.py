@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import trimesh
 
 from binpose.bundle import ModelBundle
@@ -18,6 +19,14 @@ from binpose_core.geometry import exp_so3, from_rotation_translation
 from binpose_core.meshes import Mesh
 from binpose_core.rendering import Renderer
 from binpose_core.types import Detection, PoseEstimate
+from binpose_detection.network import SegmentationNetwork
+from binpose_detection.segmenter import Segmenter, SegmenterConfig
+from binpose_estimator.estimator import EstimatorConfig, PoseEstimator
+from binpose_estimator.network import PoseNetwork
+from binpose_refinement.calibration import Calibration
+from binpose_refinement.config import RefinerConfig
+from binpose_refinement.refiner import IcpRefiner
+from binpose_refinement.verification import FEATURES
 
 CAMERA = Camera(220.0, 220.0, 79.5, 59.5, 160, 120)
 TABLE_M = 0.42
@@ -133,4 +142,23 @@ def bundle(objects: tuple[ObjectModel, ...], scenes: list[KnownScene]) -> ModelB
     segmenter = TruthSegmenter(scenes)
     return ModelBundle(
         segmenter, TruthEstimator(segmenter), RankingRefiner(), {model.id: model for model in objects}, version="0" * 64
+    )
+
+
+@pytest.fixture
+def networks(objects: Sequence[ObjectModel], rng: np.random.Generator) -> ModelBundle:
+    """The smallest networks there can be, untrained."""
+    torch.manual_seed(0)
+    parts = {model.id: model for model in objects}
+    names, n = tuple(parts), len(FEATURES)
+    segmenter_config = SegmenterConfig(names, widths=(8, 8, 8, 8))
+    estimator_config = EstimatorConfig(names, widths=(8, 8, 8), hypotheses=2)
+    shapes = {"mean": n, "scale": n, "hidden": (n, 2), "hidden_bias": 2, "out": 2, "skip": n, "bias": ()}
+    calibration = Calibration(**{name: rng.uniform(0.5, 1.0, shape) for name, shape in shapes.items()})
+    return ModelBundle(
+        Segmenter(SegmentationNetwork(2, segmenter_config.widths), segmenter_config),
+        PoseEstimator(PoseNetwork(2, estimator_config.widths, 2), estimator_config, parts),
+        IcpRefiner(parts, RefinerConfig(keep_best=3), calibration),
+        parts,
+        metrics={"recall": 0.5},
     )

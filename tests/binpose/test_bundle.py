@@ -1,45 +1,18 @@
 """A model that was saved is the model that is loaded, and a damaged one is refused."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from binpose import cli
 from binpose.bundle import ModelBundle, load_bundle, save_bundle
-from binpose_core.catalogue import ObjectModel
 from binpose_core.errors import BinposeError
 from binpose_core.model_store import ModelStore
-from binpose_detection.network import SegmentationNetwork
-from binpose_detection.segmenter import Segmenter, SegmenterConfig
-from binpose_estimator.estimator import EstimatorConfig, PoseEstimator
-from binpose_estimator.network import PoseNetwork
-from binpose_refinement.calibration import Calibration
-from binpose_refinement.config import RefinerConfig
 from binpose_refinement.refiner import IcpRefiner
-from binpose_refinement.verification import FEATURES
-
-
-@pytest.fixture
-def networks(objects: Sequence[ObjectModel], rng: np.random.Generator) -> ModelBundle:
-    """The smallest networks there can be, untrained."""
-    torch.manual_seed(0)
-    parts = {model.id: model for model in objects}
-    names, n = tuple(parts), len(FEATURES)
-    segmenter_config = SegmenterConfig(names, widths=(8, 8, 8, 8))
-    estimator_config = EstimatorConfig(names, widths=(8, 8, 8), hypotheses=2)
-    shapes = {"mean": n, "scale": n, "hidden": (n, 2), "hidden_bias": 2, "out": 2, "skip": n, "bias": ()}
-    calibration = Calibration(**{name: rng.uniform(0.5, 1.0, shape) for name, shape in shapes.items()})
-    return ModelBundle(
-        Segmenter(SegmentationNetwork(2, segmenter_config.widths), segmenter_config),
-        PoseEstimator(PoseNetwork(2, estimator_config.widths, 2), estimator_config, parts),
-        IcpRefiner(parts, RefinerConfig(keep_best=3), calibration),
-        parts,
-        metrics={"recall": 0.5},
-    )
 
 
 def test_a_loaded_model_is_the_saved_one(networks: ModelBundle, tmp_path: Path, scenes: Sequence) -> None:
@@ -97,14 +70,7 @@ def damage_missing(weights: Path) -> None:
     weights.unlink()
 
 
-def damage_header(weights: Path) -> None:
-    path = weights.with_suffix(".json")
-    header = json.loads(path.read_text())
-    del header["config"]
-    path.write_text(json.dumps(header))
-
-
-@pytest.mark.parametrize("damage", [damage_truncated, damage_altered, damage_missing, damage_header])
+@pytest.mark.parametrize("damage", [damage_truncated, damage_altered, damage_missing])
 def test_damaged_models_give_one_sentence(
     networks: ModelBundle, tmp_path: Path, dataset: Path, capsys: pytest.CaptureFixture, damage
 ) -> None:
@@ -117,6 +83,67 @@ def test_damaged_models_give_one_sentence(
     message = capsys.readouterr().err
     assert message.startswith("error:") and "Traceback" not in message
     assert not out.exists()
+
+
+HEADERS_OF_NO_MODEL: dict[str, Callable[[dict], object]] = {
+    "no config": lambda header: header.pop("config"),
+    "no objects": lambda header: header.pop("objects"),
+    "null objects": lambda header: header.update(objects=None),
+    "objects without entries": lambda header: header.update(objects=["step"]),
+    "no grouping": lambda header: header["config"]["segmenter"].pop("grouping"),
+    "unknown setting of the segmenter": lambda header: header["config"]["segmenter"].update(colour="red"),
+    "unknown setting of the estimator": lambda header: header["config"]["estimator"].update(colour="red"),
+    "no part in the estimator": lambda header: header["config"]["estimator"].update(objects=[]),
+    "negative width": lambda header: header["config"]["estimator"].update(widths=[-8, 8, 8]),
+    "no number": lambda header: header["config"]["estimator"].update(hypotheses="five"),
+    "unknown setting of the refiner": lambda header: header["config"]["refiner"].update(colour="red"),
+    "no refiner": lambda header: header["config"].update(refiner=None),
+    "metrics that are none": lambda header: header.update(metrics=3),
+}
+
+
+def edit_header(store: Path, change: Callable[[dict], object]) -> None:
+    (path,) = store.glob("weights-*.json")
+    header = json.loads(path.read_text())
+    change(header)
+    path.write_text(json.dumps(header))
+
+
+@pytest.mark.parametrize("damage", HEADERS_OF_NO_MODEL.values(), ids=HEADERS_OF_NO_MODEL)
+def test_a_header_of_another_version_gives_one_sentence_with_both(
+    networks: ModelBundle, tmp_path: Path, damage: Callable[[dict], object]
+) -> None:
+    save_bundle(networks, tmp_path)
+    edit_header(tmp_path, lambda header: header.update(binpose="0.0.7"))
+    edit_header(tmp_path, damage)
+    with pytest.raises(BinposeError, match=r"written by binpose 0\.0\.7, and this is binpose ") as raised:
+        load_bundle(tmp_path)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_header_tells_what_wrote_it_and_one_that_does_not_still_loads(networks: ModelBundle, tmp_path: Path) -> None:
+    version = save_bundle(networks, tmp_path)
+    header = ModelStore(tmp_path).header(version)
+    assert header["binpose"] and header["calibrated"] is True
+    edit_header(tmp_path, lambda header: [header.pop(key) for key in ("binpose", "calibrated")])
+    assert load_bundle(tmp_path).calibrated
+
+
+def test_a_model_without_calibration_says_so(networks: ModelBundle, tmp_path: Path) -> None:
+    version = save_bundle(replace(networks, refiner=IcpRefiner(networks.objects)), tmp_path)
+    assert ModelStore(tmp_path).header(version)["calibrated"] is False
+    assert not load_bundle(tmp_path).calibrated
+
+
+def test_a_gpu_that_is_not_there_is_told(
+    networks: ModelBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_bundle(networks, tmp_path)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(BinposeError, match=r"device is 'cuda', but torch sees no GPU; .* choose the device cpu"):
+        load_bundle(tmp_path, "cuda")
+    with pytest.raises(BinposeError, match=r"device is 'gpu'; expected cpu or cuda"):
+        load_bundle(tmp_path, "gpu")
 
 
 def test_what_is_no_model_is_refused(tmp_path: Path) -> None:

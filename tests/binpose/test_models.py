@@ -16,7 +16,7 @@ def models(tmp_path: Path) -> Path:
     store = ModelStore(tmp_path / "models" / "wrs")
     header = {"objects": [{"id": "gear"}, {"id": "bolt"}]}
     first = store.save({"a": np.zeros(3, np.float32)}, {**header, "metrics": {"recall": 0.91, "table": {}}})
-    store.save({"a": np.ones(3, np.float32)}, {**header, "metrics": {}}, parent=first)
+    store.save({"a": np.ones(3, np.float32)}, {**header, "metrics": {}, "calibrated": False}, parent=first)
     return tmp_path / "models"
 
 
@@ -25,7 +25,7 @@ def test_every_version_has_its_line(models: Path) -> None:
     first, second = store_rows(store)
     assert first[1].endswith("*") and not second[1].endswith("*")  # the one in use
     assert second[2] == first[1].removesuffix(" *")  # its parent
-    assert first[3] == "gear, bolt" and first[4] == "recall 0.91" and second[4] == "-"
+    assert first[3] == "gear, bolt" and first[4] == "recall 0.91" and second[4] == "not calibrated"
 
 
 def test_a_models_own_folder_and_the_folder_above_are_both_accepted(

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,10 @@ from binpose_core.model_store import SHORT, ModelStore, StoredModel
 Tensors = dict[str, npt.NDArray[Any]]
 
 SHIPPED = Path(__file__).parent / "models"
+UNCALIBRATED = (
+    "The scores of this model are not calibrated, because its training found too few right or wrong poses: they rank "
+    "poses but are no probabilities. Train it for longer with `binpose train --minutes`."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +47,11 @@ class ModelBundle:
         """The stages in their order."""
         return Pipeline(self.segmenter, self.estimator, self.refiner)
 
+    @property
+    def calibrated(self) -> bool:
+        """Whether the scores are probabilities; without a calibration they only rank poses."""
+        return getattr(self.refiner, "calibration", None) is not None
+
 
 def save_bundle(
     bundle: ModelBundle,
@@ -52,6 +63,8 @@ def save_bundle(
     promote: bool = True,
 ) -> str:
     """Write a bundle into a model store, objects included, and return its version.
+
+    The header also tells the version of binpose, and whether the scores are calibrated.
 
     Args:
         bundle: with networks that know `to_tensors`.
@@ -67,7 +80,8 @@ def save_bundle(
     tensors, config, infos = bundle_to_tensors(bundle)
     networks = [name for name, value in tensors.items() if name.startswith(_NETWORKS) and value.dtype == np.float32]
     store = ModelStore(directory)
-    content = {**(header or {}), "config": config, "objects": infos, "metrics": dict(bundle.metrics)}
+    made = {"binpose": _own_version(), "calibrated": bundle.calibrated}
+    content = {**(header or {}), **made, "config": config, "objects": infos, "metrics": dict(bundle.metrics)}
     version = store.save(tensors, content, parent=parent, half=networks if half else ())
     if promote:
         store.promote(version)
@@ -83,8 +97,10 @@ def load_bundle(path: Path | str, device: str = "cpu", version: str | None = Non
         version: of those in the folder; by default the current one.
 
     Raises:
-        BinposeError: when there is no such model, or its files are missing, truncated or altered.
+        BinposeError: when there is no such model, its files are missing, truncated, altered or of another version of
+            binpose, or there is no such device.
     """
+    _check_device(device)
     path = Path(path)
     if not any(path.glob("weights-*")) and (SHIPPED / path).is_dir():
         path = SHIPPED / path
@@ -118,7 +134,24 @@ def bundle_to_tensors(bundle: ModelBundle) -> tuple[Tensors, dict[str, Any], lis
 
 
 def bundle_from_stored(stored: StoredModel, device: str = "cpu") -> ModelBundle:
-    """The inverse of `save_bundle`."""
+    """The inverse of `save_bundle`.
+
+    Raises:
+        BinposeError: when the header lacks an entry, or has one that this version of binpose cannot use.
+    """
+    try:
+        return _assembled(stored, device)
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        writer = stored.header.get("binpose", "of an unknown version")
+        raise BinposeError(
+            f"The header of version {stored.version[:SHORT]} does not describe a model ({error!r}); it was written by "
+            f"binpose {writer}, and this is binpose {_own_version()}; restore the header, use the version that wrote "
+            "it, or train the model again."
+        ) from error
+
+
+def _assembled(stored: StoredModel, device: str) -> ModelBundle:
+    """Networks, refiner and objects; any error where the header is not what it should be."""
     from binpose_core.catalogue import objects_from_tensors
     from binpose_detection.backends import segmenter_from_tensors
     from binpose_estimator.estimator import PoseEstimator
@@ -126,22 +159,36 @@ def bundle_from_stored(stored: StoredModel, device: str = "cpu") -> ModelBundle:
     from binpose_refinement.config import RefinerConfig
     from binpose_refinement.refiner import IcpRefiner
 
-    try:
-        config, infos = stored.header["config"], stored.header["objects"]
-        segmenter_config, estimator_config = config["segmenter"], config["estimator"]
-    except (KeyError, TypeError) as error:
-        raise BinposeError(
-            f"The header of version {stored.version[:SHORT]} lacks the entry {error}; expected config of segmenter and "
-            "estimator, and objects; use a model that `binpose train` wrote."
-        ) from error
-    tensors = stored.tensors
+    tensors, config = stored.tensors, stored.header["config"]
+    infos = stored.header["objects"]
     objects = {model.id: model for model in objects_from_tensors(_without_prefix("object/", tensors), infos)}
-    segmenter = segmenter_from_tensors(_without_prefix("segmenter/", tensors), segmenter_config, device)
-    estimator = PoseEstimator.from_tensors(_without_prefix("estimator/", tensors), estimator_config, objects, device)
-    settings = RefinerConfig(**config.get("refiner", {}))
-    refiner = IcpRefiner(objects, settings, Calibration.from_tensors(tensors))
-    metrics = stored.header.get("metrics", {})
+    segmenter = segmenter_from_tensors(_without_prefix("segmenter/", tensors), config["segmenter"], device)
+    estimator = PoseEstimator.from_tensors(_without_prefix("estimator/", tensors), config["estimator"], objects, device)
+    refiner = IcpRefiner(objects, RefinerConfig(**config.get("refiner", {})), Calibration.from_tensors(tensors))
+    metrics = dict(stored.header.get("metrics", {}))
     return ModelBundle(segmenter, estimator, refiner, objects, config, metrics, stored.version, stored.parent)
+
+
+def _own_version() -> str:
+    try:
+        return installed_version("binpose")
+    except PackageNotFoundError:  # a checkout that is not installed
+        return "of an unknown version"
+
+
+def _check_device(device: str) -> None:
+    """Refuse what is no device, or a GPU that torch does not see."""
+    import torch
+
+    try:
+        kind = torch.device(device).type
+    except RuntimeError as error:
+        raise BinposeError(f"The device is {device!r}; expected cpu or cuda; choose one of them.") from error
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise BinposeError(
+            f"The device is {device!r}, but torch sees no GPU; expected an NVIDIA driver and a CUDA build of torch; "
+            "install them, or choose the device cpu."
+        )
 
 
 _NETWORKS = ("segmenter/", "estimator/")

@@ -60,15 +60,15 @@ def store_rows(store: ModelStore) -> Iterator[tuple[str, ...]]:
             version[:SHORT] + (" *" if version == current else ""),
             (header["parent"] or "-")[:SHORT],
             ", ".join(str(entry["id"]) for entry in header.get("objects", [])) or "-",
-            metrics_text(header.get("metrics", {})),
+            metrics_text(header.get("metrics", {}), header.get("calibrated", True)),
             f"{header['bytes'] / 1e6:.1f}",
             str(header["created"])[:16].replace("T", " "),
         )
 
 
-def metrics_text(metrics: Mapping[str, Any]) -> str:
-    """The figures over all objects, else those metrics that are single numbers."""
+def metrics_text(metrics: Mapping[str, Any], calibrated: bool = True) -> str:
+    """The figures over all objects, else those metrics that are single numbers; and if scores are no probabilities."""
     overall = metrics.get("objects", {}).get("all", {})
     chosen = {name: overall[name] for name in ("recall", "precision") if overall.get(name) is not None} or metrics
     numbers = [f"{name} {value:.3g}" for name, value in chosen.items() if isinstance(value, int | float)]
-    return ", ".join(numbers) or "-"
+    return ", ".join(numbers if calibrated else [*numbers, "not calibrated"]) or "-"

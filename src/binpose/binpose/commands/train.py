@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
+from binpose.bundle import UNCALIBRATED
 from binpose.commands.command import Command, console, split_names
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Train(Command):
         """Train and say what came of it."""
         from binpose.parts import chosen_objects
         from binpose.training import TrainConfig, train
+        from binpose_core.model_store import ModelStore
         from binpose_core.threads import available_cpus
 
         objects = chosen_objects(split_names(self.objects, "--objects"), self.catalogue)
@@ -56,6 +58,8 @@ class Train(Command):
             console.print(f"Interrupted. What was learnt is in {self.out / 'training'}; go on with [bold]--resume[/].")
             return 130
         console.print(f"Model {version[:12]} in {self.out}.")
+        if not ModelStore(self.out).header(version)["calibrated"]:
+            console.print(UNCALIBRATED, style="yellow")
         console.print(f"Next: [bold]binpose estimate FRAMES --model {self.out} --out runs/x[/]")
         return 0
 
