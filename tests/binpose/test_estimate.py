@@ -1,6 +1,8 @@
 """`binpose estimate` end to end, with the poses of stand-ins for the networks."""
 
+import errno
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 
 from binpose import cli
-from binpose.bundle import ModelBundle
+from binpose.bundle import ModelBundle, save_bundle
 from binpose.commands import estimate
 from binpose.commands.command import split_names
 from binpose.estimation import EstimationConfig
@@ -110,6 +112,90 @@ def test_unknown_objects_stop_the_run_before_the_first_frame(
     assert "'cog'" in message and "step" in message and "rod" in message
     assert "Traceback" not in message
     assert not (tmp_path / "run").exists()
+
+
+def test_a_place_that_is_a_file_is_told_before_the_first_frame(
+    run: Run, tmp_path: Path, bundle: ModelBundle, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "run").write_text("a file")
+    monkeypatch.setattr(type(bundle.refiner), "__call__", lambda *_: pytest.fail("a frame was processed"))
+    assert run() == 2
+    message = capsys.readouterr().err
+    assert message.count("error:") == 1 and "File exists; expected a place to write to" in message
+    assert (tmp_path / "run").read_text() == "a file"
+
+
+def test_a_full_disk_is_told(run: Run, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = Path.write_bytes
+
+    def full(path: Path, data: bytes) -> int:
+        if "overlay" in path.name or "report" in path.name:
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        return written(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    assert run() == 2
+    message = capsys.readouterr().err
+    assert message.count("error:") == 1 and "no space is left" in message and "Traceback" not in message
+
+
+def test_nothing_of_an_earlier_run_stays(run: Run, dataset: Path, tmp_path: Path) -> None:
+    run()
+    frames = tmp_path / "run" / "frames"
+    (frames / "000000_000009").mkdir()
+    (frames / "000000_000009" / "poses.json").write_text("{}")  # of another data set
+    (frames / "000000_000002" / "notes.txt").write_text("not ours")
+    (tmp_path / "run" / "evaluation.json").write_text("{}")
+    for number in (1, 2):
+        (dataset / "test" / "000000" / "depth" / f"00000{number}.png").unlink()
+    assert run() == 1
+    left = {str(path.relative_to(frames)) for path in frames.rglob("*") if path.is_file()}
+    assert left == {"000000_000000/poses.json", "000000_000000/overlay.png", "000000_000002/notes.txt"}
+    assert not (frames / "000000_000001").exists() and not (frames / "000000_000009").exists()
+    assert not (tmp_path / "run" / "evaluation.json").exists()
+
+
+def test_poses_below_the_threshold_are_kept_apart(run: Run, tmp_path: Path) -> None:
+    run("--threshold", "0.85")
+    content = json.loads((tmp_path / "run" / "frames" / "000000_000000" / "poses.json").read_text())
+    assert [pose["score"] for pose in content["poses"]] == pytest.approx([0.99, 0.89])
+    assert [pose["score"] for pose in content["rejected"]] == pytest.approx([0.79])
+
+
+@pytest.fixture
+def stored(networks: ModelBundle, tmp_path: Path) -> Path:
+    """An untrained model on disk."""
+    save_bundle(networks, tmp_path / "model")
+    return tmp_path / "model"
+
+
+def test_a_recording_without_depth_is_told_what_to_do(
+    stored: Path, dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    shutil.rmtree(dataset / "test" / "000000" / "depth")
+    assert cli.main(["estimate", str(dataset), "--model", str(stored), "--out", str(tmp_path / "run")]) == 1
+    message = capsys.readouterr().err
+    assert message.count("has no depth") == message.count("record depth too") == 3
+    assert "--depth" not in message
+
+
+def test_devices_are_cpu_and_a_gpu_that_is_there(
+    stored: Path, dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ["estimate", str(dataset), "--model", str(stored), "--out", str(tmp_path / "run"), "--device"]
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert cli.main([*command, "cuda"]) == 2
+    assert "torch sees no GPU" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        cli.main([*command, "gpu"])
+    assert not (tmp_path / "run").exists()
+
+
+def test_scores_that_are_no_probabilities_are_told(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    run()  # the stand-in has no calibration
+    assert "not calibrated" in " ".join(capsys.readouterr().out.split())
+    assert "scores of this model are not calibrated" in (tmp_path / "run" / "report.html").read_text()
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["calibrated"] is False
 
 
 def test_missing_input_and_unknown_split_are_told(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from binpose.bundle import UNCALIBRATED
 from binpose.drawing import OverlayDrawer
 from binpose.outlines import Image
 from binpose.report import Report, comparison
@@ -56,6 +57,8 @@ def run_report(record: RunRecord, outcomes: Sequence[FrameOutcome], gallery: Run
         subtitle=f"{record.source}{f', split {record.split}' if record.split else ''}",
         facts=_facts(record, done),
     )
+    if not record.calibrated:
+        report.add_text(UNCALIBRATED)
     add_problems(report, outcomes)
     gallery.add_to(report, len(done))
     report.add_section("Found parts")

@@ -2,23 +2,27 @@
 
 <run>/run.json                          model, input, options and what happened to each frame
 <run>/results.csv                       all poses in the BOP challenge's format
-<run>/frames/<name>/poses.json          the poses of a frame, metres, with residuals
+<run>/frames/<name>/poses.json          the poses of a frame, metres, with residuals; those below the threshold apart
 <run>/frames/<name>/overlay.png         the parts drawn over the picture
 <run>/report.html                       all of it to look at
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from binpose_core.bop_json import as_entries, as_entry, finite_array
 from binpose_core.bop_results import BopResult, read_results, write_results
 from binpose_core.errors import BinposeError
 from binpose_core.files import read_json, write_bytes, write_json
 from binpose_core.geometry import quat_xyzw_from_rotation
 from binpose_core.types import PoseEstimate
+
+FRAME_FILES = ("poses.json", "overlay.png")
+EVALUATION_FILES = ("evaluation.json", "evaluation.html")
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,8 @@ class FrameOutcome:
 class RunRecord:
     """The header of a run.
 
-    objects: object id to its number in results.csv.
+    objects: object id to its number in results.csv; only those that were asked for.
+    calibrated: whether the scores are probabilities.
     """
 
     source: str
@@ -51,6 +56,7 @@ class RunRecord:
     model_version: str
     objects: Mapping[str, int]
     threshold: float
+    calibrated: bool = True
     frames: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def number(self, object_id: str) -> int:
@@ -79,16 +85,21 @@ class RunDirectory:
             "image_id": outcome.image_id,
             "seconds": {stage: round(value, 4) for stage, value in outcome.seconds.items()},
             "poses": [pose_to_json(pose) for pose in outcome.poses],
+            "rejected": [pose_to_json(pose) for pose in outcome.rejected],
         }
         write_json(directory / "poses.json", content, indent=1, durable=False)
         write_bytes(directory / "overlay.png", overlay_png, durable=False)
 
     def write_results(self, record: RunRecord, outcomes: Sequence[FrameOutcome]) -> None:
-        """results.csv and run.json for all frames so far."""
-        self.root.mkdir(parents=True, exist_ok=True)
+        """results.csv and run.json for all frames so far; what an earlier run left of others is removed.
+
+        Raises:
+            BinposeError: when the place cannot be written to, or the disk is full.
+        """
         write_results(self.root / "results.csv", bop_results(record, outcomes))
         frames = {outcome.name: _frame_entry(outcome) for outcome in outcomes}
         write_json(self.root / "run.json", {**vars(record), "objects": dict(record.objects), "frames": frames})
+        self._remove_stale({outcome.name for outcome in outcomes if outcome.error is None})
 
     def read_record(self) -> RunRecord:
         """The header of the run.
@@ -112,6 +123,34 @@ class RunDirectory:
         """
         return read_results(self.root / "results.csv")
 
+    def read_rejected(self, name: str) -> list[PoseEstimate] | None:
+        """The poses of a frame that scored below the run's threshold; None where the run does not hold them.
+
+        Raises:
+            BinposeError: for a damaged file.
+        """
+        path = self.frame_directory(name) / "poses.json"
+        content = as_entry(read_json(path), str(path)) if path.is_file() else {}
+        if "rejected" not in content:
+            return None
+        return [_pose_from_json(entry, str(path)) for entry in as_entries(content["rejected"], str(path))]
+
+    def _remove_stale(self, done: Collection[str]) -> None:
+        """Remove our own files, and no others, of frames that are not done, and an evaluation of other results."""
+        frames = [path for path in self.root.glob("frames/*") if path.is_dir() and path.name not in done]
+        stale = [frame / file for frame in frames for file in FRAME_FILES]
+        try:
+            for path in [*stale, *(self.root / file for file in EVALUATION_FILES)]:
+                path.unlink(missing_ok=True)
+            for frame in frames:
+                if not any(frame.iterdir()):
+                    frame.rmdir()
+        except OSError as error:
+            raise BinposeError(
+                f"Could not remove {error.filename} of an earlier run: {error.strerror}; expected a folder whose "
+                "results may be replaced; delete it, or choose another --out."
+            ) from error
+
 
 def bop_results(record: RunRecord, outcomes: Sequence[FrameOutcome]) -> list[BopResult]:
     """The lines of results.csv; BOP wants one time per image, the same in all its lines."""
@@ -133,13 +172,22 @@ def pose_to_json(pose: PoseEstimate) -> dict[str, Any]:
     """A pose as plain numbers: metres, camera frame, quaternion as x, y, z, w."""
     return {
         "object_id": pose.object_id,
-        "score": round(float(pose.score), 4),
+        # Not rounded: 0.49999 would pass a threshold of 0.5.
+        "score": float(pose.score),
         "T_cam_obj": np.asarray(pose.T_cam_obj, np.float64).round(9).tolist(),
         "position_m": np.asarray(pose.T_cam_obj[:3, 3], np.float64).round(9).tolist(),
         "quat_xyzw": quat_xyzw_from_rotation(pose.T_cam_obj[:3, :3]).round(9).tolist(),
         "covariance": None if pose.covariance is None else np.asarray(pose.covariance, np.float64).tolist(),
         "residuals": {name: round(float(value), 6) for name, value in pose.residuals.items()},
     }
+
+
+def _pose_from_json(entry: Mapping[str, Any], where: str) -> PoseEstimate:
+    """The part, pose and score that `pose_to_json` wrote."""
+    T_cam_obj = finite_array(entry.get("T_cam_obj"), (4, 4), "T_cam_obj", where)
+    return PoseEstimate(
+        str(entry.get("object_id")), T_cam_obj, float(finite_array(entry.get("score"), (), "score", where))
+    )
 
 
 def _frame_entry(outcome: FrameOutcome) -> dict[str, Any]:

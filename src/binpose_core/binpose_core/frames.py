@@ -95,7 +95,7 @@ def _checked_depth(depth_m: npt.NDArray[Any], expected: tuple[int, int], name: s
     if valid.size == 0:
         raise BinposeError(
             f"Frame {name!r}: the depth image has no valid pixel (all zero or NaN); expected metres; "
-            "check the sensor and the path, or pass no depth at all with a model trained for mono."
+            "check the sensor, its distance to the scene and the file."
         )
     middle = float(np.median(valid))
     if not NEAREST_M <= middle <= FARTHEST_M:

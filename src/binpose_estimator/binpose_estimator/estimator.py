@@ -76,7 +76,7 @@ class PoseEstimator:
         if frame.depth_m is None:
             raise BinposeError(
                 f"Frame {frame.name!r} has no depth, but this pose model needs it; expected an aligned depth image in "
-                "metres; record with depth or give --depth."
+                "metres; record depth too, and lay it where the frame's layout has it (depth/, or <name>_depth.png)."
             )
         if not detections:
             return []

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import tyro
 
-from binpose.bundle import ModelBundle, load_bundle
+from binpose.bundle import UNCALIBRATED, ModelBundle, load_bundle
 from binpose.commands.command import Command, console, errors, split_names, tracked
 from binpose.estimation import EstimationConfig
 
@@ -46,8 +46,8 @@ class Estimate(Command):
     """Least score (probability to be right) of a reported part."""
     objects: str = ""
     """Report only these parts, separated by commas."""
-    device: str = "cpu"
-    """Where the networks run: cpu or cuda."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where the networks run."""
 
     def run(self) -> int:
         """Open, load, estimate, report."""
@@ -60,8 +60,13 @@ class Estimate(Command):
         with console.status(f"Loading {self.model} ..."):
             bundle = load_bundle(self.model, self.device)
         check_objects(config.objects, tuple(bundle.objects), str(self.model))
-        numbers = {model.id: model.bop_id for model in bundle.objects.values()}
-        record = RunRecord(str(self.path), self.split, str(self.model), bundle.version, numbers, self.threshold)
+        chosen = config.objects or tuple(bundle.objects)
+        numbers = {name: model.bop_id for name, model in bundle.objects.items() if name in chosen}
+        record = RunRecord(
+            str(self.path), self.split, str(self.model), bundle.version, numbers, self.threshold, bundle.calibrated
+        )
+        if not bundle.calibrated:
+            console.print(UNCALIBRATED, style="yellow")
         outcomes = run_estimation(bundle, sources, config, record, RunDirectory(self.out))
         console.print(summary_table(outcomes))
         failed = sum(outcome.error is not None for outcome in outcomes)
@@ -88,6 +93,9 @@ def run_estimation(
         run: where it is written.
         judge: called with each frame's source, frame and outcome; gives a line per pose for the 3D scene.
         page: makes the report of outcomes and gallery; by default `run_report`'s.
+
+    Raises:
+        BinposeError: when the place cannot be written to, before the first frame, or the disk is full.
     """
     from binpose.drawing import OverlayDrawer
     from binpose.estimation import estimate_frames
@@ -98,6 +106,7 @@ def run_estimation(
     drawer = OverlayDrawer(bundle.objects)
     gallery = RunGallery(drawer)
     outcomes: list[FrameOutcome] = []
+    run.write_results(record, outcomes)
     estimates = zip(sources, estimate_frames(bundle.pipeline, sources, config), strict=True)
     try:
         for source, (outcome, frame) in tracked(estimates, len(sources), "Estimating"):
