@@ -55,6 +55,7 @@ def test_true_poses_are_all_right(evaluate: Evaluate, run: Path, capsys: pytest.
     assert rows["all"]["mssd"] == rows["all"]["mspd"] == 1.0
     assert rows["all"]["vsd"] > 0.99
     assert rows["all"]["median_error_mm"] < 1e-3
+    assert rows["all"]["auc"] > 0.999
     assert (rows["step"]["metric"], rows["rod"]["metric"]) == ("ADD", "ADD-S")  # found from the meshes
     output = capsys.readouterr().out
     assert "step" in output and "1.000" in output
@@ -65,7 +66,7 @@ def test_the_page_shows_every_frame(evaluate: Evaluate, run: Path) -> None:
     evaluate()
     page = (run / "evaluation.html").read_text()
     assert page.count("data:image/jpeg;base64,") == 6
-    assert "9 of 9 known parts found" in page and "<svg" in page
+    assert "9 of 9 known parts found" in page and "<svg" in page and ">AUC</th>" in page
 
 
 @pytest.mark.usefixtures("known_objects")
@@ -89,6 +90,65 @@ def test_a_failed_frame_counts_as_missed(run: Path, dataset: Path) -> None:
     assert cli.main(["evaluate", str(run), "--dataset", str(dataset)]) == 0
     assert (figures(run)["all"]["parts"], figures(run)["all"]["found"]) == (9, 6)
     assert "000000_000002" in " ".join(json.loads((run / "evaluation.json").read_text())["notes"])
+
+
+@pytest.mark.usefixtures("known_objects")
+@pytest.mark.parametrize("regions", [False, True])
+def test_a_frame_that_cannot_be_read_is_missed_and_changes_no_other(
+    evaluate: Evaluate, run: Path, dataset: Path, tmp_path: Path, regions: bool
+) -> None:
+    (tmp_path / "regions.json").write_text('{"*": [[[-1, -1], [160, -1], [160, 120], [-1, 120]]]}')
+    path = dataset / "test" / "000000" / "scene_camera.json"
+    cameras = json.loads(path.read_text())
+    cameras["1"]["cam_K"] = [0.0] * 9
+    path.write_text(json.dumps(cameras))
+    assert evaluate(*(["--regions", str(tmp_path / "regions.json")] if regions else [])) == 0
+    row = figures(run)["all"]
+    assert (row["parts"], row["found"], row["wrong"]) == (9, 6, 0)
+    assert row["mssd"] == row["mspd"] == pytest.approx(6 / 9)
+    assert row["vsd"] == pytest.approx(6 / 9, abs=0.01)
+    content = json.loads((run / "evaluation.json").read_text())
+    assert content["frames"]["000000_000001"] == []
+    assert "Frame 000000_000001 counts as missed" in " ".join(content["notes"])
+
+
+@pytest.mark.usefixtures("known_objects")
+def test_a_run_of_chosen_parts_is_judged_on_them_alone(evaluate: Evaluate, run: Path, dataset: Path) -> None:
+    options = ["--model", "standin", "--out", str(run), "--objects", "rod"]
+    assert cli.main(["estimate", str(dataset), *options]) == 0
+    assert evaluate() == 0
+    rows = figures(run)
+    assert set(rows) == {"rod", "all"}
+    assert (rows["all"]["parts"], rows["all"]["found"], rows["all"]["wrong"]) == (3, 3, 0)
+    assert rows["all"]["recall"] == rows["all"]["precision"] == 1.0
+
+
+@pytest.mark.usefixtures("known_objects")
+def test_poses_below_the_threshold_enter_the_reliability_alone(evaluate: Evaluate, run: Path, dataset: Path) -> None:
+    options = ["--model", "standin", "--out", str(run), "--threshold", "0.85"]
+    assert cli.main(["estimate", str(dataset), *options]) == 0
+    assert evaluate() == 0
+    content = json.loads((run / "evaluation.json").read_text())
+    assert (figures(run)["all"]["found"], figures(run)["all"]["parts"]) == (6, 9)
+    assert sum(content["reliability"]["count"]) == 9 and min(content["reliability"]["score"]) < 0.85
+    for path in run.glob("frames/*/poses.json"):  # as runs were before they kept those poses
+        poses = json.loads(path.read_text())
+        del poses["rejected"]
+        path.write_text(json.dumps(poses))
+    assert evaluate() == 0
+    content = json.loads((run / "evaluation.json").read_text())
+    assert sum(content["reliability"]["count"]) == 6
+    assert sum("reliability diagram begins there" in note for note in content["notes"]) == 1
+
+
+@pytest.mark.usefixtures("known_objects")
+@pytest.mark.parametrize("rejected", ["3", "[3]", '[{"object_id": "rod", "T_cam_obj": [1], "score": 0.1}]'])
+def test_a_damaged_file_of_poses_is_told(
+    evaluate: Evaluate, run: Path, capsys: pytest.CaptureFixture, rejected: str
+) -> None:
+    (run / "frames" / "000000_000000" / "poses.json").write_text(f'{{"rejected": {rejected}}}')
+    assert evaluate() == 2
+    assert "poses.json" in capsys.readouterr().err.replace("\n", "")
 
 
 @pytest.mark.usefixtures("known_objects")

@@ -33,6 +33,7 @@ class EvaluationRow:
     metric: which of ADD and ADD-S decided what is right, at `EvaluationConfig.max_error` of the diameter.
     recall, mssd_recall: of the parts that count; precision: None where not every part is annotated.
     median_error_mm: of the parts found.
+    auc: area under recall over the error up to `EvaluationConfig.max_error`, 1 when all are found without error.
     vsd, mssd, mspd: BOP's average recalls.
     unknown: estimates without a counterpart where the annotation is not complete.
     """
@@ -44,6 +45,7 @@ class EvaluationRow:
     recall: float
     precision: float | None
     median_error_mm: float
+    auc: float
     mssd_recall: float
     vsd: float | None
     mssd: float
@@ -104,9 +106,7 @@ class PoseEvaluation:
         Raises:
             BinposeError: for an estimate or a part of an unknown object.
         """
-        judged = self._evaluator(name, truth, poses)
-        self._frames[name] = judged
-        self._mssd_frames.append(self._mssd_evaluator(name, truth, poses))
+        judged = self._judged(name, truth, poses)
         # BOP has no parts in doubt or without annotation: what matches one, or nothing, must not take another's place.
         known = {Verdict.RIGHT, Verdict.WRONG}
         sure = [
@@ -114,11 +114,20 @@ class PoseEvaluation:
             for pose, estimate in zip(poses, judged.estimates, strict=True)
             if pose.score >= self.config.score_threshold and estimate.verdict in known
         ]
-        counted = [part for part in truth.parts if _counts(part, self.config)]
         for object_id, recall in self._recalls.items():
-            parts = [part for part in counted if part.object_id == object_id]
-            recall.add(parts, [pose for pose in sure if pose.object_id == object_id], camera, depth_m)
+            estimates = [pose for pose in sure if pose.object_id == object_id]
+            recall.add(self._counted(truth, object_id), estimates, camera, depth_m)
         return judged
+
+    def miss(self, name: str, truth: FrameTruth) -> FrameEvaluation:
+        """A frame that could not be read: every part of it that counts is missed.
+
+        Raises:
+            BinposeError: for a part of an unknown object.
+        """
+        for object_id, recall in self._recalls.items():
+            recall.miss(self._counted(truth, object_id))
+        return self._judged(name, truth, ())
 
     def result(self) -> EvaluationResult:
         """The figures of all frames so far."""
@@ -133,6 +142,14 @@ class PoseEvaluation:
         )
         return EvaluationResult(rows, dict(self._frames), reliability(*labelled_scores(frames)), self.config)
 
+    def _judged(self, name: str, truth: FrameTruth, poses: Sequence[PoseEstimate]) -> FrameEvaluation:
+        self._frames[name] = self._evaluator(name, truth, poses)
+        self._mssd_frames.append(self._mssd_evaluator(name, truth, poses))
+        return self._frames[name]
+
+    def _counted(self, truth: FrameTruth, object_id: str) -> list[KnownPart]:
+        return [part for part in truth.parts if part.object_id == object_id and _counts(part, self.config)]
+
     def _row(self, score: Score, mssd: Score, bop: BopScore, frames: Iterable[FrameEvaluation]) -> EvaluationRow:
         return EvaluationRow(
             object_id=score.object_id,
@@ -142,6 +159,7 @@ class PoseEvaluation:
             recall=score.recall,
             precision=score.precision,
             median_error_mm=self._median_error_mm(score.object_id, frames),
+            auc=score.auc,
             mssd_recall=mssd.recall,
             vsd=bop.vsd,
             mssd=bop.mssd,

@@ -16,8 +16,8 @@ from binpose_core.frames import RgbdFrame
 from binpose_core.types import PoseEstimate
 
 HEADER = (
-    "object", "by", "parts", "found", "recall", "precision", "median error mm", "MSSD recall", "VSD", "MSSD", "MSPD",
-    "wrong", "outside", "unknown",
+    "object", "by", "parts", "found", "recall", "precision", "median error mm", "AUC", "MSSD recall", "VSD", "MSSD",
+    "MSPD", "wrong", "outside", "unknown",
 )  # fmt: skip
 RARE = ("outside", "unknown")
 VERDICT_COLORS: Mapping[Verdict, Rgb] = {
@@ -41,7 +41,8 @@ def add_evaluation(report: Report, result: EvaluationResult) -> None:
     caption = (
         f"A pose is right when its ADD or, for a symmetric part, ADD-S is below {100 * config.max_error:g} % of the "
         f"diameter. Counted are parts visible by at least {100 * config.min_visible_fraction:g} % and estimates scored "
-        f"at least {config.score_threshold:g}. VSD, MSSD and MSPD are BOP's average recalls."
+        f"at least {config.score_threshold:g}. AUC is the area under the recall over the error up to that limit. VSD, "
+        "MSSD and MSPD are BOP's average recalls."
     )
     shown = shown_columns(result)
     rows = [formatted_row(row) for row in result.rows]
@@ -64,7 +65,7 @@ def shown_columns(result: EvaluationResult) -> list[int]:
 
 def formatted_row(row: EvaluationRow) -> tuple[str, ...]:
     """The cells of HEADER."""
-    shares = (row.mssd_recall, row.vsd, row.mssd, row.mspd)
+    shares = (row.auc, row.mssd_recall, row.vsd, row.mssd, row.mspd)
     return (
         row.object_id,
         row.metric,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from binpose.bundle import UNCALIBRATED
 from binpose.evaluation import EvaluationResult, PoseEvaluation
 from binpose.runs import RunDirectory
 from binpose_core.bop import BopDataset, BopFrame, BopModel
@@ -22,6 +23,7 @@ from binpose_core.types import PoseEstimate
 
 Regions = Mapping[str, Sequence[FloatArray]]
 EVERY_FRAME = "*"
+NO_REJECTED = "The run does not hold the poses below its threshold: the reliability diagram begins there."
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,8 @@ class RunEvaluator:
     def __post_init__(self) -> None:
         record = self.run.read_record()
         self._results = self.run.read_results()
+        if not record.calibrated:
+            self.notes.append(UNCALIBRATED)
         self.names = matched_objects(record.objects, self.dataset)
         unmatched = [name for name in record.objects if name not in self.names.values()]
         if unmatched:
@@ -67,20 +71,19 @@ class RunEvaluator:
 
     def add(self, source: BopFrame) -> EvaluatedFrame:
         """Judge a frame. One that cannot be read counts as seen without any estimate."""
-        frame: RgbdFrame | None = None
+        parts, name = self._known_parts(source), source.name
+        complete = None if self.complete == "all" else tuple(self.complete or ())
         try:
             frame = source.read()
-            camera, depth_m = frame.camera, frame.depth_m
         except BinposeError as error:
-            self.notes.append(f"Frame {source.name} counts as missed: {error}")
-            camera, depth_m = source.camera(1, 1), None
-        complete = None if self.complete == "all" else tuple(self.complete or ())
-        regions = self.regions.get(source.name, self.regions.get(EVERY_FRAME))
-        truth = FrameTruth(self._known_parts(source), complete, regions, camera)
-        poses = self._poses(source)
-        return EvaluatedFrame(
-            source.name, frame, truth, poses, self._evaluation.add(source.name, truth, poses, camera, depth_m)
-        )
+            self.notes.append(f"Frame {name} counts as missed: {error}")
+            truth = FrameTruth(parts, complete)
+            return EvaluatedFrame(name, None, truth, (), self._evaluation.miss(name, truth))
+        regions = self.regions.get(name, self.regions.get(EVERY_FRAME))
+        truth = FrameTruth(parts, complete, regions, frame.camera)
+        poses = (*self._poses(source), *self._rejected(name))
+        judged = self._evaluation.add(name, truth, poses, frame.camera, frame.depth_m)
+        return EvaluatedFrame(name, frame, truth, poses, judged)
 
     def result(self) -> EvaluationResult:
         """The figures of all frames so far."""
@@ -135,6 +138,13 @@ class RunEvaluator:
             if (result.scene_id, result.image_id) == (source.scene_id, source.image_id)
             and self._name_of(result) in self.objects
         )
+
+    def _rejected(self, name: str) -> list[PoseEstimate]:
+        """What scored too low to be reported; it enters the reliability diagram alone."""
+        poses = self.run.read_rejected(name)
+        if poses is None and NO_REJECTED not in self.notes and self.run.frame_directory(name).is_dir():
+            self.notes.append(NO_REJECTED)
+        return [pose for pose in poses or () if pose.object_id in self.objects]
 
     def _name_of(self, result: BopResult) -> str:
         if result.obj_id not in self._run_names:

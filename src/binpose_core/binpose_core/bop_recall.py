@@ -72,7 +72,7 @@ class BopRecall:
         Raises:
             BinposeError: for a part of an unknown object.
         """
-        counted = [part for part in parts if not part.ignored and not part.visible_fraction < BOP_MIN_VISIBLE_FRACTION]
+        counted = _counted(parts)
         self._n_parts += len(counted)
         self._has_depth &= depth_m is not None
         for object_id in {part.object_id for part in counted}:
@@ -80,6 +80,10 @@ class BopRecall:
             ranked = sorted((e for e in estimates if e.object_id == object_id), key=lambda e: -e.score)[: len(T_gt)]
             if ranked:
                 self._add_object(object_id, np.stack([e.T_cam_obj for e in ranked]), T_gt, camera, depth_m)
+
+    def miss(self, parts: Sequence[KnownPart]) -> None:
+        """A frame that could not be read: its parts count as missed by every measure, VSD too."""
+        self._n_parts += len(_counted(parts))
 
     def score(self) -> BopScore:
         """The average recalls so far; NaN before any part."""
@@ -128,6 +132,10 @@ class BopRecall:
         """(H, W) depth in metres of the part alone, 0 = background."""
         renderer, size = self._renderers[object_id], (camera.height, camera.width)
         return renderer.crops(np.zeros(1, dtype=int), T_cam_obj[None], camera.intrinsics, *size).depth_m[0]
+
+
+def _counted(parts: Sequence[KnownPart]) -> list[KnownPart]:
+    return [part for part in parts if not part.ignored and not part.visible_fraction < BOP_MIN_VISIBLE_FRACTION]
 
 
 def mean_found(errors: FloatArray, thresholds: Sequence[float]) -> float:
