@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from binpose.bundle import load_bundle
+from binpose import cli
+from binpose.bundle import ModelBundle, load_bundle, save_bundle
 from binpose.training import TrainConfig, train, training_scene, working_gsd_m
 from binpose_core.catalogue import ObjectModel
 from binpose_core.errors import BinposeError
@@ -18,6 +19,7 @@ from binpose_detection.mask_rcnn import MaskRcnnSegmenter
 from binpose_detection.mask_rcnn_training import MaskRcnnTrainingConfig
 from binpose_detection.training import SegmentationTrainingConfig
 from binpose_estimator.training import PoseTrainingConfig
+from binpose_refinement.refiner import IcpRefiner
 from binpose_simulation.scene import SceneConfig
 
 
@@ -68,6 +70,7 @@ def test_an_interrupted_training_goes_on_and_ends_in_a_model(
     assert bundle.version == version
     assert list(bundle.objects) == [part.id for part in objects]
     assert set(bundle.metrics["objects"]) <= {"all", *bundle.objects}
+    assert not bundle.calibrated, "two untrained steps find no right poses to calibrate with"
 
 
 def test_a_model_with_mask_rcnn_is_trained_and_loaded(
@@ -100,7 +103,71 @@ def test_views_show_the_smallest_part_large_enough(objects: Sequence[ObjectModel
     assert training_scene(SceneConfig(), gsd_m).viewpoint.gsd_m == pytest.approx((0.7 * gsd_m, 1.3 * gsd_m))
 
 
-@pytest.mark.parametrize("wrong", [{"minutes": 0.0}, {"workers": 0}, {"pose_share": 0.9}, {"detector": "yolo"}])
+def test_objects_that_are_none_leave_nothing_behind(
+    tmp_path: Path, objects: tuple[ObjectModel, ...], config: TrainConfig
+) -> None:
+    with pytest.raises(BinposeError, match=r"objects none; expected at least one"):
+        train((), tmp_path, config)
+    with pytest.raises(BinposeError, match=r"objects step, step; expected .* each once"):
+        train((objects[0], objects[0]), tmp_path, config)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("options", [("--objects", ""), ("--objects", "library", "--seed", "-1")])
+def test_a_command_that_cannot_work_leaves_nothing_to_resume(
+    tmp_path: Path,
+    objects: tuple[ObjectModel, ...],
+    capsys: pytest.CaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    options: tuple[str, ...],
+) -> None:
+    monkeypatch.setattr("binpose.parts.library_objects", lambda: list(objects))
+    assert cli.main(["train", *options, "--out", str(tmp_path / "model"), "--workers", "1"]) == 2
+    assert "error:" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("calibrated", [False, True])
+def test_the_command_tells_scores_that_are_no_probabilities(
+    tmp_path: Path,
+    networks: ModelBundle,
+    capsys: pytest.CaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    calibrated: bool,
+) -> None:
+    trained = networks if calibrated else replace(networks, refiner=IcpRefiner(networks.objects))
+    monkeypatch.setattr("binpose.parts.library_objects", lambda: list(networks.objects.values()))
+    monkeypatch.setattr("binpose.training.train", lambda objects, out, *_, **__: save_bundle(trained, out))
+    assert cli.main(["train", "--objects", "library", "--out", str(tmp_path)]) == 0
+    assert ("not calibrated" in " ".join(capsys.readouterr().out.split())) is not calibrated
+
+
+def test_a_part_with_another_mesh_or_other_symmetries_is_another_training(
+    tmp_path: Path, objects: tuple[ObjectModel, ...], config: TrainConfig
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(objects, tmp_path, config, progress=Interrupted("simulation"))
+    step, rod = objects
+    larger = replace(rod, mesh=replace(rod.mesh, vertices=rod.mesh.vertices * np.float32(1.01)))
+    for other in (larger, replace(rod, symmetries=step.symmetries)):
+        with pytest.raises(BinposeError, match="other objects or settings"):
+            train((step, other), tmp_path, config, resume=True)
+    with pytest.raises(KeyboardInterrupt):
+        train(objects, tmp_path, config, resume=True, progress=Interrupted("simulation"))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"seed": -1},
+        {"seed": 2**31},
+        {"minutes": float("nan")},
+        {"minutes": 0.0},
+        {"workers": 0},
+        {"pose_share": 0.9},
+        {"detector": "yolo"},
+    ],
+)
 def test_a_budget_that_cannot_work_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(BinposeError):
         TrainConfig(**wrong)  # type: ignore[arg-type]

@@ -1,5 +1,6 @@
 """From CAD files to a model: simulate bins, train both networks on them, calibrate on bins they have not seen."""
 
+import hashlib
 import json
 import shutil
 import time
@@ -16,7 +17,8 @@ from binpose.pipeline import SegmenterStage
 from binpose_core.catalogue import ObjectModel
 from binpose_core.errors import BinposeError
 from binpose_core.evaluation import EvaluationConfig
-from binpose_core.files import read_json, write_json
+from binpose_core.files import read_json, to_json, write_json
+from binpose_core.objects import object_entry
 from binpose_core.threads import available_cpus
 from binpose_detection.backends import Backend
 from binpose_detection.mask_rcnn import MaskRcnnConfig, import_torchvision
@@ -36,6 +38,7 @@ THIN_PX = 9.0
 PART_PX = 44.0
 GSD_LIMITS_M = (4e-4, 2.5e-3)
 HELD_OUT_SEED = 1_000_003
+MAX_SEED = 2**31
 # Fuller images teach more per second than the default scenes.
 VIEW_PX = (512, 416)
 PARTS = (8, 36)
@@ -66,10 +69,12 @@ class TrainConfig:
     pose: PoseTrainingConfig = field(default_factory=PoseTrainingConfig)
 
     def __post_init__(self) -> None:
-        if self.minutes <= 0:
+        if not 0 < self.minutes < float("inf"):
             raise BinposeError(
                 f"Training for {self.minutes} minutes; expected more than 0; 28 is enough for three parts."
             )
+        if not 0 <= self.seed < MAX_SEED:
+            raise BinposeError(f"The seed is {self.seed}; expected 0 to {MAX_SEED - 1}; choose another.")
         if self.workers < 1:
             raise BinposeError(f"Training with {self.workers} workers; expected at least 1.")
         if self.detector not in get_args(Backend):
@@ -100,16 +105,22 @@ def train(
         progress: called with (stage, share done, message).
 
     Raises:
-        BinposeError: if an interrupted run is there and `resume` is not given, or it was another one; for a full disk;
-            if the detector needs torchvision and it cannot be used.
+        BinposeError: without objects; if an interrupted run is there and `resume` is not given, or it was another one;
+            for a full disk; if the detector needs torchvision and it cannot be used.
     """
+    if not objects or len({part.id for part in objects}) < len(objects):
+        raise BinposeError(
+            f"Training for the objects {', '.join(part.id for part in objects) or 'none'}; expected at least one, each "
+            "once; name parts of the catalogue with --objects a,b."
+        )
     if config.detector == "mask_rcnn":
         import_torchvision()  # before half an hour of simulation
     report = progress or (lambda stage, share, message: None)
-    directory = _prepared_directory(out / "training", objects, config, resume)
     parts = {part.id: part for part in objects}
     gsd_m = working_gsd_m(objects)
     scene = training_scene(config.scene, gsd_m)
+    # What is refused is refused above: from here on a run is there, which must be resumed or deleted.
+    directory = _prepared_directory(out / "training", objects, config, resume)
     names = tuple(parts)
     views = _simulated(directory, parts, scene, config, report)
     segmenter = _trained_segmenter(views, parts, gsd_m, config, directory, report)
@@ -164,7 +175,16 @@ def _prepared_directory(directory: Path, objects: Sequence[ObjectModel], config:
 def _settings(objects: Sequence[ObjectModel], config: TrainConfig) -> dict[str, Any]:
     settings: dict[str, Any] = json.loads(json.dumps(asdict(config)))
     del settings["workers"]
-    return {"objects": [part.id for part in objects], **settings}
+    digests = {part.id: _digest(part) for part in objects}
+    return {"objects": list(digests), "digests": digests, **settings}
+
+
+def _digest(part: ObjectModel) -> str:
+    """What the views show of a part and the losses know of it: sha256 of its mesh and symmetries."""
+    entry = object_entry(part)
+    symmetries = {key: value for key, value in entry.items() if key.startswith("symmetries_")}
+    arrays = (part.mesh.vertices, part.mesh.faces)
+    return hashlib.sha256(b"".join([*(a.tobytes() for a in arrays), to_json(symmetries).encode()])).hexdigest()
 
 
 def _simulated(
