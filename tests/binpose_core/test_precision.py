@@ -1,16 +1,34 @@
-"""The choice of precision works wherever it is asked for."""
+"""The precision is the processor's, whatever else it is busy with."""
 
+import pytest
 import torch
 
 from binpose_core.precision import autocast, channels_last, fastest_precision
 
 
-def test_the_choice_is_made_once_and_inside_inference_mode_too() -> None:
+@pytest.mark.parametrize(
+    ("capabilities", "expected"),
+    [
+        ({"avx512_bf16": True, "amx_bf16": False}, torch.bfloat16),
+        ({"avx512_bf16": False, "amx_bf16": True}, torch.bfloat16),
+        ({"avx2": True, "avx512_bf16": False}, torch.float32),
+        ({}, torch.float32),
+    ],
+)
+def test_the_processor_decides(capabilities, expected, monkeypatch: pytest.MonkeyPatch) -> None:
     fastest_precision.cache_clear()
-    with torch.inference_mode():
-        chosen = fastest_precision()
-    assert chosen in (torch.float32, torch.bfloat16)
-    assert fastest_precision() is chosen
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    assert fastest_precision() is expected
+    with autocast():
+        assert torch.ones(2, 2).mm(torch.ones(2, 2)).dtype is expected
+    fastest_precision.cache_clear()
+
+
+def test_an_older_torch_that_cannot_tell_stays_exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    fastest_precision.cache_clear()
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    assert fastest_precision() is torch.float32
+    fastest_precision.cache_clear()
 
 
 def test_autocast_keeps_weights_and_computes_nearly_the_same() -> None:
