@@ -94,6 +94,7 @@ HEADERS_OF_NO_MODEL: dict[str, Callable[[dict], object]] = {
     "unknown setting of the segmenter": lambda header: header["config"]["segmenter"].update(colour="red"),
     "unknown setting of the estimator": lambda header: header["config"]["estimator"].update(colour="red"),
     "no part in the estimator": lambda header: header["config"]["estimator"].update(objects=[]),
+    "other width than the weights": lambda header: header["config"]["estimator"].update(widths=[16, 8, 8]),
     "negative width": lambda header: header["config"]["estimator"].update(widths=[-8, 8, 8]),
     "no number": lambda header: header["config"]["estimator"].update(hypotheses="five"),
     "unknown setting of the refiner": lambda header: header["config"]["refiner"].update(colour="red"),

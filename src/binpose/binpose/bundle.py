@@ -137,16 +137,19 @@ def bundle_from_stored(stored: StoredModel, device: str = "cpu") -> ModelBundle:
     """The inverse of `save_bundle`.
 
     Raises:
-        BinposeError: when the header lacks an entry, or has one that this version of binpose cannot use.
+        BinposeError: when the header lacks an entry, or has one that this version of binpose cannot use; it names the
+            version that wrote the model.
     """
+    writer, reader = stored.header.get("binpose", "of an unknown version"), _own_version()
+    versions = f"it was written by binpose {writer}, and this is binpose {reader}"
     try:
         return _assembled(stored, device)
+    except BinposeError as error:
+        raise error if writer == reader else BinposeError(f"{error} Note: {versions}.") from error
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-        writer = stored.header.get("binpose", "of an unknown version")
         raise BinposeError(
-            f"The header of version {stored.version[:SHORT]} does not describe a model ({error!r}); it was written by "
-            f"binpose {writer}, and this is binpose {_own_version()}; restore the header, use the version that wrote "
-            "it, or train the model again."
+            f"The header of version {stored.version[:SHORT]} does not describe a model ({error!r}); {versions}; "
+            "restore the header, use the version that wrote it, or train the model again."
         ) from error
 
 
