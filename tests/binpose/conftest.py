@@ -153,7 +153,9 @@ def networks(objects: Sequence[ObjectModel], rng: np.random.Generator) -> ModelB
     names, n = tuple(parts), len(FEATURES)
     segmenter_config = SegmenterConfig(names, widths=(8, 8, 8, 8))
     estimator_config = EstimatorConfig(names, widths=(8, 8, 8), hypotheses=2)
-    shapes = {"mean": n, "scale": n, "hidden": (n, 2), "hidden_bias": 2, "out": 2, "skip": n, "bias": ()}
+    wide = n + len(parts)
+    shapes = {"mean": n, "scale": n, "hidden": (1, wide, 2), "hidden_bias": (1, 2), "out": (1, 2), "skip": (1, wide)}
+    shapes["bias"] = (1,)
     calibration = Calibration(**{name: rng.uniform(0.5, 1.0, shape) for name, shape in shapes.items()})
     return ModelBundle(
         Segmenter(SegmentationNetwork(2, segmenter_config.widths), segmenter_config),

@@ -5,6 +5,8 @@ from binpose_core.errors import BinposeError
 from binpose_refinement.calibration import Calibration, fit_calibration, reliability
 from binpose_refinement.verification import FEATURES
 
+ONE = np.zeros(1500, np.int64)
+
 
 def samples(n=1500, seed=0):
     """Two features decide, by a known probability; the others are noise."""
@@ -18,27 +20,39 @@ def test_probabilities_are_recovered_and_reliable():
     x, y, _ = samples()
     calibration = fit_calibration(x, y)
     x, y, probability = samples(seed=1)
-    score = calibration(x)
+    score = calibration(x, ONE)
     assert np.abs(score - probability).mean() < 0.09
     assert reliability(score, y).expected_calibration_error < 0.08
 
 
+def test_what_evidence_means_differs_from_part_to_part():
+    """The same feature speaks for one part and against the other."""
+    rng = np.random.default_rng(0)
+    x, part = rng.normal(size=(3000, len(FEATURES))), rng.integers(0, 2, 3000)
+    y = rng.random(3000) < 1 / (1 + np.exp(-3 * x[:, 0] * np.where(part == 0, 1, -1) - part))
+    calibration = fit_calibration(x[:2000], y[:2000], part[:2000], parts=2)
+    assert calibration.parts == 2
+    score = calibration(x[2000:], part[2000:])
+    assert ((score > 0.5) == y[2000:]).mean() > 0.75
+    assert reliability(score, y[2000:]).expected_calibration_error < 0.08
+
+
 def test_fitting_twice_gives_the_same():
     x, y, _ = samples(500)
-    assert np.array_equal(fit_calibration(x, y)(x), fit_calibration(x, y)(x))
+    assert np.array_equal(fit_calibration(x, y)(x, ONE[:500]), fit_calibration(x, y)(x, ONE[:500]))
 
 
 def test_tensors_bring_the_same_calibration_back():
     x, y, _ = samples(500)
     calibration = fit_calibration(x, y)
     again = Calibration.from_tensors({**calibration.to_tensors(), "segmenter.weight": np.zeros(3)})
-    assert np.allclose(again(x), calibration(x), atol=1e-4)
+    assert np.allclose(again(x, ONE[:500]), calibration(x, ONE[:500]), atol=1e-4)
     assert Calibration.from_tensors({"segmenter.weight": np.zeros(3)}) is None
 
 
 def test_scores_stay_probabilities_far_outside_of_what_was_seen():
     x, y, _ = samples(500)
-    score = fit_calibration(x, y)(1e9 * x)
+    score = fit_calibration(x, y)(1e9 * x, ONE[:500])
     assert ((score >= 0) & (score <= 1)).all()
 
 

@@ -135,17 +135,21 @@ def test_an_unknown_part_or_a_foreign_detection_is_refused(pile, refiner):
 
 
 def test_candidates_train_a_calibration_that_the_refiner_then_uses(parts, pile, refiner):
-    features, correct = [], []
+    features, part, correct = [], [], []
     for seed in range(4):
         for c in refiner.candidates(pile.frame, pile.detections, hypotheses_of(pile, parts, seed, wrong=4)):
             assert c.features.shape == (len(FEATURES),) and np.isfinite(c.features).all()
             truth = pile.T_cam_obj[c.detection]
             right = c.object_id == pile.ids[c.detection] and distance_m(parts[c.object_id], c.T_cam_obj, truth) < 0.005
             features.append(c.features)
+            part.append(sorted(parts).index(c.object_id))
             correct.append(right)
-    calibrated = IcpRefiner(parts, RefinerConfig(), fit_calibration(np.array(features), np.array(correct)))
+    calibration = fit_calibration(np.array(features), np.array(correct), np.array(part), len(parts))
+    calibrated = IcpRefiner(parts, RefinerConfig(), calibration)
     estimates = calibrated(pile.frame, pile.detections, hypotheses_of(pile, parts, seed=9))
     assert np.mean([e.score for e in estimates]) > 0.8
+    with pytest.raises(BinposeError, match="A calibration for 1 objects"):
+        IcpRefiner(parts, RefinerConfig(), fit_calibration(np.array(features), np.array(correct)))
 
 
 def test_covariance_is_positive_and_wide_where_the_view_does_not_tell(parts, refiner):

@@ -26,9 +26,13 @@ FEWEST_OF_A_KIND = 30
 
 @dataclass(frozen=True)
 class LabelledCandidates:
-    """Verified hypotheses of many frames: features (N, F), correct (N,), frame (N,)."""
+    """Verified hypotheses of many frames: features (N, F), correct (N,), frame (N,).
+
+    part: (N,) the place of the object in the sorted names.
+    """
 
     features: FloatArray
+    part: npt.NDArray[np.int64]
     correct: npt.NDArray[np.bool_]
     frame: npt.NDArray[np.int64]
 
@@ -41,15 +45,19 @@ def labelled_candidates(
     views: Iterable[LabelledView],
 ) -> LabelledCandidates:
     """What the refiner measures of every hypothesis on labelled views, and whether the pose was right."""
-    features, correct, frames = [], [], []
+    places = {name: place for place, name in enumerate(sorted(errors))}
+    features, part, correct, frames = [], [], [], []
     for number, view in enumerate(views):
         detections = segmenter(view.frame)
         poses = estimator(view.frame, detections)
         for candidate in refiner.candidates(view.frame, detections, poses):
             features.append(candidate.features)
+            part.append(places[candidate.object_id])
             correct.append(is_right(candidate.object_id, candidate.T_cam_obj, view, errors))
             frames.append(number)
-    return LabelledCandidates(np.array(features), np.array(correct, bool), np.array(frames, np.int64))
+    return LabelledCandidates(
+        np.array(features), np.array(part, np.int64), np.array(correct, bool), np.array(frames, np.int64)
+    )
 
 
 def is_right(object_id: str, T_cam_obj: FloatArray, view: LabelledView, errors: Mapping[str, PartErrors]) -> bool:
@@ -75,7 +83,7 @@ def calibrated_refiner(
     found = labelled_candidates(segmenter, estimator, refiner, errors, views)
     if min(found.correct.sum(), (~found.correct).sum()) < FEWEST_OF_A_KIND:
         return refiner
-    calibration = fit_calibration(found.features, found.correct, found.frame, seed=seed)
+    calibration = fit_calibration(found.features, found.correct, found.part, len(objects), found.frame, seed=seed)
     return IcpRefiner(objects, refiner.config, calibration)
 
 

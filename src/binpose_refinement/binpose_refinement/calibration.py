@@ -19,10 +19,12 @@ LEARNING_RATE = 0.03
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """A perceptron with one hidden layer over standardised features; immutable.
+    """The mean of M perceptrons with one hidden layer over F standardised features and the part's name; immutable.
 
-    mean, scale: (F,) of the features; hidden: (F, M) and hidden_bias (M,); out: (M,); skip: (F,) linear
-    weights beside the hidden layer; bias: ().
+    The same evidence means different things for different parts: a pin shows fifty pixels, a motor thousands.
+
+    mean, scale: (F,) of the features. Over F features and P parts, one of which is 1: hidden (M, F + P, H),
+    hidden_bias (M, H), out (M, H), skip (M, F + P) linear weights beside the hidden layer, bias (M,).
     """
 
     mean: FloatArray
@@ -34,18 +36,29 @@ class Calibration:
     bias: FloatArray
 
     def __post_init__(self) -> None:
-        count = len(FEATURES)
-        shapes = (np.shape(self.mean), np.shape(self.scale), np.shape(self.skip), np.shape(self.hidden)[:1])
-        if any(shape != (count,) for shape in shapes):
+        count, fits = len(FEATURES), np.ndim(self.hidden) == 3 and np.ndim(self.skip) == 2
+        fits = fits and np.shape(self.mean) == np.shape(self.scale) == (count,)
+        if not fits or not np.shape(self.hidden)[1] == np.shape(self.skip)[1] > count:
             raise BinposeError(
-                f"A calibration for {np.shape(self.mean)} features; expected {count} ({', '.join(FEATURES)}); "
-                "it was made by another version: fit it again with `binpose train`."
+                f"A calibration for {np.shape(self.mean)} features; expected {count} ({', '.join(FEATURES)}) and at "
+                "least one part; it was made by another version: fit it again with `binpose train`."
             )
 
-    def __call__(self, features: FloatArray) -> FloatArray:
-        """Probabilities (B,) in [0, 1] of features (B, F) in the order of FEATURES."""
-        x = np.clip((features - self.mean) / self.scale, -LIMIT, LIMIT)
-        return _sigmoid(_logits(x, [self.hidden, self.hidden_bias, self.out, self.skip, self.bias])[0])
+    @property
+    def parts(self) -> int:
+        """P, the number of parts that it knows."""
+        return int(np.shape(self.hidden)[1]) - len(FEATURES)
+
+    def __call__(self, features: FloatArray, part: npt.NDArray[np.integer]) -> FloatArray:
+        """Probabilities (B,) in [0, 1].
+
+        Args:
+            features: (B, F) in the order of FEATURES.
+            part: (B,) in 0..P-1, places in the sorted names of the model's objects.
+        """
+        x = _inputs(features, part, self.mean, self.scale, self.parts)
+        members = zip(self.hidden, self.hidden_bias, self.out, self.skip, self.bias, strict=True)
+        return np.asarray(np.mean([_sigmoid(_logits(x, list(member))[0]) for member in members], axis=0))
 
     def to_tensors(self) -> dict[str, npt.NDArray[np.float32]]:
         """Named float32 arrays for the model bundle."""
@@ -70,19 +83,25 @@ class Calibration:
 def fit_calibration(
     features: FloatArray,
     correct: npt.NDArray[np.bool_],
+    part: npt.NDArray[np.integer] | None = None,
+    parts: int = 1,
     groups: npt.NDArray[np.integer] | None = None,
+    members: int = 4,
     hidden: int = 16,
     weight_decay: float = 1e-3,
     held_out: float = 0.25,
     iterations: int = 300,
     seed: int = 0,
 ) -> Calibration:
-    """Fit by cross-entropy; the number of iterations is chosen on held-out groups.
+    """Fit by cross-entropy; the number of iterations is chosen on held-out groups, others for each member.
 
     Args:
         features: (N, F) in the order of FEATURES, as `IcpRefiner.candidates` gives them.
         correct: (N,) whether the pose is right.
+        part: (N,) in 0..parts-1, the place of the candidate's object in the sorted names. None: all the first.
+        parts: how many objects there are.
         groups: (N,) frame of each sample; frames are held out whole. None: every sample its own.
+        members: networks whose mean is taken.
         hidden: units of the hidden layer.
         weight_decay: penalty on the squared weights.
         held_out: share of the frames on which the best moment is chosen.
@@ -93,13 +112,23 @@ def fit_calibration(
         BinposeError: for too few samples or only one kind of them.
     """
     x, y, groups = _checked(features, correct, groups)
+    part = np.zeros(len(x), np.int64) if part is None else part
     mean, scale = x.mean(0), np.maximum(x.std(0), 1e-3)
-    standard = np.clip((x - mean) / scale, -LIMIT, LIMIT)
-    rng = np.random.default_rng(seed)
-    kinds = np.unique(groups)
-    aside = np.isin(groups, rng.permutation(kinds)[: max(1, int(held_out * len(kinds)))])
-    parameters = _train(standard, y, aside, hidden, weight_decay, iterations, rng)
-    return Calibration(mean, scale, *parameters)
+    inputs, kinds = _inputs(x, part, mean, scale, parts), np.unique(groups)
+    fitted = []
+    for member in range(members):
+        rng = np.random.default_rng((seed, member))
+        aside = np.isin(groups, rng.permutation(kinds)[: max(1, int(held_out * len(kinds)))])
+        fitted.append(_train(inputs, y, aside, hidden, weight_decay, iterations, rng))
+    return Calibration(mean, scale, *(np.stack(values) for values in zip(*fitted, strict=True)))
+
+
+def _inputs(
+    features: FloatArray, part: npt.NDArray[np.integer], mean: FloatArray, scale: FloatArray, parts: int
+) -> FloatArray:
+    """(B, F + P) standardised features, and 1 at the part."""
+    standard = np.clip((np.asarray(features, np.float64) - mean) / scale, -LIMIT, LIMIT)
+    return np.hstack([standard, np.eye(parts)[part]])
 
 
 def _checked(

@@ -62,6 +62,12 @@ class IcpRefiner:
         c = self.config
         self._workshop = Workshop(objects, (c.coarse_faces, c.polish_faces, c.verify_faces))
         self._index = {name: i for i, name in enumerate(objects)}
+        self._sorted = np.argsort(np.argsort(list(objects)))  # place of each object among the sorted names
+        if calibration is not None and calibration.parts != len(objects):
+            raise BinposeError(
+                f"A calibration for {calibration.parts} objects and {len(objects)} objects; expected those that it was "
+                "fitted with; use the objects of the model bundle."
+            )
         self._comparer, self._crowding = PoseComparer(objects), Crowding(objects)
 
     def __call__(
@@ -120,7 +126,9 @@ class IcpRefiner:
         batch, information = batch.take(usable), information[usable]
         evidence = measure(workshop, observation, batch, VERIFY, c.verify_px, tolerance)
         features = self._complete(batch, evidence.features, detections)
-        verified = Verified(batch, features, self._score(features), evidence, information / observation.noise_m**2)
+        verified = Verified(
+            batch, features, self._score(features, batch), evidence, information / observation.noise_m**2
+        )
         return verified, rejected
 
     def _collect(self, poses: Sequence[PoseEstimate], owners: Sequence[int]) -> Batch:
@@ -190,8 +198,11 @@ class IcpRefiner:
         columns = (batch.confidence, score[batch.owner] if len(batch) else np.zeros(0), other, _lead(hand, batch.owner))
         return np.column_stack([measured, *columns])
 
-    def _score(self, features: FloatArray) -> FloatArray:
-        score = handmade_score(features) if self.calibration is None else self.calibration(features)
+    def _score(self, features: FloatArray, batch: Batch) -> FloatArray:
+        if self.calibration is None:
+            score = handmade_score(features)
+        else:
+            score = self.calibration(features, self._sorted[batch.part])
         return np.where(
             features[:, FEATURES.index("evidence")] + features[:, FEATURES.index("mask_iou")] > 0, score, 0.0
         )
