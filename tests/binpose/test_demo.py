@@ -1,7 +1,7 @@
 """The demo's page and files, with stand-ins that know the truth in place of trained weights."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,8 +10,11 @@ import pytest
 from binpose import cli
 from binpose.bundle import ModelBundle
 from binpose.commands import demo
+from binpose.runs import FrameOutcome
 from binpose_core.bop import BopDataset, BopWriter, read_results
+from binpose_core.files import write_json
 from binpose_simulation import export
+from binpose_simulation.scene import SceneConfig
 
 
 @pytest.fixture
@@ -66,6 +69,66 @@ def test_the_same_data_lies_beside_the_page(out: Path) -> None:
 def test_doubtful_estimates_enter_the_reliability_diagram_only(out: Path) -> None:
     page = (out / "report.html").read_text()
     assert "12 estimates" in page  # three frames with three sure ones and a doubtful one each
+
+
+@pytest.fixture
+def made(tmp_path: Path, bundle: ModelBundle, monkeypatch: pytest.MonkeyPatch) -> Callable:
+    """Runs the demo on settings that are as in a real run, and returns how many frames were made anew."""
+    counts: list[int] = []
+
+    def written(root: Path, parts: Sequence, count: int, config: SceneConfig, seed: int, split: str, on_view) -> int:
+        settings = export.export_settings(parts, config)
+        scene = export.scene_directory(root, split, seed)
+        assert not export.changed_settings(scene, settings)
+        counts.append(count - export.views_there(root, split, seed))
+        write_json(scene / export.SETTINGS, settings)
+        write_json(scene / "scene_camera.json", {number: {} for number in range(count)})
+        return counts[-1]
+
+    def shown(*_: object) -> tuple:
+        return [], None
+
+    def run(objects: Sequence, seed: int = 5) -> int:
+        monkeypatch.setattr(
+            demo, "load_bundle", lambda *_: replace(bundle, objects={part.id: part for part in objects})
+        )
+        assert cli.main(["demo", "--out", str(tmp_path / "demo"), "--frames", "3", "--seed", str(seed)]) == 0
+        return counts[-1]
+
+    monkeypatch.setattr(export, "export_bop", written)
+    monkeypatch.setattr(demo, "show_demo", shown)
+    monkeypatch.setattr(demo, "evaluation_table", lambda _: "")
+    return run
+
+
+def test_frames_are_taken_again_only_where_the_same_parts_made_them(
+    made: Callable, objects: Sequence, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert [made(objects), made(objects), made(objects, seed=6), made(objects)] == [3, 0, 3, 0]
+    (tmp_path / "demo" / "dataset" / "models").mkdir()
+    assert made(objects[:1]) == 3
+    assert not (tmp_path / "demo" / "dataset" / "models").exists(), "the models are those of the other parts"
+    assert made(objects[:1], seed=6) == 3
+    monkeypatch.setattr(demo, "demo_scene", lambda: SceneConfig(views_per_pile=3))
+    assert made(objects[:1]) == 3 and made(objects[:1]) == 0
+
+
+def test_frames_of_others_are_not_deleted(
+    out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    frames = sorted((out / "dataset").rglob("*"))
+    assert cli.main(["demo", "--out", str(out), "--frames", "3", "--seed", "5"]) == cli.FAILED
+    assert "not written by this simulation" in capsys.readouterr().err
+    assert sorted((out / "dataset").rglob("*")) == frames
+
+
+def test_a_failed_frame_shows_in_the_exit_status(
+    made: Callable, objects: Sequence, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    made(objects)
+    failed = FrameOutcome("5-0", 5, 0, error="no depth")
+    monkeypatch.setattr(demo, "show_demo", lambda *_: ([failed], None))
+    assert cli.main(["demo", "--out", str(tmp_path / "demo"), "--frames", "3", "--seed", "5"]) == 1
 
 
 def test_the_demo_scene_is_one_full_bin_of_several_types() -> None:

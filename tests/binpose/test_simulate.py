@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import trimesh
 
-from binpose import cli
+from binpose import cli, training
+from binpose_core import model_store
 from binpose_core.bop import BopDataset
+from binpose_core.files import read_json
 
 
 @pytest.fixture
@@ -19,9 +21,13 @@ def catalogue(tmp_path: Path) -> Path:
     return tmp_path / "objects"
 
 
-def simulate(catalogue: Path, out: Path, frames: int) -> list:
+def command(catalogue: Path, out: Path, frames: int) -> list[str]:
     options = ["--objects", "box", "--catalogue", str(catalogue), "--width", "160", "--height", "120", "--workers", "1"]
-    assert cli.main(["simulate", *options, "--out", str(out), "--frames", str(frames), "--seed", "2"]) == 0
+    return ["simulate", *options, "--out", str(out), "--frames", str(frames), "--seed", "2"]
+
+
+def simulate(catalogue: Path, out: Path, frames: int, *more: str) -> list:
+    assert cli.main([*command(catalogue, out, frames), *more]) == 0
     return list(BopDataset(out).frames("sim"))
 
 
@@ -31,7 +37,71 @@ def test_frames_are_whole_reproducible_and_continued(catalogue: Path, tmp_path: 
     frame = first[0].read()
     assert frame.color.shape[:2] == (120, 160) and frame.depth_m is not None
     assert first[0].ground_truth() and BopDataset(tmp_path / "a").models[1].object_id == "box"
+    assert cli.main([*command(catalogue, tmp_path / "a", 2), "--width", "200"]) == cli.FAILED
     continued, anew = simulate(catalogue, tmp_path / "a", 2), simulate(catalogue, tmp_path / "b", 2)
     assert len(continued) == len(anew) == 2
     for one, other in zip(continued, anew, strict=True):
         np.testing.assert_array_equal(one.read().color, other.read().color)
+
+
+def test_other_parts_are_refused_in_one_sentence(
+    catalogue: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    simulate(catalogue, tmp_path / "out", 1)
+    trimesh.creation.box((50, 30, 20)).export(tmp_path / "box.stl")
+    replacing = ["--id", "box", "--unit", "mm", "--replace", "--catalogue", str(catalogue)]
+    assert cli.main(["add", str(tmp_path / "box.stl"), *replacing]) == 0
+    capsys.readouterr()
+    assert cli.main(command(catalogue, tmp_path / "out", 2)) == cli.FAILED
+    message = capsys.readouterr().err
+    assert "made with other parts" in message and len(message.strip().splitlines()) == 1
+
+
+def test_a_bin_of_given_size_is_simulated_by_the_workers(catalogue: Path, tmp_path: Path) -> None:
+    (frame,) = simulate(catalogue, tmp_path / "out", 1, "--bin-size", "30,22,8", "--bin-unit", "cm")
+    settings = read_json(tmp_path / "out" / "sim" / "000002" / "simulation.json")
+    assert settings["scene"]["content"]["bin_size_m"] == pytest.approx([0.3, 0.22, 0.08])
+    assert frame.ground_truth()
+
+
+@pytest.mark.parametrize("subcommand", ["simulate", "train"])
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--bin-size", "300,200"], "--bin-size is '300,200'; expected inner length, width and height"),
+        (["--bin-size", "a,b,c"], "such as 300,200,120"),
+        (["--bin-size", "300,200,120", "--bin-unit", "m"], "check the numbers and their unit"),
+        (["--bin-size", "30,20,100"], "too small for the part 'box' of 40 x 30 x 20 mm"),
+        (["--bin-mesh", "none.stl"], "No mesh at"),
+        (["--bin-mesh", "box.stl"], "is no bin"),
+        (["--bin-mesh", "box.stl", "--bin-size", "300,200,120"], "expected one of them"),
+    ],
+)
+def test_what_is_no_bin_is_told_in_one_sentence(
+    subcommand: str,
+    options: list[str],
+    expected: str,
+    catalogue: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments = ["--objects", "box", "--catalogue", str(catalogue), "--out", str(tmp_path / "out")]
+    capsys.readouterr()
+    assert cli.main([subcommand, *arguments, *options]) == cli.FAILED
+    message = capsys.readouterr().err
+    assert expected in message and len(message.strip().splitlines()) == 1 and "Traceback" not in message
+    assert not (tmp_path / "out").exists()
+
+
+def test_training_takes_place_in_the_given_bin(
+    catalogue: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = []
+    monkeypatch.setattr(training, "train", lambda objects, out, config, **_: given.append(config) or "0" * 64)
+    monkeypatch.setattr(model_store.ModelStore, "header", lambda *_: {"calibrated": True})
+    arguments = ["--objects", "box", "--catalogue", str(catalogue), "--out", str(tmp_path / "out")]
+    assert cli.main(["train", *arguments, "--bin-size", "300,200,120"]) == 0
+    assert given[0].scene.content.bin_size_m == pytest.approx((0.3, 0.2, 0.12))
+    assert training.training_scene(given[0].scene, 1e-3).content.bin_size_m == given[0].scene.content.bin_size_m

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -6,6 +7,8 @@ import pytest
 
 from binpose_core.catalogue import make_object
 from binpose_core.errors import BinposeError
+from binpose_core.files import write_json
+from binpose_core.meshes import Mesh
 from binpose_simulation import export, stream
 from binpose_simulation.export import export_bop, views_there
 
@@ -52,6 +55,50 @@ def test_an_interrupted_export_goes_on(objects, small, tmp_path):
     assert export_some(tmp_path / "b", objects, small, 3) == 3
     first, second = ((tmp_path / name / "sim" / "000003" / "scene_gt.json").read_text() for name in "ab")
     assert first == second
+
+
+def test_a_scene_made_otherwise_is_not_gone_on_with(objects, small, tmp_path):
+    assert export_some(tmp_path, objects, small, 1) == 1
+    scene = tmp_path / "sim" / "000003"
+    before = {path: path.read_bytes() for path in scene.rglob("*") if path.is_file()}
+    wider = replace(small, viewpoint=replace(small.viewpoint, width=352))
+    longer = make_object(Mesh(objects[0].mesh.vertices * np.float32(1.1), objects[0].mesh.faces), "block", 1)
+    for changed, config, word in (
+        (objects, wider, "other settings"),
+        ([longer, objects[1]], small, "other parts"),
+        (objects[:1], small, "other parts"),
+    ):
+        with pytest.raises(BinposeError, match=f"was made with {word}; expected the same"):
+            export_some(tmp_path, changed, config, 2)
+    (scene / export.SETTINGS).unlink()
+    with pytest.raises(BinposeError, match="settings that are not known"):
+        export_some(tmp_path, objects, small, 2)
+    (scene / export.SETTINGS).write_bytes(before[scene / export.SETTINGS])
+    assert before == {path: path.read_bytes() for path in scene.rglob("*") if path.is_file()}
+    assert export_some(tmp_path, objects, small, 1) == 0
+
+
+def test_the_settings_know_the_file_of_the_bin_and_the_code(objects, small, tmp_path, monkeypatch):
+    (tmp_path / "bin.stl").write_bytes(b"one")
+    config = replace(small, content=replace(small.content, bin_mesh=str(tmp_path / "bin.stl")))
+    first = export.export_settings(objects, config)
+    (tmp_path / "bin.stl").write_bytes(b"other")
+    (tmp_path / "scene").mkdir()
+    write_json(tmp_path / "scene" / export.SETTINGS, first)
+    assert export.changed_settings(tmp_path / "scene", first) == ""
+    assert export.changed_settings(tmp_path / "scene", export.export_settings(objects, config)) == "another bin"
+    assert export.changed_settings(tmp_path / "scene", {**first, "code": "0"}) == "another version"
+
+
+def test_only_its_own_scenes_are_removed(objects, small, tmp_path):
+    export_some(tmp_path, objects, small, 1)
+    (tmp_path / "sim" / "000007").mkdir()
+    with pytest.raises(BinposeError, match="not written by this simulation"):
+        export.remove_export(tmp_path, "sim")
+    assert (tmp_path / "sim" / "000003" / "rgb").is_dir() or (tmp_path / "sim" / "000003" / "gray").is_dir()
+    (tmp_path / "sim" / "000007").rmdir()
+    export.remove_export(tmp_path, "sim")
+    assert not any(tmp_path.iterdir())
 
 
 def test_objects_must_differ(objects, small, tmp_path):

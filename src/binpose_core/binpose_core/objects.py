@@ -1,5 +1,6 @@
 """A part: its mesh and everything derived from it, once, when it enters the catalogue."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ import numpy.typing as npt
 
 from binpose_core.decimation import levels_of_detail
 from binpose_core.errors import BinposeError
+from binpose_core.files import to_json
 from binpose_core.geometry import FloatArray
 from binpose_core.meshes import Mesh, bounding_box_center, diameter_m, is_watertight
 from binpose_core.surface import visible_samples
@@ -51,6 +53,12 @@ class ObjectModel:
         """The finest mesh with about max_faces faces (at most half more), or the coarsest there is."""
         ladder = (self.mesh, *self.lods)
         return next((mesh for mesh in ladder if len(mesh.faces) <= ABOUT * max_faces), ladder[-1])
+
+    def digest(self) -> str:
+        """sha256 (hex) of what pictures show of the part and poses mean for it: its mesh and its symmetries."""
+        symmetries = {key: value for key, value in object_entry(self).items() if key.startswith("symmetries_")}
+        arrays = [array.tobytes() for array in (self.mesh.vertices, self.mesh.faces)]
+        return hashlib.sha256(b"".join([*arrays, to_json(symmetries).encode()])).hexdigest()
 
 
 def make_object(mesh: Mesh, id: str, bop_id: int = 1, symmetries: Symmetries | None = None) -> ObjectModel:

@@ -1,14 +1,22 @@
-"""Simulated data sets on disk in the BOP format."""
+"""Simulated data sets on disk in the BOP format, each scene with what it was made of beside it."""
 
+import hashlib
+import json
+import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from binpose_core.bop_writer import BopWriter
 from binpose_core.catalogue import ObjectModel
 from binpose_core.errors import BinposeError
-from binpose_core.files import read_json
+from binpose_core.files import read_json, to_json, write_json
 from binpose_simulation.scene import SceneConfig
 from binpose_simulation.stream import SimulationStream
+
+SETTINGS = "simulation.json"
+DIFFERENCES = {"parts": "other parts", "scene": "other settings", "bin": "another bin", "code": "another version"}
 
 
 def export_bop(
@@ -23,7 +31,8 @@ def export_bop(
 ) -> int:
     """Write the first `count` views of a seed as scene `seed` of a BOP data set.
 
-    What an interrupted run has written is kept, and the next run with the same arguments goes on behind it.
+    What an interrupted run has written is kept, and the next run with the same arguments goes on behind it. What the
+    scene is made of is kept beside it in `SETTINGS`: a scene made of other parts or settings is not gone on with.
 
     Args:
         root: folder of the data set; models, symmetries and camera.json are written as well.
@@ -39,19 +48,28 @@ def export_bop(
         The number of views written now.
 
     Raises:
-        BinposeError: for a count below 1, or objects that share an id.
+        BinposeError: for a count below 1, objects that share an id, a scene there that was made otherwise, or a bin
+            that cannot be used.
     """
+    config = config or SceneConfig()
     models = {model.id: model for model in objects}
     if count < 1 or len(models) != len(objects) or len({model.bop_id for model in objects}) != len(objects):
         raise BinposeError(
             f"Export of {count} views of objects {[(model.id, model.bop_id) for model in objects]}; expected at least "
             "1 view, and an id and a bop_id of its own for every object."
         )
+    scene, settings = scene_directory(root, split, seed), export_settings(objects, config)
+    if differences := changed_settings(scene, settings):
+        raise BinposeError(
+            f"The scene {scene} was made with {differences}; expected the same to go on with it; write to another "
+            "folder, take another seed, or delete that scene."
+        )
     start = views_there(root, split, seed)
     with (
         BopWriter(root, split, seed, objects) as writer,
         SimulationStream(models, config, seed, workers, start=start) as stream,
     ):
+        write_json(scene / SETTINGS, settings)
         for done in range(start, count):
             view = next(stream)
             writer.write(view.frame, view.object_ids, view.T_cam_obj, view.instance_ids, view.T_cam_world)
@@ -60,7 +78,56 @@ def export_bop(
     return max(count - start, 0)
 
 
+def scene_directory(root: Path | str, split: str, scene_id: int) -> Path:
+    """Where a scene of a data set lies."""
+    return Path(root) / split / f"{scene_id:06d}"
+
+
 def views_there(root: Path | str, split: str, scene_id: int) -> int:
     """How many images a scene lists already."""
-    path = Path(root) / split / f"{scene_id:06d}" / "scene_camera.json"
+    path = scene_directory(root, split, scene_id) / "scene_camera.json"
     return max(map(int, read_json(path)), default=-1) + 1 if path.exists() else 0
+
+
+def export_settings(objects: Sequence[ObjectModel], config: SceneConfig) -> dict[str, Any]:
+    """All that the views of a seed depend on, as plain JSON data: parts, settings, the bin's file, the code."""
+    bin_mesh = config.content.bin_mesh
+    settings = {
+        "parts": {model.id: [model.bop_id, model.digest()] for model in objects},
+        "scene": asdict(config),
+        "bin": _digest([Path(bin_mesh)]) if bin_mesh and Path(bin_mesh).is_file() else None,
+        "code": _digest(sorted(Path(__file__).parent.rglob("*.py"))),
+    }
+    return dict(json.loads(to_json(settings)))
+
+
+def changed_settings(scene: Path, settings: dict[str, Any]) -> str:
+    """In words what a scene was made with that is not in these settings; empty for a new scene, or the same."""
+    if not (scene / SETTINGS).is_file():
+        return "settings that are not known" if (scene / "scene_camera.json").exists() else ""
+    known = read_json(scene / SETTINGS)
+    if not isinstance(known, dict):
+        return "settings that are not known"
+    return " and ".join(words for key, words in DIFFERENCES.items() if known.get(key) != settings[key])
+
+
+def remove_export(root: Path | str, split: str) -> None:
+    """Delete a split, the models and camera.json of a data set all of whose scenes `export_bop` has written.
+
+    Raises:
+        BinposeError: something there was not; nothing is deleted then.
+    """
+    root = Path(root)
+    for entry in sorted((root / split).glob("*")):
+        if not (entry / SETTINGS).is_file():
+            raise BinposeError(
+                f"{entry} was not written by this simulation; expected to replace its own scenes alone; write to "
+                "another folder, or delete that one."
+            )
+    shutil.rmtree(root / split, ignore_errors=True)
+    shutil.rmtree(root / "models", ignore_errors=True)
+    (root / "camera.json").unlink(missing_ok=True)
+
+
+def _digest(paths: Sequence[Path]) -> str:
+    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()

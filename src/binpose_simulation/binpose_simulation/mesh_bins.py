@@ -41,7 +41,7 @@ def bin_from_mesh(mesh: Mesh, opening: npt.ArrayLike | None = None) -> MeshBin:
         opening: (3,) direction in the mesh's frame in which it opens; None: the axis along which it is hollow.
 
     Raises:
-        BinposeError: the mesh is not hollow from the top: no bin.
+        BinposeError: the mesh is not hollow from the top, or has no walls around its floor: no bin.
     """
     direction = _opening(mesh) if opening is None else np.asarray(opening, dtype=np.float64)
     T_up_mesh = from_rotation_translation(rotation_between(direction, UP), np.zeros(3))
@@ -54,6 +54,10 @@ def bin_from_mesh(mesh: Mesh, opening: npt.ArrayLike | None = None) -> MeshBin:
     box = _extent(floor)
     middle = origin + (box.mean(0) + 0.5) * pixel
     walls = [_wall(heights - floor_z, box, axis, sign, pixel) for axis in (0, 1) for sign in (1, -1)]
+    if min(top for top, _ in walls) < 0.005:
+        raise BinposeError(
+            "This mesh is no open box: its floor has not 5 mm of wall on each of four sides; check mesh and unit."
+        )
     turn = _front_turn([top for top, _ in walls], box)
     walls = [walls[k] for k in ((0, 1, 2, 3), (2, 3, 1, 0), (1, 0, 3, 2), (3, 2, 0, 1))[turn]]
     quarter = np.round(
@@ -124,7 +128,9 @@ def _wall(heights: FloatArray, box: FloatArray, axis: int, sign: int, pixel: flo
     """Height of the wall on one side of the floor and its lean from the vertical in radians."""
     across = box[:, 1 - axis]
     strip = slice(int(across[0] + 0.3 * np.ptp(across)), int(across[0] + 0.7 * np.ptp(across)) + 1)
-    profile = np.nanmedian(np.moveaxis(heights, axis, 0)[:, strip], axis=1)
+    sections = np.moveaxis(heights, axis, 0)[:, strip]
+    sections = np.where(np.isnan(sections).all(axis=1, keepdims=True), 0.0, sections)  # nothing there is no wall
+    profile = np.nanmedian(sections, axis=1)
     edge = int(box[1 if sign > 0 else 0, axis])
     outwards = np.nan_to_num(profile[edge:] if sign > 0 else profile[edge::-1])
     top = float(outwards.max())

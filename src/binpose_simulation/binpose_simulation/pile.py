@@ -15,6 +15,8 @@ from binpose_core.rendering import Renderer
 from binpose_simulation import bins
 from binpose_simulation import parts as library
 from binpose_simulation.gbuffer import SmoothMeshes, smooth_corner_normals
+from binpose_simulation.given_bins import bin_of_mesh, bin_of_size, capacity, check_room
+from binpose_simulation.mesh_bins import MeshBin
 from binpose_simulation.physics import convex_pieces, settle
 from binpose_simulation.viewpoint import check_range, check_share
 
@@ -34,6 +36,9 @@ class ContentConfig:
     row_share: scenes with several bins side by side; row: how many.
     stranger_share: bins of a row that hold nothing but copies of one unknown part, beside at least one of known parts.
     max_faces: level of detail of the meshes; max_pieces: convex pieces per part for the physics.
+    bin_size_m: inner length, width and height of every bin; bin_mesh: file with the mesh of every bin, in bin_unit (mm,
+        cm, m or in). Without the two, bins are drawn at random around their content. A given bin takes fewer parts
+        where it is full to the rim with them.
     """
 
     parts: tuple[int, int] = (5, 22)
@@ -46,6 +51,9 @@ class ContentConfig:
     stranger_share: float = 0.25
     max_faces: int = 2500
     max_pieces: int = 8
+    bin_size_m: tuple[float, float, float] | None = None
+    bin_mesh: str | None = None
+    bin_unit: str = "mm"
 
     def __post_init__(self) -> None:
         name = type(self).__name__
@@ -57,6 +65,22 @@ class ContentConfig:
             check_share(name, share, getattr(self, share))
         if self.max_faces < 20 or self.max_pieces < 1:
             raise BinposeError(f"{name}: max_faces >= 20 and max_pieces >= 1, got {self.max_faces}, {self.max_pieces}.")
+        if self.bin_size_m is not None:
+            bin_of_size(self.bin_size_m)
+            if self.bin_mesh is not None:
+                raise BinposeError(
+                    f"A bin of size {self.bin_size_m} and of mesh {self.bin_mesh}; expected one of them; leave one out."
+                )
+
+    def given_bin(self, like: bins.BinSpec | None = None) -> bins.BinSpec | MeshBin | None:
+        """The bin of the settings, None for random ones; one given by its size is made `like` another one.
+
+        Raises:
+            BinposeError: for a mesh that cannot be read, or is no open box.
+        """
+        if self.bin_mesh is not None:
+            return bin_of_mesh(self.bin_mesh, self.bin_unit)
+        return None if self.bin_size_m is None else bin_of_size(self.bin_size_m, like)
 
 
 @dataclass(frozen=True)
@@ -124,6 +148,9 @@ def simulate_pile(
         objects: the known parts by id, all equally likely. `prepare_parts` makes the second form,
             which saves seconds when many piles are made.
         config: what may lie where.
+
+    Raises:
+        BinposeError: for no objects, or a given bin that is none or too small for them.
     """
     config = config or ContentConfig()
     parts = as_prepared(objects, config)
@@ -133,8 +160,13 @@ def simulate_pile(
     for k in range(1, count):
         if rng.random() < config.stranger_share:
             types[k] = [_distractor(rng, _median_diameter_m(types[k]), STRANGER_SIZES)]
-    contents = [_content(rng, chosen, n, config) for chosen, n in zip(types, _numbers(rng, types, total), strict=True)]
-    return _assemble(rng, contents)
+    numbers = _numbers(rng, types, total)
+    given = config.given_bin()
+    if given is not None:
+        most = [capacity(_floor(given), _diameters_m(chosen)) for chosen in types]
+        numbers = [min(pair) for pair in zip(numbers, most, strict=True)]
+    contents = [_content(rng, chosen, n, config) for chosen, n in zip(types, numbers, strict=True)]
+    return _assemble(rng, contents, config)
 
 
 def _numbers(rng: np.random.Generator, types: Sequence[Sequence[PreparedPart]], total: int) -> list[int]:
@@ -147,10 +179,26 @@ def _numbers(rng: np.random.Generator, types: Sequence[Sequence[PreparedPart]], 
 def as_prepared(
     objects: Mapping[str, ObjectModel] | Mapping[str, PreparedPart], config: ContentConfig
 ) -> Mapping[str, PreparedPart]:
-    """The parts ready for the simulation, prepared only where that has not happened yet."""
+    """The parts ready for the simulation, prepared only where that has not happened yet.
+
+    Raises:
+        BinposeError: for no objects, or a given bin that is none or too small for them.
+    """
+    check_bin(objects, config)
     if objects and all(isinstance(part, PreparedPart) for part in objects.values()):
         return objects  # type: ignore[return-value]
     return prepare_parts(objects, config)  # type: ignore[arg-type]
+
+
+def check_bin(objects: Mapping[str, ObjectModel] | Mapping[str, PreparedPart], config: ContentConfig) -> None:
+    """Refuse a given bin that is none, or too small for a part; random ones fit.
+
+    Raises:
+        BinposeError: saying what is wrong with it.
+    """
+    given = config.given_bin()
+    if given is not None:
+        check_room(_floor(given), objects)
 
 
 def _types(
@@ -173,8 +221,17 @@ def _content(
     return [content[i] for i in rng.permutation(len(content))]
 
 
+def _diameters_m(parts: Sequence[PreparedPart]) -> list[float]:
+    return [part.diameter_m for part in parts]
+
+
 def _median_diameter_m(parts: Sequence[PreparedPart]) -> float:
-    return float(np.median([part.diameter_m for part in parts]))
+    return float(np.median(_diameters_m(parts)))
+
+
+def _floor(shape: bins.BinSpec | MeshBin) -> bins.BinSpec:
+    """The measures of a bin."""
+    return shape.spec if isinstance(shape, MeshBin) else shape
 
 
 def _distractor(rng: np.random.Generator, diameter_m: float, sizes: tuple[float, float]) -> PreparedPart:
@@ -188,12 +245,12 @@ def _distractor(rng: np.random.Generator, diameter_m: float, sizes: tuple[float,
     return PreparedPart("", mesh, smooth_corner_normals(mesh), (piece,), size_m, _longest_axis(mesh))
 
 
-def _assemble(rng: np.random.Generator, contents: Sequence[Sequence[PreparedPart]]) -> Pile:
+def _assemble(rng: np.random.Generator, contents: Sequence[Sequence[PreparedPart]], config: ContentConfig) -> Pile:
     """Settle each bin's content by itself, then stand the bins side by side along x."""
     fullest = max(contents, key=lambda content: sum(part.diameter_m**2 for part in content))
-    diameters = [part.diameter_m for part in fullest]
-    spec = bins.random_bin(rng, diameters, len(diameters))
-    bin_mesh = bins.make_bin_mesh(spec)
+    random = bins.random_bin(rng, _diameters_m(fullest), len(fullest))
+    shape = config.given_bin(like=random) or random
+    bin_mesh = shape.mesh if isinstance(shape, MeshBin) else bins.make_bin_mesh(shape)
     low, high = bin_mesh.vertices.min(0).astype(np.float64), bin_mesh.vertices.max(0).astype(np.float64)
     axis = int(rng.random() < 0.8)  # storage bins open towards x and stand side by side along y
     step = (high - low)[axis] + rng.uniform(0.0, BIN_GAP_M)
@@ -204,7 +261,7 @@ def _assemble(rng: np.random.Generator, contents: Sequence[Sequence[PreparedPart
         shift = np.zeros(3)
         shift[axis] = (k - (len(contents) - 1) / 2) * step
         boxes.append(np.stack([low + shift, high + shift]))
-        settled = settle([part.pieces for part in content], spec, rng)
+        settled = settle([part.pieces for part in content], shape, rng)
         settled.T_world_obj[:, :3, 3] += shift
         for part, T_world_obj, kept in zip(content, settled.T_world_obj, settled.kept, strict=True):
             if kept:

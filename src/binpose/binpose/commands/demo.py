@@ -12,7 +12,11 @@ from binpose.estimation import EstimationConfig
 from binpose_core.evaluation import EvaluationConfig
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from binpose.evaluation import EvaluationResult
+    from binpose.runs import FrameOutcome
+    from binpose_core.catalogue import ObjectModel
     from binpose_simulation.scene import SceneConfig
 
 SPLIT = "sim"
@@ -23,7 +27,10 @@ MIN_VISIBLE = 0.5
 class Demo(Command):
     """Simulate bins of parts made by code, find all parts and show how well that worked.
 
-    Writes report.html, the frames as a BOP data set, results.csv, and poses.json and overlay.png per frame.
+    Writes report.html, the frames as a BOP data set, results.csv, and poses.json and overlay.png per frame. Frames of
+    another run are taken again where the same parts, settings and program made them; otherwise they are made anew.
+
+    A frame that fails is reported and the others go on; the exit status is then 1.
 
     Example: binpose demo --seed 7
     """
@@ -43,22 +50,32 @@ class Demo(Command):
 
         with console.status("Loading the model ..."):
             bundle = load_bundle(self.model)
-        dataset = self.out / "dataset"
+        dataset, scene, objects = self.out / "dataset", demo_scene(), list(bundle.objects.values())
+        _remove_other_frames(dataset, objects, scene)
         with progress_bar() as progress:
             task = progress.add_task("Simulating bins", total=self.frames)
             export_bop(
                 dataset,
-                list(bundle.objects.values()),
+                objects,
                 self.frames,
-                demo_scene(),
+                scene,
                 self.seed,
                 SPLIT,
                 on_view=lambda done, _: progress.update(task, completed=done),
             )
-        result = show_demo(bundle, str(self.model), dataset, self.seed, self.frames, self.out)
+        outcomes, result = show_demo(bundle, str(self.model), dataset, self.seed, self.frames, self.out)
         console.print(evaluation_table(result))
         console.print(f"Look at [bold]{self.out / 'report.html'}[/]")
-        return 0
+        return 1 if any(outcome.error is not None for outcome in outcomes) else 0
+
+
+def _remove_other_frames(dataset: Path, objects: "Sequence[ObjectModel]", scene: "SceneConfig") -> None:
+    """Delete the frames of an earlier demo with other parts, settings or code: they would be shown as these ones."""
+    from binpose_simulation.export import changed_settings, export_settings, remove_export
+
+    settings = export_settings(objects, scene)
+    if any(changed_settings(path, settings) for path in (dataset / SPLIT).glob("*")):
+        remove_export(dataset, SPLIT)
 
 
 def demo_scene() -> "SceneConfig":
@@ -84,11 +101,13 @@ def demo_scene() -> "SceneConfig":
     )
 
 
-def show_demo(bundle: ModelBundle, model: str, dataset: Path, seed: int, frames: int, out: Path) -> "EvaluationResult":
+def show_demo(
+    bundle: ModelBundle, model: str, dataset: Path, seed: int, frames: int, out: Path
+) -> "tuple[list[FrameOutcome], EvaluationResult]":
     """Estimate the first frames of a simulated scene, judge them against its truth and write the report."""
     from binpose.demo_report import demo_page
     from binpose.evaluation import PoseEvaluation, frame_notes
-    from binpose.runs import FrameOutcome, RunDirectory, RunRecord
+    from binpose.runs import RunDirectory, RunRecord
     from binpose_core.bop import BopDataset
     from binpose_core.evaluation import FrameTruth, known_parts
     from binpose_core.folder import FrameSource
@@ -99,7 +118,7 @@ def show_demo(bundle: ModelBundle, model: str, dataset: Path, seed: int, frames:
 
     truths = {source.name: known_parts(source) for source in sources}
 
-    def judge(source: FrameSource, frame: RgbdFrame, outcome: FrameOutcome) -> list[str]:
+    def judge(source: FrameSource, frame: RgbdFrame, outcome: "FrameOutcome") -> list[str]:
         poses = (*outcome.poses, *outcome.rejected)
         truth = FrameTruth(truths[source.name], camera=frame.camera)
         return frame_notes(evaluation.add(source.name, truth, poses, frame.camera, frame.depth_m))
@@ -117,4 +136,4 @@ def show_demo(bundle: ModelBundle, model: str, dataset: Path, seed: int, frames:
         lambda outcomes, gallery: demo_page(record, outcomes, gallery, evaluation.result()),
     )
     console.print(summary_table(outcomes))
-    return evaluation.result()
+    return outcomes, evaluation.result()

@@ -3,17 +3,18 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from binpose.commands.bin_options import BinOptions
 from binpose.commands.command import Command, console, progress_bar, split_names
 from binpose_core.errors import BinposeError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Simulate(Command):
+class Simulate(BinOptions, Command):
     """Simulate bins of parts and write what a camera sees of them as a BOP data set, with all poses known.
 
-    A run that was interrupted goes on when it is called again.
+    A run that was interrupted goes on when it is called again with the same options.
 
-    Example: binpose simulate --parts --frames 20 --out data/sim
+    Example: binpose simulate --parts --frames 20 --out data/sim --bin-size 300,200,120
     """
 
     out: Path
@@ -48,7 +49,7 @@ class Simulate(Command):
             raise BinposeError("No parts were named; expected --objects a,b from the catalogue, or --parts.")
         with console.status("Preparing the parts ..."):
             objects = chosen_objects(names, self.catalogue)
-        scene = SceneConfig()
+        scene = self.with_bin(SceneConfig())
         scene = replace(scene, viewpoint=replace(scene.viewpoint, width=self.width, height=self.height))
         with progress_bar() as progress:
             there = views_there(self.out, self.split, self.seed)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from binpose.bundle import UNCALIBRATED
+from binpose.commands.bin_options import BinOptions
 from binpose.commands.command import Command, console, split_names
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Train(Command):
+class Train(BinOptions, Command):
     """Train one model for several parts of the catalogue, on simulation alone.
 
     Ctrl-C leaves a checkpoint that --resume goes on from.
@@ -47,10 +48,14 @@ class Train(Command):
         from binpose.training import TrainConfig, train
         from binpose_core.model_store import ModelStore
         from binpose_core.threads import available_cpus
+        from binpose_simulation.pile import check_bin
+        from binpose_simulation.scene import SceneConfig
 
+        scene = self.with_bin(SceneConfig())
         objects = chosen_objects(split_names(self.objects, "--objects"), self.catalogue)
+        check_bin({part.id: part for part in objects}, scene.content)
         workers = self.workers or available_cpus()
-        config = TrainConfig(minutes=self.minutes, seed=self.seed, workers=workers, detector=self.detector)
+        config = TrainConfig(minutes=self.minutes, seed=self.seed, workers=workers, detector=self.detector, scene=scene)
         try:
             with _bars() as report:
                 version = train(objects, self.out, config, resume=self.resume, progress=report)
