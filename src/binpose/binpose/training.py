@@ -1,6 +1,5 @@
 """From CAD files to a model: simulate bins, train both networks on them, calibrate on bins they have not seen."""
 
-import hashlib
 import json
 import shutil
 import time
@@ -17,8 +16,7 @@ from binpose.pipeline import SegmenterStage
 from binpose_core.catalogue import ObjectModel
 from binpose_core.errors import BinposeError
 from binpose_core.evaluation import EvaluationConfig
-from binpose_core.files import read_json, to_json, write_json
-from binpose_core.objects import object_entry
+from binpose_core.files import read_json, write_json
 from binpose_core.threads import available_cpus
 from binpose_detection.backends import Backend
 from binpose_detection.mask_rcnn import MaskRcnnConfig, import_torchvision
@@ -175,16 +173,8 @@ def _prepared_directory(directory: Path, objects: Sequence[ObjectModel], config:
 def _settings(objects: Sequence[ObjectModel], config: TrainConfig) -> dict[str, Any]:
     settings: dict[str, Any] = json.loads(json.dumps(asdict(config)))
     del settings["workers"]
-    digests = {part.id: _digest(part) for part in objects}
+    digests = {part.id: part.digest() for part in objects}
     return {"objects": list(digests), "digests": digests, **settings}
-
-
-def _digest(part: ObjectModel) -> str:
-    """What the views show of a part and the losses know of it: sha256 of its mesh and symmetries."""
-    entry = object_entry(part)
-    symmetries = {key: value for key, value in entry.items() if key.startswith("symmetries_")}
-    arrays = (part.mesh.vertices, part.mesh.faces)
-    return hashlib.sha256(b"".join([*(a.tobytes() for a in arrays), to_json(symmetries).encode()])).hexdigest()
 
 
 def _simulated(
