@@ -68,6 +68,9 @@ def test_a_longer_rod_is_told_by_the_contour(parts, workshop):
     right, score_right = evidence(workshop, draw(parts, ["rod"], [lying]), "rod", lying)
     assert wrong["explained"] > 0.9
     assert wrong["contour_continued"] > right["contour_continued"] + 0.1
+    # The long sides agree with it; its ends do not.
+    assert wrong["worst_continued"] > 0.5 > right["worst_continued"] + 0.2
+    assert wrong["weakest_edge"] < right["weakest_edge"] - 0.3
     assert score_right > score_wrong + 0.05
 
 

@@ -48,6 +48,8 @@ MEASURED = (
     "evidence",  # log10 of the number of agreeing pixels (in pixels of the frame)
     "depth_share",  # mask pixels that have depth / mask pixels
     "no_depth",  # 1 when the frame has no depth
+    "weakest_edge",  # contour_edge of the side of the silhouette where it is least
+    "worst_continued",  # contour_continued of the side where it is most: a longer rod goes on at one end
     "duel",  # margin over the strongest rival on the pixels where both differ, in [-1, 1]
     "duel_px",  # log10 of the number of pixels on which that rests
 )
@@ -98,7 +100,7 @@ def measure(
 
 
 def _features(tally: FloatArray, mask_px: npt.NDArray[np.int64], area: FloatArray, has_depth: bool) -> FloatArray:
-    """The first columns of MEASURED (B, 22) from tallies (B, TALLIES) of pixels that stand for `area` (B,) each."""
+    """The first columns of MEASURED (B, 24) from tallies (B, TALLIES) of pixels that stand for `area` (B,) each."""
     t = tally.T
     mask = np.maximum(mask_px / area, 1.0)
     missed = np.maximum(mask - t[e.MASK_AGREED] - t[e.MASK_IN_FRONT], 0.0)
@@ -130,8 +132,22 @@ def _features(tally: FloatArray, mask_px: npt.NDArray[np.int64], area: FloatArra
         np.log10(1.0 + t[e.AGREED_HARD] * area),
         np.minimum(t[e.MASK_DEPTH] / mask, 1.0),
         np.full(len(tally), 0.0 if has_depth else 1.0),
+        *_sides(tally),
     )
     return np.stack(columns, -1)
+
+
+def _sides(tally: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """The least mean edge (B,) and the largest share of surface going on (B,) over the contour's directions.
+
+    Two neighbouring eighths are taken together, so that no end of a part is split; those with few points tell nothing.
+    """
+    sides = tally[:, e.FIRST_SIDE :].reshape(-1, e.SIDES, e.PER_SIDE)
+    edge, count, back, on = np.moveaxis(sides + np.roll(sides, -1, axis=1), -1, 0)
+    telling = count >= 2.0 + 0.05 * sides[..., 1].sum(1, keepdims=True)
+    weakest = np.where(telling, edge / np.maximum(count, 1.0), 1.0).min(1)
+    continued = np.where(telling, on / np.maximum(back + on, 0.3 * count + 1.0), 0.0).max(1)
+    return weakest, continued
 
 
 def handmade_score(features: FloatArray) -> FloatArray:

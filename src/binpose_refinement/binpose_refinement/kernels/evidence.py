@@ -13,7 +13,9 @@ MASK_DRAWN, MASK_AGREED, MASK_IN_FRONT, MASK_DEPTH = 9, 10, 11, 12
 NORMAL_SUM, NORMAL_COUNT, NORMAL_WRONG, SQUARES = 13, 14, 15, 16
 STEP_BACK, GOES_ON, CONTOUR_UNTOLD = 17, 18, 19
 CONTOUR_EDGE, CONTOUR_COUNT, CREASE_EDGE, CREASE_COUNT, SMOOTH_EDGE, SMOOTH_COUNT = 20, 21, 22, 23, 24, 25
-TALLIES = 26
+# Of each of SIDES directions in which the contour faces: edges, points, steps back, surface that goes on.
+FIRST_SIDE, SIDES, PER_SIDE = 26, 8, 4
+TALLIES = FIRST_SIDE + SIDES * PER_SIDE
 
 CONTOUR_STEP_PX = 2.5
 SATURATED_GRADIENT = 12.0  # gray levels per pixel of a clear edge
@@ -166,11 +168,22 @@ def _contour(depth_r, v, u, row, column, step, depth_o, labels, edges, owner, to
     t[CONTOUR_COUNT] += 1.0
     reach = max(CONTOUR_STEP_PX, 1.5 * step)
     r, c = int(np.round(row + reach * gv)), int(np.round(column + reach * gu))
+    verdict = CONTOUR_UNTOLD
     if 0 <= r < height and 0 <= c < width:
-        t[_beyond(depth_r, v, u, gv * reach / step, gu * reach / step, depth_o[row, column], depth_o[r, c],
-                  labels[r, c] == owner, tolerance)] += 1.0  # fmt: skip
-    else:
-        t[CONTOUR_UNTOLD] += 1.0
+        verdict = _beyond(
+            depth_r, v, u, gv * reach / step, gu * reach / step, depth_o[row, column], depth_o[r, c],
+            labels[r, c] == owner, tolerance,
+        )  # fmt: skip
+    t[verdict] += 1.0
+    if 0.0 < depth_o[row, column] < depth_r[v, u] - 2.0 * tolerance:
+        return  # hidden: says nothing about this side
+    side = FIRST_SIDE + PER_SIDE * (int(np.floor((np.arctan2(gv, gu) / (2 * np.pi) + 1.0) * SIDES)) % SIDES)
+    t[side] += min(edge / SATURATED_GRADIENT, 1.0)
+    t[side + 1] += 1.0
+    if verdict == STEP_BACK:
+        t[side + 2] += 1.0
+    elif verdict == GOES_ON:
+        t[side + 3] += 1.0
 
 
 @njit
