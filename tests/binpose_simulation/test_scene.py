@@ -6,6 +6,7 @@ import pytest
 from binpose_core.errors import BinposeError
 from binpose_core.geometry import inverse, transform
 from binpose_core.rendering import Renderer
+from binpose_simulation.pile import _stretched
 from binpose_simulation.scene import SceneConfig, render_view, simulate_pile
 
 
@@ -112,6 +113,15 @@ def test_a_bin_of_a_row_may_hold_copies_of_one_unknown_part(parts, small):
             (pile.T_world_obj[:, None, :2, 3] > low[:, :2]) & (pile.T_world_obj[:, None, :2, 3] < high[:, :2])
         ).all(-1)
         assert not inside[strangers, 0].any() and inside[: len(pile.object_ids), 0].all()
+
+
+def test_a_longer_sister_keeps_its_section(parts, small):
+    part = parts["block"]
+    longer = _stretched(part, 2.0)
+    before, after = (np.sort(np.ptp(p.mesh.vertices, axis=0)) for p in (part, longer))
+    np.testing.assert_allclose(np.sort([before[0], before[1], 2 * before[2]]), after, rtol=1e-5)
+    assert longer.object_id == "" and len(longer.pieces) == len(part.pieces)
+    assert np.ptp(longer.pieces[0].vertices, axis=0).max() > np.ptp(part.pieces[0].vertices, axis=0).max()
 
 
 def test_nonsense_is_refused():

@@ -23,6 +23,7 @@ from binpose_simulation.viewpoint import check_range, check_share
 BIN_GAP_M = 0.012
 # Diameters of unknown parts relative to the known ones, among them and in a bin of their own.
 DISTRACTOR_SIZES, STRANGER_SIZES = (0.5, 1.3), (0.5, 2.5)
+STRETCHED_SHARE, STRETCH = 0.5, (1.4, 3.0)
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,7 @@ def simulate_pile(
     types = [_types(rng, list(parts.values()), max(1, total // count), config) for _ in range(count)]
     for k in range(1, count):
         if rng.random() < config.stranger_share:
-            types[k] = [_distractor(rng, _median_diameter_m(types[k]), STRANGER_SIZES)]
+            types[k] = [_stranger(rng, types[k])]
     numbers = _numbers(rng, types, total)
     given = config.given_bin()
     if given is not None:
@@ -232,6 +233,21 @@ def _median_diameter_m(parts: Sequence[PreparedPart]) -> float:
 def _floor(shape: bins.BinSpec | MeshBin) -> bins.BinSpec:
     """The measures of a bin."""
     return shape.spec if isinstance(shape, MeshBin) else shape
+
+
+def _stranger(rng: np.random.Generator, types: Sequence[PreparedPart]) -> PreparedPart:
+    """An unknown part with a bin of its own: of any kind, or a longer sister of a known one, as pins have in rods."""
+    if rng.random() < STRETCHED_SHARE:
+        return _stretched(types[int(rng.integers(len(types)))], rng.uniform(*STRETCH))
+    return _distractor(rng, _median_diameter_m(types), STRANGER_SIZES)
+
+
+def _stretched(part: PreparedPart, factor: float) -> PreparedPart:
+    """The part drawn out along its longest axis; convex pieces stay convex."""
+    scale = np.where(_longest_axis(part.mesh) > 0, factor, 1.0)
+    mesh, *pieces = (Mesh((m.vertices * scale).astype(np.float32), m.faces) for m in (part.mesh, *part.pieces))
+    size_m = float(np.linalg.norm(np.ptp(mesh.vertices, axis=0)))
+    return PreparedPart("", mesh, smooth_corner_normals(mesh), tuple(pieces), size_m, part.axis)
 
 
 def _distractor(rng: np.random.Generator, diameter_m: float, sizes: tuple[float, float]) -> PreparedPart:
