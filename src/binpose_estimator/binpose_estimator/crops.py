@@ -1,6 +1,7 @@
 """What the pose network sees of one instance: a window of a virtual camera that looks straight at the part's centre."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -47,15 +48,17 @@ class Crops:
 
     def turned(self, quarter_turns: int) -> "Crops":
         """The same windows seen by a camera turned about its axis by as many `QUARTER_TURN`s."""
-        depth, luma, flags, normals = (
-            np.rot90(image, quarter_turns, (1, 2)) for image in (self.depth, self.luma, self.flags, self.normals)
-        )
-        R_cam_crop = self.R_cam_crop
+        normals, R_cam_crop = self.normals, self.R_cam_crop
         for _ in range(quarter_turns % 4):
             normals = np.stack([normals[..., 1], -normals[..., 0], normals[..., 2]], -1)
             R_cam_crop = R_cam_crop @ QUARTER_TURN.T
-        images = (np.ascontiguousarray(image) for image in (depth, normals, luma, flags))
-        return Crops(*images, self.distance, R_cam_crop)
+
+        def turned(image: npt.NDArray[Any]) -> npt.NDArray[Any]:
+            return np.ascontiguousarray(np.rot90(image, quarter_turns, (1, 2)))
+
+        return Crops(
+            turned(self.depth), turned(normals), turned(self.luma), turned(self.flags), self.distance, R_cam_crop
+        )
 
 
 def concatenate(parts: list[Crops]) -> Crops:
