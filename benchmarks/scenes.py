@@ -1,6 +1,6 @@
 """The bins on which the benchmarks measure. Their seeds are used for nothing else: not for training, not for tuning."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 from binpose_core.catalogue import ObjectModel
@@ -26,8 +26,3 @@ def unseen_views(
     scene = replace(scene, content=content, views_per_pile=1)
     with SimulationStream(objects, scene, seed, workers) as stream:
         return [next(stream) for _ in range(count)]
-
-
-def by_id(objects: Sequence[ObjectModel]) -> dict[str, ObjectModel]:
-    """Objects by their ids."""
-    return {model.id: model for model in objects}

@@ -50,7 +50,7 @@ def test_bop_numbers(parts, box, tmp_path):
     ):
         add(parts, named, "other")
     assert add(parts, named, "other", bop_id=1).bop_id == 1
-    assert parts.ids() == ["other", "five", "six"] and [part.id for part in parts.load_all()] == parts.ids()
+    assert parts.ids() == ["other", "five", "six"] and [parts.load(id).id for id in parts.ids()] == parts.ids()
 
 
 def test_unknown_ids_name_the_known_ones(parts, box):

@@ -118,16 +118,6 @@ def test_a_version_is_found_by_its_first_digits(store: ModelStore) -> None:
     assert store.load(version[:5]).version == version
 
 
-def test_metrics_change_and_the_version_does_not(store: ModelStore) -> None:
-    version = store.save(tensors(), {"config": 1, "metrics": None})
-    store.update_header(version, {"metrics": {"recall": np.float32(0.5)}, "sha256": "f" * 64})
-    model = store.load()
-    assert model.version == version
-    assert model.header["metrics"] == {"recall": 0.5}
-    assert model.header["config"] == 1
-    assert model.header["sha256"] == version
-
-
 def test_the_header_of_a_loaded_model_can_be_saved_with_new_tensors(store: ModelStore) -> None:
     first = store.save(tensors(), {"config": 1})
     second = store.save(tensors(1), store.load().header, parent=first)
@@ -162,19 +152,6 @@ def test_what_does_not_fit_into_half_precision_is_refused(store: ModelStore) -> 
     with pytest.raises(BinposeError, match=r"No tensors \['typo'\]"):
         store.save({"w": np.ones(1, np.float32)}, {}, half=["typo"])
     assert not store.directory.exists()
-
-
-def test_a_version_that_is_not_in_use_can_be_removed(store: ModelStore) -> None:
-    first, second = store.save(tensors(0), {}), store.save(tensors(1), {})
-    with pytest.raises(BinposeError, match="is in use"):
-        store.remove(first)
-    store.remove(second)
-    assert store.versions() == [first]
-    assert {path.name for path in store.directory.iterdir()} == {
-        f"weights-{first[:12]}.safetensors",
-        f"weights-{first[:12]}.json",
-        "current.json",
-    }
 
 
 def truncate(path: Path) -> None:

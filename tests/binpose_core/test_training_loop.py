@@ -173,7 +173,7 @@ def test_the_rate_rises_and_falls_to_nothing() -> None:
     ],
 )
 def test_nonsense_is_refused(changes: dict[str, float], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(BinposeError, match=message):
         LoopConfig(**changes)
 
 

@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from binpose_core.errors import BinposeError
 from binpose_core.frames import RgbdFrame
 from binpose_detection.augmentation import AugmentationConfig, Labels, paste_parts, recolored, with_missing_sense
 from binpose_detection.training import view_labels
@@ -138,5 +139,5 @@ def test_senses_go_missing_as_often_as_stated(views) -> None:
     ],
 )
 def test_nonsense_is_refused(changes: dict[str, object], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(BinposeError, match=message):
         AugmentationConfig(**changes)

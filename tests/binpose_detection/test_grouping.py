@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from binpose_core.errors import BinposeError
 from binpose_detection.grouping import GroupingConfig, group_votes
 
 GRID = (60, 80)
@@ -89,6 +90,13 @@ def test_lonely_votes_are_no_instance(rng: np.random.Generator) -> None:
     assert np.bincount(labels[labels >= 0], minlength=1).max() < GroupingConfig().min_cells
 
 
+def test_an_instance_needs_the_support_of_its_votes(rng: np.random.Generator) -> None:
+    """30 votes that count for 1 / 1.5 each support 20."""
+    votes = [blob((40, 30), 30, rng)]
+    assert (group(votes, GroupingConfig(min_support=19.9))[0] == 0).all()
+    assert (group(votes, GroupingConfig(min_support=20.1))[0] == -1).all()
+
+
 def test_the_order_of_the_votes_does_not_matter(rng: np.random.Generator) -> None:
     votes = np.concatenate([blob((20, 20), 80, rng), blob((30, 24), 60, rng), blob((60, 40), 100, rng)])
     scales, weights = rng.uniform(0.2, 1, len(votes)).astype(np.float32), np.ones(len(votes), np.float32)
@@ -103,5 +111,5 @@ def test_the_order_of_the_votes_does_not_matter(rng: np.random.Generator) -> Non
     [({"radius_cells": 0}, "radius_cells"), ({"radius_cells": 20}, "radius_cells"), ({"foreground": 1}, "foreground")],
 )
 def test_nonsense_is_refused(changes: dict[str, float], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(BinposeError, match=message):
         GroupingConfig(**changes)

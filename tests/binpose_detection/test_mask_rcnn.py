@@ -180,7 +180,7 @@ def test_an_unknown_detector_is_refused() -> None:
     ],
 )
 def test_nonsense_is_refused(changes: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match="must be"):
+    with pytest.raises(BinposeError, match="must be"):
         MaskRcnnConfig(**{"objects": NAMES, **changes})
 
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from binpose_core.errors import BinposeError
 from binpose_core.geometry import transform
 from binpose_core.training_loop import LoopConfig
 from binpose_detection import MaskRcnnConfig, MaskRcnnSegmenter, MaskRcnnTrainingConfig, train_mask_rcnn
@@ -97,9 +98,9 @@ def test_depth_of_the_centre_behind_the_surface_is_measured(views, objects) -> N
 
 
 def test_nonsense_is_refused() -> None:
-    with pytest.raises(ValueError, match="no_color must be 0"):
+    with pytest.raises(BinposeError, match="no_color must be 0"):
         MaskRcnnTrainingConfig(augmentation=AugmentationConfig())
-    with pytest.raises(ValueError, match="crop_px must be"):
+    with pytest.raises(BinposeError, match="crop_px must be"):
         training(1, crop_px=100)
 
 

@@ -155,10 +155,20 @@ def test_a_stored_segmenter_finds_the_same(views) -> None:
     assert_same(one(views[0].frame), other(views[0].frame))
 
 
+def test_the_grouping_of_earlier_versions_asks_for_the_same_support() -> None:
+    tensors, config = segmenter().to_tensors()
+    grouping = {name: value for name, value in config["grouping"].items() if name != "min_support"}
+    other = Segmenter.from_tensors(tensors, config | {"grouping": grouping | {"min_mass": 4.0}})
+    assert other.config.grouping == GroupingConfig() and other.config.grouping.min_support == 0.2 * 4.0
+    other = Segmenter.from_tensors(tensors, config | {"grouping": grouping | {"min_mass": 6.0}})
+    assert other.config.grouping.min_support == 0.2 * 6.0
+
+
 def test_a_segmenter_can_be_read_with_other_settings(views) -> None:
     one = excited({"gsd_m": 0.94e-3})
     assert one(views[0].frame)
-    strict = one.with_grouping(replace(one.config.grouping, min_cells=10**6))
+    grouping = replace(one.config.grouping, min_cells=10**6)
+    strict = Segmenter(one.network, replace(one.config, grouping=grouping))
     assert strict(views[0].frame) == [] and strict.config.gsd_m == one.config.gsd_m
 
 
@@ -180,5 +190,5 @@ def test_object_ids_become_the_networks_classes() -> None:
     [({"objects": ()}, "objects"), ({"objects": ("a", "a")}, "distinct"), ({"gsd_m": 1.0}, "gsd_m")],
 )
 def test_nonsense_is_refused(changes: dict[str, object], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(BinposeError, match=message):
         SegmenterConfig(**{"objects": NAMES, **changes})

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from binpose_core.camera import Camera
+from binpose_core.errors import BinposeError
 from binpose_core.frames import RgbdFrame
 from binpose_core.geometry import exp_so3, from_rotation_translation, transform
 from binpose_core.training_loop import LoopConfig
@@ -171,5 +172,5 @@ def test_a_batch_can_be_learnt(views, objects) -> None:
 
 @pytest.mark.parametrize("changes", [{"crop_px": 100}, {"crop_px": 32}, {"views": 0}, {"crops": 0}])
 def test_nonsense_is_refused(changes: dict[str, int]) -> None:
-    with pytest.raises(ValueError, match="must be"):
+    with pytest.raises(BinposeError, match="must be"):
         SegmentationTrainingConfig(**changes)

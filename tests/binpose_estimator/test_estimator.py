@@ -215,5 +215,5 @@ def test_weights_of_another_shape_are_refused(objects, untrained: PoseEstimator)
 
 @pytest.mark.parametrize("changes", [{"objects": ()}, {"objects": ("a", "a")}, {"hypotheses": 0}])
 def test_nonsense_is_refused(changes: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match="must be"):
+    with pytest.raises(BinposeError, match="must be"):
         EstimatorConfig(**{"objects": NAMES, **changes})

@@ -201,5 +201,5 @@ def test_a_batch_can_be_learnt(pool, objects) -> None:
 
 @pytest.mark.parametrize("changes", [{"batch_size": 1}, {"variants": 0}])
 def test_nonsense_is_refused(changes: dict[str, int]) -> None:
-    with pytest.raises(ValueError, match="must be"):
+    with pytest.raises(BinposeError, match="must be"):
         PoseTrainingConfig(**changes)

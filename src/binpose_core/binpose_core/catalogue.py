@@ -7,7 +7,6 @@ objects/<id>/arrays.safetensors: mesh, levels of detail and surface samples; thi
 
 import re
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -99,10 +98,6 @@ class Catalogue:
             raise BinposeError(f"No object {id!r} in {self.directory}/; known: {known}. Add it with `binpose add`.")
         entry = _checked_entry(folder / ENTRY)
         return objects_from_tensors(_read_arrays(folder / ARRAYS), [entry])[0]
-
-    def load_all(self, ids: Sequence[str] | None = None) -> list[ObjectModel]:
-        """The parts of these ids, or all."""
-        return [self.load(id) for id in (self.ids() if ids is None else ids)]
 
     def _entries(self) -> list[dict[str, Any]]:
         entries = [_checked_entry(path) for path in self.directory.glob(f"[!.]*/{ENTRY}")]

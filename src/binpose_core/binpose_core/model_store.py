@@ -151,29 +151,6 @@ class ModelStore:
         """
         return _checked_header(self._header_path(self.resolve(version)))
 
-    def update_header(self, version: str, changes: Mapping[str, Any]) -> None:
-        """Replace entries of a version's header, its metrics say; the version stays the same.
-
-        Raises:
-            BinposeError: when the version is unknown, or the disk is full.
-        """
-        header = self.header(version)
-        write_json(self._header_path(header["sha256"]), {**header, **_without_own(changes)})
-
-    def remove(self, version: str) -> None:
-        """Delete a version other than the current one.
-
-        Raises:
-            BinposeError: when the version is unknown or in use.
-        """
-        version = self.resolve(version)
-        if version == self.current():
-            raise BinposeError(
-                f"Version {version[:SHORT]} in {self.directory} is in use; expected another one; promote one first."
-            )
-        self._header_path(version).unlink(missing_ok=True)
-        self._weights_path(version).unlink(missing_ok=True)
-
     def resolve(self, version: str) -> str:
         """The full version (64 hex digits) that begins with `version`.
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from binpose_core.errors import BinposeError
 from binpose_core.precision import Network, autocast
 from binpose_core.threads import kernels_may_overlap
 from binpose_core.weights import Progress, load_checkpoint, save_checkpoint
@@ -26,9 +27,13 @@ StepCallback = Callable[[float, dict[str, float]], None]
 class LoopConfig:
     """minutes: training time on this machine; steps: take this number of steps instead.
 
-    The learning rate rises over the first `warmup` share of the run and falls to zero along a cosine. The returned
-    weights are the exponential moving average with `average_steps` as its time constant. low_precision: bfloat16 where
-    the processor is faster with it (measured at start).
+    learning_rate: the highest of AdamW; it rises over the first `warmup` share of the run and falls to zero along a
+        cosine.
+    weight_decay: AdamW's.
+    average_steps: time constant of the exponential moving average of the weights, which is what is returned.
+    max_gradient: a longer gradient, over all weights, is cut to this norm.
+    checkpoint_s: seconds between checkpoints.
+    low_precision: bfloat16 where the processor is faster with it.
     """
 
     minutes: float = 10.0
@@ -43,11 +48,11 @@ class LoopConfig:
 
     def __post_init__(self) -> None:
         if self.minutes <= 0 or (self.steps is not None and self.steps < 1):
-            raise ValueError(f"minutes must be > 0 and steps >= 1, got {self.minutes} and {self.steps}")
+            raise BinposeError(f"minutes must be > 0 and steps >= 1, got {self.minutes} and {self.steps}.")
         if self.learning_rate <= 0:
-            raise ValueError(f"learning_rate must be > 0, got {self.learning_rate}")
+            raise BinposeError(f"learning_rate must be > 0, got {self.learning_rate}.")
         if not 0 <= self.warmup < 1:
-            raise ValueError(f"warmup must be a share in [0, 1), got {self.warmup}")
+            raise BinposeError(f"warmup must be a share in [0, 1), got {self.warmup}.")
 
     def rate(self, progress: float) -> float:
         """The learning rate at a progress in [0, 1]."""

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from binpose_core.errors import BinposeError
 from binpose_core.frames import RgbdFrame
 from binpose_core.types import LabelledView
 
@@ -28,11 +29,11 @@ class AugmentationConfig:
     def __post_init__(self) -> None:
         shares = (self.paste, self.no_depth, self.no_color, self.mono)
         if min(shares) < 0 or max(self.paste, sum(shares[1:])) > 1:
-            raise ValueError(f"paste, and no_depth + no_color + mono together, must be in [0, 1], got {shares}")
+            raise BinposeError(f"paste, and no_depth + no_color + mono together, must be in [0, 1], got {shares}.")
         if self.max_pasted < 1:
-            raise ValueError(f"max_pasted must be >= 1, got {self.max_pasted}")
+            raise BinposeError(f"max_pasted must be >= 1, got {self.max_pasted}.")
         if not 0 < self.gsd_jitter[0] <= self.gsd_jitter[1]:
-            raise ValueError(f"gsd_jitter must be a rising pair above 0, got {self.gsd_jitter}")
+            raise BinposeError(f"gsd_jitter must be a rising pair above 0, got {self.gsd_jitter}.")
 
 
 @dataclass(frozen=True)

@@ -36,16 +36,6 @@ def view_features(view: WorkingView) -> npt.NDArray[np.float32]:
     return features
 
 
-def color_features(color: npt.NDArray[np.uint8], is_mono: bool) -> npt.NDArray[np.float32]:
-    """Colour (h, w, 4) float32 of an image (h, w, 3), all in about [-1, 1], in the order of `COLOR_CHANNELS`.
-
-    Luminance - 0.5, local contrast, the red-green and the blue-yellow opponent.
-    """
-    out = np.empty((*color.shape[:2], len(COLOR_CHANNELS)), np.float32)
-    _fill_color(color, *_luminance(color), is_mono, out)
-    return out
-
-
 def _luminance(color: npt.NDArray[np.uint8]) -> tuple[Any, Any, Any]:
     """Luminance (h, w) float32 in [0, 1], its mean and its mean square around each pixel."""
     luma = cv2.transform(color, LUMA).astype(np.float32) * np.float32(1 / 255)

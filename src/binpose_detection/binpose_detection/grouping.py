@@ -1,11 +1,15 @@
 """From votes for centres to instances."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 from numba import njit
+
+from binpose_core.errors import BinposeError
 
 
 @dataclass(frozen=True)
@@ -15,23 +19,33 @@ class GroupingConfig:
     radius_cells: votes nearer than this to a peak belong to it; precise votes only, vague ones reach `spread` times
         their own predicted scale, up to `max_radius_cells`.
     min_cells: the fewest cells of an instance.
+    min_support: the least sum of the votes of an instance, each of which counts for its probability of being a part by
+        1 + its scale: vague votes count for little.
     foreground: the least probability of being a part for a cell to vote.
+    max_instances: the most instances of a frame.
+    blur_cells: standard deviation of the smoothing under which the best supported centre is looked for.
     """
 
     radius_cells: float = 3.0
     max_radius_cells: float = 10.0
     spread: float = 3.0
     min_cells: int = 8
-    min_mass: float = 4.0
+    min_support: float = 0.8
     foreground: float = 0.5
     max_instances: int = 64
     blur_cells: float = 1.2
 
     def __post_init__(self) -> None:
         if not 0 < self.radius_cells <= self.max_radius_cells:
-            raise ValueError(f"radius_cells must be in (0, max_radius_cells], got {self.radius_cells}")
+            raise BinposeError(f"radius_cells must be in (0, max_radius_cells], got {self.radius_cells}.")
         if not 0 < self.foreground < 1:
-            raise ValueError(f"foreground must be in (0, 1), got {self.foreground}")
+            raise BinposeError(f"foreground must be in (0, 1), got {self.foreground}.")
+
+    @classmethod
+    def from_stored(cls, values: Mapping[str, Any]) -> "GroupingConfig":
+        """From plain JSON data. Earlier versions stored `min_mass`, five times the support that they asked for."""
+        known = {name: value for name, value in values.items() if name != "min_mass"}
+        return cls(**known, **({"min_support": 0.2 * values["min_mass"]} if "min_mass" in values else {}))
 
 
 def group_votes(
@@ -70,7 +84,7 @@ def group_votes(
         row, column = np.unravel_index(int(smooth.argmax()), smooth.shape)
         peak = np.array([column - pad, row - pad], np.float32)
         members = _members(votes, scales, labels, peak, config)
-        if len(members) == 0 or mass[members].sum() < 0.2 * config.min_mass:
+        if len(members) == 0 or mass[members].sum() < config.min_support:
             break
         accumulator[cells[members, 1], cells[members, 0]] = 0.0
         labels[members] = instance

@@ -59,17 +59,17 @@ class MaskRcnnConfig(DetectorConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.backbone not in BACKBONES:
-            raise ValueError(f"backbone must be one of {', '.join(BACKBONES)}, got {self.backbone!r}")
+            raise BinposeError(f"backbone must be one of {', '.join(BACKBONES)}, got {self.backbone!r}.")
         if len(self.anchor_px) != 5 or min(self.anchor_px) < 1:
-            raise ValueError(f"anchor_px must be five lengths of at least 1, got {self.anchor_px}")
+            raise BinposeError(f"anchor_px must be five lengths of at least 1, got {self.anchor_px}.")
         if len(self.center_behind_m) not in (0, len(self.objects)):
-            raise ValueError(f"center_behind_m must be one length per object, got {len(self.center_behind_m)}")
+            raise BinposeError(f"center_behind_m must be one length per object, got {len(self.center_behind_m)}.")
         for name in ("min_score", "mask_threshold", "box_overlap", "mask_overlap", "alternative_share"):
             if not 0 < getattr(self, name) < 1:
-                raise ValueError(f"{name} must be in (0, 1), got {getattr(self, name)}")
+                raise BinposeError(f"{name} must be in (0, 1), got {getattr(self, name)}.")
         for name in ("min_pixels", "max_instances", "proposals"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be >= 1, got {getattr(self, name)}")
+                raise BinposeError(f"{name} must be >= 1, got {getattr(self, name)}.")
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 
 from binpose_core.catalogue import ObjectModel
+from binpose_core.errors import BinposeError
 from binpose_core.geometry import transform
 from binpose_core.precision import channels_last
 from binpose_core.training_loop import LoopConfig, StepCallback, train
@@ -43,7 +44,7 @@ class MaskRcnnTrainingConfig(SegmentationTrainingConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.augmentation.no_color > 0:
-            raise ValueError(f"no_color must be 0: the network sees nothing else, got {self.augmentation.no_color}")
+            raise BinposeError(f"no_color must be 0: the network sees nothing else, got {self.augmentation.no_color}.")
 
 
 def train_mask_rcnn(

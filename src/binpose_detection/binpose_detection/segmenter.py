@@ -1,13 +1,14 @@
 """Instance segmentation of a full bin."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from binpose_core.errors import BinposeError
 from binpose_core.frames import RgbdFrame
 from binpose_core.precision import autocast, channels_last
 from binpose_core.types import Detection
@@ -36,9 +37,9 @@ class DetectorConfig:
 
     def __post_init__(self) -> None:
         if not self.objects or len(set(self.objects)) != len(self.objects):
-            raise ValueError(f"objects must be distinct and at least one, got {self.objects}")
+            raise BinposeError(f"objects must be distinct and at least one, got {self.objects}.")
         if not 1e-5 < self.gsd_m < 0.1:
-            raise ValueError(f"gsd_m must be between 0.01 mm and 100 mm per pixel, got {self.gsd_m}")
+            raise BinposeError(f"gsd_m must be between 0.01 mm and 100 mm per pixel, got {self.gsd_m}.")
 
     def view(self, frame: RgbdFrame) -> WorkingView:
         """The working view that the network sees of a frame."""
@@ -165,16 +166,12 @@ class Segmenter:
             BinposeError: if the weights do not fit the configuration.
         """
         values = dict(config)
-        values["grouping"] = GroupingConfig(**values["grouping"])
+        values["grouping"] = GroupingConfig.from_stored(values["grouping"])
         values["objects"], values["widths"] = tuple(values["objects"]), tuple(values["widths"])
         settings = SegmenterConfig(**values)
         network = SegmentationNetwork(len(settings.objects), settings.widths)
         load_arrays(network, tensors, "segmentation")
         return cls(network, settings, device)
-
-    def with_grouping(self, grouping: GroupingConfig) -> "Segmenter":
-        """The same weights read with other grouping settings."""
-        return Segmenter(self.network, replace(self.config, grouping=grouping), str(self.device))
 
 
 def read_votes(probabilities: npt.NDArray[np.float32], centers: npt.NDArray[np.float32], gsd_m: float) -> Votes:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 
 from binpose_core.catalogue import ObjectModel
+from binpose_core.errors import BinposeError
 from binpose_core.frames import RgbdFrame
 from binpose_core.geometry import transform
 from binpose_core.precision import channels_last
@@ -41,9 +42,9 @@ class SegmentationTrainingConfig:
 
     def __post_init__(self) -> None:
         if self.crop_px % 32 or self.crop_px < 64:
-            raise ValueError(f"crop_px must be a multiple of 32 of at least 64, got {self.crop_px}")
+            raise BinposeError(f"crop_px must be a multiple of 32 of at least 64, got {self.crop_px}.")
         if self.views < 1 or self.crops < 1:
-            raise ValueError(f"views and crops must be >= 1, got {self.views} and {self.crops}")
+            raise BinposeError(f"views and crops must be >= 1, got {self.views} and {self.crops}.")
 
 
 def train_segmenter(

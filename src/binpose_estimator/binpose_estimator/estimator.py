@@ -41,13 +41,13 @@ class EstimatorConfig:
 
     def __post_init__(self) -> None:
         if not self.objects or len(set(self.objects)) != len(self.objects):
-            raise ValueError(f"objects must be distinct and at least one, got {self.objects}")
+            raise BinposeError(f"objects must be distinct and at least one, got {self.objects}.")
         if not 1e-5 < self.gsd_m < 0.1:
-            raise ValueError(f"gsd_m must be between 0.01 mm and 100 mm per pixel, got {self.gsd_m}")
+            raise BinposeError(f"gsd_m must be between 0.01 mm and 100 mm per pixel, got {self.gsd_m}.")
         if self.max_pixels < 1:
-            raise ValueError(f"max_pixels must be >= 1, got {self.max_pixels}")
+            raise BinposeError(f"max_pixels must be >= 1, got {self.max_pixels}.")
         if self.hypotheses < 1:
-            raise ValueError(f"hypotheses must be >= 1, got {self.hypotheses}")
+            raise BinposeError(f"hypotheses must be >= 1, got {self.hypotheses}.")
 
 
 class PoseEstimator:

@@ -27,12 +27,15 @@ JITTER_FREEDOM = 4
 
 @dataclass(frozen=True)
 class PoseTrainingConfig:
-    """variants: crops cut per instance and view, each with another centre and roll.
+    """What the crops of a training are and what a batch is made of.
 
+    batch_size: crops per step. variants: crops cut per instance and view, each with another centre and roll.
     max_crops: how many are kept in memory, about 33 kB each.
     center_jitter: how far the crop's centre is from the part's, in diameters, across and along the line of sight, as
         detections have it: scales of Student's t distribution, whose tails are theirs.
-    least_visible: parts less visible are left out.
+    gsd_jitter: factor range of the ground sample distance of a view, which real views do not have exactly either.
+    least_visible, least_visible_px: parts less visible, as a share or in pixels of the frame, are left out.
+    damaged_masks: share of crops whose mask is damaged as detections' masks are.
     wrong_share: share of a batch that shows another part than the network is asked for, as wrong detections do.
     """
 
@@ -49,7 +52,7 @@ class PoseTrainingConfig:
 
     def __post_init__(self) -> None:
         if self.batch_size < 2 or self.variants < 1:
-            raise ValueError(f"batch_size must be >= 2 and variants >= 1, got {self.batch_size} and {self.variants}")
+            raise BinposeError(f"batch_size must be >= 2 and variants >= 1, got {self.batch_size} and {self.variants}.")
 
 
 @dataclass(frozen=True)
