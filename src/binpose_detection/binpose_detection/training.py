@@ -194,12 +194,10 @@ def _turned(
     quarter_turns: int,
 ) -> tuple[npt.NDArray[Any], ...]:
     """Turn everything about the optical axis, vectors (normals, offsets) included."""
-    features, classes, targets, valid = (
-        np.rot90(array, quarter_turns) for array in (features, classes, targets, valid)
-    )
+    turned: list[npt.NDArray[Any]] = [np.rot90(array, quarter_turns) for array in (features, classes, targets, valid)]
     if quarter_turns:
-        features, targets = features.copy(), targets.copy()
+        turned[0], turned[2] = turned[0].copy(), turned[2].copy()
     for _ in range(quarter_turns):
-        for vectors in (features, targets):
+        for vectors in (turned[0], turned[2]):
             vectors[..., 0], vectors[..., 1] = vectors[..., 1].copy(), -vectors[..., 0]
-    return features, classes, targets, valid
+    return tuple(turned)
