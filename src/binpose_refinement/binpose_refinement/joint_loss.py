@@ -1,0 +1,145 @@
+"""What render-and-compare minimises: colour, overlap and geometry between a rendering and what the camera saw.
+
+The joint loss of Mu et al. (paper 003, eqs. 6-11), per instance of a batch, with two changes for full bins: pixels at
+which something stands in front of the part say nothing, and the geometry term is the robust distance along the rendered
+normal at each pixel instead of the search for nearest neighbours in point clouds, which a rendering makes needless.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn import functional
+
+from binpose_core.differentiable import DifferentiableRendering, over
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What the camera saw in the windows of B instances.
+
+    depth_m: (B, h, w), 0 = unknown. mask: (B, h, w) in {0, 1}, the instance's detection.
+    other: (B, h, w) in {0, 1}, where another detection lies. chroma: (B, h, w, 2) a and b of CIELAB.
+    rays: (B, h, w, 3) directions with z = 1.
+    """
+
+    depth_m: torch.Tensor
+    mask: torch.Tensor
+    other: torch.Tensor
+    chroma: torch.Tensor
+    rays: torch.Tensor
+
+    def take(self, index: npt.NDArray[np.int64]) -> "Observed":
+        """What was seen of some of the instances."""
+        return Observed(**{name: value[index] for name, value in vars(self).items()})
+
+
+@dataclass(frozen=True)
+class JointLoss:
+    """Weights of the terms (the lambdas of eq. 11) and their scales.
+
+    tolerance_m: depth difference at which the geometry term turns from quadratic to linear, (B, 1, 1) or a number.
+    truncation_m: and beyond which it grows no more.
+    chroma_scale: difference of chroma that costs one. neighbourhood_px: M of eq. 6.
+    """
+
+    color: float = 0.05
+    overlap: float = 0.2
+    geometry: float = 1.0
+    tolerance_m: float = 0.001
+    truncation_m: float = 0.006
+    chroma_scale: float = 40.0
+    neighbourhood_px: int = 1
+
+    def __call__(self, drawn: DifferentiableRendering, observed: Observed) -> torch.Tensor:
+        """(B,) loss of each instance."""
+        clear = 1.0 - self.occluded(drawn, observed)
+        total = self.geometry * geometry_loss(drawn, observed, clear, self.tolerance_m, self.truncation_m)
+        if self.overlap > 0:
+            total = total + self.overlap * overlap_loss(drawn.coverage, observed.mask, clear)
+        if self.color > 0:
+            shown, seen = color_images(drawn.coverage, observed)
+            total = total + self.color * color_loss(
+                shown / self.chroma_scale, seen / self.chroma_scale, clear, self.neighbourhood_px
+            )
+        return total
+
+    def occluded(self, drawn: DifferentiableRendering, observed: Observed) -> torch.Tensor:
+        """(B, h, w) in {0, 1}: another detection, or something in front that is not the detection itself."""
+        depth = drawn.depth_m.detach()
+        in_front = (observed.depth_m > 0) & (depth > 0) & (observed.depth_m < depth - self.truncation_m)
+        hidden = (observed.mask == 0) & (in_front | ((observed.other > 0) & (observed.depth_m < depth + 1e-9)))
+        unknown = (observed.mask == 0) & (observed.other > 0) & (observed.depth_m == 0)
+        return (hidden | unknown).to(observed.mask.dtype)
+
+
+def geometry_loss(
+    drawn: DifferentiableRendering, observed: Observed, clear: torch.Tensor, tolerance_m: float, truncation_m: float
+) -> torch.Tensor:
+    """(B,) mean robust distance along the rendered normal, in tolerances (paper 003, eq. 10, per pixel).
+
+    Counted where the detection has depth and the part is drawn; a pixel of the detection that the rendering leaves out
+    costs the truncation, one that it adds in front of what is seen likewise.
+    """
+    known = (observed.depth_m > 0) & (clear > 0)
+    cosine = (drawn.normals_cam * observed.rays).sum(-1).abs()
+    distance = (observed.depth_m - drawn.depth_m) * cosine / tolerance_m
+    limit = truncation_m / tolerance_m
+    inside = known & (drawn.coverage > 0.5)
+    cost = robust(distance, limit)
+    free = inside & (observed.mask == 0)  # drawn where the camera saw past it
+    explained = known & (observed.mask > 0)
+    cost = over((cost * inside)[..., None], drawn.coverage, limit)[..., 0]
+    weight = explained.to(cost.dtype)
+    extra = free.to(cost.dtype) * (cost.detach() > 0.5 * limit) * limit * drawn.coverage
+    return ((cost * weight).sum((1, 2)) + extra.sum((1, 2))) / weight.sum((1, 2)).clamp(min=1.0) / limit
+
+
+def robust(distance: torch.Tensor, limit: float) -> torch.Tensor:
+    """Quadratic below 1, linear above, constant beyond the limit."""
+    size = distance.abs()
+    return torch.where(size < 1.0, 0.5 * size.square(), size - 0.5).clamp(max=limit)
+
+
+def overlap_loss(coverage: torch.Tensor, mask: torch.Tensor, clear: torch.Tensor) -> torch.Tensor:
+    """(B,) 1 - IoU of coverage and mask (B, h, w) over the clear pixels (paper 003, eq. 8)."""
+    both = (coverage * mask * clear).sum((1, 2))
+    either = ((coverage + mask) * clear).sum((1, 2)) - both
+    return 1.0 - both / either.clamp(min=1.0)
+
+
+def color_images(coverage: torch.Tensor, observed: Observed) -> tuple[torch.Tensor, torch.Tensor]:
+    """Chroma (B, h, w, 2) of the part laid over its surroundings, and as seen.
+
+    CAD files have no colours: the part takes the median of its mask, what it uncovers the median of the surroundings.
+    """
+    inside, outside = observed.mask > 0, (observed.mask == 0) & (observed.other == 0)
+    part, ground = masked_median(observed.chroma, inside), masked_median(observed.chroma, outside)
+    background = torch.where(inside[..., None], ground[:, None, None], observed.chroma)
+    return over(part[:, None, None].expand_as(observed.chroma), coverage, background), observed.chroma
+
+
+def masked_median(values: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
+    """(B, K) median of values (B, h, w, K) over the pixels (B, h, w); 0 where there is none."""
+    picked = values.masked_fill(~where[..., None], torch.nan).flatten(1, 2)
+    return torch.nan_to_num(picked.nanmedian(1).values)
+
+
+def color_loss(shown: torch.Tensor, seen: torch.Tensor, clear: torch.Tensor, reach_px: int) -> torch.Tensor:
+    """(B,) mean difference to the most alike pixel nearby, both ways (paper 003, eqs. 6 and 7).
+
+    Images (B, h, w, K); a difference costs at most 1, and only clear (B, h, w) pixels count.
+    """
+    cost = _to_nearest(shown, seen, reach_px) + _to_nearest(seen, shown, reach_px)
+    return (cost * clear).sum((1, 2)) / clear.sum((1, 2)).clamp(min=1.0)
+
+
+def _to_nearest(image: torch.Tensor, other: torch.Tensor, reach_px: int) -> torch.Tensor:
+    """(B, h, w) distance of each pixel's value to the nearest value of the other image in its neighbourhood."""
+    height, width = image.shape[1:3]
+    padded = functional.pad(other, (0, 0, *([reach_px] * 4)), value=1e3)
+    steps = range(2 * reach_px + 1)
+    shifted = (padded[:, i : i + height, j : j + width] for i in steps for j in steps)
+    distances = [(image - near).square().sum(-1) for near in shifted]
+    return (torch.stack(distances).amin(0) + 1e-6).sqrt().clamp(max=1.0)
