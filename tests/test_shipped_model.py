@@ -1,0 +1,60 @@
+"""The model in the package fits this code, finds parts, and is small enough for the repository."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import binpose
+from binpose.bundle import ModelBundle, load_bundle
+from binpose_core.camera import Camera
+from binpose_core.frames import RgbdFrame
+from binpose_core.geometry import from_rotation_translation, random_rotation
+from binpose_core.pose_errors import PartErrors
+from binpose_core.rendering import Renderer
+from binpose_simulation.parts import PART_NAMES
+
+CAMERA = Camera(600.0, 600.0, 239.5, 179.5, 480, 360)
+TABLE_M = 0.6
+MOST_BYTES = 15_000_000
+
+
+@pytest.fixture(scope="module")
+def bundle() -> ModelBundle:
+    return load_bundle("demo")
+
+
+def test_it_knows_the_parts_of_the_library_and_its_scores_are_calibrated(bundle: ModelBundle) -> None:
+    assert tuple(bundle.objects) == PART_NAMES
+    assert bundle.refiner.calibration is not None
+    assert bundle.metrics["objects"]["all"]["parts"] > 100
+
+
+def test_it_is_small_enough_for_git() -> None:
+    folder = Path(binpose.__file__).parent / "models"
+    assert sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) < MOST_BYTES
+
+
+def test_it_finds_parts_that_lie_apart(bundle: ModelBundle) -> None:
+    """Pulleys and pipes on a table, seen without noise: most of them are found where they are."""
+    rng = np.random.default_rng(5)
+    names = ["t_pipe", "v_pulley", "t_pipe", "v_pulley"]
+    places = np.array([[-0.08, -0.05, 0.0], [0.08, -0.05, 0.0], [-0.08, 0.06, 0.0], [0.08, 0.06, 0.0]])
+    T_cam_obj = []
+    for name, place in zip(names, places, strict=True):
+        R = random_rotation(rng)
+        center = place + np.array([0, 0, TABLE_M - 0.04])
+        T_cam_obj.append(from_rotation_translation(R, center - R @ bundle.objects[name].center_m))
+    meshes = [bundle.objects[name].mesh for name in names]
+    drawn = Renderer(meshes).scene(np.arange(4), np.array(T_cam_obj), CAMERA)
+    depth_m = np.where(drawn.instance_ids >= 0, drawn.depth_m, TABLE_M).astype(np.float32)
+    light = np.where(drawn.instance_ids >= 0, 150, 60) + rng.normal(0, 3, depth_m.shape)
+    frame = RgbdFrame(np.repeat(light.clip(0, 255).astype(np.uint8)[..., None], 3, -1), depth_m, CAMERA)
+    found = 0
+    poses = bundle.pipeline(frame)
+    for name, T in zip(names, T_cam_obj, strict=True):
+        same = [pose.T_cam_obj for pose in poses if pose.object_id == name]
+        limit_m = 0.1 * bundle.objects[name].diameter_m
+        errors = PartErrors(bundle.objects[name]).matrix("add_s", np.array(same), T[None], limit_m) if same else np.inf
+        found += bool(np.isfinite(errors).any())
+    assert found >= 3
