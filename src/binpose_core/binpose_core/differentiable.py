@@ -64,7 +64,6 @@ class DifferentiableRenderer:
             )
         self.renderer, self.dtype = renderer, dtype
         planes = [_planes(mesh, np.asarray(v, np.float64)) for mesh, v in zip(renderer.meshes, values, strict=True)]
-        self._first_face = torch.tensor(np.cumsum([0, *(len(p[0]) for p in planes)])[:-1])
         self._normals, self._offsets, self._slopes, self._base = (
             torch.from_numpy(np.concatenate(column)).to(dtype) for column in zip(*planes, strict=True)
         )
@@ -94,7 +93,8 @@ class DifferentiableRenderer:
         hard = self.renderer.crops(mesh_ids, pose.detach().double().numpy(), intrinsics.double().numpy(), height, width)
         face_ids, depth = torch.from_numpy(hard.face_ids).long(), torch.from_numpy(hard.depth_m).to(self.dtype)
         image, row, column = torch.nonzero(face_ids >= 0, as_tuple=True)
-        face = face_ids[image, row, column] + self._first_face[torch.as_tensor(mesh_ids)][image]
+        first_face = torch.from_numpy(hard.meshes.face_start[hard.images.mesh_ids])
+        face = face_ids[image, row, column] + first_face[image]
         ray = _rays(intrinsics, image, row, column)
         R, t = pose[image, :3, :3], pose[image, :3, 3]
         normal = (R @ self._normals[face][..., None])[..., 0]

@@ -39,7 +39,7 @@ class Observed:
 class JointLoss:
     """Weights of the terms (the lambdas of eq. 11) and their scales.
 
-    tolerance_m: depth difference at which the geometry term turns from quadratic to linear, (B, 1, 1) or a number.
+    tolerance_m: depth difference at which the geometry term turns from quadratic to linear.
     truncation_m: and beyond which it grows no more.
     chroma_scale: difference of chroma that costs one. neighbourhood_px: M of eq. 6.
     """
