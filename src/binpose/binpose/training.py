@@ -18,10 +18,11 @@ from binpose_core.errors import BinposeError
 from binpose_core.evaluation import EvaluationConfig
 from binpose_core.files import read_json, write_json
 from binpose_core.threads import available_cpus
+from binpose_core.training_loop import LoopConfig
 from binpose_detection.backends import Backend
 from binpose_detection.mask_rcnn import MaskRcnnConfig, import_torchvision
 from binpose_detection.mask_rcnn_training import MaskRcnnTrainingConfig, train_mask_rcnn
-from binpose_detection.segmenter import SegmenterConfig
+from binpose_detection.segmenter import Segmenter, SegmenterConfig
 from binpose_detection.training import SegmentationTrainingConfig, train_segmenter
 from binpose_estimator.estimator import EstimatorConfig, PoseEstimator
 from binpose_estimator.training import PoseTrainingConfig, train_estimator
@@ -36,6 +37,8 @@ THIN_PX = 9.0
 PART_PX = 44.0
 GSD_LIMITS_M = (4e-4, 2.5e-3)
 HELD_OUT_SEED = 1_000_003
+START_RATE = 0.6
+"""Of the learning rate, where a training starts from a model: higher ones unlearn what it brings."""
 MAX_SEED = 2**31
 # Fuller images teach more per second than the default scenes.
 VIEW_PX = (512, 416)
@@ -90,6 +93,7 @@ def train(
     config: TrainConfig,
     resume: bool = False,
     progress: Progress | None = None,
+    start: ModelBundle | None = None,
 ) -> str:
     """Train one model for all objects; returns its version in the model store.
 
@@ -101,10 +105,11 @@ def train(
         config: the budget, its split and the stages' settings.
         resume: go on from what an interrupted run with the same objects and settings left there.
         progress: called with (stage, share done, message).
+        start: a model, of these parts or others, whose networks this one begins with; it becomes the parent.
 
     Raises:
         BinposeError: without objects; if an interrupted run is there and `resume` is not given, or it was another one;
-            for a full disk; if the detector needs torchvision and it cannot be used.
+            for a full disk; if the detector needs torchvision and it cannot be used; if `start` has other networks.
     """
     if not objects or len({part.id for part in objects}) < len(objects):
         raise BinposeError(
@@ -113,15 +118,18 @@ def train(
         )
     if config.detector == "mask_rcnn":
         import_torchvision()  # before half an hour of simulation
+    if start is not None:
+        config = _gentler(config, start)
     report = progress or (lambda stage, share, message: None)
     parts = {part.id: part for part in objects}
     gsd_m = working_gsd_m(objects)
     scene = training_scene(config.scene, gsd_m)
     # What is refused is refused above: from here on a run is there, which must be resumed or deleted.
-    directory = _prepared_directory(out / "training", objects, config, resume)
+    settings = _settings(objects, config, start)
+    directory = _prepared_directory(out / "training", settings, resume)
     names = tuple(parts)
     views = _simulated(directory, parts, scene, config, report)
-    segmenter = _trained_segmenter(views, parts, gsd_m, config, directory, report)
+    segmenter = _trained_segmenter(views, parts, gsd_m, config, directory, report, start)
     estimator = train_estimator(
         views,
         parts,
@@ -131,9 +139,11 @@ def train(
         directory / "pose.safetensors",
         lambda share, losses: report("pose", share, _told(losses)),
         lambda items: _tracked(items, report, "crops"),
+        start.estimator if start is not None else None,  # type: ignore[arg-type]  # trained ones are of this class
     )
     bundle = _calibrated(segmenter, estimator, parts, scene, config, report)
-    version = save_bundle(bundle, out, header={"training": _settings(objects, config)}, half=True)
+    parent = start.version if start is not None else None
+    version = save_bundle(bundle, out, parent=parent, header={"training": settings}, half=True)
     shutil.rmtree(directory)
     return version
 
@@ -152,9 +162,9 @@ def training_scene(scene: SceneConfig, gsd_m: float) -> SceneConfig:
     return replace(scene, viewpoint=viewpoint, content=content)
 
 
-def _prepared_directory(directory: Path, objects: Sequence[ObjectModel], config: TrainConfig, resume: bool) -> Path:
+def _prepared_directory(directory: Path, settings: Mapping[str, Any], resume: bool) -> Path:
     """The run's folder, new or the one to be resumed."""
-    settings, file = _settings(objects, config), directory / "run.json"
+    file = directory / "run.json"
     if file.exists():
         if not resume:
             raise BinposeError(
@@ -170,11 +180,31 @@ def _prepared_directory(directory: Path, objects: Sequence[ObjectModel], config:
     return directory
 
 
-def _settings(objects: Sequence[ObjectModel], config: TrainConfig) -> dict[str, Any]:
+def _settings(objects: Sequence[ObjectModel], config: TrainConfig, start: ModelBundle | None) -> dict[str, Any]:
     settings: dict[str, Any] = json.loads(json.dumps(asdict(config)))
     del settings["workers"]
     digests = {part.id: part.digest() for part in objects}
-    return {"objects": list(digests), "digests": digests, **settings}
+    return {"objects": list(digests), "digests": digests, "start": start.version if start else None, **settings}
+
+
+def _gentler(config: TrainConfig, start: ModelBundle) -> TrainConfig:
+    """The settings for going on from a model.
+
+    Raises:
+        BinposeError: if its detector is another one, or Mask R-CNN, which starts from nothing.
+    """
+    if config.detector != "votes" or not isinstance(start.segmenter, Segmenter):
+        raise BinposeError(
+            f"A training of the detector {config.detector!r} that starts from a model with a "
+            f"{type(start.segmenter).__name__}; expected the detector 'votes' in both; leave out --start-from or the "
+            "other detector."
+        )
+
+    def slower(loop: LoopConfig) -> LoopConfig:
+        return replace(loop, learning_rate=START_RATE * loop.learning_rate)
+
+    segmentation = replace(config.segmentation, loop=slower(config.segmentation.loop))
+    return replace(config, segmentation=segmentation, pose=replace(config.pose, loop=slower(config.pose.loop)))
 
 
 def _simulated(
@@ -207,6 +237,7 @@ def _trained_segmenter(
     config: TrainConfig,
     directory: Path,
     report: Progress,
+    start: ModelBundle | None,
 ) -> SegmenterStage:
     """The detector that the settings name, trained for the segmentation's share of the time."""
     names, minutes = tuple(parts), config.minutes * config.segmentation_share
@@ -219,7 +250,8 @@ def _trained_segmenter(
         network, training = MaskRcnnConfig(names, gsd_m=gsd_m), _with_minutes(config.mask_rcnn, minutes)
         return train_mask_rcnn(views, parts, network, training, config.seed, checkpoint, on_step)
     settings, voting = SegmenterConfig(names, gsd_m=gsd_m), _with_minutes(config.segmentation, minutes)
-    return train_segmenter(views, parts, settings, voting, config.seed, checkpoint, on_step)
+    begin = start.segmenter if start is not None else None
+    return train_segmenter(views, parts, settings, voting, config.seed, checkpoint, on_step, begin)  # type: ignore[arg-type]
 
 
 def _calibrated(

@@ -1,6 +1,6 @@
 """Network weights and optimiser states as named arrays: safetensors in, safetensors out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -49,6 +49,38 @@ def load_arrays(network: torch.nn.Module, arrays: Mapping[str, npt.NDArray[Any]]
             f"The {name} weights do not fit their configuration ({str(error).splitlines()[-1].strip()}); expected the "
             "tensors this version of binpose writes; train the model again or use the version that wrote it."
         ) from None
+
+
+def inherit(
+    network: torch.nn.Module,
+    arrays: Mapping[str, npt.NDArray[Any]],
+    known: Mapping[str, Sequence[str]],
+    wanted: Mapping[str, Sequence[str]],
+) -> None:
+    """Begin a network with the weights of one that was trained for other parts.
+
+    Args:
+        network: of the same architecture, for the parts that are wanted.
+        arrays: the trained one's, as `to_arrays` gives them.
+        known: what each row stands for in the trained one, for the tensors whose rows belong to parts.
+        wanted: the same for the network. Rows of what is not known begin as the mean of those that are.
+
+    Raises:
+        BinposeError: if the architectures differ.
+    """
+    state = {}
+    for name, target in network.state_dict().items():
+        source = torch.from_numpy(np.array(arrays[name])) if name in arrays else torch.empty(0)
+        if name in wanted and len(source) == len(known[name]):
+            rows, mean = dict(zip(known[name], source, strict=True)), source.float().mean(0)
+            source = torch.stack([rows.get(label, mean) for label in wanted[name]])
+        if source.shape != target.shape:
+            raise BinposeError(
+                f"The model to start from has {name!r} of shape {list(source.shape)}; expected {list(target.shape)}: "
+                "another architecture; start from a model that this version of binpose trained with the same detector."
+            )
+        state[name] = source.to(target.dtype)
+    network.load_state_dict(state)
 
 
 def select(tensors: Mapping[str, Value], prefix: str) -> dict[str, Value]:

@@ -1,5 +1,7 @@
 """The segmentation network: a compact U-Net that tells, per pixel, the part type and where the part's centre is."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 
@@ -66,6 +68,13 @@ class SegmentationNetwork(nn.Module):
         self.decoders = nn.ModuleList([ResidualBlock(w2), ResidualBlock(w1), ResidualBlock(w0)])
         outputs = (classes + 1 + CENTER_CHANNELS) * (STEM // OUTPUT_STRIDE) ** 2
         self.head = nn.Sequential(ConvBlock(w0, w0), nn.Conv2d(w0, outputs, 1), nn.PixelShuffle(STEM // OUTPUT_STRIDE))
+
+    @staticmethod
+    def part_rows(objects: Sequence[str]) -> dict[str, list[str]]:
+        """What each row stands for in the tensors whose rows belong to parts: see `weights.inherit`."""
+        outputs = ["no part", *objects, *(f"center {i}" for i in range(CENTER_CHANNELS))]
+        labels = [f"{output}, cell {i}" for output in outputs for i in range((STEM // OUTPUT_STRIDE) ** 2)]
+        return {"head.1.weight": labels, "head.1.bias": labels}
 
     def forward(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Features (B, 10, H, W) -> logits (B, classes + 1, H/2, W/2), centres (B, 4, H/2, W/2)."""

@@ -16,6 +16,7 @@ from binpose_core.geometry import transform
 from binpose_core.precision import channels_last
 from binpose_core.training_loop import LoopConfig, StepCallback, train
 from binpose_core.types import LabelledView
+from binpose_core.weights import inherit, to_arrays
 from binpose_core.working_view import WorkingView, make_working_view
 from binpose_detection.augmentation import AugmentationConfig, Labels, paste_parts, recolored, with_missing_sense
 from binpose_detection.features import view_features
@@ -55,10 +56,21 @@ def train_segmenter(
     seed: int,
     checkpoint: Path | None = None,
     on_step: StepCallback | None = None,
+    start: Segmenter | None = None,
 ) -> Segmenter:
-    """A segmenter for `segmenter_config.objects`, trained on the views until the budget is spent."""
+    """A segmenter for `segmenter_config.objects`, trained on the views until the budget is spent.
+
+    `start` is one, of any parts, whose weights the training begins with.
+
+    Raises:
+        BinposeError: if the start has another architecture.
+    """
     torch.manual_seed(seed)
-    network = channels_last(SegmentationNetwork(len(segmenter_config.objects), segmenter_config.widths))
+    network = SegmentationNetwork(len(segmenter_config.objects), segmenter_config.widths)
+    if start is not None:
+        known, wanted = (network.part_rows(names) for names in (start.config.objects, segmenter_config.objects))
+        inherit(network, to_arrays(start.network), known, wanted)
+    network = channels_last(network)
     sampler = BatchSampler(views, objects, segmenter_config, config, seed)
     return Segmenter(train(network, sampler, _loss, config.loop, checkpoint, on_step), segmenter_config)
 

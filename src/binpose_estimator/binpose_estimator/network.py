@@ -1,5 +1,7 @@
 """The shared pose network: backbone + conditioning + head."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 
@@ -15,6 +17,11 @@ class PoseNetwork(nn.Module):
         super().__init__()
         self.backbone = ConvolutionalBackbone(len(CHANNELS), classes, widths)
         self.head = HypothesesHead(widths[1], widths[2], classes, hypotheses)
+
+    def part_rows(self, objects: Sequence[str]) -> dict[str, Sequence[str]]:
+        """What each row stands for in the tensors whose rows belong to parts: see `weights.inherit`."""
+        embeddings = (name for name, module in self.named_modules() if isinstance(module, nn.Embedding))
+        return {f"{name}.weight": objects for name in embeddings}
 
     def forward(self, crops: torch.Tensor, classes: torch.Tensor) -> PosePrediction:
         """(B, 9, 64, 64) and classes (B,) -> the poses of B crops."""

@@ -16,6 +16,7 @@ from binpose_core.geometry import FloatArray, transform
 from binpose_core.precision import channels_last
 from binpose_core.training_loop import LoopConfig, StepCallback, prefetched, train
 from binpose_core.types import LabelledView
+from binpose_core.weights import inherit, to_arrays
 from binpose_core.working_view import WorkingView, make_working_view
 from binpose_estimator.crops import QUARTER_TURN, Crops, concatenate, extract_crops, network_input
 from binpose_estimator.estimator import CELL, EstimatorConfig, PoseEstimator
@@ -79,18 +80,23 @@ def train_estimator(
     checkpoint: Path | None = None,
     on_step: StepCallback | None = None,
     track: Callable[[Sequence[LabelledView]], Iterable[LabelledView]] = iter,
+    start: PoseEstimator | None = None,
 ) -> PoseEstimator:
     """A pose estimator for `estimator_config.objects`, trained until the budget is spent.
 
-    `track` may wrap the passes over the views with a progress bar.
+    `track` may wrap the passes over the views with a progress bar. `start` is an estimator, of any parts, whose weights
+    the training begins with.
 
     Raises:
-        BinposeError: if no view shows enough of any part.
+        BinposeError: if no view shows enough of any part, or the start has another architecture.
     """
     torch.manual_seed(seed)
     pool = crop_pool(views, objects, estimator_config, config, seed, track)
     tables = part_tables([objects[name] for name in estimator_config.objects])
     network = PoseNetwork(len(estimator_config.objects), estimator_config.widths, estimator_config.hypotheses)
+    if start is not None:
+        known, wanted = (network.part_rows(names) for names in (start.config.objects, estimator_config.objects))
+        inherit(network, to_arrays(start.network), known, wanted)
 
     def batch(number: int) -> tuple[torch.Tensor, PoseTargets]:
         return sample_batch(pool, config, np.random.default_rng((seed, number)))

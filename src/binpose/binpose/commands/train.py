@@ -33,6 +33,8 @@ class Train(BinOptions, Command):
     """Folder of the catalogue."""
     minutes: float = 28.0
     """How long to train."""
+    start_from: Path | None = None
+    """A model, of these parts or others, whose weights to begin with: a folder, or `demo` for the shipped one."""
     resume: bool = False
     """Go on from what an interrupted training left in the model's folder."""
     detector: Literal["votes", "mask_rcnn"] = "votes"
@@ -44,6 +46,7 @@ class Train(BinOptions, Command):
 
     def run(self) -> int:
         """Train and say what came of it."""
+        from binpose.bundle import load_bundle
         from binpose.parts import chosen_objects
         from binpose.training import TrainConfig, train
         from binpose_core.model_store import ModelStore
@@ -56,9 +59,10 @@ class Train(BinOptions, Command):
         check_bin({part.id: part for part in objects}, scene.content)
         workers = self.workers or available_cpus()
         config = TrainConfig(minutes=self.minutes, seed=self.seed, workers=workers, detector=self.detector, scene=scene)
+        start = load_bundle(self.start_from) if self.start_from is not None else None
         try:
             with _bars() as report:
-                version = train(objects, self.out, config, resume=self.resume, progress=report)
+                version = train(objects, self.out, config, resume=self.resume, progress=report, start=start)
         except KeyboardInterrupt:
             console.print(f"Interrupted. What was learnt is in {self.out / 'training'}; go on with [bold]--resume[/].")
             return 130
