@@ -104,4 +104,4 @@ def test_training_takes_place_in_the_given_bin(
     arguments = ["--objects", "box", "--catalogue", str(catalogue), "--out", str(tmp_path / "out")]
     assert cli.main(["train", *arguments, "--bin-size", "300,200,120"]) == 0
     assert given[0].scene.content.bin_size_m == pytest.approx((0.3, 0.2, 0.12))
-    assert training.training_scene(given[0].scene, 1e-3).content.bin_size_m == given[0].scene.content.bin_size_m
+    assert training.training_scene(given[0].scene, 1e-3, 3).content.bin_size_m == given[0].scene.content.bin_size_m

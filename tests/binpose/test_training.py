@@ -100,7 +100,11 @@ def test_views_show_the_smallest_part_large_enough(objects: Sequence[ObjectModel
     gsd_m = working_gsd_m(objects)
     assert min(part.diameter_m for part in objects) / gsd_m >= 40
     assert min(np.sort(np.ptp(part.mesh.vertices, axis=0))[1] for part in objects) / gsd_m >= 8.9
-    assert training_scene(SceneConfig(), gsd_m).viewpoint.gsd_m == pytest.approx((0.7 * gsd_m, 1.3 * gsd_m))
+    scene = training_scene(SceneConfig(), gsd_m, types=10)
+    low, high = scene.viewpoint.gsd_m
+    assert low < gsd_m < high
+    assert scene.content.types[1] == 10, "a mixed bin may hold all of them"
+    assert training_scene(SceneConfig(), gsd_m, types=3).content.types == SceneConfig().content.types
 
 
 def test_objects_that_are_none_leave_nothing_behind(

@@ -44,6 +44,7 @@ MAX_SEED = 2**31
 VIEW_PX = (512, 416)
 PARTS = (8, 36)
 ROW_SHARE = 0.5
+GSD_RANGE = (0.6, 1.3)
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ def train(
     report = progress or (lambda stage, share, message: None)
     parts = {part.id: part for part in objects}
     gsd_m = working_gsd_m(objects)
-    scene = training_scene(config.scene, gsd_m)
+    scene = training_scene(config.scene, gsd_m, len(objects))
     # What is refused is refused above: from here on a run is there, which must be resumed or deleted.
     settings = _settings(objects, config, start)
     directory = _prepared_directory(out / "training", settings, resume)
@@ -155,10 +156,15 @@ def working_gsd_m(objects: Sequence[ObjectModel]) -> float:
     return float(np.clip(min(thinnest / THIN_PX, smallest / PART_PX), *GSD_LIMITS_M))
 
 
-def training_scene(scene: SceneConfig, gsd_m: float) -> SceneConfig:
-    """The scene with many parts per image, and cameras at distances that give about the wanted metres per pixel."""
-    viewpoint = replace(scene.viewpoint, gsd_m=(0.7 * gsd_m, 1.3 * gsd_m), width=VIEW_PX[0], height=VIEW_PX[1])
-    content = replace(scene.content, parts=PARTS, row_share=ROW_SHARE)
+def training_scene(scene: SceneConfig, gsd_m: float, types: int) -> SceneConfig:
+    """The scene with many parts per image, and cameras at distances that give about the wanted metres per pixel.
+
+    A mixed bin may hold all types: where it never does, the network learns that neighbours are mostly alike.
+    """
+    low, high = GSD_RANGE
+    viewpoint = replace(scene.viewpoint, gsd_m=(low * gsd_m, high * gsd_m), width=VIEW_PX[0], height=VIEW_PX[1])
+    fewest, most = scene.content.types
+    content = replace(scene.content, parts=PARTS, row_share=ROW_SHARE, types=(fewest, max(most, types)))
     return replace(scene, viewpoint=viewpoint, content=content)
 
 
