@@ -60,8 +60,8 @@ class TrainConfig:
     seed: int = 0
     workers: int = field(default_factory=available_cpus)
     simulation_share: float = 0.1
-    segmentation_share: float = 0.5
-    pose_share: float = 0.3
+    segmentation_share: float = 0.3
+    pose_share: float = 0.5
     calibration_views: int = 120
     evaluation_views: int = 40
     scene: SceneConfig = field(default_factory=SceneConfig)
