@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "binpose_estimator": {"binpose_core"},
     "binpose_grasping": {"binpose_core"},
     "binpose_refinement": {"binpose_core", "binpose_estimator"},
-    "binpose_self_training": {"binpose_core", *STAGES},
+    "binpose_self_training": {"binpose_core", "binpose_ros", *STAGES},
     "binpose_ros": {"binpose_core"},
     "binpose": {"binpose_core", *STAGES, "binpose_self_training"},
 }

@@ -1,0 +1,105 @@
+"""Which colour image, depth image and camera info belong together."""
+
+from bisect import bisect_right
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+
+PENDING = 16
+
+
+@dataclass(frozen=True)
+class Pair(Generic[Item]):
+    """A colour image with its depth image (None for a camera without depth); `stamp_ns` is the colour image's."""
+
+    stamp_ns: int
+    color: Item
+    depth: Item | None
+
+
+@dataclass
+class Pairer(Generic[Item]):
+    """Matches colour and depth images by their stamps as they arrive; each is used once.
+
+    An image that waits while `PENDING` others of its kind arrive is given up and counted.
+
+    Args:
+        slop_ns: the two are stamped at most this far apart.
+        with_depth: whether depth is to be waited for.
+    """
+
+    slop_ns: int
+    with_depth: bool = True
+    colors_without_depth: int = 0
+    depths_without_color: int = 0
+    _colors: deque[tuple[int, Item]] = field(default_factory=deque)
+    _depths: deque[tuple[int, Item]] = field(default_factory=deque)
+
+    def add_color(self, stamp_ns: int, item: Item) -> Pair[Item] | None:
+        """Take a colour image; returns the pair that it completes."""
+        if not self.with_depth:
+            return Pair(stamp_ns, item, None)
+        if (depth := self._take(self._depths, stamp_ns)) is not None:
+            return Pair(stamp_ns, item, depth[1])
+        self._colors.append((stamp_ns, item))
+        self.colors_without_depth += self._give_up(self._colors, PENDING)
+        return None
+
+    def add_depth(self, stamp_ns: int, item: Item) -> Pair[Item] | None:
+        """Take a depth image; returns the pair that it completes."""
+        if not self.with_depth:
+            return None
+        if (color := self._take(self._colors, stamp_ns)) is not None:
+            return Pair(color[0], color[1], item)
+        self._depths.append((stamp_ns, item))
+        self.depths_without_color += self._give_up(self._depths, PENDING)
+        return None
+
+    def finish(self) -> None:
+        """Give up everything that waits."""
+        self.colors_without_depth += self._give_up(self._colors, 0)
+        self.depths_without_color += self._give_up(self._depths, 0)
+
+    def _take(self, waiting: deque[tuple[int, Item]], stamp_ns: int) -> tuple[int, Item] | None:
+        gaps = [abs(stamp_ns - other_ns) for other_ns, _ in waiting]
+        if not gaps or min(gaps) > self.slop_ns:
+            return None
+        index = gaps.index(min(gaps))
+        found = waiting[index]
+        del waiting[index]
+        return found
+
+    def _give_up(self, waiting: deque[tuple[int, Item]], keep: int) -> int:
+        given_up = max(len(waiting) - keep, 0)
+        for _ in range(given_up):
+            waiting.popleft()
+        return given_up
+
+
+@dataclass
+class Infos(Generic[Item]):
+    """Camera infos by their stamps.
+
+    Args:
+        limit: the youngest so many are kept; None keeps all.
+    """
+
+    limit: int | None = None
+    _stamps: list[int] = field(default_factory=list)
+    _items: list[Item] = field(default_factory=list)
+
+    def add(self, stamp_ns: int, item: Item) -> None:
+        """Take a camera info."""
+        index = bisect_right(self._stamps, stamp_ns)
+        self._stamps.insert(index, stamp_ns)
+        self._items.insert(index, item)
+        if self.limit is not None and len(self._stamps) > self.limit:
+            del self._stamps[0], self._items[0]
+
+    def at(self, stamp_ns: int) -> Item | None:
+        """The one with that stamp, else the last before it, else the first after it; None where there is none."""
+        if not self._items:
+            return None
+        return self._items[max(bisect_right(self._stamps, stamp_ns) - 1, 0)]
