@@ -1,15 +1,21 @@
 """Refinement of pose hypotheses: alignment to the depth, verification, calibrated scores, consistency."""
 
 from binpose_refinement.calibration import Calibration, Reliability, fit_calibration, reliability
-from binpose_refinement.config import RefinerConfig
+from binpose_refinement.config import METHODS, RefinerConfig
+from binpose_refinement.descent_config import DescentConfig, Phase
 from binpose_refinement.refiner import Candidate, IcpRefiner
+from binpose_refinement.render_and_compare import Descent
 from binpose_refinement.verification import FEATURES
 
 __all__ = [
     "FEATURES",
+    "METHODS",
     "Calibration",
     "Candidate",
+    "Descent",
+    "DescentConfig",
     "IcpRefiner",
+    "Phase",
     "RefinerConfig",
     "Reliability",
     "fit_calibration",

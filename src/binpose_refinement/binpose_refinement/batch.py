@@ -1,7 +1,7 @@
 """All hypotheses of a frame as arrays, and the windows of the image in which they are drawn."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -21,32 +21,42 @@ class Batch:
 
     owner: (B,) int64 index of the detection; part: (B,) int64 index of the object in the `Workshop`.
     T_cam_obj: (B, 4, 4) float64 in metres; confidence: (B,) float64 of the network.
+    guess: (B, 4, 4) the poses from which these were refined; by default themselves.
     """
 
     owner: npt.NDArray[np.int64]
     part: npt.NDArray[np.int64]
     T_cam_obj: FloatArray
     confidence: FloatArray
+    guess: FloatArray = field(default=None)  # type: ignore[arg-type]
+
+    def __post_init__(self) -> None:
+        if self.guess is None:
+            object.__setattr__(self, "guess", self.T_cam_obj)
 
     def __len__(self) -> int:
         return len(self.owner)
 
     def take(self, index: npt.NDArray[Any]) -> "Batch":
         """The hypotheses of an index or boolean array."""
-        return Batch(self.owner[index], self.part[index], self.T_cam_obj[index], self.confidence[index])
+        return Batch(*(column[index] for column in self.columns))
+
+    @property
+    def columns(self) -> tuple[npt.NDArray[Any], ...]:
+        """All arrays, in their order."""
+        return self.owner, self.part, self.T_cam_obj, self.confidence, self.guess
 
     def moved(self, T_cam_obj: FloatArray) -> "Batch":
         """The same hypotheses at other poses."""
         return replace(self, T_cam_obj=T_cam_obj)
 
+    def turned(self, T_obj_obj: FloatArray) -> "Batch":
+        """The hypotheses (B) after motions (B, 4, 4) of the part in its own frame, and their guesses likewise."""
+        return replace(self, T_cam_obj=self.T_cam_obj @ T_obj_obj, guess=self.guess @ T_obj_obj)
+
     def joined(self, other: "Batch") -> "Batch":
         """These hypotheses followed by the other's."""
-        return Batch(
-            np.concatenate([self.owner, other.owner]),
-            np.concatenate([self.part, other.part]),
-            np.concatenate([self.T_cam_obj, other.T_cam_obj]),
-            np.concatenate([self.confidence, other.confidence]),
-        )
+        return Batch(*(np.concatenate(pair) for pair in zip(self.columns, other.columns, strict=True)))
 
 
 class Workshop:
@@ -89,13 +99,22 @@ class Workshop:
             whole_steps: the step is an integer, so that every crop pixel is a pixel of the frame.
         """
         x, y, z = self.centers_cam(batch).T
-        extent = WINDOW_MARGIN * self.diameter_m[batch.part] * max(camera.fx, camera.fy) / z + 6
-        step = np.maximum(extent / (size_px - 1), 1.0)
+        step = np.maximum(self._extents(batch, camera) / (size_px - 1), 1.0)
         step = np.ceil(step) if whole_steps else step
         half = 0.5 * step * (size_px - 1)
         u0 = np.round(camera.fx * x / z + camera.cx - half)
         v0 = np.round(camera.fy * y / z + camera.cy - half)
         return np.stack([u0, v0, step], -1)
+
+    def largest_px(self, batch: Batch, camera: Camera) -> int:
+        """The size at which the crops of all hypotheses have the frame's own pixels, at most the frame's."""
+        largest = float(self._extents(batch, camera).max(initial=16.0))
+        return int(np.ceil(min(largest, max(camera.width, camera.height)))) + 1
+
+    def _extents(self, batch: Batch, camera: Camera) -> FloatArray:
+        """(B,) side of each window in pixels of the frame."""
+        z = self.centers_cam(batch)[:, 2]
+        return WINDOW_MARGIN * self.diameter_m[batch.part] * max(camera.fx, camera.fy) / z + 6
 
     def unusable(self, batch: Batch, camera: Camera) -> npt.NDArray[np.object_]:
         """(B,) why a hypothesis cannot be drawn, "" where it can."""

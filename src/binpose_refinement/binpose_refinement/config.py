@@ -1,14 +1,20 @@
 """All defaults of the refinement in one place."""
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from binpose_core.errors import BinposeError
+
+Method = Literal["icp", "render_and_compare", "network"]
+METHODS: tuple[Method, ...] = get_args(Method)
 
 
 @dataclass(frozen=True)
 class RefinerConfig:
     """How hypotheses are expanded, aligned, verified and made consistent.
 
+    method: what follows ICP: nothing, the descent on the joint loss, or the refinement network.
+    keep_moved: hypotheses of a detection that it moves, the best ones; the others stay as ICP left them.
     expand_limit: under at most how many near-symmetries of its part the best pose of a detection is tried too.
     coarse_px, coarse_faces, coarse_rounds: crop size, level of detail and renderings of the first alignment.
     polish_px, polish_faces, polish_rounds: the same of the second one; finish_rounds: of the last one, after
@@ -27,6 +33,8 @@ class RefinerConfig:
     min_score: estimates below are dropped.
     """
 
+    method: Method = "icp"
+    keep_moved: int = 2
     expand_limit: int = 24
     coarse_px: int = 36
     coarse_faces: int = 300
@@ -52,7 +60,9 @@ class RefinerConfig:
     def __post_init__(self) -> None:
         for name in ("coarse_px", "polish_px", "verify_px"):
             self._require(name, 16, 1024)
-        for name in ("coarse_rounds", "polish_rounds", "finish_rounds", "keep_best"):
+        if self.method not in METHODS:
+            raise BinposeError(f"RefinerConfig.method is {self.method!r}; expected one of {', '.join(METHODS)}.")
+        for name in ("coarse_rounds", "polish_rounds", "finish_rounds", "keep_best", "keep_moved"):
             self._require(name, 1, 100)
         for name in ("coarse_faces", "polish_faces", "verify_faces"):
             self._require(name, 1, 10**7)

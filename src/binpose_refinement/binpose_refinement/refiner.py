@@ -14,8 +14,10 @@ from binpose_core.geometry import FloatArray, skew
 from binpose_core.types import Detection, Hypothesis, PoseEstimate
 from binpose_refinement.batch import Batch, Workshop
 from binpose_refinement.calibration import Calibration
-from binpose_refinement.config import RefinerConfig
+from binpose_refinement.config import Method, RefinerConfig
 from binpose_refinement.icp import Alignment, Schedule, align
+from binpose_refinement.improvement import Improvement, Mover
+from binpose_refinement.methods import make_mover
 from binpose_refinement.observation import Observation, observe
 from binpose_refinement.suppression import Claims, Crowding, PoseComparer
 from binpose_refinement.verification import FEATURES, Evidence, handmade_score, measure, tolerance_of
@@ -45,13 +47,24 @@ class Verified:
 
 
 class IcpRefiner:
-    """Expands, aligns, verifies and reconciles the pose hypotheses of a frame."""
+    """Expands, aligns, verifies and reconciles the pose hypotheses of a frame.
+
+    Args:
+        objects: the parts by id, in the order of the model bundle.
+        config: all settings; its `method` says what follows ICP.
+        calibration: turns the evidence into probabilities.
+        mover: follows ICP instead of what the config names.
+
+    Raises:
+        BinposeError: for no objects, for a calibration of others, and for a method that needs more than a name.
+    """
 
     def __init__(
         self,
         objects: Mapping[str, ObjectModel],
         config: RefinerConfig | None = None,
         calibration: Calibration | None = None,
+        mover: Mover | None = None,
     ) -> None:
         if not objects:
             raise BinposeError(
@@ -69,6 +82,7 @@ class IcpRefiner:
                 "fitted with; use the objects of the model bundle."
             )
         self._comparer, self._crowding = PoseComparer(objects), Crowding(objects)
+        self.mover = mover if mover is not None else make_mover(c.method, self._workshop)
 
     def __call__(
         self, frame: RgbdFrame, detections: Sequence[Detection], poses: Sequence[PoseEstimate]
@@ -92,6 +106,15 @@ class IcpRefiner:
         estimates = [self._estimate(verified, i, detections) for i in accepted]
         estimates += [_unjudged(pose, reason) for pose, reason in rejected]
         return [e for e in sorted(estimates, key=lambda e: -e.score) if e.score >= self.config.min_score]
+
+    def using(self, method: Method) -> "IcpRefiner":
+        """The same refiner with another `RefinerConfig.method`.
+
+        Raises:
+            BinposeError: for the network, whose weights a name does not tell.
+        """
+        objects = dict(zip(self._workshop.ids, self._workshop.objects, strict=True))
+        return IcpRefiner(objects, replace(self.config, method=method), self.calibration)
 
     def candidates(
         self, frame: RgbdFrame, detections: Sequence[Detection], poses: Sequence[PoseEstimate]
@@ -172,7 +195,11 @@ class IcpRefiner:
             ),
         )
         aligned = align(self._workshop, observation, batch, finish)
-        return batch.moved(aligned.T_cam_obj), aligned.information
+        batch, information = batch.moved(aligned.T_cam_obj), aligned.information
+        if self.mover is None:
+            return batch, information
+        improve = Improvement(self._workshop, self.mover, c.keep_moved, VERIFY, c.verify_px)
+        return improve(observation, batch, information, tolerance)
 
     def _expand(self, batch: Batch, agreement: FloatArray) -> Batch:
         """The best pose of each detection under the near-symmetries of its part."""
@@ -181,8 +208,7 @@ class IcpRefiner:
         near = [self._workshop.objects[p].symmetries.near[: self.config.expand_limit] for p in batch.part]
         source = np.repeat(order[first], [len(near[i]) for i in order[first]]).astype(np.int64)
         motions = np.concatenate([np.zeros((0, 4, 4)), *(near[i] for i in order[first])])
-        expanded = batch.take(source)
-        return expanded.moved(expanded.T_cam_obj @ motions)
+        return batch.take(source).turned(motions)
 
     def _best(self, batch: Batch, aligned: Alignment) -> Batch:
         batch = batch.moved(aligned.T_cam_obj)

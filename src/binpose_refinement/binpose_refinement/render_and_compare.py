@@ -1,141 +1,131 @@
-"""Render-and-compare: descent on the joint loss of a rendering and what the camera saw, all instances at once."""
+"""Render-and-compare: poses down the joint loss of a rendering and what the camera saw, all instances at once.
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+The loss is `JointLoss` (paper 003, eqs. 8 to 11), whose gradient and Gauss-Newton curvature a kernel computes in one
+pass: inside the silhouette from the distance along the rendered normal, across it from where the border would be best.
+It goes coarse to fine: small crops, coarse meshes and a wide tolerance first, the frame's own pixels and the depth's
+noise last. The coarse phase is started from several poses, and what the view does not tell (the turn of a round part)
+stays where the guess had it.
+"""
 
-import cv2
+from typing import Any, NamedTuple
+
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from binpose_core.camera import Camera
-from binpose_core.catalogue import ObjectModel
-from binpose_core.differentiable import DifferentiableRenderer, DifferentiableRendering
-from binpose_core.frames import RgbdFrame
-from binpose_core.geometry import FloatArray, exp_so3
+from binpose_core.detail import DetailLadders
+from binpose_core.geometry import FloatArray, exp_so3, log_so3
+from binpose_core.rendering import Renderer, Rendering
 from binpose_refinement.batch import Batch, Workshop, window_intrinsics
-from binpose_refinement.joint_loss import JointLoss, Observed
+from binpose_refinement.descent_config import DescentConfig, Phase
+from binpose_refinement.kernels.descent import compare_all
 from binpose_refinement.observation import Observation
 
 
-@dataclass(frozen=True)
-class DescentConfig:
-    """How the poses descend.
+class Descended(NamedTuple):
+    """What a descent found: poses (B, 4, 4), losses (B,), and the depth's information (B, 6, 6).
 
-    size_px, faces: crops and level of detail that are rendered. steps: at most so many renderings.
-    longest_step, shortest_step: shares of the diameter; a longer step is cut, a shorter one ends the descent.
+    information: J^T J of (shift of the part's centre in m, turn in rad) for the distances in metres.
     """
 
-    size_px: int = 64
-    faces: int = 2000
-    steps: int = 14
-    longest_step: float = 0.08
-    shortest_step: float = 2e-5
-    loss: JointLoss = field(default_factory=JointLoss)
-    tolerance_sigmas: float = 1.5
-    noise_floor_m: float = 0.0002
-    contour_curvature: float = 0.3
+    T_cam_obj: FloatArray
+    loss: FloatArray
+    information: FloatArray
+
+
+class Equations(NamedTuple):
+    """Loss (B,), gradient (B, 6), curvature and information (B, 6, 6), of (shift, turn x radius) in metres."""
+
+    loss: FloatArray
+    gradient: FloatArray
+    curvature: FloatArray
+    information: FloatArray
 
 
 class Descent:
-    """Poses (B, 4, 4) down the joint loss; the best of all steps, the start included, comes back.
+    """Poses down the joint loss (Levenberg-Marquardt); the best of all steps, the starts included, comes back."""
 
-    The gradient is that of the differentiable rendering; it is divided by the curvature that Gauss and Newton give the
-    geometry and the contour (Levenberg-Marquardt), so that ten renderings do what fifty steps of Adam would.
-    """
-
-    def __init__(self, objects: Mapping[str, ObjectModel], config: DescentConfig | None = None) -> None:
+    def __init__(self, workshop: Workshop, config: DescentConfig | None = None) -> None:
         self.config = config or DescentConfig()
-        self.workshop = Workshop(objects, (self.config.faces,))
-        self.renderer = DifferentiableRenderer(self.workshop.renderer)
+        self.workshop = workshop
+        self.ladders = DetailLadders(workshop.objects)
+        self.renderer = Renderer(self.ladders.meshes)
+        self._normals = np.concatenate([*self.renderer.face_normals, np.zeros((1, 3), np.float32)])
+        self._first_face = np.cumsum([0, *(len(n) for n in self.renderer.face_normals)]).astype(np.int64)
 
-    def __call__(self, frame: RgbdFrame, observation: Observation, batch: Batch) -> tuple[FloatArray, FloatArray]:
-        """Refined poses (B, 4, 4) and their losses (B,)."""
-        c = self.config
-        windows = self.workshop.windows(batch, frame.camera, c.size_px, whole_steps=True)
-        intrinsics = torch.from_numpy(window_intrinsics(windows, frame.camera)).float()
-        observed = look(frame, observation, windows, batch.owner, c.size_px)
-        tolerance = max(c.tolerance_sigmas * observation.noise_m, c.noise_floor_m)
-        loss = replace(c.loss, tolerance_m=tolerance, truncation_m=max(c.loss.truncation_m, 4 * tolerance))
-        diameter = self.workshop.diameter_m[batch.part]
+    def __call__(self, observation: Observation, batch: Batch) -> Descended:
+        """The refined poses of all hypotheses, of which `Batch.guess` is a further start."""
+        if not len(batch):
+            return Descended(batch.T_cam_obj, np.zeros(0), np.zeros((0, 6, 6)))
+        best = None
+        for start, guess in self._starts(observation, batch):
+            found = self.descend(observation, batch.moved(start), self.config.coarse, guess)
+            best = found if best is None else _better(found, best)
+        assert best is not None
+        return self.descend(observation, batch.moved(best.T_cam_obj), self.config.fine)
+
+    def descend(
+        self, observation: Observation, batch: Batch, phase: Phase, guess: FloatArray | None = None
+    ) -> Descended:
+        """One phase; with guesses (B, 4, 4), moving away from them costs `stay`."""
+        c, view = self.config, View(self, observation, batch, phase)
+        radius = 0.5 * self.workshop.diameter_m[batch.part]
+        shortest = c.shortest_step * observation.noise_m
+        pull = 0.0 if guess is None else 2.0 * c.stay / (2.0 * radius) ** 2
         pose, best = (np.array(batch.T_cam_obj, np.float64) for _ in range(2))
-        best_loss = np.full(len(batch), np.inf)
-        gradient, curvature = np.zeros((len(batch), 6)), np.zeros((len(batch), 6, 6))
-        damping, active = np.full(len(batch), 1e-2), np.arange(len(batch))
-        for _ in range(c.steps):
-            value, g, H = self._expand(
-                batch.part[active], pose[active], intrinsics[active], observed.take(active), loss
-            )
-            better = value < best_loss[active]
+        state = Equations(
+            np.full(len(batch), np.inf), np.zeros((len(batch), 6)), *(np.zeros((len(batch), 6, 6)) for _ in range(2))
+        )
+        damping, active = np.full(len(batch), 1e-3), np.arange(len(batch))
+        for _ in range(phase.steps):
+            found = view.compare(active, pose[active])
+            if guess is not None:
+                away = self._difference(batch.part[active], guess[active], pose[active])
+                found = _pulled(found, away, np.broadcast_to(pull, len(batch))[active])
+            better = found.loss < state.loss[active]
             up = active[better]
-            best[up], best_loss[up], gradient[up], curvature[up] = pose[up], value[better], g[better], H[better]
-            damping[active] = np.clip(damping[active] * np.where(better, 0.3, 6.0), 1e-4, 1e4)
-            move = _damped(gradient[active], curvature[active], damping[active])
-            length = np.linalg.norm(move, axis=1) / diameter[active]
-            move *= np.minimum(1.0, c.longest_step / np.maximum(length, 1e-12))[:, None]
-            active, move = active[length > c.shortest_step], move[length > c.shortest_step]
+            best[up] = pose[up]
+            for kept, new in zip(state, found, strict=True):
+                kept[up] = new[better]
+            damping[active] = np.clip(damping[active] * np.where(better, 0.2, 8.0), 1e-6, 1e4)
+            move = _damped(state.gradient[active], state.curvature[active], damping[active])
+            length = np.linalg.norm(move, axis=1)
+            move *= np.minimum(1.0, 2.0 * radius[active] * c.longest_step / np.maximum(length, 1e-12))[:, None]
+            active, move = active[length > shortest], move[length > shortest]
             if not len(active):
                 break
             pose[active] = self._moved(batch.part[active], best[active], move)
-        return best, best_loss
+        scale = np.concatenate([np.ones((len(batch), 3)), np.repeat(radius[:, None], 3, 1)], 1)
+        return Descended(best, state.loss, state.information * scale[:, :, None] * scale[:, None])
 
-    def _expand(
-        self,
-        part: npt.NDArray[np.int64],
-        pose: FloatArray,
-        intrinsics: torch.Tensor,
-        observed: Observed,
-        loss: JointLoss,
-    ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Losses (B,), gradients (B, 6) and curvatures (B, 6, 6) to (shift, turn about the centre x radius), in m."""
-        twist = torch.zeros((len(part), 6), requires_grad=True)
-        T = torch.from_numpy(pose).float()
-        lever = torch.from_numpy(0.5 * self.workshop.diameter_m[part]).float()
-        center = torch.from_numpy((pose[:, :3, :3] @ self.workshop.center_m[part][..., None])[..., 0]).float()
-        turn = _skew(twist[:, 3:] / lever[:, None])
-        R = T[:, :3, :3] + turn @ T[:, :3, :3]
-        t = T[:, :3, 3] + twist[:, :3] - (turn @ center[..., None])[..., 0]
-        moved = torch.cat([torch.cat([R, t[..., None]], -1), T[:, 3:]], 1)
-        drawn = self.renderer(part, moved, intrinsics, self.config.size_px, self.config.size_px)
-        value = loss(drawn, observed)
-        value.sum().backward()
-        assert twist.grad is not None
-        with torch.no_grad():
-            H = self._curvature(drawn, observed, loss, center + T[:, :3, 3], lever, intrinsics)
-        return tuple(a.detach().double().numpy() for a in (value, twist.grad, H))  # type: ignore[return-value]
+    def _starts(self, observation: Observation, batch: Batch) -> list[tuple[FloatArray, FloatArray]]:
+        """Poses (B, 4, 4) to start from, with the guess that each should stay near."""
+        moved = self._onto_points(observation, batch.moved(batch.guess))
+        starts = [(batch.T_cam_obj, batch.guess), (moved, moved)]
+        return starts if np.array_equal(batch.T_cam_obj, batch.guess) else [*starts, (batch.guess, batch.guess)]
 
-    def _curvature(
-        self,
-        drawn: DifferentiableRendering,
-        observed: Observed,
-        loss: JointLoss,
-        center_cam: torch.Tensor,
-        lever: torch.Tensor,
-        intrinsics: torch.Tensor,
-    ) -> torch.Tensor:
-        """(B, 6, 6) Gauss-Newton curvature of the geometry's distances and of the contour's motion in the image."""
-        tolerance, limit = loss.tolerance_m, loss.truncation_m / loss.tolerance_m
-        points = drawn.depth_m[..., None] * observed.rays
-        arm = (points - center_cam[:, None, None]) / lever[:, None, None, None]
-        n = drawn.normals_cam
-        jacobian = torch.cat([n, torch.linalg.cross(arm, n)], -1)
-        distance = ((observed.depth_m - drawn.depth_m) * (n * observed.rays).sum(-1)).abs() / tolerance
-        counted = (observed.depth_m > 0) & (observed.mask > 0)
-        weight = (counted & (drawn.coverage > 0) & (distance < limit)) / distance.clamp(min=1.0)
-        weight = weight / (counted.sum((1, 2)).clamp(min=1)[:, None, None] * limit * tolerance**2)
-        H = loss.geometry * torch.einsum("bhwi,bhw,bhwj->bij", jacobian, weight, jacobian)
-        # A contour pixel that moves by one covers or uncovers one pixel.
-        inside = drawn.coverage > 0
-        border = inside & ~_eroded(inside)
-        toward = n[..., :2] / n[..., :2].norm(dim=-1, keepdim=True).clamp(min=1e-6)
-        z = drawn.depth_m.clamp(min=1e-6)[..., None]
-        f = intrinsics[:, None, None, :2]
-        across = (toward * f).sum(-1, keepdim=True) / z
-        direction = torch.cat([toward * f / z, -across * (toward * observed.rays[..., :2]).sum(-1, keepdim=True)], -1)
-        jacobian = torch.cat([direction, torch.linalg.cross(arm, direction)], -1)
-        weight = border / inside.sum((1, 2)).clamp(min=1)[:, None, None]
-        scale = self.config.contour_curvature * (loss.overlap + loss.color)
-        return H + scale * torch.einsum("bhwi,bhw,bhwj->bij", jacobian, weight, jacobian)
+    def _onto_points(self, observation: Observation, batch: Batch) -> FloatArray:
+        """The poses shifted so that the middle of what they show lies on the middle of what the detection saw."""
+        view = View(self, observation, batch, self.config.coarse)
+        drawn = view.draw(np.arange(len(batch)), batch.T_cam_obj)
+        longest = self.config.farthest_start * self.workshop.diameter_m[batch.part]
+        seen = {int(owner): _middle_seen(observation, int(owner)) for owner in np.unique(batch.owner)}
+        poses = np.array(batch.T_cam_obj, np.float64)
+        for i, owner in enumerate(batch.owner):
+            v, u = np.nonzero(drawn.depth_m[i])
+            there = seen[int(owner)]
+            if there is None or not len(v):
+                continue
+            u0, v0, step = view.windows[i]
+            shift = there - _middle(observation, u0 + step * u, v0 + step * v, drawn.depth_m[i, v, u])
+            poses[i, :3, 3] += shift * min(1.0, longest[i] / max(float(np.linalg.norm(shift)), 1e-12))
+        return poses
+
+    def _difference(self, part: npt.NDArray[np.int64], T_a: FloatArray, T_b: FloatArray) -> FloatArray:
+        """(B, 6) from a to b: shift of the centre, and turn times the radius, in metres."""
+        center = self.workshop.center_m[part][..., None]
+        shift = ((T_b[:, :3, :3] - T_a[:, :3, :3]) @ center)[..., 0] + T_b[:, :3, 3] - T_a[:, :3, 3]
+        turn = log_so3(T_b[:, :3, :3] @ np.swapaxes(T_a[:, :3, :3], 1, 2))
+        return np.concatenate([shift, turn * 0.5 * self.workshop.diameter_m[part, None]], 1)
 
     def _moved(self, part: npt.NDArray[np.int64], pose: FloatArray, move: FloatArray) -> FloatArray:
         center = (pose[:, :3, :3] @ self.workshop.center_m[part][..., None])[..., 0]
@@ -146,51 +136,73 @@ class Descent:
         return moved
 
 
+class View:
+    """The windows, meshes and scales of one phase, chosen at its start."""
+
+    def __init__(self, descent: Descent, observation: Observation, batch: Batch, phase: Phase) -> None:
+        self.descent, self.observation, self.batch = descent, observation, batch
+        camera, workshop = observation.camera, descent.workshop
+        self.size_px = min(phase.size_px, workshop.largest_px(batch, camera))
+        self.windows = workshop.windows(batch, camera, self.size_px, whole_steps=True)
+        self.intrinsics = window_intrinsics(self.windows, camera)
+        self.mesh_ids = descent.ladders.mesh_ids(batch.part, batch.T_cam_obj, self.intrinsics, phase.detail_px)
+        self.tolerance_m = max(phase.tolerance_m, phase.tolerance_sigmas * observation.noise_m)
+        self.truncation_m = max(phase.truncation_m, phase.truncation_tolerances * self.tolerance_m)
+        self.weights = np.array([1.0, phase.overlap])
+
+    def draw(self, rows: npt.NDArray[np.int64], pose: FloatArray) -> Rendering:
+        """Crops of some of the hypotheses at poses (R, 4, 4)."""
+        return self.descent.renderer.crops(self.mesh_ids[rows], pose, self.intrinsics[rows], self.size_px, self.size_px)
+
+    def compare(self, rows: npt.NDArray[np.int64], pose: FloatArray) -> Equations:
+        """The equations of some of the hypotheses at poses (R, 4, 4)."""
+        drawn, seen, descent, count = self.draw(rows, pose), self.observation, self.descent, len(rows)
+        part = self.batch.part[rows]
+        found = Equations(np.empty(count), np.empty((count, 6)), np.empty((count, 6, 6)), np.empty((count, 6, 6)))
+        compare_all(
+            drawn.depth_m, drawn.face_ids, descent._normals, descent._first_face[self.mesh_ids[rows]],
+            np.ascontiguousarray(pose), descent.workshop.center_m[part], 0.5 * descent.workshop.diameter_m[part],
+            self.windows[rows], seen.camera.intrinsics, seen.depth_m, seen.labels, self.batch.owner[rows],
+            self.tolerance_m, self.truncation_m, self.weights, *found,
+        )  # fmt: skip
+        return found
+
+
+def _middle_seen(observation: Observation, owner: int) -> FloatArray | None:
+    """(3,) median of the points of a detection; None where it has hardly any depth."""
+    rows, columns = np.nonzero((observation.labels == owner) & (observation.depth_m > 0))
+    if len(rows) < 5:
+        return None
+    return _middle(observation, columns, rows, observation.depth_m[rows, columns])
+
+
+def _middle(
+    observation: Observation, columns: npt.NDArray[Any], rows: npt.NDArray[Any], depth_m: FloatArray
+) -> FloatArray:
+    camera = observation.camera
+    x, y = (columns - camera.cx) / camera.fx * depth_m, (rows - camera.cy) / camera.fy * depth_m
+    return np.array([np.median(x), np.median(y), np.median(depth_m)])
+
+
+def _pulled(found: Equations, away: FloatArray, pull: FloatArray) -> Equations:
+    """With 0.5 * pull (B,) * away (B, 6) squared added."""
+    return Equations(
+        found.loss + 0.5 * pull * np.square(away).sum(1),
+        found.gradient + pull[:, None] * away,
+        found.curvature + pull[:, None, None] * np.eye(6),
+        found.information,
+    )
+
+
+def _better(a: Descended, b: Descended) -> Descended:
+    """Of each row the one with the lower loss."""
+    first = a.loss < b.loss
+    return Descended(*(np.where(first.reshape(-1, *[1] * (x.ndim - 1)), x, y) for x, y in zip(a, b, strict=True)))
+
+
 def _damped(gradient: FloatArray, curvature: FloatArray, damping: FloatArray) -> FloatArray:
     """(B, 6) Levenberg-Marquardt steps."""
-    gradient = np.nan_to_num(gradient)
     diagonal = np.einsum("bii->bi", curvature)
-    floor = 1e-3 * diagonal.max(1, keepdims=True) + 1e-9
+    floor = 1e-4 * diagonal.max(1, keepdims=True) + 1e-9
     H = curvature + (damping[:, None] * diagonal + floor)[..., None] * np.eye(6)
     return -np.linalg.solve(H, gradient[..., None])[..., 0]
-
-
-def look(
-    frame: RgbdFrame, observation: Observation, windows: FloatArray, owner: npt.NDArray[np.int64], size_px: int
-) -> Observed:
-    """What the camera saw in windows (B, 3) with whole steps, of the detections owner (B,)."""
-    lab = cv2.cvtColor(frame.rgb.astype(np.float32) / 255.0, cv2.COLOR_RGB2LAB)
-    steps = np.arange(size_px)
-    columns = (windows[:, :1] + steps * windows[:, 2:]).astype(np.int64)
-    rows = (windows[:, 1:2] + steps * windows[:, 2:]).astype(np.int64)
-    camera = frame.camera
-    inside = ((rows >= 0) & (rows < camera.height))[:, :, None] & ((columns >= 0) & (columns < camera.width))[:, None]
-    index = np.clip(rows, 0, camera.height - 1)[:, :, None], np.clip(columns, 0, camera.width - 1)[:, None]
-    labels = np.where(inside, observation.labels[index], -1)
-    mine = labels == owner[:, None, None]
-    return Observed(
-        depth_m=torch.from_numpy(np.where(inside, observation.depth_m[index], 0).astype(np.float32)),
-        mask=torch.from_numpy(mine.astype(np.float32)),
-        other=torch.from_numpy(((labels >= 0) & ~mine).astype(np.float32)),
-        chroma=torch.from_numpy(lab[index][..., 1:].astype(np.float32)),
-        rays=torch.from_numpy(_rays(camera, columns, rows)),
-    )
-
-
-def _rays(camera: Camera, columns: npt.NDArray[np.int64], rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-    x, y = np.broadcast_arrays(
-        ((columns - camera.cx) / camera.fx)[:, None], ((rows - camera.cy) / camera.fy)[:, :, None]
-    )
-    return np.stack([x, y, np.ones_like(x)], -1).astype(np.float32)
-
-
-def _eroded(mask: torch.Tensor) -> torch.Tensor:
-    """Pixels (B, h, w) whose four neighbours are all in the mask."""
-    padded = torch.nn.functional.pad(mask, (1, 1, 1, 1))
-    return padded[:, :-2, 1:-1] & padded[:, 2:, 1:-1] & padded[:, 1:-1, :-2] & padded[:, 1:-1, 2:]
-
-
-def _skew(v: torch.Tensor) -> torch.Tensor:
-    x, y, z = v.T
-    zero = torch.zeros_like(x)
-    return torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).view(-1, 3, 3)

@@ -1,9 +1,9 @@
 """`binpose estimate`: the poses of parts in recorded frames."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import tyro
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from binpose.runs import FrameOutcome, RunDirectory, RunRecord
     from binpose_core.folder import FrameSource
     from binpose_core.frames import RgbdFrame
+    from binpose_refinement.config import Method
 
     Judge = Callable[[FrameSource, RgbdFrame, FrameOutcome], list[str]]
     Page = Callable[[Sequence[FrameOutcome], RunGallery], str]
@@ -46,6 +47,8 @@ class Estimate(Command):
     """Least score (probability to be right) of a reported part."""
     objects: str = ""
     """Report only these parts, separated by commas."""
+    refiner: Literal["model", "icp", "render_and_compare"] = "model"
+    """How poses are refined: as the model says, by ICP, or by ICP and then render-and-compare (more exact, slower)."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where the networks run."""
 
@@ -58,7 +61,7 @@ class Estimate(Command):
         config = EstimationConfig(self.threshold, split_names(self.objects, "--objects"))
         sources = open_frames(self.path, self.split)
         with console.status(f"Loading {self.model} ..."):
-            bundle = load_bundle(self.model, self.device)
+            bundle = with_refiner(load_bundle(self.model, self.device), self.refiner)
         check_objects(config.objects, tuple(bundle.objects), str(self.model))
         chosen = config.objects or tuple(bundle.objects)
         numbers = {name: model.bop_id for name, model in bundle.objects.items() if name in chosen}
@@ -72,6 +75,15 @@ class Estimate(Command):
         failed = sum(outcome.error is not None for outcome in outcomes)
         console.print(f"{len(outcomes) - failed} of {len(outcomes)} frames done. Look at {self.out / 'report.html'}")
         return 1 if failed else 0
+
+
+def with_refiner(bundle: ModelBundle, method: str) -> ModelBundle:
+    """The model with another way of refining; `model` leaves its own."""
+    from binpose_refinement.refiner import IcpRefiner
+
+    if method == "model" or not isinstance(bundle.refiner, IcpRefiner):
+        return bundle
+    return replace(bundle, refiner=bundle.refiner.using(cast("Method", method)))
 
 
 def run_estimation(
