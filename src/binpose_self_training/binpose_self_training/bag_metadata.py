@@ -45,9 +45,9 @@ class SegmentInfo:
     channels: tuple[ChannelInfo, ...]
 
 
-def segment_paths(bag: Path) -> list[Path]:
-    """The whole segments of a bag in their order: by the number at the end of their names."""
-    return sorted(bag.glob(f"*{SUFFIX}"), key=lambda path: (_number(path), path.name))
+def segment_paths(bag: Path, suffix: str = SUFFIX) -> list[Path]:
+    """The closed segments of a bag in their order: by the number at the end of their names."""
+    return sorted(bag.glob(f"[!.]*{suffix}"), key=lambda path: (_number(path), path.name))
 
 
 def segment_info(path: Path) -> SegmentInfo:

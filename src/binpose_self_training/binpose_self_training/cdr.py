@@ -1,5 +1,6 @@
 """Messages of images and their cameras, read and made on any machine, with or without ROS."""
 
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
@@ -36,6 +37,10 @@ class BagTypes:
     def octets(self, data: bytes) -> npt.NDArray[np.uint8]:
         """A sequence of uint8."""
         return np.frombuffer(data, np.uint8)
+
+    def doubles(self, values: Iterable[float]) -> npt.NDArray[np.float64]:
+        """A sequence of float64."""
+        return np.array(list(values), np.float64)
 
 
 def read_message(data: bytes, type_name: str) -> Any:

@@ -42,7 +42,7 @@ class BagConfig:
     """
 
     segment_mb: float = 128.0
-    segment_s: float = 60.0
+    segment_s: float = 600.0
     sync_s: float = 0.5
     compression: Compression = "zstd"
 

@@ -103,7 +103,7 @@ class Selection:
         return [*before, info, pair.color, *([] if pair.depth is None else [pair.depth])]
 
     def _context_message(self, message: RawMessage) -> Iterable[RawMessage]:
-        span_ns = self.config.context_s * 1e9
+        span_ns = int(self.config.context_s * 1e9)
         if self._keyframe_ns is not None and 0 <= message.stamp_ns - self._keyframe_ns <= span_ns:
             return (message,)
         self._context.append(message)
