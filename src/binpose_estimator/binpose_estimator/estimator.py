@@ -31,13 +31,18 @@ LEAST_SHARE = 0.03
 
 @dataclass(frozen=True)
 class EstimatorConfig:
-    """What the weights belong to. objects: ids in the order of the classes. gsd_m, max_pixels: of the working view."""
+    """What the weights belong to, and how often they look.
+
+    objects: ids in the order of the classes. gsd_m, max_pixels: of the working view.
+    looks: 1, 2 or 4, turned evenly about the line of sight: what one misses, another often sees.
+    """
 
     objects: tuple[str, ...]
     gsd_m: float = 1e-3
     max_pixels: int = 640 * 480
     widths: tuple[int, int, int] = (48, 96, 160)
     hypotheses: int = 5
+    looks: int = 2
 
     def __post_init__(self) -> None:
         if not self.objects or len(set(self.objects)) != len(self.objects):
@@ -48,6 +53,8 @@ class EstimatorConfig:
             raise BinposeError(f"max_pixels must be >= 1, got {self.max_pixels}.")
         if self.hypotheses < 1:
             raise BinposeError(f"hypotheses must be >= 1, got {self.hypotheses}.")
+        if self.looks not in (1, 2, 4):
+            raise BinposeError(f"looks must be 1, 2 or 4 (even parts of a turn), got {self.looks}.")
 
 
 class PoseEstimator:
@@ -88,8 +95,13 @@ class PoseEstimator:
         owners, names, scores = self._candidates(detections)
         centers = np.array([_center(detections[i], view, frame) for i in owners])
         crops = self.crops(view, detections, owners, names, centers)
-        prediction = self.predict(crops, names)
-        return self._estimates(detections, owners, names, scores, centers, crops, prediction)
+        first = self.look(crops, names)
+        scores = scores if len(self.config.objects) == 1 else _posterior(owners, scores, first.match)
+        likely = np.flatnonzero(scores >= LEAST_SHARE * _largest(scores, owners))
+        crops, names = crops[likely], [names[i] for i in likely]
+        turns = range(4 // self.config.looks, 4, 4 // self.config.looks)
+        looks = [first.take(likely), *(self.look(crops.turned(quarters), names) for quarters in turns)]
+        return self._estimates(detections, owners[likely], names, scores[likely], centers[likely], looks)
 
     def crops(
         self,
@@ -105,11 +117,15 @@ class PoseEstimator:
         diameters = np.array([self.objects[name].diameter_m for name in names])
         return extract_crops(view, luma, labels, owners, centers, diameters)
 
-    @torch.inference_mode()
-    def predict(self, crops: Crops, names: Sequence[str]) -> PosePrediction:
-        """Run the network on B crops of parts `names`."""
-        classes = torch.tensor([self.config.objects.index(name) for name in names], device=self.device)
+    def look(self, crops: Crops, names: Sequence[str]) -> "Look":
+        """What the network says of B crops of parts `names`."""
         x = network_input(crops, self.device).to(memory_format=torch.channels_last)
+        return Look(crops, x, self.predict(x, names))
+
+    @torch.inference_mode()
+    def predict(self, x: torch.Tensor, names: Sequence[str]) -> PosePrediction:
+        """Run the network on B inputs (B, 9, n, n) of parts `names`."""
+        classes = torch.tensor([self.config.objects.index(name) for name in names], device=self.device)
         with autocast(self.device):
             prediction: PosePrediction = self.network(x, classes)
         return prediction
@@ -121,24 +137,21 @@ class PoseEstimator:
         names: Sequence[str],
         scores: FloatArray,
         centers: FloatArray,
-        crops: Crops,
-        prediction: PosePrediction,
+        looks: Sequence["Look"],
     ) -> list[PoseEstimate]:
-        rotation, center, score = hypotheses(crops, prediction)
-        scores = scores if len(self.config.objects) == 1 else _posterior(owners, scores, prediction.match.cpu().numpy())
         found: list[list[Hypothesis]] = [[] for _ in detections]
-        for b, (owner, name) in enumerate(zip(owners, names, strict=True)):
-            if scores[b] < LEAST_SHARE * scores[owners == owner].max():
-                continue
-            part = self.objects[name]
-            distance = np.linalg.norm(centers[b])
-            for R, c, s in zip(rotation[b], center[b], score[b], strict=True):
-                if s <= 0:
-                    continue
-                R_cam_obj = crops.R_cam_crop[b] @ R
-                center_cam = crops.R_cam_crop[b] @ (c * part.diameter_m + [0, 0, distance])
-                pose = from_rotation_translation(R_cam_obj, center_cam - R_cam_obj @ part.center_m)
-                found[owner].append(Hypothesis(name, pose, float(s * scores[b])))
+        for look in looks:
+            rotation, center, score = hypotheses(look)
+            for b, (owner, name) in enumerate(zip(owners, names, strict=True)):
+                part, R_cam_crop = self.objects[name], look.crops.R_cam_crop[b]
+                distance = np.linalg.norm(centers[b])
+                for R, c, s in zip(rotation[b], center[b], score[b], strict=True):
+                    if s <= 0:
+                        continue
+                    R_cam_obj = R_cam_crop @ R
+                    center_cam = R_cam_crop @ (c * part.diameter_m + [0, 0, distance])
+                    pose = from_rotation_translation(R_cam_obj, center_cam - R_cam_obj @ part.center_m)
+                    found[owner].append(Hypothesis(name, pose, float(s * scores[b])))
         estimates = []
         for detection, candidates in zip(detections, found, strict=True):
             ranked = tuple(sorted(candidates, key=lambda h: -h.score))
@@ -195,12 +208,39 @@ def _posterior(owners: npt.NDArray[np.int32], shares: FloatArray, match: npt.NDA
     return np.asarray(weight / (np.bincount(owners, weight)[owners] + NO_PART))
 
 
-def hypotheses(crops: Crops, prediction: PosePrediction) -> tuple[FloatArray, FloatArray, FloatArray]:
+def _largest(values: FloatArray, owners: npt.NDArray[np.int32]) -> FloatArray:
+    """(B,) the largest value of each entry's owner."""
+    largest = np.zeros(int(owners.max()) + 1)
+    np.maximum.at(largest, owners, values)
+    return largest[owners]
+
+
+@dataclass(frozen=True)
+class Look:
+    """B crops, what the network sees of them (B, 9, n, n), and what it says."""
+
+    crops: Crops
+    x: torch.Tensor
+    prediction: PosePrediction
+
+    @property
+    def match(self) -> npt.NDArray[np.float32]:
+        """(B,) logit that the crop shows what was asked for."""
+        return self.prediction.match.cpu().numpy()
+
+    def take(self, index: npt.NDArray[np.int64]) -> "Look":
+        """Some of the crops."""
+        chosen = torch.from_numpy(index).to(self.x.device)
+        return Look(self.crops[index], self.x[chosen], self.prediction.take(chosen))
+
+
+def hypotheses(look: Look) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Rotations (B, K + 2, 3, 3), centres (B, K + 2, 3) in diameters from the crop's centre, scores (B, K + 2).
 
     The K of the head, and two from the dense coordinates whose score is their share of inliers (0 = none).
     """
-    observed, valid = observed_cells(crops)
+    prediction = look.prediction
+    observed, valid = observed_cells(look.x)
     coordinates = prediction.coordinates.flatten(2).transpose(1, 2).cpu().numpy()
     dense_rotation, dense_center, share = poses_from_coordinates(observed, coordinates, valid)
     rotation = np.concatenate([prediction.rotation.cpu().numpy().astype(np.float64), dense_rotation], 1)
@@ -209,11 +249,11 @@ def hypotheses(crops: Crops, prediction: PosePrediction) -> tuple[FloatArray, Fl
     return rotation, center, score
 
 
-def observed_cells(crops: Crops) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
+def observed_cells(x: torch.Tensor) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
     """Observed points (B, 256, 3) in diameters from the crop's centre and whether they are valid and on the mask."""
-    x = network_input(crops)[:, :5, CELL // 2 :: CELL, CELL // 2 :: CELL].flatten(2)
-    valid = (x[:, 3] > 0) & (x[:, 4] > 0)
-    return x[:, :3].transpose(1, 2).numpy().astype(np.float64), valid.numpy()
+    cells = x[:, :5, CELL // 2 :: CELL, CELL // 2 :: CELL].flatten(2).cpu()
+    valid = (cells[:, 3] > 0) & (cells[:, 4] > 0)
+    return cells[:, :3].transpose(1, 2).numpy().astype(np.float64), valid.numpy()
 
 
 def _center(detection: Detection, view: WorkingView, frame: RgbdFrame) -> FloatArray:
