@@ -12,7 +12,7 @@ from binpose import cli
 from binpose.commands.command import Command
 from binpose.commands.train import _bars
 
-NAMES = ("add", "simulate", "train", "estimate", "evaluate", "demo", "models")
+NAMES = ("add", "simulate", "train", "estimate", "evaluate", "demo", "models", "bag")
 
 
 def help_of(*arguments: str, capsys: pytest.CaptureFixture) -> str:

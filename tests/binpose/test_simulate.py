@@ -10,6 +10,7 @@ from binpose import cli, training
 from binpose_core import model_store
 from binpose_core.bop import BopDataset
 from binpose_core.files import read_json
+from binpose_self_training.bag_frames import bag_frames
 
 
 @pytest.fixture
@@ -105,3 +106,15 @@ def test_training_takes_place_in_the_given_bin(
     assert cli.main(["train", *arguments, "--bin-size", "300,200,120"]) == 0
     assert given[0].scene.content.bin_size_m == pytest.approx((0.3, 0.2, 0.12))
     assert training.training_scene(given[0].scene, 1e-3, 3).content.bin_size_m == given[0].scene.content.bin_size_m
+
+
+def test_the_frames_are_written_as_a_bag_too(catalogue: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    bag = tmp_path / "bag"
+    frames = simulate(catalogue, tmp_path / "out", 2, "--bag", str(bag))
+    for one, other in zip(frames, bag_frames(bag).frames, strict=True):
+        np.testing.assert_array_equal(one.read().color, other.read().color)
+        np.testing.assert_array_equal(one.read().depth_m, other.read().depth_m)
+        assert one.read().camera == other.read().camera
+    assert cli.main([*command(catalogue, tmp_path / "out", 3), "--bag", str(bag)]) == cli.FAILED
+    assert "is there already" in capsys.readouterr().err
+    assert len(list(BopDataset(tmp_path / "out").frames("sim"))) == 2  # Told before anything was simulated.

@@ -1,4 +1,4 @@
-"""The command line: `binpose add | simulate | train | estimate | evaluate | demo | models`."""
+"""The command line: `binpose add | simulate | train | estimate | evaluate | demo | models | bag`."""
 
 import os
 import sys
@@ -11,6 +11,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import tyro
 
 from binpose.commands.add import Add
+from binpose.commands.bag import ShowBag
 from binpose.commands.command import Command, errors
 from binpose.commands.demo import Demo
 from binpose.commands.estimate import Estimate
@@ -38,6 +39,7 @@ Commands = (
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[Demo, tyro.conf.subcommand("demo")]
     | Annotated[Models, tyro.conf.subcommand("models")]
+    | Annotated[ShowBag, tyro.conf.subcommand("bag")]
 )
 
 FAILED, INTERRUPTED = 2, 130

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate(Command):
-    """Estimate the poses of parts in a BOP data set or a plain folder of frames.
+    """Estimate the poses of parts in a BOP data set, a plain folder of frames or a bag of ROS 2.
 
     Writes results.csv (BOP format), poses.json and overlay.png per frame, and report.html.
 
@@ -36,7 +36,7 @@ class Estimate(Command):
     """
 
     path: tyro.conf.Positional[Path]
-    """BOP data set, or folder of png + json."""
+    """BOP data set, folder of png + json, or bag (MCAP or SQLite, a folder or a file; ROS is not needed)."""
     model: Path
     """Folder of the model, or the name of a shipped one (demo)."""
     out: Path
@@ -51,15 +51,25 @@ class Estimate(Command):
     """How poses are refined: as the model says, by ICP, or by ICP and then render-and-compare (more exact, slower)."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where the networks run."""
+    color_topic: str = ""
+    """Colour images of a bag; found by itself where there is one camera."""
+    depth_topic: str = ""
+    """Depth images of a bag, aligned to colour."""
+    info_topic: str = ""
+    """Camera info of the colour images of a bag."""
 
     def run(self) -> int:
         """Open, load, estimate, report."""
         from binpose.estimation import check_objects
+        from binpose.inputs import open_inputs
         from binpose.runs import RunDirectory, RunRecord
-        from binpose_core.folder import open_frames
+        from binpose_self_training.bag_topics import CameraTopics
 
         config = EstimationConfig(self.threshold, split_names(self.objects, "--objects"))
-        sources = open_frames(self.path, self.split)
+        topics = CameraTopics(self.color_topic, self.depth_topic, self.info_topic)
+        inputs = open_inputs(self.path, self.split, topics)
+        for note in inputs.notes:
+            console.print(note, style="yellow", markup=False)
         with console.status(f"Loading {self.model} ..."):
             bundle = with_refiner(load_bundle(self.model, self.device), self.refiner)
         check_objects(config.objects, tuple(bundle.objects), str(self.model))
@@ -70,7 +80,7 @@ class Estimate(Command):
         )
         if not bundle.calibrated:
             console.print(UNCALIBRATED, style="yellow")
-        outcomes = run_estimation(bundle, sources, config, record, RunDirectory(self.out))
+        outcomes = run_estimation(bundle, inputs.frames, config, record, RunDirectory(self.out))
         console.print(summary_table(outcomes))
         failed = sum(outcome.error is not None for outcome in outcomes)
         console.print(f"{len(outcomes) - failed} of {len(outcomes)} frames done. Look at {self.out / 'report.html'}")
@@ -109,9 +119,9 @@ def run_estimation(
     Raises:
         BinposeError: when the place cannot be written to, before the first frame, or the disk is full.
     """
-    from binpose.drawing import OverlayDrawer
     from binpose.estimation import estimate_frames
     from binpose.run_report import RunGallery, run_report
+    from binpose_core.drawing import OverlayDrawer
     from binpose_core.files import write_text
     from binpose_core.image_files import encode_png
 

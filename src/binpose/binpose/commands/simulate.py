@@ -37,6 +37,8 @@ class Simulate(BinOptions, Command):
     """Height of the pictures in pixels."""
     workers: int = 0
     """Processes that simulate; 0 = one per CPU."""
+    bag: Path | None = None
+    """Write the frames as a bag of ROS 2 too, into this new folder; no ROS is needed."""
 
     def run(self) -> int:
         """Simulate and write, frame by frame."""
@@ -45,6 +47,8 @@ class Simulate(BinOptions, Command):
         from binpose_simulation.scene import SceneConfig
 
         names = (LIBRARY,) if self.parts else split_names(self.objects, "--objects")
+        if self.bag is not None and self.bag.exists():
+            raise BinposeError(f"{self.bag} is there already; expected a new folder for --bag; choose another.")
         if not names:
             raise BinposeError("No parts were named; expected --objects a,b from the catalogue, or --parts.")
         with console.status("Preparing the parts ..."):
@@ -65,4 +69,20 @@ class Simulate(BinOptions, Command):
                 lambda done, total: progress.update(task, completed=done),
             )
         console.print(f"{written} frames of {len(objects)} part types written to {self.out}, split {self.split}.")
+        if self.bag is not None:
+            count = write_scene(self.out, self.split, self.seed, self.bag)
+            console.print(f"{count} frames written as a bag to {self.bag}.")
         return 0
+
+
+def write_scene(dataset: Path, split: str, scene_id: int, bag: Path) -> int:
+    """Write the frames of a BOP scene as a bag; returns their number.
+
+    Raises:
+        BinposeError: for a frame that cannot be read, or a place that cannot be written to.
+    """
+    from binpose_core.bop import BopDataset
+    from binpose_self_training.frame_bag import write_frames
+
+    frames = (frame for frame in BopDataset(dataset).frames(split) if frame.scene_id == scene_id)
+    return write_frames(bag, (frame.read() for frame in frames))

@@ -1,0 +1,41 @@
+"""Opening what the user names: a data set, a folder of images, or a bag."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from binpose_core.errors import BinposeError
+from binpose_core.folder import FrameSource, open_frames
+from binpose_self_training.bag_frames import bag_frames
+from binpose_self_training.bag_reader import is_bag
+from binpose_self_training.bag_topics import CameraTopics
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Frames that are not read yet, and a sentence about each thing that was left out."""
+
+    frames: Sequence[FrameSource]
+    notes: tuple[str, ...] = ()
+
+
+def open_inputs(path: Path, split: str | None = None, topics: CameraTopics | None = None) -> Inputs:
+    """The frames at a path.
+
+    Args:
+        path: a bag, or what `binpose_core.folder.open_frames` takes.
+        split: of a BOP data set.
+        topics: of a bag with more than one camera.
+
+    Raises:
+        BinposeError: where there is nothing to read, or an option does not belong to it.
+    """
+    wanted = topics or CameraTopics()
+    if path.exists() and is_bag(path):
+        if split is not None:
+            raise BinposeError(f"{path} is a bag, which has no splits; expected no --split; leave it out.")
+        found = bag_frames(path, wanted)
+        return Inputs(found.frames, found.notes)
+    if wanted != CameraTopics():
+        raise BinposeError(f"{path} is no bag; expected one with --color-topic and its like; leave them out.")
+    return Inputs(open_frames(path, split))
