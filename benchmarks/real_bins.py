@@ -13,8 +13,8 @@ import numpy as np
 import tyro
 
 from binpose.bundle import load_bundle
-from binpose.drawing import OverlayDrawer
 from binpose_core.bop import BopDataset
+from binpose_core.drawing import OverlayDrawer
 from binpose_core.evaluation import EvaluationConfig, Evaluator, FrameTruth, known_parts
 from binpose_core.files import read_json
 from binpose_core.pose_errors import PartErrors

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from binpose.drawing import type_colors
 from binpose.report import Report, comparison, image_uri, picture
 from binpose.scene_view import add_scene_viewer, scene_traces
+from binpose_core.drawing import type_colors
 from binpose_core.types import PoseEstimate
 
 

@@ -2,8 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,8 @@ import numpy.typing as npt
 from binpose.pipeline import EstimatorStage, Pipeline, RefinerStage, SegmenterStage
 from binpose_core.catalogue import ObjectModel
 from binpose_core.errors import BinposeError
-from binpose_core.model_store import SHORT, ModelStore, StoredModel
+from binpose_core.model_store import ModelStore, StoredModel
+from binpose_core.stored_parts import assemble, own_version, stored_objects, without_prefix
 
 Tensors = dict[str, npt.NDArray[Any]]
 
@@ -80,7 +79,7 @@ def save_bundle(
     tensors, config, infos = bundle_to_tensors(bundle)
     networks = [name for name, value in tensors.items() if name.startswith(_NETWORKS) and value.dtype == np.float32]
     store = ModelStore(directory)
-    made = {"binpose": _own_version(), "calibrated": bundle.calibrated}
+    made = {"binpose": own_version(), "calibrated": bundle.calibrated}
     content = {**(header or {}), **made, "config": config, "objects": infos, "metrics": dict(bundle.metrics)}
     version = store.save(tensors, content, parent=parent, half=networks if half else ())
     if promote:
@@ -140,22 +139,11 @@ def bundle_from_stored(stored: StoredModel, device: str = "cpu") -> ModelBundle:
         BinposeError: when the header lacks an entry, or has one that this version of binpose cannot use; it names the
             version that wrote the model.
     """
-    writer, reader = stored.header.get("binpose", "of an unknown version"), _own_version()
-    versions = f"it was written by binpose {writer}, and this is binpose {reader}"
-    try:
-        return _assembled(stored, device)
-    except BinposeError as error:
-        raise error if writer == reader else BinposeError(f"{error} Note: {versions}.") from error
-    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-        raise BinposeError(
-            f"The header of version {stored.version[:SHORT]} does not describe a model ({error!r}); {versions}; "
-            "restore the header, use the version that wrote it, or train the model again."
-        ) from error
+    return assemble(stored, lambda: _assembled(stored, device))
 
 
 def _assembled(stored: StoredModel, device: str) -> ModelBundle:
     """Networks, refiner and objects; any error where the header is not what it should be."""
-    from binpose_core.catalogue import objects_from_tensors
     from binpose_detection.backends import segmenter_from_tensors
     from binpose_estimator.estimator import PoseEstimator
     from binpose_refinement.calibration import Calibration
@@ -163,20 +151,12 @@ def _assembled(stored: StoredModel, device: str) -> ModelBundle:
     from binpose_refinement.refiner import IcpRefiner
 
     tensors, config = stored.tensors, stored.header["config"]
-    infos = stored.header["objects"]
-    objects = {model.id: model for model in objects_from_tensors(_without_prefix("object/", tensors), infos)}
-    segmenter = segmenter_from_tensors(_without_prefix("segmenter/", tensors), config["segmenter"], device)
-    estimator = PoseEstimator.from_tensors(_without_prefix("estimator/", tensors), config["estimator"], objects, device)
+    objects = stored_objects(stored)
+    segmenter = segmenter_from_tensors(without_prefix("segmenter/", tensors), config["segmenter"], device)
+    estimator = PoseEstimator.from_tensors(without_prefix("estimator/", tensors), config["estimator"], objects, device)
     refiner = IcpRefiner(objects, RefinerConfig(**config.get("refiner", {})), Calibration.from_tensors(tensors))
     metrics = dict(stored.header.get("metrics", {}))
     return ModelBundle(segmenter, estimator, refiner, objects, config, metrics, stored.version, stored.parent)
-
-
-def _own_version() -> str:
-    try:
-        return installed_version("binpose")
-    except PackageNotFoundError:  # a checkout that is not installed
-        return "of an unknown version"
 
 
 def _check_device(device: str) -> None:
@@ -199,7 +179,3 @@ _NETWORKS = ("segmenter/", "estimator/")
 
 def _prefixed(prefix: str, tensors: Mapping[str, npt.NDArray[Any]]) -> Tensors:
     return {prefix + key: value for key, value in tensors.items()}
-
-
-def _without_prefix(prefix: str, tensors: Mapping[str, npt.NDArray[Any]]) -> Tensors:
-    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}

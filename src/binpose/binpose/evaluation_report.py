@@ -4,15 +4,15 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from binpose.drawing import OverlayDrawer, Rgb
 from binpose.evaluation import EvaluationResult, EvaluationRow, missed_parts
-from binpose.outlines import Image
 from binpose.reliability import reliability_svg
 from binpose.report import Report, comparison
 from binpose.run_evaluation import EvaluatedFrame
 from binpose.runs import RunRecord
+from binpose_core.drawing import OverlayDrawer, Rgb
 from binpose_core.evaluation import EvaluationConfig, FrameEvaluation, FrameTruth, Verdict
 from binpose_core.frames import RgbdFrame
+from binpose_core.outlines import Image
 from binpose_core.types import PoseEstimate
 
 HEADER = (

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from binpose.bundle import UNCALIBRATED
-from binpose.drawing import OverlayDrawer
-from binpose.outlines import Image
 from binpose.report import Report, comparison
 from binpose.runs import FrameOutcome, RunRecord
 from binpose.scene_view import add_scene_viewer, scene_traces
+from binpose_core.drawing import OverlayDrawer
 from binpose_core.frames import RgbdFrame
+from binpose_core.outlines import Image
 
 MAX_PICTURES = 24
 MAX_SCENES = 6

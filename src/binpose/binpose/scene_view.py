@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from binpose.drawing import Rgb
 from binpose.report import Report
 from binpose_core.catalogue import ObjectModel
+from binpose_core.drawing import Rgb
 from binpose_core.frames import RgbdFrame
 from binpose_core.geometry import FloatArray, transform
 from binpose_core.types import PoseEstimate

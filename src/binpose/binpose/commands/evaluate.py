@@ -45,11 +45,11 @@ class Evaluate(Command):
 
     def run(self) -> int:
         """Judge every frame of the run, print and write the figures."""
-        from binpose.drawing import OverlayDrawer
         from binpose.evaluation_report import evaluation_page
         from binpose.run_evaluation import RunEvaluator, read_regions
         from binpose.runs import RunDirectory
         from binpose_core.bop import BopDataset
+        from binpose_core.drawing import OverlayDrawer
         from binpose_core.files import write_json, write_text
 
         run = RunDirectory(self.run_directory)

@@ -7,12 +7,12 @@ import cv2
 import numpy as np
 import pytest
 
-from binpose.drawing import PALETTE, OverlayDrawer, draw_label, label_size, type_colors
-from binpose.outlines import DrawingConfig
 from binpose_core.catalogue import ObjectModel
+from binpose_core.drawing import PALETTE, OverlayDrawer, draw_label, label_size, type_colors
 from binpose_core.errors import BinposeError
 from binpose_core.frames import RgbdFrame
 from binpose_core.geometry import from_rotation_translation
+from binpose_core.outlines import DrawingConfig
 from binpose_core.rendering import Renderer
 from binpose_core.types import PoseEstimate
 

@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 import cv2
 import numpy as np
 
-from binpose.outlines import DrawingConfig, Edges, Image, composite, find_edges
 from binpose_core.camera import Camera
 from binpose_core.catalogue import ObjectModel
 from binpose_core.errors import BinposeError
 from binpose_core.frames import RgbdFrame
+from binpose_core.outlines import DrawingConfig, Edges, Image, composite, find_edges
 from binpose_core.rendering import Renderer
 from binpose_core.types import PoseEstimate
 
