@@ -19,8 +19,8 @@ from binpose_self_training.segment import SUFFIX
 
 METADATA = "metadata.yaml"
 REMEDY = "repair it with `binpose bag --repair`"
-# The layout that Jazzy writes; older distributions read it too, but for the names of the quality of service.
-_VERSION = 9
+# The last layout that Humble reads as well as Jazzy: from 9 on, the quality of service is told by names.
+_VERSION = 8
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def _topics(segments: list[SegmentInfo]) -> list[dict[str, Any]]:
                 "name": topic,
                 "type": first[topic].type,
                 "serialization_format": "cdr",
-                "offered_qos_profiles": YAML(typ="safe").load(first[topic].qos_text) or [],
+                "offered_qos_profiles": first[topic].qos_text,
                 "type_description_hash": first[topic].digest,
             },
             "message_count": counts[topic],

@@ -11,14 +11,12 @@ import fcntl
 import os
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
-from io import StringIO
 from pathlib import Path
 from typing import BinaryIO
 
 from mcap.writer import CompressionType, Writer
 from rosbags.interfaces import Qos
-from rosbags.rosbag2.metadata import dump_qos_v9
-from ruamel.yaml import YAML
+from rosbags.rosbag2.metadata import dump_qos_v8
 
 from binpose_core.errors import BinposeError
 from binpose_self_training.config import Compression
@@ -133,12 +131,8 @@ def sync_directory(directory: Path) -> None:
 
 
 def qos_text(profiles: Sequence[Qos]) -> str:
-    """Profiles as rosbag2 writes them into a file."""
-    stream = StringIO()
-    yaml = YAML(typ="safe")
-    yaml.default_flow_style = False
-    yaml.dump(dump_qos_v9(list(profiles)), stream)
-    return stream.getvalue().strip() if profiles else ""
+    """Profiles as rosbag2 writes them, with numbers for policies: Humble reads no names, Jazzy and later read both."""
+    return dump_qos_v8(list(profiles))
 
 
 def _version() -> str:
