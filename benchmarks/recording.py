@@ -149,10 +149,8 @@ def main(arguments: Arguments) -> None:
     rows = [[name, *_text(*at_camera_rate(frames, arguments.seconds, only))] for name, only in cases]
     table(["static scene at 30 Hz", "CPU share of one core", "kept"], rows)
     ages = lost_seconds(arguments.kills)
-    print(
-        f"\nAfter SIGKILL the oldest lost message was {spread(ages, 1e-3, 0)} ms old, at most {ages.max() * 1e3:.0f} ms;"
-    )
-    print(f"all others were the same bytes; {arguments.kills} kills.")
+    print(f"\nAfter SIGKILL the oldest lost message was {spread(ages, 1e-3, 0)} ms old, ", end="")
+    print(f"at most {ages.max() * 1e3:.0f} ms; all others were the same bytes; {arguments.kills} kills.")
 
 
 def _text(cpu: float, kept: str) -> list[str]:
