@@ -77,7 +77,7 @@ class Workshop:
         self.center_m = np.array([part.center_m for part in self.objects], dtype=np.float64).reshape(-1, 3)
         self.normals = np.concatenate([*self.renderer.face_normals, np.zeros((1, 3), np.float32)])
         counts = [len(normals) for normals in self.renderer.face_normals]
-        self.first_face = np.cumsum([0, *counts])[:-1].reshape(-1, self.levels).astype(np.int64)
+        self.first_face = np.cumsum([0, *counts])[:-1].reshape(len(self.objects), self.levels).astype(np.int64)
 
     def draw(self, batch: Batch, level: int, windows: FloatArray, camera: Camera, size_px: int) -> Rendering:
         """Render every hypothesis in its window."""

@@ -20,11 +20,14 @@ from binpose_refinement.descent_config import DescentConfig, Phase
 from binpose_refinement.kernels.descent import compare_all
 from binpose_refinement.observation import Observation
 
+CONTOUR_SIGMA_PX = 0.5
+"""Standard deviation of where a part ends in the image, for the covariance: half a pixel of quantisation and mask."""
+
 
 class Descended(NamedTuple):
-    """What a descent found: poses (B, 4, 4), losses (B,), and the depth's information (B, 6, 6).
+    """What a descent found: poses (B, 4, 4), losses (B,), and the information (B, 6, 6) about the poses.
 
-    information: J^T J of (shift of the part's centre in m, turn in rad) for the distances in metres.
+    information: J^T J of (shift of the part's centre in m, turn in rad) for residuals as noisy as the depth, in metres.
     """
 
     T_cam_obj: FloatArray
@@ -163,7 +166,7 @@ class View:
             drawn.depth_m, drawn.face_ids, descent._normals, descent._first_face[self.mesh_ids[rows]],
             np.ascontiguousarray(pose), descent.workshop.center_m[part], 0.5 * descent.workshop.diameter_m[part],
             self.windows[rows], seen.camera.intrinsics, seen.depth_m, seen.labels, self.batch.owner[rows],
-            self.tolerance_m, self.truncation_m, self.weights, *found,
+            self.tolerance_m, self.truncation_m, self.weights, (seen.noise_m / CONTOUR_SIGMA_PX) ** 2, *found,
         )  # fmt: skip
         return found
 

@@ -13,6 +13,7 @@ from binpose_refinement.kernels.algebra import rotated_normal
 
 REACH_PX = 8  # how far along a row or column the better border is searched
 GRAZING_COSINE = 0.05  # faces seen under a smaller cosine tell no distance
+SLANTED_COSINE = 0.5  # below it the sensor's noise grows as much as its share along the normal falls
 # Columns of a tally of pixels.
 EXPLAINED, GEOMETRY, BOTH, EITHER = 0, 1, 2, 3
 TALLIES = 4
@@ -23,11 +24,12 @@ OUTSIDE, OWN, OTHER, NOBODY = 0, 1, 2, 3
 @njit(parallel=True, cache=True)
 def compare_all(
     depth_r, faces_r, normals, first_face, T_cam_obj, centers, levers, windows, intrinsics, depth_o, labels, owner,
-    tolerance, truncation, weights, loss, gradient, curvature, information,
+    tolerance, truncation, weights, contour_share, loss, gradient, curvature, information,
 ):  # fmt: skip
-    """Fill loss (B,), gradient (B, 6), curvature (B, 6, 6), and the depth's own information (B, 6, 6) in 1 / m^2.
+    """Fill loss (B,), gradient (B, 6), curvature and information (B, 6, 6), each row of the latter's J^T J counting 1.
 
     Of (shift, turn about the centre times the lever), both in metres. weights: (2,) of geometry and overlap.
+    contour_share: what a contour pixel's position, in pixels, tells beside a depth, in metres.
     """
     for b in prange(depth_r.shape[0]):
         center = np.empty(3)
@@ -52,8 +54,8 @@ def compare_all(
             weights[0] / max(tally[EXPLAINED], 1.0), weights[1] / union, weights[1] * tally[BOTH] / union / union
         ])  # fmt: skip
         _contour(
-            depth_r[b], center, levers[b], windows[b], intrinsics, depth_o, pixels, truncation, flips,
-            gradient[b], curvature[b],
+            depth_r[b], center, levers[b], windows[b], intrinsics, depth_o, pixels, truncation, flips, contour_share,
+            gradient[b], curvature[b], information[b],
         )  # fmt: skip
         for i in range(6):
             for j in range(i):
@@ -132,6 +134,8 @@ def _compare(
             if cost >= limit or -toward < GRAZING_COSINE * np.sqrt(x * x + y * y + 1.0):
                 continue
             w = 1.0 / (tolerance * tolerance * max(d, 1.0))
+            # The noise lies along the ray: along the normal it is smaller.
+            told = 1.0 / max(toward * toward, SLANTED_COSINE**2) if d < 2.0 else 0.0
             ax, ay, az = (x * z - center[0]) / lever, (y * z - center[1]) / lever, (z - center[2]) / lever
             J[0], J[1], J[2] = nx, ny, nz
             J[3], J[4], J[5] = ay * nz - az * ny, az * nx - ax * nz, ax * ny - ay * nx
@@ -139,12 +143,13 @@ def _compare(
                 g[i] -= w * r * J[i]
                 for j in range(i + 1):
                     H[i, j] += w * J[i] * J[j]
-                    if d < 2.0:
-                        information[i, j] += J[i] * J[j]
+                    information[i, j] += told * J[i] * J[j]
 
 
 @njit
-def _contour(depth_r, center, lever, window, intrinsics, depth_o, pixels, truncation, flips, g, H):
+def _contour(
+    depth_r, center, lever, window, intrinsics, depth_o, pixels, truncation, flips, share, g, H, information
+):  # fmt: skip
     """Add the equations of the silhouette's pairs of pixels."""
     size = depth_r.shape[0]
     for v in range(size):
@@ -168,8 +173,9 @@ def _contour(depth_r, center, lever, window, intrinsics, depth_o, pixels, trunca
                     if weight <= 0.0:
                         continue
                     _add_contour(
-                        depth_r[v, u], v, u, nu, nv, along * shift, weight, center, lever, window, intrinsics, g, H
-                    )
+                        depth_r[v, u], v, u, nu, nv, along * shift, weight, share, center, lever, window, intrinsics,
+                        g, H, information,
+                    )  # fmt: skip
 
 
 @njit
@@ -230,7 +236,9 @@ def _outwards(depth_r, v, u):
 
 
 @njit
-def _add_contour(z, v, u, nu, nv, shift, weight, center, lever, window, intrinsics, g, H):
+def _add_contour(
+    z, v, u, nu, nv, shift, weight, share, center, lever, window, intrinsics, g, H, information
+):  # fmt: skip
     """The point seen at a contour pixel should move `shift` crop pixels along (nu, nv) in the image."""
     step = window[2]
     fx, fy = intrinsics[0] / step, intrinsics[1] / step
@@ -244,3 +252,4 @@ def _add_contour(z, v, u, nu, nv, shift, weight, center, lever, window, intrinsi
         g[i] -= weight * shift * J[i]
         for j in range(i + 1):
             H[i, j] += weight * J[i] * J[j]
+            information[i, j] += share * J[i] * J[j]
