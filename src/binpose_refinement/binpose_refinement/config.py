@@ -17,6 +17,7 @@ class RefinerConfig:
     keep_moved: hypotheses of a detection that it moves, the best ones; the others stay as ICP left them.
     expand_limit: under at most how many near-symmetries of its part the best pose of a detection is tried too.
     coarse_px, coarse_faces, coarse_rounds: crop size, level of detail and renderings of the first alignment.
+    keep_coarse, narrow_rounds: hypotheses of a detection that go through so many more of them.
     polish_px, polish_faces, polish_rounds: the same of the second one; finish_rounds: of the last one, after
         the near-symmetries.
     keep_best: hypotheses of a detection that are polished, all different modulo the part's symmetries.
@@ -39,10 +40,12 @@ class RefinerConfig:
     coarse_px: int = 36
     coarse_faces: int = 300
     coarse_rounds: int = 2
+    keep_coarse: int = 6
+    narrow_rounds: int = 4
     keep_best: int = 4
     polish_px: int = 48
     polish_faces: int = 1000
-    polish_rounds: int = 3
+    polish_rounds: int = 4
     finish_rounds: int = 1
     verify_px: int = 96
     verify_faces: int = 5000
@@ -62,8 +65,10 @@ class RefinerConfig:
             self._require(name, 16, 1024)
         if self.method not in METHODS:
             raise BinposeError(f"RefinerConfig.method is {self.method!r}; expected one of {', '.join(METHODS)}.")
-        for name in ("coarse_rounds", "polish_rounds", "finish_rounds", "keep_best", "keep_moved"):
+        for name in ("coarse_rounds", "narrow_rounds", "polish_rounds", "finish_rounds"):
             self._require(name, 1, 100)
+        for name in ("keep_coarse", "keep_best", "keep_moved"):
+            self._require(name, 1, 1000)
         for name in ("coarse_faces", "polish_faces", "verify_faces"):
             self._require(name, 1, 10**7)
         for name in ("expand_limit", "tolerance_sigmas"):

@@ -181,10 +181,13 @@ class IcpRefiner:
         c = self.config
         end_m = max(c.gate_end_m, 3 * observation.noise_m)
         coarse = Schedule(c.coarse_px, COARSE, c.coarse_rounds, c.gate_start, 0.04, end_m, 0.3, 2 * tolerance)
+        narrow = replace(coarse, rounds=c.narrow_rounds, gate_start=0.8 * c.gate_start)
         polish = Schedule(c.polish_px, POLISH, c.polish_rounds, 0.05, 0.0, end_m, 0.1, tolerance)
         finish = Schedule(c.polish_px, POLISH, c.finish_rounds, 0.0, 0.0, end_m, 0.02, tolerance)
         batch = batch.take(self._comparer.distinct(batch, batch.confidence, c.same_start, len(batch)))
-        batch = self._best(batch, align(self._workshop, observation, batch, coarse))
+        # Two renderings tell which hypotheses deserve the six that many of them need.
+        batch = self._best(batch, align(self._workshop, observation, batch, coarse), c.keep_coarse)
+        batch = self._best(batch, align(self._workshop, observation, batch, narrow))
         aligned = align(self._workshop, observation, batch, polish)
         expanded = self._expand(batch.moved(aligned.T_cam_obj), aligned.agreement)
         looked = align(self._workshop, observation, expanded, replace(finish, rounds=0))
@@ -210,10 +213,10 @@ class IcpRefiner:
         motions = np.concatenate([np.zeros((0, 4, 4)), *(near[i] for i in order[first])])
         return batch.take(source).turned(motions)
 
-    def _best(self, batch: Batch, aligned: Alignment) -> Batch:
+    def _best(self, batch: Batch, aligned: Alignment, keep: int | None = None) -> Batch:
         batch = batch.moved(aligned.T_cam_obj)
         c = self.config
-        return batch.take(self._comparer.distinct(batch, aligned.agreement, c.same_pose, c.keep_best))
+        return batch.take(self._comparer.distinct(batch, aligned.agreement, c.same_pose, keep or c.keep_best))
 
     def _complete(self, batch: Batch, measured: FloatArray, detections: Sequence[Detection]) -> FloatArray:
         """Append what the networks said and the lead over the detection's other poses: (B, F)."""
