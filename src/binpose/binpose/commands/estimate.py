@@ -14,6 +14,7 @@ from binpose.estimation import EstimationConfig
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from binpose.explain import FrameExplainer
     from binpose.run_report import RunGallery
     from binpose.runs import FrameOutcome, RunDirectory, RunRecord
     from binpose_core.folder import FrameSource
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 class Estimate(Command):
     """Estimate the poses of parts in a BOP data set, a plain folder of frames or a bag of ROS 2.
 
-    Writes results.csv (BOP format), poses.json and overlay.png per frame, and report.html.
+    Writes results.csv (BOP format), poses.json and overlay.png per frame, and report.html; with --explain also
+    explain/<number>_<part>.png per frame, which the report links.
 
     A frame that cannot be read is reported and the others go on; the exit status is then 1.
 
@@ -49,6 +51,8 @@ class Estimate(Command):
     """Report only these parts, separated by commas."""
     refiner: Literal["model", "icp", "render_and_compare"] = "model"
     """How poses are refined: as the model says, by ICP, or by ICP and then render-and-compare (more exact, slower)."""
+    explain: bool = False
+    """Write for each part what was seen, rendered and left over, before and after refinement."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where the networks run."""
     color_topic: str = ""
@@ -61,6 +65,7 @@ class Estimate(Command):
     def run(self) -> int:
         """Open, load, estimate, report."""
         from binpose.estimation import check_objects
+        from binpose.explain import Explainer, FrameExplainer, Remembering
         from binpose.inputs import open_inputs
         from binpose.runs import RunDirectory, RunRecord
         from binpose_self_training.bag_topics import CameraTopics
@@ -80,7 +85,12 @@ class Estimate(Command):
         )
         if not bundle.calibrated:
             console.print(UNCALIBRATED, style="yellow")
-        outcomes = run_estimation(bundle, inputs.frames, config, record, RunDirectory(self.out))
+        run, explain = RunDirectory(self.out), None
+        if self.explain:
+            remembering = Remembering(bundle.estimator)
+            bundle = replace(bundle, estimator=remembering)
+            explain = FrameExplainer(Explainer(bundle.objects), remembering, run)
+        outcomes = run_estimation(bundle, inputs.frames, config, record, run, explain=explain)
         console.print(summary_table(outcomes))
         failed = sum(outcome.error is not None for outcome in outcomes)
         console.print(f"{len(outcomes) - failed} of {len(outcomes)} frames done. Look at {self.out / 'report.html'}")
@@ -104,6 +114,7 @@ def run_estimation(
     run: "RunDirectory",
     judge: "Judge | None" = None,
     page: "Page | None" = None,
+    explain: "FrameExplainer | None" = None,
 ) -> list["FrameOutcome"]:
     """Process all frames and write the run; Ctrl-C still writes what is finished.
 
@@ -115,6 +126,7 @@ def run_estimation(
         run: where it is written.
         judge: called with each frame's source, frame and outcome; gives a line per pose for the 3D scene.
         page: makes the report of outcomes and gallery; by default `run_report`'s.
+        explain: writes a frame's explanations and gives a figure that links them.
 
     Raises:
         BinposeError: when the place cannot be written to, before the first frame, or the disk is full.
@@ -138,6 +150,8 @@ def run_estimation(
                 overlay = drawer(frame, outcome.poses)
                 run.write_frame(outcome, encode_png(overlay))
                 gallery.add(frame, outcome, overlay, judge(source, frame, outcome) if judge else ())
+                if explain and outcome.poses:
+                    gallery.figures.append(explain(frame, outcome))
             outcomes.append(outcome)
     finally:
         run.write_results(record, outcomes)

@@ -1,0 +1,188 @@
+"""Why a pose was found: observed | rendered | residual, before and after refinement, for each part of a frame."""
+
+import html
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from binpose.pipeline import EstimatorStage
+from binpose.runs import FrameOutcome, RunDirectory
+from binpose_core.camera import Camera
+from binpose_core.files import write_bytes
+from binpose_core.frames import RgbdFrame
+from binpose_core.geometry import FloatArray, transform
+from binpose_core.image_files import encode_png
+from binpose_core.objects import ObjectModel
+from binpose_core.rendering import Renderer, Rendering
+from binpose_core.types import Detection, PoseEstimate
+
+Image = npt.NDArray[np.uint8]
+
+PANEL_PX = 256
+MARGIN = 1.3  # of the projected diameter
+FULL_COLOR_M = 0.005  # residual at which the colours saturate
+TEXT_PX = 22
+TITLES = ("observed", "rendered", "residual: blue in front, red behind")
+BEHIND, IN_FRONT, AGREES, UNKNOWN = (214, 69, 65), (58, 110, 212), (240, 240, 240), (60, 60, 60)
+
+
+@dataclass
+class Remembering:
+    """An estimator that keeps the poses of the last frame: those before refinement."""
+
+    estimator: EstimatorStage
+    poses: list[PoseEstimate] = field(default_factory=list)
+
+    def __call__(self, frame: RgbdFrame, detections: Sequence[Detection]) -> list[PoseEstimate]:
+        """The estimator's poses."""
+        self.poses = self.estimator(frame, detections)
+        return self.poses
+
+
+class Explainer:
+    """Draws and writes the explanations of frames."""
+
+    def __init__(self, objects: Mapping[str, ObjectModel]) -> None:
+        self._objects, self._ids = objects, {name: i for i, name in enumerate(objects)}
+        self._renderer = Renderer([part.mesh for part in objects.values()])
+
+    def write(
+        self, directory: Path, frame: RgbdFrame, poses: Sequence[PoseEstimate], before: Sequence[PoseEstimate]
+    ) -> list[Path]:
+        """One PNG for each pose under `directory`; those of an earlier run are removed.
+
+        Args:
+            directory: of the frame's explanations.
+            frame: what was seen.
+            poses: after refinement.
+            before: the estimator's, with their hypotheses.
+
+        Raises:
+            BinposeError: when the place cannot be written to.
+        """
+        for stale in directory.glob("*.png"):
+            stale.unlink()
+        paths = []
+        for number, pose in enumerate(poses):
+            path = directory / f"{number:02d}_{pose.object_id}.png"
+            write_bytes(path, encode_png(self.draw(frame, pose, before)), durable=False)
+            paths.append(path)
+        return paths
+
+    def draw(self, frame: RgbdFrame, pose: PoseEstimate, before: Sequence[PoseEstimate]) -> Image:
+        """(H, W, 3) uint8: a row for the guess and a row for the pose, each observed | rendered | residual."""
+        part = self._objects[pose.object_id]
+        guess = guess_of(pose, before, part)
+        rows = [] if guess is None else [self._row(frame, pose, guess, "before refinement")]
+        rows.append(self._row(frame, pose, pose.T_cam_obj, f"after refinement, score {pose.score:.2f}"))
+        return np.concatenate([_band([f"{pose.object_id}: {t}" if not i else t for i, t in enumerate(TITLES)]), *rows])
+
+    def _row(self, frame: RgbdFrame, pose: PoseEstimate, T_cam_obj: FloatArray, text: str) -> Image:
+        window = _window(self._objects[pose.object_id], pose.T_cam_obj, frame.camera)
+        camera = frame.camera
+        zoom = PANEL_PX / window[2]
+        intrinsics = np.array(
+            [camera.fx * zoom, camera.fy * zoom, (camera.cx - window[0]) * zoom, (camera.cy - window[1]) * zoom]
+        )
+        ids = np.array([self._ids[pose.object_id]])
+        drawn = self._renderer.crops(ids, T_cam_obj[None], intrinsics, PANEL_PX, PANEL_PX)
+        seen = _crop(frame.rgb, window, cv2.INTER_LINEAR)
+        if pose.detection is not None:
+            mask = _crop(pose.detection.full_mask(camera.height, camera.width).astype(np.uint8), window)
+            _outline(seen, mask > 0, (255, 200, 0))
+        residual, note = _residual(frame, drawn, window)
+        shown = drawn.shaded()[0]
+        shown[~drawn.mask[0]] = _crop(frame.rgb, window, cv2.INTER_LINEAR)[~drawn.mask[0]] // 3
+        return np.concatenate([np.concatenate([seen, shown, residual], 1), _band([text, "", note])])
+
+
+@dataclass(frozen=True)
+class FrameExplainer:
+    """Writes a frame's explanations into its folder of a run."""
+
+    explainer: Explainer
+    remembering: Remembering
+    run: RunDirectory
+
+    def __call__(self, frame: RgbdFrame, outcome: FrameOutcome) -> str:
+        """The figure for the report."""
+        directory = self.run.frame_directory(outcome.name) / "explain"
+        paths = self.explainer.write(directory, frame, outcome.poses, self.remembering.poses)
+        return links(paths, self.run.root, outcome.name)
+
+
+def guess_of(pose: PoseEstimate, before: Sequence[PoseEstimate], part: ObjectModel) -> FloatArray | None:
+    """The hypothesis (4, 4) of the same part and detection from which a pose came: the nearest one.
+
+    Poses that symmetries of the part, near ones included, take into each other count as one.
+    """
+    same = [p for p in before if p.detection is pose.detection and p.detection is not None]
+    hypotheses = [h.T_cam_obj for p in same for h in (p.hypotheses or (p,)) if h.object_id == pose.object_id]
+    if not hypotheses:
+        return None
+    points = part.points[:: max(1, len(part.points) // 64)]
+    motions = part.symmetries.transforms(np.pi / 12, include_near=True)
+    there = transform(pose.T_cam_obj, points)
+    candidates = np.array([T @ motions for T in hypotheses])
+    distance = np.linalg.norm(transform(candidates, points) - there, axis=-1).mean(-1)
+    found: FloatArray = candidates[np.unravel_index(int(distance.argmin()), distance.shape)]
+    return found
+
+
+def links(paths: Sequence[Path], root: Path, name: str) -> str:
+    """A figure for the report that links a frame's explanations, relative to the page at `root`."""
+    anchors = ", ".join(
+        f"<a href='{html.escape(path.relative_to(root).as_posix(), quote=True)}'>{html.escape(path.stem)}</a>"
+        for path in paths
+    )
+    return f"<figure><figcaption>{html.escape(name)}, part by part: {anchors}</figcaption></figure>"
+
+
+def _window(part: ObjectModel, T_cam_obj: FloatArray, camera: Camera) -> tuple[float, float, float]:
+    """(u0, v0, side) in pixels of the frame, around the part."""
+    x, y, z = transform(T_cam_obj, part.center_m[None])[0]
+    side = max(MARGIN * part.diameter_m * camera.fx / max(z, 1e-3), 8.0)
+    return camera.fx * x / z + camera.cx - side / 2, camera.fy * y / z + camera.cy - side / 2, side
+
+
+def _crop(image: npt.NDArray[np.generic], window: tuple[float, float, float], how: int = cv2.INTER_NEAREST) -> Image:
+    """The window, PANEL_PX wide and high; black beyond the image."""
+    u0, v0, side = window
+    zoom = PANEL_PX / side
+    matrix = np.array([[zoom, 0, -u0 * zoom], [0, zoom, -v0 * zoom]])
+    cut: Image = cv2.warpAffine(image, matrix, (PANEL_PX, PANEL_PX), flags=how)
+    return cut
+
+
+def _residual(frame: RgbdFrame, drawn: Rendering, window: tuple[float, float, float]) -> tuple[Image, str]:
+    """Observed minus rendered depth in colours, and a line that tells its median."""
+    rendered, mask = drawn.depth_m[0], drawn.mask[0]
+    seen = np.zeros_like(rendered) if frame.depth_m is None else _crop(frame.depth_m, window)
+    known = mask & (seen > 0)
+    difference = np.where(known, seen - rendered, 0.0)
+    share = np.clip(np.abs(difference) / FULL_COLOR_M, 0.0, 1.0)[..., None]
+    color = np.where(difference[..., None] > 0, BEHIND, IN_FRONT)
+    image = (1 - share) * np.array(AGREES) + share * color
+    image = np.where(known[..., None], image, np.where(mask[..., None], UNKNOWN, 0)).astype(np.uint8)
+    if not known.any():
+        return image, "no depth on the part"
+    near = np.abs(difference[known & (np.abs(difference) < FULL_COLOR_M)])
+    middle = f"{1e3 * float(np.median(near)):.2f} mm" if near.size else "-"
+    return image, f"median {middle}, {near.size / known.sum():.0%} within {1e3 * FULL_COLOR_M:.0f} mm"
+
+
+def _outline(image: Image, mask: npt.NDArray[np.bool_], color: tuple[int, int, int]) -> None:
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(image, contours, -1, color, 1)
+
+
+def _band(texts: Sequence[str]) -> Image:
+    """A line of text under (or over) three panels."""
+    band = np.full((TEXT_PX, PANEL_PX * len(texts), 3), 255, np.uint8)
+    for i, text in enumerate(texts):
+        cv2.putText(band, text, (PANEL_PX * i + 4, 15), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (20, 20, 20), 1, cv2.LINE_AA)
+    return band

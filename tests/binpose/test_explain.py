@@ -1,0 +1,70 @@
+"""`binpose estimate --explain`: a picture for each part, linked from the report, that shows what is left over."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from binpose import cli
+from binpose.bundle import ModelBundle
+from binpose.commands import estimate
+from binpose.explain import AGREES, PANEL_PX, TEXT_PX, Explainer, guess_of
+from binpose_core.geometry import exp_so3
+from binpose_core.types import PoseEstimate
+
+
+@pytest.fixture
+def explainer(bundle: ModelBundle) -> Explainer:
+    return Explainer(bundle.objects)
+
+
+def test_each_part_gets_a_picture_that_the_report_links(
+    monkeypatch: pytest.MonkeyPatch, bundle: ModelBundle, dataset: Path, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(estimate, "load_bundle", lambda *_: bundle)
+    out = tmp_path / "run"
+    assert cli.main(["estimate", str(dataset), "--model", "standin", "--out", str(out), "--explain"]) == 0
+    pictures = sorted(path.relative_to(out).as_posix() for path in out.glob("frames/*/explain/*.png"))
+    assert len(pictures) == 9
+    page = (out / "report.html").read_text()
+    assert all(f"href='{path}'" in page for path in pictures)
+    assert cv2.imread(str(out / pictures[0])).shape[1] == 3 * PANEL_PX
+
+
+def test_the_true_pose_leaves_no_colour_and_a_wrong_one_does(explainer: Explainer, scenes: Sequence) -> None:
+    scene = scenes[0]
+    true = PoseEstimate(scene.object_ids[0], scene.T_cam_obj[0], 0.9)
+    T = true.T_cam_obj.copy()
+    T[2, 3] += 0.004
+    pictures = [explainer.draw(scene.frame, pose, ()) for pose in (true, replace(true, T_cam_obj=T))]
+    colored = [saturation(picture) for picture in pictures]
+    assert colored[0] < 0.15 < 0.4 < colored[1]
+
+
+def saturation(picture: np.ndarray) -> float:
+    """How far the last row's residual is from the colour of agreement, in [0, 1]."""
+    panel = picture[-TEXT_PX - PANEL_PX : -TEXT_PX, 2 * PANEL_PX :].astype(float)
+    shown = panel[panel.max(-1) > 61]
+    return float(np.abs(shown - AGREES).max(-1).mean() / 170)
+
+
+def test_the_guess_is_the_nearest_hypothesis_of_the_part(bundle: ModelBundle, scenes: Sequence) -> None:
+    scene = scenes[0]
+    name, part = scene.object_ids[0], bundle.objects[scene.object_ids[0]]
+    near, far = scene.T_cam_obj[0].copy(), scene.T_cam_obj[0].copy()
+    near[0, 3] += 0.002
+    far[:3, :3] = exp_so3(np.array([0.5, 0.4, 0.0])) @ far[:3, :3]
+    found = bundle.segmenter(scene.frame)[0]
+    before = [
+        PoseEstimate(name, far, 0.9, detection=found),
+        PoseEstimate(name, near, 0.4, detection=found),
+        PoseEstimate("something else", scene.T_cam_obj[0], 0.9, detection=found),
+    ]
+    pose = PoseEstimate(name, scene.T_cam_obj[0], 0.9, detection=found)
+    guess = guess_of(pose, before, part)
+    assert guess is not None and np.linalg.norm(guess[:3, 3] - near[:3, 3]) < 0.02
+    assert guess_of(pose, before[2:], part) is None
+    assert guess_of(replace(pose, detection=None), before, part) is None
