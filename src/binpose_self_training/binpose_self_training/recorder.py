@@ -79,6 +79,10 @@ class Recorder:
         worker = self._worker
         return self._last_status if worker is None else worker.status
 
+    def add_topic(self, topic: Topic) -> None:
+        """Record another topic from now on, or one with another type or quality of service than was thought."""
+        self.topics[topic.name] = topic
+
     def add(self, topic: str, stamp_ns: int, data: bytes) -> None:
         """Take a serialized message and when it was received, ns since the epoch. Returns at once, never raises."""
         known = self.topics.get(topic)

@@ -48,7 +48,7 @@ class Selection:
     counts: SelectionCounts = field(default_factory=SelectionCounts)
 
     def __post_init__(self) -> None:
-        with_depth = any(topic.role is Role.DEPTH for topic in self.topics.values())
+        with_depth = any(topic.role is Role.DEPTH for topic in list(self.topics.values()))
         self.pairer: Pairer[RawMessage] = Pairer(int(self.config.slop_s * 1e9), with_depth)
         self._infos: Infos[RawMessage] = Infos(limit=_REMEMBERED)
         self._chooser = KeyframeChooser(self.config.keyframes)

@@ -1,0 +1,210 @@
+"""The node `self_training`: records what the robot sees."""
+
+from typing import Any
+
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.qos import QoSDurabilityPolicy, QoSProfile, QoSReliabilityPolicy
+from rosidl_runtime_py.utilities import get_message
+from std_srvs.srv import SetBool, Trigger
+
+from binpose_core.errors import BinposeError
+from binpose_ros.message_types import RosTypes, ros_types
+from binpose_ros.parameters import Parameters
+from binpose_ros.running import run_node
+from binpose_ros.stamps import Header, to_header
+from binpose_self_training.config import Role
+from binpose_self_training.messages import Topic, qos
+from binpose_self_training.node_settings import SelfTrainingSettings, status_reason, status_values
+from binpose_self_training.recorder import Recorder, RecorderStatus
+from binpose_self_training.recording import prepare
+
+PERIOD_S = 1.0
+CAMERA_ROLES = (Role.COLOR, Role.DEPTH, Role.INFO)
+OK, WARN = 0, 1
+SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+
+
+class SelfTrainingNode(LifecycleNode):
+    """Listens on the camera, the results and the events, still serialized, and gives them to a recorder.
+
+    Topics are subscribed to when a publisher is there, with the type and the quality of service that it offers.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__("self_training", **options)
+        self.types: RosTypes = ros_types()
+        self._parameters = Parameters(self, SelfTrainingSettings(), lambda: self.state != "unconfigured")
+        self._recorder: Recorder | None = None
+        self._listening: dict[str, Any] = {}
+        self._unknown: set[str] = set()
+        self._reason = ""
+        self._messages_group = MutuallyExclusiveCallbackGroup()
+        services = MutuallyExclusiveCallbackGroup()  # A snapshot takes its time; messages and diagnostics do not wait.
+        self.create_service(SetBool, "~/record", self._record, callback_group=services)
+        self.create_service(Trigger, "~/snapshot", self._snapshot, callback_group=services)
+        self._diagnostics = self.create_publisher(self.types.DiagnosticArray, "/diagnostics", 10)
+        self.create_timer(PERIOD_S, self._on_time, callback_group=MutuallyExclusiveCallbackGroup())
+
+    @property
+    def settings(self) -> SelfTrainingSettings:
+        """The settings of now."""
+        return self._parameters.settings
+
+    @property
+    def state(self) -> str:
+        """The lifecycle's state: unconfigured, inactive, active, finalized."""
+        return str(self._state_machine.current_state[1])
+
+    # --- Lifecycle ----------------------------------------------------------------------------------------------------
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Finish what an earlier recorder left unfinished."""
+        try:
+            for found in prepare(self.settings.config.directory):
+                self.get_logger().warning(
+                    f"Finished {found.path or 'a file without messages'} of a recorder that was killed: "
+                    f"{found.messages} messages."
+                )
+        except BinposeError as error:
+            return self._failed(error)
+        self._recorder = Recorder(self.settings.camera_topics(self.resolve_topic_name), self.settings.config)
+        self._reason = ""
+        return super().on_configure(state)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Listen, and record where that is wanted."""
+        self._listen()
+        if self.settings.record:
+            self._start()
+        return super().on_activate(state)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """End the recording and listen no more."""
+        self.close()
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Forget what was held for a snapshot."""
+        self._recorder = None
+        return super().on_cleanup(state)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """End the recording."""
+        self.close()
+        return super().on_shutdown(state)
+
+    def close(self) -> None:
+        """End the recording, whatever the state."""
+        for subscription in self._listening.values():
+            self.destroy_subscription(subscription)
+        self._listening = {}
+        if self._recorder is not None:
+            self._recorder.stop()
+
+    # --- Topics -------------------------------------------------------------------------------------------------------
+
+    def _listen(self) -> None:
+        """Subscribe to the topics that have a publisher by now."""
+        for name, role in self.settings.roles(self.resolve_topic_name).items():
+            offered = self.get_publishers_info_by_topic(name)
+            if not offered or name in self._listening or name in self._unknown:
+                continue
+            try:
+                kind = get_message(offered[0].topic_type)
+            except (ImportError, AttributeError, ValueError) as error:
+                self._unknown.add(name)
+                self.get_logger().error(f"{name} of type {offered[0].topic_type} is not recorded: {error}.")
+                continue
+            profiles = [entry.qos_profile for entry in offered]
+            reliable = all(profile.reliability == QoSReliabilityPolicy.RELIABLE for profile in profiles)
+            latched = all(profile.durability == QoSDurabilityPolicy.TRANSIENT_LOCAL for profile in profiles)
+            topic = Topic(name, offered[0].topic_type, role, (qos(reliable, latched, depth=10),))
+            self._subscribe(topic, kind, reliable and role not in CAMERA_ROLES, latched)
+
+    def _subscribe(self, topic: Topic, kind: Any, reliable: bool, latched: bool) -> None:
+        recorder, clock = self._recorder, self.get_clock()
+        if recorder is None:
+            return
+        recorder.add_topic(topic)
+        profile = QoSProfile(
+            depth=100 if topic.role is Role.CONTEXT else 10,
+            reliability=QoSReliabilityPolicy.RELIABLE if reliable else QoSReliabilityPolicy.BEST_EFFORT,
+            durability=QoSDurabilityPolicy.TRANSIENT_LOCAL if latched else QoSDurabilityPolicy.VOLATILE,
+        )
+
+        def received(data: bytes) -> None:
+            recorder.add(topic.name, clock.now().nanoseconds, data)
+
+        self._listening[topic.name] = self.create_subscription(
+            kind, topic.name, received, profile, callback_group=self._messages_group, raw=True
+        )
+
+    # --- Services and diagnostics -------------------------------------------------------------------------------------
+
+    def _record(self, request: Any, response: Any) -> Any:
+        recorder = self._recorder
+        if recorder is None or self.state != "active":
+            response.success, response.message = False, f"The node is {self.state}; expected active; activate it first."
+        elif request.data:
+            response.message = self._start()
+            response.success = recorder.status.is_recording
+        else:
+            status = recorder.stop()
+            response.success = not status.reason
+            response.message = status.reason or f"{status.messages} messages in {status.bag}."
+        return response
+
+    def _snapshot(self, request: Any, response: Any) -> Any:
+        try:
+            if self._recorder is None:
+                raise BinposeError(f"The node is {self.state}; expected active; activate it first.")
+            response.success, response.message = True, str(self._recorder.snapshot())
+        except BinposeError as error:
+            response.success, response.message = False, str(error)
+            self.get_logger().error(str(error))
+        return response
+
+    def _start(self) -> str:
+        """Begin a recording; returns its folder, or why there is none."""
+        try:
+            assert self._recorder is not None
+            path = str(self._recorder.start())
+        except BinposeError as error:
+            self._failed(error)
+            return str(error)
+        self._reason = ""
+        self.get_logger().info(f"Recording to {path}.")
+        return path
+
+    def _failed(self, error: BinposeError) -> TransitionCallbackReturn:
+        self._reason = str(error)
+        self.get_logger().error(self._reason)
+        return FAILURE
+
+    def _on_time(self) -> None:
+        if self.state == "active":
+            self._listen()
+        status = RecorderStatus() if self._recorder is None else self._recorder.status
+        roles = self.settings.roles(self.resolve_topic_name)
+        missing = [name for name, role in roles.items() if role in CAMERA_ROLES and name not in self._listening]
+        reason = " ".join(text for text in (self._reason, status_reason(status, missing)) if text)
+        values = {"state": self.state, **status_values(status)}
+        report = self.types.DiagnosticStatus(
+            level=self.types.byte(WARN if reason or self.state != "active" else OK),
+            name=self.get_fully_qualified_name().lstrip("/"),
+            message=reason or "ok",
+            hardware_id="binpose",
+            values=[self.types.KeyValue(key=key, value=value) for key, value in values.items()],
+        )
+        header = to_header(Header(self.get_clock().now().nanoseconds, ""), self.types)
+        self._diagnostics.publish(self.types.DiagnosticArray(header=header, status=[report]))
+
+
+def main() -> None:
+    """Run the node."""
+    run_node(SelfTrainingNode)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""What the node `self_training` can be told, which topics it records, and what it tells of itself. Knows no ROS."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from binpose_self_training.cdr import CAMERA_INFO, IMAGE
+from binpose_self_training.config import RecorderConfig, Role
+from binpose_self_training.messages import Topic, qos
+from binpose_self_training.recorder import RecorderStatus
+
+# Relative names, which remapping changes like those of every node; the types hold until a publisher tells its own.
+CAMERA = {
+    "color/camera_info": (Role.INFO, CAMERA_INFO),
+    "color/image_raw": (Role.COLOR, IMAGE),
+    "aligned_depth_to_color/image_raw": (Role.DEPTH, IMAGE),
+}
+TRANSFORMS = {"/tf": Role.CONTEXT, "/tf_static": Role.EVENT}
+
+
+@dataclass(frozen=True)
+class SelfTrainingSettings:
+    """What the node can be told.
+
+    directory: folder of recordings and snapshots.
+    record: begin to record when the node is activated.
+    with_depth: wait for the depth image of each colour image.
+    results: topics that are computed from frames and stamped like them.
+    events: topics of which every message is kept.
+    autostart: configure and activate without being told by a lifecycle manager.
+    recorder: how it is recorded.
+    """
+
+    directory: str = "~/binpose_recordings"
+    record: bool = False
+    with_depth: bool = True
+    results: tuple[str, ...] = ("pose_estimator/poses", "refinement/poses")
+    events: tuple[str, ...] = (
+        "detection/model_status",
+        "pose_estimator/model_status",
+        "refinement/model_status",
+        "pick_outcomes",
+    )
+    autostart: bool = True
+    recorder: RecorderConfig = field(default_factory=RecorderConfig)
+
+    @property
+    def config(self) -> RecorderConfig:
+        """The recorder's settings with the folder."""
+        return replace(self.recorder, directory=Path(self.directory).expanduser())
+
+    def roles(self, resolve: Callable[[str], str]) -> dict[str, Role]:
+        """What each topic is to the recorder, by its full name."""
+        roles = {name: role for name, (role, _) in CAMERA.items() if self.with_depth or role is not Role.DEPTH}
+        roles |= TRANSFORMS
+        roles |= dict.fromkeys(self.results, Role.RESULT) | dict.fromkeys(self.events, Role.EVENT)
+        return {resolve(name): role for name, role in roles.items()}
+
+    def camera_topics(self, resolve: Callable[[str], str]) -> list[Topic]:
+        """The camera's topics as they are before a publisher is seen."""
+        sensor = (qos(reliable=False, depth=5),)
+        found = [Topic(resolve(name), kind, role, sensor) for name, (role, kind) in CAMERA.items()]
+        return [topic for topic in found if self.with_depth or topic.role is not Role.DEPTH]
+
+
+def status_values(status: RecorderStatus) -> dict[str, str]:
+    """What the diagnostics tell of a recorder."""
+    frames = status.frames
+    return {
+        "recording": str(status.is_recording),
+        "bag": "" if status.bag is None else str(status.bag),
+        "messages": str(status.messages),
+        "megabytes": f"{status.megabytes:.1f}",
+        "messages_dropped": str(status.dropped),
+        "not_on_disk_s": f"{status.unsynced_s:.2f}",
+        "frames": str(frames.frames),
+        "keyframes": str(frames.keyframes),
+        "frames_without_camera_info": str(frames.without_info),
+        "frames_unreadable": str(frames.unreadable),
+        "last_reason": status.reason or frames.reason,
+    }
+
+
+def status_reason(status: RecorderStatus, missing: list[str]) -> str:
+    """Why all is not well; empty where it is."""
+    reasons = [status.reason]
+    if status.is_recording and missing:
+        reasons.append(f"No publisher of {', '.join(missing)}; start the camera's driver, or remap the topics.")
+    if status.dropped:
+        reasons.append(f"{status.dropped} messages came faster than the disk takes them.")
+    if status.frames.unreadable:
+        reasons.append(status.frames.reason)
+    return " ".join(reason for reason in reasons if reason)

@@ -1,0 +1,40 @@
+from pathlib import Path
+
+from binpose_ros.settings import specs, with_values
+from binpose_self_training.config import Role
+from binpose_self_training.node_settings import SelfTrainingSettings, status_reason, status_values
+from binpose_self_training.recorder import RecorderStatus
+from binpose_self_training.selection import SelectionCounts
+
+
+def resolve(name):
+    return name if name.startswith("/") else f"/cell/{name}"
+
+
+def test_every_setting_is_a_described_parameter_that_reaches_the_recorder():
+    found = {spec.name: spec for spec in specs(SelfTrainingSettings())}
+    assert all(spec.description for spec in found.values())
+    changed = {"directory": "/data/bags", "recorder.quota_gb": 7.0, "recorder.bag.compression": "none"}
+    assert changed.keys() <= found.keys()
+    config = with_values(SelfTrainingSettings(), changed).config
+    assert (config.directory, config.quota_gb, config.bag.compression) == (Path("/data/bags"), 7.0, "none")
+    assert SelfTrainingSettings().config.directory == Path.home() / "binpose_recordings"
+
+
+def test_the_topics_follow_the_namespace_and_a_camera_without_depth_has_none():
+    settings = SelfTrainingSettings(results=("refinement/poses",), events=("/pick",))
+    roles = settings.roles(resolve)
+    assert roles["/cell/color/image_raw"] is Role.COLOR and roles["/cell/refinement/poses"] is Role.RESULT
+    assert roles["/tf"] is Role.CONTEXT and roles["/tf_static"] is roles["/pick"] is Role.EVENT
+    assert {topic.name: topic.role for topic in settings.camera_topics(resolve)}.items() <= roles.items()
+    flat = SelfTrainingSettings(with_depth=False)
+    assert Role.DEPTH not in {*flat.roles(resolve).values(), *(topic.role for topic in flat.camera_topics(resolve))}
+
+
+def test_diagnostics_tell_why_all_is_not_well():
+    assert status_reason(RecorderStatus(), ["/a"]) == ""  # Nothing is recorded, so nothing is missing.
+    recording = RecorderStatus(is_recording=True, frames=SelectionCounts(keyframes=3))
+    assert status_reason(recording, []) == "" and status_values(recording)["keyframes"] == "3"
+    assert "/a, /b" in status_reason(recording, ["/a", "/b"])
+    bad = RecorderStatus(reason="The disk is full.", dropped=4, frames=SelectionCounts(unreadable=1, reason="bayer_42"))
+    assert all(text in status_reason(bad, []) for text in ("full", "4 messages", "bayer_42"))
