@@ -73,6 +73,39 @@ def test_an_interrupted_training_goes_on_and_ends_in_a_model(
     assert not bundle.calibrated, "two untrained steps find no right poses to calibrate with"
 
 
+def test_a_training_starts_from_a_model_of_other_parts(
+    tmp_path: Path, objects: tuple[ObjectModel, ...], config: TrainConfig
+) -> None:
+    parent = train(objects[:2], tmp_path / "parent", config)
+    start = load_bundle(tmp_path / "parent")
+    frozen = LoopConfig(steps=1, low_precision=False, learning_rate=1e-12, weight_decay=0.0)
+    still = replace(
+        config,
+        segmentation=replace(config.segmentation, loop=frozen),
+        pose=replace(config.pose, loop=frozen),
+    )
+    train(objects, tmp_path / "child", still, start=start)
+    child = load_bundle(tmp_path / "child")
+    assert child.parent == parent and list(child.objects) == [part.id for part in objects]
+    for stage in ("segmenter", "estimator"):
+        old, new = (getattr(bundle, stage).network.state_dict() for bundle in (start, child))
+        rows = getattr(start, stage).network.part_rows([part.id for part in objects[:2]])
+        for name in old.keys() - rows.keys():
+            if old[name].is_floating_point() and "running" not in name:
+                np.testing.assert_allclose(new[name], old[name], atol=1e-3, err_msg=name)
+    told, kept = (bundle.estimator.network.state_dict()["head.embedding.weight"] for bundle in (start, child))
+    np.testing.assert_allclose(kept[:2], told, atol=1e-3)
+
+
+def test_mask_rcnn_starts_from_nothing(
+    tmp_path: Path, networks: ModelBundle, config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("binpose.training.import_torchvision", lambda: None)
+    with pytest.raises(BinposeError, match="leave out --start-from"):
+        train(tuple(networks.objects.values()), tmp_path, replace(config, detector="mask_rcnn"), start=networks)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_model_with_mask_rcnn_is_trained_and_loaded(
     torchvision: None, tmp_path: Path, objects: tuple[ObjectModel, ...], config: TrainConfig
 ) -> None:

@@ -5,7 +5,15 @@ import pytest
 import torch
 
 from binpose_core.errors import BinposeError
-from binpose_core.weights import Progress, load_arrays, load_checkpoint, save_checkpoint, select, to_arrays
+from binpose_core.weights import (
+    Progress,
+    inherit,
+    load_arrays,
+    load_checkpoint,
+    save_checkpoint,
+    select,
+    to_arrays,
+)
 
 
 def network(seed: int, width: int = 8) -> torch.nn.Module:
@@ -96,3 +104,22 @@ def test_a_damaged_checkpoint_is_told_in_one_sentence(tmp_path: Path, damage: st
     with pytest.raises(BinposeError, match=r"checkpoint .* cannot be read .*; expected .*; delete it") as raised:
         load_checkpoint(path, net, network(2), torch.optim.AdamW(net.parameters()))
     assert "\n" not in str(raised.value)
+
+
+def test_what_is_known_is_inherited_by_name_and_the_rest_begins_as_its_mean() -> None:
+    known, wanted = torch.nn.Embedding(2, 3), torch.nn.Embedding(3, 3)
+    inherit(wanted, to_arrays(known), {"weight": ("a", "b")}, {"weight": ("b", "new", "a")})
+    torch.testing.assert_close(wanted.weight[0], known.weight[1])
+    torch.testing.assert_close(wanted.weight[1], known.weight.mean(0))
+    torch.testing.assert_close(wanted.weight[2], known.weight[0])
+
+
+def test_all_of_an_equal_network_is_inherited() -> None:
+    one, other = network(1), network(2)
+    inherit(other, to_arrays(one), {}, {})
+    assert_equal(one, other)
+
+
+def test_nothing_is_inherited_from_another_architecture() -> None:
+    with pytest.raises(BinposeError, match=r"'0.weight' of shape \[4, 3, 3, 3\]; expected \[8, 3, 3, 3\]"):
+        inherit(network(1), to_arrays(network(1, width=4)), {}, {})

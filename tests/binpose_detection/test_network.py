@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from binpose_core.weights import inherit, to_arrays
 from binpose_detection.features import CHANNELS
 from binpose_detection.network import CENTER_CHANNELS, OUTPUT_STRIDE, SegmentationNetwork
 
@@ -42,3 +43,15 @@ def test_every_weight_is_trained(network: SegmentationNetwork) -> None:
     (logits.square().mean() + centers.square().mean()).backward()
     for name, weight in network.named_parameters():
         assert weight.grad is not None and torch.isfinite(weight.grad).all(), name
+
+
+def test_an_heir_sees_the_same_parts_in_its_own_order(network: SegmentationNetwork) -> None:
+    """And a part that its parent did not know begins as a mean."""
+    heir = SegmentationNetwork(3, (8, 12, 16, 20)).eval()
+    rows = network.part_rows(("a", "b", "c")), network.part_rows(("c", "new", "a"))
+    inherit(heir, to_arrays(network), *rows)
+    features = torch.randn(1, len(CHANNELS), 64, 64)
+    with torch.inference_mode():
+        (logits, centers), (own_logits, own_centers) = network(features), heir(features)
+    torch.testing.assert_close(own_logits[:, [0, 1, 3]], logits[:, [0, 3, 1]])
+    torch.testing.assert_close(own_centers, centers)
