@@ -229,6 +229,13 @@ def test_a_bag_that_was_cut_says_how_to_repair_it(tmp_path):
             bag_frames(given)
 
 
+def test_a_file_that_is_still_written_is_told_and_the_others_are_read(tmp_path):
+    path = write(tmp_path / "bag", camera_messages())
+    (path / "bag_1.mcap.active").write_bytes(b"")
+    found = bag_frames(path)
+    assert len(found.frames) == 3 and "bag_1.mcap.active is unfinished" in found.notes[0]
+
+
 @pytest.mark.parametrize("name", ["bag.mcap", "bag.db3", "bag.bag"])
 def test_what_only_looks_like_a_bag_is_refused(tmp_path, name):
     (tmp_path / name).write_bytes(b"something else" * 100)

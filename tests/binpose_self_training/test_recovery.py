@@ -161,3 +161,14 @@ def test_what_is_no_mcap_file_is_refused_and_left(tmp_path, messages):
     with pytest.raises(BinposeError, match="no MCAP file"):
         repair_bag(tmp_path / "bag" / "metadata.yaml")
     assert repair_bag(tmp_path / "bag") == []
+
+
+def test_a_bag_whose_recorder_died_between_a_file_and_its_metadata_is_finished(tmp_path, messages):
+    bag = tmp_path / "recording_1"
+    write_bag(bag, [(message, COLOR) for message in messages], BagConfig(segment_mb=0.1))
+    (bag / "metadata.yaml").unlink()
+    write_bag(tmp_path / "mine", [(messages[0], COLOR)])
+    (tmp_path / "mine" / "metadata.yaml").unlink()  # Not made by the recorder: left alone.
+    recover_recordings(tmp_path)
+    assert contents(bag) == [message.data for message in messages]
+    assert not (tmp_path / "mine" / "metadata.yaml").exists()

@@ -27,3 +27,10 @@ def test_a_message_larger_than_the_buffer_is_not_held():
     ring.append(RawMessage("/a", 0, bytes(np.uint16(500))))
     ring.append(RawMessage("/a", 1, bytes(2000)))
     assert ring.messages() == [] and ring.bytes_held == 0
+
+
+def test_after_the_clock_was_set_back_only_what_came_since_is_held():
+    ring = RingBuffer(2.0, 1.0)
+    for stamp in (100, 101, 5, 6):
+        ring.append(RawMessage("/a", stamp * SECOND, b"x"))
+    assert [message.stamp_ns // SECOND for message in ring.messages()] == [5, 6]

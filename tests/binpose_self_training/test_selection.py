@@ -109,3 +109,10 @@ def test_a_camera_without_depth_has_keyframes_too():
     selection = Selection(topics, shrink, CONFIG)
     kept = [item for message in frame(0) for item in selection(message)]
     assert [item.topic for item in kept] == [INFO.name, COLOR.name] and OUTCOME.name in topics
+
+
+def test_transforms_that_wait_for_a_keyframe_are_bounded_also_when_the_clock_is_set_back():
+    selection = Selection(TOPICS, shrink, CONFIG)
+    for seconds in (1000, *np.arange(0, 50, 0.1)):
+        assert list(selection(stamped(TF, 0, b"tf", at(seconds)))) == []
+    assert len(selection._context) <= 11

@@ -96,7 +96,7 @@ def bag_frames(
         if (pair := add(item.stamp_ns, item)) is not None:
             pairs.append(pair)
     pairer.finish()
-    notes = _notes(pairer, unreadable, topics, slop_s)
+    notes = _notes(bag, pairer, unreadable, topics, slop_s)
     if not pairs:
         raise BinposeError(
             f"The bag {path} has no frame: {' '.join(notes) or 'its topics are empty.'} Expected {topics.color} and "
@@ -112,8 +112,12 @@ def bag_frames(
     return BagFrames(tuple(frames), topics, notes)
 
 
-def _notes(pairer: Pairer[Stamped], unreadable: int, topics: CameraTopics, slop_s: float) -> tuple[str, ...]:
-    notes = []
+def _notes(bag: Bag, pairer: Pairer[Stamped], unreadable: int, topics: CameraTopics, slop_s: float) -> tuple[str, ...]:
+    notes = [
+        f"{path.name} is unfinished, because its recorder runs or was killed, and was left out; "
+        f"`binpose bag {bag.path} --repair` finishes it."
+        for path in bag.unfinished
+    ]
     if pairer.colors_without_depth:
         notes.append(
             f"{pairer.colors_without_depth} images of {topics.color} have no depth within {slop_s:g} s and were left "

@@ -18,6 +18,7 @@ from binpose_core.files import write_text
 from binpose_self_training.segment import SUFFIX
 
 METADATA = "metadata.yaml"
+RECORDING, SNAPSHOT = "recording_", "snapshot_"
 REMEDY = "repair it with `binpose bag --repair`"
 # The last layout that Humble reads as well as Jazzy: from 9 on, the quality of service is told by names.
 _VERSION = 8
@@ -67,6 +68,15 @@ def is_whole(path: Path) -> bool:
     except BinposeError:
         return False
     return True
+
+
+def names_all_segments(bag: Path) -> bool:
+    """Whether metadata.yaml names every segment; it does not where the recorder died between the two."""
+    try:
+        text = (bag / METADATA).read_text(encoding="utf-8")
+    except OSError:
+        text = ""
+    return all(path.name in text for path in segment_paths(bag))
 
 
 def write_metadata(bag: Path, without: Path | None = None) -> None:

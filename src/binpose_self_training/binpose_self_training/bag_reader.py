@@ -59,6 +59,11 @@ class Bag:
         return tuple(self._parts)
 
     @property
+    def unfinished(self) -> tuple[Path, ...]:
+        """The files beside those that are read which a recorder has not closed."""
+        return tuple(sorted(self.path.glob(f"*{ACTIVE_SUFFIX}"))) if self.path.is_dir() else ()
+
+    @property
     def times_ns(self) -> tuple[int, int]:
         """When the first and the last message were received; (0, 0) for an empty bag."""
         readers = [self._reader(part) for part in range(len(self._parts))]

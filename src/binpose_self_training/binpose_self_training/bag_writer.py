@@ -8,6 +8,7 @@ from binpose_core.errors import BinposeError
 from binpose_self_training.bag_metadata import write_metadata
 from binpose_self_training.config import BagConfig
 from binpose_self_training.definitions import Definitions
+from binpose_self_training.latched import Latched
 from binpose_self_training.messages import RawMessage, Topic
 from binpose_self_training.segment import SUFFIX, Segment, sync_directory
 
@@ -15,7 +16,7 @@ from binpose_self_training.segment import SUFFIX, Segment, sync_directory
 class BagWriter:
     """Appends messages to a new bag and begins a new segment when one is full.
 
-    Each segment can be understood alone: it begins with the last message of every latched topic (static transforms,
+    Each segment can be understood alone: it begins with the last messages of every latched topic (static transforms,
     model status). A bag that is left without `close` is finished by `binpose_self_training.recovery`.
 
     Args:
@@ -44,7 +45,7 @@ class BagWriter:
         self._segment: Segment | None = None
         self._segments = 0
         self._started_ns = 0
-        self._latched: dict[str, tuple[Topic, RawMessage]] = {}
+        self._latched = Latched()
         self.messages = 0
 
     @property
@@ -59,8 +60,7 @@ class BagWriter:
         segment = self._segment or self._begin(message)
         segment.write(message, topic, self._definitions(topic.type))
         self.messages += 1
-        if topic.latched:
-            self._latched[message.topic] = (topic, message)
+        self._latched.add(message, topic)
 
     def sync(self) -> None:
         """Return when all that was written lies on the disk."""
@@ -102,10 +102,9 @@ class BagWriter:
         self._segment = Segment(path, self._config.compression)
         self._segments += 1
         self._started_ns = first.stamp_ns
-        for topic, message in self._latched.values():
-            if message.topic != first.topic:
-                repeated = message._replace(stamp_ns=first.stamp_ns)
-                self._segment.write(repeated, topic, self._definitions(topic.type))
+        for message, topic in self._latched.messages(first.stamp_ns):
+            if (message.topic, message.data) != (first.topic, first.data):
+                self._segment.write(message, topic, self._definitions(topic.type))
         return self._segment
 
     def _is_old(self, now_ns: int) -> bool:

@@ -128,7 +128,7 @@ class SelfTrainingNode(LifecycleNode):
             return
         recorder.add_topic(topic)
         profile = QoSProfile(
-            depth=100 if topic.role is Role.CONTEXT else 10,
+            depth=100 if latched or topic.role is Role.CONTEXT else 10,  # Of transforms, many come at once.
             reliability=QoSReliabilityPolicy.RELIABLE if reliable else QoSReliabilityPolicy.BEST_EFFORT,
             durability=QoSDurabilityPolicy.TRANSIENT_LOCAL if latched else QoSDurabilityPolicy.VOLATILE,
         )

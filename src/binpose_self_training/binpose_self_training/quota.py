@@ -9,10 +9,9 @@ import shutil
 from pathlib import Path
 
 from binpose_core.errors import BinposeError
-from binpose_self_training.bag_metadata import METADATA, segment_paths, write_metadata
+from binpose_self_training.bag_metadata import METADATA, RECORDING, segment_paths, write_metadata
 from binpose_self_training.segment import ACTIVE_SUFFIX, SUFFIX
 
-RECORDING, SNAPSHOT = "recording_", "snapshot_"
 PROTECTED = "protected"
 
 
@@ -38,6 +37,8 @@ def make_room(root: Path, quota_bytes: float, min_free_bytes: float, bag: Path |
     Raises:
         BinposeError: when nothing is left to remove and there is still too little room.
     """
+    if not _shortage(root, quota_bytes, min_free_bytes):
+        return []
     removed: list[Path] = []
     for path in _removable(root):
         if not _shortage(root, quota_bytes, min_free_bytes):

@@ -15,6 +15,7 @@ from pathlib import Path
 from binpose_core.errors import BinposeError
 from binpose_self_training.config import RecorderConfig
 from binpose_self_training.definitions import Definitions
+from binpose_self_training.latched import Latched
 from binpose_self_training.messages import RawMessage, Topic
 from binpose_self_training.recording import Recording, write_snapshot
 from binpose_self_training.ring import RingBuffer
@@ -68,7 +69,8 @@ class Recorder:
         self._shrink = shrink or Shrinker(self.topics)
         self._definitions = definitions or Definitions()
         self._ring = RingBuffer(self.config.snapshot_s, self.config.snapshot_mb)
-        self._latched: dict[str, RawMessage] = {}
+        self._latched = Latched()
+        self._last_ns = 0
         self._lock = threading.Lock()
         self._worker: _Worker | None = None
         self._last_status = RecorderStatus()
@@ -91,8 +93,8 @@ class Recorder:
         message = RawMessage(topic, stamp_ns, data)
         with self._lock:
             self._ring.append(message)
-            if known.latched:
-                self._latched[topic] = message
+            self._latched.add(message, known)
+            self._last_ns = stamp_ns
             worker = self._worker
         if worker is not None:
             worker.put(message)
@@ -110,7 +112,7 @@ class Recorder:
         recording = Recording(self.config, self.topics, self._shrink, self._definitions)
         worker = _Worker(recording, self.config)
         with self._lock:
-            for message in self._latched.values():
+            for message, _ in self._latched.messages(self._last_ns):
                 worker.put(message)
             self._worker = worker
         worker.start()
@@ -133,10 +135,9 @@ class Recorder:
         """
         with self._lock:
             held = self._ring.messages()
-            latched = list(self._latched.values())
-        there = {message.topic for message in held}
-        first_ns = held[0].stamp_ns if held else 0
-        before = [message._replace(stamp_ns=first_ns) for message in latched if message.topic not in there]
+            latched = self._latched.messages(held[0].stamp_ns if held else self._last_ns)
+        there = {message.data for message in held}
+        before = [message for message, _ in latched if message.data not in there]
         return write_snapshot([*before, *held], self.topics, self.config, self._definitions)
 
 

@@ -6,11 +6,12 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from binpose_core.errors import BinposeError
+from binpose_self_training.bag_metadata import RECORDING, SNAPSHOT
 from binpose_self_training.bag_writer import BagWriter
 from binpose_self_training.config import RecorderConfig
 from binpose_self_training.definitions import Definitions
 from binpose_self_training.messages import RawMessage, Topic
-from binpose_self_training.quota import RECORDING, SNAPSHOT, make_room
+from binpose_self_training.quota import make_room
 from binpose_self_training.recovery import Recovery, recover_recordings
 from binpose_self_training.selection import Selection, Shrink
 

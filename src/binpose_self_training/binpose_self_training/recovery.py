@@ -14,7 +14,14 @@ from mcap.records import Channel, McapRecord, Message, Schema
 from mcap.writer import Writer
 
 from binpose_core.errors import BinposeError
-from binpose_self_training.bag_metadata import is_whole, segment_paths, write_metadata
+from binpose_self_training.bag_metadata import (
+    RECORDING,
+    SNAPSHOT,
+    is_whole,
+    names_all_segments,
+    segment_paths,
+    write_metadata,
+)
 from binpose_self_training.mcap_records import whole_records
 from binpose_self_training.segment import ACTIVE_SUFFIX, SUFFIX, mcap_writer, publish, sync_directory
 
@@ -41,8 +48,10 @@ def recover_recordings(root: Path) -> list[Recovery]:
     Raises:
         BinposeError: when the disk does not take it. What was done so far is kept, and the rest can be done later.
     """
-    bags = sorted({path.parent for path in root.glob(f"*/*{ACTIVE_SUFFIX}")})
-    return [recovery for bag in bags for recovery in recover_bag(bag)]
+    unfinished = {path.parent for path in root.glob(f"*/*{ACTIVE_SUFFIX}")}
+    recordings = [bag for prefix in (RECORDING, SNAPSHOT) for bag in root.glob(f"{prefix}*") if bag.is_dir()]
+    unfinished.update(bag for bag in recordings if not names_all_segments(bag))
+    return [recovery for bag in sorted(unfinished) for recovery in recover_bag(bag)]
 
 
 def recover_bag(bag: Path) -> list[Recovery]:

@@ -30,9 +30,12 @@ class RingBuffer:
         """Hold a message; one that is larger than the whole limit empties the buffer."""
         self._messages.append(message)
         self._bytes += len(message.data)
-        oldest_ns = message.stamp_ns - self._span_ns
-        while self._messages and (self._bytes > self._limit or self._messages[0].stamp_ns < oldest_ns):
+        while self._messages and (self._bytes > self._limit or not self._is_near(message.stamp_ns)):
             self._bytes -= len(self._messages.popleft().data)
+
+    def _is_near(self, now_ns: int) -> bool:
+        """Whether the oldest is within the span; one of the future is of a clock that was set back."""
+        return 0 <= now_ns - self._messages[0].stamp_ns <= self._span_ns
 
     def messages(self) -> list[RawMessage]:
         """What is held, in the order of arrival."""

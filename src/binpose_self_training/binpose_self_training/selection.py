@@ -107,7 +107,7 @@ class Selection:
         if self._keyframe_ns is not None and 0 <= message.stamp_ns - self._keyframe_ns <= span_ns:
             return (message,)
         self._context.append(message)
-        while self._context and self._context[0].stamp_ns < message.stamp_ns - span_ns:
+        while not 0 <= message.stamp_ns - self._context[0].stamp_ns <= span_ns:  # Too old, or of another clock.
             self._context.popleft()
         return ()
 
