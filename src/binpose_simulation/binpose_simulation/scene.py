@@ -72,9 +72,11 @@ def simulate_pile(
     return piles.simulate_pile(rng, objects, config.content)
 
 
-def render_view(pile: Pile, rng: np.random.Generator, config: SceneConfig) -> SimulatedView:
-    """One view of a pile with a camera, lights, materials and a sensor of its own."""
-    camera = random_camera(rng, config.viewpoint)
+def render_view(
+    pile: Pile, rng: np.random.Generator, config: SceneConfig, camera: Camera | None = None
+) -> SimulatedView:
+    """One view of a pile with lights, materials and a sensor of its own; also a camera, where none is given."""
+    camera = camera or random_camera(rng, config.viewpoint)
     T_cam_world = _viewpoint(pile, rng, config, camera)
     T_cam_obj = T_cam_world @ pile.T_world_obj
     table = _random_table(pile, rng, config)

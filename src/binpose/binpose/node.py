@@ -1,0 +1,118 @@
+"""The node `bin_picking`: all stages in one process, one after the other on the same frame in memory.
+
+It sends what the nodes `detection`, `pose_estimator` and `refinement` send, on the same topics.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from binpose.pipeline import Pipeline
+from binpose_core.frames import RgbdFrame
+from binpose_core.model_store import StoredModel
+from binpose_core.objects import ObjectModel
+from binpose_core.stored_parts import without_prefix
+from binpose_detection.backends import segmenter_from_tensors
+from binpose_detection.node import DetectionOutputs
+from binpose_estimator.estimator import PoseEstimator
+from binpose_estimator.node import PoseOutputs
+from binpose_refinement.node import (
+    RefinementOutputs,
+    RefinementSettings,
+    build_refiner,
+    changed_names,
+    check_objects,
+    reported,
+)
+from binpose_ros.golden import GoldenFrame, found_share
+from binpose_ros.inputs import COLOR, DEPTH, INFO, Match
+from binpose_ros.running import prepare_process, run_node
+from binpose_ros.settings import setting
+from binpose_ros.stage_node import StageNode
+from binpose_ros.stamps import Header
+
+NOTHING = "No part was detected."
+UNSURE = "No pose reached the threshold."
+
+
+@dataclass(frozen=True)
+class PipelineSettings(RefinementSettings):
+    """What the node can be told.
+
+    min_score: detections below are not followed up.
+    """
+
+    min_score: float = setting(0.0, bounds=(0.0, 1.0), live=True)
+
+
+class PipelineNode(StageNode[Pipeline]):
+    """Sends the results of all stages of each frame."""
+
+    inputs = (replace(COLOR, role="reference"), DEPTH, INFO)
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__("bin_picking", PipelineSettings(), **options)
+
+    def build(self, stored: StoredModel, objects: Mapping[str, ObjectModel], settings: Any) -> Pipeline:
+        """All stages of one model."""
+        config, device = stored.header["config"], settings.device
+        segmenter, estimator = (without_prefix(f"{name}/", stored.tensors) for name in ("segmenter", "estimator"))
+        return Pipeline(
+            segmenter_from_tensors(segmenter, config["segmenter"], device),
+            PoseEstimator.from_tensors(estimator, config["estimator"], objects, device),
+            build_refiner(stored, objects, settings.refiner, changed_names(settings.refiner)),
+        )
+
+    def rebuild(self, settings: Any) -> bool:
+        """Check what is known only with a model, and tell whether the refiner's own settings have changed."""
+        check_objects(settings, self.models.find("").objects)
+        return bool(settings.refiner != self.settings.refiner)
+
+    def open_outputs(self) -> None:
+        """The topics of all stages."""
+        self._detections = DetectionOutputs(self, "detection/")
+        self._poses = PoseOutputs(self, "pose_estimator/")
+        self._refined = RefinementOutputs(self, "refinement/")
+
+    def process(self, match: Match) -> str:
+        """Detect, estimate, refine."""
+        model, frame, settings = self.models.find(""), self.frame(match), self.settings
+        stages = model.stage
+        with self.monitor.measured("detection"):
+            detections = [d for d in stages.segmenter(frame) if d.score >= settings.min_score]
+        with self.monitor.measured("pose"):
+            poses = stages.estimator(frame, detections)
+        with self.monitor.measured("refinement"):
+            refined = reported(stages.refiner(frame, detections, poses), settings)
+        with self.monitor.measured("publish"):
+            self._refined.publish(frame, refined, model.objects, model.version, settings)
+            self._detections.publish(frame, detections, model.version)
+            self._poses.publish(frame, poses, model.objects, model.version)
+        return "" if refined else UNSURE if detections else NOTHING
+
+    def publish_nothing(self, match: Match, header: Header) -> None:
+        """Empty results of all stages."""
+        for outputs in (self._refined, self._detections, self._poses):
+            outputs.publish_nothing(header)
+
+    def try_out(self, stage: Pipeline, objects: Mapping[str, ObjectModel], frame: RgbdFrame) -> None:
+        """Run all stages once."""
+        stage(frame)
+
+    def score(self, stage: Pipeline, objects: Mapping[str, ObjectModel], frames: Sequence[GoldenFrame]) -> float | None:
+        """The share of visible parts whose pose is reported right."""
+
+        def estimate(golden: GoldenFrame) -> list[tuple[str, Any]]:
+            return [(p.object_id, p.T_cam_obj) for p in reported(stage(golden.frame), self.settings)]
+
+        return found_share(frames, objects, estimate)
+
+
+def main() -> None:
+    """Run the node."""
+    prepare_process()
+    run_node(PipelineNode)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""The ROS graph: camera topics in, poses of parts out.
+
+ros2 launch binpose bin_picking.launch.py model:=models/wrs camera_ns:=/camera/camera
+ros2 launch binpose bin_picking.launch.py simulated_camera:=true rviz:=true
+"""
+
+from pathlib import Path
+from typing import Any
+
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch.conditions import IfCondition
+from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch_ros.actions import Node
+from launch_ros.substitutions import FindPackageShare
+
+from launch import LaunchContext, LaunchDescription
+
+CAMERA_TOPICS = ("color/image_raw", "color/camera_info", "aligned_depth_to_color/image_raw")
+FOLLOWERS = ["pose_estimator", "refinement"]
+ARGUMENTS = {
+    "model": ("demo", "Folder of the model store, or the name of a shipped model."),
+    "camera_ns": ("camera", "Namespace of the camera's topics."),
+    "color_topic": ("", "Colour image, where it is not <camera_ns>/color/image_raw."),
+    "info_topic": ("", "Camera info, where it is not <camera_ns>/color/camera_info."),
+    "depth_topic": ("", "Depth aligned to colour, where it is not <camera_ns>/aligned_depth_to_color/image_raw."),
+    "objects": ("", "Parts to be reported, divided by commas; all when empty."),
+    "device": ("cpu", "Where the networks run: cpu or cuda."),
+    "composed": ("true", "All stages in one process; else one process per stage."),
+    "simulated_camera": ("false", "Start a camera above a simulated bin."),
+    "rviz": ("false", "Start RViz."),
+    "tf": ("true", "Send a transform for each part."),
+    "config": ("", "YAML file with parameters that replace the defaults."),
+    "namespace": ("", "Namespace of all nodes."),
+    "log_level": ("info", "debug, info, warn, error or fatal."),
+}
+
+
+def resolved_model(name: str) -> str:
+    """The folder of a model: one that is there, or that of a shipped model."""
+    from binpose.bundle import SHIPPED
+
+    path = Path(name).expanduser()
+    return str(SHIPPED / name if not any(path.glob("weights-*")) and (SHIPPED / name).is_dir() else path.absolute())
+
+
+def nodes(context: LaunchContext) -> list[Any]:
+    """The nodes that the arguments ask for."""
+    value = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
+    camera_ns = value["camera_ns"].rstrip("/")
+    given = (value["color_topic"], value["info_topic"], value["depth_topic"])
+    topics = [topic or f"{camera_ns}/{own}" for topic, own in zip(given, CAMERA_TOPICS, strict=True)]
+    model = resolved_model(value["model"])
+    files = [value["config"]] if value["config"] else []
+    stage: dict[str, Any] = {"model": model, "device": value["device"]}
+    result: dict[str, Any] = {"tf": value["tf"] == "true"}
+    if value["objects"]:
+        result["objects"] = value["objects"].split(",")
+
+    def node(package: str, executable: str, parameters: dict[str, Any], name: str | None = None) -> Node:
+        return Node(
+            package=package,
+            executable=executable,
+            name=name or executable,
+            namespace=value["namespace"],
+            parameters=[parameters, *files],
+            remappings=list(zip(CAMERA_TOPICS, topics, strict=True)),
+            arguments=["--ros-args", "--log-level", value["log_level"]],
+            output="screen",
+            respawn=True,
+            respawn_delay=1.0,
+        )
+
+    if value["composed"] == "true":
+        found = [node("binpose", "bin_picking", stage | result)]
+    else:
+        found = [
+            node("binpose_detection", "detection", stage | {"followers": FOLLOWERS}),
+            node("binpose_estimator", "pose_estimator", stage),
+            node("binpose_refinement", "refinement", stage | result),
+        ]
+    if value["simulated_camera"] == "true":
+        found.append(node("binpose_simulation", "simulated_camera", {"model": model}))
+    return found
+
+
+def generate_launch_description() -> LaunchDescription:
+    """What `ros2 launch` starts."""
+    arguments = [
+        DeclareLaunchArgument(name, default_value=default, description=text)
+        for name, (default, text) in ARGUMENTS.items()
+    ]
+    rviz = Node(
+        package="rviz2",
+        executable="rviz2",
+        arguments=["-d", PathJoinSubstitution([FindPackageShare("binpose"), "config", "bin_picking.rviz"])],
+        condition=IfCondition(LaunchConfiguration("rviz")),
+    )
+    # OpenMP's threads would spin while they wait, and slow all other processes down.
+    passive = SetEnvironmentVariable("OMP_WAIT_POLICY", "PASSIVE")
+    return LaunchDescription([*arguments, passive, OpaqueFunction(function=nodes), rviz])

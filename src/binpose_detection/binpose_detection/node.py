@@ -1,0 +1,116 @@
+"""The node `detection`: images in, instances out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from binpose_core.frames import RgbdFrame
+from binpose_core.model_store import StoredModel
+from binpose_core.objects import ObjectModel
+from binpose_core.stored_parts import without_prefix
+from binpose_core.types import Detection
+from binpose_detection.backends import segmenter_from_tensors
+from binpose_ros.announcing import Followers
+from binpose_ros.detections import from_detections
+from binpose_ros.frames import header_of
+from binpose_ros.golden import GoldenFrame, seen_share
+from binpose_ros.images import from_labels
+from binpose_ros.inputs import COLOR, DEPTH, INFO, Match
+from binpose_ros.models import LoadedModel
+from binpose_ros.running import prepare_process, run_node
+from binpose_ros.settings import StageSettings, setting
+from binpose_ros.stage_node import StageNode
+from binpose_ros.stamps import Header, to_header
+
+NOTHING = "No part was detected."
+
+
+@dataclass(frozen=True)
+class DetectionSettings(StageSettings):
+    """What the node can be told.
+
+    min_score: detections below are not sent.
+    followers: nodes that work on the detections and must hold a new model before this node uses it.
+    follow_s: how long they may take, in seconds.
+    """
+
+    min_score: float = setting(0.0, bounds=(0.0, 1.0), live=True)
+    followers: tuple[str, ...] = ()
+    follow_s: float = setting(30.0, bounds=(0.0, 3600.0))
+
+
+class DetectionOutputs:
+    """The topics of detections below a prefix."""
+
+    def __init__(self, node: Any, prefix: str) -> None:
+        self._types = node.types
+        self._detections = node.output("Detection2DArray", f"{prefix}detections")
+        self._mask = node.output("Image", f"{prefix}instance_mask")
+
+    def publish(self, frame: RgbdFrame, detections: Sequence[Detection], version: str) -> None:
+        """Send a frame's detections and the image of their instances."""
+        header = header_of(frame)
+        array, labels = from_detections(detections, frame.camera, header, version, self._types)
+        self._mask.publish(from_labels(labels, header, self._types))
+        self._detections.publish(array)
+
+    def publish_nothing(self, header: Header) -> None:
+        """Send that nothing was found."""
+        self._mask.publish(from_labels(np.zeros((1, 1), np.uint16), header, self._types))
+        self._detections.publish(self._types.Detection2DArray(header=to_header(header, self._types), detections=[]))
+
+
+class DetectionNode(StageNode[Any]):
+    """Sends `~/detections` and `~/instance_mask` of each frame."""
+
+    inputs = (replace(COLOR, role="reference"), DEPTH, INFO)
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__("detection", DetectionSettings(), **options)
+        self._followers = Followers(self, self.settings.followers)
+
+    def build(self, stored: StoredModel, objects: Mapping[str, ObjectModel], settings: Any) -> Any:
+        """The segmenter."""
+        tensors = without_prefix("segmenter/", stored.tensors)
+        return segmenter_from_tensors(tensors, stored.header["config"]["segmenter"], settings.device)
+
+    def before_swap(self, model: LoadedModel[Any]) -> None:
+        """Wait for the nodes that work on the detections."""
+        self._followers.wait_for(model.version, self.settings.follow_s)
+
+    def open_outputs(self) -> None:
+        """The two topics."""
+        self._outputs = DetectionOutputs(self, "~/")
+
+    def process(self, match: Match) -> str:
+        """Detect."""
+        model, frame = self.models.find(""), self.frame(match)
+        with self.monitor.measured("detection"):
+            detections = [d for d in model.stage(frame) if d.score >= self.settings.min_score]
+        with self.monitor.measured("publish"):
+            self._outputs.publish(frame, detections, model.version)
+        return "" if detections else NOTHING
+
+    def publish_nothing(self, match: Match, header: Header) -> None:
+        """Empty detections."""
+        self._outputs.publish_nothing(header)
+
+    def try_out(self, stage: Any, objects: Mapping[str, ObjectModel], frame: RgbdFrame) -> None:
+        """Detect once."""
+        stage(frame)
+
+    def score(self, stage: Any, objects: Mapping[str, ObjectModel], frames: Sequence[GoldenFrame]) -> float | None:
+        """The share of visible parts that are detected."""
+        return seen_share(frames, objects, stage)
+
+
+def main() -> None:
+    """Run the node."""
+    prepare_process()
+    run_node(DetectionNode)
+
+
+if __name__ == "__main__":
+    main()

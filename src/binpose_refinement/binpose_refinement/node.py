@@ -1,0 +1,190 @@
+"""The node `refinement`: images, detections and poses in, verified poses out, and how they look."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from binpose_core.drawing import OverlayDrawer
+from binpose_core.errors import BinposeError
+from binpose_core.frames import RgbdFrame
+from binpose_core.model_store import StoredModel
+from binpose_core.objects import ObjectModel
+from binpose_core.types import PoseEstimate
+from binpose_refinement.calibration import Calibration
+from binpose_refinement.config import RefinerConfig
+from binpose_refinement.refiner import IcpRefiner
+from binpose_ros.detections import split_id, to_detections
+from binpose_ros.frames import header_of
+from binpose_ros.images import from_color
+from binpose_ros.inputs import COLOR, DEPTH, INFO, Input, Match, read
+from binpose_ros.markers import MeshResources, to_markers
+from binpose_ros.poses import from_poses, to_poses, transforms
+from binpose_ros.running import prepare_process, run_node
+from binpose_ros.settings import StageSettings, setting, specs, with_values
+from binpose_ros.stage_node import StageNode
+from binpose_ros.stamps import Header, from_header, to_header
+from binpose_ros.trial import trial_detection, trial_pose
+
+POSES = Input("pose_estimator/poses", "Detection3DArray", "reference", camera=False)
+DETECTIONS = Input("detection/detections", "Detection2DArray", "same", camera=False)
+MASK = Input("detection/instance_mask", "Image", "same", camera=False)
+NOTHING = "No pose reached the threshold."
+
+
+@dataclass(frozen=True)
+class RefinementSettings(StageSettings):
+    """What the node can be told.
+
+    threshold: least score (probability to be right) of a reported part.
+    objects: parts to be reported, all when empty; the others are looked for all the same.
+    overlay: send the picture with the parts drawn over it, where someone listens.
+    tf: send a transform <tf_prefix>/<object>_<n> for each part.
+    tf_prefix: see there.
+    mesh_directory: where the meshes for RViz are written.
+    refiner: settings of the refinement that replace the model's own.
+    """
+
+    threshold: float = setting(0.5, bounds=(0.0, 1.0), live=True)
+    objects: tuple[str, ...] = setting((), live=True)
+    overlay: bool = setting(True, live=True)
+    tf: bool = setting(False, live=True)
+    tf_prefix: str = "bin"
+    mesh_directory: str = "~/.cache/binpose/meshes"
+    refiner: RefinerConfig = field(default_factory=RefinerConfig, metadata={"live": True})
+
+
+class RefinementOutputs:
+    """The topics of refined poses below a prefix."""
+
+    def __init__(self, node: Any, prefix: str) -> None:
+        self._node, self._types = node, node.types
+        self._poses = node.output("Detection3DArray", f"{prefix}poses")
+        self._markers = node.output("MarkerArray", f"{prefix}markers")
+        self._overlay = node.output("Image", f"{prefix}overlay")
+        self._tf = node.output("TFMessage", "/tf")
+        self._prepared: tuple[str, OverlayDrawer, MeshResources] | None = None
+
+    def publish(
+        self,
+        frame: RgbdFrame,
+        poses: Sequence[PoseEstimate],
+        objects: Mapping[str, ObjectModel],
+        version: str,
+        settings: RefinementSettings,
+    ) -> None:
+        """Send a frame's poses, then how they look."""
+        header = header_of(frame)
+        self._poses.publish(from_poses(poses, objects, header, version, self._types))
+        if settings.tf and poses:
+            self._tf.publish(transforms(poses, header, self._types, settings.tf_prefix))
+        drawer, meshes = self._drawing(objects, version, settings)
+        if self._markers.get_subscription_count():
+            colors = {name: tuple(c / 255 for c in color) for name, color in drawer.colors.items()}
+            self._markers.publish(to_markers(poses, objects, meshes, colors, header, self._types))  # type: ignore[arg-type]
+        if settings.overlay and self._overlay.get_subscription_count():
+            self._overlay.publish(from_color(drawer(frame, poses), header, self._types))
+
+    def publish_nothing(self, header: Header) -> None:
+        """Send that nothing was found."""
+        self._poses.publish(self._types.Detection3DArray(header=to_header(header, self._types), detections=[]))
+        self._markers.publish(to_markers([], {}, {}, {}, header, self._types))
+
+    def _drawing(
+        self, objects: Mapping[str, ObjectModel], version: str, settings: RefinementSettings
+    ) -> tuple[OverlayDrawer, MeshResources]:
+        if self._prepared is None or self._prepared[0] != version:
+            meshes = MeshResources(objects, Path(settings.mesh_directory))
+            self._prepared = (version, OverlayDrawer(objects), meshes)
+        return self._prepared[1:]
+
+
+def reported(poses: Sequence[PoseEstimate], settings: RefinementSettings) -> list[PoseEstimate]:
+    """The poses of wanted parts that reach the threshold."""
+    wanted = settings.objects
+    return [p for p in poses if p.score >= settings.threshold and (not wanted or p.object_id in wanted)]
+
+
+def build_refiner(
+    stored: StoredModel, objects: Mapping[str, ObjectModel], settings: RefinerConfig, changed: set[str]
+) -> IcpRefiner:
+    """The refiner of a stored model; of `settings`, those that were changed replace the model's own."""
+    own = RefinerConfig(**stored.header["config"].get("refiner", {}))
+    values = {spec.name: spec.default for spec in specs(settings) if spec.name in changed}
+    return IcpRefiner(objects, with_values(own, values), Calibration.from_tensors(stored.tensors))
+
+
+def changed_names(settings: RefinerConfig) -> set[str]:
+    """The settings that are not the defaults."""
+    default = RefinerConfig()
+    return {f.name for f in fields(settings) if getattr(settings, f.name) != getattr(default, f.name)}
+
+
+class RefinementNode(StageNode[IcpRefiner]):
+    """Sends `~/poses`, `~/markers`, `~/overlay` and transforms of each frame's poses."""
+
+    inputs = (POSES, DETECTIONS, MASK, COLOR, DEPTH, INFO)
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__("refinement", RefinementSettings(), **options)
+
+    def build(self, stored: StoredModel, objects: Mapping[str, ObjectModel], settings: Any) -> IcpRefiner:
+        """The refiner."""
+        return build_refiner(stored, objects, settings.refiner, changed_names(settings.refiner))
+
+    def rebuild(self, settings: Any) -> bool:
+        """Check what is known only with a model, and tell whether the refiner's own settings have changed."""
+        check_objects(settings, self.models.find("").objects)
+        return bool(settings.refiner != self.settings.refiner)
+
+    def open_outputs(self) -> None:
+        """The topics."""
+        self._outputs = RefinementOutputs(self, "~/")
+
+    def process(self, match: Match) -> str:
+        """Refine, with the model that the poses were made with."""
+        array = read(match, POSES, self.types)
+        if not array.detections:
+            self.publish_nothing(match, from_header(array))
+            return "There was no pose to refine."
+        model = self.models.find(split_id(array.detections[0].id)[0])
+        frame = self.frame(match)
+        found, source = to_detections(read(match, DETECTIONS, self.types), read(match, MASK, self.types), frame.camera)
+        poses, version = to_poses(array, found)
+        if source != version:
+            raise BinposeError(f"Detections of model {source} with poses of {version}; expected one model.")
+        with self.monitor.measured("refinement"):
+            refined = reported(model.stage(frame, found, poses), self.settings)
+        with self.monitor.measured("publish"):
+            self._outputs.publish(frame, refined, model.objects, model.version, self.settings)
+        return "" if refined else NOTHING
+
+    def publish_nothing(self, match: Match, header: Header) -> None:
+        """No poses."""
+        self._outputs.publish_nothing(header)
+
+    def try_out(self, stage: IcpRefiner, objects: Mapping[str, ObjectModel], frame: RgbdFrame) -> None:
+        """Refine once."""
+        name = next(iter(objects))
+        detection = trial_detection(frame, name)
+        stage(frame, [detection], [trial_pose(frame, name, detection)])
+
+
+def check_objects(settings: RefinementSettings, known: Mapping[str, ObjectModel]) -> None:
+    """Refuse parts that the model does not know.
+
+    Raises:
+        BinposeError: naming them and the known ones.
+    """
+    if unknown := [name for name in settings.objects if name not in known]:
+        raise BinposeError(f"objects names {', '.join(unknown)}; expected some of {', '.join(known)}.")
+
+
+def main() -> None:
+    """Run the node."""
+    prepare_process()
+    run_node(RefinementNode)
+
+
+if __name__ == "__main__":
+    main()

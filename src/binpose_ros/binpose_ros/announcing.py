@@ -1,0 +1,151 @@
+"""What a node tells of its model, and the services that change it."""
+
+import json
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.qos import QoSDurabilityPolicy, QoSProfile
+
+from binpose_core.errors import BinposeError
+from binpose_core.model_store import SHORT
+from binpose_core.objects import ObjectModel
+from binpose_ros.models import LoadedModel
+from binpose_ros.poses import from_matrix
+from binpose_ros.stamps import Header, to_header
+
+LATCHED = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
+METHOD = "binpose"
+
+
+class Announcer:
+    """Latched `~/vision_info` and `~/model_status`, and the services `~/load_model` and `~/rollback`."""
+
+    def __init__(self, node: Any, group: Any) -> None:
+        from binpose_interfaces.msg import ModelStatus
+        from binpose_interfaces.srv import LoadModel
+        from std_srvs.srv import Trigger
+
+        self._node, self._types = node, node.types
+        self._info = node.create_publisher(self._types.VisionInfo, "~/vision_info", LATCHED)
+        self._status = node.create_publisher(ModelStatus, "~/model_status", LATCHED)
+        node.create_service(LoadModel, "~/load_model", self._load_model, callback_group=group)
+        node.create_service(Trigger, "~/rollback", self._roll_back, callback_group=group)
+
+    def announce(self, model: LoadedModel[Any], previous: LoadedModel[Any] | None) -> None:
+        """Tell which model is in use from now on."""
+        from binpose_interfaces.msg import ModelStatus
+
+        header = to_header(Header(self._node.get_clock().now().nanoseconds, ""), self._types)
+        self._info.publish(
+            self._types.VisionInfo(
+                header=header,
+                method=f"{METHOD} {model.version[:SHORT]}",
+                database_location=model.location,
+                database_version=model.number,
+            )
+        )
+        self._status.publish(
+            ModelStatus(
+                header=header,
+                node=self._node.get_fully_qualified_name(),
+                version=model.version,
+                parent=model.parent or "",
+                previous=previous.version if previous else "",
+                number=model.number,
+                location=model.location,
+                object_ids=list(model.objects),
+                symmetries=[symmetries_of(part, self._types) for part in model.objects.values()],
+                metrics=json.dumps(model.metrics, default=str),
+            )
+        )
+
+    def _load_model(self, request: Any, response: Any) -> Any:
+        return self._answer(lambda: self._node.swap(request.store, request.version), response)
+
+    def _roll_back(self, request: Any, response: Any) -> Any:
+        return self._answer(self._node.roll_back, response)
+
+    def _answer(self, action: Callable[[], LoadedModel[Any]], response: Any) -> Any:
+        try:
+            model = action()
+            response.success, response.message = True, f"Model {model.version[:SHORT]} is in use."
+        except BinposeError as error:
+            response.success, response.message = False, str(error)
+            self._node.monitor.model_reason = str(error)
+            self._node.get_logger().error(str(error))
+        else:
+            self._node.monitor.model_reason = ""
+        if hasattr(response, "version"):
+            current = self._node.models.current
+            response.version = current.version if current else ""
+        return response
+
+
+class Followers:
+    """The nodes that work on what this node sends: they must hold a model before this node uses it.
+
+    Args:
+        node: that sends.
+        names: of the nodes, relative or absolute.
+    """
+
+    def __init__(self, node: Any, names: Sequence[str]) -> None:
+        self._changed = threading.Condition()
+        self._held: dict[str, list[str]] = {name: [] for name in names}
+        group = MutuallyExclusiveCallbackGroup()  # not that of the service that waits
+        for name in names:
+            node.create_subscription(
+                node.types.VisionInfo, f"{name}/vision_info", self._heard(name), LATCHED, callback_group=group
+            )
+
+    def wait_for(self, version: str, timeout_s: float) -> None:
+        """Wait until all of them have announced a version.
+
+        Raises:
+            BinposeError: when one has not in time.
+        """
+
+        def missing() -> list[str]:
+            return [name for name, held in self._held.items() if version[:SHORT] not in held[-2:]]
+
+        with self._changed:
+            if not self._changed.wait_for(lambda: not missing(), timeout_s):
+                raise BinposeError(
+                    f"{', '.join(missing())} did not load model {version[:SHORT]} within {timeout_s:g} s; expected it "
+                    "to hold every model that its inputs are made with; load it there first, with its ~/load_model."
+                )
+
+    def _heard(self, name: str) -> Callable[[Any], None]:
+        def heard(info: Any) -> None:
+            with self._changed:
+                self._held[name].append(str(info.method).rpartition(" ")[2])
+                self._changed.notify_all()
+
+        return heard
+
+
+def symmetries_of(part: ObjectModel, types: Any) -> Any:
+    """A binpose_interfaces/ObjectSymmetries."""
+    from binpose_interfaces.msg import ObjectSymmetries
+
+    discrete, continuous = part.symmetries.discrete, part.symmetries.continuous
+    poses = [from_matrix(np.asarray(T, np.float64), types) for T in discrete if not np.allclose(T, np.eye(4))]
+    return ObjectSymmetries(
+        object_id=part.id,
+        discrete=[
+            types.Transform(
+                translation=types.Vector3(x=p.position.x, y=p.position.y, z=p.position.z), rotation=p.orientation
+            )
+            for p in poses
+        ],
+        axes=[_xyz(symmetry.axis, types.Vector3) for symmetry in continuous],
+        axis_points=[_xyz(symmetry.offset, types.Point) for symmetry in continuous],
+    )
+
+
+def _xyz(values: Any, kind: Any) -> Any:
+    x, y, z = (float(value) for value in values)
+    return kind(x=x, y=y, z=z)

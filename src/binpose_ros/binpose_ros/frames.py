@@ -1,0 +1,78 @@
+"""sensor_msgs images and camera info <-> RgbdFrame and Camera."""
+
+from typing import Any
+
+import numpy as np
+
+from binpose_core.camera import Camera
+from binpose_core.errors import BinposeError
+from binpose_core.frames import RgbdFrame, undistort
+from binpose_ros.images import to_color, to_depth_m
+from binpose_ros.stamps import Header, from_header, to_header
+
+# Coefficients k1, k2, p1, p2, k3, ... in OpenCV's order; others (fisheye) mean something else.
+DISTORTION_MODELS = ("", "none", "plumb_bob", "rational_polynomial")
+
+
+def to_camera(info: Any) -> Camera:
+    """The camera of a sensor_msgs/CameraInfo.
+
+    Raises:
+        BinposeError: for an uncalibrated camera, or a distortion model other than OpenCV's.
+    """
+    K, distortion = np.asarray(info.k, np.float64).reshape(3, 3), tuple(float(value) for value in info.d)
+    if not K[0, 0]:
+        raise BinposeError(
+            f"The camera info of {info.header.frame_id!r} has a focal length of 0, that of an uncalibrated camera; "
+            "expected its matrix K; calibrate the camera."
+        )
+    if any(distortion) and info.distortion_model not in DISTORTION_MODELS:
+        raise BinposeError(
+            f"The camera info has the distortion model {info.distortion_model!r}; expected plumb_bob or "
+            "rational_polynomial; rectify the images with image_proc."
+        )
+    return Camera.from_K(K, int(info.width), int(info.height), distortion if any(distortion) else ())
+
+
+def from_camera(camera: Camera, header: Header, types: Any) -> Any:
+    """A sensor_msgs/CameraInfo."""
+    projection = np.hstack([camera.K, np.zeros((3, 1))])
+    region = types.RegionOfInterest(x_offset=0, y_offset=0, height=0, width=0, do_rectify=False)
+    return types.CameraInfo(
+        header=to_header(header, types),
+        height=camera.height,
+        width=camera.width,
+        distortion_model="rational_polynomial" if len(camera.distortion) > 5 else "plumb_bob",
+        d=types.doubles(camera.distortion or (0.0,) * 5),
+        k=camera.K.ravel(),
+        r=np.eye(3).ravel(),
+        p=projection.ravel(),
+        binning_x=0,
+        binning_y=0,
+        roi=region,
+    )
+
+
+def to_frame(color: Any, depth: Any | None, info: Any) -> RgbdFrame:
+    """The frame of a colour image, the depth image aligned with it and the camera info of the colour image.
+
+    Lens distortion is removed; the stamp and the frame id are those of the colour image.
+
+    Raises:
+        BinposeError: when the three do not belong together, or one of them cannot be used.
+    """
+    header = from_header(color)
+    for what, message in (("camera info", info), ("depth image", depth)):
+        if message is not None and message.header.frame_id != header.frame_id:
+            raise BinposeError(
+                f"The {what} is of frame {message.header.frame_id!r}, the colour image of {header.frame_id!r}; "
+                "expected one frame; take the depth that is aligned to colour, and the colour camera's info."
+            )
+    depth_m = None if depth is None else to_depth_m(depth)
+    frame = RgbdFrame(to_color(color), depth_m, to_camera(info), header.stamp_ns, header.frame_id, header.frame_id)
+    return undistort(frame)
+
+
+def header_of(frame: RgbdFrame) -> Header:
+    """The header that every output of this frame carries."""
+    return Header(frame.stamp_ns, frame.frame_id)

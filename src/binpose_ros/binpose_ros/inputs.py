@@ -1,0 +1,135 @@
+"""Subscriptions whose messages are put together by stamp and read only when they are worked on."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.qos import QoSProfile, QoSReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.serialization import deserialize_message
+
+from binpose_core.errors import BinposeError
+from binpose_ros.joining import Mailbox, StampJoin
+from binpose_ros.monitor import Monitor
+from binpose_ros.settings import StageSettings
+from binpose_ros.stamps import NS_PER_S, serialized_header
+
+Match = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Input:
+    """A topic that a stage needs.
+
+    topic: relative name.
+    kind: the message class' short name, see `message_types.PACKAGES`.
+    role: the reference names the frames; the others have its stamp, are near it, or the latest one counts.
+    camera: from a camera: sensor-data QoS; else reliable.
+    """
+
+    topic: str
+    kind: str
+    role: Literal["reference", "same", "near", "latest"]
+    camera: bool = True
+
+
+COLOR = Input("color/image_raw", "Image", "same")
+DEPTH = Input("aligned_depth_to_color/image_raw", "Image", "near")
+INFO = Input("color/camera_info", "CameraInfo", "latest")
+
+
+class Inputs:
+    """Listens on a stage's topics and leaves complete frames, still serialized, in a mailbox.
+
+    Args:
+        node: that subscribes.
+        inputs: its topics, one of them the reference.
+        settings: slop and number of held messages.
+        box: where frames are left.
+        monitor: told of arrivals and of publishers whose QoS does not fit.
+        types: message classes.
+    """
+
+    def __init__(
+        self,
+        node: Any,
+        inputs: Sequence[Input],
+        settings: StageSettings,
+        box: Mailbox[Match],
+        monitor: Monitor,
+        types: Any,
+    ) -> None:
+        self._node, self._box, self._monitor, self._types = node, box, monitor, types
+        self._latest: dict[str, bytes] = {}
+        (reference,) = (entry.topic for entry in inputs if entry.role == "reference")
+        slop_ns = round(settings.slop_s * NS_PER_S)
+        slops = {entry.topic: slop_ns * (entry.role == "near") for entry in inputs if entry.role in ("near", "same")}
+        self._near = [entry.topic for entry in inputs if entry.role == "near"]
+        self._join = StampJoin(reference, slops, monitor.counts, settings.keep)
+        self._group = MutuallyExclusiveCallbackGroup()
+        self._subscriptions = [self._subscribe(entry) for entry in inputs]
+
+    def close(self) -> None:
+        """Listen no more."""
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
+
+    def set_slop(self, slop_s: float) -> None:
+        """Change the largest difference of stamps."""
+        self._join.slops_ns.update(dict.fromkeys(self._near, round(slop_s * NS_PER_S)))
+
+    def _subscribe(self, entry: Input) -> Any:
+        reliability = QoSReliabilityPolicy.BEST_EFFORT if entry.camera else QoSReliabilityPolicy.RELIABLE
+        return self._node.create_subscription(
+            getattr(self._types, entry.kind),
+            entry.topic,
+            self._callback(entry),
+            QoSProfile(depth=5, reliability=reliability),
+            callback_group=self._group,
+            event_callbacks=SubscriptionEventCallbacks(incompatible_qos=self._on_incompatible(entry)),
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+            raw=True,
+        )
+
+    def _callback(self, entry: Input) -> Callable[[bytes], None]:
+        def latest(data: bytes) -> None:
+            self._latest[entry.topic] = data
+
+        def joined(data: bytes) -> None:
+            self._monitor.arrived()
+            try:
+                match = self._join.put(entry.topic, serialized_header(data).stamp_ns, data)
+            except BinposeError as error:
+                self._monitor.failed(str(error))
+                return
+            if match is not None:
+                self._box.put({**match, **self._latest})
+
+        return latest if entry.role == "latest" else joined
+
+    def _on_incompatible(self, entry: Input) -> Callable[[Any], None]:
+        def report(event: Any) -> None:
+            reason = (
+                f"A publisher of {entry.topic} offers another QoS ({event.last_policy_kind.name}); expected one that "
+                "fits; set qos_overrides of this topic."
+            )
+            self._monitor.reason = reason
+            self._node.get_logger().warning(reason)
+
+        return report
+
+
+def read(match: Match, entry: Input, types: Any) -> Any:
+    """The message of a topic in a complete frame.
+
+    Raises:
+        BinposeError: when the topic, whose latest message counts, has had none yet.
+    """
+    if entry.topic not in match:
+        raise BinposeError(
+            f"No message on {entry.topic} yet; expected one with the images; start the camera's driver, or remap the "
+            "topic."
+        )
+    return deserialize_message(match[entry.topic], getattr(types, entry.kind))

@@ -1,0 +1,119 @@
+"""Which messages of several topics belong to one image, and which frame is worked on next. Knows no ROS."""
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from binpose_ros.stamps import NS_PER_S
+
+T = TypeVar("T")
+RESTART_NS = NS_PER_S
+
+
+@dataclass
+class Counts:
+    """What became of the frames: done + dropped + unmatched + failed = all that arrived, but for those under way."""
+
+    done: int = 0
+    dropped: int = 0
+    unmatched: int = 0
+    failed: int = 0
+    restarts: int = 0
+
+
+class StampJoin:
+    """Puts together one message of each topic.
+
+    A message of the reference topic names a frame by its stamp; of each other topic the message with the nearest stamp
+    belongs to it, if it is within that topic's slop. Messages that are older than the newest complete frame are
+    forgotten, and of each topic the oldest beyond `keep`: memory is bounded whatever arrives.
+
+    Args:
+        reference: the topic whose stamps name the frames.
+        slops_ns: largest difference of stamps of each other topic; 0 for the same stamp.
+        counts: where the reference's messages without partners are counted (`unmatched`), and the restarts.
+        keep: messages held per topic.
+    """
+
+    def __init__(self, reference: str, slops_ns: Mapping[str, int], counts: Counts, keep: int = 30) -> None:
+        self.slops_ns = dict(slops_ns)
+        self._reference, self._keep, self._counts = reference, keep, counts
+        self._held: dict[str, dict[int, Any]] = {topic: {} for topic in (reference, *slops_ns)}
+
+    def put(self, topic: str, stamp_ns: int, message: Any) -> dict[str, Any] | None:
+        """Take a message; the newest frame that it completes, as message by topic, or None.
+
+        Stamps that jump back by more than a second are a restart (a new bag, a reset clock): all is forgotten.
+        """
+        held = self._held[topic]
+        if held and stamp_ns < max(held) - RESTART_NS:
+            self._restart()
+        held[stamp_ns] = message
+        match = self._newest_match()
+        while len(held) > self._keep:
+            self._forget(topic, min(held))
+        return match
+
+    def _newest_match(self) -> dict[str, Any] | None:
+        for stamp in sorted(self._held[self._reference], reverse=True):
+            partners = {topic: self._nearest(topic, stamp) for topic in self.slops_ns}
+            if None not in partners.values():
+                match = {self._reference: self._held[self._reference].pop(stamp)}
+                for topic, partner in partners.items():
+                    match[topic] = self._held[topic][partner]  # type: ignore[index]
+                self._forget_until(stamp, partners)  # type: ignore[arg-type]
+                return match
+        return None
+
+    def _nearest(self, topic: str, stamp: int) -> int | None:
+        slop = self.slops_ns[topic]
+        near = [other for other in self._held[topic] if abs(other - stamp) <= slop]
+        return min(near, key=lambda other: abs(other - stamp), default=None)
+
+    def _forget_until(self, stamp: int, partners: Mapping[str, int]) -> None:
+        for older in [held for held in self._held[self._reference] if held < stamp]:
+            self._forget(self._reference, older)
+        for topic, partner in partners.items():
+            for older in [held for held in self._held[topic] if held <= partner]:
+                del self._held[topic][older]
+
+    def _forget(self, topic: str, stamp: int) -> None:
+        del self._held[topic][stamp]
+        self._counts.unmatched += topic == self._reference
+
+    def _restart(self) -> None:
+        self._counts.restarts += 1
+        for topic, held in self._held.items():
+            for stamp in list(held):
+                self._forget(topic, stamp)
+
+
+@dataclass
+class Mailbox(Generic[T]):
+    """Holds the newest item for one worker; an older one that nobody took is dropped and counted."""
+
+    counts: Counts
+    _item: T | None = None
+    _closed: bool = False
+    _changed: threading.Condition = field(default_factory=threading.Condition)
+
+    def put(self, item: T) -> None:
+        """Leave an item; never waits."""
+        with self._changed:
+            self.counts.dropped += self._item is not None
+            self._item = item
+            self._changed.notify()
+
+    def take(self) -> T | None:
+        """Wait for an item and take it; None when the box is closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._item is not None or self._closed)
+            item, self._item = self._item, None
+            return None if self._closed else item
+
+    def close(self) -> None:
+        """Let the worker end; what lies in the box is dropped."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()

@@ -1,0 +1,178 @@
+"""The models that a node holds, and how a new one gets in: loaded beside, checked, exchanged by one assignment."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+from binpose_core.errors import BinposeError
+from binpose_core.model_store import SHORT, ModelStore, StoredModel
+from binpose_core.objects import ObjectModel
+from binpose_core.stored_parts import assemble, stored_objects
+
+Stage = TypeVar("Stage")
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedModel(Generic[Stage]):
+    """One version of a model, ready to work. Immutable: whoever holds it works with one version to the end.
+
+    number: counts the models that this node had, from 1; VisionInfo's database_version.
+    golden: its score on the store's golden frames, or None where there are none.
+    """
+
+    stage: Stage
+    objects: Mapping[str, ObjectModel]
+    version: str
+    parent: str | None
+    store: Path
+    number: int = 1
+    golden: float | None = None
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def location(self) -> str:
+        """The file of the weights, by which others know the version."""
+        return str(self.store / f"weights-{self.version[:SHORT]}.safetensors")
+
+
+class ModelSlot(Generic[Stage]):
+    """The model in use and the one before it."""
+
+    def __init__(self) -> None:
+        self._held: tuple[LoadedModel[Stage], ...] = ()
+
+    @property
+    def current(self) -> LoadedModel[Stage] | None:
+        """The model in use."""
+        held = self._held
+        return held[0] if held else None
+
+    @property
+    def previous(self) -> LoadedModel[Stage] | None:
+        """The model that `rollback` brings back."""
+        held = self._held
+        return held[1] if len(held) > 1 else None
+
+    def find(self, version: str) -> LoadedModel[Stage]:
+        """The model whose version begins with `version`; the one in use for an empty one.
+
+        Raises:
+            BinposeError: when neither of the two is it.
+        """
+        held = self._held
+        for model in held:
+            if model.version.startswith(version):
+                return model
+        known = ", ".join(model.version[:SHORT] for model in held) or "none"
+        raise BinposeError(
+            f"A result of model {version}, but this node holds {known}; expected one of these; load that version here "
+            "too with ~/load_model."
+        )
+
+    def exchange(self, model: LoadedModel[Stage]) -> None:
+        """Put a model in use; the one that was in use stays for `rollback` and for results that still name it."""
+        held = self._held
+        self._held = (model, *held[:1])
+
+    def rollback(self) -> LoadedModel[Stage]:
+        """Put the model before in use again, and return it.
+
+        Raises:
+            BinposeError: when there is none.
+        """
+        held = self._held
+        if len(held) < 2:
+            raise BinposeError("There is no earlier model to roll back to; expected one swap since the node's start.")
+        self._held = (held[1], held[0])
+        return held[1]
+
+    def renew(self, model: LoadedModel[Stage]) -> None:
+        """Replace the model in use by the same version with other settings."""
+        self._held = (model, *self._held[1:])
+
+    def clear(self) -> None:
+        """Forget both."""
+        self._held = ()
+
+
+@dataclass(frozen=True)
+class Checks(Generic[Stage]):
+    """What a model must pass before it is put in use.
+
+    objects: parts that it must know.
+    warm_up: runs the stage once; what it raises refuses the model.
+    score: the stage's score on golden frames, higher is better; None where there are none.
+    """
+
+    objects: Collection[str] = ()
+    warm_up: Callable[[Stage, Mapping[str, ObjectModel]], None] = lambda stage, objects: None
+    score: Callable[[Stage, Mapping[str, ObjectModel]], float | None] = lambda stage, objects: None
+
+
+def load_model(
+    store: Path | str,
+    version: str,
+    build: Callable[[StoredModel, Mapping[str, ObjectModel]], Stage],
+    checks: Checks[Stage],
+    current: LoadedModel[Stage] | None = None,
+    number: int = 1,
+) -> LoadedModel[Stage]:
+    """A model from a store, checked.
+
+    Args:
+        store: folder.
+        version: of those in the store, or its first digits; the store's current one when empty.
+        build: makes the stage of it.
+        checks: what it must pass.
+        current: the model it would replace; it may not know fewer parts, nor score worse on the golden frames.
+        number: of the model, see `LoadedModel`.
+
+    Raises:
+        BinposeError: with the reason when it is refused.
+    """
+    stored = ModelStore(store).load(version or None)
+    check_finite(stored)
+    objects = assemble(stored, lambda: stored_objects(stored))
+    wanted = list(checks.objects) or list(current.objects if current else ())
+    check_known(wanted, list(objects), stored.version)
+    stage = assemble(stored, lambda: build(stored, objects))
+    checks.warm_up(stage, objects)
+    golden = checks.score(stage, objects)
+    before = None if current is None else current.golden
+    if golden is not None and before is not None and golden < before:
+        raise BinposeError(
+            f"Model {stored.version[:SHORT]} scores {golden:.3f} on the golden frames, the one in use {before:.3f}; "
+            "expected at least as much; train it further, or take these frames out of the store."
+        )
+    metrics = dict(stored.header.get("metrics", {}))
+    return LoadedModel(stage, objects, stored.version, stored.parent, Path(store), number, golden, metrics)
+
+
+def check_finite(stored: StoredModel) -> None:
+    """Refuse weights that are NaN or infinite.
+
+    Raises:
+        BinposeError: naming the first such tensor.
+    """
+    for name, value in stored.tensors.items():
+        if value.dtype.kind == "f" and not np.isfinite(value).all():
+            raise BinposeError(
+                f"Tensor {name!r} of model {stored.version[:SHORT]} holds NaN or infinity; expected finite weights; "
+                "train it again."
+            )
+
+
+def check_known(wanted: Sequence[str], known: Sequence[str], version: str) -> None:
+    """Refuse a model that lacks wanted parts.
+
+    Raises:
+        BinposeError: naming them.
+    """
+    if missing := [name for name in wanted if name not in known]:
+        raise BinposeError(
+            f"Model {version[:SHORT]} does not know {', '.join(missing)}; it knows {', '.join(known)}; expected all "
+            "parts that are in use; load a model that was trained with them."
+        )

@@ -1,0 +1,88 @@
+"""What a node tells of itself: latencies per stage, counts, model, and the reason when there is no result."""
+
+import statistics
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from binpose_core.model_store import SHORT
+from binpose_ros.joining import Counts
+from binpose_ros.models import LoadedModel
+from binpose_ros.stamps import Header, to_header
+
+WINDOW = 100
+SILENT_S = 5.0
+OK, WARN, ERROR = 0, 1, 2
+
+
+@dataclass
+class Monitor:
+    """Collects, and gives a diagnostic_msgs/DiagnosticStatus.
+
+    counts: see `joining.Counts`.
+    reason: why the last frame gave no result; empty when it did.
+    model_reason: why the last new model was refused; empty when it was not.
+    """
+
+    counts: Counts = field(default_factory=Counts)
+    reason: str = "no frame yet"
+    model_reason: str = ""
+    _times: dict[str, deque[float]] = field(default_factory=dict)
+    _last_arrival: float | None = None
+
+    @contextmanager
+    def measured(self, stage: str) -> Iterator[None]:
+        """Adds the time that the block takes, also when it raises."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.add(stage, time.perf_counter() - start)
+
+    def add(self, stage: str, seconds: float) -> None:
+        """Add a measurement."""
+        self._times.setdefault(stage, deque(maxlen=WINDOW)).append(seconds)
+
+    def arrived(self) -> None:
+        """Something came in."""
+        self._last_arrival = time.monotonic()
+
+    def failed(self, reason: str) -> None:
+        """A frame gave no result."""
+        self.counts.failed += 1
+        self.reason = reason
+
+    def succeeded(self, reason: str = "") -> None:
+        """A frame gave a result; `reason` where it is empty."""
+        self.counts.done += 1
+        self.reason = reason
+
+    def status(self, name: str, state: str, model: LoadedModel[Any] | None, types: Any) -> Any:
+        """The DiagnosticStatus of now; `state` is that of the lifecycle."""
+        silent = state == "active" and (self._last_arrival is None or time.monotonic() - self._last_arrival > SILENT_S)
+        silence = f"No complete set of messages for {SILENT_S:g} s; check the camera and the topics' names."
+        reason = " ".join(text for text in (silence if silent else "", self.reason, self.model_reason) if text)
+        values = {
+            "state": state,
+            "model_version": model.version[:SHORT] if model else "",
+            **{f"frames_{name}": str(value) for name, value in vars(self.counts).items()},
+            **{f"{stage}_ms": f"{1e3 * statistics.median(times):.1f}" for stage, times in self._times.items()},
+            **{f"{stage}_ms_worst": f"{1e3 * max(times):.1f}" for stage, times in self._times.items()},
+            "last_reason": self.reason,
+            "model_refused": self.model_reason,
+        }
+        return types.DiagnosticStatus(
+            level=types.byte(WARN if state != "active" or reason else OK),
+            name=name,
+            message=reason or "ok",
+            hardware_id="binpose",
+            values=[types.KeyValue(key=key, value=value) for key, value in values.items()],
+        )
+
+    def message(self, name: str, state: str, model: LoadedModel[Any] | None, stamp_ns: int, types: Any) -> Any:
+        """The DiagnosticArray for /diagnostics."""
+        header = to_header(Header(stamp_ns, ""), types)
+        return types.DiagnosticArray(header=header, status=[self.status(name, state, model, types)])

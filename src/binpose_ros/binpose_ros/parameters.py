@@ -1,0 +1,71 @@
+"""ROS parameters of a settings dataclass: declared once, checked by the dataclass, refused with its sentence."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeVar
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
+
+from binpose_core.errors import BinposeError
+from binpose_ros.settings import Spec, specs, with_values
+
+Settings = TypeVar("Settings")
+
+
+class Parameters(Generic[Settings]):
+    """A node's settings as its parameters.
+
+    Args:
+        node: where they are declared.
+        defaults: the settings that nobody overrides.
+        frozen: whether those that are not live may be changed no more.
+        on_change: called with the new settings before they count; what it raises refuses them.
+
+    Raises:
+        BinposeError: when a parameter was given a value that the settings refuse.
+    """
+
+    def __init__(
+        self,
+        node: Any,
+        defaults: Settings,
+        frozen: Callable[[], bool] = lambda: False,
+        on_change: Callable[[Settings], None] = lambda settings: None,
+    ) -> None:
+        self._node, self._frozen, self._on_change = node, frozen, on_change
+        self._specs = {spec.name: spec for spec in specs(defaults)}
+        given = {spec.name: self._declare(spec) for spec in self._specs.values()}
+        self.settings = with_values(defaults, given)
+        node.add_on_set_parameters_callback(self._set)
+
+    def overridden(self) -> set[str]:
+        """Names of the parameters that whoever started the node gave a value."""
+        return set(self._specs) & set(self._node._parameter_overrides)
+
+    def _declare(self, spec: Spec) -> Any:
+        descriptor = ParameterDescriptor(description=spec.description)
+        if spec.bounds is not None and isinstance(spec.default, float):
+            low, high = spec.bounds
+            descriptor.floating_point_range = [FloatingPointRange(from_value=float(low), to_value=float(high))]
+        elif spec.bounds is not None:
+            low, high = spec.bounds
+            descriptor.integer_range = [IntegerRange(from_value=int(low), to_value=int(high))]
+        if not spec.live:
+            descriptor.additional_constraints = "Set it before the node is configured."
+        default = [""] if spec.default == [] else spec.default  # An empty list has no type that rclpy could see.
+        return self._node.declare_parameter(spec.name, default, descriptor).value
+
+    def _set(self, parameters: Sequence[Any]) -> SetParametersResult:
+        changes = {parameter.name: parameter.value for parameter in parameters if parameter.name in self._specs}
+        if late := [name for name in changes if self._frozen() and not self._specs[name].live]:
+            reason = f"{', '.join(late)} can be set only before the node is configured; clean it up first"
+            if set(late) & {"model", "version"}:
+                reason += ", or change the model with ~/load_model"
+            return SetParametersResult(successful=False, reason=f"{reason}.")
+        try:
+            settings = with_values(self.settings, changes)
+            if changes:
+                self._on_change(settings)
+        except (BinposeError, TypeError, ValueError) as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        self.settings = settings
+        return SetParametersResult(successful=True)

@@ -1,0 +1,54 @@
+"""Starting and ending a node's process."""
+
+import os
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any
+
+THREADS = 4
+
+
+def prepare_process() -> None:
+    """Set what must be set before torch is imported: OpenMP's threads wait without spinning."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def run_node(make: Callable[[], Any], arguments: Sequence[str] | None = None) -> None:
+    """Spin a lifecycle node until it is interrupted.
+
+    Args:
+        make: the node; called after ROS is initialised.
+        arguments: of the process, ROS' own among them; by default those of the command line.
+    """
+    import rclpy
+    from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+
+    rclpy.init(args=None if arguments is None else list(arguments))
+    executor, node = MultiThreadedExecutor(THREADS), None
+    try:
+        node = make()
+        executor.add_node(node)
+        executor.create_task(start, node)
+        while rclpy.ok():
+            try:
+                executor.spin()
+            except (KeyboardInterrupt, ExternalShutdownException):
+                raise
+            except Exception:  # One request that fails does not end the node.
+                node.get_logger().error(traceback.format_exc())
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    finally:
+        executor.shutdown(timeout_sec=2.0)
+        if node is not None:
+            node.close()
+            node.destroy_node()
+        rclpy.try_shutdown()
+
+
+def start(node: Any) -> None:
+    """Configure and activate a node, unless it leaves that to a lifecycle manager."""
+    from rclpy.lifecycle import TransitionCallbackReturn
+
+    if node.settings.autostart and node.trigger_configure() == TransitionCallbackReturn.SUCCESS:
+        node.trigger_activate()

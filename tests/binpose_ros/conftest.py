@@ -1,0 +1,88 @@
+"""ROS' message types without ROS: those of `rosbags`, which have the same fields and the same serialization."""
+
+from collections.abc import Iterable
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+
+from binpose_core.camera import Camera
+from binpose_core.meshes import Mesh
+from binpose_core.objects import ObjectModel, make_object
+from binpose_ros.message_types import PACKAGE_OF
+from binpose_ros.stamps import Header
+
+VISION_MSGS = {
+    "Point2D": "float64 x\nfloat64 y",
+    "Pose2D": "vision_msgs/Point2D position\nfloat64 theta",
+    "BoundingBox2D": "vision_msgs/Pose2D center\nfloat64 size_x\nfloat64 size_y",
+    "BoundingBox3D": "geometry_msgs/Pose center\ngeometry_msgs/Vector3 size",
+    "ObjectHypothesis": "string class_id\nfloat64 score",
+    "ObjectHypothesisWithPose": "vision_msgs/ObjectHypothesis hypothesis\ngeometry_msgs/PoseWithCovariance pose",
+    "Detection2D": "std_msgs/Header header\nvision_msgs/ObjectHypothesisWithPose[] results\n"
+    "vision_msgs/BoundingBox2D bbox\nstring id",
+    "Detection2DArray": "std_msgs/Header header\nvision_msgs/Detection2D[] detections",
+    "Detection3D": "std_msgs/Header header\nvision_msgs/ObjectHypothesisWithPose[] results\n"
+    "vision_msgs/BoundingBox3D bbox\nstring id",
+    "Detection3DArray": "std_msgs/Header header\nvision_msgs/Detection3D[] detections",
+    "VisionInfo": "std_msgs/Header header\nstring method\nstring database_location\nint32 database_version",
+}
+
+
+class RosbagsTypes:
+    """The message classes of `rosbags`."""
+
+    def __init__(self) -> None:
+        typesys = pytest.importorskip("rosbags.typesys")
+        self.store = typesys.get_typestore(typesys.Stores.ROS2_JAZZY)
+        for name, text in VISION_MSGS.items():
+            self.store.register(typesys.get_types_from_msg(text, f"vision_msgs/msg/{name}"))
+
+    def __getattr__(self, name: str) -> Any:
+        return self.store.types[f"{PACKAGE_OF[name]}/msg/{name}"]
+
+    def octets(self, data: bytes) -> Any:
+        return np.frombuffer(data, np.uint8)
+
+    def doubles(self, values: Iterable[float]) -> Any:
+        return np.array(list(values), np.float64)
+
+    def byte(self, value: int) -> Any:
+        return value
+
+    def sent(self, message: Any) -> Any:
+        """The message after it went through ROS' serialization."""
+        return self.store.deserialize_cdr(self.serialized(message), message.__msgtype__)
+
+    def serialized(self, message: Any) -> bytes:
+        return bytes(self.store.serialize_cdr(message, message.__msgtype__))
+
+
+@cache
+def rosbags_types() -> RosbagsTypes:
+    return RosbagsTypes()
+
+
+@pytest.fixture(scope="session")
+def types() -> RosbagsTypes:
+    return rosbags_types()
+
+
+@pytest.fixture
+def header() -> Header:
+    return Header(1_700_000_000_123_456_789, "camera_color_optical_frame")
+
+
+@pytest.fixture
+def camera() -> Camera:
+    return Camera(200.0, 201.0, 31.5, 23.5, 64, 48)
+
+
+@pytest.fixture(scope="session")
+def block() -> ObjectModel:
+    """A block of 40 x 20 x 10 mm whose origin is a corner."""
+    corners = np.array([(x, y, z) for x in (0, 0.04) for y in (0, 0.02) for z in (0, 0.01)], np.float32)
+    quads = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]
+    faces = [face for a, b, c, d in quads for face in ((a, b, c), (a, c, d))]
+    return make_object(Mesh(corners, np.array(faces, np.int32)), "block", 1)

@@ -1,0 +1,99 @@
+"""A frame is made of messages that belong together; others are refused by name."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from binpose_core.camera import Camera
+from binpose_core.errors import BinposeError
+from binpose_core.frames import RgbdFrame
+from binpose_ros.frames import from_camera, header_of, to_camera, to_frame
+from binpose_ros.images import from_color, from_depth_m
+from binpose_ros.stamps import Header
+
+
+@pytest.fixture
+def frame(camera: Camera, header: Header, rng: np.random.Generator) -> RgbdFrame:
+    shape = (camera.height, camera.width)
+    color = rng.integers(0, 256, (*shape, 3), np.uint8)
+    return RgbdFrame(color, rng.uniform(0.4, 0.6, shape).astype(np.float32), camera, header.stamp_ns, header.frame_id)
+
+
+def messages(frame: RgbdFrame, types: Any) -> tuple[Any, Any, Any]:
+    header = header_of(frame)
+    color, depth = from_color(frame.color, header, types), from_depth_m(frame.depth_m, header, types)
+    return types.sent(color), types.sent(depth), types.sent(from_camera(frame.camera, header, types))
+
+
+def test_a_frame_comes_back_as_it_was_sent(frame: RgbdFrame, types: Any) -> None:
+    received = to_frame(*messages(frame, types))
+    np.testing.assert_array_equal(received.color, frame.color)
+    np.testing.assert_array_equal(received.depth_m, frame.depth_m)
+    assert (received.camera, received.stamp_ns, received.frame_id) == (frame.camera, frame.stamp_ns, frame.frame_id)
+
+
+def test_a_frame_may_lack_depth(frame: RgbdFrame, types: Any) -> None:
+    color, _, info = messages(frame, types)
+    assert to_frame(color, None, info).depth_m is None
+
+
+@pytest.mark.parametrize("distortion", [(), (0.1, -0.02, 1e-3, 0.0, 0.0), (0.1, 0, 0, 0, 0, 0.01, 0.0, 0.001)])
+def test_a_camera_comes_back_as_it_was_sent(
+    camera: Camera, header: Header, types: Any, distortion: tuple[float, ...]
+) -> None:
+    camera = replace(camera, distortion=distortion)
+    assert to_camera(types.sent(from_camera(camera, header, types))) == camera
+
+
+def test_distortion_is_removed(frame: RgbdFrame, types: Any) -> None:
+    bent = replace(frame, camera=replace(frame.camera, distortion=(0.2, 0.0, 0.0, 0.0, 0.0)))
+    received = to_frame(*messages(bent, types))
+    assert not received.camera.distortion
+    assert not np.array_equal(received.color, frame.color)
+
+
+def test_nan_depth_is_invalid_depth(frame: RgbdFrame, types: Any) -> None:
+    color, depth, info = messages(frame, types)
+    holes = frame.depth_m.copy()
+    holes[:10] = np.nan
+    depth = from_depth_m(holes, header_of(frame), types)
+    received = to_frame(color, depth, info)
+    assert not received.depth_m[:10].any() and received.depth_m[10:].all()
+    with pytest.raises(BinposeError, match="no valid pixel"):
+        to_frame(color, from_depth_m(np.full_like(holes, np.nan), header_of(frame), types), info)
+
+
+def test_an_uncalibrated_camera_is_refused(camera: Camera, header: Header, types: Any) -> None:
+    info = from_camera(camera, header, types)
+    info.k[:] = 0
+    with pytest.raises(BinposeError, match="calibrate"):
+        to_camera(info)
+
+
+def test_a_fisheye_is_refused_unless_it_is_rectified(camera: Camera, header: Header, types: Any) -> None:
+    info = from_camera(replace(camera, distortion=(0.1, 0.2, 0.3, 0.4)), header, types)
+    object.__setattr__(info, "distortion_model", "equidistant")
+    with pytest.raises(BinposeError, match="'equidistant'"):
+        to_camera(info)
+    object.__setattr__(info, "d", np.zeros(4))
+    assert to_camera(info) == camera
+
+
+@pytest.mark.parametrize("what", ["depth image", "camera info"])
+def test_what_is_of_another_frame_is_refused(frame: RgbdFrame, types: Any, what: str) -> None:
+    color, depth, info = messages(frame, types)
+    message = depth if what == "depth image" else info
+    object.__setattr__(message.header, "frame_id", "elsewhere")
+    with pytest.raises(BinposeError, match=f"The {what} is of frame 'elsewhere'"):
+        to_frame(color, depth, info)
+
+
+def test_other_sizes_are_refused(frame: RgbdFrame, types: Any) -> None:
+    color, depth, info = messages(frame, types)
+    small = from_depth_m(frame.depth_m[:24], header_of(frame), types)
+    with pytest.raises(BinposeError, match="align"):
+        to_frame(color, small, info)
+    with pytest.raises(BinposeError, match="32x24"):
+        to_frame(color, depth, from_camera(frame.camera.resized(32, 24), header_of(frame), types))

@@ -1,0 +1,67 @@
+"""The diagnostics tell latency, counts, model and the last reason."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from binpose_ros.models import LoadedModel
+from binpose_ros.monitor import ERROR, OK, WARN, Monitor
+
+MODEL = LoadedModel("stage", {}, "ab" * 32, None, Path("store"))
+
+
+def values(status: Any) -> dict[str, str]:
+    return {entry.key: entry.value for entry in status.values}
+
+
+def test_a_node_that_works_is_ok_and_tells_its_figures(types: Any) -> None:
+    monitor = Monitor()
+    monitor.arrived()
+    for milliseconds in (10, 30, 20):
+        monitor.add("detection", milliseconds / 1e3)
+        monitor.succeeded()
+    monitor.counts.dropped += 2
+    status = monitor.status("detection", "active", MODEL, types)
+    told = values(status)
+    assert status.level == OK and status.message == "ok"
+    assert told["detection_ms"] == "20.0" and told["detection_ms_worst"] == "30.0"
+    assert (told["frames_done"], told["frames_dropped"]) == ("3", "2")
+    assert told["model_version"] == MODEL.version[:12]
+
+
+def test_the_reason_of_no_result_is_told_until_there_is_one(types: Any) -> None:
+    monitor = Monitor()
+    monitor.arrived()
+    monitor.failed("Bad depth.")
+    status = monitor.status("detection", "active", MODEL, types)
+    assert status.level == WARN and status.message == "Bad depth."
+    assert values(status)["frames_failed"] == "1"
+    monitor.succeeded()
+    assert monitor.status("detection", "active", MODEL, types).message == "ok"
+
+
+def test_silence_is_told(types: Any) -> None:
+    assert "check the camera" in Monitor().status("detection", "active", MODEL, types).message
+    assert "check the camera" not in Monitor().status("detection", "inactive", MODEL, types).message
+
+
+def test_a_refused_model_is_told(types: Any) -> None:
+    monitor = Monitor(model_reason="NaN weights.")
+    monitor.arrived()
+    monitor.succeeded()
+    assert monitor.status("detection", "active", MODEL, types).message == "NaN weights."
+
+
+def test_time_is_measured_also_where_a_stage_raises(types: Any) -> None:
+    monitor = Monitor()
+    with pytest.raises(ZeroDivisionError), monitor.measured("detection"):
+        _ = 1 / 0
+    assert "detection_ms" in values(monitor.status("detection", "active", None, types))
+    assert ERROR > WARN > OK
+
+
+def test_the_message_is_an_array_of_one_status(types: Any) -> None:
+    message = types.sent(Monitor().message("detection", "inactive", None, 1_500_000_000, types))
+    assert [status.name for status in message.status] == ["detection"]
+    assert (message.header.stamp.sec, message.header.stamp.nanosec) == (1, 500_000_000)

@@ -1,0 +1,76 @@
+"""Parameters are the fields of a dataclass: named, described and checked there alone."""
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from binpose_core.errors import BinposeError
+from binpose_ros.settings import StageSettings, descriptions, setting, specs, with_values
+
+
+@dataclass(frozen=True)
+class Inner:
+    """How fine.
+
+    rounds: how often. size_px, depth_px: of the crop;
+    share: of all, in [0, 1].
+    """
+
+    rounds: int = 3
+    size_px: int = 64
+    depth_px: int = 32
+    share: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.rounds < 1:
+            raise BinposeError(f"rounds must be >= 1, got {self.rounds}.")
+
+
+@dataclass(frozen=True)
+class Outer(StageSettings):
+    """What to do.
+
+    threshold: least score.
+    names: of parts.
+    """
+
+    threshold: float = setting(0.5, bounds=(0.0, 1.0), live=True)
+    names: tuple[str, ...] = ()
+    inner: Inner = field(default_factory=Inner, metadata={"live": True})
+
+
+def test_every_field_is_described() -> None:
+    assert all(spec.description for spec in specs(Outer()))
+    assert descriptions(Inner) == {
+        "rounds": "how often.",
+        "size_px": "of the crop",
+        "depth_px": "of the crop",
+        "share": "of all, in [0, 1].",
+    }
+
+
+def test_names_defaults_and_ranges_are_those_of_the_fields() -> None:
+    found = {spec.name: spec for spec in specs(Outer())}
+    assert found["threshold"].bounds == (0.0, 1.0) and found["threshold"].live
+    assert found["names"].default == []
+    assert found["inner.rounds"].default == 3 and found["inner.rounds"].live
+    assert found["slop_s"].live and not found["model"].live
+
+
+def test_values_come_in_by_the_names_they_went_out_with() -> None:
+    changed = Outer(threshold=0.25, names=("gear", "bolt"), inner=Inner(rounds=7, share=0.125))
+    values = {spec.name: spec.default for spec in specs(changed)}
+    assert with_values(Outer(), values) == changed
+
+
+@pytest.mark.parametrize(
+    "name, value, reason", [("threshold", 1.5, "threshold is 1.5; expected 0 to 1"), ("inner.rounds", 0, "rounds must")]
+)
+def test_bad_values_are_refused_with_the_reason(name: str, value: float, reason: str) -> None:
+    with pytest.raises(BinposeError, match=reason):
+        with_values(Outer(), {name: value})
+
+
+def test_the_device_is_a_device() -> None:
+    with pytest.raises(BinposeError, match="'gpu'"):
+        StageSettings(device="gpu")

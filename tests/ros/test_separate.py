@@ -1,0 +1,192 @@
+"""One process per stage: the same poses, lifecycle, a model that all have or none uses, and a node that is killed."""
+
+import shutil
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+MODEL = Path(__file__).resolve().parents[2] / "src/binpose/binpose/models/demo"
+FOLLOWERS = ("pose_estimator", "refinement")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo's model store, and a second version of the same quality that is not in use."""
+    from binpose_core.model_store import ModelStore
+
+    folder = tmp_path_factory.mktemp("models") / "store"
+    shutil.copytree(MODEL, folder)
+    models = ModelStore(folder)
+    stored = models.load()
+    tensors = dict(stored.tensors)
+    name = next(name for name, value in tensors.items() if name.startswith("segmenter/") and value.dtype == np.float32)
+    tensors[name] = tensors[name] * np.float32(1 + 1e-6)
+    models.save(tensors, stored.header, parent=stored.version)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def live(graph: Any, store: Path) -> Any:
+    """The graph with the camera and all stages, once the first poses have come."""
+    from vision_msgs.msg import Detection3DArray
+
+    graph.poses = graph.listen("/refinement/poses", Detection3DArray)
+    for name in FOLLOWERS:
+        graph.start(name, model=str(store), watch_s=0.0)
+    graph.start("detection", model=str(store), watch_s=0.0, followers=FOLLOWERS, follow_s=2.0)
+    graph.start("simulated_camera", rate_hz=0.5, hold=1000, views=1, depth_encoding="16UC1")
+    graph.wait(lambda: any(array.detections for array in list(graph.poses)), "poses")
+    return graph
+
+
+def stamp(message: Any) -> tuple[int, int]:
+    return message.header.stamp.sec, message.header.stamp.nanosec
+
+
+def change_state(live: Any, node: str, name: str) -> bool:
+    from lifecycle_msgs.msg import Transition
+    from lifecycle_msgs.srv import ChangeState
+
+    number = getattr(Transition, f"TRANSITION_{name.upper()}")
+    return bool(live.call(f"/{node}/change_state", ChangeState, transition=Transition(id=number)).success)
+
+
+def new_poses(live: Any) -> Any:
+    """The next poses that come."""
+    before = len(live.poses)
+    live.wait(lambda: len(live.poses) > before and live.poses[-1].detections, "new poses")
+    return live.poses[-1]
+
+
+def test_results_are_those_of_the_library(live: Any) -> None:
+    from sensor_msgs.msg import CameraInfo, Image
+
+    from binpose.bundle import load_bundle
+    from binpose_ros.frames import to_frame
+    from binpose_ros.poses import to_poses
+
+    topics = {"/color/image_raw": Image, "/aligned_depth_to_color/image_raw": Image, "/color/camera_info": CameraInfo}
+    images = [live.listen(topic, kind, 5) for topic, kind in topics.items()]
+
+    def complete() -> Any:
+        for poses in reversed(list(live.poses)):
+            found = [next((m for m in list(heard) if stamp(m) == stamp(poses)), None) for heard in images]
+            if None not in found:
+                return [poses, *found]
+        return None
+
+    poses, *messages = live.wait(complete, "a frame with all its messages")
+    assert messages[1].encoding == "16UC1"
+    expected = [pose for pose in load_bundle(MODEL).pipeline(to_frame(*messages)) if pose.score >= 0.5]
+    received, _ = to_poses(poses)
+    assert [pose.object_id for pose in received] == [pose.object_id for pose in expected]
+    for ours, theirs in zip(received, expected, strict=True):
+        np.testing.assert_allclose(ours.T_cam_obj, theirs.T_cam_obj, atol=1e-3)
+        assert abs(ours.score - theirs.score) < 0.02
+
+
+def test_nodes_follow_the_lifecycle(live: Any) -> None:
+    from lifecycle_msgs.srv import GetState
+
+    def state() -> str:
+        return str(live.call("/refinement/get_state", GetState).current_state.label)
+
+    assert state() == "active"
+    for transition, after in (
+        ("deactivate", "inactive"),
+        ("cleanup", "unconfigured"),
+        ("configure", "inactive"),
+        ("activate", "active"),
+    ):
+        assert change_state(live, "refinement", transition)
+        assert state() == after
+        if transition == "deactivate":
+            live.wait(lambda: live.status("refinement").get("state") == "inactive", "that state in the diagnostics")
+            assert not change_state(live, "refinement", "deactivate")
+    assert new_poses(live).detections
+
+
+def test_a_model_that_is_not_there_fails_the_configuration(live: Any) -> None:
+    from rcl_interfaces.srv import SetParameters
+    from rclpy.parameter import Parameter
+
+    def set_model(path: Path) -> Any:
+        message = Parameter("model", value=str(path)).to_parameter_msg()
+        return live.call("/refinement/set_parameters", SetParameters, parameters=[message]).results[0]
+
+    store = live.folder / "nowhere"
+    assert not set_model(store).successful  # not while it is active
+    assert change_state(live, "refinement", "deactivate") and change_state(live, "refinement", "cleanup")
+    assert set_model(store).successful
+    assert not change_state(live, "refinement", "configure")
+    live.wait(lambda: "No model at" in live.status("refinement").get("message", ""), "the reason")
+    assert set_model(MODEL).successful
+    assert change_state(live, "refinement", "configure") and change_state(live, "refinement", "activate")
+    assert new_poses(live).detections
+
+
+def test_a_model_is_used_when_all_stages_hold_it_and_no_result_is_of_two(live: Any, store: Path) -> None:
+    from binpose_interfaces.srv import LoadModel
+    from vision_msgs.msg import Detection2DArray, Detection3DArray
+
+    from binpose_core.model_store import ModelStore
+    from binpose_ros.detections import split_id
+
+    outputs = [
+        live.listen("/detection/detections", Detection2DArray),
+        live.listen("/pose_estimator/poses", Detection3DArray),
+    ]
+    new = next(version for version in ModelStore(store).versions() if version != ModelStore(store).current())
+    early = live.call("/detection/load_model", LoadModel, store="", version=new)
+    assert not early.success and "pose_estimator, refinement did not load model" in early.message
+    for node in (*reversed(FOLLOWERS), "detection"):
+        answer = live.call(f"/{node}/load_model", LoadModel, store=str(store), version=new)
+        assert answer.success, answer.message
+    live.wait(
+        lambda: split_id((live.poses[-1].detections or [_no_pose()])[0].id)[0] == new[:12], "poses of the new model"
+    )
+    versions: dict[tuple[int, int], set[str]] = {}
+    for array in [message for heard in (*outputs, live.poses) for message in list(heard)]:
+        versions.setdefault(stamp(array), set()).update(split_id(detection.id)[0] for detection in array.detections)
+    assert all(len(found) <= 1 for found in versions.values())
+    assert not [name for name in ("detection", *FOLLOWERS) if "No model" in live.status(name).get("message", "")]
+
+
+def test_a_killed_node_is_started_again_and_the_poses_come_back(live: Any, store: Path) -> None:
+    from binpose_core.model_store import ModelStore
+
+    in_use = live.status("detection")["model_version"]
+    ModelStore(store).promote(ModelStore(store).resolve(in_use))
+    assert live.stop("pose_estimator", signal.SIGKILL) == -signal.SIGKILL
+    before = len(live.poses)
+    live.start("pose_estimator", model=str(store))
+    live.wait(lambda: live.status("pose_estimator").get("state") == "active", "the node")
+    assert new_poses(live).detections and len(live.poses) > before
+
+
+def test_a_node_ends_when_it_is_told(live: Any) -> None:
+    for name in list(live.processes):
+        assert live.stop(name) == 0, live.log(name)
+        assert "Traceback" not in live.log(name)
+
+
+def test_every_parameter_is_described(ros_environment: dict[str, str]) -> None:
+    from binpose.node import PipelineSettings
+    from binpose_detection.node import DetectionSettings
+    from binpose_estimator.node import PoseEstimatorNode
+    from binpose_refinement.node import RefinementSettings
+    from binpose_ros.settings import specs
+    from binpose_simulation.node import CameraSettings
+
+    assert PoseEstimatorNode.inputs
+    for settings in (DetectionSettings(), RefinementSettings(), CameraSettings(), PipelineSettings()):
+        assert not [spec.name for spec in specs(settings) if not spec.description], type(settings).__name__
+
+
+def _no_pose() -> Any:
+    from vision_msgs.msg import Detection3D
+
+    return Detection3D(id="none/0")
