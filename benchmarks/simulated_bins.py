@@ -20,6 +20,7 @@ from scenes import unseen_views
 ERRORS: dict[ErrorName, str] = {
     "add_s": "ADD, for symmetric parts ADD-S,",
     "adi": "ADD-S for all parts, which forgives what only a hidden detail tells,",
+    "mssd": "MSSD, the largest distance of a surface point modulo the part's symmetries,",
 }
 
 

@@ -14,6 +14,7 @@ from binpose.training import TrainConfig, train, training_scene, working_gsd_m
 from binpose_core.catalogue import ObjectModel
 from binpose_core.errors import BinposeError
 from binpose_core.files import read_json
+from binpose_core.model_store import ModelStore
 from binpose_core.training_loop import LoopConfig
 from binpose_detection.mask_rcnn import MaskRcnnSegmenter
 from binpose_detection.mask_rcnn_training import MaskRcnnTrainingConfig
@@ -66,6 +67,8 @@ def test_an_interrupted_training_goes_on_and_ends_in_a_model(
 
     assert "simulation" not in report.seen, "what was simulated is not simulated again"
     assert not (tmp_path / "training").exists()
+    done = ModelStore(tmp_path).header(version)["training"]["done"]
+    assert done == {"views": views, "segmentation_steps": 2, "pose_steps": 2}
     bundle = load_bundle(tmp_path)
     assert bundle.version == version
     assert list(bundle.objects) == [part.id for part in objects]

@@ -19,6 +19,7 @@ from binpose_core.evaluation import EvaluationConfig
 from binpose_core.files import read_json, write_json
 from binpose_core.threads import available_cpus
 from binpose_core.training_loop import LoopConfig
+from binpose_core.weights import read_progress
 from binpose_detection.backends import Backend
 from binpose_detection.mask_rcnn import MaskRcnnConfig, import_torchvision
 from binpose_detection.mask_rcnn_training import MaskRcnnTrainingConfig, train_mask_rcnn
@@ -144,7 +145,8 @@ def train(
     )
     bundle = _calibrated(segmenter, estimator, parts, scene, config, report)
     parent = start.version if start is not None else None
-    version = save_bundle(bundle, out, parent=parent, header={"training": settings}, half=True)
+    done = {"views": len(views), **{f"{name}_steps": _steps(directory, name) for name in ("segmentation", "pose")}}
+    version = save_bundle(bundle, out, parent=parent, header={"training": {**settings, "done": done}}, half=True)
     shutil.rmtree(directory)
     return version
 
@@ -258,6 +260,10 @@ def _trained_segmenter(
     settings, voting = SegmenterConfig(names, gsd_m=gsd_m), _with_minutes(config.segmentation, minutes)
     begin = start.segmenter if start is not None else None
     return train_segmenter(views, parts, settings, voting, config.seed, checkpoint, on_step, begin)  # type: ignore[arg-type]
+
+
+def _steps(directory: Path, stage: str) -> int:
+    return read_progress(directory / f"{stage}.safetensors").steps
 
 
 def _calibrated(

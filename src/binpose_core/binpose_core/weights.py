@@ -106,6 +106,13 @@ def save_checkpoint(
         temporary.write_bytes(content)
 
 
+def read_progress(path: Path) -> Progress:
+    """How far the training had come that wrote a checkpoint."""
+    with safe_open(path, "pt") as file:
+        told = file.metadata()
+    return Progress(float(told["share"]), int(told["steps"]))
+
+
 def load_checkpoint(
     path: Path, network: torch.nn.Module, average: torch.nn.Module, optimizer: torch.optim.Optimizer
 ) -> Progress:
@@ -117,8 +124,7 @@ def load_checkpoint(
     try:
         with safe_open(path, "pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # the file is no dict
-            told = file.metadata()
-        progress = Progress(float(told["share"]), int(told["steps"]))
+        progress = read_progress(path)
         network.load_state_dict(select(tensors, "network"))
         average.load_state_dict(select(tensors, "average"))
         state = optimizer.state_dict()
