@@ -60,10 +60,11 @@ def test_the_covariance_is_the_spread_over_draws_of_the_noise(parts, refiner, tu
 
 
 @pytest.mark.parametrize("method", ["icp", "render_and_compare"])
-def test_twice_the_noise_tells_twice_the_deviation(parts, refiner, method) -> None:
+def test_twice_the_noise_tells_up_to_twice_the_deviation(parts, refiner, method) -> None:
+    """Twice where only depth tells, and less where the contour does, whose place the depth's noise does not change."""
     low, high = (sample(parts, refiner.using(method), TRUTH, noise_m, 3)[1].mean(0) for noise_m in (0.0008, 0.0016))
     ratio = np.sqrt(np.linalg.eigvalsh(high) / np.linalg.eigvalsh(low))
-    np.testing.assert_allclose(ratio, 2.0, rtol=0.35)
+    assert (1.1 if method == "render_and_compare" else 1.5) < ratio.min() and ratio.max() < 2.6
 
 
 def test_no_direction_is_told_better_than_it_is_known(parts, refiner) -> None:

@@ -1,6 +1,6 @@
 """All hypotheses of a frame as arrays, and the windows of the image in which they are drawn."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,6 +12,8 @@ from binpose_core.catalogue import ObjectModel
 from binpose_core.geometry import FloatArray
 from binpose_core.rendering import Renderer, Rendering
 
+CROPS_AT_ONCE = 1024
+"""So many hypotheses are drawn together (about 0.2 GB at most); more are taken in turns."""
 WINDOW_MARGIN = 1.2  # of the projected diameter: room for a pose that is still a little off
 
 
@@ -59,6 +61,19 @@ class Batch:
         return Batch(*(np.concatenate(pair) for pair in zip(self.columns, other.columns, strict=True)))
 
 
+def in_turns(batch: Batch, function: Callable[[Batch], Sequence[npt.NDArray[Any]]]) -> list[npt.NDArray[Any]]:
+    """A function's arrays (B, ...) for all hypotheses, a limited number at a time, those of a detection together."""
+    if len(batch) <= CROPS_AT_ONCE:
+        return list(function(batch))
+    order = np.argsort(batch.owner, kind="stable")
+    owners, first = np.unique(batch.owner[order], return_index=True)
+    turns = np.cumsum(np.diff([*first, len(order)])) // (CROPS_AT_ONCE + 1)
+    cuts = first[1:][np.diff(turns) > 0] if len(owners) > 1 else np.zeros(0, np.int64)
+    found = [function(batch.take(rows)) for rows in np.split(order, cuts)]
+    back = np.argsort(order, kind="stable")
+    return [np.concatenate(columns)[back] for columns in zip(*found, strict=True)]
+
+
 class Workshop:
     """The parts ready to be drawn at several levels of detail.
 
@@ -99,7 +114,7 @@ class Workshop:
             whole_steps: the step is an integer, so that every crop pixel is a pixel of the frame.
         """
         x, y, z = self.centers_cam(batch).T
-        step = np.maximum(self._extents(batch, camera) / (size_px - 1), 1.0)
+        step = np.maximum(self.extents_px(batch, camera) / (size_px - 1), 1.0)
         step = np.ceil(step) if whole_steps else step
         half = 0.5 * step * (size_px - 1)
         u0 = np.round(camera.fx * x / z + camera.cx - half)
@@ -108,10 +123,11 @@ class Workshop:
 
     def largest_px(self, batch: Batch, camera: Camera) -> int:
         """The size at which the crops of all hypotheses have the frame's own pixels, at most the frame's."""
-        largest = float(self._extents(batch, camera).max(initial=16.0))
-        return int(np.ceil(min(largest, max(camera.width, camera.height)))) + 1
+        largest = float(self.extents_px(batch, camera).max(initial=16.0))
+        # Even, as the largest crops are: then all sizes put their pixels on the same grid.
+        return 2 * int(np.ceil(min(largest, max(camera.width, camera.height)) / 2)) + 2
 
-    def _extents(self, batch: Batch, camera: Camera) -> FloatArray:
+    def extents_px(self, batch: Batch, camera: Camera) -> FloatArray:
         """(B,) side of each window in pixels of the frame."""
         z = self.centers_cam(batch)[:, 2]
         return WINDOW_MARGIN * self.diameter_m[batch.part] * max(camera.fx, camera.fy) / z + 6

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from binpose_core.geometry import FloatArray
-from binpose_refinement.batch import Batch, Workshop
+from binpose_refinement.batch import Batch, Workshop, in_turns
 from binpose_refinement.kernels.icp import SEARCH, icp_round
 from binpose_refinement.observation import Observation
 
@@ -55,6 +55,14 @@ class Alignment:
 
 def align(workshop: Workshop, observation: Observation, batch: Batch, schedule: Schedule) -> Alignment:
     """Refine all hypotheses; poses that do not improve come back unchanged."""
+
+    def together(some: Batch) -> tuple[FloatArray, ...]:
+        return tuple(vars(_align(workshop, observation, some, schedule)).values())
+
+    return Alignment(*in_turns(batch, together))
+
+
+def _align(workshop: Workshop, observation: Observation, batch: Batch, schedule: Schedule) -> Alignment:
     camera = observation.camera
     diameter = workshop.diameter_m[batch.part]
     centers = workshop.center_m[batch.part]

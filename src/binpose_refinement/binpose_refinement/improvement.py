@@ -8,7 +8,7 @@ import numpy.typing as npt
 from binpose_core.geometry import FloatArray
 from binpose_refinement.batch import Batch, Workshop
 from binpose_refinement.observation import Observation
-from binpose_refinement.verification import handmade_score, measure
+from binpose_refinement.verification import handmade_score, measure, supported
 
 Moves = tuple[FloatArray, FloatArray]
 """Poses (B, 4, 4), and information (B, 6, 6) about them as in `icp.Alignment`."""
@@ -45,17 +45,15 @@ class Improvement:
         poses, about = self._mover(observation, tried)
         drawable = self._workshop.unusable(tried.moved(poses), observation.camera) == ""
         rows, tried, poses, about = rows[drawable], tried.take(drawable), poses[drawable], about[drawable]
-        before, after = (self._verified(observation, tried.moved(T), tolerance_m) for T in (tried.T_cam_obj, poses))
+        before, after = (self._measured(observation, tried.moved(T), tolerance_m) for T in (tried.T_cam_obj, poses))
+        # Scores by hand: their meaning does not depend on a calibration. What nothing speaks for stays where it is.
+        better = (handmade_score(after) >= handmade_score(before)) & supported(before)
         moved, told = batch.T_cam_obj.copy(), information.copy()
-        better = after >= before
         moved[rows[better]], told[rows[better]] = poses[better], about[better]
         return batch.moved(moved), told
 
-    def _verified(self, observation: Observation, batch: Batch, tolerance_m: float) -> FloatArray:
-        """(B,) handmade scores, whose meaning does not depend on a calibration."""
-        return handmade_score(
-            measure(self._workshop, observation, batch, self._level, self._size_px, tolerance_m).features
-        )
+    def _measured(self, observation: Observation, batch: Batch, tolerance_m: float) -> FloatArray:
+        return measure(self._workshop, observation, batch, self._level, self._size_px, tolerance_m).features
 
 
 def ranks(owner: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

@@ -20,9 +20,10 @@ from binpose_refinement.improvement import Improvement, Mover
 from binpose_refinement.methods import make_mover
 from binpose_refinement.observation import Observation, observe
 from binpose_refinement.suppression import Claims, Crowding, PoseComparer
-from binpose_refinement.verification import FEATURES, Evidence, handmade_score, measure, tolerance_of
+from binpose_refinement.verification import FEATURES, Evidence, handmade_score, measure, supported, tolerance_of
 
 COARSE, POLISH, VERIFY = 0, 1, 2
+FEWEST_MASK_PX = 4  # masks with fewer pixels tell no pose
 CORRELATED_PIXELS = 4.0  # neighbouring depth pixels are not independent: so many count as one
 
 
@@ -135,6 +136,8 @@ class IcpRefiner:
         owners = [_owner(pose, i, detections) for i, pose in enumerate(poses)]
         batch = self._collect(poses, owners)
         reasons = workshop.unusable(batch, frame.camera)
+        small = np.array([detection.mask.sum() < FEWEST_MASK_PX for detection in detections], bool)
+        reasons[small[batch.owner] & (reasons == "")] = "mask_too_small"
         judged = set(batch.owner[reasons == ""].tolist())
         rejected = [
             (pose, _reason(reasons[batch.owner == owner]))
@@ -147,6 +150,8 @@ class IcpRefiner:
         batch, information = self._funnel(observation, batch, tolerance)
         usable = workshop.unusable(batch, frame.camera) == ""
         batch, information = batch.take(usable), information[usable]
+        gone = judged - set(batch.owner.tolist())
+        rejected += [(pose, "lost_in_refinement") for pose, owner in zip(poses, owners, strict=True) if owner in gone]
         evidence = measure(workshop, observation, batch, VERIFY, c.verify_px, tolerance)
         features = self._complete(batch, evidence.features, detections)
         verified = Verified(
@@ -232,9 +237,7 @@ class IcpRefiner:
             score = handmade_score(features)
         else:
             score = self.calibration(features, self._sorted[batch.part])
-        return np.where(
-            features[:, FEATURES.index("evidence")] + features[:, FEATURES.index("mask_iou")] > 0, score, 0.0
-        )
+        return np.where(supported(features), score, 0.0)
 
     def _reconcile(self, verified: Verified, frame: RgbdFrame) -> list[int]:
         """Greedy: the best-scored pose takes its pixels and its space; one detection gives one part."""
@@ -258,6 +261,9 @@ class IcpRefiner:
 
     def _estimate(self, verified: Verified, i: int, detections: Sequence[Detection]) -> PoseEstimate:
         batch, ids = verified.batch, self._workshop.ids
+        residuals = {name: float(value) for name, value in zip(FEATURES, verified.features[i], strict=True)}
+        if not supported(verified.features[i : i + 1])[0]:
+            residuals["no_overlap"] = 1.0
         same = np.flatnonzero(batch.owner == batch.owner[i])
         same = same[np.argsort(-verified.score[same], kind="stable")]
         same = np.concatenate([[i], same[same != i]]).astype(np.int64)
@@ -270,7 +276,7 @@ class IcpRefiner:
             hypotheses=tuple(
                 Hypothesis(ids[batch.part[j]], batch.T_cam_obj[j], float(verified.score[j])) for j in same
             ),
-            residuals={name: float(value) for name, value in zip(FEATURES, verified.features[i], strict=True)},
+            residuals=residuals,
         )
 
     def _covariance(self, verified: Verified, i: int) -> FloatArray | None:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from binpose_core.detail import DetailLadders
 from binpose_core.geometry import FloatArray, exp_so3, log_so3
 from binpose_core.rendering import Renderer, Rendering
-from binpose_refinement.batch import Batch, Workshop, window_intrinsics
+from binpose_refinement.batch import Batch, Workshop, in_turns, window_intrinsics
 from binpose_refinement.descent_config import DescentConfig, Phase
 from binpose_refinement.kernels.descent import compare_all
 from binpose_refinement.observation import Observation
@@ -59,6 +59,9 @@ class Descent:
         """The refined poses of all hypotheses, of which `Batch.guess` is a further start."""
         if not len(batch):
             return Descended(batch.T_cam_obj, np.zeros(0), np.zeros((0, 6, 6)))
+        return Descended(*in_turns(batch, lambda some: self._descend_all(observation, some)))
+
+    def _descend_all(self, observation: Observation, batch: Batch) -> Descended:
         best = None
         for start, guess in self._starts(observation, batch):
             found = self.descend(observation, batch.moved(start), self.config.coarse, guess)
@@ -147,6 +150,7 @@ class View:
         camera, workshop = observation.camera, descent.workshop
         self.size_px = min(phase.size_px, workshop.largest_px(batch, camera))
         self.windows = workshop.windows(batch, camera, self.size_px, whole_steps=True)
+        self.reach_px = np.ceil(0.5 * workshop.extents_px(batch, camera)).astype(np.int64)
         self.intrinsics = window_intrinsics(self.windows, camera)
         self.mesh_ids = descent.ladders.mesh_ids(batch.part, batch.T_cam_obj, self.intrinsics, phase.detail_px)
         self.tolerance_m = max(phase.tolerance_m, phase.tolerance_sigmas * observation.noise_m)
@@ -165,8 +169,9 @@ class View:
         compare_all(
             drawn.depth_m, drawn.face_ids, descent._normals, descent._first_face[self.mesh_ids[rows]],
             np.ascontiguousarray(pose), descent.workshop.center_m[part], 0.5 * descent.workshop.diameter_m[part],
-            self.windows[rows], seen.camera.intrinsics, seen.depth_m, seen.labels, self.batch.owner[rows],
-            self.tolerance_m, self.truncation_m, self.weights, (seen.noise_m / CONTOUR_SIGMA_PX) ** 2, *found,
+            self.windows[rows], self.reach_px[rows], seen.camera.intrinsics, seen.depth_m, seen.labels,
+            self.batch.owner[rows], self.tolerance_m, self.truncation_m, self.weights,
+            (seen.noise_m / CONTOUR_SIGMA_PX) ** 2, *found,
         )  # fmt: skip
         return found
 

@@ -15,12 +15,13 @@ along the rendered normal, with a dead zone.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from binpose_core.geometry import FloatArray
-from binpose_refinement.batch import Batch, Workshop
+from binpose_refinement.batch import Batch, Workshop, in_turns
 from binpose_refinement.duel import duels
 from binpose_refinement.kernels import evidence as e
 from binpose_refinement.observation import Observation
@@ -84,6 +85,16 @@ def measure(
     workshop: Workshop, observation: Observation, batch: Batch, level: int, size_px: int, tolerance_m: float
 ) -> Evidence:
     """Compare all hypotheses with the frame, in crops of at most size_px at a whole number of frame pixels."""
+
+    def together(some: Batch) -> tuple[npt.NDArray[Any], ...]:
+        return tuple(vars(_measure(workshop, observation, some, level, size_px, tolerance_m)).values())
+
+    return Evidence(*in_turns(batch, together))
+
+
+def _measure(
+    workshop: Workshop, observation: Observation, batch: Batch, level: int, size_px: int, tolerance_m: float
+) -> Evidence:
     windows = workshop.windows(batch, observation.camera, size_px, whole_steps=True)
     drawn = workshop.draw(batch, level, windows, observation.camera, size_px)
     tally = np.zeros((len(batch), e.TALLIES))
@@ -148,6 +159,11 @@ def _sides(tally: FloatArray) -> tuple[FloatArray, FloatArray]:
     weakest = np.where(telling, edge / np.maximum(count, 1.0), 1.0).min(1)
     continued = np.where(telling, on / np.maximum(back + on, 0.3 * count + 1.0), 0.0).max(1)
     return weakest, continued
+
+
+def supported(features: FloatArray) -> npt.NDArray[np.bool_]:
+    """(B,) whether any pixel of the depth or of the mask speaks for poses with features (B, F)."""
+    return np.asarray(features[:, MEASURED.index("evidence")] + features[:, MEASURED.index("mask_iou")] > 0)
 
 
 def handmade_score(features: FloatArray) -> FloatArray:

@@ -23,8 +23,8 @@ OUTSIDE, OWN, OTHER, NOBODY = 0, 1, 2, 3
 
 @njit(parallel=True, cache=True)
 def compare_all(
-    depth_r, faces_r, normals, first_face, T_cam_obj, centers, levers, windows, intrinsics, depth_o, labels, owner,
-    tolerance, truncation, weights, contour_share, loss, gradient, curvature, information,
+    depth_r, faces_r, normals, first_face, T_cam_obj, centers, levers, windows, reach, intrinsics, depth_o, labels,
+    owner, tolerance, truncation, weights, contour_share, loss, gradient, curvature, information,
 ):  # fmt: skip
     """Fill loss (B,), gradient (B, 6), curvature and information (B, 6, 6), each row of the latter's J^T J counting 1.
 
@@ -39,7 +39,7 @@ def compare_all(
                 center[i] += T_cam_obj[b, i, j] * centers[b, j]
         size = depth_r.shape[1]
         pixels = np.empty((size, size), np.uint8)
-        _classify(windows[b], labels, owner[b], pixels)
+        _classify(windows[b], reach[b], labels, owner[b], pixels)
         tally = np.zeros(TALLIES)
         _compare(
             depth_r[b], faces_r[b], normals, first_face[b], T_cam_obj[b], center, levers[b], windows[b], intrinsics,
@@ -64,13 +64,21 @@ def compare_all(
 
 
 @njit
-def _classify(window, labels, owner, pixels):
+def _classify(window, reach, labels, owner, pixels):
+    """What each crop pixel is; those farther than `reach` from the middle count as outside, however large the crop."""
     u0, v0, step = int(window[0]), int(window[1]), int(window[2])
+    middle = step * (pixels.shape[0] - 1) / 2
     for v in range(pixels.shape[0]):
         row = v0 + step * v
         for u in range(pixels.shape[1]):
             column = u0 + step * u
-            if row < 0 or row >= labels.shape[0] or column < 0 or column >= labels.shape[1]:
+            if (
+                max(abs(step * v - middle), abs(step * u - middle)) > reach
+                or row < 0
+                or row >= labels.shape[0]
+                or column < 0
+                or column >= labels.shape[1]
+            ):
                 pixels[v, u] = OUTSIDE
             else:
                 label = labels[row, column]
