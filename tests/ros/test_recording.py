@@ -2,6 +2,9 @@
 
 import itertools
 import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -22,6 +25,7 @@ from binpose_ros.images import from_color, from_depth_m
 from binpose_ros.message_types import ros_types
 from binpose_self_training.bag_frames import bag_frames
 from binpose_self_training.bag_reader import Bag
+from binpose_self_training.cdr import read_message
 from binpose_self_training.node import SelfTrainingNode
 
 LOOPBACK = (
@@ -89,7 +93,9 @@ def graph(tmp_path, monkeypatch):
     """Makes nodes with parameters, and a robot, in a domain of their own; all end with the test."""
     monkeypatch.setenv("CYCLONEDDS_URI", LOOPBACK)
     context = rclpy.Context()
-    context.init(domain_id=10 + next(DOMAINS) % 90)
+    domain = 10 + next(DOMAINS) % 90
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(domain))  # For child processes.
+    context.init(domain_id=domain)
     executor = rclpy.executors.MultiThreadedExecutor(4, context=context)
     robot = Robot(context)
     executor.add_node(robot.node)
@@ -193,3 +199,32 @@ def test_it_can_be_switched_off_and_on_while_messages_come(graph, tmp_path):
                 time.sleep(0.02)
     assert not list((tmp_path / "recordings").glob("*/*.active"))
     assert not robot.record(True).success  # It is not active, and still answers.
+
+
+def recorded(status):
+    """The number of messages that a diagnostic status tells."""
+    return next((int(value.value) for value in status.values if value.key == "messages"), 0)
+
+
+def test_a_node_that_is_killed_loses_at_most_the_last_second_and_the_next_one_finishes_its_bag(graph, tmp_path):
+    start, robot = graph
+    settings = [f"directory:={tmp_path / 'recordings'}", "record:=true", "recorder.min_free_gb:=0.0"]
+    arguments = ["--ros-args", *(part for setting in settings for part in ("-p", setting))]
+    child = subprocess.Popen([sys.executable, "-m", "binpose_self_training.node", *arguments])
+    sent, end = [], time.monotonic() + 30
+    while not any(recorded(status) > 40 for status in robot.diagnostics):
+        assert time.monotonic() < end and child.poll() is None
+        sent.append(time.monotonic())
+        robot.outcome.publish(String(data=f"pick {len(sent) - 1}"))
+        time.sleep(0.02)
+    killed = time.monotonic()
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    (bag,) = (tmp_path / "recordings").iterdir()
+    assert list(bag.glob("*.active"))
+    assert start().trigger_configure() == rclpy.lifecycle.TransitionCallbackReturn.SUCCESS
+    assert not list(bag.glob("*.active"))
+    words = [read_message(data, "std_msgs/msg/String").data for _, data in Bag(bag).messages(["/pick_outcomes"])]
+    first, last = (int(word.split()[1]) for word in (words[0], words[-1]))
+    assert words == [f"pick {number}" for number in range(first, last + 1)]  # None is missing in between.
+    assert all(killed - handed_over <= 1.0 for handed_over in sent[last + 1 :])
