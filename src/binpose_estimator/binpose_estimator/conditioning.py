@@ -21,9 +21,13 @@ class ConditionalInstanceNorm(nn.Module):
     def forward(self, features: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
         """(B, C, h, w) and classes (B,) -> (B, C, h, w).
 
-        One multiplication and one addition per value: torch's own instance norm copies to another memory layout.
+        One multiplication and one addition per value: torch's own instance norm copies to another memory layout, and
+        its `var_mean` takes five to fifteen times as long as two means over pixels whose channels lie side by side.
         """
-        variance, mean = torch.var_mean(features, (2, 3), correction=0, keepdim=True)
+        values = features.permute(0, 2, 3, 1).flatten(1, 2).float()
+        mean = values.mean(1, keepdim=True)
+        variance = (values - mean).square().mean(1)[..., None, None]
+        mean = mean[:, 0, :, None, None]
         scale = self.gamma(classes)[..., None, None] * torch.rsqrt(variance + self.epsilon)
         shift = self.beta(classes)[..., None, None] - mean * scale
         return torch.addcmul(shift.to(features.dtype), features, scale.to(features.dtype))

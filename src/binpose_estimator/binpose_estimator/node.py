@@ -34,8 +34,9 @@ class PoseOutputs:
     def publish(
         self, frame: RgbdFrame, poses: Sequence[PoseEstimate], objects: Mapping[str, ObjectModel], version: str
     ) -> None:
-        """Send a frame's poses."""
-        self._poses.publish(from_poses(poses, objects, header_of(frame), version, self._types))
+        """Send a frame's poses, where someone listens."""
+        if self._poses.get_subscription_count():
+            self._poses.publish(from_poses(poses, objects, header_of(frame), version, self._types))
 
     def publish_nothing(self, header: Header) -> None:
         """Send that nothing was found."""
