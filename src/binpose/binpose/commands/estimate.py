@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from binpose.explain import FrameExplainer
+    from binpose.pipeline import Pipeline
     from binpose.run_report import RunGallery
     from binpose.runs import FrameOutcome, RunDirectory, RunRecord
     from binpose_core.folder import FrameSource
@@ -51,6 +52,8 @@ class Estimate(Command):
     """Report only these parts, separated by commas."""
     refiner: Literal["model", "icp", "render_and_compare"] = "model"
     """How poses are refined: as the model says, by ICP, or by ICP and then render-and-compare (more exact, slower)."""
+    track: Literal["no", "replace", "join"] = "no"
+    """Frames are in order: start from the last poses, instead of the networks' (replace) or beside them (join)."""
     explain: bool = False
     """Write for each part what was seen, rendered and left over, before and after refinement."""
     device: Literal["cpu", "cuda"] = "cpu"
@@ -68,11 +71,13 @@ class Estimate(Command):
         from binpose.explain import Explainer, FrameExplainer, Remembering
         from binpose.inputs import open_inputs
         from binpose.runs import RunDirectory, RunRecord
+        from binpose.tracking import TrackingConfig, TrackingPipeline
         from binpose_self_training.bag_topics import CameraTopics
 
         config = EstimationConfig(self.threshold, split_names(self.objects, "--objects"))
         topics = CameraTopics(self.color_topic, self.depth_topic, self.info_topic)
-        inputs = open_inputs(self.path, self.split, topics)
+        with console.status(f"Opening {self.path} ..."):
+            inputs = open_inputs(self.path, self.split, topics)
         for note in inputs.notes:
             console.print(note, style="yellow", markup=False)
         with console.status(f"Loading {self.model} ..."):
@@ -90,7 +95,11 @@ class Estimate(Command):
             remembering = Remembering(bundle.estimator)
             bundle = replace(bundle, estimator=remembering)
             explain = FrameExplainer(Explainer(bundle.objects), remembering, run)
-        outcomes = run_estimation(bundle, inputs.frames, config, record, run, explain=explain)
+        pipeline = bundle.pipeline
+        if self.track != "no":
+            stages = bundle.segmenter, bundle.estimator, bundle.refiner
+            pipeline = TrackingPipeline(*stages, bundle.objects, TrackingConfig(self.track, keep=self.threshold))
+        outcomes = run_estimation(bundle, inputs.frames, config, record, run, explain=explain, pipeline=pipeline)
         console.print(summary_table(outcomes))
         failed = sum(outcome.error is not None for outcome in outcomes)
         console.print(f"{len(outcomes) - failed} of {len(outcomes)} frames done. Look at {self.out / 'report.html'}")
@@ -115,6 +124,7 @@ def run_estimation(
     judge: "Judge | None" = None,
     page: "Page | None" = None,
     explain: "FrameExplainer | None" = None,
+    pipeline: "Pipeline | None" = None,
 ) -> list["FrameOutcome"]:
     """Process all frames and write the run; Ctrl-C still writes what is finished.
 
@@ -127,6 +137,7 @@ def run_estimation(
         judge: called with each frame's source, frame and outcome; gives a line per pose for the 3D scene.
         page: makes the report of outcomes and gallery; by default `run_report`'s.
         explain: writes a frame's explanations and gives a figure that links them.
+        pipeline: by default the model's; one that tracks has the same stages.
 
     Raises:
         BinposeError: when the place cannot be written to, before the first frame, or the disk is full.
@@ -141,7 +152,7 @@ def run_estimation(
     gallery = RunGallery(drawer)
     outcomes: list[FrameOutcome] = []
     run.write_results(record, outcomes)
-    estimates = zip(sources, estimate_frames(bundle.pipeline, sources, config), strict=True)
+    estimates = zip(sources, estimate_frames(pipeline or bundle.pipeline, sources, config), strict=True)
     try:
         for source, (outcome, frame) in tracked(estimates, len(sources), "Estimating"):
             if outcome.error is not None or frame is None:
