@@ -1,3 +1,5 @@
+import errno
+import os
 import subprocess
 import threading
 import time
@@ -221,15 +223,20 @@ def test_a_full_disk_stops_the_recording_with_a_reason_and_what_was_recorded_is_
         assert rest == sent[first : first + len(rest)] and first + len(rest) > len(kept)
 
 
-def test_a_disk_that_refuses_a_write_stops_the_recording_and_raises_nowhere(tmp_path, rng, monkeypatch):
+@pytest.mark.parametrize(("number", "words"), [(errno.EIO, "Input/output error"), (errno.ENOSPC, "is full")])
+def test_a_disk_that_refuses_a_write_stops_the_recording_and_raises_nowhere(tmp_path, rng, monkeypatch, number, words):
     recorder = Recorder(TOPICS.values(), settings(tmp_path / "rec"), shrink)
     recorder.start()
     give(recorder, noise(0, rng))
     until(lambda: recorder.status.messages == 1)
-    monkeypatch.setattr("os.fsync", lambda descriptor: (_ for _ in ()).throw(OSError(5, "Input/output error")))
+
+    def refuse(descriptor):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("os.fsync", refuse)
     give(recorder, noise(1, rng))
     until(lambda: not recorder.status.is_recording)
-    assert "Input/output error" in recorder.status.reason
+    assert words in recorder.status.reason
     monkeypatch.undo()
     recorder.start()
     assert recorder.status.is_recording and not recorder.stop().reason
