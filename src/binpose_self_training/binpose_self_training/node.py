@@ -3,12 +3,13 @@
 from typing import Any
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile, QoSReliabilityPolicy
 from rosidl_runtime_py.utilities import get_message
 from std_srvs.srv import SetBool, Trigger
 
 from binpose_core.errors import BinposeError
+from binpose_ros.lifecycle import ManagedNode
 from binpose_ros.message_types import RosTypes, ros_types
 from binpose_ros.parameters import Parameters
 from binpose_ros.running import run_node
@@ -25,7 +26,7 @@ OK, WARN = 0, 1
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
 
-class SelfTrainingNode(LifecycleNode):
+class SelfTrainingNode(ManagedNode):
     """Listens on the camera, the results and the events, still serialized, and gives them to a recorder.
 
     Topics are subscribed to when a publisher is there, with the type and the quality of service that it offers.
@@ -34,7 +35,7 @@ class SelfTrainingNode(LifecycleNode):
     def __init__(self, **options: Any) -> None:
         super().__init__("self_training", **options)
         self.types: RosTypes = ros_types()
-        self._parameters = Parameters(self, SelfTrainingSettings(), lambda: self.state != "unconfigured")
+        self._declared = Parameters(self, SelfTrainingSettings(), lambda: self.state != "unconfigured")
         self._recorder: Recorder | None = None
         self._listening: dict[str, Any] = {}
         self._unknown: set[str] = set()
@@ -49,12 +50,7 @@ class SelfTrainingNode(LifecycleNode):
     @property
     def settings(self) -> SelfTrainingSettings:
         """The settings of now."""
-        return self._parameters.settings
-
-    @property
-    def state(self) -> str:
-        """The lifecycle's state: unconfigured, inactive, active, finalized."""
-        return str(self._state_machine.current_state[1])
+        return self._declared.settings
 
     # --- Lifecycle ----------------------------------------------------------------------------------------------------
 
