@@ -84,6 +84,12 @@ def test_a_jump_back_in_time_is_a_restart() -> None:
         assert joined.put(topic, 10 * MS, topic) is None
     assert joined.put("mask", 10 * MS, "mask") is not None
     assert (counts.restarts, counts.unmatched) == (1, 1)
+    joined.put("color", 11 * MS, "after it was complete")
+    joined.put("color", 10 * MS, "a little late")
+    assert counts.restarts == 1
+    for jump in (5_000, 1_000):
+        joined.put("color", jump * MS, "color")
+    assert counts.restarts == 2
 
 
 def test_the_worker_gets_the_newest_and_the_others_are_counted() -> None:

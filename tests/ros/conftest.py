@@ -47,6 +47,11 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session")
 def ros_environment() -> dict[str, str]:
     """The environment of a node's process; skips where there is no ROS, or no way to have binpose's own messages."""
+    return node_environment()
+
+
+def node_environment() -> dict[str, str]:
+    """See the fixture."""
     if importlib.util.find_spec("rclpy") is None:
         pytest.skip("rclpy cannot be imported: source ROS 2's setup.bash first")
     environment = dict(os.environ)

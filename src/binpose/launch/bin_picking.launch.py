@@ -4,6 +4,7 @@ ros2 launch binpose bin_picking.launch.py model:=models/wrs camera_ns:=/camera/c
 ros2 launch binpose bin_picking.launch.py simulated_camera:=true rviz:=true
 """
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +37,14 @@ ARGUMENTS = {
 
 
 def resolved_model(name: str) -> str:
-    """The folder of a model: one that is there, or that of a shipped model."""
-    from binpose.bundle import SHIPPED
+    """The folder of a model: one that is there, or that of a shipped model.
 
-    path = Path(name).expanduser()
-    return str(SHIPPED / name if not any(path.glob("weights-*")) and (SHIPPED / name).is_dir() else path.absolute())
+    `ros2 launch` runs with the system's Python, which does not see binpose's libraries: the package is found, not
+    imported.
+    """
+    path, package = Path(name).expanduser(), find_spec("binpose")
+    shipped = Path(next(iter(package.submodule_search_locations or ()))) / "models" / name if package else path
+    return str(shipped if not any(path.glob("weights-*")) and shipped.is_dir() else path.absolute())
 
 
 def nodes(context: LaunchContext) -> list[Any]:

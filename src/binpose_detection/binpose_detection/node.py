@@ -50,7 +50,9 @@ class DetectionOutputs:
         self._mask = node.output("Image", f"{prefix}instance_mask")
 
     def publish(self, frame: RgbdFrame, detections: Sequence[Detection], version: str) -> None:
-        """Send a frame's detections and the image of their instances."""
+        """Send a frame's detections and the image of their instances, where someone listens."""
+        if not (self._detections.get_subscription_count() or self._mask.get_subscription_count()):
+            return
         header = header_of(frame)
         array, labels = from_detections(detections, frame.camera, header, version, self._types)
         self._mask.publish(from_labels(labels, header, self._types))

@@ -78,11 +78,12 @@ class RefinementOutputs:
         self._poses.publish(from_poses(poses, objects, header, version, self._types))
         if settings.tf and poses:
             self._tf.publish(transforms(poses, header, self._types, settings.tf_prefix))
-        drawer, meshes = self._drawing(objects, version, settings)
         if self._markers.get_subscription_count():
-            colors = {name: tuple(c / 255 for c in color) for name, color in drawer.colors.items()}
-            self._markers.publish(to_markers(poses, objects, meshes, colors, header, self._types))  # type: ignore[arg-type]
+            drawer, meshes = self._drawing(objects, version, settings)
+            colors = {name: (r / 255, g / 255, b / 255) for name, (r, g, b) in drawer.colors.items()}
+            self._markers.publish(to_markers(poses, objects, meshes, colors, header, self._types))
         if settings.overlay and self._overlay.get_subscription_count():
+            drawer, _ = self._drawing(objects, version, settings)
             self._overlay.publish(from_color(drawer(frame, poses), header, self._types))
 
     def publish_nothing(self, header: Header) -> None:

@@ -17,6 +17,7 @@ from binpose_ros.images import to_pixels
 from binpose_ros.stamps import Header, to_header
 
 NO_COVARIANCE = np.zeros(36)
+NO_COVARIANCE.setflags(write=False)
 
 
 def instance_id(version: str, index: int) -> str:

@@ -40,6 +40,7 @@ class StampJoin:
         self.slops_ns = dict(slops_ns)
         self._reference, self._keep, self._counts = reference, keep, counts
         self._held: dict[str, dict[int, Any]] = {topic: {} for topic in (reference, *slops_ns)}
+        self._last_ns: dict[str, int] = {}
 
     def put(self, topic: str, stamp_ns: int, message: Any) -> dict[str, Any] | None:
         """Take a message; the newest frame that it completes, as message by topic, or None.
@@ -47,8 +48,9 @@ class StampJoin:
         Stamps that jump back by more than a second are a restart (a new bag, a reset clock): all is forgotten.
         """
         held = self._held[topic]
-        if held and stamp_ns < max(held) - RESTART_NS:
+        if stamp_ns < self._last_ns.get(topic, stamp_ns) - RESTART_NS:
             self._restart()
+        self._last_ns[topic] = stamp_ns
         held[stamp_ns] = message
         match = self._newest_match()
         while len(held) > self._keep:
@@ -84,6 +86,7 @@ class StampJoin:
 
     def _restart(self) -> None:
         self._counts.restarts += 1
+        self._last_ns.clear()
         for topic, held in self._held.items():
             for stamp in list(held):
                 self._forget(topic, stamp)

@@ -22,17 +22,37 @@ from binpose_ros.detections import NO_COVARIANCE, instance_id, split_id
 from binpose_ros.stamps import Header, to_header
 
 
+def to_matrices(poses: Sequence[Any]) -> FloatArray:
+    """T (N, 4, 4) of geometry_msgs/Pose messages; NaN where an orientation is none."""
+    values = [
+        (p.position.x, p.position.y, p.position.z, p.orientation.x, p.orientation.y, p.orientation.z, p.orientation.w)
+        for p in poses
+    ]
+    numbers = np.array(values, np.float64).reshape(-1, 7)
+    with np.errstate(invalid="ignore"):
+        return from_rotation_translation(rotation_from_quat_xyzw(numbers[:, 3:]), numbers[:, :3])
+
+
+def from_matrices(T: FloatArray, types: Any) -> list[Any]:
+    """geometry_msgs/Pose messages of T (N, 4, 4). One call for many: it is the slowest part of sending poses."""
+    quats, positions = quat_xyzw_from_rotation(T[:, :3, :3]).tolist(), np.asarray(T[:, :3, 3], np.float64).tolist()
+    return [
+        types.Pose(
+            position=types.Point(x=x, y=y, z=z),
+            orientation=types.Quaternion(x=quat[0], y=quat[1], z=quat[2], w=quat[3]),
+        )
+        for (x, y, z), quat in zip(positions, quats, strict=True)
+    ]
+
+
 def to_matrix(pose: Any) -> FloatArray:
     """T (4, 4) of a geometry_msgs/Pose."""
-    p, q = pose.position, pose.orientation
-    return from_rotation_translation(
-        rotation_from_quat_xyzw(np.array([q.x, q.y, q.z, q.w], np.float64)), np.array([p.x, p.y, p.z], np.float64)
-    )
+    return to_matrices([pose])[0]
 
 
 def from_matrix(T: FloatArray, types: Any) -> Any:
     """A geometry_msgs/Pose of T (4, 4)."""
-    return types.Pose(position=_vector(T[:3, 3], types.Point), orientation=_quaternion(T, types))
+    return from_matrices(np.asarray(T)[None], types)[0]
 
 
 def from_poses(
@@ -42,16 +62,31 @@ def from_poses(
 
     The id of each is "<first digits of the model's version>/<index>".
     """
+    if not poses:
+        return types.Detection3DArray(header=to_header(header, types), detections=[])
     stamp = to_header(header, types)
-    entries = [
-        types.Detection3D(
-            header=stamp,
-            results=[_result(h, pose.covariance if n == 0 else None, types) for n, h in enumerate(_ranked(pose))],
-            bbox=_box(pose, objects[pose.object_id], types),
-            id=instance_id(version, index),
+    ranked = [_ranked(pose) for pose in poses]
+    messages = iter(from_matrices(np.stack([h.T_cam_obj for hypotheses in ranked for h in hypotheses]), types))
+    boxes = from_matrices(np.stack([_box_center(pose, objects[pose.object_id]) for pose in poses]), types)
+    entries = []
+    for index, (pose, hypotheses) in enumerate(zip(poses, ranked, strict=True)):
+        known = NO_COVARIANCE if pose.covariance is None else np.asarray(pose.covariance, np.float64).ravel()
+        results = [
+            types.ObjectHypothesisWithPose(
+                hypothesis=types.ObjectHypothesis(class_id=h.object_id, score=float(h.score)),
+                pose=types.PoseWithCovariance(pose=next(messages), covariance=NO_COVARIANCE if n else known),
+            )
+            for n, h in enumerate(hypotheses)
+        ]
+        size = _vector(box_size_m(objects[pose.object_id]), types.Vector3)
+        entries.append(
+            types.Detection3D(
+                header=stamp,
+                results=results,
+                bbox=types.BoundingBox3D(center=boxes[index], size=size),
+                id=instance_id(version, index),
+            )
         )
-        for index, pose in enumerate(poses)
-    ]
     return types.Detection3DArray(header=stamp, detections=entries)
 
 
@@ -74,7 +109,12 @@ def to_poses(message: Any, detections: Sequence[Detection] | None = None) -> tup
     if len(versions) > 1:
         raise BinposeError(f"Poses of the models {', '.join(sorted(versions))} in one message; expected one model.")
     owners = detections if detections is not None else [None] * len(message.detections)
-    found = [_pose(entry, owner) for entry, owner in zip(message.detections, owners, strict=True)]
+    T_cam_obj = to_matrices([result.pose.pose for entry in message.detections for result in entry.results])
+    ends = np.cumsum([len(entry.results) for entry in message.detections]).tolist()
+    found = [
+        _pose(entry, owner, T_cam_obj[end - len(entry.results) : end])
+        for entry, owner, end in zip(message.detections, owners, ends, strict=True)
+    ]
     return found, versions.pop() if versions else ""
 
 
@@ -82,7 +122,8 @@ def transforms(poses: Sequence[PoseEstimate], header: Header, types: Any, prefix
     """A TFMessage with a frame <prefix>/<object>_<n> per part, n counting the parts of a type from 0, best first."""
     seen: dict[str, int] = {}
     entries = []
-    for pose in poses:
+    turns = [m.orientation for m in from_matrices(np.stack([p.T_cam_obj for p in poses]), types)] if poses else []
+    for pose, turn in zip(poses, turns, strict=True):
         number = seen.get(pose.object_id, 0)
         seen[pose.object_id] = number + 1
         entries.append(
@@ -91,7 +132,7 @@ def transforms(poses: Sequence[PoseEstimate], header: Header, types: Any, prefix
                 child_frame_id=f"{prefix}/{pose.object_id}_{number}",
                 transform=types.Transform(
                     translation=_vector(pose.T_cam_obj[:3, 3], types.Vector3),
-                    rotation=_quaternion(pose.T_cam_obj, types),
+                    rotation=turn,
                 ),
             )
         )
@@ -101,27 +142,18 @@ def transforms(poses: Sequence[PoseEstimate], header: Header, types: Any, prefix
 def _ranked(pose: PoseEstimate) -> list[Hypothesis]:
     """The pose itself and its other hypotheses."""
     own = Hypothesis(pose.object_id, pose.T_cam_obj, pose.score)
-    others = [
-        h
-        for h in pose.hypotheses
-        if h.object_id != own.object_id or h.score != own.score or not np.array_equal(h.T_cam_obj, own.T_cam_obj)
-    ]
-    return [own, *others]
+    return [own, *(h for h in pose.hypotheses if not _same(h, own))]
 
 
-def _result(hypothesis: Hypothesis, covariance: FloatArray | None, types: Any) -> Any:
-    flat = NO_COVARIANCE if covariance is None else np.asarray(covariance, np.float64).ravel()
-    return types.ObjectHypothesisWithPose(
-        hypothesis=types.ObjectHypothesis(class_id=hypothesis.object_id, score=float(hypothesis.score)),
-        pose=types.PoseWithCovariance(pose=from_matrix(hypothesis.T_cam_obj, types), covariance=flat),
-    )
+def _same(a: Hypothesis, b: Hypothesis) -> bool:
+    return a.score == b.score and a.object_id == b.object_id and np.array_equal(a.T_cam_obj, b.T_cam_obj)
 
 
-def _box(pose: PoseEstimate, part: ObjectModel, types: Any) -> Any:
-    """The part's bounding box, aligned with its axes."""
+def _box_center(pose: PoseEstimate, part: ObjectModel) -> FloatArray:
+    """The pose (4, 4) of the middle of the part's bounding box, which is aligned with its axes."""
     centered = pose.T_cam_obj.copy()
     centered[:3, 3] += pose.T_cam_obj[:3, :3] @ part.center_m
-    return types.BoundingBox3D(center=from_matrix(centered, types), size=_vector(box_size_m(part), types.Vector3))
+    return centered
 
 
 def box_size_m(part: ObjectModel) -> FloatArray:
@@ -129,14 +161,15 @@ def box_size_m(part: ObjectModel) -> FloatArray:
     return np.ptp(part.mesh.vertices, axis=0).astype(np.float64)
 
 
-def _pose(entry: Any, detection: Detection | None) -> PoseEstimate:
-    found = [
-        Hypothesis(str(r.hypothesis.class_id), to_matrix(r.pose.pose), float(r.hypothesis.score)) for r in entry.results
-    ]
-    if not found or not all(np.isfinite(h.T_cam_obj).all() for h in found):
+def _pose(entry: Any, detection: Detection | None, T_cam_obj: FloatArray) -> PoseEstimate:
+    if not entry.results or not np.isfinite(T_cam_obj).all():
         raise BinposeError(
             f"Pose {entry.id!r} has no result that is a pose; expected finite numbers; check its sender."
         )
+    found = tuple(
+        Hypothesis(result.hypothesis.class_id, T, result.hypothesis.score)
+        for result, T in zip(entry.results, T_cam_obj, strict=True)
+    )
     covariance = np.array(entry.results[0].pose.covariance, np.float64).reshape(6, 6)
     best = found[0]
     return PoseEstimate(
@@ -145,15 +178,10 @@ def _pose(entry: Any, detection: Detection | None) -> PoseEstimate:
         best.score,
         detection=detection,
         covariance=covariance if covariance.any() else None,
-        hypotheses=tuple(found),
+        hypotheses=found,
     )
 
 
 def _vector(values: FloatArray, kind: Any) -> Any:
     x, y, z = (float(value) for value in values)
     return kind(x=x, y=y, z=z)
-
-
-def _quaternion(T: FloatArray, types: Any) -> Any:
-    x, y, z, w = (float(value) for value in quat_xyzw_from_rotation(T[:3, :3]))
-    return types.Quaternion(x=x, y=y, z=z, w=w)
