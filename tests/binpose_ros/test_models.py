@@ -91,6 +91,8 @@ def test_the_slot_keeps_the_model_before() -> None:
     assert (slot.current, slot.previous) == (second, first)
     assert slot.find("11111") is first and slot.find("") is second
     assert slot.rollback() is first and slot.rollback() is second
+    slot.exchange(second)
+    assert (slot.current, slot.previous) == (second, first)
     slot.exchange(third)
     assert slot.find("2222") is second
     with pytest.raises(BinposeError, match="111111111111"):

@@ -5,6 +5,7 @@ is not installed.
 """
 
 import contextlib
+import fcntl
 import importlib.util
 import itertools
 import os
@@ -35,7 +36,7 @@ LOOPBACK = """<CycloneDDS><Domain><General><Interfaces><NetworkInterface name="l
 <Discovery><ParticipantIndex>auto</ParticipantIndex><MaxAutoParticipantIndex>60</MaxAutoParticipantIndex>
 <Peers><Peer address="127.0.0.1"/></Peers></Discovery></Domain></CycloneDDS>"""
 PATIENCE_S = 120.0
-_domains = itertools.count(os.getpid() % 90)
+_domains = itertools.count(os.getpid() * 7)  # far enough from those of the test run's other workers
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -80,10 +81,13 @@ def built_interfaces() -> Path:
         f"-DPython3_EXECUTABLE={python}", f"-DCMAKE_INSTALL_RPATH={prefix}/lib", "-DBUILD_TESTING=OFF",
     ]  # fmt: skip
     environment = dict(os.environ, PATH=f"{Path(python).parent}{os.pathsep}{os.environ['PATH']}")
-    for command in (configure, ["cmake", "--build", build / "cmake", "--target", "install", "--parallel", "2"]):
-        done = subprocess.run(command, capture_output=True, text=True, env=environment)
-        if done.returncode:
-            pytest.skip(f"binpose_interfaces could not be built: {done.stderr[-500:]}")
+    build.mkdir(parents=True, exist_ok=True)
+    with (build / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # Other workers of the test run wait for the first one.
+        for command in (configure, ["cmake", "--build", build / "cmake", "--target", "install", "--parallel", "2"]):
+            done = subprocess.run(command, capture_output=True, text=True, env=environment)
+            if done.returncode:
+                pytest.skip(f"binpose_interfaces could not be built: {done.stderr[-500:]}")
     return prefix
 
 

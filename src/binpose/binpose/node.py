@@ -24,6 +24,8 @@ from binpose_refinement.node import (
     check_objects,
     reported,
 )
+from binpose_ros.estimate_action import EstimateAction, FrameResult
+from binpose_ros.frames import header_of
 from binpose_ros.golden import GoldenFrame, found_share
 from binpose_ros.inputs import COLOR, DEPTH, INFO, Match
 from binpose_ros.running import prepare_process, run_node
@@ -52,6 +54,7 @@ class PipelineNode(StageNode[Pipeline]):
 
     def __init__(self, **options: Any) -> None:
         super().__init__("bin_picking", PipelineSettings(), **options)
+        self._action = EstimateAction(self)
 
     def build(self, stored: StoredModel, objects: Mapping[str, ObjectModel], settings: Any) -> Pipeline:
         """All stages of one model."""
@@ -83,17 +86,20 @@ class PipelineNode(StageNode[Pipeline]):
         with self.monitor.measured("pose"):
             poses = stages.estimator(frame, detections)
         with self.monitor.measured("refinement"):
-            refined = reported(stages.refiner(frame, detections, poses), settings)
+            verified = stages.refiner(frame, detections, poses)
+        refined = reported(verified, settings)
         with self.monitor.measured("publish"):
             self._refined.publish(frame, refined, model.objects, model.version, settings)
             self._detections.publish(frame, detections, model.version)
             self._poses.publish(frame, poses, model.objects, model.version)
+            self._action.tell(FrameResult(header_of(frame), verified, model.objects, model.version))
         return "" if refined else UNSURE if detections else NOTHING
 
     def publish_nothing(self, match: Match, header: Header) -> None:
         """Empty results of all stages."""
         for outputs in (self._refined, self._detections, self._poses):
             outputs.publish_nothing(header)
+        self._action.tell(FrameResult(header, reason=self.monitor.reason))
 
     def try_out(self, stage: Pipeline, objects: Mapping[str, ObjectModel], frame: RgbdFrame) -> None:
         """Run all stages once."""

@@ -15,6 +15,7 @@ from binpose_refinement.calibration import Calibration
 from binpose_refinement.config import RefinerConfig
 from binpose_refinement.refiner import IcpRefiner
 from binpose_ros.detections import split_id, to_detections
+from binpose_ros.estimate_action import EstimateAction, FrameResult
 from binpose_ros.frames import header_of
 from binpose_ros.images import from_color
 from binpose_ros.inputs import COLOR, DEPTH, INFO, Input, Match, read
@@ -128,6 +129,7 @@ class RefinementNode(StageNode[IcpRefiner]):
 
     def __init__(self, **options: Any) -> None:
         super().__init__("refinement", RefinementSettings(), **options)
+        self._action = EstimateAction(self)
 
     def build(self, stored: StoredModel, objects: Mapping[str, ObjectModel], settings: Any) -> IcpRefiner:
         """The refiner."""
@@ -155,14 +157,17 @@ class RefinementNode(StageNode[IcpRefiner]):
         if source != version:
             raise BinposeError(f"Detections of model {source} with poses of {version}; expected one model.")
         with self.monitor.measured("refinement"):
-            refined = reported(model.stage(frame, found, poses), self.settings)
+            verified = model.stage(frame, found, poses)
+        refined = reported(verified, self.settings)
         with self.monitor.measured("publish"):
             self._outputs.publish(frame, refined, model.objects, model.version, self.settings)
+            self._action.tell(FrameResult(header_of(frame), verified, model.objects, model.version))
         return "" if refined else NOTHING
 
     def publish_nothing(self, match: Match, header: Header) -> None:
         """No poses."""
         self._outputs.publish_nothing(header)
+        self._action.tell(FrameResult(header, reason=self.monitor.reason))
 
     def try_out(self, stage: IcpRefiner, objects: Mapping[str, ObjectModel], frame: RgbdFrame) -> None:
         """Refine once."""

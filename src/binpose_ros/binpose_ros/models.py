@@ -73,9 +73,11 @@ class ModelSlot(Generic[Stage]):
         )
 
     def exchange(self, model: LoadedModel[Stage]) -> None:
-        """Put a model in use; the one that was in use stays for `rollback` and for results that still name it."""
-        held = self._held
-        self._held = (model, *held[:1])
+        """Put a model in use; the one that was in use stays for `rollback` and for results that still name it.
+
+        A model that is held already is only renewed and put first.
+        """
+        self._held = (model, *(held for held in self._held if held.version != model.version))[:2]
 
     def rollback(self) -> LoadedModel[Stage]:
         """Put the model before in use again, and return it.

@@ -240,20 +240,19 @@ class StageNode(ManagedNode, Generic[Stage]):
             BinposeError: when there is none.
         """
         with self._loading:
-            before = self.models.previous
-            if before is None:
-                self.models.rollback()
-            return self._put_in_use(replace(before, number=self._next_number()))  # type: ignore[type-var]
+            number = self._next_number()
+            return self._put_in_use(replace(self.models.rollback(), number=number))
 
     def _load(self, store: str, version: str) -> LoadedModel[Stage]:
         if not store:
             raise BinposeError("No model is named; expected the folder of a model store; set the parameter `model`.")
+        folder = Path(store).expanduser()
         with self._loading:
-            frames = golden_frames(Path(store))
+            frames = golden_frames(folder)
             checks = Checks[Stage](self.settings.required_objects, self._warm_up, lambda s, o: self.score(s, o, frames))
             settings = self.settings
             return load_model(
-                Path(store).expanduser(),
+                folder,
                 version,
                 lambda stored, objects: self.build(stored, objects, settings),
                 checks,
