@@ -102,6 +102,7 @@ class Graph:
         self.folder = folder
         self._environment = dict(environment, ROS_DOMAIN_ID=str(self.domain), PYTHONUNBUFFERED="1")
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._subscriptions: dict[str, Any] = {}
         self.context = rclpy.Context()
         rclpy.init(context=self.context, domain_id=self.domain)
         self.node = rclpy.create_node("client", context=self.context)
@@ -151,8 +152,12 @@ class Graph:
     def listen(self, topic: str, kind: Any, qos: Any = 50) -> list[Any]:
         """Messages of a topic, appended as they arrive."""
         heard: list[Any] = []
-        self.node.create_subscription(kind, topic, heard.append, qos)
+        self._subscriptions[topic] = self.node.create_subscription(kind, topic, heard.append, qos)
         return heard
+
+    def forget(self, topic: str) -> None:
+        """End the newest listening on a topic."""
+        self.node.destroy_subscription(self._subscriptions.pop(topic))
 
     def wait(self, condition: Callable[[], Any], what: str, patience_s: float = PATIENCE_S) -> Any:
         """Wait until something holds, and return it."""

@@ -64,7 +64,7 @@ class RefinementOutputs:
         self._markers = node.output("MarkerArray", f"{prefix}markers")
         self._overlay = node.output("Image", f"{prefix}overlay")
         self._tf = node.output("TFMessage", "/tf")
-        self._prepared: tuple[str, OverlayDrawer, MeshResources] | None = None
+        self._prepared: tuple[str, str, OverlayDrawer, MeshResources] | None = None
 
     def publish(
         self,
@@ -96,9 +96,13 @@ class RefinementOutputs:
         self, objects: Mapping[str, ObjectModel], version: str, settings: RefinementSettings
     ) -> tuple[OverlayDrawer, MeshResources]:
         if self._prepared is None or self._prepared[0] != version:
-            meshes = MeshResources(objects, Path(settings.mesh_directory))
-            self._prepared = (version, OverlayDrawer(objects), meshes)
-        return self._prepared[1:]
+            digest = "".join(part.digest() for part in objects.values())
+            if self._prepared is None or self._prepared[1] != digest:
+                drawing = OverlayDrawer(objects), MeshResources(objects, Path(settings.mesh_directory))
+            else:  # another version that knows the same parts
+                drawing = self._prepared[2:]
+            self._prepared = (version, digest, *drawing)
+        return self._prepared[2:]
 
 
 def reported(poses: Sequence[PoseEstimate], settings: RefinementSettings) -> list[PoseEstimate]:
