@@ -28,6 +28,8 @@ ARGUMENTS = {
     "device": ("cpu", "Where the networks run: cpu or cuda."),
     "composed": ("true", "All stages in one process; else one process per stage."),
     "simulated_camera": ("false", "Start a camera above a simulated bin."),
+    "record": ("false", "Record what the camera sees, for training on it."),
+    "recordings": ("~/binpose_recordings", "Folder of the recordings."),
     "rviz": ("false", "Start RViz."),
     "tf": ("true", "Send a transform for each part."),
     "config": ("", "YAML file with parameters that replace the defaults."),
@@ -82,6 +84,11 @@ def nodes(context: LaunchContext) -> list[Any]:
             node("binpose_estimator", "pose_estimator", stage),
             node("binpose_refinement", "refinement", stage | result),
         ]
+    if value["record"] == "true":
+        names = ["bin_picking"] if value["composed"] == "true" else ["detection", *FOLLOWERS]
+        events = [*(f"{name}/model_status" for name in names), "pick_outcomes"]
+        recording = {"record": True, "directory": value["recordings"], "events": events}
+        found.append(node("binpose_self_training", "self_training", recording))
     if value["simulated_camera"] == "true":
         found.append(node("binpose_simulation", "simulated_camera", {"model": model}))
     return found
