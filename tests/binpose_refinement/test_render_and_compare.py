@@ -83,7 +83,7 @@ def test_the_kernel_and_the_readable_loss_agree(parts, pile, descent: Descent) -
     readable = JointLoss(
         color=0.0, overlap=COARSE.overlap, tolerance_m=view.tolerance_m, truncation_m=view.truncation_m
     )
-    seen = look(pile.frame, observation, view.windows, batch.owner, view.size_px)
+    seen = look(observation, view.windows, batch.owner, view.size_px)
     np.testing.assert_allclose(found.loss, readable(drawn, seen).numpy(), rtol=2e-3, atol=2e-4)
 
 

@@ -27,6 +27,7 @@ class Observation:
     edges: (H, W, 2) float32 gradient of the gray image in gray levels per pixel.
     mask_px: (D,) number of pixels of each detection's mask.
     noise_m: standard deviation of the depth at one pixel.
+    rgb: (H, W, 3) the colour image, for those who compare colours.
     """
 
     camera: Camera
@@ -37,6 +38,7 @@ class Observation:
     mask_px: npt.NDArray[np.int64]
     noise_m: float
     has_depth: bool
+    rgb: npt.NDArray[np.uint8]
 
 
 def observe(frame: RgbdFrame, detections: Sequence[Detection], noise_floor_m: float) -> Observation:
@@ -57,7 +59,9 @@ def observe(frame: RgbdFrame, detections: Sequence[Detection], noise_floor_m: fl
     edges = np.zeros((*shape, 2), np.float32)
     image_gradient(np.ascontiguousarray(frame.gray), needed, edges)
     mask_px = np.bincount(labels[labels >= 0], minlength=len(detections)).astype(np.int64)
-    return Observation(frame.camera, depth, normals, labels, edges, mask_px, noise, frame.depth_m is not None)
+    return Observation(
+        frame.camera, depth, normals, labels, edges, mask_px, noise, frame.depth_m is not None, frame.rgb
+    )
 
 
 def _slices(box: tuple[int, int, int, int], margin: int, shape: tuple[int, int]) -> tuple[slice, slice]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,9 @@ from binpose_refinement.methods import make_mover
 from binpose_refinement.observation import Observation, observe
 from binpose_refinement.suppression import Claims, Crowding, PoseComparer
 from binpose_refinement.verification import FEATURES, Evidence, handmade_score, measure, supported, tolerance_of
+
+if TYPE_CHECKING:
+    from binpose_refinement.network import RefinementNetwork
 
 COARSE, POLISH, VERIFY = 0, 1, 2
 FEWEST_MASK_PX = 4  # masks with fewer pixels tell no pose
@@ -116,6 +119,18 @@ class IcpRefiner:
         """
         objects = dict(zip(self._workshop.ids, self._workshop.objects, strict=True))
         return IcpRefiner(objects, replace(self.config, method=method), self.calibration)
+
+    def using_network(self, network: "RefinementNetwork") -> "IcpRefiner":
+        """The same refiner with a refinement network after ICP.
+
+        Raises:
+            BinposeError: for a part that the network does not know.
+        """
+        from binpose_refinement.network_mover import NetworkMover  # torch, which nothing else here needs
+
+        objects = dict(zip(self._workshop.ids, self._workshop.objects, strict=True))
+        mover = NetworkMover(network, self._workshop)
+        return IcpRefiner(objects, replace(self.config, method="network"), self.calibration, mover)
 
     def candidates(
         self, frame: RgbdFrame, detections: Sequence[Detection], poses: Sequence[PoseEstimate]

@@ -100,8 +100,18 @@ class Descent:
             if not len(active):
                 break
             pose[active] = self._moved(batch.part[active], best[active], move)
-        scale = np.concatenate([np.ones((len(batch), 3)), np.repeat(radius[:, None], 3, 1)], 1)
-        return Descended(best, state.loss, state.information * scale[:, :, None] * scale[:, None])
+        return Descended(best, state.loss, self._in_radians(batch, state.information))
+
+    def information(self, observation: Observation, batch: Batch) -> FloatArray:
+        """(B, 6, 6) about poses as they are, see `Descended`."""
+        found = View(self, observation, batch, self.config.fine).compare(np.arange(len(batch)), batch.T_cam_obj)
+        return self._in_radians(batch, found.information)
+
+    def _in_radians(self, batch: Batch, information: FloatArray) -> FloatArray:
+        radius = np.repeat(0.5 * self.workshop.diameter_m[batch.part, None], 3, 1)
+        scale = np.concatenate([np.ones_like(radius), radius], 1)
+        scaled: FloatArray = information * scale[:, :, None] * scale[:, None]
+        return scaled
 
     def _starts(self, observation: Observation, batch: Batch) -> list[tuple[FloatArray, FloatArray]]:
         """Poses (B, 4, 4) to start from, with the guess that each should stay near."""

@@ -1,0 +1,183 @@
+"""Train the refinement network of paper 003 without a pose label, and its ablation.
+
+    python benchmarks/refinement_network.py [--model demo] [--views 200] [--resolver-steps 300] [--joint-steps 80]
+        [--out models/refinement]
+
+The views are simulated; no pose of theirs is a target, starts are only drawn around them, as an estimator's would lie.
+Two networks are trained, with and without weights for the points (paper 003, eq. 1), first by the annotation resolver
+and then by the joint loss, and are measured on piles that neither has seen, beside ICP from the same starts. With
+--out the one with weights is stored for `binpose estimate --refiner network`. The cost of both signals is measured
+per sample, each in a process of its own.
+"""
+
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import tyro
+
+from binpose.bundle import load_bundle
+from binpose_core.catalogue import ObjectModel
+from binpose_core.geometry import FloatArray
+from binpose_core.threads import available_cpus, limit_threads
+from binpose_core.training_loop import LoopConfig
+from binpose_refinement.batch import Workshop
+from binpose_refinement.icp import align
+from binpose_refinement.network import RefinementNetwork, RefinementNetworkConfig
+from binpose_refinement.network_mover import save_network
+from binpose_refinement.network_training import (
+    RESOLVER,
+    RefinementTraining,
+    Sample,
+    Signals,
+    make_network,
+    sample_of,
+    train_refinement_network,
+)
+from binpose_refinement.render_and_compare import Descent
+from common import heading, spread, table
+from recovery_scenes import add_m
+from scenes import unseen_views
+
+TRAINING_SEED = 717_171
+FACES = (300, 1000)
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """views: simulated for training. test_views: never seen. signal: only measure its cost (a child process does)."""
+
+    model: str = "demo"
+    views: int = 200
+    test_views: int = 12
+    resolver_steps: int = 300
+    joint_steps: int = 80
+    repeats: int = 8
+    out: Path | None = None
+    signal: str = ""
+
+
+def main(arguments: Arguments) -> None:
+    """Measure the signals, train, and print the tables."""
+    limit_threads(available_cpus())
+    objects = load_bundle(arguments.model).objects
+    if arguments.signal:
+        print(json.dumps(cost(objects, arguments.signal, arguments.repeats)))
+        return
+    heading("The refinement network of paper 003, trained without pose labels")
+    costs(arguments)
+    ablation(arguments, objects)
+
+
+def cost(objects: Mapping[str, ObjectModel], signal: str, repeats: int) -> dict[str, list[float] | float]:
+    """Processor milliseconds per sample, and the memory in MB that the signal needed on top."""
+    workshop = Workshop(objects, FACES)
+    (view,) = unseen_views(objects, 1, seed=TRAINING_SEED, workers=1)
+    sample = sample_of(view, workshop, np.arange(len(objects)), 192, RefinementTraining(), (0,))
+    signals, times = Signals(workshop), []
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for repeat in range(repeats + 2):
+        began = time.process_time()
+        poses = torch.from_numpy(sample.batch.T_cam_obj).float().requires_grad_()
+        getattr(signals, signal)(sample, poses).mean().backward()
+        if repeat >= 2:
+            times.append(1e3 * (time.process_time() - began) / len(sample.batch))
+    return {"ms": times, "MB": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024}
+
+
+def costs(arguments: Arguments) -> None:
+    """Paper 003's table III: the resolver against rendering as training signal."""
+    rows, middle = [], {}
+    for signal, name in (("resolver", "annotation resolver, 20 steps"), ("joint", "joint loss of the rendering")):
+        command = [sys.executable, __file__, "--model", arguments.model, "--signal", signal]
+        done = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        middle[signal] = float(np.median(done["ms"])), done["MB"]
+        rows.append([name, spread(np.array(done["ms"])), f"{done['MB']:.0f}"])
+    ratio, memory = (middle["joint"][i] / max(middle["resolver"][i], 1e-9) for i in range(2))
+    table(["training signal, forward and backward", "processor ms per sample", "memory on top, MB"], rows)
+    print(f"Rendering takes {ratio:.1f} times as long (paper 003: 6) and {memory:.1f} times the memory (3.1).\n")
+
+
+def ablation(arguments: Arguments, objects: Mapping[str, ObjectModel]) -> None:
+    """Paper 003's ablation, on our simulated piles."""
+    workshop, config = Workshop(objects, FACES), RefinementTraining()
+    views = unseen_views(objects, arguments.views, seed=TRAINING_SEED)
+    tests = [
+        (view, sample_of(view, workshop, np.arange(len(objects)), 192, config, (1, i)))
+        for i, view in enumerate(unseen_views(objects, arguments.test_views))
+    ]
+    samples, truths = [sample for _, sample in tests], [true_poses(view, config) for view, _ in tests]
+    rows = [row("no refinement (the starts)", samples, truths, [s.batch.T_cam_obj for s in samples], workshop)]
+    for attention in (False, True):
+        torch.manual_seed(0)
+        network = make_network(RefinementNetworkConfig(tuple(objects), attention=attention), workshop)
+        for name, steps in (("resolver", arguments.resolver_steps), ("joint", arguments.joint_steps)):
+            network = taught(network, name, steps, workshop, views)
+            what = (
+                f"network, {'with' if attention else 'without'} weights, {'+ joint loss' if name == 'joint' else name}"
+            )
+            rows.append(row(what, samples, truths, [applied(network, s) for s in samples], workshop))
+        if attention and arguments.out is not None:
+            save_network(network, arguments.out)
+    icp = [align(workshop, s.observation, s.batch, RESOLVER).T_cam_obj for s in samples]
+    rows.append(row("ICP only, 20 steps", samples, truths, icp, workshop))
+    after = [align(workshop, s.observation, s.batch.moved(applied(network, s)), RESOLVER).T_cam_obj for s in samples]
+    rows.append(row("network with weights, then ICP", samples, truths, after, workshop))
+    descent = Descent(workshop)
+    compared = [descent(s.observation, s.batch).T_cam_obj for s in samples]
+    rows.append(row("render-and-compare only", samples, truths, compared, workshop))
+    print(
+        f"{sum(len(s.batch) for s in samples)} starts up to {config.degrees:g} degrees and {config.shift:.0%} of the ",
+        end="",
+    )
+    print(f"diameter off; {arguments.resolver_steps} + {arguments.joint_steps} steps of about 30 samples\n")
+    table(["method", "median ADD mm", "75 % mm", "under 2 % of the diameter", "under 5 %"], rows)
+
+
+def taught(
+    network: RefinementNetwork, name: str, steps: int, workshop: Workshop, views: Sequence[object]
+) -> RefinementNetwork:
+    """The network after one signal's steps."""
+    rate = 5e-3 if name == "resolver" else 5e-4
+    loop = LoopConfig(steps=steps, learning_rate=rate, low_precision=False)
+    config = RefinementTraining(**{name: loop}, signals=(name,))  # type: ignore[arg-type]
+    return train_refinement_network(network, workshop, views, config, TRAINING_SEED)  # type: ignore[arg-type]
+
+
+def true_poses(view: object, config: RefinementTraining) -> FloatArray:
+    """(D, 4, 4) of the parts in the order of `sample_of`'s detections."""
+    ids = view.instance_ids  # type: ignore[attr-defined]
+    sizes = np.bincount(ids[ids >= 0], minlength=len(view.object_ids))  # type: ignore[attr-defined]
+    return view.T_cam_obj[sizes >= config.fewest_px]  # type: ignore[attr-defined, no-any-return]
+
+
+def applied(network: RefinementNetwork, sample: Sample) -> FloatArray:
+    """The poses after the network's K steps."""
+    with torch.no_grad():
+        start = torch.from_numpy(sample.batch.T_cam_obj).float()
+        return network.refine(start, *sample.inputs)[-1].double().numpy()
+
+
+def row(
+    name: str, samples: Sequence[Sample], truths: Sequence[FloatArray], poses: Sequence[FloatArray], workshop: Workshop
+) -> list[str]:
+    """One line of the table."""
+    errors, shares = [], []
+    for sample, truth, found in zip(samples, truths, poses, strict=True):
+        for part, owner, T in zip(sample.batch.part, sample.batch.owner, found, strict=True):
+            errors.append(add_m(workshop.objects[part], T, truth[owner], every=16))
+            shares.append(errors[-1] / workshop.diameter_m[part])
+    low, high = np.quantile(1e3 * np.array(errors), [0.5, 0.75])
+    share = np.array(shares)
+    return [name, f"{low:.2f}", f"{high:.2f}", f"{np.mean(share < 0.02):.1%}", f"{np.mean(share < 0.05):.1%}"]
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Arguments))

@@ -1,0 +1,171 @@
+"""The refinement network moves with the camera, leaves poses alone before training, and learns from both signals."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from binpose_core.errors import BinposeError
+from binpose_core.geometry import exp_se3
+from binpose_core.model_store import ModelStore
+from binpose_core.training_loop import LoopConfig
+from binpose_refinement.batch import Batch, Workshop
+from binpose_refinement.clouds import clouds
+from binpose_refinement.network import RefinementNetwork, RefinementNetworkConfig, exp_so3
+from binpose_refinement.network_mover import NetworkMover, load_network, network_inputs, save_network
+from binpose_refinement.network_training import (
+    RefinementTraining,
+    Signals,
+    make_network,
+    sample_of,
+    train_refinement_network,
+)
+from binpose_refinement.observation import observe
+from binpose_refinement.refiner import IcpRefiner
+
+from .conftest import distance_m, guesses, perturbed
+
+
+@pytest.fixture(scope="module")
+def workshop(parts) -> Workshop:
+    return Workshop(parts, (300, 1000))
+
+
+@pytest.fixture(scope="module")
+def view(pile):
+    return SimpleNamespace(
+        frame=pile.frame, object_ids=tuple(pile.ids), T_cam_obj=pile.T_cam_obj, instance_ids=pile.instance_ids
+    )
+
+
+def network_for(parts, awake=False, **changes) -> RefinementNetwork:
+    torch.manual_seed(0)
+    config = RefinementNetworkConfig(tuple(parts), **{"width": 16, "points": 64, **changes})
+    network = make_network(config, Workshop(parts, ())) if isinstance(parts, dict) else RefinementNetwork(config)
+    if awake:
+        torch.nn.init.normal_(network.head[-1].weight, std=0.02)
+    return network.eval()
+
+
+def sample(view, workshop, seed=0, **changes):
+    config = RefinementTraining(**{"starts": 2, **changes})
+    return sample_of(view, workshop, np.arange(len(workshop.ids)), 64, config, (seed,))
+
+
+def test_an_untrained_network_leaves_poses_alone(parts, view, workshop) -> None:
+    seen = sample(view, workshop)
+    start = torch.from_numpy(seen.batch.T_cam_obj).float()
+    for pose in network_for(parts).refine(start, *seen.inputs):
+        torch.testing.assert_close(pose, start)
+
+
+@pytest.mark.parametrize("attention", [True, False])
+def test_the_residual_does_not_depend_on_where_the_camera_is(parts, view, workshop, attention) -> None:
+    """Cloud and pose moved by one rigid motion: the refined pose moves by it too (paper 003, eq. 5)."""
+    network, seen = network_for(parts, awake=True, attention=attention), sample(view, workshop)
+    start, (points, *others) = torch.from_numpy(seen.batch.T_cam_obj), seen.inputs
+    motion = torch.from_numpy(exp_se3(np.array([0.1, -0.2, 0.05, 0.4, -0.3, 0.8])))
+    moved = points.double() @ motion[:3, :3].T + motion[:3, 3]
+    network, others = network.double(), [x.double() if x.is_floating_point() else x for x in others]
+    here = network.refine(start, points.double(), *others)[-1]
+    there = network.refine(motion @ start, moved, *others)[-1]
+    assert (here - start).abs().max() > 1e-4
+    torch.testing.assert_close(there, motion @ here, atol=1e-9, rtol=0)
+
+
+def test_rotations_are_rotations_with_a_gradient_at_zero() -> None:
+    vectors = torch.zeros(3, 3, dtype=torch.float64, requires_grad=True)
+    R = exp_so3(vectors)
+    torch.testing.assert_close(R.detach(), torch.eye(3, dtype=torch.float64).expand(3, 3, 3))
+    R[:, 0, 1].sum().backward()
+    torch.testing.assert_close(vectors.grad[:, 2], -torch.ones(3, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("name", ["resolver", "joint"])
+def test_both_signals_are_least_at_the_truth_and_lead_there(view, workshop, name) -> None:
+    signal, seen = getattr(Signals(workshop), name), sample(view, workshop, degrees=8.0, shift=0.08)
+    start = torch.from_numpy(seen.batch.T_cam_obj).float().requires_grad_()
+    truth = torch.from_numpy(view.T_cam_obj[seen.batch.owner]).float()
+    loss = signal(seen, start)
+    assert loss.shape == (len(seen.batch),)
+    assert (signal(seen, truth) < loss).float().mean() > 0.9
+    (gradient,) = torch.autograd.grad(loss.sum(), start)
+    toward = ((truth - start.detach()) * gradient)[:, :3, 3].sum(-1)
+    assert torch.isfinite(gradient).all() and (toward < 0).float().mean() > 0.7
+
+
+def test_training_brings_poses_nearer(parts, view) -> None:
+    """One part, hardly turned: where its points lie is learnt in a few steps."""
+    cleats = {"cleat": parts["cleat"]}
+    workshop = Workshop(cleats, (300, 1000))
+    loop = LoopConfig(steps=40, learning_rate=5e-3, low_precision=False, average_steps=5)
+    config = RefinementTraining(resolver=loop, joint=replace(loop, steps=2), starts=4, degrees=2.0, shift=0.15)
+    told: list[str] = []
+    network = network_for(cleats)
+    trained = train_refinement_network(network, workshop, [view], config, 1, lambda name, *_: told.append(name))
+    assert told.count("resolver") == 40 and told.count("joint") == 2
+    seen = sample_of(view, workshop, np.zeros(1, np.int64), 64, config, (99,))
+    truth = view.T_cam_obj[[i for i, name in enumerate(view.object_ids) if name == "cleat"]][seen.batch.owner]
+    with torch.no_grad():
+        poses = trained.refine(torch.from_numpy(seen.batch.T_cam_obj).float(), *seen.inputs)[-1].numpy()
+    before, after = (
+        [distance_m(parts["cleat"], a, b) for a, b in zip(T, truth, strict=True)] for T in (seen.batch.T_cam_obj, poses)
+    )
+    assert np.median(after) < 0.8 * np.median(before)
+
+
+def test_the_network_is_a_refiner_like_the_others(parts, pile, workshop, tmp_path) -> None:
+    network = network_for(parts, awake=True)
+    save_network(network, tmp_path)
+    refiner = IcpRefiner(parts)
+    rng = np.random.default_rng(0)
+    poses = [
+        guesses((name, perturbed(rng, parts[name], T, 5.0, 0.05), 0.9), detection=found)
+        for name, T, found in zip(pile.ids, pile.T_cam_obj, pile.detections, strict=True)
+    ]
+    both = refiner.using_network(load_network(tmp_path)), refiner
+    with_network, alone = (each(pile.frame, pile.detections, poses) for each in both)
+    assert len(with_network) == len(alone)
+    # Random weights make poses worse: verification keeps what ICP had.
+    for a, b in zip(with_network, alone, strict=True):
+        assert a.residuals["explained"] >= b.residuals["explained"] - 0.05
+
+
+def test_without_points_poses_stay(parts, pile, workshop) -> None:
+    frame = replace(pile.frame, depth_m=None)
+    observation = observe(frame, pile.detections, 2e-4)
+    points, _, seen = clouds(observation, np.array([0, 1]), 16)
+    assert not seen.any() and not points.any()
+    batch = Batch(np.array([0]), np.array([0]), pile.T_cam_obj[:1], np.ones(1))
+    poses, information = NetworkMover(network_for(parts, awake=True), workshop)(observation, batch)
+    np.testing.assert_allclose(poses, pile.T_cam_obj[:1])
+    assert np.isfinite(information).all()
+
+
+def test_points_are_those_of_the_part(parts, pile, workshop) -> None:
+    observation = observe(pile.frame, pile.detections, 2e-4)
+    part = np.array([list(parts).index(name) for name in pile.ids])
+    batch = Batch(np.arange(len(part)), part, pile.T_cam_obj, np.ones(len(part)))
+    (points, *_), seen = network_inputs(workshop, observation, batch, np.arange(3), 64)
+    assert seen.all()
+    for cloud, T, index in zip(points.numpy(), pile.T_cam_obj, part, strict=True):
+        local = (cloud - T[:3, 3]) @ T[:3, :3] - workshop.center_m[index]
+        assert np.quantile(np.linalg.norm(local, axis=1), 0.95) < 0.55 * workshop.diameter_m[index]
+
+
+def test_what_does_not_fit_is_refused(parts, workshop, tmp_path) -> None:
+    with pytest.raises(BinposeError, match="knows cog and not cleat, plate, rod"):
+        NetworkMover(network_for(["cog"]), workshop)
+    ModelStore(tmp_path).save({"x": np.zeros(1, np.float32)}, {"kind": "soup"})
+    with pytest.raises(BinposeError, match="holds no refinement network"):
+        load_network(tmp_path)
+    for wrong in ({"points": 1}, {"steps": 0}, {"width": 2}):
+        with pytest.raises(BinposeError, match=f"RefinementNetworkConfig.{next(iter(wrong))}"):
+            RefinementNetworkConfig(("cog",), **wrong)
+    with pytest.raises(BinposeError, match="objects"):
+        RefinementNetworkConfig(())
+    for bad in ({"starts": 0}, {"degrees": 0.0}, {"signals": ("magic",)}):
+        with pytest.raises(BinposeError, match="RefinementTraining"):
+            RefinementTraining(**bad)
