@@ -10,11 +10,12 @@ import numpy.typing as npt
 from binpose_core.catalogue import ObjectModel
 from binpose_core.errors import BinposeError
 from binpose_core.frames import RgbdFrame
-from binpose_core.geometry import FloatArray, skew
+from binpose_core.geometry import FloatArray
 from binpose_core.types import Detection, Hypothesis, PoseEstimate
 from binpose_refinement.batch import Batch, Workshop
 from binpose_refinement.calibration import Calibration
 from binpose_refinement.config import Method, RefinerConfig
+from binpose_refinement.covariance import covariance_of
 from binpose_refinement.icp import Alignment, Schedule, align
 from binpose_refinement.improvement import Improvement, Mover
 from binpose_refinement.methods import make_mover
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 COARSE, POLISH, VERIFY = 0, 1, 2
 FEWEST_MASK_PX = 4  # masks with fewer pixels tell no pose
-CORRELATED_PIXELS = 4.0  # neighbouring depth pixels are not independent: so many count as one
 
 
 class Candidate(NamedTuple):
@@ -287,26 +287,17 @@ class IcpRefiner:
             batch.T_cam_obj[i],
             float(verified.score[i]),
             detection=detections[batch.owner[i]],
-            covariance=self._covariance(verified, i),
+            covariance=covariance_of(
+                verified.information[i],
+                batch.T_cam_obj[i],
+                self._workshop.center_m[batch.part[i]],
+                float(self._workshop.diameter_m[batch.part[i]]),
+            ),
             hypotheses=tuple(
                 Hypothesis(ids[batch.part[j]], batch.T_cam_obj[j], float(verified.score[j])) for j in same
             ),
             residuals=residuals,
         )
-
-    def _covariance(self, verified: Verified, i: int) -> FloatArray | None:
-        """Of (translation of the object's origin, rotation), from the normal equations about the part's centre."""
-        information = verified.information[i]
-        if not information.any():
-            return None
-        part = verified.batch.part[i]
-        diameter = self._workshop.diameter_m[part]
-        # What the view does not tell (the turn of a round part) is bounded by the size of the part and half a turn.
-        prior = np.diag([1 / diameter**2] * 3 + [1 / np.pi**2] * 3)
-        about_center = np.linalg.inv(information / CORRELATED_PIXELS + prior)
-        to_origin = np.eye(6)
-        to_origin[:3, 3:] = skew(verified.batch.T_cam_obj[i, :3, :3] @ self._workshop.center_m[part])
-        return to_origin @ about_center @ to_origin.T
 
 
 def _owner(pose: PoseEstimate, index: int, detections: Sequence[Detection]) -> int:
