@@ -57,7 +57,7 @@ class SegmenterConfig(DetectorConfig):
     widths: tuple[int, int, int, int] = (48, 80, 128, 160)
     grouping: GroupingConfig = field(default_factory=GroupingConfig)
     alternative_share: float = 0.15
-    max_alternatives: int = 3
+    max_alternatives: int = 1
 
 
 @dataclass(frozen=True)
