@@ -111,6 +111,7 @@ def test_true_coordinates_alone_give_the_truth(
         assert rotation_angle_rad(estimate.T_cam_obj[:3, :3], T_cam_obj[:3, :3]) < 1e-3
         np.testing.assert_allclose(estimate.T_cam_obj[:3, 3], T_cam_obj[:3, 3], atol=1e-4)
         assert estimate.score > 0.85  # the share of inliers, by the detection's score
+    assert oracle.asked == look + 1, "nobody looks again at what is sure"
 
 
 @pytest.fixture(scope="module")

@@ -27,6 +27,8 @@ NO_PART = 0.05
 """Weight of a detection being none of its classes, against the likelihood ratios of the crops."""
 LEAST_SHARE = 0.03
 """Classes this much less likely than a detection's best one are not pursued."""
+SURE = 0.5
+"""Where so many of the dense coordinates fit one pose, nobody looks again."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,8 @@ class EstimatorConfig:
     """What the weights belong to, and how often they look.
 
     objects: ids in the order of the classes. gsd_m, max_pixels: of the working view.
-    looks: 1, 2 or 4, turned evenly about the line of sight: what one misses, another often sees.
+    looks: 1, 2 or 4, turned evenly about the line of sight: what one misses, another often sees. The first is enough
+        where its object coordinates fit one pose well.
     """
 
     objects: tuple[str, ...]
@@ -99,9 +102,13 @@ class PoseEstimator:
         scores = scores if len(self.config.objects) == 1 else _posterior(owners, scores, first.match)
         likely = np.flatnonzero(scores >= LEAST_SHARE * _largest(scores, owners))
         crops, names = crops[likely], [names[i] for i in likely]
-        turns = range(4 // self.config.looks, 4, 4 // self.config.looks)
-        looks = [first.take(likely), *(self.look(crops.turned(quarters), names) for quarters in turns)]
-        return self._estimates(detections, owners[likely], names, scores[likely], centers[likely], looks)
+        rounds = [(np.arange(len(likely)), hypotheses(first.take(likely)))]
+        again = np.flatnonzero(rounds[0][1].surest < SURE)
+        for quarters in range(4 // self.config.looks, 4, 4 // self.config.looks):
+            if len(again):
+                look = self.look(crops[again].turned(quarters), [names[i] for i in again])
+                rounds.append((again, hypotheses(look)))
+        return self._estimates(detections, owners[likely], names, scores[likely], centers[likely], rounds)
 
     def crops(
         self,
@@ -137,21 +144,21 @@ class PoseEstimator:
         names: Sequence[str],
         scores: FloatArray,
         centers: FloatArray,
-        looks: Sequence["Look"],
+        rounds: Sequence[tuple[npt.NDArray[np.int64], "Guesses"]],
     ) -> list[PoseEstimate]:
         found: list[list[Hypothesis]] = [[] for _ in detections]
-        for look in looks:
-            rotation, center, score = hypotheses(look)
-            for b, (owner, name) in enumerate(zip(owners, names, strict=True)):
-                part, R_cam_crop = self.objects[name], look.crops.R_cam_crop[b]
-                distance = np.linalg.norm(centers[b])
-                for R, c, s in zip(rotation[b], center[b], score[b], strict=True):
+        for rows, guesses in rounds:
+            for b, R_cam_crop, *told in zip(
+                rows, guesses.R_cam_crop, guesses.rotation, guesses.center, guesses.score, strict=True
+            ):
+                part, distance = self.objects[names[b]], np.linalg.norm(centers[b])
+                for R, c, s in zip(*told, strict=True):
                     if s <= 0:
                         continue
                     R_cam_obj = R_cam_crop @ R
                     center_cam = R_cam_crop @ (c * part.diameter_m + [0, 0, distance])
                     pose = from_rotation_translation(R_cam_obj, center_cam - R_cam_obj @ part.center_m)
-                    found[owner].append(Hypothesis(name, pose, float(s * scores[b])))
+                    found[owners[b]].append(Hypothesis(names[b], pose, float(s * scores[b])))
         estimates = []
         for detection, candidates in zip(detections, found, strict=True):
             ranked = tuple(sorted(candidates, key=lambda h: -h.score))
@@ -234,11 +241,27 @@ class Look:
         return Look(self.crops[index], self.x[chosen], self.prediction.take(chosen))
 
 
-def hypotheses(look: Look) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Rotations (B, K + 2, 3, 3), centres (B, K + 2, 3) in diameters from the crop's centre, scores (B, K + 2).
+@dataclass(frozen=True)
+class Guesses:
+    """The K hypotheses of the head, and two from the dense coordinates, in the frames of B crops.
 
-    The K of the head, and two from the dense coordinates whose score is their share of inliers (0 = none).
+    rotation: (B, K + 2, 3, 3). center: (B, K + 2, 3) in diameters from the crop's centre. score: (B, K + 2); for the
+    last two their share of inliers, 0 = no pose. R_cam_crop: (B, 3, 3).
     """
+
+    rotation: FloatArray
+    center: FloatArray
+    score: FloatArray
+    R_cam_crop: FloatArray
+
+    @property
+    def surest(self) -> FloatArray:
+        """(B,) the larger share of inliers of the dense coordinates."""
+        return self.score[:, -2:].max(1)
+
+
+def hypotheses(look: Look) -> Guesses:
+    """What a look says of the poses."""
     prediction = look.prediction
     observed, valid = observed_cells(look.x)
     coordinates = prediction.coordinates.flatten(2).transpose(1, 2).cpu().numpy()
@@ -246,7 +269,7 @@ def hypotheses(look: Look) -> tuple[FloatArray, FloatArray, FloatArray]:
     rotation = np.concatenate([prediction.rotation.cpu().numpy().astype(np.float64), dense_rotation], 1)
     center = np.concatenate([prediction.center.cpu().numpy().astype(np.float64), dense_center], 1)
     score = np.concatenate([prediction.confidence.softmax(1).cpu().numpy(), share], 1)
-    return rotation, center, score
+    return Guesses(rotation, center, score, look.crops.R_cam_crop)
 
 
 def observed_cells(x: torch.Tensor) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
