@@ -57,7 +57,10 @@ def node_environment() -> dict[str, str]:
         pytest.skip("rclpy cannot be imported: source ROS 2's setup.bash first")
     environment = dict(os.environ)
     paths = [str(path) for path in sorted((ROOT / "src").iterdir()) if path.is_dir()]
-    if importlib.util.find_spec("binpose_interfaces") is None:
+    found = importlib.util.find_spec("binpose_interfaces")
+    if found is not None and found.origin is not None:
+        paths.append(str(Path(found.origin).parents[1]))  # this process may know it from an earlier call alone
+    else:
         prefix = built_interfaces()
         site = next(prefix.glob("lib/python3*/site-packages"))
         paths.append(str(site))
