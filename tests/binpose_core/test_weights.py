@@ -5,13 +5,13 @@ import pytest
 import torch
 
 from binpose_core.errors import BinposeError
+from binpose_core.stored_parts import without_prefix
 from binpose_core.weights import (
     Progress,
     inherit,
     load_arrays,
     load_checkpoint,
     save_checkpoint,
-    select,
     to_arrays,
 )
 
@@ -73,7 +73,7 @@ def test_weights_of_another_network_are_refused(damage: str) -> None:
 
 
 def test_select_takes_what_is_below_a_prefix() -> None:
-    assert select({"a/x": 1, "a/b/y": 2, "ab/z": 3}, "a") == {"x": 1, "b/y": 2}
+    assert without_prefix("a/", {"a/x": 1, "a/b/y": 2, "ab/z": 3}) == {"x": 1, "b/y": 2}
 
 
 def test_a_checkpoint_holds_all_that_decides_the_next_step(tmp_path: Path) -> None:

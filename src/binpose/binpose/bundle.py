@@ -12,7 +12,7 @@ from binpose.pipeline import EstimatorStage, Pipeline, RefinerStage, SegmenterSt
 from binpose_core.catalogue import ObjectModel
 from binpose_core.errors import BinposeError
 from binpose_core.model_store import ModelStore, StoredModel
-from binpose_core.stored_parts import assemble, own_version, stored_objects, without_prefix
+from binpose_core.stored_parts import assemble, own_version, stored_objects
 
 Tensors = dict[str, npt.NDArray[Any]]
 
@@ -144,19 +144,18 @@ def bundle_from_stored(stored: StoredModel, device: str = "cpu") -> ModelBundle:
 
 def _assembled(stored: StoredModel, device: str) -> ModelBundle:
     """Networks, refiner and objects; any error where the header is not what it should be."""
-    from binpose_detection.backends import segmenter_from_tensors
+    from binpose_detection.backends import stored_segmenter
     from binpose_estimator.estimator import PoseEstimator
-    from binpose_refinement.calibration import Calibration
-    from binpose_refinement.config import RefinerConfig
-    from binpose_refinement.refiner import IcpRefiner
+    from binpose_refinement.stored_refiner import stored_refiner
 
-    tensors, config = stored.tensors, stored.header["config"]
-    objects = stored_objects(stored)
-    segmenter = segmenter_from_tensors(without_prefix("segmenter/", tensors), config["segmenter"], device)
-    estimator = PoseEstimator.from_tensors(without_prefix("estimator/", tensors), config["estimator"], objects, device)
-    refiner = IcpRefiner(objects, RefinerConfig(**config.get("refiner", {})), Calibration.from_tensors(tensors))
+    objects, config = stored_objects(stored), stored.header["config"]
+    stages = (
+        stored_segmenter(stored, device),
+        PoseEstimator.from_stored(stored, objects, device),
+        stored_refiner(stored, objects),
+    )
     metrics = dict(stored.header.get("metrics", {}))
-    return ModelBundle(segmenter, estimator, refiner, objects, config, metrics, stored.version, stored.parent)
+    return ModelBundle(*stages, objects, config, metrics, stored.version, stored.parent)
 
 
 def _check_device(device: str) -> None:

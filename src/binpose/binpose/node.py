@@ -11,19 +11,17 @@ from binpose.pipeline import Pipeline
 from binpose_core.frames import RgbdFrame
 from binpose_core.model_store import StoredModel
 from binpose_core.objects import ObjectModel
-from binpose_core.stored_parts import without_prefix
-from binpose_detection.backends import segmenter_from_tensors
+from binpose_detection.backends import stored_segmenter
 from binpose_detection.node import DetectionOutputs
 from binpose_estimator.estimator import PoseEstimator
 from binpose_estimator.node import PoseOutputs
 from binpose_refinement.node import (
     RefinementOutputs,
     RefinementSettings,
-    build_refiner,
-    changed_names,
     check_objects,
     reported,
 )
+from binpose_refinement.stored_refiner import changes_of, stored_refiner
 from binpose_ros.estimate_action import EstimateAction, FrameResult
 from binpose_ros.frames import header_of
 from binpose_ros.golden import GoldenFrame, found_share
@@ -58,12 +56,10 @@ class PipelineNode(StageNode[Pipeline]):
 
     def build(self, stored: StoredModel, objects: Mapping[str, ObjectModel], settings: Any) -> Pipeline:
         """All stages of one model."""
-        config, device = stored.header["config"], settings.device
-        segmenter, estimator = (without_prefix(f"{name}/", stored.tensors) for name in ("segmenter", "estimator"))
         return Pipeline(
-            segmenter_from_tensors(segmenter, config["segmenter"], device),
-            PoseEstimator.from_tensors(estimator, config["estimator"], objects, device),
-            build_refiner(stored, objects, settings.refiner, changed_names(settings.refiner)),
+            stored_segmenter(stored, settings.device),
+            PoseEstimator.from_stored(stored, objects, settings.device),
+            stored_refiner(stored, objects, changes_of(settings.refiner)),
         )
 
     def rebuild(self, settings: Any) -> bool:

@@ -144,9 +144,10 @@ def train(
         start.estimator if start is not None else None,  # type: ignore[arg-type]  # trained ones are of this class
     )
     bundle = _calibrated(segmenter, estimator, parts, scene, config, report)
-    parent = start.version if start is not None else None
     done = {"views": len(views), **{f"{name}_steps": _steps(directory, name) for name in ("segmentation", "pose")}}
-    version = save_bundle(bundle, out, parent=parent, header={"training": {**settings, "done": done}}, half=True)
+    version = save_bundle(
+        bundle, out, parent=settings["start"], header={"training": {**settings, "done": done}}, half=True
+    )
     shutil.rmtree(directory)
     return version
 

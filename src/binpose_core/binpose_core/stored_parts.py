@@ -3,9 +3,7 @@
 from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
-from typing import Any, TypeVar
-
-import numpy.typing as npt
+from typing import TypeVar
 
 from binpose_core.errors import BinposeError
 from binpose_core.model_store import SHORT, StoredModel
@@ -14,7 +12,7 @@ from binpose_core.objects import ObjectModel, objects_from_tensors
 Part = TypeVar("Part")
 
 
-def without_prefix(prefix: str, tensors: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+def without_prefix(prefix: str, tensors: Mapping[str, Part]) -> dict[str, Part]:
     """The tensors whose names begin with `prefix`, without it."""
     return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
 

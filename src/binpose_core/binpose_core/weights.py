@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +13,7 @@ from safetensors.torch import save
 
 from binpose_core.errors import BinposeError
 from binpose_core.files import write_atomically
-
-Value = TypeVar("Value")
+from binpose_core.stored_parts import without_prefix
 
 
 @dataclass(frozen=True)
@@ -83,11 +82,6 @@ def inherit(
     network.load_state_dict(state)
 
 
-def select(tensors: Mapping[str, Value], prefix: str) -> dict[str, Value]:
-    """The entries below `prefix/`, without it."""
-    return {name[len(prefix) + 1 :]: value for name, value in tensors.items() if name.startswith(prefix + "/")}
-
-
 def save_checkpoint(
     path: Path,
     network: torch.nn.Module,
@@ -125,11 +119,11 @@ def load_checkpoint(
         with safe_open(path, "pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # the file is no dict
         progress = read_progress(path)
-        network.load_state_dict(select(tensors, "network"))
-        average.load_state_dict(select(tensors, "average"))
+        network.load_state_dict(without_prefix("network/", tensors))
+        average.load_state_dict(without_prefix("average/", tensors))
         state = optimizer.state_dict()
         moments: dict[int, dict[str, torch.Tensor]] = {}
-        for name, value in select(tensors, "optimizer").items():
+        for name, value in without_prefix("optimizer/", tensors).items():
             index, key = name.split("/")
             moments.setdefault(int(index), {})[key] = value
         optimizer.load_state_dict(state | {"state": moments})

@@ -6,12 +6,20 @@ from typing import Any, Literal
 import numpy.typing as npt
 
 from binpose_core.errors import BinposeError
+from binpose_core.model_store import StoredModel
+from binpose_core.stored_parts import without_prefix
 from binpose_detection.mask_rcnn import MaskRcnnSegmenter
 from binpose_detection.segmenter import Segmenter
 
 Backend = Literal["votes", "mask_rcnn"]
 
 BACKENDS: dict[str, type[Segmenter] | type[MaskRcnnSegmenter]] = {"votes": Segmenter, "mask_rcnn": MaskRcnnSegmenter}
+
+
+def stored_segmenter(stored: StoredModel, device: str = "cpu") -> Segmenter | MaskRcnnSegmenter:
+    """The detector that a model was saved with; raises as `segmenter_from_tensors` does."""
+    tensors = without_prefix("segmenter/", stored.tensors)
+    return segmenter_from_tensors(tensors, stored.header["config"]["segmenter"], device)
 
 
 def segmenter_from_tensors(

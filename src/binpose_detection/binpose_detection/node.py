@@ -9,9 +9,8 @@ import numpy as np
 from binpose_core.frames import RgbdFrame
 from binpose_core.model_store import StoredModel
 from binpose_core.objects import ObjectModel
-from binpose_core.stored_parts import without_prefix
 from binpose_core.types import Detection
-from binpose_detection.backends import segmenter_from_tensors
+from binpose_detection.backends import stored_segmenter
 from binpose_ros.announcing import Followers
 from binpose_ros.detections import from_detections
 from binpose_ros.frames import header_of
@@ -75,8 +74,7 @@ class DetectionNode(StageNode[Any]):
 
     def build(self, stored: StoredModel, objects: Mapping[str, ObjectModel], settings: Any) -> Any:
         """The segmenter."""
-        tensors = without_prefix("segmenter/", stored.tensors)
-        return segmenter_from_tensors(tensors, stored.header["config"]["segmenter"], settings.device)
+        return stored_segmenter(stored, settings.device)
 
     def before_swap(self, model: LoadedModel[Any]) -> None:
         """Wait for the nodes that work on the detections."""

@@ -13,7 +13,9 @@ from binpose_core.catalogue import ObjectModel
 from binpose_core.errors import BinposeError
 from binpose_core.frames import RgbdFrame
 from binpose_core.geometry import FloatArray, from_rotation_translation
+from binpose_core.model_store import StoredModel
 from binpose_core.precision import autocast, channels_last
+from binpose_core.stored_parts import without_prefix
 from binpose_core.types import Detection, Hypothesis, PoseEstimate
 from binpose_core.weights import load_arrays, to_arrays
 from binpose_core.working_view import WorkingView, working_view
@@ -186,6 +188,14 @@ class PoseEstimator:
     def to_tensors(self) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
         """The weights by name and the configuration as plain JSON data."""
         return to_arrays(self.network), asdict(self.config)
+
+    @classmethod
+    def from_stored(
+        cls, stored: StoredModel, objects: Mapping[str, ObjectModel], device: str = "cpu"
+    ) -> "PoseEstimator":
+        """The estimator that a model with these objects was saved with; raises as `from_tensors` does."""
+        tensors = without_prefix("estimator/", stored.tensors)
+        return cls.from_tensors(tensors, stored.header["config"]["estimator"], objects, device)
 
     @classmethod
     def from_tensors(

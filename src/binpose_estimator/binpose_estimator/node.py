@@ -6,7 +6,6 @@ from typing import Any
 from binpose_core.frames import RgbdFrame
 from binpose_core.model_store import StoredModel
 from binpose_core.objects import ObjectModel
-from binpose_core.stored_parts import without_prefix
 from binpose_core.types import PoseEstimate
 from binpose_estimator.estimator import PoseEstimator
 from binpose_ros.detections import split_id, to_detections
@@ -53,8 +52,7 @@ class PoseEstimatorNode(StageNode[PoseEstimator]):
 
     def build(self, stored: StoredModel, objects: Mapping[str, ObjectModel], settings: Any) -> PoseEstimator:
         """The estimator."""
-        tensors = without_prefix("estimator/", stored.tensors)
-        return PoseEstimator.from_tensors(tensors, stored.header["config"]["estimator"], objects, settings.device)
+        return PoseEstimator.from_stored(stored, objects, settings.device)
 
     def open_outputs(self) -> None:
         """The topic."""

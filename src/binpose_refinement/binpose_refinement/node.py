@@ -1,7 +1,7 @@
 """The node `refinement`: images, detections and poses in, verified poses out, and how they look."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,9 @@ from binpose_core.frames import RgbdFrame
 from binpose_core.model_store import StoredModel
 from binpose_core.objects import ObjectModel
 from binpose_core.types import PoseEstimate
-from binpose_refinement.calibration import Calibration
 from binpose_refinement.config import RefinerConfig
 from binpose_refinement.refiner import IcpRefiner
+from binpose_refinement.stored_refiner import changes_of, stored_refiner
 from binpose_ros.detections import split_id, to_detections
 from binpose_ros.estimate_action import EstimateAction, FrameResult
 from binpose_ros.frames import header_of
@@ -22,7 +22,7 @@ from binpose_ros.inputs import COLOR, DEPTH, INFO, Input, Match, read
 from binpose_ros.markers import MeshResources, to_markers
 from binpose_ros.poses import from_poses, to_poses, transforms
 from binpose_ros.running import prepare_process, run_node
-from binpose_ros.settings import StageSettings, setting, specs, with_values
+from binpose_ros.settings import StageSettings, setting
 from binpose_ros.stage_node import StageNode
 from binpose_ros.stamps import Header, from_header, to_header
 from binpose_ros.trial import trial_detection, trial_pose
@@ -111,21 +111,6 @@ def reported(poses: Sequence[PoseEstimate], settings: RefinementSettings) -> lis
     return [p for p in poses if p.score >= settings.threshold and (not wanted or p.object_id in wanted)]
 
 
-def build_refiner(
-    stored: StoredModel, objects: Mapping[str, ObjectModel], settings: RefinerConfig, changed: set[str]
-) -> IcpRefiner:
-    """The refiner of a stored model; of `settings`, those that were changed replace the model's own."""
-    own = RefinerConfig(**stored.header["config"].get("refiner", {}))
-    values = {spec.name: spec.default for spec in specs(settings) if spec.name in changed}
-    return IcpRefiner(objects, with_values(own, values), Calibration.from_tensors(stored.tensors))
-
-
-def changed_names(settings: RefinerConfig) -> set[str]:
-    """The settings that are not the defaults."""
-    default = RefinerConfig()
-    return {f.name for f in fields(settings) if getattr(settings, f.name) != getattr(default, f.name)}
-
-
 class RefinementNode(StageNode[IcpRefiner]):
     """Sends `~/poses`, `~/markers`, `~/overlay` and transforms of each frame's poses."""
 
@@ -137,7 +122,7 @@ class RefinementNode(StageNode[IcpRefiner]):
 
     def build(self, stored: StoredModel, objects: Mapping[str, ObjectModel], settings: Any) -> IcpRefiner:
         """The refiner."""
-        return build_refiner(stored, objects, settings.refiner, changed_names(settings.refiner))
+        return stored_refiner(stored, objects, changes_of(settings.refiner))
 
     def rebuild(self, settings: Any) -> bool:
         """Check what is known only with a model, and tell whether the refiner's own settings have changed."""
