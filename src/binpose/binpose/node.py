@@ -4,7 +4,7 @@ It sends what the nodes `detection`, `pose_estimator` and `refinement` send, on 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from binpose.pipeline import Pipeline
@@ -22,6 +22,7 @@ from binpose_refinement.node import (
     reported,
 )
 from binpose_refinement.stored_refiner import changes_of, stored_refiner
+from binpose_ros.challenge_adapter import ChallengeService, ChallengeSettings
 from binpose_ros.estimate_action import EstimateAction, FrameResult
 from binpose_ros.frames import header_of
 from binpose_ros.golden import GoldenFrame, found_share
@@ -40,9 +41,11 @@ class PipelineSettings(RefinementSettings):
     """What the node can be told.
 
     min_score: detections below are not followed up.
+    challenge: see `ChallengeSettings`.
     """
 
     min_score: float = setting(0.0, bounds=(0.0, 1.0), live=True)
+    challenge: ChallengeSettings = field(default_factory=ChallengeSettings)
 
 
 class PipelineNode(StageNode[Pipeline]):
@@ -53,6 +56,7 @@ class PipelineNode(StageNode[Pipeline]):
     def __init__(self, **options: Any) -> None:
         super().__init__("bin_picking", PipelineSettings(), **options)
         self._action = EstimateAction(self)
+        ChallengeService(self)
 
     def build(self, stored: StoredModel, objects: Mapping[str, ObjectModel], settings: Any) -> Pipeline:
         """All stages of one model."""
