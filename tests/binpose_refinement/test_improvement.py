@@ -8,9 +8,10 @@ import pytest
 from binpose_core.errors import BinposeError
 from binpose_refinement.batch import Batch
 from binpose_refinement.config import RefinerConfig
+from binpose_refinement.funnel import VERIFY
 from binpose_refinement.improvement import Improvement, ranks
 from binpose_refinement.observation import observe
-from binpose_refinement.refiner import VERIFY, IcpRefiner
+from binpose_refinement.refiner import IcpRefiner
 from binpose_refinement.verification import tolerance_of
 
 from .conftest import distance_m, guesses, perturbed

@@ -3,9 +3,10 @@
 from binpose_refinement.calibration import Calibration, Reliability, fit_calibration, reliability
 from binpose_refinement.config import METHODS, RefinerConfig
 from binpose_refinement.descent_config import DescentConfig, Phase
-from binpose_refinement.refiner import Candidate, IcpRefiner
+from binpose_refinement.refiner import IcpRefiner
 from binpose_refinement.render_and_compare import Descent
 from binpose_refinement.verification import FEATURES
+from binpose_refinement.verified import Candidate
 
 __all__ = [
     "FEATURES",

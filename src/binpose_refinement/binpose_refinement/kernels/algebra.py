@@ -1,5 +1,5 @@
 # mypy: disable-error-code="no-untyped-def"
-"""Small numba functions shared by alignment and verification."""
+"""Small numba functions shared by alignment, descent and verification."""
 
 import numpy as np
 from numba import njit
@@ -57,3 +57,26 @@ def solve_spd(H, g, x):
             s -= L[k, i] * x[k]
         x[i] = s / L[i, i]
     return True
+
+
+@njit
+def outwards(depth_r, v, u, squared_reach, open_border):
+    """Unit direction (u, v) from the rendered pixels around a pixel to the empty ones; zero if there is none.
+
+    Those around it are at most the root of `squared_reach` away; what lies outside of the crop counts as empty with an
+    open border, and not at all without.
+    """
+    height, width = depth_r.shape
+    reach = int(np.sqrt(squared_reach))
+    gu = gv = 0.0
+    for i in range(-reach, reach + 1):
+        for j in range(-reach, reach + 1):
+            if i * i + j * j > squared_reach:
+                continue
+            r, c = v + i, u + j
+            inside = 0 <= r < height and 0 <= c < width
+            if (inside and depth_r[r, c] <= 0.0) or (open_border and not inside):
+                gv += i
+                gu += j
+    length = np.sqrt(gu * gu + gv * gv)
+    return (gu / length, gv / length) if length > 1e-6 else (0.0, 0.0)

@@ -9,9 +9,10 @@ loss would be least, and asks the contour to move there.
 import numpy as np
 from numba import njit, prange
 
-from binpose_refinement.kernels.algebra import rotated_normal
+from binpose_refinement.kernels.algebra import outwards, rotated_normal
 
 REACH_PX = 8  # how far along a row or column the better border is searched
+OUTWARDS_SQUARED_PX = 10  # a disc of three pixels
 GRAZING_COSINE = 0.05  # faces seen under a smaller cosine tell no distance
 SLANTED_COSINE = 0.5  # below it the sensor's noise grows as much as its share along the normal falls
 # Columns of a tally of pixels.
@@ -171,7 +172,7 @@ def _contour(
                     if not (0 <= v + dv < size and 0 <= u + du < size) or depth_r[v + dv, u + du] > 0.0:
                         continue
                     if nu == 0.0 and nv == 0.0:
-                        nu, nv = _outwards(depth_r, v, u)
+                        nu, nv = outwards(depth_r, v, u, OUTWARDS_SQUARED_PX, False)
                         if nu == 0.0 and nv == 0.0:
                             break
                     along = nu * du + nv * dv
@@ -226,21 +227,6 @@ def _cover(kind, zo, z, truncation, flips):
         agrees = zo > 0.0 and abs(zo - z) < truncation
         return -flips[1] - (flips[0] if agrees else 0.0)
     return flips[2] + (flips[0] if zo > z + 0.5 * truncation else 0.0)
-
-
-@njit
-def _outwards(depth_r, v, u):
-    """Unit direction (u, v) from the rendered pixels around a pixel to the empty ones; zero if there is none."""
-    size = depth_r.shape[0]
-    gu = gv = 0.0
-    for i in range(-3, 4):
-        for j in range(-3, 4):
-            r, c = v + i, u + j
-            if i * i + j * j <= 10 and 0 <= r < size and 0 <= c < size and depth_r[r, c] <= 0.0:
-                gv += i
-                gu += j
-    length = np.sqrt(gu * gu + gv * gv)
-    return (gu / length, gv / length) if length > 1e-6 else (0.0, 0.0)
 
 
 @njit

@@ -4,7 +4,7 @@
 import numpy as np
 from numba import njit, prange
 
-from binpose_refinement.kernels.algebra import rotated_normal
+from binpose_refinement.kernels.algebra import outwards, rotated_normal
 
 # Columns of a tally. Soft counts: a pixel at the limit of the tolerance counts in part.
 RENDERED, AGREED, AGREED_HARD, VIOLATED, VIOLATED_CORE = 0, 1, 2, 3, 4
@@ -17,6 +17,7 @@ CONTOUR_EDGE, CONTOUR_COUNT, CREASE_EDGE, CREASE_COUNT, SMOOTH_EDGE, SMOOTH_COUN
 FIRST_SIDE, SIDES, PER_SIDE = 26, 8, 4
 TALLIES = FIRST_SIDE + SIDES * PER_SIDE
 
+OUTWARDS_SQUARED_PX = 8  # a square of five by five
 CONTOUR_STEP_PX = 2.5
 SATURATED_GRADIENT = 12.0  # gray levels per pixel of a clear edge
 GOOD_COSINE = 0.7
@@ -155,7 +156,7 @@ def _inner_edge(depth_r, surface, v, u, row, column, edges, tolerance, t):
 @njit
 def _contour(depth_r, v, u, row, column, step, depth_o, labels, edges, owner, tolerance, t):
     """What lies just outside of a silhouette pixel: a step back, the same surface going on, or nothing certain."""
-    gu, gv = _outwards(depth_r, v, u)
+    gu, gv = outwards(depth_r, v, u, OUTWARDS_SQUARED_PX, True)
     if gu == 0.0 and gv == 0.0:
         return
     height, width = depth_o.shape
@@ -184,20 +185,6 @@ def _contour(depth_r, v, u, row, column, step, depth_o, labels, edges, owner, to
         t[side + 2] += 1.0
     elif verdict == GOES_ON:
         t[side + 3] += 1.0
-
-
-@njit
-def _outwards(depth_r, v, u):
-    """Unit direction (u, v) from the rendered pixels around a pixel to the empty ones; zero if there is none."""
-    gu = gv = 0.0
-    for i in range(-2, 3):
-        for j in range(-2, 3):
-            r, c = v + i, u + j
-            if r < 0 or r >= depth_r.shape[0] or c < 0 or c >= depth_r.shape[1] or depth_r[r, c] <= 0.0:
-                gv += i
-                gu += j
-    length = np.sqrt(gu * gu + gv * gv)
-    return (gu / length, gv / length) if length > 1e-6 else (0.0, 0.0)
 
 
 @njit

@@ -1,0 +1,87 @@
+"""Verified hypotheses, which of them can be there together, and the estimates that they become."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from binpose_core.camera import Camera
+from binpose_core.geometry import FloatArray
+from binpose_core.types import Detection, Hypothesis, PoseEstimate
+from binpose_refinement.batch import Batch, Workshop
+from binpose_refinement.config import RefinerConfig
+from binpose_refinement.covariance import covariance_of
+from binpose_refinement.suppression import Claims, Crowding
+from binpose_refinement.verification import FEATURES, Evidence, supported
+
+
+class Candidate(NamedTuple):
+    """A verified hypothesis, for fitting a calibration: features (F,) in the order of FEATURES."""
+
+    object_id: str
+    T_cam_obj: FloatArray
+    features: FloatArray
+    detection: int
+
+
+@dataclass(frozen=True, eq=False)
+class Verified:
+    """Polished hypotheses: features (B, F), score (B,), and the information (B, 6, 6) about their poses."""
+
+    batch: Batch
+    features: FloatArray
+    score: FloatArray
+    evidence: Evidence
+    information: FloatArray
+
+    def together(self, crowding: Crowding, camera: Camera, config: RefinerConfig) -> list[int]:
+        """The rows that can be there together, best first: each takes its pixels and its space, one per detection."""
+        batch, claims = self.batch, Claims(camera.height, camera.width)
+        accepted: list[int] = []
+
+        def intrusion(i: int, j: int) -> float:
+            return crowding.intrusion(batch.part[i], batch.T_cam_obj[i], batch.part[j], batch.T_cam_obj[j])
+
+        for i in np.argsort(-self.score, kind="stable"):
+            if any(batch.owner[i] == batch.owner[j] for j in accepted):
+                continue
+            pixels, window = self.evidence.explained[i], self.evidence.windows[i]
+            if claims.share(pixels, window) > config.claimed_share:
+                continue
+            if any(intrusion(i, j) > config.intrusion_share for j in accepted):
+                continue
+            claims.claim(pixels, window)
+            accepted.append(int(i))
+        return accepted
+
+    def estimate(self, i: int, workshop: Workshop, detections: Sequence[Detection]) -> PoseEstimate:
+        """The estimate of a row, with the other hypotheses of its detection."""
+        batch, ids = self.batch, workshop.ids
+        residuals = {name: float(value) for name, value in zip(FEATURES, self.features[i], strict=True)}
+        if not supported(self.features[i : i + 1])[0]:
+            residuals["no_overlap"] = 1.0
+        same = np.flatnonzero(batch.owner == batch.owner[i])
+        same = same[np.argsort(-self.score[same], kind="stable")]
+        same = np.concatenate([[i], same[same != i]]).astype(np.int64)
+        covariance = covariance_of(
+            self.information[i], batch.T_cam_obj[i], workshop.center_m[batch.part[i]],
+            float(workshop.diameter_m[batch.part[i]]),
+        )  # fmt: skip
+        return PoseEstimate(
+            ids[batch.part[i]],
+            batch.T_cam_obj[i],
+            float(self.score[i]),
+            detection=detections[batch.owner[i]],
+            covariance=covariance,
+            hypotheses=tuple(Hypothesis(ids[batch.part[j]], batch.T_cam_obj[j], float(self.score[j])) for j in same),
+            residuals=residuals,
+        )
+
+    def candidates(self, ids: Sequence[str]) -> list[Candidate]:
+        """All rows."""
+        batch = self.batch
+        return [
+            Candidate(ids[batch.part[i]], batch.T_cam_obj[i], self.features[i], int(batch.owner[i]))
+            for i in range(len(batch))
+        ]
