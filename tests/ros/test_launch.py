@@ -70,3 +70,23 @@ def test_a_shipped_model_goes_by_its_name_and_others_by_their_folder(launch_file
 
     assert Path(launch_file.resolved_model("demo")) == SHIPPED / "demo"
     assert Path(launch_file.resolved_model(str(tmp_path))) == tmp_path
+
+
+def test_rviz_shows_the_topics_of_this_camera_and_namespace(launch_file: Any) -> None:
+    from launch.utilities import perform_substitutions
+    from ruamel.yaml import YAML
+
+    from launch import LaunchContext
+
+    config = YAML(typ="safe").load(ROOT / "src/binpose/config/bin_picking.rviz")
+    shown = [d["Topic"]["Value"] for d in config["Visualization Manager"]["Displays"] if "Topic" in d]
+    node = started(launch_file, rviz="true", namespace="cell", color_topic="/left/color")["rviz2"]
+    context = LaunchContext()
+    remapped = {
+        perform_substitutions(context, source): perform_substitutions(context, target)
+        for source, target in node._Node__remappings
+    }
+    assert set(remapped) == set(shown)
+    assert remapped["/camera/color/image_raw"] == "/left/color"
+    assert remapped["/refinement/poses"] == "refinement/poses"
+    assert node._Node__node_namespace == "cell"

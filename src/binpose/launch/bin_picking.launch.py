@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
-from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
@@ -18,6 +17,7 @@ from launch import LaunchContext, LaunchDescription
 
 CAMERA_TOPICS = ("color/image_raw", "color/camera_info", "aligned_depth_to_color/image_raw")
 FOLLOWERS = ["pose_estimator", "refinement"]
+RVIZ_CAMERA, RVIZ_RESULTS = "/camera/color/image_raw", ("refinement/overlay", "refinement/markers", "refinement/poses")
 ARGUMENTS = {
     "model": ("demo", "Folder of the model store, or the name of a shipped model."),
     "camera_ns": ("camera", "Namespace of the camera's topics."),
@@ -91,7 +91,20 @@ def nodes(context: LaunchContext) -> list[Any]:
         found.append(node("binpose_self_training", "self_training", recording))
     if value["simulated_camera"] == "true":
         found.append(node("binpose_simulation", "simulated_camera", {"model": model}))
+    if value["rviz"] == "true":
+        found.append(rviz(value["namespace"], topics[0]))
     return found
+
+
+def rviz(namespace: str, color_topic: str) -> Node:
+    """RViz, with the topics of its configuration mapped to those of this camera and namespace."""
+    return Node(
+        package="rviz2",
+        executable="rviz2",
+        namespace=namespace,
+        arguments=["-d", PathJoinSubstitution([FindPackageShare("binpose"), "config", "bin_picking.rviz"])],
+        remappings=[(RVIZ_CAMERA, color_topic), *((f"/{topic}", topic) for topic in RVIZ_RESULTS)],
+    )
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -100,12 +113,6 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument(name, default_value=default, description=text)
         for name, (default, text) in ARGUMENTS.items()
     ]
-    rviz = Node(
-        package="rviz2",
-        executable="rviz2",
-        arguments=["-d", PathJoinSubstitution([FindPackageShare("binpose"), "config", "bin_picking.rviz"])],
-        condition=IfCondition(LaunchConfiguration("rviz")),
-    )
     # OpenMP's threads would spin while they wait, and slow all other processes down.
     passive = SetEnvironmentVariable("OMP_WAIT_POLICY", "PASSIVE")
-    return LaunchDescription([*arguments, passive, OpaqueFunction(function=nodes), rviz])
+    return LaunchDescription([*arguments, passive, OpaqueFunction(function=nodes)])

@@ -1,0 +1,84 @@
+"""The Dockerfile, the compose file and the documentation name the same commands, files, targets and arguments."""
+
+import ast
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCKER = ROOT / "docker"
+LAUNCH = ROOT / "src/binpose/launch/bin_picking.launch.py"
+
+
+@pytest.fixture(scope="module")
+def dockerfile() -> str:
+    return (DOCKER / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
+
+
+@pytest.fixture(scope="module")
+def compose() -> Any:
+    return YAML(typ="safe").load(DOCKER / "compose.yaml")
+
+
+def launch_arguments() -> set[str]:
+    for node in ast.walk(ast.parse(LAUNCH.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "ARGUMENTS":
+            assert isinstance(node.value, ast.Dict)
+            return {ast.literal_eval(key) for key in node.value.keys if key is not None}
+    raise AssertionError("no ARGUMENTS in the launch file")
+
+
+def test_stages_come_from_stages(dockerfile: str) -> None:
+    stages = re.findall(r"^FROM (\S+) AS (\S+)$", dockerfile, re.MULTILINE)
+    names = [name for _, name in stages]
+    assert names[0] == "ros" and stages[0][0] == "ros:jazzy-ros-base"
+    for number, (base, _) in enumerate(stages[1:], start=1):
+        assert base in names[:number]
+    assert set(re.findall(r"--from=(\S+)", dockerfile)) <= set(names)
+    assert {"cpu", "cuda"} <= set(names)
+
+
+def test_the_images_are_built_as_the_documentation_says(dockerfile: str) -> None:
+    documented = (ROOT / "docs/ros.md").read_text(encoding="utf-8")
+    for command in (
+        "python3 -m venv --system-site-packages .venv",
+        "touch .venv/COLCON_IGNORE",
+        "-c constraints.txt -e",
+    ):
+        assert command in documented and dockerfile.count(command) == 2  # cpu and cuda
+    for package in ("ros-jazzy-vision-msgs", "ros-jazzy-rmw-cyclonedds-cpp", "python3-venv"):
+        assert package in documented and package in dockerfile
+
+
+def test_weights_and_what_was_built_elsewhere_stay_out_of_the_image() -> None:
+    ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").split()
+    assert {".git", ".venv", "build", "install", "log", "models", "runs"} <= set(ignored)
+
+
+def test_compose_builds_a_stage_and_mounts_the_models(compose: Any, dockerfile: str) -> None:
+    service = compose["services"]["bin_picking"]
+    assert re.search(rf"^FROM \S+ AS {service['build']['target']}$", dockerfile, re.MULTILINE)
+    assert (DOCKER / service["build"]["context"] / service["build"]["dockerfile"]).samefile(DOCKER / "Dockerfile")
+    assert "../models:/models:ro" in service["volumes"]
+    assert {entry["network_mode"] for entry in compose["services"].values()} == {"host"}
+
+
+def test_commands_have_arguments_that_the_launch_file_knows(compose: Any, dockerfile: str) -> None:
+    commands = [entry["command"] for entry in compose["services"].values()]
+    commands += [" ".join(ast.literal_eval(line)) for line in re.findall(r"^CMD (\[.*\])$", dockerfile, re.MULTILINE)]
+    own = [shlex.split(command) for command in commands if " binpose " in command]
+    assert len(own) == 3
+    for words in own:
+        assert words[:4] == ["ros2", "launch", "binpose", "bin_picking.launch.py"]
+        assert {word.partition(":=")[0] for word in words[4:]} <= launch_arguments()
+
+
+def test_the_entry_point_can_be_run(dockerfile: str) -> None:
+    entries = re.findall(r'^ENTRYPOINT \["/binpose/(\S+)"\]$', dockerfile, re.MULTILINE)
+    assert len(entries) == 2
+    for entry in entries:
+        assert (ROOT / entry).stat().st_mode & 0o111
