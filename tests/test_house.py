@@ -145,6 +145,8 @@ def test_the_manifest_names_the_packages_that_are_imported(package: str) -> None
     declared = {element.text for element in manifest(package).iter() if element.tag in ("depend", "exec_depend")}
     used = set().union(*(imports(parsed(path)) for path in sources(package))) & set(PACKAGES) - {package}
     assert used <= declared, f"src/{package}/package.xml lacks <exec_depend> of {sorted(used - declared)}"
+    by_pip = [name for name in declared if name and name.endswith("-pip")]
+    assert not by_pip, f"{by_pip}: rosdep cannot install them on Ubuntu 24.04, whose pip refuses to"
 
 
 # --- Where files lie --------------------------------------------------------------------------------------------------
