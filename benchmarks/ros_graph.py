@@ -182,11 +182,11 @@ def two_versions(store: Path) -> Path:
 @contextmanager
 def live_graph(folder: Path) -> Iterator[Any]:
     """The graph that the tests use."""
-    spec = importlib.util.spec_from_file_location("ros_tests", ROOT / "tests/ros/conftest.py")
+    spec = importlib.util.spec_from_file_location("live_graph", ROOT / "tests/ros/live_graph.py")
     assert spec is not None and spec.loader is not None
     tests: Any = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tests)
-    tests.pytest_configure(None)
+    tests.use_loopback()
     graph = tests.Graph(tests.node_environment(), folder)
     try:
         yield graph

@@ -51,18 +51,13 @@ class RosbagsTypes:
     def byte(self, value: int) -> Any:
         return value
 
-    def result(self, class_id: str, score: float, position: Any, quat_xyzw: Any, covariance: Any) -> Any:
-        x, y, z = position
-        qx, qy, qz, qw = quat_xyzw
-        pose = self.Pose(position=self.Point(x=x, y=y, z=z), orientation=self.Quaternion(x=qx, y=qy, z=qz, w=qw))
-        return self.ObjectHypothesisWithPose(
-            hypothesis=self.ObjectHypothesis(class_id=class_id, score=score),
-            pose=self.PoseWithCovariance(pose=pose, covariance=covariance),
-        )
-
     def sent(self, message: Any) -> Any:
         """The message after it went through ROS' serialization."""
-        return self.store.deserialize_cdr(self.serialized(message), message.__msgtype__)
+        return self.read(self.serialized(message), message.__msgtype__)
+
+    def read(self, data: bytes, name: str) -> Any:
+        """The message in serialized data; `name` is short or full."""
+        return self.store.deserialize_cdr(data, name if "/" in name else f"{PACKAGE_OF[name]}/msg/{name}")
 
     def serialized(self, message: Any) -> bytes:
         return bytes(self.store.serialize_cdr(message, message.__msgtype__))

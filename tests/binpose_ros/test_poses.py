@@ -9,8 +9,10 @@ from binpose_core.errors import BinposeError
 from binpose_core.geometry import from_rotation_translation, random_rotation, transform
 from binpose_core.objects import ObjectModel
 from binpose_core.types import Detection, Hypothesis, PoseEstimate
-from binpose_ros.poses import from_poses, to_matrix, to_poses, transforms
+from binpose_ros.poses import read_poses, to_matrix, transforms, with_detections, write_poses
+from binpose_ros.serialized import serialized_header
 from binpose_ros.stamps import Header, from_header
+from binpose_ros.vision_arrays import instance_id
 
 VERSION = "0123456789abcdef" * 4
 
@@ -27,17 +29,14 @@ def poses(rng: np.random.Generator) -> list[PoseEstimate]:
     ]
 
 
-def sent(poses: list[PoseEstimate], block: ObjectModel, header: Header, types: Any) -> Any:
-    return types.sent(from_poses(poses, {"block": block}, header, VERSION, types))
+@pytest.fixture
+def data(poses: list[PoseEstimate], block: ObjectModel, header: Header) -> bytes:
+    return write_poses(poses, {"block": block}, header, VERSION)
 
 
-def test_poses_come_back_as_they_were_sent(
-    poses: list[PoseEstimate], block: ObjectModel, header: Header, types: Any
-) -> None:
-    array = sent(poses, block, header, types)
-    received, version = to_poses(array)
+def test_poses_come_back_as_they_were_sent(poses: list[PoseEstimate], data: bytes) -> None:
+    received, version = read_poses(data)
     assert version and VERSION.startswith(version)
-    assert from_header(array) == from_header(array.detections[0]) == header
     for before, after in zip(poses, received, strict=True):
         assert (after.object_id, after.score) == (before.object_id, before.score)
         np.testing.assert_allclose(after.T_cam_obj, before.T_cam_obj, atol=1e-12)
@@ -48,8 +47,23 @@ def test_poses_come_back_as_they_were_sent(
         np.testing.assert_allclose(after.T_cam_obj, before.T_cam_obj, atol=1e-12)
 
 
-def test_the_box_holds_the_part(poses: list[PoseEstimate], block: ObjectModel, header: Header, types: Any) -> None:
-    box = sent(poses, block, header, types).detections[0].bbox
+def test_it_is_the_message_that_ros_knows(
+    poses: list[PoseEstimate], data: bytes, block: ObjectModel, header: Header, types: Any
+) -> None:
+    array = types.read(data, "Detection3DArray")
+    assert types.serialized(array) == data
+    assert {from_header(array), *(from_header(entry) for entry in array.detections)} == {header}
+    for number, (pose, entry) in enumerate(zip(poses, array.detections, strict=True)):
+        assert entry.id == f"{VERSION[:12]}/{number}"
+        result = entry.results[0]
+        assert (result.hypothesis.class_id, result.hypothesis.score) == ("block", pose.score)
+        np.testing.assert_allclose(to_matrix(result.pose.pose), pose.T_cam_obj, atol=1e-12)
+        covariance = np.zeros((6, 6)) if pose.covariance is None else pose.covariance
+        np.testing.assert_array_equal(np.reshape(result.pose.covariance, (6, 6)), covariance)
+
+
+def test_the_box_holds_the_part(poses: list[PoseEstimate], data: bytes, block: ObjectModel, types: Any) -> None:
+    box = types.read(data, "Detection3DArray").detections[0].bbox
     corners = np.array([(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)])
     corners_cam = transform(to_matrix(box.center), corners * np.array([box.size.x, box.size.y, box.size.z]) / 2)
     vertices_cam = transform(poses[0].T_cam_obj, block.mesh.vertices.astype(np.float64))
@@ -57,24 +71,31 @@ def test_the_box_holds_the_part(poses: list[PoseEstimate], block: ObjectModel, h
     assert distance.min(0).max() < 1e-7  # each vertex of a block is a corner of its box
 
 
-def test_poses_know_their_detections(poses: list[PoseEstimate], block: ObjectModel, header: Header, types: Any) -> None:
-    detections = [Detection("block", 0.5, (0, 0, 1, 1), np.ones((1, 1), bool), (0.0, 0.0)) for _ in poses]
-    received, _ = to_poses(sent(poses, block, header, types), detections)
+def test_poses_know_their_detections(data: bytes) -> None:
+    detections = [Detection("block", score, (0, 0, 1, 1), np.ones((1, 1), bool), (0.0, 0.0)) for score in (0.5, 0.4)]
+    received = with_detections(read_poses(data)[0], detections)
     assert all(pose.detection is detection for pose, detection in zip(received, detections, strict=True))
     with pytest.raises(BinposeError, match="2 poses for 1 detections"):
-        to_poses(sent(poses, block, header, types), detections[:1])
+        with_detections(received, detections[:1])
 
 
-def test_none_found_is_an_empty_array_with_a_header(block: ObjectModel, header: Header, types: Any) -> None:
-    array = sent([], block, header, types)
-    assert from_header(array) == header and to_poses(array) == ([], "")
+def test_none_found_is_an_empty_array_with_a_header(block: ObjectModel, header: Header) -> None:
+    data = write_poses([], {"block": block}, header, VERSION)
+    assert serialized_header(data) == header and read_poses(data) == ([], "")
 
 
-def test_what_is_no_pose_is_refused(poses: list[PoseEstimate], block: ObjectModel, header: Header, types: Any) -> None:
-    array = sent(poses, block, header, types)
+def test_what_is_no_pose_is_refused(data: bytes, types: Any) -> None:
+    array = types.read(data, "Detection3DArray")
     object.__setattr__(array.detections[0].results[0].pose.pose.position, "x", float("nan"))
-    with pytest.raises(BinposeError, match="no result that is a pose"):
-        to_poses(array)
+    with pytest.raises(BinposeError, match="are no pose"):
+        read_poses(types.serialized(array))
+
+
+def test_poses_of_two_models_are_refused(data: bytes, types: Any) -> None:
+    array = types.read(data, "Detection3DArray")
+    object.__setattr__(array.detections[1], "id", instance_id("feedbeef" * 8, 1))
+    with pytest.raises(BinposeError, match="one model"):
+        read_poses(types.serialized(array))
 
 
 def test_each_part_has_a_frame(poses: list[PoseEstimate], header: Header, types: Any) -> None:

@@ -1,203 +1,29 @@
-"""A live graph for each test module: its own domain on the loopback interface, its own processes.
+"""A live graph for each test module, where rclpy can be imported.
 
-Nothing here runs where rclpy cannot be imported; `binpose_interfaces` is built into the ignored folder build/ where it
-is not installed.
+`binpose_interfaces` is built into the ignored folder build/ where it is not installed.
 """
 
-import contextlib
-import fcntl
-import importlib.util
-import itertools
-import os
 import shutil
-import signal
-import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-MODEL = ROOT / "src/binpose/binpose/models/demo"
-MODULES = {
-    "simulated_camera": "binpose_simulation.node",
-    "detection": "binpose_detection.node",
-    "pose_estimator": "binpose_estimator.node",
-    "refinement": "binpose_refinement.node",
-    "bin_picking": "binpose.node",
-}
-# No multicast, no other interface; a receive buffer that holds a frame.
-LOOPBACK = """<CycloneDDS><Domain><General><Interfaces><NetworkInterface name="lo"/></Interfaces>
-<AllowMulticast>false</AllowMulticast></General><Internal><SocketReceiveBufferSize min="4MB"/></Internal>
-<Discovery><ParticipantIndex>auto</ParticipantIndex><MaxAutoParticipantIndex>60</MaxAutoParticipantIndex>
-<Peers><Peer address="127.0.0.1"/></Peers></Discovery></Domain></CycloneDDS>"""
-PATIENCE_S = 120.0
-_domains = itertools.count(os.getpid() * 7)  # far enough from those of the test run's other workers
+sys.path.insert(0, str(Path(__file__).parent))  # pytest's import mode leaves it out
+
+from live_graph import MODEL, Graph, node_environment, use_loopback
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """ROS reads these when it is initialised."""
-    os.environ["CYCLONEDDS_URI"] = LOOPBACK
-    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    use_loopback()
 
 
 @pytest.fixture(scope="session")
 def ros_environment() -> dict[str, str]:
-    """The environment of a node's process; skips where there is no ROS, or no way to have binpose's own messages."""
+    """The environment of a node's process."""
     return node_environment()
-
-
-def node_environment() -> dict[str, str]:
-    """See the fixture."""
-    if importlib.util.find_spec("rclpy") is None:
-        pytest.skip("rclpy cannot be imported: source ROS 2's setup.bash first")
-    environment = dict(os.environ)
-    paths = [str(path) for path in sorted((ROOT / "src").iterdir()) if path.is_dir()]
-    found = importlib.util.find_spec("binpose_interfaces")
-    if found is not None and found.origin is not None:
-        paths.append(str(Path(found.origin).parents[1]))  # this process may know it from an earlier call alone
-    else:
-        prefix = built_interfaces()
-        site = next(prefix.glob("lib/python3*/site-packages"))
-        paths.append(str(site))
-        sys.path.append(str(site))
-        for name, value in (("AMENT_PREFIX_PATH", prefix), ("LD_LIBRARY_PATH", prefix / "lib")):
-            environment[name] = os.environ[name] = f"{value}{os.pathsep}{os.environ.get(name, '')}"
-    environment["PYTHONPATH"] = os.pathsep.join([*paths, os.environ.get("PYTHONPATH", "")])
-    return environment
-
-
-def built_interfaces() -> Path:
-    """Where binpose_interfaces is installed after it was built with the Python that ROS' own tools run with."""
-    build = ROOT / "build" / "ros_tests"
-    prefix = build / "install"
-    tool = shutil.which("ros2")
-    if tool is None or shutil.which("cmake") is None:
-        pytest.skip("binpose_interfaces is not built: `colcon build` it and source install/setup.bash")
-    python = Path(tool).read_text(errors="replace").splitlines()[0].removeprefix("#!").strip()
-    configure = [
-        "cmake", "-S", ROOT / "src/binpose_interfaces", "-B", build / "cmake", f"-DCMAKE_INSTALL_PREFIX={prefix}",
-        f"-DPython3_EXECUTABLE={python}", f"-DCMAKE_INSTALL_RPATH={prefix}/lib", "-DBUILD_TESTING=OFF",
-    ]  # fmt: skip
-    environment = dict(os.environ, PATH=f"{Path(python).parent}{os.pathsep}{os.environ['PATH']}")
-    build.mkdir(parents=True, exist_ok=True)
-    with (build / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # Other workers of the test run wait for the first one.
-        for command in (configure, ["cmake", "--build", build / "cmake", "--target", "install", "--parallel", "2"]):
-            done = subprocess.run(command, capture_output=True, text=True, env=environment)
-            if done.returncode:
-                pytest.skip(f"binpose_interfaces could not be built: {done.stderr[-500:]}")
-    return prefix
-
-
-class Graph:
-    """Nodes in processes of their own, and a client in this one."""
-
-    def __init__(self, environment: dict[str, str], folder: Path) -> None:
-        import rclpy
-        from rclpy.executors import SingleThreadedExecutor
-
-        self.domain = 10 + next(_domains) % 100
-        self.folder = folder
-        self._environment = dict(environment, ROS_DOMAIN_ID=str(self.domain), PYTHONUNBUFFERED="1")
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._subscriptions: dict[str, Any] = {}
-        self.context = rclpy.Context()
-        rclpy.init(context=self.context, domain_id=self.domain)
-        self.node = rclpy.create_node("client", context=self.context)
-        self._executor = SingleThreadedExecutor(context=self.context)
-        self._executor.add_node(self.node)
-        self._spinner = threading.Thread(target=self._spin, daemon=True)
-        self._spinner.start()
-
-    def _spin(self) -> None:
-        from rclpy.executors import ExternalShutdownException
-
-        with contextlib.suppress(ExternalShutdownException):
-            self._executor.spin()
-
-    def start(self, name: str, **parameters: Any) -> None:
-        """Start a node; without other parameters with the demo's model."""
-        values = {"model": str(MODEL), **parameters}
-        texts = [part for key, value in values.items() for part in ("-p", f"{key}:={_yaml(value)}")]
-        log = (self.folder / f"{name}.log").open("ab")
-        self.processes[name] = subprocess.Popen(
-            [sys.executable, "-m", MODULES[name], "--ros-args", *texts],
-            env=self._environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
-        )  # fmt: skip
-
-    def stop(self, name: str, how: int = signal.SIGTERM) -> int:
-        """End a node's process; its exit status."""
-        process = self.processes.pop(name)
-        process.send_signal(how)
-        try:
-            return process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            raise AssertionError(f"{name} did not end:\n{self.log(name)}") from None
-
-    def close(self) -> None:
-        for name in list(self.processes):
-            self.stop(name)
-        self._executor.shutdown()
-        self.node.destroy_node()
-        self.context.try_shutdown()
-
-    def log(self, name: str) -> str:
-        path = self.folder / f"{name}.log"
-        return path.read_text() if path.is_file() else ""
-
-    def listen(self, topic: str, kind: Any, qos: Any = 50) -> list[Any]:
-        """Messages of a topic, appended as they arrive."""
-        heard: list[Any] = []
-        self._subscriptions[topic] = self.node.create_subscription(kind, topic, heard.append, qos)
-        return heard
-
-    def forget(self, topic: str) -> None:
-        """End the newest listening on a topic."""
-        self.node.destroy_subscription(self._subscriptions.pop(topic))
-
-    def wait(self, condition: Callable[[], Any], what: str, patience_s: float = PATIENCE_S) -> Any:
-        """Wait until something holds, and return it."""
-        end = time.monotonic() + patience_s
-        while not (result := condition()):
-            dead = [name for name, process in self.processes.items() if process.poll() is not None]
-            logs = "\n".join(f"--- {name}\n{self.log(name)[-3000:]}" for name in self.processes)
-            assert not dead, f"{', '.join(dead)} ended while waiting for {what}\n{logs}"
-            assert time.monotonic() < end, f"no {what} within {patience_s:g} s\n{logs}"
-            time.sleep(0.02)
-        return result
-
-    def call(self, service: str, kind: Any, **fields: Any) -> Any:
-        """The response of a service."""
-        client = self.node.create_client(kind, service)
-        self.wait(client.service_is_ready, f"service {service}")
-        future = client.call_async(kind.Request(**fields))
-        self.wait(future.done, f"answer of {service}")
-        self.node.destroy_client(client)
-        return future.result()
-
-    def status(self, name: str) -> dict[str, str]:
-        """The newest diagnostics of a node, its message as "message"; empty before there are any."""
-        if not hasattr(self, "_diagnostics"):
-            from diagnostic_msgs.msg import DiagnosticArray
-
-            self._diagnostics = self.listen("/diagnostics", DiagnosticArray)
-        found = [status for array in list(self._diagnostics) for status in array.status if status.name == name]
-        return {**{e.key: e.value for e in found[-1].values}, "message": found[-1].message} if found else {}
-
-
-def _yaml(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(f"'{item}'" for item in value) + "]"
-    return f"'{value}'" if isinstance(value, str) else str(value)
 
 
 @pytest.fixture(scope="module")
@@ -206,3 +32,19 @@ def graph(ros_environment: dict[str, str], tmp_path_factory: pytest.TempPathFact
     live = Graph(ros_environment, tmp_path_factory.mktemp("graph"))
     yield live
     live.close()
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo's model store, and a second version of the same quality that is not in use."""
+    from binpose_core.model_store import ModelStore
+
+    folder = tmp_path_factory.mktemp("models") / "store"
+    shutil.copytree(MODEL, folder)
+    models = ModelStore(folder)
+    stored = models.load()
+    tensors = dict(stored.tensors)
+    name = next(name for name, value in tensors.items() if name.startswith("segmenter/") and value.dtype == np.float32)
+    tensors[name] = tensors[name] * np.float32(1 + 1e-6)
+    models.save(tensors, stored.header, parent=stored.version)
+    return folder

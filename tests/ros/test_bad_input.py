@@ -2,13 +2,13 @@
 
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from live_graph import MODEL
+from live_messages import stamp
 
-MODEL = Path(__file__).resolve().parents[2] / "src/binpose/binpose/models/demo"
 NS_PER_S = 1_000_000_000
 
 
@@ -71,10 +71,6 @@ def live(graph: Any) -> Any:
     publishers = graph.camera.publishers.values()
     graph.wait(lambda: all(p.get_subscription_count() for p in publishers), "the node's subscriptions")
     return graph
-
-
-def stamp(message: Any) -> tuple[int, int]:
-    return message.header.stamp.sec, message.header.stamp.nanosec
 
 
 def answer(live: Any, messages: dict[str, Any]) -> Any:

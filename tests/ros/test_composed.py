@@ -1,32 +1,14 @@
 """All stages in one process before a simulated camera: poses against the truth, parameters, swaps under a stream."""
 
-import shutil
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from live_messages import assert_those_of_the_library, complete_frame, latched_qos, parts, poses_of, stamp
 
-MODEL = Path(__file__).resolve().parents[2] / "src/binpose/binpose/models/demo"
 VISIBLE, SCORE = 0.7, 0.5
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo's model store, and a second version of the same quality that is not in use."""
-    from binpose_core.model_store import ModelStore
-
-    folder = tmp_path_factory.mktemp("models") / "store"
-    shutil.copytree(MODEL, folder)
-    models = ModelStore(folder)
-    stored = models.load()
-    tensors = dict(stored.tensors)
-    name = next(name for name, value in tensors.items() if name.startswith("segmenter/") and value.dtype == np.float32)
-    tensors[name] = tensors[name] * np.float32(1 + 1e-6)
-    models.save(tensors, stored.header, parent=stored.version)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -42,24 +24,12 @@ def live(graph: Any, store: Path) -> Any:
     return graph
 
 
-def stamp(message: Any) -> tuple[int, int]:
-    return message.header.stamp.sec, message.header.stamp.nanosec
-
-
-def parts() -> dict[str, Any]:
-    from binpose_core.model_store import ModelStore
-    from binpose_core.stored_parts import stored_objects
-
-    return stored_objects(ModelStore(MODEL).load())
-
-
 def found_and_right(poses: Any, truth: Any) -> tuple[int, int, int]:
     """How many well visible parts were found, how many there are, and how many poses are right."""
     from binpose_core.metrics import mssd
-    from binpose_ros.poses import to_poses
 
     known = parts()
-    estimated, true = to_poses(poses)[0], to_poses(truth)[0]
+    estimated, true = poses_of(poses), poses_of(truth)
 
     def same(a: Any, b: Any) -> bool:
         part = known[b.object_id]
@@ -69,14 +39,6 @@ def found_and_right(poses: Any, truth: Any) -> tuple[int, int, int]:
     visible = [t for t in true if t.score > VISIBLE]
     found = sum(any(same(e, t) for e in estimated) for t in visible)
     return found, len(visible), sum(any(same(e, t) for t in true) for e in estimated)
-
-
-def set_parameters(live: Any, node: str, **values: Any) -> list[Any]:
-    from rcl_interfaces.srv import SetParameters
-    from rclpy.parameter import Parameter
-
-    messages = [Parameter(name.replace("__", "."), value=value).to_parameter_msg() for name, value in values.items()]
-    return list(live.call(f"/{node}/set_parameters", SetParameters, parameters=messages).results)
 
 
 def test_poses_are_those_of_the_simulated_parts(live: Any) -> None:
@@ -90,6 +52,7 @@ def test_poses_are_those_of_the_simulated_parts(live: Any) -> None:
 
 
 def test_every_output_carries_stamp_and_frame_of_its_image(live: Any) -> None:
+    from rclpy.qos import qos_profile_sensor_data
     from sensor_msgs.msg import Image
     from tf2_msgs.msg import TFMessage
     from vision_msgs.msg import Detection2DArray, Detection3DArray
@@ -104,7 +67,7 @@ def test_every_output_carries_stamp_and_frame_of_its_image(live: Any) -> None:
         "/tf": TFMessage,
     }
     heard = {topic: live.listen(topic, kind) for topic, kind in kinds.items()}
-    color = live.listen("/color/image_raw", Image, _sensor_qos())
+    color = live.listen("/color/image_raw", Image, qos_profile_sensor_data)
     live.wait(lambda: all(len(messages) >= 2 for messages in heard.values()), "all outputs")
     sent = {stamp(message) for message in list(color) + list(live.truth)}
     for topic, messages in heard.items():
@@ -121,35 +84,7 @@ def test_every_output_carries_stamp_and_frame_of_its_image(live: Any) -> None:
 
 
 def test_results_are_those_of_the_library(live: Any) -> None:
-    from rclpy.time import Time
-    from sensor_msgs.msg import CameraInfo, Image
-
-    from binpose.bundle import load_bundle
-    from binpose_ros.frames import to_frame
-    from binpose_ros.poses import to_poses
-
-    images = [
-        live.listen("/color/image_raw", Image, _sensor_qos()),
-        live.listen("/aligned_depth_to_color/image_raw", Image, _sensor_qos()),
-        live.listen("/color/camera_info", CameraInfo, _sensor_qos()),
-    ]
-
-    def complete() -> Sequence[Any] | None:
-        for poses in reversed(list(live.poses)):
-            found = [next((m for m in list(heard) if stamp(m) == stamp(poses)), None) for heard in images]
-            if None not in found:
-                return [poses, *found]
-        return None
-
-    poses, *messages = live.wait(complete, "a frame with all its messages")
-    assert Time.from_msg(poses.header.stamp) == Time.from_msg(messages[0].header.stamp)
-    frame = to_frame(*messages)
-    expected = [pose for pose in load_bundle(MODEL).pipeline(frame) if pose.score >= SCORE]
-    received, _ = to_poses(poses)
-    assert [pose.object_id for pose in received] == [pose.object_id for pose in expected]
-    for ours, theirs in zip(received, expected, strict=True):
-        np.testing.assert_allclose(ours.T_cam_obj, theirs.T_cam_obj, atol=1e-3)
-        assert abs(ours.score - theirs.score) < 0.02
+    assert_those_of_the_library(*complete_frame(live, live.poses), threshold=SCORE)
 
 
 def test_sensor_data_comes_in_and_reliable_results_go_out(live: Any) -> None:
@@ -176,27 +111,27 @@ def test_parameters_are_described_and_bad_ones_refused_with_the_reason(live: Any
         ({"refiner__keep_best": 0}, "keep_best is 0; expected 1 to 100"),
         ({"objects": ["teapot"]}, "teapot"),
     ):
-        (result,) = set_parameters(live, "bin_picking", **bad)
+        (result,) = live.set_parameters("bin_picking", **bad)
         assert not result.successful and reason in result.reason
     (value,) = live.call("/bin_picking/get_parameters", GetParameters, names=["threshold"]).values
     assert value.double_value == SCORE
 
 
 def test_a_threshold_counts_from_the_next_frame_on_and_nothing_found_has_a_reason(live: Any) -> None:
-    assert set_parameters(live, "bin_picking", threshold=1.0)[0].successful
+    assert live.set_parameters("bin_picking", threshold=1.0)[0].successful
     live.wait(lambda: not live.poses[-1].detections, "an empty array")
     assert live.poses[-1].header.frame_id == "camera_color_optical_frame"
     live.wait(lambda: live.status("bin_picking").get("last_reason") == "No pose reached the threshold.", "the reason")
-    assert set_parameters(live, "bin_picking", threshold=SCORE)[0].successful
+    assert live.set_parameters("bin_picking", threshold=SCORE)[0].successful
     live.wait(lambda: live.poses[-1].detections, "poses again")
     live.wait(lambda: live.status("bin_picking").get("message") == "ok", "all well")
 
 
 def test_a_part_alone_is_reported_when_it_is_asked_for(live: Any) -> None:
     wanted = live.poses[-1].detections[0].results[0].hypothesis.class_id
-    assert set_parameters(live, "bin_picking", objects=[wanted])[0].successful
+    assert live.set_parameters("bin_picking", objects=[wanted])[0].successful
     live.wait(lambda: {d.results[0].hypothesis.class_id for d in live.poses[-1].detections} == {wanted}, "that part")
-    assert set_parameters(live, "bin_picking", objects=[""])[0].successful  # all of them again
+    assert live.set_parameters("bin_picking", objects=[""])[0].successful  # all of them again
 
 
 def test_the_action_gives_the_poses_of_the_next_image(live: Any) -> None:
@@ -230,14 +165,14 @@ def test_models_are_swapped_under_a_stream_without_losing_a_frame(live: Any, sto
     from vision_msgs.msg import VisionInfo
 
     from binpose_core.model_store import ModelStore
-    from binpose_ros.detections import split_id
+    from binpose_ros.vision_arrays import split_id
 
     told = live.wait(lambda: live.status("bin_picking"), "diagnostics")
     rate_hz = min(1.0, 250 / float(told["frame_ms"]))  # which the machine can hold, beside the loading
-    set_parameters(live, "simulated_camera", rate_hz=rate_hz)
+    live.set_parameters("simulated_camera", rate_hz=rate_hz)
     versions = ModelStore(store).versions()
     assert len(versions) == 2
-    infos = live.listen("/bin_picking/vision_info", VisionInfo, _latched_qos())
+    infos = live.listen("/bin_picking/vision_info", VisionInfo, latched_qos())
     live.wait(lambda: infos, "the latched VisionInfo")
     before, first = len(live.truth), live.status("bin_picking")
     swaps = 0
@@ -267,7 +202,7 @@ def test_a_refused_model_changes_nothing(live: Any, store: Path) -> None:
 
     from binpose_core.model_store import ModelStore
 
-    statuses = live.listen("/bin_picking/model_status", ModelStatus, _latched_qos())
+    statuses = live.listen("/bin_picking/model_status", ModelStatus, latched_qos())
     in_use = live.wait(lambda: statuses and statuses[-1].version, "the model's status")
     models, stored = ModelStore(store), ModelStore(store).load()
     nan = dict(stored.tensors)
@@ -298,7 +233,7 @@ def test_the_store_is_watched_and_the_swap_can_be_rolled_back(live: Any, store: 
     from binpose_core.model_store import ModelStore
 
     models = ModelStore(store)
-    statuses = live.listen("/bin_picking/model_status", ModelStatus, _latched_qos())
+    statuses = live.listen("/bin_picking/model_status", ModelStatus, latched_qos())
     in_use, other = models.current(), _second(store)
     assert in_use and live.call("/bin_picking/load_model", LoadModel, store="", version=in_use).success
     models.promote(other)
@@ -317,15 +252,3 @@ def _second(store: Path) -> str:
 
     models = ModelStore(store)
     return next(version for version in models.versions() if models.header(version)["parent"] == models.current())
-
-
-def _sensor_qos() -> Any:
-    from rclpy.qos import qos_profile_sensor_data
-
-    return qos_profile_sensor_data
-
-
-def _latched_qos() -> Any:
-    from rclpy.qos import QoSDurabilityPolicy, QoSProfile
-
-    return QoSProfile(depth=20, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)

@@ -1,6 +1,5 @@
 """The node `self_training` on a live graph: what is published is recorded, and read again without ROS."""
 
-import itertools
 import os
 import signal
 import subprocess
@@ -10,6 +9,7 @@ import time
 
 import numpy as np
 import pytest
+from live_graph import next_domain
 
 rclpy = pytest.importorskip("rclpy", reason="ROS 2 is not installed or not sourced")
 
@@ -28,11 +28,6 @@ from binpose_self_training.bag_reader import Bag
 from binpose_self_training.cdr import read_message
 from binpose_self_training.node import SelfTrainingNode
 
-LOOPBACK = (
-    "<CycloneDDS><Domain><General><Interfaces><NetworkInterface name='lo' multicast='true'/></Interfaces></General>"
-    "</Domain></CycloneDDS>"
-)
-DOMAINS = itertools.count(os.getpid() * 7)
 CAMERA = Camera(220.0, 220.0, 79.5, 59.5, 160, 120)
 
 
@@ -91,9 +86,8 @@ def until(condition, seconds=15.0):
 @pytest.fixture
 def graph(tmp_path, monkeypatch):
     """Makes nodes with parameters, and a robot, in a domain of their own; all end with the test."""
-    monkeypatch.setenv("CYCLONEDDS_URI", LOOPBACK)
     context = rclpy.Context()
-    domain = 10 + next(DOMAINS) % 90
+    domain = next_domain()
     monkeypatch.setenv("ROS_DOMAIN_ID", str(domain))  # For child processes.
     context.init(domain_id=domain)
     executor = rclpy.executors.MultiThreadedExecutor(4, context=context)

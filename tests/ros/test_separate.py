@@ -1,31 +1,14 @@
 """One process per stage: the same poses, lifecycle, a model that all have or none uses, and a node that is killed."""
 
-import shutil
 import signal
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
+from live_graph import MODEL
+from live_messages import assert_those_of_the_library, complete_frame, stamp
 
-MODEL = Path(__file__).resolve().parents[2] / "src/binpose/binpose/models/demo"
 FOLLOWERS = ("pose_estimator", "refinement")
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo's model store, and a second version of the same quality that is not in use."""
-    from binpose_core.model_store import ModelStore
-
-    folder = tmp_path_factory.mktemp("models") / "store"
-    shutil.copytree(MODEL, folder)
-    models = ModelStore(folder)
-    stored = models.load()
-    tensors = dict(stored.tensors)
-    name = next(name for name, value in tensors.items() if name.startswith("segmenter/") and value.dtype == np.float32)
-    tensors[name] = tensors[name] * np.float32(1 + 1e-6)
-    models.save(tensors, stored.header, parent=stored.version)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -42,18 +25,6 @@ def live(graph: Any, store: Path) -> Any:
     return graph
 
 
-def stamp(message: Any) -> tuple[int, int]:
-    return message.header.stamp.sec, message.header.stamp.nanosec
-
-
-def change_state(live: Any, node: str, name: str) -> bool:
-    from lifecycle_msgs.msg import Transition
-    from lifecycle_msgs.srv import ChangeState
-
-    number = getattr(Transition, f"TRANSITION_{name.upper()}")
-    return bool(live.call(f"/{node}/change_state", ChangeState, transition=Transition(id=number)).success)
-
-
 def new_poses(live: Any) -> Any:
     """The next poses that come."""
     before = len(live.poses)
@@ -62,30 +33,9 @@ def new_poses(live: Any) -> Any:
 
 
 def test_results_are_those_of_the_library(live: Any) -> None:
-    from sensor_msgs.msg import CameraInfo, Image
-
-    from binpose.bundle import load_bundle
-    from binpose_ros.frames import to_frame
-    from binpose_ros.poses import to_poses
-
-    topics = {"/color/image_raw": Image, "/aligned_depth_to_color/image_raw": Image, "/color/camera_info": CameraInfo}
-    images = [live.listen(topic, kind, 5) for topic, kind in topics.items()]
-
-    def complete() -> Any:
-        for poses in reversed(list(live.poses)):
-            found = [next((m for m in list(heard) if stamp(m) == stamp(poses)), None) for heard in images]
-            if None not in found:
-                return [poses, *found]
-        return None
-
-    poses, *messages = live.wait(complete, "a frame with all its messages")
-    assert messages[1].encoding == "16UC1"
-    expected = [pose for pose in load_bundle(MODEL).pipeline(to_frame(*messages)) if pose.score >= 0.5]
-    received, _ = to_poses(poses)
-    assert [pose.object_id for pose in received] == [pose.object_id for pose in expected]
-    for ours, theirs in zip(received, expected, strict=True):
-        np.testing.assert_allclose(ours.T_cam_obj, theirs.T_cam_obj, atol=1e-3)
-        assert abs(ours.score - theirs.score) < 0.02
+    messages = complete_frame(live, live.poses)
+    assert messages[2].encoding == "16UC1"
+    assert_those_of_the_library(*messages)
 
 
 def test_nodes_follow_the_lifecycle(live: Any) -> None:
@@ -101,30 +51,26 @@ def test_nodes_follow_the_lifecycle(live: Any) -> None:
         ("configure", "inactive"),
         ("activate", "active"),
     ):
-        assert change_state(live, "refinement", transition)
+        assert live.change_state("refinement", transition)
         assert state() == after
         if transition == "deactivate":
             live.wait(lambda: live.status("refinement").get("state") == "inactive", "that state in the diagnostics")
-            assert not change_state(live, "refinement", "deactivate")
+            assert not live.change_state("refinement", "deactivate")
     assert new_poses(live).detections
 
 
 def test_a_model_that_is_not_there_fails_the_configuration(live: Any) -> None:
-    from rcl_interfaces.srv import SetParameters
-    from rclpy.parameter import Parameter
-
     def set_model(path: Path) -> Any:
-        message = Parameter("model", value=str(path)).to_parameter_msg()
-        return live.call("/refinement/set_parameters", SetParameters, parameters=[message]).results[0]
+        return live.set_parameters("refinement", model=str(path))[0]
 
     store = live.folder / "nowhere"
     assert not set_model(store).successful  # not while it is active
-    assert change_state(live, "refinement", "deactivate") and change_state(live, "refinement", "cleanup")
+    assert live.change_state("refinement", "deactivate") and live.change_state("refinement", "cleanup")
     assert set_model(store).successful
-    assert not change_state(live, "refinement", "configure")
+    assert not live.change_state("refinement", "configure")
     live.wait(lambda: "No model at" in live.status("refinement").get("message", ""), "the reason")
     assert set_model(MODEL).successful
-    assert change_state(live, "refinement", "configure") and change_state(live, "refinement", "activate")
+    assert live.change_state("refinement", "configure") and live.change_state("refinement", "activate")
     assert new_poses(live).detections
 
 
@@ -133,7 +79,7 @@ def test_a_model_is_used_when_all_stages_hold_it_and_no_result_is_of_two(live: A
     from vision_msgs.msg import Detection2DArray, Detection3DArray
 
     from binpose_core.model_store import ModelStore
-    from binpose_ros.detections import split_id
+    from binpose_ros.vision_arrays import split_id
 
     outputs = [
         live.listen("/detection/detections", Detection2DArray),

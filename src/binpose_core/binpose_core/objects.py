@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,11 @@ class ObjectModel:
         """The finest mesh with about max_faces faces (at most half more), or the coarsest there is."""
         ladder = (self.mesh, *self.lods)
         return next((mesh for mesh in ladder if len(mesh.faces) <= ABOUT * max_faces), ladder[-1])
+
+    @cached_property
+    def box_size_m(self) -> FloatArray:
+        """(3,) float64 sides of the axis-aligned bounding box."""
+        return np.ptp(self.mesh.vertices, axis=0).astype(np.float64)
 
     def digest(self) -> str:
         """sha256 (hex) of what pictures show of the part and poses mean for it: its mesh and its symmetries."""

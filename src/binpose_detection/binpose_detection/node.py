@@ -12,7 +12,7 @@ from binpose_core.objects import ObjectModel
 from binpose_core.types import Detection
 from binpose_detection.backends import stored_segmenter
 from binpose_ros.announcing import Followers
-from binpose_ros.detections import from_detections
+from binpose_ros.detections import instance_labels, write_detections
 from binpose_ros.frames import header_of
 from binpose_ros.golden import GoldenFrame, seen_share
 from binpose_ros.images import from_labels
@@ -21,7 +21,8 @@ from binpose_ros.models import LoadedModel
 from binpose_ros.running import prepare_process, run_node
 from binpose_ros.settings import StageSettings, setting
 from binpose_ros.stage_node import StageNode
-from binpose_ros.stamps import Header, to_header
+from binpose_ros.stamps import Header
+from binpose_ros.vision_arrays import write_array
 
 NOTHING = "No part was detected."
 
@@ -53,14 +54,13 @@ class DetectionOutputs:
         if not (self._detections.get_subscription_count() or self._mask.get_subscription_count()):
             return
         header = header_of(frame)
-        array, labels = from_detections(detections, frame.camera, header, version, self._types)
-        self._mask.publish(from_labels(labels, header, self._types))
-        self._detections.publish(array)
+        self._mask.publish(from_labels(instance_labels(detections, frame.camera), header, self._types))
+        self._detections.publish(write_detections(detections, frame.camera, header, version))
 
     def publish_nothing(self, header: Header) -> None:
         """Send that nothing was found."""
         self._mask.publish(from_labels(np.zeros((1, 1), np.uint16), header, self._types))
-        self._detections.publish(self._types.Detection2DArray(header=to_header(header, self._types), detections=[]))
+        self._detections.publish(write_array(header, ()))
 
 
 class DetectionNode(StageNode[Any]):

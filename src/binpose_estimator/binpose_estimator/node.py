@@ -8,15 +8,17 @@ from binpose_core.model_store import StoredModel
 from binpose_core.objects import ObjectModel
 from binpose_core.types import PoseEstimate
 from binpose_estimator.estimator import PoseEstimator
-from binpose_ros.detections import split_id, to_detections
+from binpose_ros.detections import read_detections
 from binpose_ros.frames import header_of
 from binpose_ros.inputs import COLOR, DEPTH, INFO, Input, Match, read
-from binpose_ros.poses import from_poses
+from binpose_ros.poses import write_poses
 from binpose_ros.running import prepare_process, run_node
+from binpose_ros.serialized import serialized_header
 from binpose_ros.settings import StageSettings
 from binpose_ros.stage_node import StageNode
-from binpose_ros.stamps import Header, from_header, to_header
+from binpose_ros.stamps import Header
 from binpose_ros.trial import trial_detection
+from binpose_ros.vision_arrays import array_length, write_array
 
 DETECTIONS = Input("detection/detections", "Detection2DArray", "reference", camera=False)
 MASK = Input("detection/instance_mask", "Image", "same", camera=False)
@@ -27,7 +29,6 @@ class PoseOutputs:
     """The topic of poses below a prefix."""
 
     def __init__(self, node: Any, prefix: str) -> None:
-        self._types = node.types
         self._poses = node.output("Detection3DArray", f"{prefix}poses")
 
     def publish(
@@ -35,11 +36,11 @@ class PoseOutputs:
     ) -> None:
         """Send a frame's poses, where someone listens."""
         if self._poses.get_subscription_count():
-            self._poses.publish(from_poses(poses, objects, header_of(frame), version, self._types))
+            self._poses.publish(write_poses(poses, objects, header_of(frame), version))
 
     def publish_nothing(self, header: Header) -> None:
         """Send that nothing was found."""
-        self._poses.publish(self._types.Detection3DArray(header=to_header(header, self._types), detections=[]))
+        self._poses.publish(write_array(header, ()))
 
 
 class PoseEstimatorNode(StageNode[PoseEstimator]):
@@ -60,13 +61,13 @@ class PoseEstimatorNode(StageNode[PoseEstimator]):
 
     def process(self, match: Match) -> str:
         """Estimate, with the model that the detections were made with."""
-        array = read(match, DETECTIONS, self.types)
-        if not array.detections:
-            self.publish_nothing(match, from_header(array))
+        data = match[DETECTIONS.topic]
+        if not array_length(data):
+            self.publish_nothing(match, serialized_header(data))
             return NOTHING
-        model = self.models.find(split_id(array.detections[0].id)[0])
         frame = self.frame(match)
-        detections, _ = to_detections(array, read(match, MASK, self.types), frame.camera)
+        detections, version = read_detections(data, read(match, MASK, self.types), frame.camera)
+        model = self.models.find(version)
         with self.monitor.measured("pose"):
             poses = model.stage(frame, detections)
         with self.monitor.measured("publish"):

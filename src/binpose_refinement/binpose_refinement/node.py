@@ -14,18 +14,20 @@ from binpose_core.types import PoseEstimate
 from binpose_refinement.config import RefinerConfig
 from binpose_refinement.refiner import IcpRefiner
 from binpose_refinement.stored_refiner import changes_of, stored_refiner
-from binpose_ros.detections import split_id, to_detections
+from binpose_ros.detections import read_detections
 from binpose_ros.estimate_action import EstimateAction, FrameResult
 from binpose_ros.frames import header_of
 from binpose_ros.images import from_color
 from binpose_ros.inputs import COLOR, DEPTH, INFO, Input, Match, read
 from binpose_ros.markers import MeshResources, to_markers
-from binpose_ros.poses import from_poses, to_poses, transforms
+from binpose_ros.poses import read_poses, transforms, with_detections, write_poses
 from binpose_ros.running import prepare_process, run_node
+from binpose_ros.serialized import serialized_header
 from binpose_ros.settings import StageSettings, setting
 from binpose_ros.stage_node import StageNode
-from binpose_ros.stamps import Header, from_header, to_header
+from binpose_ros.stamps import Header
 from binpose_ros.trial import trial_detection, trial_pose
+from binpose_ros.vision_arrays import write_array
 
 POSES = Input("pose_estimator/poses", "Detection3DArray", "reference", camera=False)
 DETECTIONS = Input("detection/detections", "Detection2DArray", "same", camera=False)
@@ -76,7 +78,7 @@ class RefinementOutputs:
     ) -> None:
         """Send a frame's poses, then how they look."""
         header = header_of(frame)
-        self._poses.publish(from_poses(poses, objects, header, version, self._types))
+        self._poses.publish(write_poses(poses, objects, header, version))
         if settings.tf and poses:
             self._tf.publish(transforms(poses, header, self._types, settings.tf_prefix))
         if self._markers.get_subscription_count():
@@ -89,7 +91,7 @@ class RefinementOutputs:
 
     def publish_nothing(self, header: Header) -> None:
         """Send that nothing was found."""
-        self._poses.publish(self._types.Detection3DArray(header=to_header(header, self._types), detections=[]))
+        self._poses.publish(write_array(header, ()))
         self._markers.publish(to_markers([], {}, {}, {}, header, self._types))
 
     def _drawing(
@@ -135,16 +137,15 @@ class RefinementNode(StageNode[IcpRefiner]):
 
     def process(self, match: Match) -> str:
         """Refine, with the model that the poses were made with."""
-        array = read(match, POSES, self.types)
-        if not array.detections:
-            self.publish_nothing(match, from_header(array))
+        poses, version = read_poses(match[POSES.topic])
+        if not poses:
+            self.publish_nothing(match, serialized_header(match[POSES.topic]))
             return "There was no pose to refine."
-        model = self.models.find(split_id(array.detections[0].id)[0])
-        frame = self.frame(match)
-        found, source = to_detections(read(match, DETECTIONS, self.types), read(match, MASK, self.types), frame.camera)
-        poses, version = to_poses(array, found)
+        model, frame = self.models.find(version), self.frame(match)
+        found, source = read_detections(match[DETECTIONS.topic], read(match, MASK, self.types), frame.camera)
         if source != version:
             raise BinposeError(f"Detections of model {source} with poses of {version}; expected one model.")
+        poses = with_detections(poses, found)
         with self.monitor.measured("refinement"):
             verified = model.stage(frame, found, poses)
         refined = reported(verified, self.settings)

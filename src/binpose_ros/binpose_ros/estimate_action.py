@@ -7,7 +7,7 @@ from typing import Any
 
 from binpose_core.objects import ObjectModel
 from binpose_core.types import PoseEstimate
-from binpose_ros.poses import from_poses
+from binpose_ros.poses import write_poses
 from binpose_ros.stamps import Header
 
 PATIENCE_S = 30.0
@@ -79,9 +79,12 @@ class EstimateAction:
         return None
 
     def _answer(self, request: Any, result: FrameResult) -> Any:
+        from rclpy.serialization import deserialize_message
+
         least = request.min_score or self._node.settings.threshold
         wanted = set(request.object_ids)
         poses = [p for p in result.poses if p.score >= least and (not wanted or p.object_id in wanted)]
         message = result.reason or ("" if poses else "No pose reached the score.")
-        array = from_poses(poses, result.objects, result.header, result.version, self._node.types)
+        data = write_poses(poses, result.objects, result.header, result.version)
+        array = deserialize_message(data, self._node.types.Detection3DArray)
         return self._kind.Result(success=True, message=message, poses=array, model_version=result.version)

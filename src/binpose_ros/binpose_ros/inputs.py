@@ -13,8 +13,9 @@ from rclpy.serialization import deserialize_message
 from binpose_core.errors import BinposeError
 from binpose_ros.joining import Mailbox, StampJoin
 from binpose_ros.monitor import Monitor
+from binpose_ros.serialized import serialized_header
 from binpose_ros.settings import StageSettings
-from binpose_ros.stamps import NS_PER_S, serialized_header
+from binpose_ros.stamps import NS_PER_S
 
 Match = dict[str, Any]
 

@@ -5,7 +5,7 @@ field names will do: ROS' own classes on a robot, those of `rosbags` on a machin
 """
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import cache
 from importlib import import_module
 from typing import Any, Protocol
@@ -43,11 +43,6 @@ class MessageTypes(Protocol):
     def byte(self, value: int) -> Any:
         """A value of ROS' type `byte`."""
 
-    def result(
-        self, class_id: str, score: float, position: Sequence[float], quat_xyzw: Sequence[float], covariance: Any
-    ) -> Any:
-        """A vision_msgs/ObjectHypothesisWithPose: a frame has hundreds of them."""
-
 
 class RosTypes:
     """ROS' own classes, imported when they are asked for."""
@@ -70,19 +65,6 @@ class RosTypes:
     def byte(self, value: int) -> Any:
         """One byte as bytes."""
         return bytes([value])
-
-    def result(
-        self, class_id: str, score: float, position: Sequence[float], quat_xyzw: Sequence[float], covariance: Any
-    ) -> Any:
-        """Filled in place: a constructor that is given its fields makes their defaults too, and throws them away."""
-        message = self.ObjectHypothesisWithPose()
-        message.hypothesis.class_id, message.hypothesis.score = class_id, score
-        pose = message.pose.pose
-        pose.position.x, pose.position.y, pose.position.z = position
-        turn = pose.orientation
-        turn.x, turn.y, turn.z, turn.w = quat_xyzw
-        message.pose.covariance = covariance
-        return message
 
 
 @cache

@@ -1,10 +1,11 @@
-"""PoseEstimates <-> vision_msgs/Detection3DArray, and the transforms of found parts.
+"""PoseEstimates <-> serialized vision_msgs/Detection3DArray, and the transforms of found parts.
 
 Covariances are those of geometry_msgs: position, then rotation about the fixed axes of the camera frame, which for the
 small angles of an estimate is the rotation vector that binpose uses.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,37 +19,44 @@ from binpose_core.geometry import (
 )
 from binpose_core.objects import ObjectModel
 from binpose_core.types import Detection, Hypothesis, PoseEstimate
-from binpose_ros.detections import NO_COVARIANCE, instance_id, split_id
 from binpose_ros.stamps import Header, to_header
-
-
-def to_matrices(poses: Sequence[Any]) -> FloatArray:
-    """T (N, 4, 4) of geometry_msgs/Pose messages; NaN where an orientation is none."""
-    values = [
-        (p.position.x, p.position.y, p.position.z, p.orientation.x, p.orientation.y, p.orientation.z, p.orientation.w)
-        for p in poses
-    ]
-    numbers = np.array(values, np.float64).reshape(-1, 7)
-    with np.errstate(invalid="ignore"):
-        return from_rotation_translation(rotation_from_quat_xyzw(numbers[:, 3:]), numbers[:, :3])
+from binpose_ros.vision_arrays import (
+    COVARIANCE,
+    NUMBERS,
+    POSE,
+    SCORE,
+    Box,
+    Entry,
+    instance_id,
+    read_array,
+    split_id,
+    write_array,
+)
 
 
 def from_matrices(T: FloatArray, types: Any) -> list[Any]:
     """geometry_msgs/Pose messages of T (N, 4, 4)."""
     return [
         types.Pose(position=types.Point(x=x, y=y, z=z), orientation=types.Quaternion(x=qx, y=qy, z=qz, w=qw))
-        for (x, y, z), (qx, qy, qz, qw) in zip(*_numbers(T), strict=True)
+        for x, y, z, qx, qy, qz, qw in _numbers(T).tolist()
     ]
 
 
-def _numbers(T: FloatArray) -> tuple[list[list[float]], list[list[float]]]:
-    """Positions and quaternions of T (N, 4, 4); one call for many is a hundred times as fast as one each."""
-    return np.asarray(T[:, :3, 3], np.float64).tolist(), quat_xyzw_from_rotation(T[:, :3, :3]).tolist()
+def _numbers(T: FloatArray) -> FloatArray:
+    """Position and quaternion xyzw (N, 7) of T (N, 4, 4); one call for many is a hundred times as fast as one each."""
+    return np.concatenate([np.asarray(T[:, :3, 3], np.float64), quat_xyzw_from_rotation(T[:, :3, :3])], 1)
+
+
+def _matrices(numbers: FloatArray) -> FloatArray:
+    """The inverse of `_numbers`; NaN where a quaternion is none."""
+    with np.errstate(invalid="ignore"):
+        return from_rotation_translation(rotation_from_quat_xyzw(numbers[:, 3:]), numbers[:, :3])
 
 
 def to_matrix(pose: Any) -> FloatArray:
     """T (4, 4) of a geometry_msgs/Pose."""
-    return to_matrices([pose])[0]
+    p, q = pose.position, pose.orientation
+    return _matrices(np.array([[p.x, p.y, p.z, q.x, q.y, q.z, q.w]], np.float64))[0]
 
 
 def from_matrix(T: FloatArray, types: Any) -> Any:
@@ -56,64 +64,67 @@ def from_matrix(T: FloatArray, types: Any) -> Any:
     return from_matrices(np.asarray(T)[None], types)[0]
 
 
-def from_poses(
-    poses: Sequence[PoseEstimate], objects: Mapping[str, ObjectModel], header: Header, version: str, types: Any
-) -> Any:
+def write_poses(
+    poses: Sequence[PoseEstimate], objects: Mapping[str, ObjectModel], header: Header, version: str
+) -> bytes:
     """The Detection3DArray: results[0] is the pose, the others are the rest of its hypotheses, best first.
 
     The id of each is "<first digits of the model's version>/<index>".
     """
-    if not poses:
-        return types.Detection3DArray(header=to_header(header, types), detections=[])
-    stamp = to_header(header, types)
+    return write_array(header, _entries(poses, objects, version) if poses else ())
+
+
+def _entries(poses: Sequence[PoseEstimate], objects: Mapping[str, ObjectModel], version: str) -> list[Entry]:
     ranked = [_ranked(pose) for pose in poses]
-    numbers = zip(*_numbers(np.stack([h.T_cam_obj for hypotheses in ranked for h in hypotheses])), strict=True)
-    boxes = from_matrices(np.stack([_box_center(pose, objects[pose.object_id]) for pose in poses]), types)
+    flat = [hypothesis for hypotheses in ranked for hypothesis in hypotheses]
+    firsts = np.cumsum([0, *(len(hypotheses) for hypotheses in ranked)])
+    numbers = np.zeros((len(flat), NUMBERS))
+    numbers[:, SCORE] = [hypothesis.score for hypothesis in flat]
+    numbers[:, POSE] = _numbers(np.stack([hypothesis.T_cam_obj for hypothesis in flat]))
+    boxes = _numbers(np.stack([_box_center(pose, objects[pose.object_id]) for pose in poses]))
     entries = []
-    for index, (pose, hypotheses) in enumerate(zip(poses, ranked, strict=True)):
-        known = NO_COVARIANCE if pose.covariance is None else np.asarray(pose.covariance, np.float64).ravel()
-        results = [
-            types.result(h.object_id, float(h.score), *next(numbers), NO_COVARIANCE if n else known)
-            for n, h in enumerate(hypotheses)
-        ]
-        size = _vector(box_size_m(objects[pose.object_id]), types.Vector3)
+    for index, (pose, hypotheses, first) in enumerate(zip(poses, ranked, firsts, strict=False)):
+        if pose.covariance is not None:
+            numbers[first, COVARIANCE] = np.ravel(pose.covariance)
         entries.append(
-            types.Detection3D(
-                header=stamp,
-                results=results,
-                bbox=types.BoundingBox3D(center=boxes[index], size=size),
-                id=instance_id(version, index),
+            Entry(
+                instance_id(version, index),
+                [hypothesis.object_id for hypothesis in hypotheses],
+                numbers[first : first + len(hypotheses)],
+                np.concatenate([boxes[index], objects[pose.object_id].box_size_m]),
             )
         )
-    return types.Detection3DArray(header=stamp, detections=entries)
+    return entries
 
 
-def to_poses(message: Any, detections: Sequence[Detection] | None = None) -> tuple[list[PoseEstimate], str]:
-    """The poses of a Detection3DArray, and their model's version (first digits).
-
-    Args:
-        message: as `from_poses` makes it.
-        detections: those the poses came from, one each in the same order; or None.
+def read_poses(data: bytes) -> tuple[list[PoseEstimate], str]:
+    """The poses of a serialized Detection3DArray, and their model's version (first digits).
 
     Raises:
-        BinposeError: when a pose is none, or there is not one per detection.
+        BinposeError: when the data are no such message, a pose is none, or they are of several models.
     """
-    if detections is not None and len(detections) != len(message.detections):
-        raise BinposeError(
-            f"{len(message.detections)} poses for {len(detections)} detections; expected one each; connect the pose "
-            "estimator to the same detection node."
-        )
-    versions = {split_id(entry.id)[0] for entry in message.detections}
+    entries = read_array(data, Box.SOLID)
+    versions = {split_id(entry.id)[0] for entry in entries}
     if len(versions) > 1:
         raise BinposeError(f"Poses of the models {', '.join(sorted(versions))} in one message; expected one model.")
-    owners = detections if detections is not None else [None] * len(message.detections)
-    T_cam_obj = to_matrices([result.pose.pose for entry in message.detections for result in entry.results])
-    ends = np.cumsum([len(entry.results) for entry in message.detections]).tolist()
-    found = [
-        _pose(entry, owner, T_cam_obj[end - len(entry.results) : end])
-        for entry, owner, end in zip(message.detections, owners, ends, strict=True)
-    ]
+    T_cam_obj = _matrices(np.concatenate([np.zeros((0, 7)), *(entry.numbers[:, POSE] for entry in entries)]))
+    ends = np.cumsum([len(entry.names) for entry in entries]).tolist()
+    found = [_pose(entry, T_cam_obj[end - len(entry.names) : end]) for entry, end in zip(entries, ends, strict=True)]
     return found, versions.pop() if versions else ""
+
+
+def with_detections(poses: Sequence[PoseEstimate], detections: Sequence[Detection]) -> list[PoseEstimate]:
+    """The poses with the detections that they came from, one each in the same order.
+
+    Raises:
+        BinposeError: when there is not one each.
+    """
+    if len(detections) != len(poses):
+        raise BinposeError(
+            f"{len(poses)} poses for {len(detections)} detections; expected one each; connect the pose estimator to "
+            "the same detection node."
+        )
+    return [replace(pose, detection=detection) for pose, detection in zip(poses, detections, strict=True)]
 
 
 def transforms(poses: Sequence[PoseEstimate], header: Header, types: Any, prefix: str = "bin") -> Any:
@@ -154,27 +165,17 @@ def _box_center(pose: PoseEstimate, part: ObjectModel) -> FloatArray:
     return centered
 
 
-def box_size_m(part: ObjectModel) -> FloatArray:
-    """(3,) sides of the part's bounding box along its axes."""
-    return np.ptp(part.mesh.vertices, axis=0).astype(np.float64)
-
-
-def _pose(entry: Any, detection: Detection | None, T_cam_obj: FloatArray) -> PoseEstimate:
-    if not entry.results or not np.isfinite(T_cam_obj).all():
-        raise BinposeError(
-            f"Pose {entry.id!r} has no result that is a pose; expected finite numbers; check its sender."
-        )
-    found = tuple(
-        Hypothesis(result.hypothesis.class_id, T, result.hypothesis.score)
-        for result, T in zip(entry.results, T_cam_obj, strict=True)
-    )
-    covariance = np.array(entry.results[0].pose.covariance, np.float64).reshape(6, 6)
+def _pose(entry: Entry, T_cam_obj: FloatArray) -> PoseEstimate:
+    if not np.isfinite(T_cam_obj).all():
+        raise BinposeError(f"Pose {entry.id!r} holds numbers that are no pose; expected finite ones; check its sender.")
+    scores = entry.numbers[:, SCORE].tolist()
+    found = tuple(Hypothesis(*parts) for parts in zip(entry.names, T_cam_obj, scores, strict=True))
+    covariance = entry.numbers[0, COVARIANCE].reshape(6, 6)
     best = found[0]
     return PoseEstimate(
         best.object_id,
         best.T_cam_obj,
         best.score,
-        detection=detection,
         covariance=covariance if covariance.any() else None,
         hypotheses=found,
     )

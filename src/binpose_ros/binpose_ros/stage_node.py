@@ -27,8 +27,9 @@ from binpose_ros.message_types import RosTypes, ros_types
 from binpose_ros.models import Checks, LoadedModel, ModelSlot, load_model
 from binpose_ros.monitor import Monitor
 from binpose_ros.parameters import Parameters
+from binpose_ros.serialized import serialized_header
 from binpose_ros.settings import StageSettings
-from binpose_ros.stamps import Header, from_header
+from binpose_ros.stamps import Header
 from binpose_ros.trial import trial_frame
 
 Stage = TypeVar("Stage")
@@ -200,7 +201,7 @@ class StageNode(ManagedNode, Generic[Stage]):
     def _publish_nothing(self, match: Match) -> None:
         reference = next(entry for entry in self.inputs if entry.role == "reference")
         try:
-            self.publish_nothing(match, from_header(read(match, reference, self.types)))
+            self.publish_nothing(match, serialized_header(match[reference.topic]))
         except Exception:
             self.get_logger().error(traceback.format_exc())
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from binpose_core.errors import BinposeError
 from binpose_core.frames import RgbdFrame
 from binpose_ros.frames import to_frame
-from binpose_ros.stamps import serialized_header
+from binpose_ros.serialized import serialized_header
 from binpose_self_training.bag_reader import Bag, Place
 from binpose_self_training.bag_topics import CameraTopics, choose_topics
 from binpose_self_training.cdr import CAMERA_INFO, read_image, read_message

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from binpose_core.errors import BinposeError
-from binpose_ros.stamps import serialized_header
+from binpose_ros.serialized import serialized_header
 from binpose_self_training.config import RecorderConfig, Role
 from binpose_self_training.keyframes import KeyframeChooser, Thumbnail
 from binpose_self_training.messages import RawMessage, Topic

@@ -23,17 +23,17 @@ from binpose_ros.images import from_color, from_depth_m
 from binpose_ros.lifecycle import ManagedNode
 from binpose_ros.message_types import ros_types
 from binpose_ros.parameters import Parameters
-from binpose_ros.poses import from_poses
+from binpose_ros.poses import write_poses
 from binpose_ros.running import prepare_process, run_node
 from binpose_ros.settings import setting
-from binpose_ros.stamps import NS_PER_S
+from binpose_ros.stamps import NS_PER_S, Header
 from binpose_simulation.example_scene import example_scene
 from binpose_simulation.scene import SimulatedView, render_view, simulate_pile
 
 COLOR, INFO, DEPTH = "color/image_raw", "color/camera_info", "aligned_depth_to_color/image_raw"
 TRUTH = "~/truth"
 KINDS = {INFO: "CameraInfo", COLOR: "Image", DEPTH: "Image", TRUTH: "Detection3DArray"}
-Frame = tuple[dict[str, bytearray], Any]  # images and camera info, serialized; the truth
+Frame = tuple[dict[str, bytearray], list[PoseEstimate]]  # images and camera info, serialized; the truth
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
 
@@ -184,7 +184,7 @@ class SimulatedCameraNode(ManagedNode):
             DEPTH: from_depth_m(frame.depth_m, header, types, self.settings.depth_encoding),
         }
         images = {topic: bytearray(serialize_message(message)) for topic, message in messages.items()}
-        return images, from_poses(truth, self._objects, header, self._version, types)
+        return images, truth
 
     def _expose(self) -> None:
         frames = self._frames
@@ -192,13 +192,12 @@ class SimulatedCameraNode(ManagedNode):
             return
         messages, truth = frames[self._count // self.settings.hold % len(frames)]
         self._count += 1
-        sec, nanosec = divmod(self.get_clock().now().nanoseconds, NS_PER_S)
+        header = Header(self.get_clock().now().nanoseconds, self.settings.frame_id)
         for topic, data in messages.items():
-            struct.pack_into("<iI", data, 4, sec, nanosec)  # the header stands behind CDR's four bytes
+            # The stamp stands behind CDR's four bytes.
+            struct.pack_into("<iI", data, 4, *divmod(header.stamp_ns, NS_PER_S))
             self._publishers_of[topic].publish(bytes(data))
-        # All parts share one header object.
-        truth.header.stamp.sec, truth.header.stamp.nanosec = sec, nanosec
-        self._publishers_of[TRUTH].publish(truth)
+        self._publishers_of[TRUTH].publish(write_poses(truth, self._objects, header, self._version))
 
 
 def main() -> None:

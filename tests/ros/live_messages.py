@@ -1,0 +1,69 @@
+"""What the tests of the live graph read in messages."""
+
+from typing import Any
+
+import numpy as np
+from live_graph import MODEL, Graph
+
+IMAGES = {"/color/image_raw": "Image", "/aligned_depth_to_color/image_raw": "Image", "/color/camera_info": "CameraInfo"}
+
+
+def stamp(message: Any) -> tuple[int, int]:
+    return message.header.stamp.sec, message.header.stamp.nanosec
+
+
+def poses_of(array: Any) -> list[Any]:
+    """The PoseEstimates of a Detection3DArray."""
+    from rclpy.serialization import serialize_message
+
+    from binpose_ros.poses import read_poses
+
+    return read_poses(serialize_message(array))[0]
+
+
+def parts() -> dict[str, Any]:
+    """The parts of the demo's model."""
+    from binpose_core.model_store import ModelStore
+    from binpose_core.stored_parts import stored_objects
+
+    return stored_objects(ModelStore(MODEL).load())
+
+
+def complete_frame(live: Graph, heard: list[Any]) -> list[Any]:
+    """The newest poses among those heard whose images and camera info come too: poses, colour, depth, info."""
+    from rclpy.qos import qos_profile_sensor_data
+    from sensor_msgs import msg
+
+    images = [live.listen(topic, getattr(msg, kind), qos_profile_sensor_data) for topic, kind in IMAGES.items()]
+
+    def complete() -> list[Any] | None:
+        for poses in reversed(list(heard)):
+            found = [next((m for m in list(arrived) if stamp(m) == stamp(poses)), None) for arrived in images]
+            if None not in found:
+                return [poses, *found]
+        return None
+
+    frame = live.wait(complete, "a frame with all its messages")
+    for topic in IMAGES:
+        live.forget(topic)
+    return list(frame)
+
+
+def assert_those_of_the_library(poses: Any, color: Any, depth: Any, info: Any, threshold: float = 0.5) -> None:
+    """The poses of a frame are what the library says of its images."""
+    from binpose.bundle import load_bundle
+    from binpose_ros.frames import to_frame
+
+    frame = to_frame(color, depth, info)
+    expected = [pose for pose in load_bundle(MODEL).pipeline(frame) if pose.score >= threshold]
+    received = poses_of(poses)
+    assert expected and [pose.object_id for pose in received] == [pose.object_id for pose in expected]
+    for ours, theirs in zip(received, expected, strict=True):
+        np.testing.assert_allclose(ours.T_cam_obj, theirs.T_cam_obj, atol=1e-3)
+        assert abs(ours.score - theirs.score) < 0.02
+
+
+def latched_qos() -> Any:
+    from rclpy.qos import QoSDurabilityPolicy, QoSProfile
+
+    return QoSProfile(depth=20, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
