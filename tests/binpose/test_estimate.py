@@ -4,12 +4,12 @@ import errno
 import json
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-import torch
 
 from binpose import cli
 from binpose.bundle import ModelBundle, save_bundle
@@ -21,7 +21,7 @@ from binpose_core.bop import read_results
 from binpose_core.errors import BinposeError
 from binpose_refinement.batch import Workshop
 from binpose_refinement.network import RefinementNetworkConfig
-from binpose_refinement.network_mover import NetworkMover, save_network
+from binpose_refinement.network_mover import NetworkMover
 from binpose_refinement.network_training import make_network
 from binpose_refinement.refiner import IcpRefiner
 
@@ -252,21 +252,19 @@ def test_lists_of_names_are_split() -> None:
     assert split_names("", "--objects") == ()
 
 
-def test_the_refiner_is_the_one_asked_for(networks: ModelBundle, tmp_path: Path) -> None:
-    torch.manual_seed(0)
+def test_the_refiner_is_the_one_asked_for(networks: ModelBundle) -> None:
     objects = dict(networks.objects)
-    config = RefinementNetworkConfig(tuple(objects), width=8, points=16)
-    save_network(make_network(config, Workshop(objects, ())), tmp_path)
-    assert with_refiner(networks, "model") is networks
-    for method, folder in (("icp", None), ("render_and_compare", None), ("network", tmp_path)):
-        refiner = with_refiner(networks, method, folder).refiner
+    network = make_network(RefinementNetworkConfig(tuple(objects), width=8, points=16), Workshop(objects, ()))
+    bundle = replace(networks, refiner=networks.refiner.using(network=network))  # type: ignore[attr-defined]
+    assert with_refiner(bundle, "model") is bundle
+    for method in ("icp", "render_and_compare", "network"):
+        refiner = with_refiner(bundle, method).refiner
         assert isinstance(refiner, IcpRefiner) and refiner.config.method == method
         assert (refiner.mover is None) == (method == "icp")
         assert refiner.calibration is networks.refiner.calibration  # type: ignore[attr-defined]
         assert isinstance(refiner.mover, NetworkMover) == (method == "network")
 
 
-@pytest.mark.parametrize(("method", "folder"), [("network", None), ("icp", Path("x")), ("model", Path("x"))])
-def test_a_network_and_its_folder_go_together(networks: ModelBundle, method: str, folder: Path | None) -> None:
-    with pytest.raises(BinposeError, match="expected both for a network, or neither"):
-        with_refiner(networks, method, folder)
+def test_a_model_without_a_refinement_network_says_so(networks: ModelBundle) -> None:
+    with pytest.raises(BinposeError, match="the model has no refinement network; expected one; train it"):
+        with_refiner(networks, "network")

@@ -10,6 +10,7 @@ import pytest
 
 from binpose import cli
 from binpose.bundle import ModelBundle, load_bundle, save_bundle
+from binpose.commands.estimate import with_refiner
 from binpose.training import TrainConfig, train, training_scene, working_gsd_m
 from binpose_core.catalogue import ObjectModel
 from binpose_core.errors import BinposeError
@@ -20,6 +21,8 @@ from binpose_detection.mask_rcnn import MaskRcnnSegmenter
 from binpose_detection.mask_rcnn_training import MaskRcnnTrainingConfig
 from binpose_detection.training import SegmentationTrainingConfig
 from binpose_estimator.training import PoseTrainingConfig
+from binpose_refinement.network_mover import NetworkMover
+from binpose_refinement.network_training import RefinementTraining
 from binpose_refinement.refiner import IcpRefiner
 from binpose_simulation.scene import SceneConfig
 
@@ -74,6 +77,25 @@ def test_an_interrupted_training_goes_on_and_ends_in_a_model(
     assert list(bundle.objects) == [part.id for part in objects]
     assert set(bundle.metrics["objects"]) <= {"all", *bundle.objects}
     assert not bundle.calibrated, "two untrained steps find no right poses to calibrate with"
+
+
+def test_a_refinement_network_is_trained_after_the_pose_network(
+    tmp_path: Path, objects: tuple[ObjectModel, ...], config: TrainConfig
+) -> None:
+    assert not config.refinement_share
+    loop = LoopConfig(steps=1, low_precision=False)
+    config = replace(config.with_refinement_network(), refinement=RefinementTraining(loop, loop, starts=1, most=4))
+    with pytest.raises(KeyboardInterrupt):
+        train(objects, tmp_path, config, progress=Interrupted("refinement"))
+    report = Interrupted()
+    train(objects, tmp_path, config, resume=True, progress=report)
+    assert "pose" not in report.seen and "refinement" in report.seen
+    bundle = load_bundle(tmp_path)
+    assert ModelStore(tmp_path).load().header["training"]["done"]["refinement_steps"] == 2
+    assert bundle.refiner.config.method == "icp", "the network is there for who asks for it"
+    assert isinstance(with_refiner(bundle, "network").refiner.mover, NetworkMover)
+    again = save_bundle(bundle, tmp_path / "again", half=True)
+    assert again == bundle.version
 
 
 def test_a_training_starts_from_a_model_of_other_parts(

@@ -86,7 +86,7 @@ def test_only_the_first_of_each_detection_are_moved() -> None:
 def test_methods_are_checked(parts, refiner) -> None:
     with pytest.raises(BinposeError, match="method is 'magic'; expected one of icp"):
         RefinerConfig(method="magic")
-    with pytest.raises(BinposeError, match="needs trained weights"):
+    with pytest.raises(BinposeError, match="has no refinement network"):
         refiner.using("network")
     assert refiner.using("icp").mover is None
     assert replace(refiner.config, method="render_and_compare").method == "render_and_compare"

@@ -14,16 +14,19 @@ from binpose_core.training_loop import LoopConfig
 from binpose_refinement.batch import Batch, Workshop
 from binpose_refinement.clouds import clouds
 from binpose_refinement.network import RefinementNetwork, RefinementNetworkConfig, exp_so3
-from binpose_refinement.network_mover import NetworkMover, load_network, network_inputs, save_network
+from binpose_refinement.network_mover import NetworkMover, network_inputs
 from binpose_refinement.network_training import (
+    TEACHING_FACES,
     RefinementTraining,
     Signals,
+    begun_network,
     make_network,
     sample_of,
     train_refinement_network,
 )
 from binpose_refinement.observation import observe
 from binpose_refinement.refiner import IcpRefiner
+from binpose_refinement.stored_refiner import refiner_to_tensors, stored_refiner
 
 from .conftest import distance_m, guesses, perturbed
 
@@ -104,7 +107,7 @@ def test_training_brings_poses_nearer(parts, view) -> None:
     config = RefinementTraining(resolver=loop, joint=replace(loop, steps=2), starts=4, degrees=2.0, shift=0.15)
     told: list[str] = []
     network = network_for(cleats)
-    trained = train_refinement_network(network, workshop, [view], config, 1, lambda name, *_: told.append(name))
+    trained = train_refinement_network(network, workshop, [view], config, 1, on_step=lambda name, *_: told.append(name))
     assert told.count("resolver") == 40 and told.count("joint") == 2
     seen = sample_of(view, workshop, np.zeros(1, np.int64), 64, config, (99,))
     truth = view.T_cam_obj[[i for i, name in enumerate(view.object_ids) if name == "cleat"]][seen.batch.owner]
@@ -116,16 +119,15 @@ def test_training_brings_poses_nearer(parts, view) -> None:
     assert np.median(after) < 0.8 * np.median(before)
 
 
-def test_the_network_is_a_refiner_like_the_others(parts, pile, workshop, tmp_path) -> None:
+def test_the_network_is_a_refiner_like_the_others(parts, pile) -> None:
     network = network_for(parts, awake=True)
-    save_network(network, tmp_path)
     refiner = IcpRefiner(parts)
     rng = np.random.default_rng(0)
     poses = [
         guesses((name, perturbed(rng, parts[name], T, 5.0, 0.05), 0.9), detection=found)
         for name, T, found in zip(pile.ids, pile.T_cam_obj, pile.detections, strict=True)
     ]
-    both = refiner.using_network(load_network(tmp_path)), refiner
+    both = refiner.using("network", network), refiner
     with_network, alone = (each(pile.frame, pile.detections, poses) for each in both)
     assert len(with_network) == len(alone)
     # Random weights make poses worse: verification keeps what ICP had.
@@ -155,17 +157,81 @@ def test_points_are_those_of_the_part(parts, pile, workshop) -> None:
         assert np.quantile(np.linalg.norm(local, axis=1), 0.95) < 0.55 * workshop.diameter_m[index]
 
 
-def test_what_does_not_fit_is_refused(parts, workshop, tmp_path) -> None:
+def test_a_stored_refiner_has_its_network(parts, tmp_path) -> None:
+    """What is kept does not depend on the method that is in use, and a model without one says so."""
+    store = ModelStore(tmp_path)
+    for network in (network_for(parts, awake=True), None):
+        tensors, config = refiner_to_tensors(IcpRefiner(parts, network=network))
+        stored = store.load(store.save({"x": np.zeros(1, np.float32), **tensors}, {"config": config}))
+        loaded = stored_refiner(stored, parts)
+        assert loaded.mover is None
+        if network is None:
+            assert loaded.network is None
+            with pytest.raises(BinposeError, match=r"the model has no refinement network; .* `binpose train"):
+                stored_refiner(stored, parts, {"method": "network"})
+            continue
+        for ours, theirs in zip(network.state_dict().values(), loaded.network.state_dict().values(), strict=True):
+            torch.testing.assert_close(ours, theirs)
+        assert isinstance(loaded.using("network").mover, NetworkMover)
+        assert loaded.using("render_and_compare").network is loaded.network
+
+
+def test_an_interrupted_training_goes_on(parts, view, tmp_path) -> None:
+    """The signal that was finished teaches no step more, and the other one starts from its weights."""
+    workshop = Workshop(parts, TEACHING_FACES)
+    loop = LoopConfig(steps=3, low_precision=False)
+    config = RefinementTraining(resolver=loop, joint=loop, starts=1, most=4)
+    told: list[tuple[str, float]] = []
+
+    def on_step(name: str, share: float, losses: dict) -> None:
+        told.append((name, share))
+        if name == "joint" and len(told) == 4:
+            raise KeyboardInterrupt
+
+    def go_on() -> RefinementNetwork:
+        return train_refinement_network(
+            network_for(parts), workshop, [view], config, 1, tmp_path / "refinement.safetensors", on_step
+        )
+
+    with pytest.raises(KeyboardInterrupt):
+        go_on()
+    assert {path.name for path in tmp_path.iterdir()} == {f"refinement_{n}.safetensors" for n in config.signals}
+    go_on()
+    assert [name for name, _ in told] == ["resolver"] * 3 + ["joint"] * 3
+    assert [share for _, share in told] == pytest.approx(np.arange(1, 7) / 6)
+
+
+def test_a_step_learns_from_some_of_the_starts(view, workshop) -> None:
+    whole = sample(view, workshop, starts=3)
+    some = whole.some(5, np.random.default_rng(0))
+    assert len(some.batch) == 5 and all(len(tensor) == 5 for tensor in some.inputs)
+    assert whole.some(len(whole.batch), np.random.default_rng(0)) is whole
+
+
+def test_a_network_begins_with_what_another_knows(parts) -> None:
+    old = network_for({"rod": parts["rod"], "cog": parts["plate"]}, awake=True)
+    network = begun_network(replace(old.config, objects=tuple(parts)), Workshop(parts, ()), old)
+    torch.testing.assert_close(network.head[-1].weight, old.head[-1].weight)
+    torch.testing.assert_close(network.part.weight[2], old.part.weight[0])
+    torch.testing.assert_close(network.surfaces, make_network(network.config, Workshop(parts, ())).surfaces)
+    with pytest.raises(BinposeError, match="another architecture"):
+        begun_network(replace(network.config, width=32), Workshop(parts, ()), old)
+
+
+def test_views_without_parts_teach_nothing(parts, view, workshop) -> None:
+    config = RefinementTraining(fewest_px=10**6)
+    with pytest.raises(BinposeError, match="None of the 1 views shows a part"):
+        train_refinement_network(network_for(parts), workshop, [view], config, 0)
+
+
+def test_what_does_not_fit_is_refused(parts, workshop) -> None:
     with pytest.raises(BinposeError, match="knows cog and not cleat, plate, rod"):
         NetworkMover(network_for(["cog"]), workshop)
-    ModelStore(tmp_path).save({"x": np.zeros(1, np.float32)}, {"kind": "soup"})
-    with pytest.raises(BinposeError, match="holds no refinement network"):
-        load_network(tmp_path)
     for wrong in ({"points": 1}, {"steps": 0}, {"width": 2}):
         with pytest.raises(BinposeError, match=f"RefinementNetworkConfig.{next(iter(wrong))}"):
             RefinementNetworkConfig(("cog",), **wrong)
     with pytest.raises(BinposeError, match="objects"):
         RefinementNetworkConfig(())
-    for bad in ({"starts": 0}, {"degrees": 0.0}, {"signals": ("magic",)}):
+    for bad in ({"starts": 0}, {"most": 0}, {"degrees": 0.0}, {"signals": ("magic",)}):
         with pytest.raises(BinposeError, match="RefinementTraining"):
             RefinementTraining(**bad)

@@ -1,7 +1,7 @@
 """A trained model as one immutable thing: networks, refiner, objects, settings and where it came from."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -113,22 +113,22 @@ def load_bundle(path: Path | str, device: str = "cpu", version: str | None = Non
 def bundle_to_tensors(bundle: ModelBundle) -> tuple[Tensors, dict[str, Any], list[dict[str, Any]]]:
     """All arrays by name, the stages' settings, and the objects' entries.
 
-    Names begin with `segmenter/`, `estimator/`, `calibration.` or `object/`.
+    Names begin with `segmenter/`, `estimator/`, `refinement/`, `calibration.` or `object/`.
     """
     from binpose_core.catalogue import objects_to_tensors
+    from binpose_refinement.stored_refiner import refiner_to_tensors
 
     segmenter, segmenter_config = bundle.segmenter.to_tensors()  # type: ignore[attr-defined]
     estimator, estimator_config = bundle.estimator.to_tensors()  # type: ignore[attr-defined]
     objects, infos = objects_to_tensors(list(bundle.objects.values()))
-    refiner: Any = bundle.refiner
-    calibration = refiner.calibration.to_tensors() if refiner.calibration is not None else {}
+    refiner, refiner_config = refiner_to_tensors(bundle.refiner)  # type: ignore[arg-type]  # stored ones are of this class
     tensors = {
         **_prefixed("segmenter/", segmenter),
         **_prefixed("estimator/", estimator),
         **_prefixed("object/", objects),
-        **calibration,
+        **refiner,
     }
-    config = {"segmenter": segmenter_config, "estimator": estimator_config, "refiner": asdict(refiner.config)}
+    config = {"segmenter": segmenter_config, "estimator": estimator_config, **refiner_config}
     return tensors, config, infos
 
 
@@ -173,7 +173,7 @@ def _check_device(device: str) -> None:
         )
 
 
-_NETWORKS = ("segmenter/", "estimator/")
+_NETWORKS = ("segmenter/", "estimator/", "refinement/")
 
 
 def _prefixed(prefix: str, tensors: Mapping[str, npt.NDArray[Any]]) -> Tensors:

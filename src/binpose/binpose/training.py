@@ -13,6 +13,7 @@ import numpy as np
 from binpose.bundle import ModelBundle, save_bundle
 from binpose.calibration import calibrated_refiner, judge_views, metrics_of
 from binpose.pipeline import SegmenterStage
+from binpose.refinement_stage import refinement_steps, trained_refinement_network
 from binpose_core.catalogue import ObjectModel
 from binpose_core.errors import BinposeError
 from binpose_core.evaluation import EvaluationConfig
@@ -27,6 +28,7 @@ from binpose_detection.segmenter import Segmenter, SegmenterConfig
 from binpose_detection.training import SegmentationTrainingConfig, train_segmenter
 from binpose_estimator.estimator import EstimatorConfig, PoseEstimator
 from binpose_estimator.training import PoseTrainingConfig, train_estimator
+from binpose_refinement.network_training import RefinementTraining
 from binpose_simulation.scene import SceneConfig
 from binpose_simulation.stream import SimulationStream
 from binpose_simulation.view_store import ViewStore
@@ -54,6 +56,7 @@ class TrainConfig:
 
     calibration_views: bins that neither network has seen, from which the scores are calibrated.
     evaluation_views: others for the reported metrics.
+    refinement_share: of a refinement network, which is trained only where this is not zero.
     detector: which network finds the instances; `segmentation` is the training of votes, `mask_rcnn` that of the other.
     """
 
@@ -63,6 +66,7 @@ class TrainConfig:
     simulation_share: float = 0.1
     segmentation_share: float = 0.3
     pose_share: float = 0.5
+    refinement_share: float = 0.0
     calibration_views: int = 120
     evaluation_views: int = 40
     scene: SceneConfig = field(default_factory=SceneConfig)
@@ -70,6 +74,7 @@ class TrainConfig:
     segmentation: SegmentationTrainingConfig = field(default_factory=SegmentationTrainingConfig)
     mask_rcnn: MaskRcnnTrainingConfig = field(default_factory=MaskRcnnTrainingConfig)
     pose: PoseTrainingConfig = field(default_factory=PoseTrainingConfig)
+    refinement: RefinementTraining = field(default_factory=RefinementTraining)
 
     def __post_init__(self) -> None:
         if not 0 < self.minutes < float("inf"):
@@ -82,8 +87,16 @@ class TrainConfig:
             raise BinposeError(f"Training with {self.workers} workers; expected at least 1.")
         if self.detector not in get_args(Backend):
             raise BinposeError(f"The detector {self.detector!r}; expected {' or '.join(get_args(Backend))}.")
-        if self.simulation_share + self.segmentation_share + self.pose_share >= 1:
-            raise BinposeError("The shares of simulation, segmentation and pose must leave time for the calibration.")
+        if self.refinement_share < 0:
+            raise BinposeError(f"The share of the refinement network is {self.refinement_share}; expected 0 or more.")
+        if self.simulation_share + self.segmentation_share + self.pose_share + self.refinement_share >= 1:
+            raise BinposeError(
+                "The shares of simulation, segmentation, pose and refinement must leave time for the calibration."
+            )
+
+    def with_refinement_network(self) -> "TrainConfig":
+        """The same training that spares time for a refinement network."""
+        return replace(self, segmentation_share=0.25, pose_share=0.4, refinement_share=0.15)
 
 
 Progress = Callable[[str, float, str], None]
@@ -143,8 +156,22 @@ def train(
         lambda items: _tracked(items, report, "crops"),
         start.estimator if start is not None else None,  # type: ignore[arg-type]  # trained ones are of this class
     )
+    refinement = None
+    if config.refinement_share:
+        refinement = trained_refinement_network(
+            views,
+            parts,
+            config.refinement.lasting(config.minutes * config.refinement_share),
+            config.seed,
+            directory,
+            lambda share, losses: report("refinement", share, _told(losses)),
+            start,
+        )
     bundle = _calibrated(segmenter, estimator, parts, scene, config, report)
     done = {"views": len(views), **{f"{name}_steps": _steps(directory, name) for name in ("segmentation", "pose")}}
+    if refinement is not None:
+        bundle = replace(bundle, refiner=bundle.refiner.using(network=refinement))  # type: ignore[attr-defined]
+        done["refinement_steps"] = refinement_steps(directory)
     version = save_bundle(
         bundle, out, parent=settings["start"], header={"training": {**settings, "done": done}}, half=True
     )

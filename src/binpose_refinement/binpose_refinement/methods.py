@@ -1,5 +1,7 @@
 """The ways of refining behind one interface, by their names in `RefinerConfig.method`."""
 
+from typing import TYPE_CHECKING
+
 from binpose_core.errors import BinposeError
 from binpose_core.geometry import FloatArray
 from binpose_refinement.batch import Batch, Workshop
@@ -7,6 +9,9 @@ from binpose_refinement.config import Method
 from binpose_refinement.improvement import Mover
 from binpose_refinement.observation import Observation
 from binpose_refinement.render_and_compare import Descent
+
+if TYPE_CHECKING:
+    from binpose_refinement.network import RefinementNetwork
 
 
 class RenderAndCompare:
@@ -21,17 +26,21 @@ class RenderAndCompare:
         return found.T_cam_obj, found.information
 
 
-def make_mover(method: Method, workshop: Workshop) -> Mover | None:
+def make_mover(method: Method, workshop: Workshop, network: "RefinementNetwork | None" = None) -> Mover | None:
     """What follows ICP; None for nothing.
 
     Raises:
-        BinposeError: for the network, whose weights a name does not tell.
+        BinposeError: for the network where there is none, or one that does not know the parts.
     """
     if method == "icp":
         return None
     if method == "render_and_compare":
         return RenderAndCompare(Descent(workshop))
-    raise BinposeError(
-        f"RefinerConfig.method is {method!r}, which needs trained weights; expected icp or render_and_compare, or the "
-        "network itself as `IcpRefiner(mover=...)`."
-    )
+    if network is None:
+        raise BinposeError(
+            "The refiner is to be 'network', and the model has no refinement network; expected one; train it with "
+            "`binpose train --refinement-network`, or choose icp or render_and_compare."
+        )
+    from binpose_refinement.network_mover import NetworkMover  # torch, which nothing else here needs
+
+    return NetworkMover(network, workshop)

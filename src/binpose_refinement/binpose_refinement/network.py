@@ -8,6 +8,8 @@ from torch import nn
 from binpose_core.errors import BinposeError
 
 SURFACE_POINTS = 512
+PART_ROWS, SURFACES = "part.weight", "surfaces"
+"""Names of the weights that have a row for each part, and of what is no weight but the parts' own."""
 WAY_SCALE = 10.0  # ways are of the order of a tenth of the diameter
 
 

@@ -1,7 +1,4 @@
-"""The refinement network behind the refiner's interface, and on disk."""
-
-from dataclasses import asdict
-from pathlib import Path
+"""The refinement network behind the refiner's interface."""
 
 import numpy as np
 import numpy.typing as npt
@@ -9,15 +6,11 @@ import torch
 
 from binpose_core.errors import BinposeError
 from binpose_core.geometry import FloatArray
-from binpose_core.model_store import ModelStore
-from binpose_core.weights import load_arrays, to_arrays
 from binpose_refinement.batch import Batch, Workshop
 from binpose_refinement.clouds import clouds
-from binpose_refinement.network import RefinementNetwork, RefinementNetworkConfig
+from binpose_refinement.network import RefinementNetwork
 from binpose_refinement.observation import Observation
 from binpose_refinement.render_and_compare import Descent
-
-KIND = "refinement network"
 
 
 class NetworkMover:
@@ -66,29 +59,3 @@ def network_inputs(
     arrays = cloud, chroma, classes[batch.part], workshop.center_m[batch.part], workshop.diameter_m[batch.part]
     tensors = [torch.from_numpy(np.ascontiguousarray(array)) for array in arrays]
     return tuple(t.float() if t.is_floating_point() else t for t in tensors), seen
-
-
-def save_network(network: RefinementNetwork, directory: Path | str) -> str:
-    """Write the network into a model store of its own and return its version.
-
-    Raises:
-        BinposeError: when the disk is full.
-    """
-    store = ModelStore(directory)
-    version = store.save(to_arrays(network), {"kind": KIND, "config": asdict(network.config)})
-    store.promote(version)
-    return version
-
-
-def load_network(directory: Path | str) -> RefinementNetwork:
-    """The current network of a store that `save_network` wrote.
-
-    Raises:
-        BinposeError: when there is none, or the folder holds something else.
-    """
-    stored = ModelStore(directory).load()
-    if stored.header.get("kind") != KIND:
-        raise BinposeError(f"{directory} holds no {KIND}; expected the folder that its training wrote; check the path.")
-    network = RefinementNetwork(RefinementNetworkConfig(**stored.header["config"]))
-    load_arrays(network, stored.tensors, KIND)
-    return network.eval()

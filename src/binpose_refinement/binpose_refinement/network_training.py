@@ -6,8 +6,9 @@ rendering (eqs. 6 to 11) then makes it exact.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -18,11 +19,12 @@ from binpose_core.errors import BinposeError
 from binpose_core.geometry import FloatArray, exp_so3, from_rotation_translation
 from binpose_core.training_loop import LoopConfig, train
 from binpose_core.types import Detection, LabelledView
+from binpose_core.weights import inherit, to_arrays
 from binpose_refinement.batch import Batch, Workshop
 from binpose_refinement.descent_config import COARSE
 from binpose_refinement.icp import Schedule, align
 from binpose_refinement.joint_loss import JointLoss
-from binpose_refinement.network import SURFACE_POINTS, RefinementNetwork, RefinementNetworkConfig
+from binpose_refinement.network import PART_ROWS, SURFACE_POINTS, SURFACES, RefinementNetwork, RefinementNetworkConfig
 from binpose_refinement.network_mover import network_inputs
 from binpose_refinement.observation import Observation, observe
 from binpose_refinement.observed import look
@@ -30,6 +32,8 @@ from binpose_refinement.render_and_compare import Descent, View
 
 RESOLVER = Schedule(48, 0, 10, 0.1, 0.0, 0.0015, 0.2, 0.0015)
 """Ten renderings of two steps each: the 20 iterations of paper 003."""
+TEACHING_FACES = (300,)
+"""Levels of detail of the workshop in which the resolver draws."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,7 @@ class RefinementTraining:
 
     signals: those that teach, in this order.
     starts: poses drawn around each part, up to degrees and shift (a share of the diameter) off.
+    most: of all starts in a view, so many teach at a time, drawn at random.
     fewest_px: smaller masks are left out. loss: weights of the joint loss.
     """
 
@@ -47,6 +52,7 @@ class RefinementTraining:
     joint: LoopConfig = field(default_factory=lambda: LoopConfig(minutes=2.0, learning_rate=3e-4, low_precision=False))
     signals: tuple[Literal["resolver", "joint"], ...] = ("resolver", "joint")
     starts: int = 3
+    most: int = 64
     degrees: float = 15.0
     shift: float = 0.1
     fewest_px: int = 100
@@ -55,11 +61,19 @@ class RefinementTraining:
     def __post_init__(self) -> None:
         if not self.signals or any(name not in ("resolver", "joint") for name in self.signals):
             raise BinposeError(f"RefinementTraining.signals is {self.signals}; expected resolver, joint or both.")
-        if self.starts < 1 or not 0 < self.degrees <= 180 or not 0 < self.shift <= 1 or self.fewest_px < 1:
+        fewest = min(self.starts, self.most, self.fewest_px)
+        if fewest < 1 or not 0 < self.degrees <= 180 or not 0 < self.shift <= 1:
             raise BinposeError(
-                f"RefinementTraining: starts {self.starts}, degrees {self.degrees}, shift {self.shift}, fewest_px "
-                f"{self.fewest_px}; expected at least one start, an angle up to 180 and a share of the diameter."
+                f"RefinementTraining: starts {self.starts}, most {self.most}, fewest_px {self.fewest_px}, degrees "
+                f"{self.degrees}, shift {self.shift}; expected at least one start, an angle up to 180 and a share of "
+                "the diameter."
             )
+
+    def lasting(self, minutes: float) -> "RefinementTraining":
+        """The same for so many minutes, split between the signals as they are now."""
+        total = sum(getattr(self, name).minutes for name in self.signals)
+        loops = {name: getattr(self, name) for name in self.signals}
+        return replace(self, **{k: replace(v, minutes=minutes * v.minutes / total) for k, v in loops.items()})
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +83,13 @@ class Sample:
     observation: Observation
     batch: Batch
     inputs: tuple[torch.Tensor, ...]
+
+    def some(self, most: int, rng: np.random.Generator) -> "Sample":
+        """At most so many of the starts."""
+        if len(self.batch) <= most:
+            return self
+        rows = np.sort(rng.choice(len(self.batch), most, replace=False))
+        return Sample(self.observation, self.batch.take(rows), tuple(x[torch.from_numpy(rows)] for x in self.inputs))
 
 
 class Signals:
@@ -107,12 +128,29 @@ def make_network(config: RefinementNetworkConfig, workshop: Workshop) -> Refinem
     return RefinementNetwork(config, torch.from_numpy(np.stack(surfaces)).float())
 
 
+def begun_network(
+    config: RefinementNetworkConfig, workshop: Workshop, start: RefinementNetwork | None = None
+) -> RefinementNetwork:
+    """An untrained network, or one with the weights of another one, of these parts or others.
+
+    Raises:
+        BinposeError: if the other one has another architecture.
+    """
+    network = make_network(config, workshop)
+    if start is not None:
+        known, wanted = ({PART_ROWS: names} for names in (start.config.objects, config.objects))
+        weights = to_arrays(start) | {SURFACES: network.surfaces.numpy()}
+        inherit(network, weights, known, wanted)
+    return network
+
+
 def train_refinement_network(
     network: RefinementNetwork,
     workshop: Workshop,
     views: Sequence[LabelledView],
     config: RefinementTraining,
     seed: int,
+    checkpoint: Path | None = None,
     on_step: Callable[[str, float, dict[str, float]], None] | None = None,
 ) -> RefinementNetwork:
     """The trained network, in evaluation mode.
@@ -123,21 +161,44 @@ def train_refinement_network(
         views: frames with masks; their poses are only where starts are drawn around, as an estimator's would be.
         config: how long each signal teaches.
         seed: of all that is drawn.
-        on_step: called with the signal's name, the share done and the losses.
+        checkpoint: where the run is kept, one file for each signal with its name before the suffix; gone on from where
+            they exist.
+        on_step: called with the signal's name, the share done of all signals, and the losses.
+
+    Raises:
+        BinposeError: where no view shows a part with depth; if a checkpoint is damaged or cannot be written.
     """
     signals = Signals(workshop, config.loss)
     classes = np.array([network.config.objects.index(name) for name in workshop.ids], np.int64)
 
     def make(step: int) -> Sample:
-        return sample_of(views[step % len(views)], workshop, classes, network.config.points, config, (seed, step))
+        for k in range(len(views)):
+            view, drawn = views[(step + k) % len(views)], (seed, step)
+            sample = sample_of(view, workshop, classes, network.config.points, config, drawn)
+            if len(sample.batch):
+                return sample.some(config.most, np.random.default_rng(drawn))
+        raise BinposeError(
+            f"None of the {len(views)} views shows a part in {config.fewest_px} pixels with depth; expected one; "
+            "simulate more of them, or nearer ones."
+        )
 
-    for name in config.signals:
-        loop: LoopConfig = getattr(config, name)
-        report = None if on_step is None else partial(on_step, name)
-        taught = train(network, make, partial(_losses, name, getattr(signals, name)), loop, on_step=report)
-        assert isinstance(taught, RefinementNetwork)
-        network = taught
+    for place, name in enumerate(config.signals):
+        kept = None if checkpoint is None else checkpoint.with_name(f"{checkpoint.stem}_{name}{checkpoint.suffix}")
+        report = None if on_step is None else partial(_report, on_step, name, place, len(config.signals))
+        losses = partial(_losses, name, getattr(signals, name))
+        network = train(network, make, losses, getattr(config, name), kept, report)
     return network
+
+
+def _report(
+    on_step: Callable[[str, float, dict[str, float]], None],
+    name: str,
+    place: int,
+    count: int,
+    share: float,
+    losses: dict[str, float],
+) -> None:
+    on_step(name, (place + share) / count, losses)
 
 
 def _losses(

@@ -35,10 +35,12 @@ class IcpRefiner:
         objects: the parts by id, in the order of the model bundle.
         config: all settings; its `method` says what follows ICP.
         calibration: turns the evidence into probabilities.
+        network: what the method "network" follows ICP with; other methods only keep it.
         mover: follows ICP instead of what the config names.
 
     Raises:
-        BinposeError: for no objects, for a calibration of others, and for a method that needs more than a name.
+        BinposeError: for no objects, for a calibration or a network of others, and for the method "network" without
+            one.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class IcpRefiner:
         objects: Mapping[str, ObjectModel],
         config: RefinerConfig | None = None,
         calibration: Calibration | None = None,
+        network: "RefinementNetwork | None" = None,
         mover: Mover | None = None,
     ) -> None:
         if not objects:
@@ -58,11 +61,11 @@ class IcpRefiner:
                 "fitted with; use the objects of the model bundle."
             )
         self.config = c = config or RefinerConfig()
-        self.calibration = calibration
+        self.calibration, self.network = calibration, network
         self._workshop = Workshop(objects, (c.coarse_faces, c.polish_faces, c.verify_faces))
         self._sorted = np.argsort(np.argsort(list(objects)))  # place of each object among the sorted names
         self._crowding = Crowding(objects)
-        self.mover = mover if mover is not None else make_mover(c.method, self._workshop)
+        self.mover = mover if mover is not None else make_mover(c.method, self._workshop, network)
         self._funnel = Funnel(self._workshop, PoseComparer(objects), c, self.mover)
 
     def __call__(
@@ -88,26 +91,15 @@ class IcpRefiner:
         estimates += [unjudged(pose, reason) for pose, reason in rejected]
         return [e for e in sorted(estimates, key=lambda e: -e.score) if e.score >= self.config.min_score]
 
-    def using(self, method: Method) -> "IcpRefiner":
-        """The same refiner with another `RefinerConfig.method`.
+    def using(self, method: Method | None = None, network: "RefinementNetwork | None" = None) -> "IcpRefiner":
+        """The same refiner with another `RefinerConfig.method`, another refinement network, or both.
 
         Raises:
-            BinposeError: for the network, whose weights a name does not tell.
+            BinposeError: for the method "network" where there is none, and for parts that it does not know.
         """
         objects = dict(zip(self._workshop.ids, self._workshop.objects, strict=True))
-        return IcpRefiner(objects, replace(self.config, method=method), self.calibration)
-
-    def using_network(self, network: "RefinementNetwork") -> "IcpRefiner":
-        """The same refiner with a refinement network after ICP.
-
-        Raises:
-            BinposeError: for a part that the network does not know.
-        """
-        from binpose_refinement.network_mover import NetworkMover  # torch, which nothing else here needs
-
-        objects = dict(zip(self._workshop.ids, self._workshop.objects, strict=True))
-        mover = NetworkMover(network, self._workshop)
-        return IcpRefiner(objects, replace(self.config, method="network"), self.calibration, mover)
+        config = replace(self.config, method=method or self.config.method)
+        return IcpRefiner(objects, config, self.calibration, network or self.network)
 
     def candidates(
         self, frame: RgbdFrame, detections: Sequence[Detection], poses: Sequence[PoseEstimate]

@@ -1,14 +1,35 @@
-"""The refiner of a stored model."""
+"""The refiner in a stored model: what is written of it, and how it is put together again."""
 
 from collections.abc import Mapping
-from dataclasses import fields, replace
-from typing import Any
+from dataclasses import asdict, fields, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy.typing as npt
 
 from binpose_core.model_store import StoredModel
 from binpose_core.objects import ObjectModel
+from binpose_core.stored_parts import without_prefix
 from binpose_refinement.calibration import Calibration
 from binpose_refinement.config import RefinerConfig
 from binpose_refinement.refiner import IcpRefiner
+
+if TYPE_CHECKING:
+    from binpose_refinement.network import RefinementNetwork
+
+PREFIX = "refinement/"
+"""Of the names of the refinement network's tensors."""
+
+
+def refiner_to_tensors(refiner: IcpRefiner) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
+    """Tensors `calibration.*` and `refinement/*`, and entries of the header's config; only of what there is."""
+    tensors = refiner.calibration.to_tensors() if refiner.calibration is not None else {}
+    config: dict[str, Any] = {"refiner": asdict(refiner.config)}
+    if refiner.network is not None:
+        from binpose_core.weights import to_arrays
+
+        tensors = {**tensors, **{PREFIX + name: value for name, value in to_arrays(refiner.network).items()}}
+        config["refinement_network"] = asdict(refiner.network.config)
+    return tensors, config
 
 
 def stored_refiner(
@@ -22,10 +43,24 @@ def stored_refiner(
         changes: settings that replace the model's own, by their names in `RefinerConfig`.
 
     Raises:
-        BinposeError: for a setting out of its range, or a calibration of other objects.
+        BinposeError: for a setting out of its range, for a calibration or a refinement network of other objects, and
+            for the method "network" where the model has none.
     """
     own = RefinerConfig(**stored.header["config"].get("refiner", {}))
-    return IcpRefiner(objects, replace(own, **(changes or {})), Calibration.from_tensors(stored.tensors))
+    calibration = Calibration.from_tensors(stored.tensors)
+    return IcpRefiner(objects, replace(own, **(changes or {})), calibration, _stored_network(stored))
+
+
+def _stored_network(stored: StoredModel) -> "RefinementNetwork | None":
+    settings = stored.header["config"].get("refinement_network")
+    if settings is None:
+        return None
+    from binpose_core.weights import load_arrays
+    from binpose_refinement.network import RefinementNetwork, RefinementNetworkConfig
+
+    network = RefinementNetwork(RefinementNetworkConfig(**settings))
+    load_arrays(network, without_prefix(PREFIX, stored.tensors), "refinement network")
+    return network.eval()
 
 
 def changes_of(settings: RefinerConfig) -> dict[str, Any]:

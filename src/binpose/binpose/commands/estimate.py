@@ -10,7 +10,6 @@ import tyro
 from binpose.bundle import UNCALIBRATED, ModelBundle, load_bundle
 from binpose.commands.command import Command, console, errors, split_names, tracked
 from binpose.estimation import EstimationConfig
-from binpose_core.errors import BinposeError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -52,10 +51,8 @@ class Estimate(Command):
     objects: str = ""
     """Report only these parts, separated by commas."""
     refiner: Literal["model", "icp", "render_and_compare", "network"] = "model"
-    """How poses are refined: as the model says, by ICP, or by ICP and then render-and-compare (more exact, slower) or a
-    refinement network."""
-    refinement_network: Path | None = None
-    """Folder of the refinement network that --refiner network takes."""
+    """How poses are refined: as the model says, by ICP, or by ICP and then render-and-compare (more exact, slower) or
+    the model's refinement network (`binpose train --refinement-network`)."""
     track: Literal["no", "replace", "join"] = "no"
     """Frames are in order: start from the last poses, instead of the networks' (replace) or beside them (join)."""
     explain: bool = False
@@ -85,8 +82,7 @@ class Estimate(Command):
         for note in inputs.notes:
             console.print(note, style="yellow", markup=False)
         with console.status(f"Loading {self.model} ..."):
-            bundle = load_bundle(self.model, self.device)
-            bundle = with_refiner(bundle, self.refiner, self.refinement_network)
+            bundle = with_refiner(load_bundle(self.model, self.device), self.refiner)
         check_objects(config.objects, tuple(bundle.objects), str(self.model))
         chosen = config.objects or tuple(bundle.objects)
         numbers = {name: model.bop_id for name, model in bundle.objects.items() if name in chosen}
@@ -111,23 +107,16 @@ class Estimate(Command):
         return 1 if failed else 0
 
 
-def with_refiner(bundle: ModelBundle, method: str, network: Path | None = None) -> ModelBundle:
+def with_refiner(bundle: ModelBundle, method: str) -> ModelBundle:
     """The model with another way of refining; `model` leaves its own.
 
     Raises:
-        BinposeError: for a network without its folder, and a folder without need.
+        BinposeError: for the network where the model has none.
     """
-    from binpose_refinement.network_mover import load_network
     from binpose_refinement.refiner import IcpRefiner
 
-    if (method == "network") != (network is not None):
-        raise BinposeError(
-            f"--refiner is {method} and --refinement-network is {network}; expected both for a network, or neither."
-        )
     if method == "model" or not isinstance(bundle.refiner, IcpRefiner):
         return bundle
-    if network is not None:
-        return replace(bundle, refiner=bundle.refiner.using_network(load_network(network)))
     return replace(bundle, refiner=bundle.refiner.using(cast("Method", method)))
 
 

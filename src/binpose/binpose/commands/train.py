@@ -39,6 +39,8 @@ class Train(BinOptions, Command):
     """Go on from what an interrupted training left in the model's folder."""
     detector: Literal["votes", "mask_rcnn"] = "votes"
     """What finds the instances: votes (the default, for CPUs), or torchvision's Mask R-CNN, on colour alone."""
+    refinement_network: bool = False
+    """Train a refinement network too, in 15 % of the time, for `binpose estimate --refiner network`."""
     seed: int = 0
     """Seed of everything random."""
     workers: int = 0
@@ -59,6 +61,8 @@ class Train(BinOptions, Command):
         check_bin({part.id: part for part in objects}, scene.content)
         workers = self.workers or available_cpus()
         config = TrainConfig(minutes=self.minutes, seed=self.seed, workers=workers, detector=self.detector, scene=scene)
+        if self.refinement_network:
+            config = config.with_refinement_network()
         start = load_bundle(self.start_from) if self.start_from is not None else None
         try:
             with _bars() as report:
