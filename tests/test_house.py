@@ -2,6 +2,7 @@
 
 import ast
 import configparser
+import re
 import shutil
 import subprocess
 import sys
@@ -147,6 +148,11 @@ def test_the_manifest_names_the_packages_that_are_imported(package: str) -> None
     assert used <= declared, f"src/{package}/package.xml lacks <exec_depend> of {sorted(used - declared)}"
     by_pip = [name for name in declared if name and name.endswith("-pip")]
     assert not by_pip, f"{by_pip}: rosdep cannot install them on Ubuntu 24.04, whose pip refuses to"
+
+
+def test_setuptools_is_one_that_colcon_can_link_packages_with() -> None:
+    pinned = re.search(r"^setuptools==(\d+)", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.MULTILINE)
+    assert pinned is not None and int(pinned.group(1)) < 80, "`colcon build --symlink-install` fails with it"
 
 
 # --- Where files lie --------------------------------------------------------------------------------------------------
