@@ -43,6 +43,15 @@ def test_random_bins_are_closed_and_hold_the_largest_part(rng):
         assert min(spec.length_m, spec.width_m) > diameters.max()
 
 
+@pytest.mark.parametrize("diameter_m", [0.005, 0.008, 0.012, 0.05, 0.3, 0.8, 1.0])
+def test_parts_of_every_size_get_a_bin_that_they_fit_in(rng, diameter_m):
+    for _ in range(60):
+        spec = random_bin(rng, diameter_m * rng.uniform(0.6, 1.0, 3), int(rng.integers(8, 37)))
+        assert min(spec.length_m, spec.width_m) > 0.6 * diameter_m
+        assert spec.height_m < 5 * diameter_m, "a well, at the bottom of which nothing is seen"
+        assert spec.height_m > 0.3 * diameter_m, "a tray, over the rim of which parts fall"
+
+
 def test_more_parts_get_a_larger_bin(rng):
     few = np.mean([np.prod(_floor(random_bin(rng, [0.06], 10))) for _ in range(50)])
     many = np.mean([np.prod(_floor(random_bin(rng, [0.06], 40))) for _ in range(50)])

@@ -9,6 +9,7 @@ import pytest
 import trimesh
 
 from binpose_core.errors import BinposeError
+from binpose_core.meshes import Mesh
 from binpose_simulation import given_bins, mesh_bins
 from binpose_simulation.bins import BinSpec, make_bin_mesh
 from binpose_simulation.given_bins import bin_of_mesh, bin_of_size, capacity, check_room
@@ -46,6 +47,41 @@ def test_a_bin_of_given_size_is_simulated(parts, small):
         assert ((high - low)[:2] >= [0.3, 0.2]).all() and high[2] == pytest.approx(0.1, abs=1e-4)
         assert pile.object_ids
         assert (np.abs(pile.T_world_obj[: len(pile.object_ids), :2, 3]) < [0.17, 0.12]).all()
+
+
+def scaled(parts, factor):
+    """The parts in another size."""
+
+    def mesh(small):
+        return Mesh((small.vertices * factor).astype(np.float32), small.faces)
+
+    return {
+        name: replace(
+            part,
+            mesh=mesh(part.mesh),
+            pieces=tuple(mesh(piece) for piece in part.pieces),
+            diameter_m=part.diameter_m * factor,
+        )
+        for name, part in parts.items()
+    }
+
+
+@pytest.mark.parametrize("bin_size_m", [None, (0.1, 0.08, 0.05)])
+def test_parts_of_five_millimetres_are_simulated(parts, small, bin_size_m):
+    bolts = scaled(parts, 0.1)
+    seen = []
+    for seed in range(4):
+        config = one_bin(small, bin_size_m=bin_size_m)
+        pile = simulate_pile(np.random.default_rng(seed), bolts, config)
+        view = render_view(pile, np.random.default_rng(seed), config)
+        seen += view.visible_fraction.tolist()
+    assert len(seen) >= 16 and np.mean(np.array(seen) > 0.5) > 0.4
+
+
+def test_parts_of_a_metre_are_simulated(parts, small):
+    beams = scaled(parts, 20.0)
+    piles = [simulate_pile(np.random.default_rng(seed), beams, one_bin(small)) for seed in range(4)]
+    assert sum(len(pile.object_ids) for pile in piles) >= 12
 
 
 def test_a_bin_of_a_given_mesh_is_simulated_and_seen(parts, small, bin_mm):

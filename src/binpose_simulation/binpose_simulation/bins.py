@@ -15,6 +15,8 @@ from binpose_core.meshes import Mesh
 
 FloatArray = npt.NDArray[np.float64]
 
+FLOOR_LIMITS_M = (0.02, 3.0)
+
 
 @dataclass(frozen=True)
 class BinSpec:
@@ -42,7 +44,8 @@ class BinSpec:
     corner_m: float = 0.003
 
     def __post_init__(self) -> None:
-        limits = {"length_m": (0.02, 3.0), "width_m": (0.02, 3.0), "height_m": (0.005, 2.0), "wall_m": (0.0005, 0.05)}
+        limits = {"length_m": FLOOR_LIMITS_M, "width_m": FLOOR_LIMITS_M}
+        limits |= {"height_m": (0.005, 2.0), "wall_m": (0.0005, 0.05)}
         limits |= {"taper_rad": (0.0, 1.2), "front_slope_rad": (0.0, 1.2), "front_height_m": (0.0, self.height_m)}
         limits |= {"rim_m": (0.0, 0.1), "corner_m": (0.0, 0.45 * min(self.length_m, self.width_m))}
         for field in fields(self):
@@ -141,7 +144,7 @@ def _to_mesh(solid: Manifold) -> Mesh:
 
 
 def random_bin(rng: np.random.Generator, part_diameters_m: Sequence[float], n_parts: int) -> BinSpec:
-    """A bin in which n_parts parts lie one to three deep.
+    """A bin in which n_parts parts lie one to three deep, as far as `FLOOR_LIMITS_M` allow.
 
     Args:
         rng: source of randomness.
@@ -158,13 +161,16 @@ def random_bin(rng: np.random.Generator, part_diameters_m: Sequence[float], n_pa
     shortest = 1.15 * float(diameters.max())
     width = max(np.sqrt(area / aspect), shortest)
     length = max(area / width, 1.05 * width)
-    # Room for a heap: half a diameter per layer, and a rim above it.
-    height = float(np.clip((0.45 + 0.35 * layers) * np.mean(diameters) * rng.uniform(0.9, 1.6), 0.04, 0.3))
+    # Room for a heap: half a diameter per layer, and a rim above it. The limits are those of bins on the market; parts of
+    # a few millimetres would vanish at the bottom of such a bin, and parts of a metre would not lie below its rim.
+    mean = float(np.mean(diameters))
+    lowest, highest = min(0.04, 4.0 * mean), max(0.3, 0.6 * mean)
+    height = float(np.clip((0.45 + 0.35 * layers) * mean * rng.uniform(0.9, 1.6), lowest, min(highest, 2.0)))
     storage = rng.random() < 0.35
     taper, rim = rng.uniform(0.0, 0.14), rng.uniform(0.004, 0.015)
     return BinSpec(
-        length_m=float(length),
-        width_m=float(width),
+        length_m=float(np.clip(length, *FLOOR_LIMITS_M)),
+        width_m=float(np.clip(width, *FLOOR_LIMITS_M)),
         height_m=height,
         wall_m=rng.uniform(0.002, 0.005),
         taper_rad=taper,
