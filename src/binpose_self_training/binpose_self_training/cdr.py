@@ -1,5 +1,6 @@
 """Messages of images and their cameras, read and made on any machine, with or without ROS."""
 
+import struct
 from collections.abc import Iterable
 from functools import cache
 from typing import Any
@@ -16,8 +17,8 @@ from binpose_ros.stamps import from_header, to_header
 
 IMAGE, COMPRESSED_IMAGE = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
-# A compressed depth image begins with its quantisation, which PNG does not need.
-_DEPTH_HEADER_BYTES = 12
+# A compressed depth image begins with an enum and the two numbers of its quantisation, as image_transport writes it.
+_DEPTH_HEADER = struct.Struct("<iff")
 
 
 @cache
@@ -64,7 +65,7 @@ def write_message(message: Any) -> bytes:
 
 
 def read_image(data: bytes, type_name: str) -> Any:
-    """The sensor_msgs/Image in serialized data, also in that of a sensor_msgs/CompressedImage (PNG, JPEG, 16 bit PNG).
+    """The sensor_msgs/Image in serialized data, also in that of a CompressedImage (PNG, JPEG, compressedDepth).
 
     Raises:
         BinposeError: for data that is neither, or is compressed in another way.
@@ -74,15 +75,12 @@ def read_image(data: bytes, type_name: str) -> Any:
 
 
 def _decompressed(message: Any) -> Any:
-    content = np.asarray(message.data, np.uint8)
-    if "compressedDepth" in message.format:
-        content = content[_DEPTH_HEADER_BYTES:]
-    pixels = cv2.imdecode(content, cv2.IMREAD_UNCHANGED) if content.size else None
-    encoding = None if pixels is None else _ENCODINGS.get((pixels.dtype.name, pixels.ndim))
-    if pixels is None or encoding is None or ("compressedDepth" in message.format and encoding != "16UC1"):
+    pixels = _depth_pixels(message) if "compressedDepth" in message.format else _pixels(message.data)
+    encoding = None if pixels is None else _ENCODINGS.get((pixels.dtype.name, *pixels.shape[2:]))
+    if pixels is None or encoding is None:
         raise BinposeError(
-            f"A compressed image of format {message.format!r} and {content.size} bytes cannot be read; expected JPEG, "
-            "or PNG of 8 or 16 bits (depth in millimetres); record the raw topic."
+            f"A compressed image of format {message.format!r} and {len(message.data)} bytes cannot be read; expected "
+            "JPEG, or PNG of 8 or 16 bits (depth: PNG in image_transport's compressedDepth); record the raw topic."
         )
     types = BagTypes()
     return types.Image(
@@ -96,4 +94,37 @@ def _decompressed(message: Any) -> Any:
     )
 
 
-_ENCODINGS = {("uint8", 2): "mono8", ("uint8", 3): "bgr8", ("uint16", 2): "16UC1"}
+def _depth_pixels(message: Any) -> npt.NDArray[Any] | None:
+    """Depth (H, W) of a compressedDepth message: uint16 millimetres or float32 metres, NaN where there is none.
+
+    A float image comes as inverse depth, which the header's two numbers turn back
+    (image_transport_plugins, compressed_depth_image_transport/src/codec.cpp). None where it cannot be read.
+    """
+    data = bytes(message.data)
+    stored = _pixels(data[_DEPTH_HEADER.size :])
+    if stored is None or stored.dtype != np.uint16 or stored.ndim != 2:
+        return None
+    if not message.format.startswith("32FC1"):
+        return stored
+    _, a, b = _DEPTH_HEADER.unpack_from(data)
+    if not a > 0 or not np.isfinite([a, b]).all():
+        return None
+    inverse = stored.astype(np.float32) - np.float32(b)
+    return np.where((stored > 0) & (inverse > 0), np.float32(a) / np.where(inverse > 0, inverse, 1), np.float32(np.nan))
+
+
+def _pixels(data: Any) -> npt.NDArray[Any] | None:
+    """What a PNG or JPEG holds; None for something else."""
+    content = np.frombuffer(data, np.uint8)
+    return cv2.imdecode(content, cv2.IMREAD_UNCHANGED) if content.size else None
+
+
+# By the type and, where there are several, the channels; OpenCV gives colour as BGR.
+_ENCODINGS: dict[tuple[str | int, ...], str] = {
+    ("uint8",): "mono8",
+    ("uint8", 3): "bgr8",
+    ("uint8", 4): "bgra8",
+    ("uint16",): "16UC1",
+    ("uint16", 3): "bgr16",
+    ("float32",): "32FC1",
+}

@@ -161,8 +161,8 @@ def random_bin(rng: np.random.Generator, part_diameters_m: Sequence[float], n_pa
     shortest = 1.15 * float(diameters.max())
     width = max(np.sqrt(area / aspect), shortest)
     length = max(area / width, 1.05 * width)
-    # Room for a heap: half a diameter per layer, and a rim above it. The limits are those of bins on the market; parts of
-    # a few millimetres would vanish at the bottom of such a bin, and parts of a metre would not lie below its rim.
+    # Room for a heap: half a diameter per layer, and a rim above it. Bins on the market are 40 to 300 mm high; parts of
+    # a few millimetres would vanish at the bottom of those, and parts of a metre would not lie below the rim.
     mean = float(np.mean(diameters))
     lowest, highest = min(0.04, 4.0 * mean), max(0.3, 0.6 * mean)
     height = float(np.clip((0.45 + 0.35 * layers) * mean * rng.uniform(0.9, 1.6), lowest, min(highest, 2.0)))
