@@ -15,8 +15,7 @@ from binpose_core.catalogue import ObjectModel
 from binpose_core.errors import BinposeError
 from binpose_core.frames import RgbdFrame
 from binpose_core.types import Detection, PoseEstimate
-from binpose_detection.network import SegmentationNetwork
-from binpose_detection.segmenter import Segmenter, SegmenterConfig
+from binpose_detection.segmenter import Segmenter, SegmenterConfig, build_network
 from binpose_estimator.estimator import EstimatorConfig, PoseEstimator
 from binpose_estimator.network import PoseNetwork
 from binpose_refinement.calibration import Calibration
@@ -103,7 +102,7 @@ def networks(objects: Sequence[ObjectModel], rng: np.random.Generator) -> ModelB
     shapes["bias"] = (1,)
     calibration = Calibration(**{name: rng.uniform(0.5, 1.0, shape) for name, shape in shapes.items()})
     return ModelBundle(
-        Segmenter(SegmentationNetwork(2, segmenter_config.widths), segmenter_config),
+        Segmenter(build_network(segmenter_config), segmenter_config),
         PoseEstimator(PoseNetwork(2, estimator_config.widths, 2), estimator_config, parts),
         IcpRefiner(parts, RefinerConfig(keep_best=3), calibration),
         parts,

@@ -1,114 +1,140 @@
+"""Grids of cells with known parts: what a network says of them is grouped into these parts again."""
+
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from binpose_core.errors import BinposeError
-from binpose_detection.grouping import GroupingConfig, group_votes
+from binpose_detection.grouping import GroupingConfig, group_cells
+from binpose_detection.network import OUTPUT_STRIDE, STEPS
+from binpose_detection.votes import Votes
 
 GRID = (60, 80)
+FLAT = np.full(GRID, 500.0, np.float32)
 
 
-def blob(center: tuple[float, float], count: int, rng: np.random.Generator, spread: float = 0.8) -> np.ndarray:
-    return (center + rng.normal(0, spread, (count, 2))).astype(np.float32)
+def told(parts: np.ndarray, centers: list[tuple[float, float]], scale: float = 0.5, affinities: bool = True) -> Votes:
+    """What a network says of the parts (h, w), -1 = none, with centres (column, row) in cells."""
+    foreground = np.where(parts >= 0, 0.98, 0.02).astype(np.float32)
+    place = np.array([*centers, (0, 0)], np.float32)[parts]
+    center_px = place * OUTPUT_STRIDE + np.float32((OUTPUT_STRIDE - 1) / 2)
+    affinity = np.zeros((len(STEPS), *GRID), np.float32)
+    rows, columns = np.indices(GRID)
+    for channel, (down, right) in enumerate(STEPS):
+        row, column = np.clip(rows + down, 0, GRID[0] - 1), np.clip(columns + right, 0, GRID[1] - 1)
+        affinity[channel] = np.where((parts[row, column] == parts) & (parts >= 0), 0.95, 0.05)
+    return Votes(
+        np.stack([1 - foreground, foreground]),
+        center_px.astype(np.float32),
+        np.zeros(GRID, np.float32),
+        np.full(GRID, scale * OUTPUT_STRIDE, np.float32),
+        affinity if affinities else affinity[:0],
+    )
 
 
-def group(blobs: list[np.ndarray], config: GroupingConfig | None = None, scale: float = 0.5) -> list[np.ndarray]:
-    """Labels of the votes of each blob."""
-    votes = np.concatenate(blobs)
-    scales, weights = np.full(len(votes), scale, np.float32), np.ones(len(votes), np.float32)
-    labels = group_votes(votes, scales, weights, GRID, config or GroupingConfig())
-    return np.split(labels, np.cumsum([len(b) for b in blobs])[:-1])
+def boxes(*corners: tuple[int, int, int, int]) -> tuple[np.ndarray, list[tuple[float, float]]]:
+    """Parts that fill rows top..bottom-1 and columns left..right-1, later ones in front, and their centres."""
+    parts = np.full(GRID, -1)
+    for number, (top, bottom, left, right) in enumerate(corners):
+        parts[top:bottom, left:right] = number
+    return parts, [((left + right - 1) / 2, (top + bottom - 1) / 2) for top, bottom, left, right in corners]
 
 
-def most_common(labels: np.ndarray) -> int:
-    assert (labels >= 0).any()
-    return int(np.bincount(labels[labels >= 0]).argmax())
+def assert_grouped(labels: np.ndarray, parts: np.ndarray) -> None:
+    for number in np.unique(parts[parts >= 0]):
+        assert len(np.unique(labels[parts == number])) == 1
+    kept = labels >= 0
+    np.testing.assert_array_equal(kept, parts >= 0)
+    assert len(np.unique(labels[kept])) == len(np.unique(parts[parts >= 0]))
 
 
-def test_two_touching_parts_are_told_apart(rng: np.random.Generator) -> None:
-    """Their cells touch, their centres do not: seven cells apart is enough."""
-    one, other = group([blob((30, 30), 150, rng), blob((37, 30), 120, rng)])
-    assert most_common(one) != most_common(other)
-    assert (one == most_common(one)).mean() > 0.95 and (other == most_common(other)).mean() > 0.95
+@pytest.mark.parametrize("affinities", [True, False])
+def test_touching_parts_are_told_apart(affinities: bool) -> None:
+    parts, centers = boxes((10, 25, 10, 30), (25, 45, 10, 30), (10, 30, 30, 50))
+    labels = group_cells(told(parts, centers, affinities=affinities), FLAT, GroupingConfig())
+    assert_grouped(labels, parts)
 
 
-def test_one_part_is_one_instance(rng: np.random.Generator) -> None:
-    (labels,) = group([blob((30, 30), 200, rng)])
-    assert (labels == 0).mean() > 0.98
+@pytest.mark.parametrize("affinities", [True, False])
+def test_a_part_that_another_one_divides_is_one_instance(affinities: bool) -> None:
+    parts, centers = boxes((20, 32, 5, 70), (5, 55, 30, 42))
+    labels = group_cells(told(parts, centers, affinities=affinities), FLAT, GroupingConfig())
+    assert_grouped(labels, parts)
 
 
-def test_vague_votes_of_one_part_stay_together(rng: np.random.Generator) -> None:
-    """Votes that say how far they may be off are gathered from as far; precise ones are not."""
-    votes = blob((30, 30), 200, rng, spread=2.5)
-    (vague,) = group([votes], scale=2.5)
-    (precise,) = group([votes], scale=0.1)
-    assert (vague == 0).mean() > 0.95 > (precise == 0).mean()
+def test_like_parts_side_by_side_are_not_joined_by_vague_centres() -> None:
+    """Vague votes reach far, but never farther than `max_distance_cells`."""
+    parts, centers = boxes((10, 30, 10, 18), (10, 30, 18, 26))
+    votes = told(parts, centers, scale=9.0)
+    assert_grouped(group_cells(votes, FLAT, GroupingConfig(min_support=1.0)), parts)
+    joined = group_cells(votes, FLAT, GroupingConfig(min_support=1.0, max_distance_cells=10.0))
+    assert len(np.unique(joined[joined >= 0])) == 1
 
 
-def test_the_best_supported_centre_comes_first(rng: np.random.Generator) -> None:
-    small, large = group([blob((20, 20), 40, rng), blob((60, 40), 200, rng)])
-    assert most_common(large) == 0 and most_common(small) == 1
+def test_affinities_divide_what_votes_alone_cannot() -> None:
+    """The votes of both parts are vague and lie between them: only the border tells them apart."""
+    parts, _ = boxes((10, 30, 10, 30), (10, 30, 30, 50))
+    votes = told(parts, [(29.0, 19.5), (31.0, 19.5)], scale=3.0)
+    config = GroupingConfig(min_support=1.0, max_distance_cells=1.5)
+    assert_grouped(group_cells(votes, FLAT, config), parts)
+    blind = group_cells(replace(votes, affinity=votes.affinity[:0]), FLAT, config)
+    assert len(np.unique(blind[blind >= 0])) == 1
 
 
-@pytest.mark.parametrize("center", [(-12.0, 30.0), (30.0, -15.0), (95.0, 30.0), (40.0, 75.0)])
-def test_a_part_whose_centre_is_outside_the_image_hides_no_other(center, rng: np.random.Generator) -> None:
-    outside, inside = group([blob(center, 300, rng), blob((40, 30), 60, rng)])
-    assert (outside == most_common(outside)).mean() > 0.95
-    assert (inside == most_common(inside)).mean() > 0.95
-    assert most_common(outside) != most_common(inside)
+def test_without_affinities_a_step_in_depth_divides() -> None:
+    parts, _ = boxes((10, 30, 10, 30), (10, 30, 30, 50))
+    votes = told(parts, [(26.0, 19.5), (34.0, 19.5)], scale=1.5, affinities=False)
+    config = GroupingConfig(min_support=1.0)
+    stepped = np.where(parts == 1, np.float32(480.0), FLAT)
+    flat, divided = group_cells(votes, FLAT, config), group_cells(votes, stepped, config)
+    assert len(np.unique(divided[divided >= 0])) == 2 >= len(np.unique(flat[flat >= 0]))
+    assert_grouped(divided, parts)
 
 
-def test_absurd_votes_hide_no_part(rng: np.random.Generator) -> None:
-    absurd = np.full((400, 2), 1e7, np.float32) * rng.choice([-1, 1], (400, 2)).astype(np.float32)
-    _, inside = group([absurd, blob((40, 30), 60, rng)])
-    assert (inside == most_common(inside)).mean() > 0.95
+def test_the_best_supported_comes_first() -> None:
+    parts, centers = boxes((5, 10, 5, 12), (20, 50, 20, 60))
+    labels = group_cells(told(parts, centers), FLAT, GroupingConfig())
+    assert (labels[parts == 1] == 0).all() and (labels[parts == 0] == 1).all()
 
 
-def test_no_more_instances_than_allowed(rng: np.random.Generator) -> None:
-    blobs = [blob((x, y), 40, rng) for x in (10, 30, 50, 70) for y in (10, 30, 50)]
-    labels = np.concatenate(group(blobs))
-    assert len(np.unique(labels[labels >= 0])) >= 12
-    limited = np.concatenate(group(blobs, GroupingConfig(max_instances=5)))
-    assert limited.max() == 4 and (limited == -1).any()
+@pytest.mark.parametrize("center", [(-12.0, 30.0), (30.0, -15.0), (95.0, 30.0), (1e7, -1e7)])
+def test_a_centre_may_be_anywhere(center: tuple[float, float]) -> None:
+    parts, centers = boxes((10, 30, 10, 30), (35, 55, 40, 60))
+    assert_grouped(group_cells(told(parts, [center, centers[1]]), FLAT, GroupingConfig()), parts)
+
+
+def test_no_more_instances_than_allowed_and_the_largest_of_them() -> None:
+    parts, centers = boxes(*((6, 10 + k, 2 + 13 * k, 12 + 13 * k) for k in range(6)))
+    labels = group_cells(told(parts, centers), FLAT, GroupingConfig(max_instances=3))
+    assert set(np.unique(parts[labels >= 0])) == {3, 4, 5}
+
+
+def test_small_and_doubtful_regions_are_no_instances() -> None:
+    parts, centers = boxes((10, 13, 10, 13), (30, 50, 30, 50))
+    votes = told(parts, centers)
+    assert (group_cells(votes, FLAT, GroupingConfig(min_cells=10))[parts == 0] == -1).all()
+    assert (group_cells(votes, FLAT, GroupingConfig(min_cells=9))[parts == 0] == 1).all()
+    support = 400 * 0.98 / 1.5
+    assert (group_cells(votes, FLAT, GroupingConfig(min_support=support - 1))[parts == 1] == 0).all()
+    assert (group_cells(votes, FLAT, GroupingConfig(min_support=support + 1)) == -1).all()
 
 
 def test_nothing_in_nothing_out() -> None:
-    labels = group_votes(
-        np.zeros((0, 2), np.float32), np.zeros(0, np.float32), np.zeros(0, np.float32), GRID, GroupingConfig()
-    )
-    assert labels.shape == (0,)
+    labels = group_cells(told(np.full(GRID, -1), []), FLAT, GroupingConfig())
+    assert labels.shape == GRID and (labels == -1).all()
 
 
-def test_lonely_votes_are_no_instance(rng: np.random.Generator) -> None:
-    votes = rng.uniform(0, 1, (20, 2)).astype(np.float32) * [80, 60]
-    labels = group_votes(
-        votes.astype(np.float32),
-        np.full(20, 3.0, np.float32),
-        np.full(20, 0.6, np.float32),
-        GRID,
-        GroupingConfig(max_radius_cells=3),
-    )
-    assert np.bincount(labels[labels >= 0], minlength=1).max() < GroupingConfig().min_cells
-
-
-def test_an_instance_needs_the_support_of_its_votes(rng: np.random.Generator) -> None:
-    """30 votes that count for 1 / 1.5 each support 20."""
-    votes = [blob((40, 30), 30, rng)]
-    assert (group(votes, GroupingConfig(min_support=19.9))[0] == 0).all()
-    assert (group(votes, GroupingConfig(min_support=20.1))[0] == -1).all()
-
-
-def test_the_order_of_the_votes_does_not_matter(rng: np.random.Generator) -> None:
-    votes = np.concatenate([blob((20, 20), 80, rng), blob((30, 24), 60, rng), blob((60, 40), 100, rng)])
-    scales, weights = rng.uniform(0.2, 1, len(votes)).astype(np.float32), np.ones(len(votes), np.float32)
-    order = rng.permutation(len(votes))
-    one = group_votes(votes, scales, weights, GRID, GroupingConfig())
-    other = group_votes(votes[order], scales[order], weights[order], GRID, GroupingConfig())
-    np.testing.assert_array_equal(one[order], other)
+def test_unknown_depth_divides_nothing_by_itself() -> None:
+    parts, centers = boxes((10, 30, 10, 30))
+    holes = FLAT.copy()
+    holes[12:28:3, 12:28:2] = 0
+    assert_grouped(group_cells(told(parts, centers, affinities=False), holes, GroupingConfig()), parts)
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
-    [({"radius_cells": 0}, "radius_cells"), ({"radius_cells": 20}, "radius_cells"), ({"foreground": 1}, "foreground")],
+    [({"foreground": 1}, "foreground"), ({"repulsion": 0}, "repulsion"), ({"same_center": -1}, "same_center")],
 )
 def test_nonsense_is_refused(changes: dict[str, float], message: str) -> None:
     with pytest.raises(BinposeError, match=message):

@@ -1,9 +1,10 @@
+import numpy as np
 import pytest
 import torch
 
 from binpose_core.weights import inherit, to_arrays
 from binpose_detection.features import CHANNELS
-from binpose_detection.network import CENTER_CHANNELS, OUTPUT_STRIDE, SegmentationNetwork
+from binpose_detection.network import CENTER_CHANNELS, OUTPUT_STRIDE, STEPS, SegmentationNetwork, step_apart
 
 
 @pytest.fixture
@@ -15,7 +16,8 @@ def network() -> SegmentationNetwork:
 @pytest.mark.parametrize(("batch", "height", "width"), [(1, 32, 32), (2, 64, 96), (3, 96, 32)])
 def test_shapes(network: SegmentationNetwork, batch: int, height: int, width: int) -> None:
     with torch.inference_mode():
-        logits, centers = network(torch.randn(batch, len(CHANNELS), height, width))
+        logits, centers, affinities = network(torch.randn(batch, len(CHANNELS), height, width))
+    assert affinities.shape == (batch, len(STEPS), height // OUTPUT_STRIDE, width // OUTPUT_STRIDE)
     assert logits.shape == (batch, 4, height // OUTPUT_STRIDE, width // OUTPUT_STRIDE)
     assert centers.shape == (batch, CENTER_CHANNELS, height // OUTPUT_STRIDE, width // OUTPUT_STRIDE)
 
@@ -39,8 +41,8 @@ def test_a_cell_reads_the_pixels_around_it(network: SegmentationNetwork, row: in
 
 
 def test_every_weight_is_trained(network: SegmentationNetwork) -> None:
-    logits, centers = network.train()(torch.randn(2, len(CHANNELS), 64, 64))
-    (logits.square().mean() + centers.square().mean()).backward()
+    outputs = network.train()(torch.randn(2, len(CHANNELS), 64, 64))
+    sum(values.square().mean() for values in outputs).backward()
     for name, weight in network.named_parameters():
         assert weight.grad is not None and torch.isfinite(weight.grad).all(), name
 
@@ -52,6 +54,28 @@ def test_an_heir_sees_the_same_parts_in_its_own_order(network: SegmentationNetwo
     inherit(heir, to_arrays(network), *rows)
     features = torch.randn(1, len(CHANNELS), 64, 64)
     with torch.inference_mode():
-        (logits, centers), (own_logits, own_centers) = network(features), heir(features)
+        (logits, *others), (own_logits, *own_others) = network(features), heir(features)
     torch.testing.assert_close(own_logits[:, [0, 1, 3]], logits[:, [0, 3, 1]])
-    torch.testing.assert_close(own_centers, centers)
+    for own, other in zip(own_others, others, strict=True):
+        torch.testing.assert_close(own, other)
+
+
+def test_the_heir_of_a_network_without_affinities_keeps_the_rest() -> None:
+    old = SegmentationNetwork(3, (8, 12, 16, 20), affinities=False).eval()
+    heir = SegmentationNetwork(3, (8, 12, 16, 20)).eval()
+    inherit(heir, to_arrays(old), old.part_rows("abc"), heir.part_rows("abc"))
+    features = torch.randn(1, len(CHANNELS), 64, 64)
+    with torch.inference_mode():
+        (*told, nothing), (*own, affinities) = old(features), heir(features)
+    for one, other in zip(own, told, strict=True):
+        torch.testing.assert_close(one, other)
+    assert nothing.shape[1] == 0 and affinities.shape[1] == len(STEPS)
+
+
+@pytest.mark.parametrize(("down", "right"), [*STEPS, (0, 0), (2, -3)])
+def test_a_step_leads_from_a_cell_to_the_one_that_far_away(down: int, right: int) -> None:
+    rows, columns = np.indices((9, 11))
+    for grid, moved in ((rows, down), (columns, right)):
+        here, there = step_apart(grid, down, right)
+        assert here.shape == (9 - down, 11 - abs(right))
+        np.testing.assert_array_equal(there - here, moved)

@@ -11,9 +11,11 @@ from binpose_core.geometry import transform
 from binpose_core.types import Detection
 from binpose_core.working_view import WorkingView
 from binpose_detection.grouping import GroupingConfig
-from binpose_detection.network import CENTER_CHANNELS, SegmentationNetwork
-from binpose_detection.segmenter import Segmenter, SegmenterConfig, object_classes, read_votes
+from binpose_detection.losses import pairs_of_cells
+from binpose_detection.network import CENTER_CHANNELS, STEPS
+from binpose_detection.segmenter import Segmenter, SegmenterConfig, build_network, object_classes
 from binpose_detection.training import view_labels, working_targets
+from binpose_detection.votes import read_votes
 
 NAMES = ("block", "rod")
 WIDTHS = (8, 8, 8, 8)
@@ -22,17 +24,23 @@ WIDTHS = (8, 8, 8, 8)
 def segmenter(**changes: object) -> Segmenter:
     torch.manual_seed(0)
     config = SegmenterConfig(NAMES, widths=WIDTHS, **changes)
-    return Segmenter(SegmentationNetwork(len(NAMES), config.widths), config)
+    return Segmenter(build_network(config), config)
 
 
-def perfect_output(classes: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What a network without error would say: probabilities (C + 1, h, w) and centres (4, h, w)."""
+def perfect_output(classes: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What a network without error would say: probabilities (C + 1, h, w), centres (4, h, w), affinities (8, h, w)."""
     probabilities = np.full((len(NAMES) + 1, *classes.shape), 0.02, np.float32)
     np.put_along_axis(probabilities, np.maximum(classes, 0)[None], 0.96, axis=0)
     centers = np.zeros((CENTER_CHANNELS, *classes.shape), np.float32)
     centers[:3] = targets.transpose(2, 0, 1)
     centers[3] = -4
-    return probabilities, centers
+    affinities = np.zeros((len(STEPS), *classes.shape), np.float32)
+    batch = torch.from_numpy(classes)[None], torch.from_numpy(targets.transpose(2, 0, 1).copy())[None]
+    for channel, (down, right) in enumerate(STEPS):
+        _, same = pairs_of_cells(*batch, down, right)
+        left = max(0, -right)
+        affinities[channel, : same.shape[1], left : left + same.shape[2]] = same[0].numpy()
+    return probabilities, centers, affinities
 
 
 def perfect_detections(known, objects, gsd_m: float) -> tuple[WorkingView, list[Detection]]:
@@ -89,10 +97,10 @@ def test_a_second_class_is_named_where_it_is_likely(views, objects) -> None:
     known = views[0]
     doubting = segmenter(gsd_m=0.94e-3, alternative_share=0.5)
     view = doubting.view(known.frame)
-    probabilities, centers = perfect_output(*working_targets(view_labels(known, objects, NAMES), view))
+    probabilities, *others = perfect_output(*working_targets(view_labels(known, objects, NAMES), view))
     rods = probabilities[2] > 0.5
     probabilities[:, rods] = np.array([0.02, 0.4, 0.58], np.float32)[:, None]
-    for detection in doubting.detections(view, read_votes(probabilities, centers, view.gsd_m), known.frame):
+    for detection in doubting.detections(view, read_votes(probabilities, *others, view.gsd_m), known.frame):
         if detection.object_id == "rod":
             assert [name for name, _ in detection.alternatives] == ["block"]
             assert detection.alternatives[0][1] == pytest.approx(0.4, abs=0.01)
@@ -120,7 +128,8 @@ def test_an_empty_bin_gives_no_detection(views) -> None:
 
 def test_votes_are_read_in_the_networks_units(views) -> None:
     """A cell in row r, column c covers the pixels 2 r, 2 r + 1 and 2 c, 2 c + 1: zero offset is their middle."""
-    votes = read_votes(np.ones((3, 4, 5), np.float32) / 3, np.zeros((4, 4, 5), np.float32), 1e-3)
+    nothing = np.zeros((8, 4, 5), np.float32)
+    votes = read_votes(np.ones((3, 4, 5), np.float32) / 3, nothing[:4], nothing, 1e-3)
     np.testing.assert_allclose(votes.center_px[2, 3], [6.5, 4.5])
     assert not votes.depth_offset_m.any()
 
@@ -139,11 +148,13 @@ def assert_same(one: list[Detection], other: list[Detection]) -> None:
 
 
 def excited(changes: dict[str, object]) -> Segmenter:
-    """An untrained segmenter that takes everything for a part, so that it has something to say."""
+    """An untrained segmenter that takes everything for a part, and is sure of it, so that it has something to say."""
     loud = segmenter(**changes)
     with torch.no_grad():
-        bias = loud.network.head[1].bias
-        bias.view(-1, 4)[0] = -3.0  # background's four sub-cells
+        rows = loud.network.head[1].bias.view(-1, 4)  # the four sub-cells of each output
+        rows[0] = -3.0  # no part
+        rows[len(NAMES) + CENTER_CHANNELS] = -3.0  # the centres' scale
+        rows[len(NAMES) + 1 + CENTER_CHANNELS :] = 1.0  # affinities
     return loud
 
 
@@ -155,13 +166,14 @@ def test_a_stored_segmenter_finds_the_same(views) -> None:
     assert_same(one(views[0].frame), other(views[0].frame))
 
 
-def test_the_grouping_of_earlier_versions_asks_for_the_same_support() -> None:
-    tensors, config = segmenter().to_tensors()
-    grouping = {name: value for name, value in config["grouping"].items() if name != "min_support"}
-    other = Segmenter.from_tensors(tensors, config | {"grouping": grouping | {"min_mass": 4.0}})
-    assert other.config.grouping == GroupingConfig() and other.config.grouping.min_support == 0.2 * 4.0
-    other = Segmenter.from_tensors(tensors, config | {"grouping": grouping | {"min_mass": 6.0}})
-    assert other.config.grouping.min_support == 0.2 * 6.0
+def test_models_of_earlier_versions_are_read(views) -> None:
+    """Their networks tell no affinities, and what they stored of their grouping means nothing any more."""
+    one = excited({"gsd_m": 0.94e-3, "affinities": False})
+    tensors, config = one.to_tensors()
+    del config["affinities"]
+    other = Segmenter.from_tensors(tensors, config | {"grouping": {"radius_cells": 3.0, "min_mass": 4.0}})
+    assert other.config == one.config and other.config.grouping == GroupingConfig()
+    assert_same(one(views[0].frame), other(views[0].frame))
 
 
 def test_a_segmenter_can_be_read_with_other_settings(views) -> None:

@@ -13,15 +13,14 @@ from binpose_core.training_loop import LoopConfig
 from binpose_core.working_view import make_working_view
 from binpose_detection import (
     AugmentationConfig,
-    SegmentationNetwork,
     SegmentationTrainingConfig,
     Segmenter,
     SegmenterConfig,
     train_segmenter,
 )
 from binpose_detection.features import view_features
-from binpose_detection.network import OUTPUT_STRIDE
-from binpose_detection.segmenter import OFFSET_UNIT_PX
+from binpose_detection.network import OFFSET_UNIT_PX, OUTPUT_STRIDE
+from binpose_detection.segmenter import build_network
 from binpose_detection.training import BatchSampler, _loss, _turned, view_labels, working_targets
 
 NAMES = ("block", "rod")
@@ -155,7 +154,7 @@ def test_training_runs_resumes_and_yields_a_segmenter(views, objects, tmp_path: 
 
 def test_a_batch_can_be_learnt(views, objects) -> None:
     torch.manual_seed(0)
-    network = SegmentationNetwork(len(NAMES), SEGMENTER.widths)
+    network = build_network(SEGMENTER)
     batch = BatchSampler(views, objects, SEGMENTER, training(1, augmentation=PLAIN), seed=0)(0)
     optimizer = torch.optim.Adam(network.parameters(), lr=5e-3)
     told: list[dict[str, float]] = []
@@ -168,6 +167,7 @@ def test_a_batch_can_be_learnt(views, objects) -> None:
     first, last = told[0], told[-1]
     assert last["class"] < 0.85 * first["class"] and last["depth"] < 0.7 * first["depth"]
     assert last["center"] < first["center"] - 1  # a likelihood, with a learnt scale
+    assert last["affinity"] < first["affinity"] - 0.1
 
 
 @pytest.mark.parametrize("changes", [{"crop_px": 100}, {"crop_px": 32}, {"views": 0}, {"crops": 0}])

@@ -1,131 +1,177 @@
-"""From votes for centres to instances."""
+"""From what the network says of cells to instances.
+
+Regions are what holds together; those that a part in front divides are joined by their centre.
+"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from binpose_core.errors import BinposeError
+from binpose_detection.mutex_watershed import mutex_watershed
+from binpose_detection.network import STEPS, step_apart
+from binpose_detection.votes import Votes
+
+NEIGHBOURS = 2
+"""The first steps lead to neighbours and attract, the others repel."""
+LEAST_STRENGTH = 1e-3
+VAGUE_CELLS = 0.7
+DEPTH_STEP_CELLS = (1.5, 2.0)
+UNKNOWN_DEPTH = 0.6
 
 
 @dataclass(frozen=True)
 class GroupingConfig:
     """How votes become instances; lengths in cells of the network's output.
 
-    radius_cells: votes nearer than this to a peak belong to it; precise votes only, vague ones reach `spread` times
-        their own predicted scale, up to `max_radius_cells`.
+    foreground: the least probability of being a part for a cell to belong to one.
+    repulsion: how much a doubt that two distant cells are of one part counts, beside the trust that neighbours are.
+    same_center: regions are of one part where their centres differ by less than this many of their own scales, up to
+        `max_distance_cells`.
     min_cells: the fewest cells of an instance.
     min_support: the least sum of the votes of an instance, each of which counts for its probability of being a part by
         1 + its scale: vague votes count for little.
-    foreground: the least probability of being a part for a cell to vote.
-    max_instances: the most instances of a frame.
-    blur_cells: standard deviation of the smoothing under which the best supported centre is looked for.
+    max_instances: the most instances of a frame, those with the most support.
     """
 
-    radius_cells: float = 3.0
-    max_radius_cells: float = 10.0
-    spread: float = 3.0
-    min_cells: int = 8
-    min_support: float = 0.8
-    foreground: float = 0.5
+    foreground: float = 0.65
+    repulsion: float = 1.0
+    same_center: float = 1.5
+    max_distance_cells: float = 4.0
+    min_cells: int = 16
+    min_support: float = 3.0
     max_instances: int = 64
-    blur_cells: float = 1.2
 
     def __post_init__(self) -> None:
-        if not 0 < self.radius_cells <= self.max_radius_cells:
-            raise BinposeError(f"radius_cells must be in (0, max_radius_cells], got {self.radius_cells}.")
         if not 0 < self.foreground < 1:
             raise BinposeError(f"foreground must be in (0, 1), got {self.foreground}.")
+        if not self.repulsion > 0 or not self.same_center > 0:
+            raise BinposeError(
+                f"repulsion and same_center must be positive, got {self.repulsion} and {self.same_center}."
+            )
 
     @classmethod
     def from_stored(cls, values: Mapping[str, Any]) -> "GroupingConfig":
-        """From plain JSON data. Earlier versions stored `min_mass`, five times the support that they asked for."""
-        known = {name: value for name, value in values.items() if name != "min_mass"}
-        return cls(**known, **({"min_support": 0.2 * values["min_mass"]} if "min_mass" in values else {}))
+        """From plain JSON data; what earlier versions stored of another grouping is passed over."""
+        known = {field.name for field in fields(cls)}
+        return cls(**{name: value for name, value in values.items() if name in known})
 
 
-def group_votes(
-    votes: npt.NDArray[np.float32],
-    scales: npt.NDArray[np.float32],
-    weights: npt.NDArray[np.float32],
-    shape: tuple[int, int],
-    config: GroupingConfig,
-) -> npt.NDArray[np.int32]:
-    """Assign votes to instances, the best supported centre first.
+class Edges(NamedTuple):
+    """Between cells: one, other (E,) their numbers; strength (E,) in [0, 1]; repels (E,)."""
+
+    one: npt.NDArray[np.int64]
+    other: npt.NDArray[np.int64]
+    strength: npt.NDArray[np.float32]
+    repels: npt.NDArray[np.bool_]
+
+
+def group_cells(votes: Votes, depth_cells: npt.NDArray[np.float32], config: GroupingConfig) -> npt.NDArray[np.int64]:
+    """(h, w) number of the instance of each cell, the best supported first, -1 where there is none.
 
     Args:
-        votes: (N, 2) voted centres (column, row) in cells; they may lie outside the grid.
-        scales: (N,) their Laplace scales in cells.
-        weights: (N,) probability of being a part.
-        shape: rows and columns of the grid of cells.
+        votes: what the network says.
+        depth_cells: (h, w) depth in lengths of a cell, 0 = unknown.
         config: what makes an instance.
-
-    Returns:
-        (N,) index of the instance or -1. What one instance leaves unexplained votes again for the next one, so that
-        touching parts separate.
     """
-    labels = np.full(len(votes), -1, np.int32)
-    if len(votes) == 0:
+    inside = votes.foreground > config.foreground
+    labels = np.full(inside.shape, -1, np.int64)
+    count = int(inside.sum())
+    if count == 0:
         return labels
-    # Parts that the image cuts off have their centres outside of it.
-    pad = max(shape) // 2
-    accumulator = np.zeros((shape[0] + 2 * pad, shape[1] + 2 * pad), np.float32)
-    cells = np.round(votes).astype(np.int64) + pad
-    inside = np.all((cells >= 0) & (cells < accumulator.shape[::-1]), axis=1)
-    cells = np.where(inside[:, None], cells, 0)
-    mass = np.where(inside, weights / (1.0 + scales), 0.0)
-    np.add.at(accumulator, (cells[:, 1], cells[:, 0]), mass)
-    for instance in range(config.max_instances):
-        smooth = cv2.GaussianBlur(accumulator, (0, 0), config.blur_cells)
-        row, column = np.unravel_index(int(smooth.argmax()), smooth.shape)
-        peak = np.array([column - pad, row - pad], np.float32)
-        members = _members(votes, scales, labels, peak, config)
-        if len(members) == 0 or mass[members].sum() < config.min_support:
-            break
-        accumulator[cells[members, 1], cells[members, 0]] = 0.0
-        labels[members] = instance
+    numbers = np.where(inside, np.cumsum(inside).reshape(inside.shape) - 1, -1)
+    regions = mutex_watershed(count, *_edges(votes, depth_cells, numbers, config))
+    centers, scales = votes.center_cells[inside], votes.scale_cells[inside]
+    instances = _joined_by_center(regions, centers, scales, votes.foreground[inside], config)
+    support = votes.foreground[inside] / (1.0 + scales)
+    labels[inside] = _best_supported(instances, support, config)
     return labels
 
 
-def _members(
-    votes: npt.NDArray[np.float32],
+def _edges(
+    votes: Votes, depth_cells: npt.NDArray[np.float32], numbers: npt.NDArray[np.int64], config: GroupingConfig
+) -> Edges:
+    """Between the numbered cells that are a step apart."""
+    found = []
+    for channel, (down, right) in enumerate(STEPS):
+        one, other = step_apart(numbers, down, right)
+        both = (one >= 0) & (other >= 0)
+        repels = channel >= NEIGHBOURS
+        if len(votes.affinity):
+            same = step_apart(votes.affinity[channel], down, right)[0][both]
+        else:
+            same = _affinity_of_votes(votes, depth_cells, down, right, both, repels)
+        strength = config.repulsion * (1.0 - same) if repels else same
+        strong = strength > LEAST_STRENGTH
+        found.append(Edges(one[both][strong], other[both][strong], strength[strong], np.full(strong.sum(), repels)))
+    return Edges(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+
+
+def _affinity_of_votes(
+    votes: Votes,
+    depth_cells: npt.NDArray[np.float32],
+    down: int,
+    right: int,
+    both: npt.NDArray[np.bool_],
+    far: bool,
+) -> npt.NDArray[np.float32]:
+    """(E,) in [0, 1], for a network that tells no affinities.
+
+    Two cells hold together where they vote for one centre and, if they are neighbours, no step in depth divides them.
+    """
+    place, other_place = (half[:, both] for half in step_apart(np.moveaxis(votes.center_cells, -1, 0), down, right))
+    scale, other_scale = (half[both] for half in step_apart(votes.scale_cells, down, right))
+    distance = np.linalg.norm(place - other_place, axis=0) / (scale + other_scale + 2 * VAGUE_CELLS)
+    if far:
+        return np.asarray(np.exp(-distance), np.float32)
+    depth, other_depth = (half[both] for half in step_apart(depth_cells, down, right))
+    free, per = DEPTH_STEP_CELLS
+    edge = np.exp(-np.maximum(np.abs(depth - other_depth) - free, 0) / per)
+    return np.asarray(np.exp(-distance) * np.where((depth > 0) & (other_depth > 0), edge, UNKNOWN_DEPTH), np.float32)
+
+
+def _joined_by_center(
+    regions: npt.NDArray[np.int64],
+    centers: npt.NDArray[np.float32],
     scales: npt.NDArray[np.float32],
-    labels: npt.NDArray[np.int32],
-    peak: npt.NDArray[np.float32],
+    foreground: npt.NDArray[np.float32],
     config: GroupingConfig,
 ) -> npt.NDArray[np.int64]:
-    """Free votes near the peak, whose place is refined once by their mean."""
-    members = np.empty(0, np.int64)
-    for _ in range(2):
-        members = _near(votes, scales, labels, peak, config.radius_cells, config.spread, config.max_radius_cells)
-        if len(members) == 0:
+    """(N,) instance of each cell: regions of one centre, the nearest joined first; -1 for what is too small."""
+    weight = foreground / np.square(0.5 + scales)
+    mass = np.bincount(regions, weight)
+    center = np.stack([np.bincount(regions, weight * c) for c in centers.T], 1) / mass[:, None]
+    scale = np.bincount(regions, weight * scales) / mass
+    instance = np.where(np.bincount(regions) >= config.min_cells, np.arange(len(mass)), -1)
+    alive = np.flatnonzero(instance >= 0)
+    while len(alive) > 1:
+        distance = np.linalg.norm(center[alive, None] - center[alive], axis=-1)
+        reach = config.same_center * (1.0 + np.maximum(scale[alive, None], scale[alive]))
+        relative = distance / np.minimum(reach, config.max_distance_cells)
+        np.fill_diagonal(relative, np.inf)
+        i, j = np.unravel_index(int(relative.argmin()), relative.shape)
+        if relative[i, j] >= 1.0:
             break
-        peak = np.median(votes[members], axis=0).astype(np.float32)
-    return members
+        keep, gone = alive[i], alive[j]
+        both = mass[keep] + mass[gone]
+        for values in (center, scale):
+            values[keep] = (values[keep] * mass[keep] + values[gone] * mass[gone]) / both
+        mass[keep] = both
+        instance[instance == gone] = keep
+        alive = np.delete(alive, j)
+    return np.asarray(instance[regions])
 
 
-@njit(cache=True)
-def _near(
-    votes: npt.NDArray[np.float32],
-    scales: npt.NDArray[np.float32],
-    labels: npt.NDArray[np.int32],
-    peak: npt.NDArray[np.float32],
-    radius: float,
-    spread: float,
-    max_radius: float,
+def _best_supported(
+    instances: npt.NDArray[np.int64], support: npt.NDArray[np.float32], config: GroupingConfig
 ) -> npt.NDArray[np.int64]:
-    found = np.empty(votes.shape[0], np.int64)
-    count = 0
-    for i in range(votes.shape[0]):
-        if labels[i] >= 0:
-            continue
-        reach = min(max(radius, spread * scales[i]), max_radius)
-        du, dv = votes[i, 0] - peak[0], votes[i, 1] - peak[1]
-        if du * du + dv * dv < reach * reach:
-            found[count] = i
-            count += 1
-    return found[:count]
+    """(N,) the instances renumbered by descending support, -1 for those with too little."""
+    total = np.bincount(instances + 1, support)[1:]
+    order = np.argsort(-total, kind="stable")[: config.max_instances]
+    rank = np.full(len(total) + 1, -1, np.int64)
+    chosen = order[total[order] >= config.min_support]
+    rank[chosen] = np.arange(len(chosen))
+    return rank[instances]

@@ -1,7 +1,12 @@
-"""The segmentation network: a compact U-Net that tells, per pixel, the part type and where the part's centre is."""
+"""The segmentation network, a compact U-Net.
+
+Per cell it tells the part type, where the part's centre is, and which of the cells around are of the same part.
+"""
 
 from collections.abc import Sequence
+from typing import Any, TypeVar
 
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -9,7 +14,24 @@ from binpose_detection.features import CHANNELS
 
 STEM = 4
 OUTPUT_STRIDE = 2
+OFFSET_UNIT_PX = 32.0
 CENTER_CHANNELS = 4
+STEPS = ((0, 1), (1, 0), (0, 3), (3, 0), (0, 7), (7, 0), (5, 5), (5, -5))
+"""(rows, columns) in cells of the output, from each cell to those of which the network tells if they are of its part.
+
+The first two lead to neighbours; the longer ones see over a border that is blurred.
+"""
+
+
+Grid = TypeVar("Grid", torch.Tensor, npt.NDArray[Any])
+
+
+def step_apart(values: Grid, down: int, right: int) -> tuple[Grid, Grid]:
+    """Of a grid (..., h, w): the cells from which a step (down >= 0) leads to another one, and those where it leads."""
+    height, width = values.shape[-2:]
+    here = values[..., : height - down, max(0, -right) : width - max(0, right)]
+    there = values[..., down:, max(0, right) : width + min(0, right)]
+    return here, there
 
 
 class ConvBlock(nn.Sequential):
@@ -37,19 +59,24 @@ class ResidualBlock(nn.Module):
 
 
 class SegmentationNetwork(nn.Module):
-    """Features (B, 10, H, W) -> logits (B, classes + 1, H/2, W/2), centres (B, 4, H/2, W/2). H and W multiples of 32.
+    """Features (B, 10, H, W) -> logits (B, classes + 1, h, w), centres (B, 4, h, w), affinities (B, 8, h, w).
+
+    H and W are multiples of 32, h and w their halves.
 
     Class 0 is everything that is not a part. The centre channels are the offset (u, v) from the pixel to the projected
     centre of its part and the offset in depth, all in units of `OFFSET_UNIT_PX` working pixels (of their metric size
-    for the depth), and the logarithm of the Laplace scale of the image offset in the same unit.
+    for the depth), and the logarithm of the Laplace scale of the image offset in the same unit. The affinities are
+    logits that a cell and the one a step (`STEPS`) further are of the same part; networks without them have 0 channels.
 
     Patches of 4 x 4 pixels replace a first level at full resolution, which would cost more than all others together;
     the head works at a quarter of the resolution and is shuffled up to half.
     """
 
-    def __init__(self, classes: int, widths: tuple[int, int, int, int] = (48, 80, 128, 160)) -> None:
+    def __init__(
+        self, classes: int, widths: tuple[int, int, int, int] = (48, 80, 128, 160), affinities: bool = True
+    ) -> None:
         super().__init__()
-        self.classes = classes
+        self.channels = (classes + 1, CENTER_CHANNELS, len(STEPS) if affinities else 0)
         w0, w1, w2, w3 = widths
         self.stem = nn.Sequential(
             nn.Conv2d(len(CHANNELS), w0, STEM, stride=STEM, bias=False),
@@ -66,18 +93,19 @@ class SegmentationNetwork(nn.Module):
         )
         self.laterals = nn.ModuleList([nn.Conv2d(w3, w2, 1), nn.Conv2d(w2, w1, 1), nn.Conv2d(w1, w0, 1)])
         self.decoders = nn.ModuleList([ResidualBlock(w2), ResidualBlock(w1), ResidualBlock(w0)])
-        outputs = (classes + 1 + CENTER_CHANNELS) * (STEM // OUTPUT_STRIDE) ** 2
+        outputs = sum(self.channels) * (STEM // OUTPUT_STRIDE) ** 2
         self.head = nn.Sequential(ConvBlock(w0, w0), nn.Conv2d(w0, outputs, 1), nn.PixelShuffle(STEM // OUTPUT_STRIDE))
 
-    @staticmethod
-    def part_rows(objects: Sequence[str]) -> dict[str, list[str]]:
+    def part_rows(self, objects: Sequence[str]) -> dict[str, list[str]]:
         """What each row stands for in the tensors whose rows belong to parts: see `weights.inherit`."""
-        outputs = ["no part", *objects, *(f"center {i}" for i in range(CENTER_CHANNELS))]
+        _, centers, affinities = self.channels
+        told = [f"center {i}" for i in range(centers)] + [f"affinity {i}" for i in range(affinities)]
+        outputs = ["no part", *objects, *told]
         labels = [f"{output}, cell {i}" for output in outputs for i in range((STEM // OUTPUT_STRIDE) ** 2)]
         return {"head.1.weight": labels, "head.1.bias": labels}
 
-    def forward(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Features (B, 10, H, W) -> logits (B, classes + 1, H/2, W/2), centres (B, 4, H/2, W/2)."""
+    def forward(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Features (B, 10, H, W) -> logits, centres and affinities, see above."""
         x = self.stem(features)
         skips = []
         for encoder in self.encoders:
@@ -86,5 +114,5 @@ class SegmentationNetwork(nn.Module):
         for lateral, decoder, skip in zip(self.laterals, self.decoders, reversed(skips[:-1]), strict=True):
             x = nn.functional.interpolate(lateral(x), scale_factor=2.0, mode="nearest")
             x = decoder(x + skip)
-        out = self.head(x)
-        return out[:, : self.classes + 1], out[:, self.classes + 1 :]
+        logits, centers, affinities = self.head(x).split(self.channels, 1)
+        return logits, centers, affinities

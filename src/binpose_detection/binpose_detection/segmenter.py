@@ -15,10 +15,9 @@ from binpose_core.types import Detection
 from binpose_core.weights import load_arrays, to_arrays
 from binpose_core.working_view import WorkingView, working_view
 from binpose_detection.features import view_features
-from binpose_detection.grouping import GroupingConfig, group_votes
+from binpose_detection.grouping import GroupingConfig, group_cells
 from binpose_detection.network import OUTPUT_STRIDE, SegmentationNetwork
-
-OFFSET_UNIT_PX = 32.0
+from binpose_detection.votes import Votes, read_votes
 
 
 @dataclass(frozen=True)
@@ -52,25 +51,14 @@ class SegmenterConfig(DetectorConfig):
 
     alternative_share: other classes are named where they are at least this share as likely as the first, at most
         max_alternatives of them; the verification chooses.
+    affinities: whether the network tells which cells belong together, as those of earlier versions did not.
     """
 
     widths: tuple[int, int, int, int] = (48, 80, 128, 160)
+    affinities: bool = True
     grouping: GroupingConfig = field(default_factory=GroupingConfig)
     alternative_share: float = 0.15
     max_alternatives: int = 1
-
-
-@dataclass(frozen=True)
-class Votes:
-    """The network's reading of a working view, one entry per cell (h, w) of OUTPUT_STRIDE x OUTPUT_STRIDE pixels.
-
-    probabilities (C + 1, h, w); center_px (h, w, 2) in working pixels; depth_offset_m (h, w); scale_px (h, w).
-    """
-
-    probabilities: npt.NDArray[np.float32]
-    center_px: npt.NDArray[np.float32]
-    depth_offset_m: npt.NDArray[np.float32]
-    scale_px: npt.NDArray[np.float32]
 
 
 class Segmenter:
@@ -100,23 +88,18 @@ class Segmenter:
         """Run the network."""
         features = torch.from_numpy(view_features(view)).permute(2, 0, 1)[None].to(self.device)
         with autocast(self.device):
-            logits, centers = self.network(features.to(memory_format=torch.channels_last))
-        probabilities = logits[0].float().softmax(0).cpu().numpy()
-        return read_votes(probabilities, centers[0].float().cpu().numpy(), view.gsd_m)
+            logits, centers, affinities = self.network(features.to(memory_format=torch.channels_last))
+        told = logits[0].float().softmax(0), centers[0].float(), affinities[0].float().sigmoid()
+        return read_votes(*(values.cpu().numpy() for values in told), view.gsd_m)
 
     def detections(self, view: WorkingView, votes: Votes, frame: RgbdFrame) -> list[Detection]:
         """Group the votes and cut out one detection per instance."""
-        foreground = 1.0 - votes.probabilities[0]
-        rows, columns = np.nonzero(foreground > self.config.grouping.foreground)
-        centers = (votes.center_px[rows, columns] - np.float32((OUTPUT_STRIDE - 1) / 2)) / np.float32(OUTPUT_STRIDE)
-        scales = votes.scale_px[rows, columns] / np.float32(OUTPUT_STRIDE)
-        labels = group_votes(centers, scales, foreground[rows, columns], foreground.shape, self.config.grouping)
         depth = view.depth_m[::OUTPUT_STRIDE, ::OUTPUT_STRIDE]
-        found = []
-        for instance in range(int(labels.max(initial=-1)) + 1):
-            member = np.nonzero(labels == instance)[0]
-            if len(member) >= self.config.grouping.min_cells:
-                found.append(self._detection(rows[member], columns[member], votes, depth, view, frame))
+        labels = group_cells(votes, depth / np.float32(view.gsd_m * OUTPUT_STRIDE), self.config.grouping)
+        found = [
+            self._detection(*np.nonzero(labels == instance), votes, depth, view, frame)
+            for instance in range(int(labels.max(initial=-1)) + 1)
+        ]
         return sorted((d for d in found if d is not None), key=lambda d: -d.score)
 
     def _detection(
@@ -168,21 +151,16 @@ class Segmenter:
         values = dict(config)
         values["grouping"] = GroupingConfig.from_stored(values["grouping"])
         values["objects"], values["widths"] = tuple(values["objects"]), tuple(values["widths"])
+        values.setdefault("affinities", False)
         settings = SegmenterConfig(**values)
-        network = SegmentationNetwork(len(settings.objects), settings.widths)
+        network = build_network(settings)
         load_arrays(network, tensors, "segmentation")
         return cls(network, settings, device)
 
 
-def read_votes(probabilities: npt.NDArray[np.float32], centers: npt.NDArray[np.float32], gsd_m: float) -> Votes:
-    """Votes of the network's outputs (C + 1, h, w) and (4, h, w)."""
-    height, width = probabilities.shape[1:]
-    middle = (OUTPUT_STRIDE - 1) / 2
-    u = np.arange(width, dtype=np.float32) * OUTPUT_STRIDE + middle
-    v = np.arange(height, dtype=np.float32) * OUTPUT_STRIDE + middle
-    center = np.stack([centers[0] * OFFSET_UNIT_PX + u, centers[1] * OFFSET_UNIT_PX + v[:, None]], -1)
-    scale = np.exp(np.clip(centers[3], -6.0, 3.0)) * OFFSET_UNIT_PX
-    return Votes(probabilities, center, centers[2] * OFFSET_UNIT_PX * gsd_m, scale)
+def build_network(config: SegmenterConfig) -> SegmentationNetwork:
+    """An untrained network."""
+    return SegmentationNetwork(len(config.objects), config.widths, config.affinities)
 
 
 def mask_in_frame(

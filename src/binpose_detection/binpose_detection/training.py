@@ -21,8 +21,8 @@ from binpose_core.working_view import WorkingView, make_working_view
 from binpose_detection.augmentation import AugmentationConfig, Labels, paste_parts, recolored, with_missing_sense
 from binpose_detection.features import view_features
 from binpose_detection.losses import segmentation_loss
-from binpose_detection.network import OUTPUT_STRIDE, SegmentationNetwork
-from binpose_detection.segmenter import OFFSET_UNIT_PX, DetectorConfig, Segmenter, SegmenterConfig, object_classes
+from binpose_detection.network import OFFSET_UNIT_PX, OUTPUT_STRIDE
+from binpose_detection.segmenter import DetectorConfig, Segmenter, SegmenterConfig, build_network, object_classes
 
 LEAST_VISIBLE = 0.03
 
@@ -66,10 +66,10 @@ def train_segmenter(
         BinposeError: if the start has another architecture.
     """
     torch.manual_seed(seed)
-    network = SegmentationNetwork(len(segmenter_config.objects), segmenter_config.widths)
+    network = build_network(segmenter_config)
     if start is not None:
-        known, wanted = (network.part_rows(names) for names in (start.config.objects, segmenter_config.objects))
-        inherit(network, to_arrays(start.network), known, wanted)
+        known = start.network.part_rows(start.config.objects)
+        inherit(network, to_arrays(start.network), known, network.part_rows(segmenter_config.objects))
     network = channels_last(network)
     sampler = BatchSampler(views, objects, segmenter_config, config, seed)
     return Segmenter(train(network, sampler, _loss, config.loop, checkpoint, on_step), segmenter_config)
@@ -77,8 +77,7 @@ def train_segmenter(
 
 def _loss(network: torch.nn.Module, batch: tuple[torch.Tensor, ...]) -> dict[str, torch.Tensor]:
     features, classes, targets, valid = batch
-    logits, centers = network(features)
-    return segmentation_loss(logits.float(), centers.float(), classes, targets, valid)
+    return segmentation_loss(*(output.float() for output in network(features)), classes, targets, valid)
 
 
 class BatchSampler:
