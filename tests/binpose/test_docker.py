@@ -82,3 +82,8 @@ def test_the_entry_point_can_be_run(dockerfile: str) -> None:
     assert len(entries) == 2
     for entry in entries:
         assert (ROOT / entry).stat().st_mode & 0o111
+
+
+def test_the_nodes_are_ended_before_the_container(dockerfile: str) -> None:
+    first, *_ = re.split(r"^FROM ", dockerfile, flags=re.MULTILINE)[1:]
+    assert "STOPSIGNAL SIGINT" in first  # the stage that all others come from
