@@ -171,7 +171,7 @@ def test_models_of_earlier_versions_are_read(views) -> None:
     one = excited({"gsd_m": 0.94e-3, "affinities": False})
     tensors, config = one.to_tensors()
     del config["affinities"]
-    other = Segmenter.from_tensors(tensors, config | {"grouping": {"radius_cells": 3.0, "min_mass": 4.0}})
+    other = Segmenter.from_tensors(tensors, config | {"grouping": {"radius_cells": 3.0, "min_cells": 4}})
     assert other.config == one.config and other.config.grouping == GroupingConfig()
     assert_same(one(views[0].frame), other(views[0].frame))
 

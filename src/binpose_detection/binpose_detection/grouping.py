@@ -4,7 +4,7 @@ Regions are what holds together; those that a part in front divides are joined b
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -55,9 +55,8 @@ class GroupingConfig:
 
     @classmethod
     def from_stored(cls, values: Mapping[str, Any]) -> "GroupingConfig":
-        """From plain JSON data; what earlier versions stored of another grouping is passed over."""
-        known = {field.name for field in fields(cls)}
-        return cls(**{name: value for name, value in values.items() if name in known})
+        """From plain JSON data. What earlier versions stored of another grouping means nothing any more."""
+        return cls(**values) if "repulsion" in values else cls()
 
 
 class Edges(NamedTuple):
