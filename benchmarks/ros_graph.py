@@ -1,12 +1,14 @@
 """What the ROS graph costs: time beside the library's own, frames lost in swaps, latency under load, memory, start.
 
     source /opt/ros/jazzy/setup.bash
-    python benchmarks/ros_graph.py [--frames 40] [--swaps 20] [--overload-s 60] [--memory-frames 200]
+    python benchmarks/ros_graph.py [--what latency swaps load memory] [--frames 40] [--memory-frames 10000]
 
 A simulated camera sends 640x480 RGB-D frames of a bin of 14 parts to the shipped model; all on the loopback interface.
-Latency is the time from a frame's stamp, taken before it is sent, to the arrival of its poses in this process. What the
-graph adds is the median latency less the medians of the three stages' own times, which the nodes report. Rates are
-chosen from the machine's own time per frame, which is measured first.
+Latency is the time from a frame's stamp, taken before the camera sends it, to the arrival of its poses in this process.
+What the graph adds to a frame is its latency less the times of the three stages for the same frame, which the nodes
+tell; until the first node begins to work, that is the camera's sending and the transport of the images. Rates are
+chosen from the machine's own time per frame, which is measured first. For the memory the same nodes work on small
+images of few parts, so that many frames take minutes.
 """
 
 import importlib.util
@@ -18,81 +20,103 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import tyro
 
 from binpose_core.errors import BinposeError
 from binpose_core.model_store import ModelStore
+from binpose_ros.serialized import serialized_header
+from binpose_ros.stamps import NS_PER_S
+from binpose_ros.vision_arrays import array_length
 from common import heading, spread, table
 
 ROOT = Path(__file__).resolve().parent.parent
 MODEL = ROOT / "src/binpose/binpose/models/demo"
 STAGES = ("detection", "pose", "refinement")
+COMPOSED = ("bin_picking",)
 SEPARATE = ("refinement", "pose_estimator", "detection")
 WARM_UP = 5
-NS_PER_S = 1_000_000_000
+TOLD_HZ = 0.8  # nodes tell once per second of their newest frame: at this rate of every one
+Measure = Literal["latency", "swaps", "load", "memory"]
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """frames: measured per arrangement. overload_s: at twice the rate. memory_frames: between the two looks."""
+    """What is measured, and how long.
 
+    frames: measured per arrangement. overload_s: at twice the rate.
+    memory_frames: between the two looks at the memory. small_px, small_parts: size and content of their images.
+    """
+
+    what: tuple[Measure, ...] = ("latency", "swaps", "load", "memory")
     frames: int = 40
     swaps: int = 20
     overload_s: float = 60.0
-    memory_frames: int = 200
+    memory_frames: int = 10_000
+    small_px: tuple[int, int] = (320, 240)
+    small_parts: int = 2
 
 
 class Live:
     """A graph of nodes with one camera, and what arrives from it."""
 
-    def __init__(self, graph: Any, nodes: tuple[str, ...], rate_hz: float, **parameters: Any) -> None:
+    def __init__(self, graph: Any, nodes: tuple[str, ...], store: Path, rate_hz: float = 0.5, **camera: Any) -> None:
         from vision_msgs.msg import Detection3DArray
 
         self.graph, self.nodes = graph, nodes
         self.latency_s: dict[int, float] = {}
         self.sent: list[int] = []
-        graph.node.create_subscription(Detection3DArray, "/refinement/poses", self._arrived, 50)
-        graph.node.create_subscription(Detection3DArray, "/simulated_camera/truth", self._exposed, 50)
-        graph.start("simulated_camera", rate_hz=rate_hz, hold=1, views=4)
+        self.found = 0
+        for topic, arrived in (("/refinement/poses", self._arrived), ("/simulated_camera/truth", self._exposed)):
+            graph.node.create_subscription(Detection3DArray, topic, arrived, 50, raw=True)
+        graph.statuses()  # heard from now on
+        graph.start("simulated_camera", rate_hz=rate_hz, **{"hold": 1, "views": 4, **camera})
         graph.wait(lambda: self.sent, "a frame")
         start = time.perf_counter()
         for name in nodes:
-            graph.start(name, **parameters)
+            graph.start(name, model=str(store), watch_s=0.0)
         graph.wait(lambda: self.latency_s, "poses")
         self.start_s = time.perf_counter() - start
 
-    def _arrived(self, message: Any) -> None:
-        self.latency_s[_stamp_ns(message)] = (time.time_ns() - _stamp_ns(message)) / NS_PER_S
+    def _arrived(self, data: bytes) -> None:
+        now_ns, stamp_ns = time.time_ns(), serialized_header(data).stamp_ns
+        self.latency_s[stamp_ns] = (now_ns - stamp_ns) / NS_PER_S
+        self.found += array_length(data)
 
-    def _exposed(self, message: Any) -> None:
-        self.sent.append(_stamp_ns(message))
+    def _exposed(self, data: bytes) -> None:
+        self.sent.append(serialized_header(data).stamp_ns)
 
-    def next(self, count: int) -> list[float]:
-        """The latencies (s) of the next `count` frames that arrive."""
+    def next(self, count: int) -> dict[int, float]:
+        """The latencies (s) of the next `count` frames that arrive, by their stamps."""
         before = len(self.latency_s)
-        self.graph.wait(lambda: len(self.latency_s) >= before + count, f"{count} frames", 3600)
-        return list(self.latency_s.values())[before : before + count]
+        self.graph.wait(lambda: len(self.latency_s) >= before + count, f"{count} frames", 24 * 3600)
+        return dict(list(self.latency_s.items())[before : before + count])
 
-    def told(self) -> dict[str, float]:
-        """The nodes' own figures, added up."""
-        found: dict[str, float] = {}
-        for name in self.nodes:
-            status = self.graph.wait(lambda name=name: self.graph.status(name), "diagnostics")
-            for key, value in status.items():
-                if key.endswith("_ms") or key.startswith("frames_"):
-                    found[key] = found.get(key, 0.0) + float(value)
-        return found
+    def frame_s(self) -> float:
+        """The time that the nodes take for a frame."""
+        self.next(WARM_UP)
+        return sum(float(self.graph.wait(lambda n=n: self.graph.status(n), "diagnostics")["frame_ms"])
+                   for n in self.nodes) / 1e3  # fmt: skip
+
+    def told(self) -> dict[int, dict[str, float]]:
+        """Of the frames that all nodes have told of, by stamp: the stages' times and the first node's delay (s)."""
+        found: dict[int, dict[str, float]] = {}
+        names: dict[int, set[str]] = {}
+        for status in self.graph.statuses():
+            values = {entry.key: entry.value for entry in status.values}
+            stamp_ns = int(values.get("last_stamp_ns", 0))
+            mine = found.setdefault(stamp_ns, {})
+            mine.update({s: float(values[f"{s}_ms_last"]) / 1e3 for s in STAGES if f"{s}_ms_last" in values})
+            if status.name == self.nodes[-1]:
+                mine["delay"] = float(values.get("delay_ms_last", 0)) / 1e3
+            names.setdefault(stamp_ns, set()).add(status.name)
+        return {stamp_ns: times for stamp_ns, times in found.items() if names[stamp_ns] >= set(self.nodes)}
 
     def rate(self, rate_hz: float) -> None:
         """Change the camera's rate."""
-        from rcl_interfaces.srv import SetParameters
-        from rclpy.parameter import Parameter
-
-        message = Parameter("rate_hz", value=float(rate_hz)).to_parameter_msg()
-        self.graph.call("/simulated_camera/set_parameters", SetParameters, parameters=[message])
+        self.graph.set_parameters("simulated_camera", rate_hz=float(min(rate_hz, 200.0)))
 
     def memory_mb(self) -> float:
         """Resident memory of the nodes, without the camera."""
@@ -101,45 +125,44 @@ class Live:
 
 
 def main(arguments: Arguments) -> None:
-    """Measure and print the table."""
+    """Measure and print."""
     heading("The ROS graph")
     with tempfile.TemporaryDirectory() as folder:
         store = two_versions(Path(folder) / "store")
-        with live_graph(Path(folder)) as graph:
-            live = Live(graph, ("bin_picking",), 0.5, model=str(store), watch_s=0.0)
-            print(f"start of the composed node to its first poses: {live.start_s:.1f} s")
-            live.next(WARM_UP)
-            frame_s = live.told()["frame_ms"] / 1e3
-            live.rate(0.5 / frame_s)
-            rows = [added("composed", live, arguments.frames)]
-            lost = lost_in_swaps(live, store, arguments.swaps, 0.4 / frame_s)
-            overload = under_load(live, 2.0 / frame_s, arguments.overload_s)
-            before = live.memory_mb()
-            live.rate(1.0 / frame_s)
-            live.next(arguments.memory_frames)
-            after = live.memory_mb()
-        with live_graph(Path(folder)) as graph:
-            live = Live(graph, SEPARATE, 0.5, model=str(store), watch_s=0.0)
-            print(f"start of three nodes to their first poses: {live.start_s:.1f} s\n")
-            live.next(WARM_UP)
-            live.rate(0.5 / frame_s)
-            rows.append(added("separate", live, arguments.frames))
-    table(("arrangement", "latency ms", "library ms", "added by the graph ms"), rows)
-    print(f"frames lost during {arguments.swaps} swaps at {0.4 / frame_s:.2f} Hz: {lost}")
-    print(f"latency at twice the rate ({2 / frame_s:.2f} Hz) for {arguments.overload_s:g} s: {overload}")
-    print(f"memory over {arguments.memory_frames} frames: {before:.1f} MB, then {after:.1f} MB "
-          f"({100 * (after - before) / before:+.2f} %)")  # fmt: skip
+        if set(arguments.what) - {"memory"}:
+            with live_graph(Path(folder)) as graph:
+                live = Live(graph, COMPOSED, store)
+                print(f"start of the composed node to its first poses: {live.start_s:.1f} s\n")
+                frame_s = live.frame_s()
+                rows = [added("composed", live, arguments.frames)] if "latency" in arguments.what else []
+                if "swaps" in arguments.what:
+                    print(lost_in_swaps(live, store, arguments.swaps, 0.4 / frame_s))
+                if "load" in arguments.what:
+                    print(under_load(live, 2.0 / frame_s, arguments.overload_s))
+        if "latency" in arguments.what:
+            with live_graph(Path(folder)) as graph:
+                live = Live(graph, SEPARATE, store)
+                print(f"start of three nodes to their first poses: {live.start_s:.1f} s\n")
+                rows.append(added("separate", live, arguments.frames))
+            table(("arrangement", "latency ms", "library ms", "added by the graph ms", "of it until work begins"), rows)
+        if "memory" in arguments.what:
+            with live_graph(Path(folder)) as graph:
+                width, height = arguments.small_px
+                live = Live(graph, COMPOSED, store, width=width, height=height, parts=arguments.small_parts)
+                print(memory(live, arguments.memory_frames))
 
 
 def added(name: str, live: Live, frames: int) -> tuple[str, ...]:
-    """Latency, the library's share, and the rest."""
+    """Latency, the library's share of it, and the rest."""
+    live.rate(TOLD_HZ)
     live.next(WARM_UP)
-    latency_s = np.array(live.next(frames))
+    latency_s = live.next(frames)
     time.sleep(2.0)  # the diagnostics of these frames
-    told = live.told()
-    library_ms = sum(told[f"{stage}_ms"] for stage in STAGES)
-    rest = 1e3 * float(np.median(latency_s)) - library_ms
-    return name, spread(latency_s, 1e-3, 0), f"{library_ms:.0f}", f"{rest:.1f}"
+    told = {stamp_ns: times for stamp_ns, times in live.told().items() if stamp_ns in latency_s}
+    library_s = {stamp_ns: sum(times[stage] for stage in STAGES) for stamp_ns, times in told.items()}
+    rest_s = [latency_s[stamp_ns] - library_s[stamp_ns] for stamp_ns in told]
+    columns = list(latency_s.values()), list(library_s.values()), rest_s, [times["delay"] for times in told.values()]
+    return name, *(spread(np.array(values), 1e-3, digits) for values, digits in zip(columns, (0, 0, 1, 1), strict=True))
 
 
 def lost_in_swaps(live: Live, store: Path, swaps: int, rate_hz: float) -> str:
@@ -155,7 +178,8 @@ def lost_in_swaps(live: Live, store: Path, swaps: int, rate_hz: float) -> str:
             raise BinposeError(answer.message)
     sent = live.sent[before:]
     live.graph.wait(lambda: max(live.latency_s) >= sent[-1], "the last frame")
-    return f"{len(set(sent) - set(live.latency_s))} of {len(sent)}"
+    lost = len(set(sent) - set(live.latency_s))
+    return f"frames lost during {swaps} swaps at {rate_hz:.2f} Hz: {lost} of {len(sent)}"
 
 
 def under_load(live: Live, rate_hz: float, seconds: float) -> str:
@@ -166,17 +190,26 @@ def under_load(live: Live, rate_hz: float, seconds: float) -> str:
     time.sleep(seconds)
     latency_s = list(live.latency_s.values())[before:]
     quarter = max(len(latency_s) // 4, 1)
-    first, last = statistics.median(latency_s[:quarter]), statistics.median(latency_s[-quarter:])
-    return f"{1e3 * first:.0f} ms in the first quarter, {1e3 * last:.0f} ms in the last ({len(latency_s)} frames)"
+    first, last = (1e3 * statistics.median(part) for part in (latency_s[:quarter], latency_s[-quarter:]))
+    return (
+        f"latency at twice the rate ({rate_hz:.2f} Hz) for {seconds:g} s: {first:.0f} ms in the first quarter, "
+        f"{last:.0f} ms in the last ({len(latency_s)} frames)"
+    )
 
 
-def two_versions(store: Path) -> Path:
-    """The shipped model, and a second version of the same quality."""
-    shutil.copytree(MODEL, store)
-    stored = ModelStore(store).load()
-    name = next(n for n, v in stored.tensors.items() if n.startswith("segmenter/") and v.dtype == np.float32)
-    ModelStore(store).save({**stored.tensors, name: stored.tensors[name] * np.float32(1 + 1e-6)}, stored.header)
-    return store
+def memory(live: Live, frames: int) -> str:
+    """Growth of the resident memory, a look at each tenth of the way, and how many parts the frames showed."""
+    live.rate(0.8 / live.frame_s())
+    live.next(max(frames // 20, WARM_UP))
+    found, looks_mb = live.found, [live.memory_mb()]
+    for _ in range(10):
+        live.next(frames // 10)
+        looks_mb.append(live.memory_mb())
+    growth = 100 * (looks_mb[-1] / looks_mb[0] - 1)
+    return (
+        f"memory over {frames} frames with {(live.found - found) / frames:.1f} parts reported in each: {growth:+.2f} % "
+        f"({', '.join(f'{look:.1f}' for look in looks_mb)} MB)"
+    )
 
 
 @contextmanager
@@ -194,8 +227,13 @@ def live_graph(folder: Path) -> Iterator[Any]:
         graph.close()
 
 
-def _stamp_ns(message: Any) -> int:
-    return int(message.header.stamp.sec) * NS_PER_S + int(message.header.stamp.nanosec)
+def two_versions(store: Path) -> Path:
+    """The shipped model, and a second version of the same quality."""
+    shutil.copytree(MODEL, store)
+    stored = ModelStore(store).load()
+    name = next(n for n, v in stored.tensors.items() if n.startswith("segmenter/") and v.dtype == np.float32)
+    ModelStore(store).save({**stored.tensors, name: stored.tensors[name] * np.float32(1 + 1e-6)}, stored.header)
+    return store
 
 
 if __name__ == "__main__":

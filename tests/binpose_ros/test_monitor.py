@@ -30,6 +30,20 @@ def test_a_node_that_works_is_ok_and_tells_its_figures(types: Any) -> None:
     assert told["model_version"] == MODEL.version[:12]
 
 
+def test_the_times_of_one_frame_are_told_with_its_stamp(types: Any) -> None:
+    monitor = Monitor()
+    with monitor.frame(stamp_ns=2_000_000_000, now_ns=2_007_000_000):
+        monitor.add("detection", 0.012)
+        told = values(monitor.status("detection", "active", MODEL, types))
+        assert told["last_stamp_ns"] == "0" and "detection_ms_last" not in told  # a frame under way is not told
+    with monitor.frame(stamp_ns=3_000_000_000, now_ns=3_001_000_000):
+        monitor.add("pose", 0.5)
+    told = values(monitor.status("detection", "active", MODEL, types))
+    assert told["last_stamp_ns"] == "3000000000" and "detection_ms_last" not in told
+    assert (told["pose_ms_last"], told["delay_ms_last"]) == ("500.00", "1.00")
+    assert told["delay_ms_worst"] == "7.0" and 0 <= float(told["frame_ms_last"]) < 1000
+
+
 def test_the_reason_of_no_result_is_told_until_there_is_one(types: Any) -> None:
     monitor = Monitor()
     monitor.arrived()

@@ -194,14 +194,18 @@ class Graph:
         number = getattr(Transition, f"TRANSITION_{transition.upper()}")
         return bool(self.call(f"/{name}/change_state", ChangeState, transition=Transition(id=number)).success)
 
-    def status(self, name: str) -> dict[str, str]:
-        """The newest diagnostics of a node, its message as "message"; empty before there are any."""
+    def statuses(self) -> list[Any]:
+        """All that the nodes have told of themselves, the newest last."""
         if not hasattr(self, "_diagnostics"):
             from diagnostic_msgs.msg import DiagnosticArray
 
             self._diagnostics = self.listen("/diagnostics", DiagnosticArray)
-        found = [status for array in list(self._diagnostics) for status in array.status if status.name == name]
-        return {**{e.key: e.value for e in found[-1].values}, "message": found[-1].message} if found else {}
+        return [status for array in list(self._diagnostics) for status in array.status]
+
+    def status(self, name: str) -> dict[str, str]:
+        """The newest diagnostics of a node, its message as "message"; empty before there are any."""
+        found = next((status for status in reversed(self.statuses()) if status.name == name), None)
+        return {**{e.key: e.value for e in found.values}, "message": found.message} if found else {}
 
 
 def _yaml(value: Any) -> str:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.qos import QoSProfile, QoSReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
@@ -12,6 +11,7 @@ from rclpy.serialization import deserialize_message
 
 from binpose_core.errors import BinposeError
 from binpose_ros.joining import Mailbox, StampJoin
+from binpose_ros.listening import AsideGroup, Listener
 from binpose_ros.monitor import Monitor
 from binpose_ros.serialized import serialized_header
 from binpose_ros.settings import StageSettings
@@ -69,11 +69,13 @@ class Inputs:
         slops = {entry.topic: slop_ns * (entry.role == "near") for entry in inputs if entry.role in ("near", "same")}
         self._near = [entry.topic for entry in inputs if entry.role == "near"]
         self._join = StampJoin(reference, slops, monitor.counts, settings.keep)
-        self._group = MutuallyExclusiveCallbackGroup()
-        self._subscriptions = [self._subscribe(entry) for entry in inputs]
+        self._group = AsideGroup()
+        self._subscriptions = {self._subscribe(entry): self._callback(entry) for entry in inputs}
+        self._listener = Listener(node, self._subscriptions)
 
     def close(self) -> None:
         """Listen no more."""
+        self._listener.close()
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
 
@@ -86,7 +88,7 @@ class Inputs:
         return self._node.create_subscription(
             getattr(self._types, entry.kind),
             entry.topic,
-            self._callback(entry),
+            _left_to_the_listener,
             QoSProfile(depth=5, reliability=reliability),
             callback_group=self._group,
             event_callbacks=SubscriptionEventCallbacks(incompatible_qos=self._on_incompatible(entry)),
@@ -120,6 +122,10 @@ class Inputs:
             self._node.get_logger().warning(reason)
 
         return report
+
+
+def _left_to_the_listener(data: bytes) -> None:
+    """The callback that the executor would call; its group forbids it."""
 
 
 def read(match: Match, entry: Input, types: Any) -> Any:

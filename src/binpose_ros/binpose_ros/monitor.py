@@ -11,7 +11,7 @@ from typing import Any
 from binpose_core.model_store import SHORT
 from binpose_ros.joining import Counts
 from binpose_ros.models import LoadedModel
-from binpose_ros.stamps import Header, to_header
+from binpose_ros.stamps import NS_PER_S, Header, to_header
 
 WINDOW = 100
 SILENT_S = 5.0
@@ -32,6 +32,17 @@ class Monitor:
     model_reason: str = ""
     _times: dict[str, deque[float]] = field(default_factory=dict)
     _last_arrival: float | None = None
+    _current: dict[str, float] = field(default_factory=dict)
+    _newest: tuple[int, dict[str, float]] = field(default_factory=lambda: (0, {}))
+
+    @contextmanager
+    def frame(self, stamp_ns: int, now_ns: int) -> Iterator[None]:
+        """Around the work on a frame: adds its time as `frame`, and as `delay` how old its stamp is at the start."""
+        self._current = {}
+        self.add("delay", (now_ns - stamp_ns) / NS_PER_S)
+        with self.measured("frame"):
+            yield
+        self._newest = (stamp_ns, self._current)
 
     @contextmanager
     def measured(self, stage: str) -> Iterator[None]:
@@ -45,6 +56,7 @@ class Monitor:
     def add(self, stage: str, seconds: float) -> None:
         """Add a measurement."""
         self._times.setdefault(stage, deque(maxlen=WINDOW)).append(seconds)
+        self._current[stage] = seconds
 
     def arrived(self) -> None:
         """Something came in."""
@@ -65,12 +77,15 @@ class Monitor:
         silent = state == "active" and (self._last_arrival is None or time.monotonic() - self._last_arrival > SILENT_S)
         silence = f"No complete set of messages for {SILENT_S:g} s; check the camera and the topics' names."
         reason = " ".join(text for text in (silence if silent else "", self.reason, self.model_reason) if text)
+        stamp_ns, newest = self._newest
         values = {
             "state": state,
             "model_version": model.version[:SHORT] if model else "",
             **{f"frames_{name}": str(value) for name, value in vars(self.counts).items()},
             **{f"{stage}_ms": f"{1e3 * statistics.median(times):.1f}" for stage, times in self._times.items()},
             **{f"{stage}_ms_worst": f"{1e3 * max(times):.1f}" for stage, times in self._times.items()},
+            "last_stamp_ns": str(stamp_ns),
+            **{f"{stage}_ms_last": f"{1e3 * seconds:.2f}" for stage, seconds in newest.items()},
             "last_reason": self.reason,
             "model_refused": self.model_reason,
         }

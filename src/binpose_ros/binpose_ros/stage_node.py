@@ -53,6 +53,7 @@ class StageNode(ManagedNode, Generic[Stage]):
         self.types: RosTypes = ros_types()
         self.monitor = Monitor()
         self.models: ModelSlot[Stage] = ModelSlot()
+        self._reference = next(entry for entry in self.inputs if entry.role == "reference")
         self._inputs: Inputs | None = None
         self._box: Mailbox[Match] | None = None
         self._worker: threading.Thread | None = None
@@ -179,7 +180,8 @@ class StageNode(ManagedNode, Generic[Stage]):
 
     def _work(self, box: Mailbox[Match]) -> None:
         while (match := box.take()) is not None:
-            with self.monitor.measured("frame"):
+            stamp_ns = serialized_header(match[self._reference.topic]).stamp_ns
+            with self.monitor.frame(stamp_ns, self.get_clock().now().nanoseconds):
                 self._work_on(match)
 
     def _work_on(self, match: Match) -> None:
@@ -199,9 +201,8 @@ class StageNode(ManagedNode, Generic[Stage]):
             self._publish_nothing(match)
 
     def _publish_nothing(self, match: Match) -> None:
-        reference = next(entry for entry in self.inputs if entry.role == "reference")
         try:
-            self.publish_nothing(match, serialized_header(match[reference.topic]))
+            self.publish_nothing(match, serialized_header(match[self._reference.topic]))
         except Exception:
             self.get_logger().error(traceback.format_exc())
 
