@@ -84,6 +84,9 @@ def test_the_entry_point_can_be_run(dockerfile: str) -> None:
         assert (ROOT / entry).stat().st_mode & 0o111
 
 
-def test_the_nodes_are_ended_before_the_container(dockerfile: str) -> None:
+def test_the_nodes_are_ended_before_the_container(dockerfile: str, compose: Any) -> None:
     first, *_ = re.split(r"^FROM ", dockerfile, flags=re.MULTILINE)[1:]
     assert "STOPSIGNAL SIGINT" in first  # the stage that all others come from
+    patience = re.search(r'^PATIENCE_S = "(\d+)"$', LAUNCH.read_text(encoding="utf-8"), re.MULTILINE)
+    assert patience is not None
+    assert int(compose["services"]["bin_picking"]["stop_grace_period"].removesuffix("s")) > int(patience.group(1))

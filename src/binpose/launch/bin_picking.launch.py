@@ -17,6 +17,8 @@ from launch import LaunchContext, LaunchDescription
 
 CAMERA_TOPICS = ("color/image_raw", "color/camera_info", "aligned_depth_to_color/image_raw")
 FOLLOWERS = ["pose_estimator", "refinement"]
+# A node finishes its frame and its files first; the 5 s that launch gives are too few on a busy machine.
+PATIENCE_S = "15"
 RVIZ_CAMERA, RVIZ_RESULTS = "/camera/color/image_raw", ("refinement/overlay", "refinement/markers", "refinement/poses")
 ARGUMENTS = {
     "model": ("demo", "Folder of the model store, or the name of a shipped model."),
@@ -74,6 +76,7 @@ def nodes(context: LaunchContext) -> list[Any]:
             output="screen",
             respawn=True,
             respawn_delay=1.0,
+            sigterm_timeout=PATIENCE_S,
         )
 
     if value["composed"] == "true":
