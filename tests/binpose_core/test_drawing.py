@@ -1,5 +1,7 @@
 """What is drawn is where the part is, in its colour, and hides behind nearer parts."""
 
+import time
+import tracemalloc
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -7,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from binpose_core.camera import Camera
 from binpose_core.catalogue import ObjectModel
 from binpose_core.drawing import PALETTE, OverlayDrawer, draw_label, label_size, type_colors
 from binpose_core.errors import BinposeError
@@ -133,12 +136,61 @@ def test_labels_and_axes_are_drawn_inside_the_picture(parts: dict, scenes: Seque
     assert not picture[height + 1 :].any()
 
 
+def spread(width: int, height: int) -> tuple[RgbdFrame, list[PoseEstimate]]:
+    """A picture of this size, and parts all over it."""
+    camera = Camera(float(width), float(width), (width - 1) / 2, (height - 1) / 2, width, height)
+    places = [(x, y) for x in (-0.12, 0.0, 0.12) for y in (-0.09, 0.0, 0.09)]
+    poses = [
+        PoseEstimate(name, from_rotation_translation(np.eye(3), np.array([*place, 0.3])), 0.9)
+        for name, place in zip(["step", "rod"] * 5, places, strict=False)
+    ]
+    return RgbdFrame(np.zeros((height, width, 3), np.uint8), None, camera), poses
+
+
+def test_a_picture_of_five_megapixels_costs_little_more_than_a_small_one(parts: dict) -> None:
+    drawer = OverlayDrawer(parts)
+
+    def cost(frame: RgbdFrame, poses: list[PoseEstimate]) -> tuple[float, float]:
+        """CPU seconds, the least of three times, and bytes per pixel at the peak."""
+        seconds = []
+        for _ in range(3):
+            start = time.process_time()
+            drawer(frame, poses)
+            seconds.append(time.process_time() - start)
+        tracemalloc.start()
+        drawer(frame, poses)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return min(seconds), peak / (frame.camera.width * frame.camera.height)
+
+    small, large = cost(*spread(640, 480)), cost(*spread(2448, 2048))
+    assert large[0] < 8 * small[0], "17 times the pixels"
+    assert large[1] < 60, "bytes per pixel"
+
+
+def test_lines_grow_with_the_square_root_of_the_width(parts: dict) -> None:
+    def width_px(width: int, height: int) -> float:
+        frame, poses = spread(width, height)
+        block = [pose for pose in poses if pose.object_id == "step"][:1]
+        drawn = OverlayDrawer(parts, LINES)(frame, block).max(-1) / 255
+        rendering = Renderer([parts["step"].mesh]).scene(np.array([0]), block[0].T_cam_obj[None], frame.camera)
+        borders, _ = cv2.findContours(
+            (rendering.instance_ids >= 0).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
+        )
+        return float(drawn.sum() / sum(cv2.arcLength(border, True) for border in borders))
+
+    assert width_px(640, 480) == pytest.approx(DrawingConfig().outline_px, rel=0.2)
+    assert width_px(2560, 1920) == pytest.approx(2 * DrawingConfig().outline_px, rel=0.2)
+
+
 def test_unknown_objects_are_refused(parts: dict, scenes: Sequence) -> None:
     with pytest.raises(BinposeError, match="cog"):
         OverlayDrawer(parts)(scenes[0].frame, [PoseEstimate("cog", np.eye(4), 0.5)])
 
 
-@pytest.mark.parametrize("change", [{"supersampling": 0}, {"fill_alpha": 1.5}, {"crease_alpha": -0.1}])
+@pytest.mark.parametrize(
+    "change", [{"supersampling": 0}, {"widest_grid_px": 0}, {"fill_alpha": 1.5}, {"crease_alpha": -0.1}]
+)
 def test_nonsense_settings_are_refused(change: dict) -> None:
     with pytest.raises(BinposeError):
         DrawingConfig(**change)

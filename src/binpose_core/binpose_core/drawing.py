@@ -4,13 +4,14 @@ from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from binpose_core.camera import Camera
 from binpose_core.catalogue import ObjectModel
 from binpose_core.errors import BinposeError
 from binpose_core.frames import RgbdFrame
-from binpose_core.outlines import DrawingConfig, Edges, Image, composite, find_edges
-from binpose_core.rendering import Renderer
+from binpose_core.outlines import DrawingConfig, Edges, Image, composite, find_edges, line_scale
+from binpose_core.rendering import NEAR_M, Renderer
 from binpose_core.types import PoseEstimate
 
 Rgb = tuple[int, int, int]
@@ -59,41 +60,52 @@ class OverlayDrawer:
         """
         self._check_known(poses)
         picture = frame.rgb.copy()
-        edges, corner = self._edges(poses, frame.camera) if poses else (None, (0, 0))
-        if edges is None:
-            return picture
         colors = [self.colors[pose.object_id] for pose in poses] if colors is None else colors
-        scale = max(1.0, float(np.sqrt(frame.camera.width / 640)))
-        window = picture[corner[1] :, corner[0] :]
-        height, width = (side // self.config.supersampling for side in edges.outlines.shape)
-        window = window[:height, :width]
-        window[:] = composite(window, edges, np.array(colors, np.float32), self.config, scale)
+        size, samples_per_px = self.config.grid(frame.camera.width)
+        window = self._window(poses, frame.camera)
+        if window is None:
+            return picture
+        x0, y0, x1, y1 = window
+        edges = self._edges(poses, frame.camera.cropped(x0, y0, x1 - x0, y1 - y0), size, samples_per_px)
+        if not edges.outlines.any():
+            return picture
+        tints = np.array(colors, np.float32)
+        composite(picture[y0:y1, x0:x1], edges, tints, self.config, size, samples_per_px)
+        scale = line_scale(frame.camera.width)
         if self.config.axes:
             for pose in poses:
                 self._draw_axes(picture, pose, frame.camera, scale)
         if self.config.labels:
-            self._draw_scores(picture, poses, colors, edges, corner, scale)
+            self._draw_scores(picture, poses, colors, edges.instance_ids[::size, ::size], (x0, y0), scale)
             draw_legend(picture, self._counts(poses) if legend is None else legend, scale)
         return picture
 
-    def _edges(self, poses: Sequence[PoseEstimate], camera: Camera) -> tuple[Edges | None, tuple[int, int]]:
-        """Edges inside the window of the picture that holds all parts, and the window's corner (x0, y0)."""
+    def _window(self, poses: Sequence[PoseEstimate], camera: Camera) -> tuple[int, int, int, int] | None:
+        """x0, y0, x1, y1 around all that is drawn of the parts; None where they are out of the picture."""
+        low, high = np.full(2, np.inf), np.full(2, -np.inf)
+        for pose in poses:
+            vertices = self._renderer.meshes[self._index[pose.object_id]].vertices
+            points = vertices @ pose.T_cam_obj[:3, :3].T + pose.T_cam_obj[:3, 3]
+            if (points[:, 2] < NEAR_M).any():
+                return 0, 0, camera.width, camera.height
+            pixels = camera.project(points)
+            low, high = np.minimum(low, pixels.min(0)), np.maximum(high, pixels.max(0))
+        margin = 8 * line_scale(camera.width)
+        x0, y0 = np.maximum(np.floor(low - margin), 0)
+        x1, y1 = np.minimum(np.ceil(high + margin) + 1, [camera.width, camera.height])
+        return (int(x0), int(y0), int(x1), int(y1)) if x0 < x1 and y0 < y1 else None
+
+    def _edges(self, poses: Sequence[PoseEstimate], window: Camera, size: int, samples_per_px: float) -> Edges:
+        """Edges in the part of the picture that the camera `window` sees, on a grid `size` times as fine."""
         T_cam_obj = np.stack([pose.T_cam_obj for pose in poses])
         mesh_ids = np.array([self._index[pose.object_id] for pose in poses])
-        coarse = self._renderer.scene(mesh_ids, T_cam_obj, camera)
-        x0, y0, width, height = cv2.boundingRect((coarse.instance_ids >= 0).astype(np.uint8))
-        if width == 0:
-            return None, (0, 0)
-        x0, y0, x1, y1 = max(x0 - 8, 0), max(y0 - 8, 0), x0 + width + 8, y0 + height + 8
-        window = camera.cropped(x0, y0, min(x1, camera.width) - x0, min(y1, camera.height) - y0)
-        size = self.config.supersampling
         fine = window.resized(window.width * size, window.height * size)
         rendering = self._renderer.scene(mesh_ids, T_cam_obj, fine)
         normals = [
             self._renderer.face_normals[m] @ T[:3, :3].T.astype(np.float32)
             for m, T in zip(mesh_ids, T_cam_obj, strict=True)
         ]
-        return find_edges(rendering, normals, fine, self.config), (x0, y0)
+        return find_edges(rendering, normals, fine, self.config, samples_per_px)
 
     def _draw_axes(self, picture: Image, pose: PoseEstimate, camera: Camera, scale: float) -> None:
         model = self.objects[pose.object_id]
@@ -110,16 +122,20 @@ class OverlayDrawer:
         picture: Image,
         poses: Sequence[PoseEstimate],
         colors: Sequence[Rgb],
-        edges: Edges,
+        instance_ids: npt.NDArray[np.int32],
         corner: tuple[int, int],
         scale: float,
     ) -> None:
-        """The score on the middle of what is seen of each part; hidden parts, and those without a score, get none."""
-        size = self.config.supersampling
+        """The score on the middle of what is seen of each part; hidden parts, and those without a score, get none.
+
+        instance_ids (h, w) belong to the pixels from `corner` (x, y) on.
+        """
+        rows, columns = np.nonzero(instance_ids >= 0)
+        owners = instance_ids[rows, columns]
+        count, right, down = (np.bincount(owners, weight, len(poses)) for weight in (None, columns, rows))
         for n, pose in enumerate(poses):
-            rows, columns = np.nonzero(edges.instance_ids == n)
-            if len(rows) and np.isfinite(pose.score):
-                center = (corner[0] + columns.mean() / size, corner[1] + rows.mean() / size)
+            if count[n] and np.isfinite(pose.score):
+                center = (corner[0] + right[n] / count[n], corner[1] + down[n] / count[n])
                 draw_label(picture, f"{pose.score:.2f}", center, colors[n], scale)
 
     def _counts(self, poses: Sequence[PoseEstimate]) -> list[tuple[str, Rgb]]:
