@@ -20,6 +20,7 @@ from binpose_core.geometry import (
 from binpose_core.rendering import Renderer
 from binpose_core.types import Detection, PoseEstimate
 from binpose_refinement.batch import Batch
+from binpose_refinement.descent_config import Phase
 from binpose_refinement.observation import observe
 from binpose_refinement.render_and_compare import Descent, View
 from binpose_simulation.scene import SimulatedView
@@ -137,7 +138,14 @@ def as_good_as_true(descent: Descent, trial: Trial, detection: int, part: int, T
 
     What tells the two apart is then hidden, or drowned in noise.
     """
-    observation = observe(trial.frame, trial.detections, 2e-4)
-    batch = Batch(np.full(2, detection), np.full(2, part), T_cam_obj, np.ones(2))
-    found, true = View(descent, observation, batch, descent.config.coarse).compare(np.arange(2), T_cam_obj).loss
+    found, true = losses(descent, descent.config.coarse, trial, detection, part, T_cam_obj)
     return bool(found <= true + AS_GOOD)
+
+
+def losses(
+    descent: Descent, phase: Phase, trial: Trial, detection: int, part: int, T_cam_obj: FloatArray
+) -> FloatArray:
+    """(N,) joint losses of poses (N, 4, 4) of a part at one scale."""
+    observation, count = observe(trial.frame, trial.detections, 2e-4), len(T_cam_obj)
+    batch = Batch(np.full(count, detection), np.full(count, part), T_cam_obj, np.ones(count))
+    return View(descent, observation, batch, phase).compare(np.arange(count), T_cam_obj).loss

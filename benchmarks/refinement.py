@@ -25,10 +25,12 @@ from binpose_refinement.batch import Workshop
 from binpose_refinement.refiner import IcpRefiner
 from binpose_refinement.render_and_compare import Descent
 from common import heading, spread, table
-from recovery_scenes import Trial, add_m, as_good_as_true, noise_free, noisy_piles
+from recovery_scenes import Trial, add_m, as_good_as_true, losses, noise_free, noisy_piles
 from scenes import unseen_views
 
 DEGREES, SHIFT_M = 10.0, 0.01
+FAR_M = 0.0005
+MOST_TOLD = 5
 METHODS = ("icp", "render_and_compare")
 BUSY = "import time\nend = time.time() + 600\nwhile time.time() < end: pass"
 
@@ -79,7 +81,7 @@ def recovery(bundle: ModelBundle, trials: Sequence[Trial], title: str) -> None:
     descent = Descent(Workshop(bundle.objects, ()))
     for method in METHODS:
         refiner = refiner_of(bundle, method, expand_limit=0)
-        errors, shares, undecided, lost = [], [], [], 0
+        errors, shares, undecided, lost, told = [], [], [], 0, []
         for trial in trials:
             found = {id(p.detection): p for p in refiner(trial.frame, trial.detections, trial.poses)}
             index = {id(detection): i for i, detection in enumerate(trial.detections)}
@@ -92,15 +94,21 @@ def recovery(bundle: ModelBundle, trials: Sequence[Trial], title: str) -> None:
                 errors.append(add_m(part, *pair))
                 shares.append(errors[-1] / part.diameter_m)
                 place = index[id(start.detection)]
-                undecided.append(as_good_as_true(descent, trial, place, names.index(start.object_id), pair))
+                number = names.index(start.object_id)
+                undecided.append(as_good_as_true(descent, trial, place, number, pair))
+                if errors[-1] >= FAR_M:
+                    fine = losses(descent, descent.config.fine, trial, place, number, pair)
+                    told.append(f"{part.id} {1e3 * errors[-1]:.2f} mm: {fine[0]:.6f} against {fine[1]:.6f}")
         mm, alike = 1e3 * np.array(errors), np.array(undecided)
-        far, wrong = mm >= 0.5, np.array(shares) >= 0.05
+        far, wrong = mm >= 1e3 * FAR_M, np.array(shares) >= 0.05
         rows.append([
             method, f"{np.median(mm):.4f}", f"{np.quantile(mm, 0.9):.3f}", f"{mm.max():.2f}",
             f"{far.sum()} ({(far & alike).sum()})", f"{wrong.sum()} ({(wrong & alike).sum()})",
             f"{1 - wrong.mean():.1%}", str(lost),
         ])  # fmt: skip
     print(f"{title}: {len(errors) + lost} parts; in brackets those that explain the image as well as the truth\n")
+    if len(told) <= MOST_TOLD:
+        print(f"{method}, those that are far, fine loss of what was found against the truth's: {'; '.join(told)}\n")
     header = ["method", "median mm", "90 % mm", "largest mm", ">= 0.5 mm", ">= 5 % of the diameter"]
     table([*header, "under 5 %", "suppressed"], rows)
 

@@ -1,6 +1,7 @@
 """Meshes are read from every format into metres, and what is no part is refused in one sentence."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import trimesh
 from binpose_core.errors import BinposeError
 from binpose_core.mesh_files import load_mesh, ply_bytes
 from binpose_core.meshes import Mesh, diameter_m, face_areas_normals, is_watertight
+from binpose_core.objects import make_object, objects_from_tensors, objects_to_tensors
 
 
 def box_mm() -> trimesh.Trimesh:
@@ -144,3 +146,21 @@ def test_real_parts_close(shared_data):
         mesh = load_mesh(path)
         assert is_watertight(mesh.faces), path
         assert np.isclose(diameter_m(load_mesh(path, "mm")), diameter_m(mesh))
+
+
+def test_colours_of_vertices_stay_at_their_places(tmp_path):
+    """Through welding, the catalogue and a model's tensors; a file without them has none."""
+    box = trimesh.creation.box((20.0, 30.0, 40.0))
+    loose = trimesh.Trimesh(box.vertices[box.faces].reshape(-1, 3), np.arange(36).reshape(-1, 3), process=False)
+    loose.visual.vertex_colors = np.where(loose.vertices[:, 2:] > 0, [200, 10, 20], [10, 20, 200]).astype(np.uint8)
+    loose.export(tmp_path / "box.ply")
+    mesh = load_mesh(tmp_path / "box.ply")
+    assert len(mesh.vertices) == 8
+    np.testing.assert_array_equal(mesh.colors, np.where(mesh.vertices[:, 2:] > 0, [200, 10, 20], [10, 20, 200]))
+    painted = make_object(mesh, "box")
+    bare = replace(painted, mesh=replace(mesh, colors=None))
+    (back, plain) = objects_from_tensors(*objects_to_tensors([painted, replace(bare, id="plain")]))
+    np.testing.assert_array_equal(back.mesh.colors, mesh.colors)
+    assert plain.mesh.colors is None and painted.digest() != bare.digest()
+    box.export(tmp_path / "bare.ply")
+    assert load_mesh(tmp_path / "bare.ply").colors is None

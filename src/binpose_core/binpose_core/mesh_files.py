@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.spatial import cKDTree
 
 from binpose_core.errors import BinposeError
 from binpose_core.geometry import FloatArray
@@ -25,6 +26,7 @@ def load_mesh(path: Path | str, unit: str | None = None, allow_odd_size: bool = 
 
     All pieces of a scene are merged, equal vertices welded, faces without area dropped, small holes filled and the
     winding made consistent where that is possible. Whether the result is closed is `meshes.is_watertight`'s answer.
+    Colours are taken where all pieces have them at their vertices; textures are not.
 
     Args:
         path: of the file; its suffix tells the format.
@@ -39,16 +41,18 @@ def load_mesh(path: Path | str, unit: str | None = None, allow_odd_size: bool = 
     path = Path(path)
     if unit is not None and unit not in METRES:
         raise BinposeError(f"Unit {unit!r}; expected one of {', '.join(METRES)}; declare the one of {path.name}.")
-    vertices, faces = _read(path)
-    _check_numbers(path, vertices, faces)
-    vertices, faces = _repaired(vertices, faces)
+    read, faces, colors = _read(path)
+    _check_numbers(path, read, faces)
+    vertices, faces = _repaired(read, faces)
+    if colors is not None:
+        colors = colors[cKDTree(read).query(vertices)[1]]
     size = farthest_distance(vertices[np.unique(faces)]) if len(faces) else 0.0  # in the unit of the file
     if len(faces) == 0 or size == 0.0:
         raise BinposeError(f"The mesh {path} has no face with an area; expected a surface; export it as triangles.")
     if unit is None:
         unit = "m" if path.suffix.lower() in (".glb", ".gltf") else _guessed_unit(path, size, allow_odd_size)
     _check_size(path, size, unit, allow_odd_size)
-    return Mesh((vertices * METRES[unit]).astype(np.float32), faces.astype(np.int32))
+    return Mesh((vertices * METRES[unit]).astype(np.float32), faces.astype(np.int32), colors)
 
 
 def ply_bytes(mesh: Mesh, scale: float = 1.0, comment: str = "unit: metre") -> bytes:
@@ -63,8 +67,8 @@ def ply_bytes(mesh: Mesh, scale: float = 1.0, comment: str = "unit: metre") -> b
     return header.encode() + (mesh.vertices * np.float32(scale)).astype("<f4").tobytes() + faces.tobytes()
 
 
-def _read(path: Path) -> tuple[FloatArray, npt.NDArray[np.int64]]:
-    """Vertices (V, 3) in the file's unit and faces (F, 3) of everything in it."""
+def _read(path: Path) -> tuple[FloatArray, npt.NDArray[np.int64], npt.NDArray[np.uint8] | None]:
+    """Vertices (V, 3) in the file's unit, faces (F, 3) and colours (V, 3), if any, of everything in it."""
     import trimesh
 
     if path.suffix.lower() not in SUFFIXES:
@@ -86,12 +90,14 @@ def _read(path: Path) -> tuple[FloatArray, npt.NDArray[np.int64]]:
         starts = np.cumsum([0, *(len(g.vertices) for g in merged)])[:-1]
         vertices = np.concatenate([np.asarray(g.vertices, dtype=np.float64) for g in merged])
         faces = np.concatenate([np.asarray(g.faces, dtype=np.int64) + s for g, s in zip(merged, starts, strict=True)])
+        colored = all(g.visual.kind == "vertex" for g in merged)
+        colors = np.concatenate([np.asarray(g.visual.vertex_colors)[:, :3] for g in merged]) if colored else None
     except _DAMAGED as error:
         raise BinposeError(
             f"The mesh {path} cannot be read as {path.suffix[1:].upper()} ({error or type(error).__name__}); expected "
             "a whole, valid file; export it again."
         ) from error
-    return vertices, faces
+    return vertices, faces, colors
 
 
 def _check_numbers(path: Path, vertices: FloatArray, faces: npt.NDArray[np.int64]) -> None:

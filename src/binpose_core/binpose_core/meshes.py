@@ -14,10 +14,11 @@ from binpose_core.geometry import FloatArray
 
 @dataclass(frozen=True)
 class Mesh:
-    """vertices (V, 3) float32 in metres, faces (F, 3) int32."""
+    """vertices (V, 3) float32 in metres, faces (F, 3) int32; colors (V, 3) uint8 RGB of the vertices, where known."""
 
     vertices: npt.NDArray[np.float32]
     faces: npt.NDArray[np.int32]
+    colors: npt.NDArray[np.uint8] | None = None
 
 
 def face_areas_normals(mesh: Mesh) -> tuple[FloatArray, FloatArray]:

@@ -63,7 +63,9 @@ class ObjectModel:
     def digest(self) -> str:
         """sha256 (hex) of what pictures show of the part and poses mean for it: its mesh and its symmetries."""
         symmetries = {key: value for key, value in object_entry(self).items() if key.startswith("symmetries_")}
-        arrays = [array.tobytes() for array in (self.mesh.vertices, self.mesh.faces)]
+        arrays = [
+            array.tobytes() for array in (self.mesh.vertices, self.mesh.faces, self.mesh.colors) if array is not None
+        ]
         return hashlib.sha256(b"".join([*arrays, to_json(symmetries).encode()])).hexdigest()
 
 
@@ -100,13 +102,16 @@ def objects_to_tensors(objects: Sequence[ObjectModel]) -> tuple[Tensors, list[di
 
     Returns:
         arrays ``<id>/vertices``, ``<id>/faces``, ``<id>/points``, ``<id>/normals``, ``<id>/lod<k>/vertices``,
-        ``<id>/lod<k>/faces`` in metres; and per part its entry, in the same order.
+        ``<id>/lod<k>/faces`` in metres, and ``<id>/colors`` where there are some; and per part its entry, in the same
+        order.
     """
     tensors: Tensors = {}
     for part in objects:
         tensors |= {f"{part.id}/points": part.points, f"{part.id}/normals": part.normals}
         for name, mesh in (("", part.mesh), *((f"lod{k}/", lod) for k, lod in enumerate(part.lods))):
             tensors |= {f"{part.id}/{name}vertices": mesh.vertices, f"{part.id}/{name}faces": mesh.faces}
+        if part.mesh.colors is not None:
+            tensors[f"{part.id}/colors"] = part.mesh.colors
     return tensors, [object_entry(part) for part in objects]
 
 
@@ -160,4 +165,5 @@ def _mesh(tensors: Mapping[str, npt.NDArray[Any]], prefix: str) -> Mesh:
     return Mesh(
         np.ascontiguousarray(tensors[f"{prefix}vertices"], dtype=np.float32),
         np.ascontiguousarray(tensors[f"{prefix}faces"], dtype=np.int32),
+        tensors.get(f"{prefix}colors"),
     )

@@ -1,6 +1,5 @@
 """The points that the camera saw of each detection."""
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -8,12 +7,6 @@ from binpose_core.geometry import FloatArray
 from binpose_refinement.observation import Observation
 
 CHROMA_SCALE = 64.0  # of CIELAB's a and b
-
-
-def chroma_of(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """(H, W, 2) a and b of CIELAB."""
-    lab = cv2.cvtColor(rgb.astype(np.float32) / 255.0, cv2.COLOR_RGB2LAB)
-    return np.ascontiguousarray(lab[..., 1:])
 
 
 def clouds(
@@ -28,7 +21,7 @@ def clouds(
         owner: (B,) detections.
         count: of points.
     """
-    camera, chroma = observation.camera, chroma_of(observation.rgb)
+    camera, chroma = observation.camera, observation.chroma
     points, colors = np.zeros((len(owner), count, 3), np.float32), np.zeros((len(owner), count, 2), np.float32)
     seen = np.zeros(len(owner), bool)
     for detection in np.unique(owner):

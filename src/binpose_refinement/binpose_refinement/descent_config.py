@@ -53,6 +53,9 @@ class DescentConfig:
     shortest_step: share of the depth noise below which a step ends the descent.
     stay: what a move away from the guess by one diameter costs in the coarse phase, in units of the loss.
     farthest_start: share of the diameter by which a start may be moved onto the observed points.
+    color: weight of the colour term beside the geometry's 1, for parts that have colours.
+    chroma_scale: difference of chroma that costs one.
+    turns: in so many steps a round part that has colours is looked at all round.
     """
 
     coarse: Phase = field(default_factory=lambda: COARSE)
@@ -61,8 +64,13 @@ class DescentConfig:
     shortest_step: float = 0.005
     stay: float = 2.5
     farthest_start: float = 0.3
+    color: float = 0.1
+    chroma_scale: float = 40.0
+    turns: int = 36
 
     def __post_init__(self) -> None:
         _require("DescentConfig", self, 1e-4, 1.0, "longest_step")
         _require("DescentConfig", self, 0.0, 1.0, "shortest_step", "farthest_start")
-        _require("DescentConfig", self, 0.0, 1000.0, "stay")
+        _require("DescentConfig", self, 1, 360, "turns")
+        _require("DescentConfig", self, 0.0, 1000.0, "stay", "color")
+        _require("DescentConfig", self, 1.0, 1000.0, "chroma_scale")

@@ -10,6 +10,9 @@ from binpose_refinement.batch import Batch, Workshop
 from binpose_refinement.observation import Observation
 from binpose_refinement.verification import handmade_score, measure, supported
 
+COLORED_SLACK = 0.02
+"""By how much a part with colours may verify worse after its move: the evidence does not look at colours."""
+
 Moves = tuple[FloatArray, FloatArray]
 """Poses (B, 4, 4), and information (B, 6, 6) about them as in `icp.Alignment`."""
 
@@ -28,6 +31,7 @@ class Improvement:
     def __init__(self, workshop: Workshop, mover: Mover, keep: int, level: int, size_px: int) -> None:
         self._workshop, self._mover, self._keep = workshop, mover, keep
         self._level, self._size_px = level, size_px
+        self._colored = np.array([part.mesh.colors is not None for part in workshop.objects])
 
     def __call__(
         self, observation: Observation, batch: Batch, information: FloatArray, tolerance_m: float
@@ -47,7 +51,8 @@ class Improvement:
         rows, tried, poses, about = rows[drawable], tried.take(drawable), poses[drawable], about[drawable]
         before, after = (self._measured(observation, tried.moved(T), tolerance_m) for T in (tried.T_cam_obj, poses))
         # Scores by hand: their meaning does not depend on a calibration. What nothing speaks for stays where it is.
-        better = (handmade_score(after) >= handmade_score(before)) & supported(before)
+        slack = np.where(self._colored[tried.part], COLORED_SLACK, 0.0)
+        better = (handmade_score(after) >= handmade_score(before) - slack) & supported(before)
         moved, told = batch.T_cam_obj.copy(), information.copy()
         moved[rows[better]], told[rows[better]] = poses[better], about[better]
         return batch.moved(moved), told

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,7 @@ from binpose_core.camera import Camera
 from binpose_core.frames import RgbdFrame
 from binpose_core.geometry import FloatArray
 from binpose_core.types import Detection
+from binpose_refinement.chroma import chroma_of
 from binpose_refinement.kernels.image import fit_normals, image_gradient
 
 NO_DETECTION = -1
@@ -39,6 +41,11 @@ class Observation:
     noise_m: float
     has_depth: bool
     rgb: npt.NDArray[np.uint8]
+
+    @cached_property
+    def chroma(self) -> npt.NDArray[np.float32]:
+        """(H, W, 2) a and b of CIELAB, computed when it is asked for."""
+        return chroma_of(self.rgb)
 
 
 def observe(frame: RgbdFrame, detections: Sequence[Detection], noise_floor_m: float) -> Observation:

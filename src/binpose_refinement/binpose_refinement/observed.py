@@ -6,7 +6,6 @@ import torch
 
 from binpose_core.camera import Camera
 from binpose_core.geometry import FloatArray
-from binpose_refinement.clouds import chroma_of
 from binpose_refinement.joint_loss import Observed
 from binpose_refinement.observation import Observation
 
@@ -25,7 +24,7 @@ def look(observation: Observation, windows: FloatArray, owner: npt.NDArray[np.in
         depth_m=torch.from_numpy(np.where(inside, observation.depth_m[index], 0).astype(np.float32)),
         mask=torch.from_numpy(mine.astype(np.float32)),
         other=torch.from_numpy(((labels >= 0) & ~mine).astype(np.float32)),
-        chroma=torch.from_numpy(chroma_of(observation.rgb)[index]),
+        chroma=torch.from_numpy(observation.chroma[index]),
         rays=torch.from_numpy(_rays(camera, columns, rows)),
     )
 

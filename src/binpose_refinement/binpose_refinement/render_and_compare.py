@@ -1,7 +1,8 @@
 """Render-and-compare: poses down the joint loss of a rendering and what the camera saw, all instances at once.
 
-The loss is `JointLoss` (paper 003, eqs. 8 to 11), whose gradient and Gauss-Newton curvature a kernel computes in one
-pass: inside the silhouette from the distance along the rendered normal, across it from where the border would be best.
+The loss is `JointLoss` (paper 003, eqs. 6 to 11; colour for parts that have colours), whose gradient and Gauss-Newton
+curvature a kernel computes in one pass: inside the silhouette from the distance along the rendered normal, across it
+from where the border would be best.
 It goes coarse to fine: small crops, coarse meshes and a wide tolerance first, the frame's own pixels and the depth's
 noise last. The coarse phase is started from several poses, and what the view does not tell (the turn of a round part)
 stays where the guess had it.
@@ -16,6 +17,7 @@ from binpose_core.detail import DetailLadders
 from binpose_core.geometry import FloatArray, exp_so3, log_so3
 from binpose_core.rendering import Renderer, Rendering
 from binpose_refinement.batch import Batch, Workshop, in_turns, window_intrinsics
+from binpose_refinement.chroma import face_chroma
 from binpose_refinement.descent_config import DescentConfig, Phase
 from binpose_refinement.kernels.descent import compare_all
 from binpose_refinement.observation import Observation
@@ -52,6 +54,8 @@ class Descent:
         self.workshop = workshop
         self.ladders = DetailLadders(workshop.objects)
         self.renderer = Renderer(self.ladders.meshes)
+        self.colored = np.array([part.mesh.colors is not None for part in workshop.objects]) & (self.config.color > 0)
+        self._chroma = np.concatenate([*map(face_chroma, self.ladders.meshes), np.zeros((1, 2), np.float32)])
         self._normals = np.concatenate([*self.renderer.face_normals, np.zeros((1, 3), np.float32)])
         self._first_face = np.cumsum([0, *(len(n) for n in self.renderer.face_normals)]).astype(np.int64)
 
@@ -67,7 +71,25 @@ class Descent:
             found = self.descend(observation, batch.moved(start), self.config.coarse, guess)
             best = found if best is None else _better(found, best)
         assert best is not None
-        return self.descend(observation, batch.moved(best.T_cam_obj), self.config.fine)
+        found = self.descend(observation, batch.moved(best.T_cam_obj), self.config.fine)
+        return self._repainted(observation, batch, found)
+
+    def _repainted(self, observation: Observation, batch: Batch, found: Descended) -> Descended:
+        """Parts with colours under all symmetries of their shape: which of them it is, the colours tell."""
+        rows = np.flatnonzero(self.colored[batch.part])
+        if not len(rows):
+            return found
+        step = 2 * np.pi / self.config.turns
+        view, best = View(self, observation, batch.moved(found.T_cam_obj), self.config.fine), found.T_cam_obj[rows]
+        for place, row in enumerate(rows):  # one by one: a part may have hundreds of them
+            motions = self.workshop.objects[batch.part[row]].symmetries.transforms(step)
+            turned = found.T_cam_obj[row] @ motions
+            best[place] = turned[view.compare(np.repeat(row, len(turned)), turned).loss.argmin()]
+        again = self.descend(observation, batch.take(rows).moved(best), self.config.fine)
+        better = again.loss < found.loss[rows]
+        for kept, new in zip(found, again, strict=True):
+            kept[rows[better]] = new[better]
+        return found
 
     def descend(
         self, observation: Observation, batch: Batch, phase: Phase, guess: FloatArray | None = None
@@ -163,9 +185,13 @@ class View:
         self.reach_px = np.ceil(0.5 * workshop.extents_px(batch, camera)).astype(np.int64)
         self.intrinsics = window_intrinsics(self.windows, camera)
         self.mesh_ids = descent.ladders.mesh_ids(batch.part, batch.T_cam_obj, self.intrinsics, phase.detail_px)
+        # Levels of detail keep a part's shape and not its colours.
+        self.colored = descent.colored[batch.part]
+        self.mesh_ids = np.where(self.colored, descent.ladders.first[batch.part], self.mesh_ids)
+        self.chroma = observation.chroma if self.colored.any() else np.zeros((1, 1, 2), np.float32)
         self.tolerance_m = max(phase.tolerance_m, phase.tolerance_sigmas * observation.noise_m)
         self.truncation_m = max(phase.truncation_m, phase.truncation_tolerances * self.tolerance_m)
-        self.weights = np.array([1.0, phase.overlap])
+        self.weights = np.array([1.0, phase.overlap, descent.config.color])
 
     def draw(self, rows: npt.NDArray[np.int64], pose: FloatArray) -> Rendering:
         """Crops of some of the hypotheses at poses (R, 4, 4)."""
@@ -181,7 +207,8 @@ class View:
             np.ascontiguousarray(pose), descent.workshop.center_m[part], 0.5 * descent.workshop.diameter_m[part],
             self.windows[rows], self.reach_px[rows], seen.camera.intrinsics, seen.depth_m, seen.labels,
             self.batch.owner[rows], self.tolerance_m, self.truncation_m, self.weights,
-            (seen.noise_m / CONTOUR_SIGMA_PX) ** 2, *found,
+            (seen.noise_m / CONTOUR_SIGMA_PX) ** 2, descent._chroma, self.colored[rows], self.chroma,
+            descent.config.chroma_scale, *found,
         )  # fmt: skip
         return found
 

@@ -10,9 +10,11 @@ import numpy as np
 from numba import njit, prange
 
 from binpose_refinement.kernels.algebra import outwards, rotated_normal
+from binpose_refinement.kernels.color import compare_colors
 
 REACH_PX = 8  # how far along a row or column the better border is searched
 OUTWARDS_SQUARED_PX = 10  # a disc of three pixels
+COLOR_REACH_PX = 1  # M of paper 003, eq. 6
 GRAZING_COSINE = 0.05  # faces seen under a smaller cosine tell no distance
 SLANTED_COSINE = 0.5  # below it the sensor's noise grows as much as its share along the normal falls
 # Columns of a tally of pixels.
@@ -25,12 +27,14 @@ OUTSIDE, OWN, OTHER, NOBODY = 0, 1, 2, 3
 @njit(parallel=True, cache=True)
 def compare_all(
     depth_r, faces_r, normals, first_face, T_cam_obj, centers, levers, windows, reach, intrinsics, depth_o, labels,
-    owner, tolerance, truncation, weights, contour_share, loss, gradient, curvature, information,
+    owner, tolerance, truncation, weights, contour_share, chroma_f, colored, chroma_o, chroma_scale, loss, gradient,
+    curvature, information,
 ):  # fmt: skip
     """Fill loss (B,), gradient (B, 6), curvature and information (B, 6, 6), each row of the latter's J^T J counting 1.
 
-    Of (shift, turn about the centre times the lever), both in metres. weights: (2,) of geometry and overlap.
+    Of (shift, turn about the centre times the lever), both in metres. weights: (3,) of geometry, overlap and colour.
     contour_share: what a contour pixel's position, in pixels, tells beside a depth, in metres.
+    chroma_f, chroma_o: of the faces (F, 2) and of the image (H, W, 2), read where colored (B,) says so.
     """
     for b in prange(depth_r.shape[0]):
         center = np.empty(3)
@@ -58,6 +62,11 @@ def compare_all(
             depth_r[b], center, levers[b], windows[b], intrinsics, depth_o, pixels, truncation, flips, contour_share,
             gradient[b], curvature[b], information[b],
         )  # fmt: skip
+        if colored[b]:
+            loss[b] += weights[2] * compare_colors(
+                depth_r[b], faces_r[b], chroma_f, first_face[b], center, levers[b], windows[b], intrinsics, chroma_o,
+                pixels, OWN, COLOR_REACH_PX, chroma_scale, weights[2], gradient[b], curvature[b],
+            )  # fmt: skip
         for i in range(6):
             for j in range(i):
                 curvature[b, j, i] = curvature[b, i, j]
