@@ -20,7 +20,7 @@ from binpose_core.training_loop import LoopConfig
 from binpose_detection.mask_rcnn import MaskRcnnSegmenter
 from binpose_detection.mask_rcnn_training import MaskRcnnTrainingConfig
 from binpose_detection.training import SegmentationTrainingConfig
-from binpose_estimator.training import PoseTrainingConfig
+from binpose_estimator.training_config import PoseTrainingConfig
 from binpose_refinement.network_mover import NetworkMover
 from binpose_refinement.network_training import RefinementTraining
 from binpose_refinement.refiner import IcpRefiner

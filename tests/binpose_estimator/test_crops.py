@@ -8,6 +8,7 @@ import torch
 from binpose_core.geometry import from_rotation_translation, inverse, transform
 from binpose_core.rendering import Renderer
 from binpose_core.working_view import WorkingView, make_working_view
+from binpose_estimator.crop_pool import _working_labels
 from binpose_estimator.crops import (
     CHANNELS,
     CROP_DIAMETERS,
@@ -22,7 +23,6 @@ from binpose_estimator.crops import (
     look_at,
     network_input,
 )
-from binpose_estimator.training import _working_labels
 
 ROLLS = np.array([0.0, 0.7, -2.0, np.pi / 2, 3.0])
 

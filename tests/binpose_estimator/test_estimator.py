@@ -11,9 +11,10 @@ from binpose_core.geometry import random_rotation, rotation_angle_rad, transform
 from binpose_core.types import Detection
 from binpose_core.working_view import make_working_view
 from binpose_estimator import EstimatorConfig, PoseEstimator, PoseNetwork, PosePrediction
+from binpose_estimator.candidates import label_image
+from binpose_estimator.crop_pool import _working_labels
 from binpose_estimator.crops import QUARTER_TURN, look_at
-from binpose_estimator.estimator import CELL, _label_image, _posterior
-from binpose_estimator.training import _working_labels
+from binpose_estimator.estimator import CELL, _posterior
 
 NAMES = ("block", "rod", "bracket")
 CONFIG = EstimatorConfig(NAMES, gsd_m=1e-3, widths=(8, 8, 8), hypotheses=2)
@@ -181,7 +182,7 @@ def test_masks_are_placed_where_the_labels_are(views, objects) -> None:
         known = views[1]
         view = make_working_view(known.frame, gsd_m, 640 * 480)
         np.testing.assert_array_equal(
-            _label_image(detections_of(known, objects), view), _working_labels(known.instance_ids, view)
+            label_image(detections_of(known, objects), view), _working_labels(known.instance_ids, view)
         )
 
 

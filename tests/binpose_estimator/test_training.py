@@ -10,9 +10,10 @@ from binpose_core.errors import BinposeError
 from binpose_core.meshes import surface_samples
 from binpose_core.training_loop import LoopConfig
 from binpose_estimator import EstimatorConfig, PoseEstimator, PoseNetwork, PoseTrainingConfig, train_estimator
+from binpose_estimator.crop_pool import CropPool, crop_pool
 from binpose_estimator.crops import CROP_PX, QUARTER_TURN, network_input
 from binpose_estimator.losses import part_tables
-from binpose_estimator.training import CropPool, _damaged, _loss, crop_pool, sample_batch
+from binpose_estimator.training import _damaged, _loss, sample_batch
 
 NAMES = ("block", "rod", "bracket")
 ESTIMATOR = EstimatorConfig(NAMES, gsd_m=1e-3, widths=(8, 8, 8), hypotheses=2)

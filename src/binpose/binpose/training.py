@@ -27,7 +27,8 @@ from binpose_detection.mask_rcnn_training import MaskRcnnTrainingConfig, train_m
 from binpose_detection.segmenter import Segmenter, SegmenterConfig
 from binpose_detection.training import SegmentationTrainingConfig, train_segmenter
 from binpose_estimator.estimator import EstimatorConfig, PoseEstimator
-from binpose_estimator.training import PoseTrainingConfig, train_estimator
+from binpose_estimator.training import train_estimator
+from binpose_estimator.training_config import PoseTrainingConfig
 from binpose_refinement.network_training import RefinementTraining
 from binpose_simulation.scene import SceneConfig
 from binpose_simulation.stream import SimulationStream
@@ -64,8 +65,8 @@ class TrainConfig:
     seed: int = 0
     workers: int = field(default_factory=available_cpus)
     simulation_share: float = 0.1
-    segmentation_share: float = 0.3
-    pose_share: float = 0.5
+    segmentation_share: float = 0.4
+    pose_share: float = 0.4
     refinement_share: float = 0.0
     calibration_views: int = 120
     evaluation_views: int = 40
@@ -155,6 +156,7 @@ def train(
         lambda share, losses: report("pose", share, _told(losses)),
         lambda items: _tracked(items, report, "crops"),
         start.estimator if start is not None else None,  # type: ignore[arg-type]  # trained ones are of this class
+        segmenter,
     )
     refinement = None
     if config.refinement_share:

@@ -6,8 +6,9 @@ from binpose_detection.grouping import GroupingConfig
 from binpose_detection.mask_rcnn import MaskRcnnConfig, MaskRcnnSegmenter
 from binpose_detection.mask_rcnn_training import MaskRcnnTrainingConfig, train_mask_rcnn
 from binpose_detection.network import SegmentationNetwork
-from binpose_detection.segmenter import Segmenter, SegmenterConfig, Votes
+from binpose_detection.segmenter import Segmenter, SegmenterConfig
 from binpose_detection.training import SegmentationTrainingConfig, train_segmenter
+from binpose_detection.votes import Votes
 
 __all__ = [
     "AugmentationConfig",

@@ -89,17 +89,17 @@ class Segmenter:
         features = torch.from_numpy(view_features(view)).permute(2, 0, 1)[None].to(self.device)
         with autocast(self.device):
             logits, centers, affinities = self.network(features.to(memory_format=torch.channels_last))
-        told = logits[0].float().softmax(0), centers[0].float(), affinities[0].float().sigmoid()
-        return read_votes(*(values.cpu().numpy() for values in told), view.gsd_m)
+        probabilities, same = logits[0].float().softmax(0), affinities[0].float().sigmoid()
+        return read_votes(probabilities.cpu().numpy(), centers[0].float().cpu().numpy(), same.cpu().numpy(), view.gsd_m)
 
     def detections(self, view: WorkingView, votes: Votes, frame: RgbdFrame) -> list[Detection]:
         """Group the votes and cut out one detection per instance."""
         depth = view.depth_m[::OUTPUT_STRIDE, ::OUTPUT_STRIDE]
         labels = group_cells(votes, depth / np.float32(view.gsd_m * OUTPUT_STRIDE), self.config.grouping)
-        found = [
-            self._detection(*np.nonzero(labels == instance), votes, depth, view, frame)
-            for instance in range(int(labels.max(initial=-1)) + 1)
-        ]
+        found = []
+        for instance in range(int(labels.max(initial=-1)) + 1):
+            rows, columns = np.nonzero(labels == instance)
+            found.append(self._detection(rows, columns, votes, depth, view, frame))
         return sorted((d for d in found if d is not None), key=lambda d: -d.score)
 
     def _detection(

@@ -77,7 +77,8 @@ def train_segmenter(
 
 def _loss(network: torch.nn.Module, batch: tuple[torch.Tensor, ...]) -> dict[str, torch.Tensor]:
     features, classes, targets, valid = batch
-    return segmentation_loss(*(output.float() for output in network(features)), classes, targets, valid)
+    logits, centers, affinities = (output.float() for output in network(features))
+    return segmentation_loss(logits, centers, affinities, classes, targets, valid)
 
 
 class BatchSampler:

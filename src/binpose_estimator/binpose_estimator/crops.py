@@ -15,7 +15,7 @@ CROP_PX = 64
 CROP_DIAMETERS = 1.3
 CHANNELS = ("x", "y", "z", "valid", "mask", "luma", "normal_x", "normal_y", "normal_z")
 REACH_DIAMETERS = 1.2
-VALID, MASK = 1, 2
+VALID, MASK, TRUTH = 1, 2, 4
 # Turns a crop's frame by 90 degrees about the optical axis: (x, y) -> (y, -x).
 QUARTER_TURN = np.array([[0, 1, 0], [-1, 0, 0], [0, 0, 1]], np.float32)
 
@@ -25,7 +25,8 @@ class Crops:
     """B windows of CROP_PX x CROP_PX pixels, 7 bytes per pixel.
 
     depth: (B, n, n) float16, depth minus the distance of the centre, in diameters.
-    normals: (B, n, n, 3) int8 in 1 / 127; luma: (B, n, n) uint8; flags: (B, n, n) uint8 of VALID and MASK.
+    normals: (B, n, n, 3) int8 in 1 / 127; luma: (B, n, n) uint8; flags: (B, n, n) uint8 of VALID, MASK and, in
+        training, TRUTH: the part's own pixels, which a detection's mask has not all and not alone.
     distance: (B,) float32, distance of the centre in diameters.
     R_cam_crop: (B, 3, 3) rotation from the virtual camera to the real one.
     """

@@ -19,6 +19,7 @@ from binpose_core.stored_parts import without_prefix
 from binpose_core.types import Detection, Hypothesis, PoseEstimate
 from binpose_core.weights import load_arrays, to_arrays
 from binpose_core.working_view import WorkingView, working_view
+from binpose_estimator.candidates import candidates, center_of, label_image
 from binpose_estimator.correspondences import poses_from_coordinates
 from binpose_estimator.crops import Crops, extract_crops, network_input
 from binpose_estimator.head import PosePrediction
@@ -97,8 +98,13 @@ class PoseEstimator:
         if not detections:
             return []
         view = working_view(frame, self.config.gsd_m, self.config.max_pixels)
-        owners, names, scores = self._candidates(detections)
-        centers = np.array([_center(detections[i], view, frame) for i in owners])
+        owners, names, scores = candidates(detections)
+        if unknown := set(names) - set(self.config.objects):
+            raise BinposeError(
+                f"Detections of {', '.join(sorted(unknown))}, but the pose weights know "
+                f"{', '.join(self.config.objects)}; use the detector of the same model."
+            )
+        centers = np.array([center_of(detections[i], frame) for i in owners])
         crops = self.crops(view, detections, owners, names, centers)
         first = self.look(crops, names)
         scores = scores if len(self.config.objects) == 1 else _posterior(owners, scores, first.match)
@@ -122,7 +128,7 @@ class PoseEstimator:
     ) -> Crops:
         """One crop per (detection, class): owners (B,) indices of detections, names (B,) classes, centers (B, 3)."""
         luma = cv2.cvtColor(view.color, cv2.COLOR_RGB2GRAY)
-        labels = _label_image(detections, view)
+        labels = label_image(detections, view)
         diameters = np.array([self.objects[name].diameter_m for name in names])
         return extract_crops(view, luma, labels, owners, centers, diameters)
 
@@ -162,28 +168,13 @@ class PoseEstimator:
                     pose = from_rotation_translation(R_cam_obj, center_cam - R_cam_obj @ part.center_m)
                     found[owners[b]].append(Hypothesis(names[b], pose, float(s * scores[b])))
         estimates = []
-        for detection, candidates in zip(detections, found, strict=True):
-            ranked = tuple(sorted(candidates, key=lambda h: -h.score))
+        for detection, mine in zip(detections, found, strict=True):
+            ranked = tuple(sorted(mine, key=lambda h: -h.score))
             best = ranked[0]
             estimates.append(
                 PoseEstimate(best.object_id, best.T_cam_obj, best.score, detection=detection, hypotheses=ranked)
             )
         return estimates
-
-    def _candidates(self, detections: Sequence[Detection]) -> tuple[npt.NDArray[np.int32], list[str], FloatArray]:
-        """Every detection with its class and its alternatives: owners (B,), class names, class scores (B,)."""
-        entries = [
-            (i, name, score)
-            for i, d in enumerate(detections)
-            for name, score in ((d.object_id, d.score), *d.alternatives)
-        ]
-        owners, names, scores = zip(*entries, strict=True)
-        if unknown := set(names) - set(self.config.objects):
-            raise BinposeError(
-                f"Detections of {', '.join(sorted(unknown))}, but the pose weights know "
-                f"{', '.join(self.config.objects)}; use the detector of the same model."
-            )
-        return np.array(owners, np.int32), list(names), np.array(scores, np.float64)
 
     def to_tensors(self) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
         """The weights by name and the configuration as plain JSON data."""
@@ -287,30 +278,3 @@ def observed_cells(x: torch.Tensor) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
     cells = x[:, :5, CELL // 2 :: CELL, CELL // 2 :: CELL].flatten(2).cpu()
     valid = (cells[:, 3] > 0) & (cells[:, 4] > 0)
     return cells[:, :3].transpose(1, 2).numpy().astype(np.float64), valid.numpy()
-
-
-def _center(detection: Detection, view: WorkingView, frame: RgbdFrame) -> FloatArray:
-    """(3,) estimated centre in the camera frame; without a voted depth, that of what surrounds the detection."""
-    depth = detection.center_depth_m
-    if not np.isfinite(depth) or depth <= 0:
-        assert frame.depth_m is not None
-        x0, y0, x1, y1 = detection.bbox_xyxy
-        window = frame.depth_m[max(0, y0 - 8) : y1 + 8, max(0, x0 - 8) : x1 + 8]
-        valid = window[window > 0]
-        depth = float(np.quantile(valid, 0.3)) if valid.size else float(np.median(frame.depth_m[frame.depth_m > 0]))
-    camera = frame.camera
-    u, v = detection.center_px
-    return np.array([(u - camera.cx) / camera.fx * depth, (v - camera.cy) / camera.fy * depth, depth])
-
-
-def _label_image(detections: Sequence[Detection], view: WorkingView) -> npt.NDArray[np.int32]:
-    """(h, w) int32: which detection's mask covers a working pixel, -1 = none."""
-    labels = np.full(view.depth_m.shape, -1, np.int32)
-    columns, rows = view.frame_indices()
-    for index, detection in enumerate(detections):
-        x0, y0, x1, y1 = detection.bbox_xyxy
-        # Both rise, so the box is a window.
-        (left, right), (top, bottom) = np.searchsorted(columns, (x0, x1)), np.searchsorted(rows, (y0, y1))
-        mask = detection.mask[np.ix_(rows[top:bottom] - y0, columns[left:right] - x0)]
-        labels[top:bottom, left:right][mask] = index
-    return labels
