@@ -152,6 +152,9 @@ def test_nothing_of_an_earlier_run_stays(run: Run, dataset: Path, tmp_path: Path
     (frames / "000000_000009").mkdir()
     (frames / "000000_000009" / "poses.json").write_text("{}")  # of another data set
     (frames / "000000_000002" / "notes.txt").write_text("not ours")
+    for name in ("000000_000000", "000000_000009"):  # of a run with --explain
+        (frames / name / "explain").mkdir()
+        (frames / name / "explain" / "00_step.png").write_bytes(b"png")
     (tmp_path / "run" / "evaluation.json").write_text("{}")
     for number in (1, 2):
         (dataset / "test" / "000000" / "depth" / f"00000{number}.png").unlink()

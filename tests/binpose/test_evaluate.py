@@ -198,6 +198,19 @@ def test_objects_match_by_name_before_number(dataset: Path) -> None:
 
 
 @pytest.mark.usefixtures("known_objects")
+@pytest.mark.parametrize(
+    "change", [{"objects": ["step"]}, {"objects": {"step": "1"}}, {"frames": 3}, {"threshold": "high"}]
+)
+def test_a_record_of_another_kind_is_told(
+    run: Path, dataset: Path, capsys: pytest.CaptureFixture, change: dict[str, object]
+) -> None:
+    record = run / "run.json"
+    record.write_text(json.dumps({**json.loads(record.read_text()), **change}))
+    assert cli.main(["evaluate", str(run), "--dataset", str(dataset)]) == 2
+    assert f"is not the record of a run ({next(iter(change))} is" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.usefixtures("known_objects")
 def test_what_is_no_run_or_another_data_sets_is_refused(
     run: Path, dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:

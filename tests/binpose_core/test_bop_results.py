@@ -42,7 +42,14 @@ def test_headings_and_blank_lines_may_be_there_or_not(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "line", ["2,5,1\n", LINE.replace("0.5,", "much,"), LINE.replace("500", ""), LINE.replace("500", "nan")]
+    "line",
+    [
+        "2,5,1\n",
+        LINE.replace("0.5,", "much,"),
+        LINE.replace("500", ""),
+        LINE.replace("500", "nan"),
+        LINE.replace("0.5,", "nan,"),
+    ],
 )
 def test_a_line_that_is_no_result_is_named(tmp_path, line):
     (tmp_path / "results.csv").write_text(LINE + line)

@@ -85,6 +85,13 @@ def test_ids_that_are_no_folder_names_are_refused(parts, box, id):
         add(parts, box, id)
 
 
+@pytest.mark.parametrize("id", ["library", "all", "All"])
+def test_words_of_the_command_line_are_no_ids(parts, box, id):
+    with pytest.raises(BinposeError, match=f"Object id '{id}' is a word of the command line"):
+        add(parts, box, id)
+    assert parts.ids() == []
+
+
 def test_open_meshes_need_a_flag(parts, tmp_path):
     """And are marked as open."""
     lidless = trimesh.creation.box((60, 40, 20))

@@ -148,6 +148,11 @@ def test_places_without_frames(tmp_path, folder):
         open_frames(folder)
 
 
+def test_a_split_of_a_plain_image_is_refused(folder):
+    with pytest.raises(BinposeError, match=r"is of no BOP data set, not of the split 'test'"):
+        open_frames(folder / "a.png", split="test")
+
+
 def test_a_bop_data_set_opens_from_any_of_its_folders(tmp_path):
     for split, scene in (("train", "000001"), ("train", "000002"), ("test", "000001")):
         put(tmp_path / split / scene / "rgb" / "000005.png", COLOR)
@@ -165,6 +170,10 @@ def test_a_bop_data_set_opens_from_any_of_its_folders(tmp_path):
         assert [(frame.scene_id, frame.image_id) for frame in frames] == expected
         assert all(np.array_equal(frame.read().color, COLOR) for frame in frames)
     assert len(open_frames(tmp_path, split="test")) == 1
+    for path in (tmp_path / "train", tmp_path / "train" / "000001", tmp_path / "train/000001/rgb/000005.png"):
+        assert open_frames(path, split="train")
+        with pytest.raises(BinposeError, match=r"is of the split 'train', not of the split 'test'"):
+            open_frames(path, split="test")
 
 
 @pytest.mark.parametrize("path", ["wrs_bins", "wrs_bins/real", "wrs_bins/real/000014", "omron_pipes"])

@@ -187,6 +187,15 @@ def test_damage_is_named_and_never_loaded(store: ModelStore, suffix: str, damage
     assert_same(store.load(other).tensors, tensors(1))
 
 
+@pytest.mark.parametrize("key, value", [("bytes", "x"), ("created", 7), ("parent", ["a"])])
+def test_a_header_with_values_of_another_kind_is_named(store: ModelStore, key: str, value: object) -> None:
+    version = store.save(tensors(0), {})
+    path = weights_file(store, version).with_suffix(".json")
+    path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
+    with pytest.raises(BinposeError, match=f"{key} is .*expected a text for created"):
+        store.load(version)
+
+
 def test_what_is_no_store_is_named(store: ModelStore) -> None:
     with pytest.raises(BinposeError, match=r"No model at .*binpose train --out"):
         store.load()

@@ -93,6 +93,11 @@ def test_what_is_no_symmetry_is_refused():
             motions_from_mm([row.tolist()])
     with pytest.raises(BinposeError, match="axis"):
         ContinuousSymmetry(np.zeros(3), np.zeros(3))
+    along_z = {"axis": [0, 0, 1], "offset": [0, 0, 0]}
+    with pytest.raises(BinposeError, match="2 parallel axes"):
+        Symmetries.from_bop({"symmetries_continuous": [along_z, {"axis": [0, 0, -1], "offset": [5, 0, 0]}]})
+    ball = Symmetries.from_bop({"symmetries_continuous": [along_z, {"axis": [0, 1, 0], "offset": [0, 0, 0]}]})
+    assert np.isfinite(ball.transforms(0.5)).all()
     with pytest.raises(BinposeError, match="symmetries_continuous"):
         Symmetries.from_bop({"symmetries_continuous": [{"axis": [0, 0, 1]}]})
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from binpose.pipeline import EstimatorStage
-from binpose.runs import FrameOutcome, RunDirectory
+from binpose.runs import EXPLAIN, FrameOutcome, RunDirectory
 from binpose_core.camera import Camera
 from binpose_core.files import write_bytes
 from binpose_core.frames import RgbdFrame
@@ -110,7 +110,7 @@ class FrameExplainer:
 
     def __call__(self, frame: RgbdFrame, outcome: FrameOutcome) -> str:
         """The figure for the report."""
-        directory = self.run.frame_directory(outcome.name) / "explain"
+        directory = self.run.frame_directory(outcome.name) / EXPLAIN
         paths = self.explainer.write(directory, frame, outcome.poses, self.remembering.poses)
         return links(paths, self.run.root, outcome.name)
 

@@ -3,9 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from binpose_core.catalogue import Catalogue, ObjectModel, make_object
-
-LIBRARY = "library"
+from binpose_core.catalogue import LIBRARY, Catalogue, ObjectModel, make_object
 
 
 def chosen_objects(names: Sequence[str], catalogue: Path) -> list[ObjectModel]:

@@ -4,6 +4,7 @@
 <run>/results.csv                       all poses in the BOP challenge's format
 <run>/frames/<name>/poses.json          the poses of a frame, metres, with residuals; those below the threshold apart
 <run>/frames/<name>/overlay.png         the parts drawn over the picture
+<run>/frames/<name>/explain/*.png       with --explain, how each part was found
 <run>/report.html                       all of it to look at
 """
 
@@ -21,7 +22,7 @@ from binpose_core.files import read_json, write_bytes, write_json
 from binpose_core.geometry import quat_xyzw_from_rotation
 from binpose_core.types import PoseEstimate
 
-FRAME_FILES = ("poses.json", "overlay.png")
+FRAME_FILES, EXPLAIN = ("poses.json", "overlay.png"), "explain"
 EVALUATION_FILES = ("evaluation.json", "evaluation.html")
 
 
@@ -111,7 +112,7 @@ class RunDirectory:
         if not path.is_file():
             raise BinposeError(f"No run at {self.root}; expected the folder that `binpose estimate --out` wrote.")
         try:
-            return RunRecord(**read_json(path))
+            return _checked_record(RunRecord(**as_entry(read_json(path), str(path))))
         except TypeError as error:
             raise BinposeError(f"{path} is not the record of a run ({error}); run `binpose estimate` again.") from error
 
@@ -139,17 +140,30 @@ class RunDirectory:
         """Remove our own files, and no others, of frames that are not done, and an evaluation of other results."""
         frames = [path for path in self.root.glob("frames/*") if path.is_dir() and path.name not in done]
         stale = [frame / file for frame in frames for file in FRAME_FILES]
+        stale += [path for frame in frames for path in (frame / EXPLAIN).glob("*.png")]
         try:
             for path in [*stale, *(self.root / file for file in EVALUATION_FILES)]:
                 path.unlink(missing_ok=True)
-            for frame in frames:
-                if not any(frame.iterdir()):
-                    frame.rmdir()
+            for folder in (folder for frame in frames for folder in (frame / EXPLAIN, frame)):
+                if folder.is_dir() and not any(folder.iterdir()):
+                    folder.rmdir()
         except OSError as error:
             raise BinposeError(
                 f"Could not remove {error.filename} of an earlier run: {error.strerror}; expected a folder whose "
                 "results may be replaced; delete it, or choose another --out."
             ) from error
+
+
+def _checked_record(record: RunRecord) -> RunRecord:
+    """The record as it is; raises TypeError where a value is of another kind."""
+    for name, kind in (("source", str), ("split", str | None), ("model_version", str), ("threshold", float | int)):
+        if not isinstance(getattr(record, name), kind):
+            raise TypeError(f"{name} is {getattr(record, name)!r}")
+    for name, kind in (("objects", int), ("frames", Mapping)):
+        values = getattr(record, name)
+        if not isinstance(values, Mapping) or not all(isinstance(value, kind) for value in values.values()):
+            raise TypeError(f"{name} is {values!r}")
+    return record
 
 
 def bop_results(record: RunRecord, outcomes: Sequence[FrameOutcome]) -> list[BopResult]:

@@ -87,7 +87,10 @@ def _result(row: list[str]) -> BopResult:
     pose = from_rotation_translation(rotation.reshape(3, 3), translation_mm.reshape(3) * 1e-3)
     if not np.isfinite(pose).all():
         raise ValueError("a pose that is not finite")
-    return BopResult(int(row[0]), int(row[1]), int(row[2]), float(row[3]), pose, float(row[6]))
+    score, time_s = float(row[3]), float(row[6])
+    if not np.isfinite([score, time_s]).all():
+        raise ValueError("a score or time that is not finite")
+    return BopResult(int(row[0]), int(row[1]), int(row[2]), score, pose, time_s)
 
 
 def _numbers(values: FloatArray) -> str:

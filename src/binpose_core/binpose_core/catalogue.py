@@ -24,6 +24,8 @@ from binpose_core.objects import (
 from binpose_core.symmetries import ContinuousSymmetry, Symmetries
 
 __all__ = [
+    "ALL_OBJECTS",
+    "LIBRARY",
     "Catalogue",
     "ContinuousSymmetry",
     "ObjectModel",
@@ -35,6 +37,8 @@ __all__ = [
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _BOP_NAME = re.compile(r"obj_(\d{6})")
+ALL_OBJECTS, LIBRARY = "all", "library"
+"""Words that stand for parts where an id is expected: all of a table, and those that binpose makes by code."""
 ENTRY, MESH, ARRAYS = "object.json", "mesh.ply", "arrays.safetensors"
 
 
@@ -109,6 +113,8 @@ class Catalogue:
                 f"Object id {id!r}; expected up to 64 letters, digits, - and _, beginning with a letter or digit; "
                 "choose another."
             )
+        if id.lower() in (ALL_OBJECTS, LIBRARY):
+            raise BinposeError(f"Object id {id!r} is a word of the command line; expected a name; choose another.")
         same = [known for known in self.ids() if known.lower() == id.lower()]
         if same and not (replace and same == [id]):
             raise BinposeError(

@@ -88,7 +88,7 @@ def open_frames(path: Path | str, split: str | None = None) -> list[FrameSource]
 
     Args:
         path: a BOP data set, one of its splits or scenes, a plain folder, or one colour image of such a folder.
-        split: of a BOP data set; may be left out where there is only one.
+        split: of a BOP data set; may be left out where there is only one, or the path tells it.
 
     Raises:
         BinposeError: where there is nothing to read, or the split is not told.
@@ -99,14 +99,27 @@ def open_frames(path: Path | str, split: str | None = None) -> list[FrameSource]
             f"Nothing at {path}; expected a BOP data set, a folder of images or an image; check the path."
         )
     if path.is_file():
+        in_scene = (path.parent.parent / "scene_camera.json").is_file()
+        _check_split(split, path.parent.parent.parent.name if in_scene else None, path)
         return _single(path)
     if (path / "scene_camera.json").is_file():
+        _check_split(split, path.parent.name, path)
         return _bop_frames(path.parent.parent, path.parent.name, only_scene=path.name)
     if not is_bop_dataset(path) and next(path.glob("*/scene_camera.json"), None) is not None:
+        _check_split(split, path.name, path)
         return _bop_frames(path.parent, path.name)
     if split is not None or is_bop_dataset(path):
         return _bop_frames(path, split)
     return list(folder_frames(path))
+
+
+def _check_split(wanted: str | None, actual: str | None, path: Path) -> None:
+    """Refuse a split that is not the one which the path lies in; None for a path outside of a data set."""
+    if wanted not in (None, actual):
+        found = "no BOP data set" if actual is None else f"the split {actual!r}"
+        raise BinposeError(
+            f"{path} is of {found}, not of the split {wanted!r}; leave out the split, or give another path."
+        )
 
 
 def folder_frames(directory: Path) -> list[FolderFrame]:

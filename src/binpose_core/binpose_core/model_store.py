@@ -245,7 +245,15 @@ def _checked_header(path: Path) -> dict[str, Any]:
             f"{path} is no header of these weights; expected format {FORMAT!r} and the sha256 that the file is named "
             "after; restore the file or train again."
         )
-    return {"created": "", "parent": None, "bytes": 0, **header}
+    complete: dict[str, Any] = {"created": "", "parent": None, "bytes": 0, **header}
+    kinds = {"created": str, "parent": str | None, "bytes": int}
+    wrong = [key for key, kind in kinds.items() if not isinstance(complete[key], kind)]
+    if wrong:
+        raise BinposeError(
+            f"{', '.join(f'{key} is {complete[key]!r}' for key in wrong)} in {path}; expected a text for created, a "
+            "version or null for parent and a number for bytes; restore the file or train again."
+        )
+    return complete
 
 
 def _without_own(header: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from binpose_core.catalogue import ALL_OBJECTS
 from binpose_core.evaluation import EvaluationConfig, FrameEvaluation, JudgedEstimate, JudgedPart, Verdict
 from binpose_core.geometry import FloatArray
 from binpose_core.metrics import auc
-
-ALL_OBJECTS = "all"
 
 
 @dataclass(frozen=True)

@@ -124,6 +124,11 @@ class Symmetries:
                 f"symmetries_continuous could not be read ({error!r}); expected a list of axis and offset, three "
                 "numbers each."
             ) from error
+        if _all_parallel(continuous):
+            raise BinposeError(
+                f"symmetries_continuous lists {len(continuous)} parallel axes; expected one axis, or several in other "
+                "directions for a ball; leave the others out."
+            )
         listed = motions_from_mm(entry.get("symmetries_discrete", ()))
         others = [motion for motion in listed if not np.allclose(motion, np.eye(4), atol=1e-6)]
         return cls(np.stack([np.eye(4), *others]), continuous, motions_from_mm(near))
@@ -209,6 +214,11 @@ def _sharpened(group: FloatArray) -> FloatArray:
         rotation = u @ v
     middle = group[:, :3, 3].mean(axis=0)  # the orbit of the origin, whose mean every element keeps in place
     return from_rotation_translation(rotation, middle - rotation @ middle)
+
+
+def _all_parallel(lines: Sequence[ContinuousSymmetry]) -> bool:
+    """Whether there are several axes and the first two, which tell the middle of a ball, have the same direction."""
+    return len(lines) > 1 and float(np.linalg.norm(np.cross(lines[0].axis, lines[1].axis))) < SAME_ELEMENT_RAD
 
 
 def _crossing(a: ContinuousSymmetry, b: ContinuousSymmetry) -> FloatArray:

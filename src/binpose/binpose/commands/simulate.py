@@ -42,7 +42,8 @@ class Simulate(BinOptions, Command):
 
     def run(self) -> int:
         """Simulate and write, frame by frame."""
-        from binpose.parts import LIBRARY, chosen_objects
+        from binpose.parts import chosen_objects
+        from binpose_core.catalogue import LIBRARY
         from binpose_simulation.export import export_bop, views_there
         from binpose_simulation.scene import SceneConfig
 
