@@ -99,10 +99,9 @@ def _edges(
         one, other = step_apart(numbers, down, right)
         both = (one >= 0) & (other >= 0)
         repels = channel >= NEIGHBOURS
+        same = _affinity_of_votes(votes, depth_cells, down, right, both, repels)
         if len(votes.affinity):
-            same = step_apart(votes.affinity[channel], down, right)[0][both]
-        else:
-            same = _affinity_of_votes(votes, depth_cells, down, right, both, repels)
+            same = np.sqrt(same * step_apart(votes.affinity[channel], down, right)[0][both])
         strength = config.repulsion * (1.0 - same) if repels else same
         strong = strength > LEAST_STRENGTH
         found.append(Edges(one[both][strong], other[both][strong], strength[strong], np.full(strong.sum(), repels)))
@@ -117,9 +116,9 @@ def _affinity_of_votes(
     both: npt.NDArray[np.bool_],
     far: bool,
 ) -> npt.NDArray[np.float32]:
-    """(E,) in [0, 1], for a network that tells no affinities.
+    """(E,) in [0, 1]: what the votes say of two cells, beside what the network says of them directly.
 
-    Two cells hold together where they vote for one centre and, if they are neighbours, no step in depth divides them.
+    They hold together where they vote for one centre and, if they are neighbours, no step in depth divides them.
     """
     place, other_place = (half[:, both] for half in step_apart(np.moveaxis(votes.center_cells, -1, 0), down, right))
     scale, other_scale = (half[both] for half in step_apart(votes.scale_cells, down, right))
