@@ -27,10 +27,13 @@ def out(
 ) -> Path:
     """A demo run in which the three known scenes stand for the simulation, and one estimate is far off."""
 
-    def recorded(root: Path, parts: Sequence, count: int, config: object, seed: int, split: str, on_view) -> int:
+    def recorded(
+        root: Path, parts: Sequence, count: int, config: object, seed: int, split: str, *, on_view, on_part
+    ) -> int:
         with BopWriter(root, split, seed, objects) as writer:
             for number, scene in enumerate(scenes[:count]):
                 writer.write(scene.frame, scene.object_ids, scene.T_cam_obj, scene.instance_ids)
+                on_part(number + 1, count, "part")
                 on_view(number + 1, count)
         return count
 
@@ -76,7 +79,9 @@ def made(tmp_path: Path, bundle: ModelBundle, monkeypatch: pytest.MonkeyPatch) -
     """Runs the demo on settings that are as in a real run, and returns how many frames were made anew."""
     counts: list[int] = []
 
-    def written(root: Path, parts: Sequence, count: int, config: SceneConfig, seed: int, split: str, on_view) -> int:
+    def written(
+        root: Path, parts: Sequence, count: int, config: SceneConfig, seed: int, split: str, **_: object
+    ) -> int:
         settings = export.export_settings(parts, config)
         scene = export.scene_directory(root, split, seed)
         assert not export.changed_settings(scene, settings)

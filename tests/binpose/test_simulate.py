@@ -45,6 +45,17 @@ def test_frames_are_whole_reproducible_and_continued(catalogue: Path, tmp_path: 
         np.testing.assert_array_equal(one.read().color, other.read().color)
 
 
+@pytest.mark.parametrize(
+    "wrong, told", [(["--frames", "0"], "0 frames"), (["--width", "0"], "0x"), (["--bin-size", "a,b"], "a,b")]
+)
+def test_wrong_options_are_told_before_the_parts_are_prepared(
+    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch, wrong: list[str], told: str
+) -> None:
+    monkeypatch.setattr("binpose.parts.library_objects", lambda: pytest.fail("parts were prepared"))
+    assert cli.main(["simulate", "--parts", "--out", str(tmp_path / "out"), *wrong]) == cli.FAILED
+    assert told in capsys.readouterr().err
+
+
 def test_other_parts_are_refused_in_one_sentence(
     catalogue: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:

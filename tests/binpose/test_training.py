@@ -1,6 +1,7 @@
 """From parts to a stored model in seconds: what is learnt is nothing, but every stage really runs."""
 
 import sys
+import weakref
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +25,8 @@ from binpose_estimator.training_config import PoseTrainingConfig
 from binpose_refinement.network_mover import NetworkMover
 from binpose_refinement.network_training import RefinementTraining
 from binpose_refinement.refiner import IcpRefiner
-from binpose_simulation.scene import SceneConfig
+from binpose_simulation.scene import SceneConfig, SimulatedView
+from binpose_simulation.stream import SimulationStream
 
 
 @pytest.fixture
@@ -52,8 +54,28 @@ class Interrupted:
             raise KeyboardInterrupt
 
 
+class Alive:
+    """Counts the simulated views that something still holds."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = self.most = 0
+        taken = SimulationStream.__next__
+
+        def counted(stream: SimulationStream) -> SimulatedView:
+            view = taken(stream)
+            weakref.finalize(view, self._gone)
+            self.now += 1
+            self.most = max(self.most, self.now)
+            return view
+
+        monkeypatch.setattr(SimulationStream, "__next__", counted)
+
+    def _gone(self) -> None:
+        self.now -= 1
+
+
 def test_an_interrupted_training_goes_on_and_ends_in_a_model(
-    tmp_path: Path, objects: tuple[ObjectModel, ...], config: TrainConfig
+    tmp_path: Path, objects: tuple[ObjectModel, ...], config: TrainConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
         train(objects, tmp_path, config, progress=Interrupted("pose"))
@@ -65,8 +87,9 @@ def test_an_interrupted_training_goes_on_and_ends_in_a_model(
         train(objects, tmp_path, replace(config, seed=1), resume=True)
     assert len(list((tmp_path / "training/views").iterdir())) == views
 
-    report = Interrupted()
+    report, alive = Interrupted(), Alive(monkeypatch)
     version = train(objects, tmp_path, config, resume=True, progress=report)
+    assert 1 <= alive.most <= 2, "views are not kept: the unseen ones of a whole training take a gigabyte"
 
     assert "simulation" not in report.seen, "what was simulated is not simulated again"
     assert not (tmp_path / "training").exists()
@@ -202,6 +225,12 @@ def test_the_command_tells_scores_that_are_no_probabilities(
     monkeypatch.setattr("binpose.training.train", lambda objects, out, *_, **__: save_bundle(trained, out))
     assert cli.main(["train", "--objects", "library", "--out", str(tmp_path)]) == 0
     assert ("not calibrated" in " ".join(capsys.readouterr().out.split())) is not calibrated
+
+
+def test_nothing_to_resume_is_told(tmp_path: Path, objects: tuple[ObjectModel, ...], config: TrainConfig) -> None:
+    with pytest.raises(BinposeError, match=r"No interrupted training in .*expected one to resume"):
+        train(objects, tmp_path / "typo", config, resume=True)
+    assert not (tmp_path / "typo" / "training").exists()
 
 
 def test_a_part_with_another_mesh_or_other_symmetries_is_another_training(

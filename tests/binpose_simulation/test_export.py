@@ -16,7 +16,7 @@ from binpose_simulation.export import export_bop, views_there
 @pytest.fixture
 def objects(parts, monkeypatch):
     """Two objects whose convex pieces are known, so that nothing has to be decomposed."""
-    monkeypatch.setattr(stream, "as_prepared", lambda models, config: {key: parts[key] for key in models})
+    monkeypatch.setattr(stream, "as_prepared", lambda models, *_: {key: parts[key] for key in models})
     return [make_object(parts[key].mesh, key, number) for number, key in enumerate(("block", "disc"), 1)]
 
 
@@ -99,6 +99,11 @@ def test_only_its_own_scenes_are_removed(objects, small, tmp_path):
     (tmp_path / "sim" / "000007").rmdir()
     export.remove_export(tmp_path, "sim")
     assert not any(tmp_path.iterdir())
+
+
+def test_no_frames_are_refused(objects, small, tmp_path):
+    with pytest.raises(BinposeError, match="0 frames to simulate; expected at least 1"):
+        export_some(tmp_path, objects, small, 0)
 
 
 def test_objects_must_differ(objects, small, tmp_path):

@@ -66,6 +66,41 @@ def test_a_killed_worker_is_reported(parts, small):
                 next(stream)
 
 
+def test_a_stream_that_ended_says_so_each_time(parts, small):
+    with SimulationStream(parts, small, workers=1, prefetch=1) as stream:
+        stream._workers[0]._process.kill()
+        for _ in range(12):
+            try:
+                next(stream)
+            except BinposeError as error:
+                first = str(error)
+                break
+        with pytest.raises(BinposeError, match="ended unexpectedly"):
+            next(stream)
+        assert "ended unexpectedly" in first
+    stream = SimulationStream(parts, small, workers=1)
+    stream.close()
+    with pytest.raises(BinposeError, match="is closed"):
+        next(stream)
+
+
+def test_views_that_cannot_be_unpickled_end_the_stream(parts, small, monkeypatch):
+    monkeypatch.setattr("binpose_simulation.stream.pickle.loads", lambda _: (_ for _ in ()).throw(MemoryError("view")))
+    with (
+        SimulationStream(parts, small, workers=1) as stream,
+        pytest.raises(BinposeError, match=r"cannot be read \(MemoryError: view\)"),
+    ):
+        next(stream)
+
+
+def test_the_parts_are_told_as_they_are_prepared(objects, small, monkeypatch):
+    told = []
+    monkeypatch.setattr("binpose_simulation.pile.convex_pieces", lambda mesh, _: [mesh])
+    models = {model.id: model for model in objects}
+    SimulationStream(models, small, workers=0, on_part=lambda *what: told.append(what))
+    assert told == [(number, len(models), name) for number, name in enumerate(models, start=1)]
+
+
 def test_workers_end_with_their_parent(parts, small, tmp_path):
     """The parent is killed without a chance to clean up."""
     (tmp_path / "job.pickle").write_bytes(pickle.dumps((parts, small)))

@@ -159,9 +159,9 @@ def _checked_record(record: RunRecord) -> RunRecord:
     for name, kind in (("source", str), ("split", str | None), ("model_version", str), ("threshold", float | int)):
         if not isinstance(getattr(record, name), kind):
             raise TypeError(f"{name} is {getattr(record, name)!r}")
-    for name, kind in (("objects", int), ("frames", Mapping)):
+    for name, value_kind in (("objects", int), ("frames", dict)):
         values = getattr(record, name)
-        if not isinstance(values, Mapping) or not all(isinstance(value, kind) for value in values.values()):
+        if not isinstance(values, dict) or not all(isinstance(value, value_kind) for value in values.values()):
             raise TypeError(f"{name} is {values!r}")
     return record
 

@@ -1,5 +1,6 @@
 """From CAD files to a model: simulate bins, train both networks on them, calibrate on bins they have not seen."""
 
+import itertools
 import json
 import shutil
 import time
@@ -213,6 +214,10 @@ def _prepared_directory(directory: Path, settings: Mapping[str, Any], resume: bo
                 f"The interrupted training in {directory} had other objects or settings; expected the same ones to "
                 "resume; repeat its command, or delete that folder and start anew."
             )
+    elif resume:
+        raise BinposeError(
+            f"No interrupted training in {directory}; expected one to resume; check --out, or begin without --resume."
+        )
     else:
         write_json(file, {"settings": settings, "simulation": 0.0})
     return directory
@@ -254,8 +259,13 @@ def _simulated(
     seconds, done = 60.0 * config.minutes * config.simulation_share, float(run["simulation"])
     if done >= 1.0 and len(store):
         return store
-    report("simulation", done, "preparing the parts' convex pieces")
-    with SimulationStream(parts, scene, config.seed, config.workers, start=len(store)) as stream:
+
+    def on_part(number: int, total: int, object_id: str) -> None:
+        report("parts", (number - 1) / total, f"convex pieces of {object_id}, {number} of {total}")
+
+    with SimulationStream(parts, scene, config.seed, config.workers, start=len(store), on_part=on_part) as stream:
+        report("parts", 1.0, f"convex pieces of {len(parts)}")
+        report("simulation", done, "the first pile settles")
         view = next(stream)
         while done < 1.0:
             began = time.monotonic()
@@ -305,15 +315,16 @@ def _calibrated(
     report: Progress,
 ) -> ModelBundle:
     """The bundle with a refiner fitted on some of the unseen views and metrics from the others."""
-    count = config.calibration_views
+    # One view after the other: with what the stages keep of its frame, a view takes 7 MB.
     with SimulationStream(parts, scene, config.seed + HELD_OUT_SEED, config.workers) as stream:
-        views = [next(stream) for _ in _tracked(range(count + config.evaluation_views), report, "unseen bins")]
-    fitting, judging = views[:count], views[count:]
-    refiner = calibrated_refiner(segmenter, estimator, parts, _tracked(fitting, report, "calibration"), config.seed)
-    bundle = ModelBundle(segmenter, estimator, refiner, parts)
-    evaluation = EvaluationConfig(min_visible_fraction=0.5)
-    estimates = [bundle.pipeline(view.frame) for view in _tracked(judging, report, "evaluation")]
-    return replace(bundle, metrics=metrics_of(judge_views(judging, estimates, parts, evaluation), evaluation))
+        fitting = (next(stream) for _ in _tracked(range(config.calibration_views), report, "calibration"))
+        refiner = calibrated_refiner(segmenter, estimator, parts, fitting, config.seed)
+        bundle = ModelBundle(segmenter, estimator, refiner, parts)
+        evaluation = EvaluationConfig(min_visible_fraction=0.5)
+        judging = (next(stream) for _ in _tracked(range(config.evaluation_views), report, "evaluation"))
+        known, seen = itertools.tee(judging)
+        judged = judge_views(known, (bundle.pipeline(view.frame) for view in seen), parts, evaluation)
+    return replace(bundle, metrics=metrics_of(judged, evaluation))
 
 
 def _with_minutes(config: StageConfig, minutes: float) -> StageConfig:

@@ -12,6 +12,7 @@ from binpose_core.bop_writer import BopWriter
 from binpose_core.catalogue import ObjectModel
 from binpose_core.errors import BinposeError
 from binpose_core.files import read_json, to_json, write_json
+from binpose_simulation.pile import OnPart
 from binpose_simulation.scene import SceneConfig
 from binpose_simulation.stream import SimulationStream
 
@@ -28,6 +29,7 @@ def export_bop(
     split: str = "sim",
     workers: int | None = None,
     on_view: Callable[[int, int], None] | None = None,
+    on_part: OnPart | None = None,
 ) -> int:
     """Write the first `count` views of a seed as scene `seed` of a BOP data set.
 
@@ -43,6 +45,7 @@ def export_bop(
         split: name of the folder beside models.
         workers: processes; None = one per CPU.
         on_view: called with (views there, count) after each view.
+        on_part: called before each part that is made ready for the physics.
 
     Returns:
         The number of views written now.
@@ -53,10 +56,11 @@ def export_bop(
     """
     config = config or SceneConfig()
     models = {model.id: model for model in objects}
-    if count < 1 or len(models) != len(objects) or len({model.bop_id for model in objects}) != len(objects):
+    check_count(count)
+    if len(models) != len(objects) or len({model.bop_id for model in objects}) != len(objects):
         raise BinposeError(
-            f"Export of {count} views of objects {[(model.id, model.bop_id) for model in objects]}; expected at least "
-            "1 view, and an id and a bop_id of its own for every object."
+            f"Export of objects {[(model.id, model.bop_id) for model in objects]}; expected an id and a bop_id of its "
+            "own for every object."
         )
     scene, settings = scene_directory(root, split, seed), export_settings(objects, config)
     if differences := changed_settings(scene, settings):
@@ -67,7 +71,7 @@ def export_bop(
     start = views_there(root, split, seed)
     with (
         BopWriter(root, split, seed, objects) as writer,
-        SimulationStream(models, config, seed, workers, start=start) as stream,
+        SimulationStream(models, config, seed, workers, start=start, on_part=on_part) as stream,
     ):
         write_json(scene / SETTINGS, settings)
         for done in range(start, count):
@@ -76,6 +80,16 @@ def export_bop(
             if on_view:
                 on_view(done + 1, count)
     return max(count - start, 0)
+
+
+def check_count(count: int) -> None:
+    """Refuse a number of views below one, which is worth doing before the parts are prepared.
+
+    Raises:
+        BinposeError: saying so.
+    """
+    if count < 1:
+        raise BinposeError(f"{count} frames to simulate; expected at least 1.")
 
 
 def scene_directory(root: Path | str, split: str, scene_id: int) -> Path:

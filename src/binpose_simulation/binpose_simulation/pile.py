@@ -1,6 +1,6 @@
 """Which parts lie in which bins, and how: the content of a scene after physics."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,8 @@ from binpose_simulation.mesh_bins import MeshBin
 from binpose_simulation.physics import convex_pieces, settle
 from binpose_simulation.viewpoint import check_range, check_share
 
+OnPart = Callable[[int, int, str], None]
+"""Called with a part's number from 1 on, how many there are, and its id."""
 BIN_GAP_M = 0.012
 # Diameters of unknown parts relative to the known ones, among them and in a bin of their own.
 DISTRACTOR_SIZES, STRANGER_SIZES = (0.5, 1.3), (0.5, 2.5)
@@ -118,11 +120,27 @@ class Pile:
     bin_boxes: FloatArray
 
 
-def prepare_parts(objects: Mapping[str, ObjectModel], config: ContentConfig) -> dict[str, PreparedPart]:
-    """Level of detail, smooth normals and convex pieces of every part (seconds per part)."""
+def prepare_parts(
+    objects: Mapping[str, ObjectModel], config: ContentConfig, on_part: OnPart | None = None
+) -> dict[str, PreparedPart]:
+    """Level of detail, smooth normals and convex pieces of every part: seconds per part, the first time.
+
+    Args:
+        objects: the parts by id.
+        config: how finely they are prepared.
+        on_part: called before each part.
+
+    Raises:
+        BinposeError: for no objects.
+    """
     if not objects:
         raise BinposeError("No objects to simulate; expected at least one part: add it with `binpose add`.")
-    return {object_id: _prepared(model, config) for object_id, model in objects.items()}
+    prepared = {}
+    for number, (object_id, model) in enumerate(objects.items(), start=1):
+        if on_part:
+            on_part(number, len(objects), object_id)
+        prepared[object_id] = _prepared(model, config)
+    return prepared
 
 
 def _prepared(model: ObjectModel, config: ContentConfig) -> PreparedPart:
@@ -178,7 +196,9 @@ def _numbers(rng: np.random.Generator, types: Sequence[Sequence[PreparedPart]], 
 
 
 def as_prepared(
-    objects: Mapping[str, ObjectModel] | Mapping[str, PreparedPart], config: ContentConfig
+    objects: Mapping[str, ObjectModel] | Mapping[str, PreparedPart],
+    config: ContentConfig,
+    on_part: OnPart | None = None,
 ) -> Mapping[str, PreparedPart]:
     """The parts ready for the simulation, prepared only where that has not happened yet.
 
@@ -188,7 +208,7 @@ def as_prepared(
     check_bin(objects, config)
     if objects and all(isinstance(part, PreparedPart) for part in objects.values()):
         return objects  # type: ignore[return-value]
-    return prepare_parts(objects, config)  # type: ignore[arg-type]
+    return prepare_parts(objects, config, on_part)  # type: ignore[arg-type]
 
 
 def check_bin(objects: Mapping[str, ObjectModel] | Mapping[str, PreparedPart], config: ContentConfig) -> None:

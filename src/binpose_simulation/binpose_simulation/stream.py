@@ -15,7 +15,7 @@ import numpy as np
 from binpose_core.catalogue import ObjectModel
 from binpose_core.errors import BinposeError
 from binpose_core.threads import available_cpus, process_environment
-from binpose_simulation.pile import Pile, PreparedPart, as_prepared
+from binpose_simulation.pile import OnPart, Pile, PreparedPart, as_prepared
 from binpose_simulation.scene import SceneConfig, SimulatedView, render_view, simulate_pile
 
 if TYPE_CHECKING:
@@ -53,9 +53,11 @@ class SimulationStream(Iterator[SimulatedView]):
         workers: processes with one thread each; 0 makes the views in this process; None = one per CPU.
         start: index of the first view.
         prefetch: views that each worker may be ahead.
+        on_part: called before each part whose pieces are prepared.
 
     Raises:
-        BinposeError: for no objects, a negative seed or start; and from `next` what stopped a worker.
+        BinposeError: for no objects, a negative seed or start; and from `next` what stopped a worker, each time, or
+            that the stream is closed.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class SimulationStream(Iterator[SimulatedView]):
         workers: int | None = None,
         start: int = 0,
         prefetch: int = 4,
+        on_part: OnPart | None = None,
     ) -> None:
         workers = available_cpus() if workers is None else workers
         if seed < 0 or start < 0 or workers < 0 or prefetch < 1:
@@ -75,7 +78,7 @@ class SimulationStream(Iterator[SimulatedView]):
             )
         self.config = config or SceneConfig()
         self.position = start
-        parts = as_prepared(objects, self.config.content)
+        parts = as_prepared(objects, self.config.content, on_part)
         self._workers = [_Worker(parts, self.config, seed, start, rank, workers, prefetch) for rank in range(workers)]
         self._local = views(parts, self.config, seed, _indices(start, self.config.views_per_pile, 0, 1))
 
@@ -135,16 +138,22 @@ class _Worker:
         )  # fmt: skip
         self._queue: queue.Queue[Any] = queue.Queue(prefetch)
         self._closed = threading.Event()
+        self._end = "This stream of simulated views is closed; expected an open one; make another."
         job = {"parts": dict(parts), "config": config, "seed": seed, "start": start, "rank": rank, "workers": workers}
         self._thread = threading.Thread(target=self._move, args=(job,), daemon=True)
         self._thread.start()
 
     def next(self) -> SimulatedView:
-        item = self._queue.get()
-        if isinstance(item, SimulatedView):
-            return item
-        self.close()
-        raise BinposeError(item)
+        while not self._closed.is_set():
+            try:
+                item = self._queue.get(timeout=0.2)
+            except queue.Empty:
+                continue
+            if isinstance(item, SimulatedView):
+                return item
+            self._end = item
+            self.close()
+        raise BinposeError(self._end)
 
     def close(self) -> None:
         self._closed.set()
@@ -160,6 +169,8 @@ class _Worker:
                 self._put(_receive(pipe_out))
         except (EOFError, OSError):
             self._put("A simulation worker ended unexpectedly (killed, or out of memory?); try fewer workers.")
+        except Exception as error:  # whatever it is: without a word from this thread `next` would wait for ever
+            self._put(f"The views of a simulation worker cannot be read ({type(error).__name__}: {error}).")
         finally:
             pipe_out.close()
 

@@ -2,7 +2,7 @@
 
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -12,6 +12,7 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     SpinnerColumn,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -55,6 +56,15 @@ def tracked(items: Iterable[Item], total: int, description: str) -> Iterator[Ite
         for item in items:
             yield item
             progress.advance(task)
+
+
+def preparing(progress: Progress, task: TaskID) -> Callable[[int, int, str], None]:
+    """Names on a task's bar the part that is made ready for the simulation: the first time takes seconds each."""
+
+    def on_part(number: int, total: int, object_id: str) -> None:
+        progress.update(task, description=f"Preparing part {number} of {total}, {object_id}")
+
+    return on_part
 
 
 def split_names(text: str, option: str) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from binpose.bundle import ModelBundle, load_bundle
-from binpose.commands.command import Command, console, progress_bar
+from binpose.commands.command import Command, console, preparing, progress_bar
 from binpose.commands.estimate import run_estimation, summary_table
 from binpose.commands.evaluate import evaluation_table
 from binpose.estimation import EstimationConfig
@@ -46,8 +46,9 @@ class Demo(Command):
 
     def run(self) -> int:
         """Simulate, estimate, evaluate, report."""
-        from binpose_simulation.export import export_bop
+        from binpose_simulation.export import check_count, export_bop
 
+        check_count(self.frames)
         with console.status("Loading the model ..."):
             bundle = load_bundle(self.model)
         dataset, scene, objects = self.out / "dataset", demo_scene(), list(bundle.objects.values())
@@ -61,7 +62,8 @@ class Demo(Command):
                 scene,
                 self.seed,
                 SPLIT,
-                on_view=lambda done, _: progress.update(task, completed=done),
+                on_view=lambda done, _: progress.update(task, completed=done, description="Simulating bins"),
+                on_part=preparing(progress, task),
             )
         outcomes, result = show_demo(bundle, str(self.model), dataset, self.seed, self.frames, self.out)
         console.print(evaluation_table(result))

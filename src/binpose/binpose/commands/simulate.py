@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from binpose.commands.bin_options import BinOptions
-from binpose.commands.command import Command, console, progress_bar, split_names
+from binpose.commands.command import Command, console, preparing, progress_bar, split_names
 from binpose_core.errors import BinposeError
 
 
@@ -44,7 +44,7 @@ class Simulate(BinOptions, Command):
         """Simulate and write, frame by frame."""
         from binpose.parts import chosen_objects
         from binpose_core.catalogue import LIBRARY
-        from binpose_simulation.export import export_bop, views_there
+        from binpose_simulation.export import check_count, export_bop, views_there
         from binpose_simulation.scene import SceneConfig
 
         names = (LIBRARY,) if self.parts else split_names(self.objects, "--objects")
@@ -52,10 +52,11 @@ class Simulate(BinOptions, Command):
             raise BinposeError(f"{self.bag} is there already; expected a new folder for --bag; choose another.")
         if not names:
             raise BinposeError("No parts were named; expected --objects a,b from the catalogue, or --parts.")
-        with console.status("Preparing the parts ..."):
-            objects = chosen_objects(names, self.catalogue)
+        check_count(self.frames)
         scene = self.with_bin(SceneConfig())
         scene = replace(scene, viewpoint=replace(scene.viewpoint, width=self.width, height=self.height))
+        with console.status("Preparing the parts ..."):
+            objects = chosen_objects(names, self.catalogue)
         with progress_bar() as progress:
             there = views_there(self.out, self.split, self.seed)
             task = progress.add_task("Simulating", total=max(self.frames, there), completed=there)
@@ -67,7 +68,8 @@ class Simulate(BinOptions, Command):
                 self.seed,
                 self.split,
                 self.workers or None,
-                lambda done, total: progress.update(task, completed=done),
+                lambda done, total: progress.update(task, completed=done, description="Simulating"),
+                preparing(progress, task),
             )
         console.print(f"{written} frames of {len(objects)} part types written to {self.out}, split {self.split}.")
         if self.bag is not None:
