@@ -55,7 +55,7 @@ class Arguments:
     swaps: int = 20
     overload_s: float = 60.0
     memory_frames: int = 10_000
-    small_px: tuple[int, int] = (320, 240)
+    small_px: tuple[int, int] = (160, 120)
     small_parts: int = 2
 
 
@@ -198,18 +198,17 @@ def under_load(live: Live, rate_hz: float, seconds: float) -> str:
 
 
 def memory(live: Live, frames: int) -> str:
-    """Growth of the resident memory, a look at each tenth of the way, and how many parts the frames showed."""
+    """Growth of the resident memory, with a look at each tenth of the way, and how many parts the frames showed."""
     live.rate(0.8 / live.frame_s())
     live.next(max(frames // 20, WARM_UP))
     found, looks_mb = live.found, [live.memory_mb()]
-    for _ in range(10):
+    for tenth in range(1, 11):
         live.next(frames // 10)
         looks_mb.append(live.memory_mb())
+        print(f"{tenth * frames // 10} frames: {looks_mb[-1]:.1f} MB", flush=True)
     growth = 100 * (looks_mb[-1] / looks_mb[0] - 1)
-    return (
-        f"memory over {frames} frames with {(live.found - found) / frames:.1f} parts reported in each: {growth:+.2f} % "
-        f"({', '.join(f'{look:.1f}' for look in looks_mb)} MB)"
-    )
+    shown = (live.found - found) / frames
+    return f"memory over {frames} frames with {shown:.1f} parts reported in each: {looks_mb[0]:.1f} MB, {growth:+.2f} %"
 
 
 @contextmanager
