@@ -1,15 +1,18 @@
 """Help that shows an example, exit codes, and mistakes told in one sentence."""
 
+import io
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import pytest
 import trimesh
+from rich.console import Console
 
 from binpose import cli
-from binpose.commands.command import Command
+from binpose.commands.command import Command, waiting
 from binpose.commands.train import _bars
 
 NAMES = ("add", "simulate", "train", "estimate", "evaluate", "demo", "models", "bag")
@@ -129,6 +132,26 @@ def test_simulate_without_parts_says_what_to_name(tmp_path: Path, capsys: pytest
 def test_markup_in_a_message_is_shown_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert add(tmp_path / "[bold]x.stl", tmp_path, "--id", "box") == cli.FAILED
     assert "[bold]x.stl" in capsys.readouterr().err
+
+
+def test_paths_with_brackets_are_shown_as_they_are(
+    mesh_mm: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    catalogue = tmp_path / "parts[new][" / "[/x]"
+    assert cli.main(["add", str(mesh_mm), "--id", "box", "--unit", "mm", "--catalogue", str(catalogue)]) == 0
+    shown = "".join(capsys.readouterr().out.split())
+    assert "parts[new][/[/x]/box/object.json" in shown and "binposetrain--objectsbox" in shown
+
+
+def test_a_spinner_shows_a_path_with_brackets_as_it_is() -> None:
+    console = Console(force_terminal=True, file=io.StringIO(), width=60)
+    console.print(waiting("Opening runs/[test]/[/x] ...").renderable)
+    assert "Opening runs/[test]/[/x] ..." in console.file.getvalue()
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture) -> None:
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"binpose {version('binpose')}\n"
 
 
 def test_an_unknown_command_or_option_is_refused() -> None:

@@ -17,6 +17,7 @@ from binpose.reliability import reliability_json, reliability_svg
 from binpose.run_evaluation import matched_objects, read_regions
 from binpose_core.bop import BopDataset, read_results, write_results
 from binpose_core.errors import BinposeError
+from binpose_core.symmetries import Symmetries
 from binpose_refinement.calibration import reliability
 
 Evaluate = Callable[..., int]
@@ -34,7 +35,7 @@ def run(monkeypatch: pytest.MonkeyPatch, bundle: ModelBundle, dataset: Path, tmp
 def known_objects(monkeypatch: pytest.MonkeyPatch, objects: Sequence) -> None:
     """Spares the search for symmetries, which one test does for all."""
     by_id = {model.id: model for model in objects}
-    monkeypatch.setattr(run_evaluation, "make_object", lambda mesh, id, bop_id: by_id[id])
+    monkeypatch.setattr(run_evaluation, "make_object", lambda mesh, id, bop_id, symmetries: by_id[id])
 
 
 @pytest.fixture
@@ -195,6 +196,18 @@ def test_objects_match_by_name_before_number(dataset: Path) -> None:
     assert matched_objects({"axle": 2}, data) == {2: "axle"}
     with pytest.raises(BinposeError, match="cog"):
         matched_objects({"cog": 7}, data)
+
+
+def test_symmetries_that_a_data_set_lists_are_not_searched_for(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = BopDataset(dataset).model(1)
+    searched: list[object] = []
+    monkeypatch.setattr("binpose_core.objects.find_symmetries", lambda mesh: searched.append(mesh) or Symmetries.none())
+    turn = {"symmetries_continuous": [{"axis": [0, 0, 1], "offset": [0, 0, 0]}]}
+    listed = run_evaluation.dataset_object(replace(model, info={**model.info, **turn}), "step")
+    assert len(listed.symmetries.continuous) == 1 and not searched
+    plain = {key: value for key, value in model.info.items() if not key.startswith("symmetries")}
+    run_evaluation.dataset_object(replace(model, info=plain), "step")
+    assert len(searched) == 1
 
 
 @pytest.mark.usefixtures("known_objects")

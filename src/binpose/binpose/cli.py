@@ -9,10 +9,11 @@ from typing import Annotated
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import tyro
+from rich.text import Text
 
 from binpose.commands.add import Add
 from binpose.commands.bag import ShowBag
-from binpose.commands.command import Command, errors
+from binpose.commands.command import Command, console, errors
 from binpose.commands.demo import Demo
 from binpose.commands.estimate import Estimate
 from binpose.commands.evaluate import Evaluate
@@ -20,6 +21,7 @@ from binpose.commands.models import Models
 from binpose.commands.simulate import Simulate
 from binpose.commands.train import Train
 from binpose_core.errors import BinposeError
+from binpose_core.stored_parts import own_version
 
 DESCRIPTION = """From a CAD file to the poses of parts in a bin.
 
@@ -29,7 +31,9 @@ With parts of your own:
 
     binpose add part.stl --id part --unit mm
     binpose train --objects part --out models/part
-    binpose estimate frames/ --model models/part --out runs/part"""
+    binpose estimate frames/ --model models/part --out runs/part
+
+`binpose --version` tells the version."""
 
 Commands = (
     Annotated[Add, tyro.conf.subcommand("add")]
@@ -47,6 +51,9 @@ FAILED, INTERRUPTED = 2, 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit status is 0, 1 (some frames failed), 2 (an error) or 130 (Ctrl-C)."""
+    if list(sys.argv[1:] if arguments is None else arguments) == ["--version"]:
+        console.print(f"binpose {own_version()}", highlight=False)
+        return 0
     command: Command = tyro.cli(
         Commands,
         prog="binpose",
@@ -59,17 +66,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BinposeError as error:
         if command.debug:
             raise
-        errors.print(f"[bold red]error:[/] {_escaped(str(error))}")
+        errors.print(Text("error:", "bold red"), str(error))
         return FAILED
     except KeyboardInterrupt:
         errors.print("interrupted; what was finished before is kept")
         return INTERRUPTED
-
-
-def _escaped(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
 
 
 if __name__ == "__main__":

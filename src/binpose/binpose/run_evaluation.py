@@ -1,7 +1,7 @@
 """A run on disk against the data set that it was made from."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -179,11 +179,10 @@ def matched_objects(numbers: Mapping[str, int], dataset: BopDataset) -> dict[int
 
 def dataset_object(model: BopModel, object_id: str) -> ObjectModel:
     """The part of a data set's mesh. Its symmetries are those that models_info.json lists, else those of the mesh."""
-    part = make_object(load_mesh(model.path, unit="mm", allow_odd_size=True), object_id, model.obj_id)
     listed = Symmetries.from_bop(model.info)
-    if len(listed.discrete) > 1 or listed.continuous:
-        return replace(part, symmetries=listed)
-    return part
+    some = len(listed.discrete) > 1 or listed.continuous
+    mesh = load_mesh(model.path, unit="mm", allow_odd_size=True)
+    return make_object(mesh, object_id, model.obj_id, symmetries=listed if some else None)
 
 
 def read_regions(path: Path) -> dict[str, list[FloatArray]]:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import tyro
+from rich.text import Text
 
-from binpose.commands.command import Command, console
+from binpose.commands.command import Command, console, waiting
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -45,7 +46,7 @@ class Add(Command):
         """Read, derive, keep, show."""
         from binpose_core.catalogue import Catalogue
 
-        with console.status(f"Looking at {self.path.name} ..."):
+        with waiting(f"Looking at {self.path.name} ..."):
             model = Catalogue(self.catalogue).add(
                 self.path,
                 self.id,
@@ -57,7 +58,7 @@ class Add(Command):
             )
         console.print(object_table(model))
         console.print(f"Added to {self.catalogue}/. If size or symmetries are wrong: {self._entry()}")
-        console.print(f"Next: [bold]binpose train --objects {self.id} --out models/{self.id}[/]")
+        console.print("Next:", Text(f"binpose train --objects {self.id} --out models/{self.id}", "bold"))
         return 0
 
     def _entry(self) -> Path:
@@ -71,7 +72,7 @@ def object_table(model: "ObjectModel") -> "Table":
 
     table = Table(title=model.id, title_justify="left", show_header=False, box=box.SIMPLE_HEAD, pad_edge=False)
     for name, value in object_facts(model):
-        table.add_row(f"[dim]{name}[/]", value)
+        table.add_row(Text(name, "dim"), value)
     return table
 
 

@@ -17,13 +17,16 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.status import Status
+from rich.text import Text
 
 from binpose_core.errors import BinposeError
 
 Item = TypeVar("Item")
 
-console = Console()
-errors = Console(stderr=True, soft_wrap=True, highlight=False)
+# Without markup: a folder may be called runs/[new].
+console = Console(markup=False)
+errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +39,11 @@ class Command(ABC):
     @abstractmethod
     def run(self) -> int:
         """Do it and return the exit status."""
+
+
+def waiting(text: str) -> Status:
+    """A spinner with a text, which stays while the block runs."""
+    return console.status(Text(text))
 
 
 @contextlib.contextmanager

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.text import Text
+
 from binpose.bundle import ModelBundle, load_bundle
-from binpose.commands.command import Command, console, preparing, progress_bar
+from binpose.commands.command import Command, console, preparing, progress_bar, waiting
 from binpose.commands.estimate import run_estimation, summary_table
 from binpose.commands.evaluate import evaluation_table
 from binpose.estimation import EstimationConfig
@@ -49,7 +51,7 @@ class Demo(Command):
         from binpose_simulation.export import check_count, export_bop
 
         check_count(self.frames)
-        with console.status("Loading the model ..."):
+        with waiting("Loading the model ..."):
             bundle = load_bundle(self.model)
         dataset, scene, objects = self.out / "dataset", demo_scene(), list(bundle.objects.values())
         _remove_other_frames(dataset, objects, scene)
@@ -67,7 +69,7 @@ class Demo(Command):
             )
         outcomes, result = show_demo(bundle, str(self.model), dataset, self.seed, self.frames, self.out)
         console.print(evaluation_table(result))
-        console.print(f"Look at [bold]{self.out / 'report.html'}[/]")
+        console.print("Look at", Text(str(self.out / "report.html"), "bold"))
         return 1 if any(outcome.error is not None for outcome in outcomes) else 0
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, cast
 import tyro
 
 from binpose.bundle import UNCALIBRATED, ModelBundle, load_bundle
-from binpose.commands.command import Command, console, errors, split_names, tracked
+from binpose.commands.command import Command, console, errors, split_names, tracked, waiting
 from binpose.estimation import EstimationConfig
 
 if TYPE_CHECKING:
@@ -77,11 +77,11 @@ class Estimate(Command):
 
         config = EstimationConfig(self.threshold, split_names(self.objects, "--objects"))
         topics = CameraTopics(self.color_topic, self.depth_topic, self.info_topic)
-        with console.status(f"Opening {self.path} ..."):
+        with waiting(f"Opening {self.path} ..."):
             inputs = open_inputs(self.path, self.split, topics)
         for note in inputs.notes:
             console.print(note, style="yellow", markup=False)
-        with console.status(f"Loading {self.model} ..."):
+        with waiting(f"Loading {self.model} ..."):
             bundle = with_refiner(load_bundle(self.model, self.device), self.refiner)
         check_objects(config.objects, tuple(bundle.objects), str(self.model))
         chosen = config.objects or tuple(bundle.objects)

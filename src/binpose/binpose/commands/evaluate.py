@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import tyro
 
-from binpose.commands.command import Command, console, split_names, tracked
+from binpose.commands.command import Command, console, split_names, tracked, waiting
 from binpose_core.errors import BinposeError
 from binpose_core.evaluation import EvaluationConfig
 
@@ -64,7 +64,7 @@ class Evaluate(Command):
             max_error=self.max_error, min_visible_fraction=self.min_visible, score_threshold=record.threshold
         )
         regions = read_regions(self.regions) if self.regions else {}
-        with console.status("Finding the symmetries of the parts ..."):
+        with waiting("Reading the run and the parts ..."):
             evaluator = RunEvaluator(run, dataset, split, config, regions, self._complete())
         total = len(evaluator.frames)
         frames = [evaluator.add(source) for source in tracked(evaluator.frames, total, "Evaluating")]

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from binpose.commands.bin_options import BinOptions
-from binpose.commands.command import Command, console, preparing, progress_bar, split_names
+from binpose.commands.command import Command, console, preparing, progress_bar, split_names, waiting
 from binpose_core.errors import BinposeError
 
 
@@ -55,7 +55,7 @@ class Simulate(BinOptions, Command):
         check_count(self.frames)
         scene = self.with_bin(SceneConfig())
         scene = replace(scene, viewpoint=replace(scene.viewpoint, width=self.width, height=self.height))
-        with console.status("Preparing the parts ..."):
+        with waiting("Preparing the parts ..."):
             objects = chosen_objects(names, self.catalogue)
         with progress_bar() as progress:
             there = views_there(self.out, self.split, self.seed)

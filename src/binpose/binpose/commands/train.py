@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from binpose.bundle import UNCALIBRATED
 from binpose.commands.bin_options import BinOptions
@@ -68,12 +69,12 @@ class Train(BinOptions, Command):
             with _bars() as report:
                 version = train(objects, self.out, config, resume=self.resume, progress=report, start=start)
         except KeyboardInterrupt:
-            console.print(f"Interrupted. What was learnt is in {self.out / 'training'}; go on with [bold]--resume[/].")
+            console.print(f"Interrupted. What was learnt is in {self.out / 'training'}; go on with --resume.")
             return 130
         console.print(f"Model {version[:12]} in {self.out}.")
         if not ModelStore(self.out).header(version)["calibrated"]:
             console.print(UNCALIBRATED, style="yellow")
-        console.print(f"Next: [bold]binpose estimate FRAMES --model {self.out} --out runs/x[/]")
+        console.print("Next:", Text(f"binpose estimate FRAMES --model {self.out} --out runs/x", "bold"))
         return 0
 
 
