@@ -1,7 +1,10 @@
 """A frame is checked where it enters; each kind of bad input has its own sentence."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -85,6 +88,30 @@ def test_any_other_encoding_is_refused(encoding: str, dtype: type, shape: tuple[
 def test_an_ideal_camera_needs_no_undistortion() -> None:
     frame = RgbdFrame(COLOR, DEPTH_M, CAMERA)
     assert undistort(frame) is frame
+
+
+def test_the_maps_of_a_camera_are_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[object] = []
+    monkeypatch.setattr(cv2, "initUndistortRectifyMap", _counting(cv2.initUndistortRectifyMap, made))
+    lenses = [replace(CAMERA, distortion=(k1, 0.0, 0.0, 0.0)) for k1 in (-0.31, -0.31, -0.32, -0.31)]
+    color = np.random.default_rng(0).integers(0, 256, COLOR.shape, dtype=np.uint8)
+    read = [undistort(RgbdFrame(color, DEPTH_M, camera)).color for camera in lenses]
+    assert len(made) == 2
+    np.testing.assert_array_equal(read[0], read[3])
+    assert (read[0] != read[2]).any()
+
+
+def _counting(function: Callable[..., Any], calls: list[object]) -> Callable[..., Any]:
+    def counted(*arguments: Any) -> Any:
+        calls.append(arguments)
+        return function(*arguments)
+
+    return counted
+
+
+def test_frames_are_equal_to_themselves_alone() -> None:
+    one, other = RgbdFrame(COLOR, DEPTH_M, CAMERA), RgbdFrame(COLOR.copy(), DEPTH_M.copy(), CAMERA)
+    assert one == one and one != other and len({one, other, one}) == 2
 
 
 def test_undistortion_moves_pixels_where_the_ideal_camera_sees_them() -> None:

@@ -8,7 +8,7 @@ from binpose_core.camera import Camera
 from binpose_core.errors import BinposeError
 from binpose_core.geometry import from_rotation_translation, random_rotation
 from binpose_core.meshes import Mesh
-from binpose_core.numba_backend import LEAST_STRIP_PX, strips_per_thread
+from binpose_core.numba_backend import LEAST_STRIP_PX, STRIPS_PER_THREAD, strips_of_rows
 from binpose_core.packed_meshes import PackedMeshes
 from binpose_core.render_backends import BACKENDS, make_backend
 from binpose_core.rendering import Renderer, Rendering
@@ -205,11 +205,14 @@ def test_the_nearest_in_the_list_shows_where_two_are_equally_near(backend: str) 
 
 
 def test_few_large_images_are_cut_into_strips_and_many_are_not() -> None:
-    assert strips_per_thread(1, 480, 2) > 1 and strips_per_thread(64, 128, 2) == 0
-    assert strips_per_thread(1, 480, 1) == 0
-    for threads in (2, 3, 16):
-        for height in (1, 30, 100, 480):
-            assert threads * strips_per_thread(1, height, threads) <= max(height // LEAST_STRIP_PX, 0)
+    assert strips_of_rows(64, 128, 2) is None and strips_of_rows(1, 480, 1) is None
+    assert strips_of_rows(1, 30, 2) is None
+    for threads in (2, 3, 16, 31, 64, 200):
+        for height in (32, 100, 480, 2048):
+            groups, strips = strips_of_rows(1, height, threads)
+            assert groups * strips <= height // LEAST_STRIP_PX
+            assert groups * strips >= min(threads, height // LEAST_STRIP_PX), "every thread has work, or none is left"
+            assert groups <= threads and strips <= STRIPS_PER_THREAD
 
 
 def test_an_unknown_backend_is_refused() -> None:

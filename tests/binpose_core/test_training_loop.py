@@ -144,6 +144,27 @@ def test_a_step_without_a_finite_gradient_is_skipped() -> None:
     torch.testing.assert_close(after.weight, before.weight)
 
 
+def test_a_training_that_diverged_ends() -> None:
+    def poisoned(network: torch.nn.Module, batch: Batch) -> dict[str, torch.Tensor]:
+        return {"square": loss(network, batch)["square"] * torch.nan}
+
+    steps: list[float] = []
+    with pytest.raises(BinposeError, match=r"diverged: 50 steps .*square.*lower learning_rate"):
+        train(untrained(), line, poisoned, config(steps=300), on_step=lambda share, _: steps.append(share))
+    assert len(steps) == 49
+    assert_no_worker_stays()
+
+
+def test_single_steps_without_a_finite_gradient_end_nothing() -> None:
+    made = iter(range(10**6))
+
+    def often_poisoned(network: torch.nn.Module, batch: Batch) -> dict[str, torch.Tensor]:
+        return {"square": loss(network, batch)["square"] * (1.0 if next(made) % 10 == 0 else torch.nan)}
+
+    average = train(untrained(), line, often_poisoned, config(steps=600))
+    assert torch.isfinite(average.weight).all()
+
+
 def test_the_average_is_the_moving_mean_of_the_steps() -> None:
     network = untrained()
     weights = [network.weight.item()]

@@ -27,6 +27,11 @@ def test_a_mask_that_does_not_fit_its_box_is_refused() -> None:
         detection((4, 1, 8, 3))
 
 
+def test_results_are_equal_to_themselves_alone() -> None:
+    one, other = (PoseEstimate("cog", np.eye(4), 0.5, detection()) for _ in range(2))
+    assert one in [other, one] and one != other and len({one, other, one}) == 2
+
+
 def test_results_cannot_be_changed_afterwards() -> None:
     estimate = PoseEstimate("cog", np.eye(4), 0.5, detection())
     with pytest.raises(FrozenInstanceError):

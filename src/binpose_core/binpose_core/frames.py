@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 import cv2
@@ -15,7 +16,7 @@ NEAREST_M, FARTHEST_M = 0.05, 20.0
 MIDDLE_ROWS = 8  # every so many rows tell the median depth well enough to see a wrong unit
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RgbdFrame:
     """A colour or mono image, its depth and its camera.
 
@@ -31,8 +32,8 @@ class RgbdFrame:
     camera: Camera
     stamp_ns: int = 0
     frame_id: str = "camera"
-    name: str = field(default="", compare=False)
-    derived: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    name: str = ""
+    derived: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         expected = (self.camera.height, self.camera.width)
@@ -112,10 +113,15 @@ def undistort(frame: RgbdFrame) -> RgbdFrame:
     """The frame as an ideal pinhole camera with the same K would see it; depth by nearest pixel."""
     if not any(frame.camera.distortion):
         return frame
-    camera = replace(frame.camera, distortion=())
-    size = (camera.width, camera.height)
-    coefficients = np.asarray(frame.camera.distortion, dtype=np.float64)
-    maps = cv2.initUndistortRectifyMap(camera.K, coefficients, None, camera.K, size, cv2.CV_32FC1)
+    camera, maps = replace(frame.camera, distortion=()), _undistortion_maps(frame.camera)
     color = cv2.remap(frame.color, *maps, cv2.INTER_LINEAR)
     depth = None if frame.depth_m is None else cv2.remap(frame.depth_m, *maps, cv2.INTER_NEAREST)
     return replace(frame, color=color, depth_m=depth, camera=camera)
+
+
+@lru_cache(maxsize=2)
+def _undistortion_maps(camera: Camera) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Columns and rows (H, W) at which this image shows the ideal camera's pixels; they take longer than their use."""
+    coefficients, size = np.asarray(camera.distortion, dtype=np.float64), (camera.width, camera.height)
+    columns, rows = cv2.initUndistortRectifyMap(camera.K, coefficients, None, camera.K, size, cv2.CV_32FC1)
+    return columns, rows

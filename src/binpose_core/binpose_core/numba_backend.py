@@ -28,16 +28,16 @@ class NumbaBackend:
         """The nearest surface under every pixel."""
         shape, threads = images.shape, numba.get_num_threads()
         drawn = Drawn(np.empty(shape, np.float32), np.empty(shape, np.int32), np.empty(shape, np.int32))
-        strips = strips_per_thread(*shape[:2], threads)
+        strips = strips_of_rows(*shape[:2], threads)
         scene = (
             *(self._meshes.vertices, self._meshes.faces, self._meshes.vertex_start, self._meshes.face_start),
             *(self._solid, images.mesh_ids, images.T_cam_obj, images.first_instance, images.intrinsics, images.near_m),
         )
         pixels = drawn.depth_m, drawn.instance_ids, drawn.face_ids
-        if strips == 0:
+        if strips is None:
             draw_images(*scene, *pixels)
         else:
-            draw_strips(*scene, threads, strips, *self._projected(images), *pixels)
+            draw_strips(*scene, *strips, *self._projected(images), *pixels)
         return drawn
 
     def _projected(self, images: Images) -> tuple[Array, Array, Array, Array]:
@@ -53,11 +53,13 @@ class NumbaBackend:
         return start, projected, in_front, reach
 
 
-def strips_per_thread(images: int, height: int, threads: int) -> int:
-    """Into how many strips of rows per thread each image is cut, 0 = not at all.
+def strips_of_rows(images: int, height: int, threads: int) -> tuple[int, int] | None:
+    """Into how many groups of how many strips of rows each image is cut, a group for a thread; None = not at all.
 
-    Every strip costs another look at all triangles, so that images are cut only where they are too few for the threads.
+    Every strip costs another look at all triangles, so that images are cut only where they are too few for the threads,
+    and never into strips of less than `LEAST_STRIP_PX` rows.
     """
-    if threads == 1 or images >= STRIPS_PER_THREAD * threads:
-        return 0
-    return min(STRIPS_PER_THREAD, height // (LEAST_STRIP_PX * threads))
+    groups = min(threads, height // LEAST_STRIP_PX)
+    if groups < 2 or images >= STRIPS_PER_THREAD * threads:
+        return None
+    return groups, min(STRIPS_PER_THREAD, height // (LEAST_STRIP_PX * groups))

@@ -23,6 +23,10 @@ LossFunction = Callable[[torch.nn.Module, Any], dict[str, torch.Tensor]]
 StepCallback = Callable[[float, dict[str, float]], None]
 
 
+MOST_LOST = 50
+"""Steps without a finite gradient, one after the other, that end a training: single ones are left out."""
+
+
 @dataclass(frozen=True)
 class LoopConfig:
     """minutes: training time on this machine; steps: take this number of steps instead.
@@ -82,7 +86,8 @@ def train(
         on_step: called after each step with the share of the budget spent and the losses.
 
     Raises:
-        BinposeError: if the checkpoint is damaged or belongs to another network, or cannot be written.
+        BinposeError: if the checkpoint is damaged or belongs to another network, or cannot be written; if the training
+            diverges.
     """
     average = copy.deepcopy(network).eval()
     optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
@@ -90,12 +95,18 @@ def train(
     if checkpoint is not None and checkpoint.exists():
         progress = load_checkpoint(checkpoint, network, average, optimizer)
     network.train()
-    saved = time.monotonic()
+    saved, lost = time.monotonic(), 0
     batches = prefetched(make_batch, start=progress.steps)
     try:
         while progress.share < 1.0:
             began = time.monotonic()
-            losses = _step(network, next(batches), loss_function, optimizer, config, config.rate(progress.share))
+            losses, moved = _step(network, next(batches), loss_function, optimizer, config, config.rate(progress.share))
+            lost = 0 if moved else lost + 1
+            if lost == MOST_LOST:
+                raise BinposeError(
+                    f"The training diverged: {lost} steps in a row had no finite gradient (losses {losses}); expected "
+                    "finite ones; choose a lower learning_rate, or check the views."
+                )
             steps = progress.steps + 1
             _update_average(average, network, min(config.average_steps, 10 + steps // 4))
             spent = (time.monotonic() - began) / 60.0 / config.minutes
@@ -120,7 +131,8 @@ def _step(
     optimizer: torch.optim.Optimizer,
     config: LoopConfig,
     rate: float,
-) -> dict[str, float]:
+) -> tuple[dict[str, float], bool]:
+    """The losses, and whether the weights moved: a gradient that is not finite is left out."""
     for group in optimizer.param_groups:
         group["lr"] = rate
     optimizer.zero_grad(set_to_none=True)
@@ -129,9 +141,10 @@ def _step(
     total = sum(losses.values(), torch.zeros(()))
     total.backward()
     norm = torch.nn.utils.clip_grad_norm_(network.parameters(), config.max_gradient)
-    if torch.isfinite(norm):
+    finite = bool(torch.isfinite(norm))
+    if finite:
         optimizer.step()
-    return {name: float(value.detach()) for name, value in losses.items()}
+    return {name: float(value.detach()) for name, value in losses.items()}, finite
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""What travels between the stages. All immutable."""
+"""What travels between the stages. All immutable, and each equal to itself alone: they hold arrays."""
 
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -11,7 +11,7 @@ from binpose_core.frames import RgbdFrame
 from binpose_core.geometry import FloatArray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Detection:
     """One instance found in a frame.
 
@@ -46,7 +46,7 @@ class Detection:
         return full
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Hypothesis:
     """One candidate pose of a detection and the network's confidence in it."""
 
@@ -55,7 +55,7 @@ class Hypothesis:
     score: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PoseEstimate:
     """A part's pose.
 
