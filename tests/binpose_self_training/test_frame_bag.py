@@ -5,10 +5,13 @@ import pytest
 from rosbags.highlevel import AnyReader
 
 from binpose_core.camera import Camera
+from binpose_core.errors import BinposeError
 from binpose_core.frames import RgbdFrame
 from binpose_self_training.bag_frames import bag_frames
+from binpose_self_training.bag_writer import write_bag
+from binpose_self_training.cdr import CAMERA_INFO
 from binpose_self_training.config import BagConfig
-from binpose_self_training.frame_bag import write_frames
+from binpose_self_training.frame_bag import frame_messages, write_frames
 
 from .conftest import SECOND, START_NS
 
@@ -54,6 +57,15 @@ def test_mono_frames_and_frames_without_depth_too(tmp_path, frames):
         write_frames(tmp_path / name, changed)
         for first, second in zip(changed, bag_frames(tmp_path / name).frames, strict=True):
             same(first, second.read())
+
+
+def test_a_bag_whose_camera_infos_are_all_damaged_says_so(tmp_path, frames):
+    def cut(message, topic):
+        return (message._replace(data=message.data[:4]) if topic.type == CAMERA_INFO else message), topic
+
+    write_bag(tmp_path / "bag", [cut(*item) for frame in frames for item in frame_messages(frame)], BagConfig())
+    with pytest.raises(BinposeError, match=rf"no camera info that can be read in .* \({len(frames)} damaged"):
+        bag_frames(tmp_path / "bag")
 
 
 def test_frames_without_stamps_get_their_own(tmp_path, frames):

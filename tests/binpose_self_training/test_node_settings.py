@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 from binpose_ros.settings import specs, with_values
@@ -19,6 +20,20 @@ def test_every_setting_is_a_described_parameter_that_reaches_the_recorder():
     config = with_values(SelfTrainingSettings(), changed).config
     assert (config.directory, config.quota_gb, config.bag.compression) == (Path("/data/bags"), 7.0, "none")
     assert SelfTrainingSettings().config.directory == Path.home() / "binpose_recordings"
+
+
+def test_the_documented_parameters_are_those_of_the_node():
+    page = (Path(__file__).parents[2] / "docs" / "recording.md").read_text()
+    named = set(re.findall(r"`(?:-p )?(recorder\.[a-z_.]+)", page))
+    assert len(named) >= 7 and named <= {spec.name for spec in specs(SelfTrainingSettings())}
+
+
+def test_the_model_in_use_is_recorded_of_every_graph():
+    """The separate nodes, or all stages in one."""
+    events = SelfTrainingSettings().events
+    assert {f"{node}/model_status" for node in ("detection", "pose_estimator", "refinement", "bin_picking")} <= {
+        *events
+    }
 
 
 def test_the_topics_follow_the_namespace_and_a_camera_without_depth_has_none():

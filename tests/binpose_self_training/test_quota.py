@@ -6,7 +6,7 @@ from rosbags.rosbag2 import Reader
 from binpose_core.errors import BinposeError
 from binpose_self_training.bag_writer import write_bag
 from binpose_self_training.config import BagConfig
-from binpose_self_training.quota import make_room, protect, used_bytes
+from binpose_self_training.quota import PROTECTED, make_room, used_bytes
 
 from .conftest import COLOR, START_NS, stamped
 
@@ -38,11 +38,17 @@ def test_the_oldest_segments_go_first_and_no_more_than_needed(root):
 
 
 def test_protected_recordings_snapshots_and_what_others_made_stay_and_the_shortage_is_told(root):
-    protect(root / "recording_2")
+    (root / "recording_2" / PROTECTED).touch()
     with pytest.raises(BinposeError, match="quota_gb"):
         make_room(root, 1e3, 0)
     assert sorted(path.name for path in root.iterdir()) == ["mine", "recording_2", "snapshot_1"]
     assert count(root / "recording_2") == 4
+
+
+def test_damaged_files_count_too(root):
+    before = used_bytes(root)
+    (root / "recording_1" / "recording_1_9.mcap.damaged").write_bytes(bytes(12345))
+    assert used_bytes(root) == before + 12345
 
 
 def test_the_folder_of_the_recording_in_work_stays(root):

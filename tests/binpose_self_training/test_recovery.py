@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mcap.writer import Writer as McapWriter
 from rosbags.rosbag2 import Reader, StoragePlugin, Writer
 
 from binpose_core.errors import BinposeError
@@ -154,6 +155,17 @@ def test_a_bag_of_another_recorder_that_lost_its_end_is_repaired_and_the_damaged
     assert kept == [message.data for message in sent[: len(kept)]] and len(kept) == recovery.messages > 20
     assert (path.parent / "bag.mcap.damaged").read_bytes() == whole[: len(whole) * 2 // 3]
     assert repair_bag(tmp_path / "bag") == []  # Nothing is left to do.
+
+
+def test_a_channel_without_a_schema_is_no_damage(tmp_path):
+    path = tmp_path / "plain.mcap"
+    with path.open("wb") as stream:
+        writer = McapWriter(stream)
+        writer.start()
+        channel = writer.register_channel("/plain", "json", schema_id=0)
+        writer.add_message(channel, START_NS, b"{}", START_NS)
+        writer.finish()
+    assert is_whole(path)
 
 
 def test_what_is_no_mcap_file_is_refused_and_left(tmp_path, messages):

@@ -106,7 +106,11 @@ def bag_frames(
     frames = []
     for index, pair in enumerate(pairs):
         info = infos.at(pair.stamp_ns)
-        assert info is not None  # The topic was chosen because it has messages.
+        if info is None:
+            raise BinposeError(
+                f"The bag {path} has no camera info that can be read in {topics.info} ({unreadable} damaged messages); "
+                "expected at least one; choose another topic (--info-topic), or record again."
+            )
         names[pair.stamp_ns] = names.get(pair.stamp_ns, 0) + 1
         frames.append(BagFrame(bag, _name(pair.stamp_ns, names[pair.stamp_ns]), index, pair.color, pair.depth, info))
     return BagFrames(tuple(frames), topics, notes)

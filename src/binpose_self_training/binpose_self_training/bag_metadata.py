@@ -165,7 +165,7 @@ def _segment_info(path: Path, size: int, changed_ns: int) -> SegmentInfo:
     channels = (
         ChannelInfo(
             channel.topic,
-            summary.schemas[channel.schema_id].name,
+            summary.schemas[channel.schema_id].name if channel.schema_id else "",  # MCAP's 0: without a schema
             statistics.channel_message_counts.get(channel.id, 0),
             channel.metadata.get("offered_qos_profiles", ""),
             channel.metadata.get("topic_type_hash", ""),

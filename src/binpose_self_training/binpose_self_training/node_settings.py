@@ -39,6 +39,7 @@ class SelfTrainingSettings:
         "detection/model_status",
         "pose_estimator/model_status",
         "refinement/model_status",
+        "bin_picking/model_status",
         "pick_outcomes",
     )
     autostart: bool = True

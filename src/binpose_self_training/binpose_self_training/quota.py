@@ -10,19 +10,15 @@ from pathlib import Path
 
 from binpose_core.errors import BinposeError
 from binpose_self_training.bag_metadata import METADATA, RECORDING, segment_paths, write_metadata
-from binpose_self_training.segment import ACTIVE_SUFFIX, SUFFIX
+from binpose_self_training.segment import ACTIVE_SUFFIX, DAMAGED_SUFFIX, SUFFIX
 
 PROTECTED = "protected"
 
 
-def protect(bag: Path) -> None:
-    """Keep a recording from being removed for others, until the file `protected` in it is removed."""
-    (bag / PROTECTED).touch()
-
-
 def used_bytes(root: Path) -> int:
-    """What all bags under a folder of recordings take."""
-    return sum(_size(path) for suffix in (SUFFIX, ACTIVE_SUFFIX) for path in root.glob(f"*/*{suffix}"))
+    """What all bags under a folder of recordings take, with the damaged files that a repair keeps."""
+    suffixes = (SUFFIX, ACTIVE_SUFFIX, DAMAGED_SUFFIX)
+    return sum(_size(path) for suffix in suffixes for path in root.glob(f"*/*{suffix}"))
 
 
 def make_room(root: Path, quota_bytes: float, min_free_bytes: float, bag: Path | None = None) -> list[Path]:
@@ -52,7 +48,7 @@ def make_room(root: Path, quota_bytes: float, min_free_bytes: float, bag: Path |
 
 def _shortage(root: Path, quota_bytes: float, min_free_bytes: float) -> str:
     used, free = used_bytes(root), shutil.disk_usage(root).free
-    remedy = f"no recording in {root} may be removed: take snapshots or protected recordings away"
+    remedy = f"no recording in {root} may be removed: take snapshots, protected recordings or *{DAMAGED_SUFFIX} away"
     if used > quota_bytes:
         return (
             f"The recordings take {used / 1e9:.3g} GB of the {quota_bytes / 1e9:.3g} GB they may (quota_gb), and "

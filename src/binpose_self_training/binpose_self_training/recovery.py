@@ -23,9 +23,14 @@ from binpose_self_training.bag_metadata import (
     write_metadata,
 )
 from binpose_self_training.mcap_records import whole_records
-from binpose_self_training.segment import ACTIVE_SUFFIX, SUFFIX, mcap_writer, publish, sync_directory
-
-DAMAGED_SUFFIX = ".damaged"
+from binpose_self_training.segment import (
+    ACTIVE_SUFFIX,
+    DAMAGED_SUFFIX,
+    SUFFIX,
+    mcap_writer,
+    publish,
+    sync_directory,
+)
 
 
 @dataclass(frozen=True)

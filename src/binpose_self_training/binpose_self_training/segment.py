@@ -23,7 +23,7 @@ from binpose_self_training.config import Compression
 from binpose_self_training.definitions import Definition
 from binpose_self_training.messages import RawMessage, Topic
 
-SUFFIX, ACTIVE_SUFFIX = ".mcap", ".mcap.active"
+SUFFIX, ACTIVE_SUFFIX, DAMAGED_SUFFIX = ".mcap", ".mcap.active", ".damaged"
 CHUNK_BYTES = 1 << 20
 _COMPRESSIONS = {"none": CompressionType.NONE, "lz4": CompressionType.LZ4, "zstd": CompressionType.ZSTD}
 
