@@ -1,13 +1,12 @@
 """The bin-picking challenge's service, called as its tester calls it: the library's poses, in its units and frame."""
 
 import importlib.util
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from live_graph import MODEL
 
-MODEL = Path(__file__).resolve().parents[2] / "src/binpose/binpose/models/demo"
 SERVICE, UNIT_M = "/get_pose_estimates", 1e-4
 OTHER_NUMBER = 0  # the challenge counts its objects from 0, BOP data sets from 1
 
@@ -93,9 +92,10 @@ def received(response: Any, bundle: Any, first: str) -> Any:
 
 
 def assert_same(ours: Any, theirs: Any) -> None:
-    assert [(name, score) for name, score, _ in ours] == [(name, score) for name, score, _ in theirs]
-    for (*_, a), (*_, b) in zip(ours, theirs, strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-6)  # a quaternion is a rotation more exactly than a matrix
+    assert [name for name, *_ in ours] == [name for name, *_ in theirs]
+    for (_, score, T), (_, true_score, T_true) in zip(ours, theirs, strict=True):
+        assert abs(score - true_score) < 0.02
+        np.testing.assert_allclose(T, T_true, atol=1e-3)
 
 
 @pytest.fixture(scope="module")
