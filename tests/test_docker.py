@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 DOCKER = ROOT / "docker"
 LAUNCH = ROOT / "src/binpose/launch/bin_picking.launch.py"
 
