@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from binpose.pipeline import EstimatorStage, Pipeline, RefinerStage, SegmenterStage
 from binpose_core.catalogue import ObjectModel
+from binpose_core.devices import check_device
 from binpose_core.errors import BinposeError
 from binpose_core.model_store import ModelStore, StoredModel
 from binpose_core.stored_parts import assemble, own_version, stored_objects
@@ -99,7 +100,7 @@ def load_bundle(path: Path | str, device: str = "cpu", version: str | None = Non
         BinposeError: when there is no such model, its files are missing, truncated, altered or of another version of
             binpose, or there is no such device.
     """
-    _check_device(device)
+    check_device(device)
     path = Path(path)
     if not any(path.glob("weights-*")) and (SHIPPED / path).is_dir():
         path = SHIPPED / path
@@ -156,21 +157,6 @@ def _assembled(stored: StoredModel, device: str) -> ModelBundle:
     )
     metrics = dict(stored.header.get("metrics", {}))
     return ModelBundle(*stages, objects, config, metrics, stored.version, stored.parent)
-
-
-def _check_device(device: str) -> None:
-    """Refuse what is no device, or a GPU that torch does not see."""
-    import torch
-
-    try:
-        kind = torch.device(device).type
-    except RuntimeError as error:
-        raise BinposeError(f"The device is {device!r}; expected cpu or cuda; choose one of them.") from error
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise BinposeError(
-            f"The device is {device!r}, but torch sees no GPU; expected an NVIDIA driver and a CUDA build of torch; "
-            "install them, or choose the device cpu."
-        )
 
 
 _NETWORKS = ("segmenter/", "estimator/", "refinement/")

@@ -72,10 +72,10 @@ class Announcer:
         try:
             model = action()
             response.success, response.message = True, f"Model {model.version[:SHORT]} is in use."
-        except BinposeError as error:
-            response.success, response.message = False, str(error)
-            self._node.monitor.model_reason = str(error)
-            self._node.get_logger().error(str(error))
+        except Exception as error:  # The client would wait for ever for an answer that does not come.
+            response.success, response.message = False, self._node.mistake("The new model", error)
+            self._node.monitor.model_reason = response.message
+            self._node.get_logger().error(response.message)
         else:
             self._node.monitor.model_reason = ""
         if hasattr(response, "version"):

@@ -1,9 +1,17 @@
-"""A lifecycle node that refuses a transition which its state does not allow, instead of ending its process."""
+"""A lifecycle node that tells why a transition failed, and refuses one which its state does not allow."""
 
-from typing import Any
+import traceback
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar
 
-from rclpy.lifecycle import LifecycleNode
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.lifecycle.node import LifecycleNodeMixin
+
+from binpose_core.errors import BinposeError
+
+Node = TypeVar("Node", bound="ManagedNode")
+Transition = Callable[[Node, LifecycleState], TransitionCallbackReturn]
 
 
 class ManagedNode(LifecycleNode):
@@ -12,6 +20,19 @@ class ManagedNode(LifecycleNode):
     In rclpy the service `change_state` raises for a transition that the state does not allow, which ends the executor
     and leaves the client without an answer. The service's callback has a private name, hence the method's.
     """
+
+    def refused(self, reason: str) -> None:
+        """Take why something that was asked for is not done; here it is logged."""
+        self.get_logger().error(reason)
+
+    def mistake(self, what: str, error: Exception) -> str:
+        """Log where an error came from, and give the sentence that tells of it: the BinposeError's own, or that it is
+        the program's; call it while the error is handled.
+        """
+        if isinstance(error, BinposeError):
+            return str(error)
+        self.get_logger().error(traceback.format_exc())
+        return f"{what} failed with {error!r}; this is a mistake in the program; the log tells where."
 
     @property
     def state(self) -> str:
@@ -26,3 +47,17 @@ class ManagedNode(LifecycleNode):
             self.get_logger().error(f"Transition {request.transition.id} from {before} is refused: {error}")
             response.success = False
             return response
+
+
+def told(transition: Transition[Node]) -> Transition[Node]:
+    """A transition that fails, and tells why, when it raises; rclpy would drop the error without a word."""
+
+    @wraps(transition)
+    def guarded(node: Node, state: LifecycleState) -> TransitionCallbackReturn:
+        try:
+            return transition(node, state)
+        except Exception as error:
+            node.refused(node.mistake(f"The transition {transition.__name__.removeprefix('on_')}", error))
+            return TransitionCallbackReturn.FAILURE
+
+    return guarded

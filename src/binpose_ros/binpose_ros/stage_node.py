@@ -13,6 +13,7 @@ from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
+from binpose_core.devices import check_device
 from binpose_core.errors import BinposeError
 from binpose_core.frames import RgbdFrame
 from binpose_core.model_store import SHORT, ModelStore, StoredModel
@@ -22,7 +23,7 @@ from binpose_ros.frames import to_frame
 from binpose_ros.golden import golden_frames
 from binpose_ros.inputs import COLOR, DEPTH, INFO, Input, Inputs, Match, read
 from binpose_ros.joining import Mailbox
-from binpose_ros.lifecycle import ManagedNode
+from binpose_ros.lifecycle import ManagedNode, told
 from binpose_ros.message_types import RosTypes, ros_types
 from binpose_ros.models import Checks, LoadedModel, ModelSlot, load_model
 from binpose_ros.monitor import Monitor
@@ -34,7 +35,6 @@ from binpose_ros.trial import trial_frame
 
 Stage = TypeVar("Stage")
 DIAGNOSTICS_S = 1.0
-SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
 
 class StageNode(ManagedNode, Generic[Stage]):
@@ -125,24 +125,30 @@ class StageNode(ManagedNode, Generic[Stage]):
 
     # --- Lifecycle ----------------------------------------------------------------------------------------------------
 
+    @told
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the model."""
         try:
             self._put_in_use(self._load(self.settings.model, self.settings.version))
-        except BinposeError as error:
-            self.monitor.reason = str(error)
-            self.get_logger().error(str(error))
-            return FAILURE
-        self.open_outputs()
+            self.open_outputs()
+        except Exception:
+            self._forget()
+            raise
         return super().on_configure(state)
 
+    @told
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start the worker and listen."""
         result = super().on_activate(state)
-        self._box = Mailbox(self.monitor.counts)
-        self._worker = threading.Thread(target=self._work, args=(self._box,), name="worker", daemon=True)
-        self._worker.start()
-        self._inputs = Inputs(self, self.inputs, self.settings, self._box, self.monitor, self.types)
+        try:
+            self._box = Mailbox(self.monitor.counts)
+            self._worker = threading.Thread(target=self._work, args=(self._box,), name="worker", daemon=True)
+            self._worker.start()
+            self._inputs = Inputs(self, self.inputs, self.settings, self._box, self.monitor, self.types)
+        except Exception:
+            self._stop()
+            super().on_deactivate(state)
+            raise
         self.get_logger().info(f"Active, with model {self.models.find('').version[:SHORT]}.")
         return result
 
@@ -153,9 +159,7 @@ class StageNode(ManagedNode, Generic[Stage]):
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Forget the model."""
-        self.models.clear()
-        for publisher in [entity for entity in self._managed_entities if hasattr(entity, "topic_name")]:
-            self.destroy_lifecycle_publisher(publisher)
+        self._forget()
         return super().on_cleanup(state)
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -166,6 +170,16 @@ class StageNode(ManagedNode, Generic[Stage]):
     def close(self) -> None:
         """End the worker, whatever the state."""
         self._stop()
+
+    def refused(self, reason: str) -> None:
+        """Tell why a transition failed, in the diagnostics too."""
+        self.monitor.reason = reason
+        super().refused(reason)
+
+    def _forget(self) -> None:
+        self.models.clear()
+        for publisher in [entity for entity in self._managed_entities if hasattr(entity, "topic_name")]:
+            self.destroy_lifecycle_publisher(publisher)
 
     def _stop(self) -> None:
         if self._inputs is not None:
@@ -191,11 +205,7 @@ class StageNode(ManagedNode, Generic[Stage]):
         except Exception as error:
             if not self.context.ok():  # The process ends.
                 return
-            if isinstance(error, BinposeError):
-                reason = str(error)
-            else:
-                reason = f"The frame failed with {error!r}; this is a mistake in the program; the log tells where."
-                self.get_logger().error(traceback.format_exc())
+            reason = self.mistake("The frame", error)
             self._tell(reason)
             self.monitor.failed(reason)
             self._publish_nothing(match)
@@ -248,6 +258,7 @@ class StageNode(ManagedNode, Generic[Stage]):
     def _load(self, store: str, version: str) -> LoadedModel[Stage]:
         if not store:
             raise BinposeError("No model is named; expected the folder of a model store; set the parameter `model`.")
+        check_device(self.settings.device)
         folder = Path(store).expanduser()
         with self._loading:
             frames = golden_frames(folder)
@@ -287,9 +298,9 @@ class StageNode(ManagedNode, Generic[Stage]):
             self._seen = newest
             if newest != model.version:
                 self.swap("", newest)
-        except BinposeError as error:
-            self.monitor.model_reason = str(error)
-            self.get_logger().error(f"The new model is refused: {error}")
+        except Exception as error:
+            self.monitor.model_reason = self.mistake("The new model", error)
+            self.get_logger().error(f"The new model is refused: {self.monitor.model_reason}")
         else:
             self.monitor.model_reason = ""
 

@@ -1,5 +1,7 @@
 """The node `self_training`: records what the robot sees."""
 
+import threading
+from collections.abc import Mapping
 from typing import Any
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
@@ -9,7 +11,7 @@ from rosidl_runtime_py.utilities import get_message
 from std_srvs.srv import SetBool, Trigger
 
 from binpose_core.errors import BinposeError
-from binpose_ros.lifecycle import ManagedNode
+from binpose_ros.lifecycle import ManagedNode, told
 from binpose_ros.message_types import RosTypes, ros_types
 from binpose_ros.parameters import Parameters
 from binpose_ros.running import run_node
@@ -23,7 +25,6 @@ from binpose_self_training.recording import prepare
 PERIOD_S = 1.0
 CAMERA_ROLES = (Role.COLOR, Role.DEPTH, Role.INFO)
 OK, WARN = 0, 1
-SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
 
 class SelfTrainingNode(ManagedNode):
@@ -37,6 +38,8 @@ class SelfTrainingNode(ManagedNode):
         self.types: RosTypes = ros_types()
         self._declared = Parameters(self, SelfTrainingSettings(), lambda: self.state != "unconfigured")
         self._recorder: Recorder | None = None
+        self._topics = threading.Lock()
+        self._open = False
         self._listening: dict[str, Any] = {}
         self._unknown: set[str] = set()
         self._reason = ""
@@ -54,23 +57,28 @@ class SelfTrainingNode(ManagedNode):
 
     # --- Lifecycle ----------------------------------------------------------------------------------------------------
 
+    @told
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Finish what an earlier recorder left unfinished."""
-        try:
-            for found in prepare(self.settings.config.directory):
-                self.get_logger().warning(
-                    f"Finished {found.path or 'a file without messages'} of a recorder that was killed: "
-                    f"{found.messages} messages."
-                )
-        except BinposeError as error:
-            return self._failed(error)
+        for found in prepare(self.settings.config.directory):
+            self.get_logger().warning(
+                f"Finished {found.path or 'a file without messages'} of a recorder that was killed: "
+                f"{found.messages} messages."
+            )
         self._recorder = Recorder(self.settings.camera_topics(self.resolve_topic_name), self.settings.config)
         self._reason = ""
         return super().on_configure(state)
 
+    @told
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Listen, and record where that is wanted."""
-        self._listen()
+        with self._topics:
+            self._open = True
+        try:
+            self._listen()
+        except Exception:
+            self.close()
+            raise
         if self.settings.record:
             self._start()
         return super().on_activate(state)
@@ -92,17 +100,29 @@ class SelfTrainingNode(ManagedNode):
 
     def close(self) -> None:
         """End the recording, whatever the state."""
-        for subscription in self._listening.values():
-            self.destroy_subscription(subscription)
-        self._listening = {}
+        with self._topics:
+            self._open = False
+            for subscription in self._listening.values():
+                self.destroy_subscription(subscription)
+            self._listening = {}
         if self._recorder is not None:
             self._recorder.stop()
+
+    def refused(self, reason: str) -> None:
+        """Tell why something is not done, in the diagnostics too."""
+        self._reason = reason
+        super().refused(reason)
 
     # --- Topics -------------------------------------------------------------------------------------------------------
 
     def _listen(self) -> None:
         """Subscribe to the topics that have a publisher by now."""
-        for name, role in self.settings.roles(self.resolve_topic_name).items():
+        with self._topics:  # The timer looks for topics while a service may close them.
+            if self._open:
+                self._listen_to(self.settings.roles(self.resolve_topic_name))
+
+    def _listen_to(self, roles: Mapping[str, Role]) -> None:
+        for name, role in roles.items():
             offered = self.get_publishers_info_by_topic(name)
             if not offered or name in self._listening or name in self._unknown:
                 continue
@@ -156,9 +176,9 @@ class SelfTrainingNode(ManagedNode):
             if self._recorder is None:
                 raise BinposeError(f"The node is {self.state}; expected active; activate it first.")
             response.success, response.message = True, str(self._recorder.snapshot())
-        except BinposeError as error:
-            response.success, response.message = False, str(error)
-            self.get_logger().error(str(error))
+        except Exception as error:  # The client would wait for ever for an answer that does not come.
+            response.success, response.message = False, self.mistake("The snapshot", error)
+            self.get_logger().error(response.message)
         return response
 
     def _start(self) -> str:
@@ -166,24 +186,19 @@ class SelfTrainingNode(ManagedNode):
         try:
             assert self._recorder is not None
             path = str(self._recorder.start())
-        except BinposeError as error:
-            self._failed(error)
-            return str(error)
+        except Exception as error:
+            self.refused(self.mistake("The recording", error))
+            return self._reason
         self._reason = ""
         self.get_logger().info(f"Recording to {path}.")
         return path
 
-    def _failed(self, error: BinposeError) -> TransitionCallbackReturn:
-        self._reason = str(error)
-        self.get_logger().error(self._reason)
-        return FAILURE
-
     def _on_time(self) -> None:
-        if self.state == "active":
-            self._listen()
+        self._listen()
         status = RecorderStatus() if self._recorder is None else self._recorder.status
         roles = self.settings.roles(self.resolve_topic_name)
-        missing = [name for name, role in roles.items() if role in CAMERA_ROLES and name not in self._listening]
+        listening = self._listening
+        missing = [name for name, role in roles.items() if role in CAMERA_ROLES and name not in listening]
         reason = " ".join(text for text in (self._reason, status_reason(status, missing)) if text)
         values = {"state": self.state, **status_values(status)}
         report = self.types.DiagnosticStatus(

@@ -20,7 +20,7 @@ from binpose_core.stored_parts import assemble, stored_objects
 from binpose_core.types import PoseEstimate
 from binpose_ros.frames import from_camera, header_of
 from binpose_ros.images import from_color, from_depth_m
-from binpose_ros.lifecycle import ManagedNode
+from binpose_ros.lifecycle import ManagedNode, told
 from binpose_ros.message_types import ros_types
 from binpose_ros.parameters import Parameters
 from binpose_ros.poses import write_poses
@@ -34,7 +34,6 @@ COLOR, INFO, DEPTH = "color/image_raw", "color/camera_info", "aligned_depth_to_c
 TRUTH = "~/truth"
 KINDS = {INFO: "CameraInfo", COLOR: "Image", DEPTH: "Image", TRUTH: "Detection3DArray"}
 Frame = tuple[dict[str, bytearray], list[PoseEstimate]]  # images and camera info, serialized; the truth
-SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
 
 @dataclass(frozen=True)
@@ -106,17 +105,14 @@ class SimulatedCameraNode(ManagedNode):
         """The settings of now."""
         return self._declared.settings
 
+    @told
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Fill the bin."""
-        try:
-            if not self.settings.model:
-                raise BinposeError("No model is named; expected the folder of a store with the parts; set `model`.")
-            stored = ModelStore(self.settings.model).load()
-            self._objects, self._version = assemble(stored, lambda: stored_objects(stored)), stored.version
-            self._frames = self._simulated(self._seed)
-        except BinposeError as error:
-            self.get_logger().error(str(error))
-            return FAILURE
+        if not self.settings.model:
+            raise BinposeError("No model is named; expected the folder of a store with the parts; set `model`.")
+        stored = ModelStore(self.settings.model).load()
+        self._objects, self._version = assemble(stored, lambda: stored_objects(stored)), stored.version
+        self._frames = self._simulated(self._seed)
         self._publishers_of = {
             topic: self.create_lifecycle_publisher(
                 getattr(self.types, kind),
@@ -128,6 +124,7 @@ class SimulatedCameraNode(ManagedNode):
         }
         return super().on_configure(state)
 
+    @told
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start the shutter."""
         result = super().on_activate(state)
@@ -161,8 +158,13 @@ class SimulatedCameraNode(ManagedNode):
         if self._frames is None:
             response.success, response.message = False, "The camera is not configured; expected a bin; configure it."
             return response
+        try:
+            self._frames = self._simulated(self._seed + 1)
+        except Exception as error:  # The client would wait for ever for an answer that does not come.
+            response.success, response.message = False, self.mistake("The simulation", error)
+            self.refused(response.message)
+            return response
         self._seed += 1
-        self._frames = self._simulated(self._seed)
         response.success, response.message = True, f"The bin of seed {self._seed}."
         return response
 

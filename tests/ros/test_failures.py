@@ -1,0 +1,190 @@
+"""What fails in a transition, a service or a parameter is told, and the node stays to be told better.
+
+The nodes live in this process, and nothing is sent; so the errors can be any.
+"""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from live_graph import MODEL, next_domain
+
+rclpy = pytest.importorskip("rclpy", reason="ROS 2 is not installed or not sourced")
+
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.parameter import Parameter
+
+SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+
+
+class Workbench:
+    """Makes nodes and remembers what they log."""
+
+    def __init__(self, context: Any) -> None:
+        self._context = context
+        self.made: list[Any] = []
+
+    def __call__(self, kind: type, **parameters: Any) -> Any:
+        overrides = [Parameter(name, value=value) for name, value in parameters.items()]
+        node = kind(context=self._context, parameter_overrides=overrides)
+        self.made.append(node)
+        node.logged = []
+        logger = node.get_logger()
+        node.get_logger = lambda: SimpleNamespace(
+            info=logger.info, debug=logger.debug, warning=logger.warning, error=node.logged.append
+        )
+        return node
+
+
+@pytest.fixture
+def bench(ros_environment: dict[str, str]) -> Iterator[Workbench]:
+    context = rclpy.Context()
+    rclpy.init(context=context, domain_id=next_domain())
+    workbench = Workbench(context)
+    yield workbench
+    for node in workbench.made:
+        node.close()
+        node.destroy_node()
+    context.try_shutdown()
+
+
+@pytest.fixture
+def stage_class(ros_environment: dict[str, str]) -> Any:
+    """A stage without networks, of the demo's store; what it does is the test's."""
+    from binpose_ros.inputs import COLOR
+    from binpose_ros.settings import StageSettings
+    from binpose_ros.stage_node import StageNode
+
+    class OneStage(StageNode[Any]):
+        inputs = (replace(COLOR, role="reference"),)
+
+        def __init__(self, **options: Any) -> None:
+            super().__init__("one_stage", StageSettings(model=str(MODEL), watch_s=0.0), **options)
+
+        def build(self, stored: Any, objects: Any, settings: Any) -> Any:
+            return stored.version
+
+        def open_outputs(self) -> None:
+            self.out = self.output("Detection2DArray", "~/out")
+
+        def process(self, match: Any) -> str:
+            return ""
+
+        def publish_nothing(self, match: Any, header: Any) -> None: ...
+
+        def try_out(self, stage: Any, objects: Any, frame: Any) -> None: ...
+
+    return OneStage
+
+
+def broken(*arguments: Any, **named: Any) -> Any:
+    raise KeyError("a slip")
+
+
+def test_a_gpu_that_is_not_there_is_told(bench: Workbench, stage_class: Any, monkeypatch: Any) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    node = bench(stage_class, device="cuda")
+    assert node.trigger_configure() == FAILURE and node.state == "unconfigured"
+    assert len(node.logged) == 1 and "torch sees no GPU" in node.logged[0]
+    assert node.monitor.reason == node.logged[0]
+
+
+def test_any_error_in_configure_is_told_and_it_can_be_tried_again(
+    bench: Workbench, stage_class: Any, monkeypatch: Any
+) -> None:
+    node = bench(stage_class)
+    with monkeypatch.context() as patch:
+        patch.setattr(node, "open_outputs", broken)
+        assert node.trigger_configure() == FAILURE and node.state == "unconfigured"
+    assert "KeyError('a slip')" in node.monitor.reason and node.models.current is None
+    assert "in broken" in node.logged[0]  # the traceback
+    assert node.trigger_configure() == SUCCESS
+
+
+def test_any_error_in_activate_is_told_and_it_can_be_tried_again(
+    bench: Workbench, stage_class: Any, monkeypatch: Any
+) -> None:
+    node = bench(stage_class)
+    assert node.trigger_configure() == SUCCESS
+    with monkeypatch.context() as patch:
+        patch.setattr("binpose_ros.stage_node.Inputs", broken)
+        assert node.trigger_activate() == FAILURE and node.state == "inactive"
+    assert "KeyError('a slip')" in node.monitor.reason and not node.out.is_activated
+    assert not [thread for thread in threading.enumerate() if thread.name == "worker"]
+    assert node.trigger_activate() == SUCCESS and node.out.is_activated
+
+
+@pytest.mark.parametrize("service", ["load_model", "rollback"])
+def test_a_client_gets_an_answer_whatever_fails(
+    bench: Workbench, stage_class: Any, monkeypatch: Any, service: str
+) -> None:
+    node = bench(stage_class)
+    assert node.trigger_configure() == SUCCESS
+    monkeypatch.setattr(node, "swap", broken)
+    monkeypatch.setattr(node, "roll_back", broken)
+    answer = {"load_model": node._announcer._load_model, "rollback": node._announcer._roll_back}[service]
+    response = answer(SimpleNamespace(store="", version=""), SimpleNamespace())
+    assert not response.success and "KeyError('a slip')" in response.message
+    assert node.monitor.model_reason == response.message and "in broken" in "".join(node.logged)
+
+
+def test_a_store_that_is_watched_may_fail_in_any_way(bench: Workbench, stage_class: Any, monkeypatch: Any) -> None:
+    node = bench(stage_class)
+    assert node.trigger_configure() == SUCCESS
+    monkeypatch.setattr("binpose_ros.stage_node.ModelStore", broken)
+    node._watch()
+    assert "KeyError('a slip')" in node.monitor.model_reason
+
+
+def test_the_camera_and_the_recorder_tell_what_fails(bench: Workbench, monkeypatch: Any, tmp_path: Path) -> None:
+    from binpose_self_training.node import SelfTrainingNode
+    from binpose_simulation.node import SimulatedCameraNode
+
+    camera = bench(SimulatedCameraNode, model=str(MODEL))
+    monkeypatch.setattr(camera, "_simulated", broken)
+    assert camera.trigger_configure() == FAILURE and "in broken" in camera.logged[0]
+    camera._frames = []  # as if it were configured
+    response = camera._reset(None, SimpleNamespace())
+    assert not response.success and "KeyError('a slip')" in response.message
+
+    recorder = bench(SelfTrainingNode)
+    with monkeypatch.context() as patch:
+        patch.setattr("binpose_self_training.node.prepare", broken)
+        assert recorder.trigger_configure() == FAILURE and "in broken" in recorder.logged[0]
+    monkeypatch.setattr("binpose_self_training.node.prepare", lambda directory: [])
+    assert recorder.trigger_configure() == SUCCESS
+    monkeypatch.setattr(recorder._recorder, "snapshot", broken)
+    response = recorder._snapshot(None, SimpleNamespace())
+    assert not response.success and "KeyError('a slip')" in response.message
+
+
+def test_no_topic_is_left_when_the_recorder_closes_while_it_looks_for_topics(
+    bench: Workbench, monkeypatch: Any
+) -> None:
+    from binpose_self_training.node import SelfTrainingNode
+
+    monkeypatch.setattr("binpose_self_training.node.prepare", lambda directory: [])
+    node = bench(SelfTrainingNode)
+    assert node.trigger_configure() == SUCCESS and node.trigger_activate() == SUCCESS
+    profile = SimpleNamespace(reliability=None, durability=None)
+    offered = [SimpleNamespace(topic_type="sensor_msgs/msg/Image", qos_profile=profile)]
+    closing = threading.Thread(target=node.close)
+
+    def look(name: str) -> list[Any]:
+        if not closing.ident:
+            closing.start()
+            closing.join(0.3)
+        return offered
+
+    monkeypatch.setattr(node, "get_publishers_info_by_topic", look)
+    node._on_time()
+    closing.join(10)
+    assert closing.ident and not node._listening
+    node._on_time()
+    assert not node._listening
