@@ -51,9 +51,7 @@ class WorkingView:
 
     def frame_indices(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Columns (w,) and rows (h,) of the frame in which the view's pixels lie; past its end in the padding."""
-        sides = zip((self.camera.width, self.camera.height), self.scale, strict=True)
-        columns, rows = (np.floor((np.arange(side) + 0.5) / scale).astype(np.int64) for side, scale in sides)
-        return columns, rows
+        return _indices(self.camera.width, self.scale[0]), _indices(self.camera.height, self.scale[1])
 
 
 def working_view(frame: RgbdFrame, gsd_m: float, max_pixels: int, distance_m: float | None = None) -> WorkingView:
@@ -103,14 +101,21 @@ def resize_depth(depth_m: npt.NDArray[np.float32], size: tuple[int, int]) -> npt
 
     The area mean is taken only where it agrees with the nearest pixel, so that edges stay edges.
     """
-    nearest = cv2.resize(depth_m, size, interpolation=cv2.INTER_NEAREST_EXACT)  # the other one is half a pixel off
-    if size[0] >= depth_m.shape[1]:
+    height, width = depth_m.shape
+    # Not with OpenCV, whose releases break ties between two pixels differently: depth and labels are of the same one.
+    nearest = depth_m[_indices(size[1], size[1] / height)][:, _indices(size[0], size[0] / width)]
+    if size[0] >= width:
         return nearest
     weight = cv2.resize((depth_m > 0).astype(np.float32), size, interpolation=cv2.INTER_AREA)
     total = cv2.resize(depth_m, size, interpolation=cv2.INTER_AREA)
     mean = total / np.maximum(weight, 1e-6)
     smooth = (weight > 0.3) & ((np.abs(mean - nearest) < 0.003) | ((nearest == 0) & (weight > 0.5)))
     return np.where(smooth, mean, nearest).astype(np.float32)
+
+
+def _indices(count: int, scale: float) -> npt.NDArray[np.int64]:
+    """(count,) the pixels of a row or column in which the middles of `count` resampled ones lie."""
+    return np.floor((np.arange(count) + 0.5) / scale).astype(np.int64)
 
 
 def surface_normals(depth_m: npt.NDArray[np.float32], camera: Camera) -> npt.NDArray[np.float32]:
