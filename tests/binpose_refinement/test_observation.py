@@ -54,3 +54,9 @@ def test_the_better_detection_owns_the_shared_pixels_and_boxes_may_leave_the_ima
 def test_without_depth_everything_is_unknown():
     seen = observe(frame(None), [everywhere()], 2e-4)
     assert not seen.has_depth and not seen.depth_m.any() and not seen.normals.any()
+
+
+@pytest.mark.parametrize("box", [(0, 500, 40, 540), (700, 0, 740, 40), (-60, 10, -20, 50), (10, -60, 50, -20)])
+def test_a_detection_outside_of_the_image_covers_nothing(box):
+    detection = Detection("a", 0.9, box, np.ones((40, 40), bool), (0.0, 0.0))
+    assert (observe(frame(np.ones((480, 640), np.float32)), [detection], 1e-4).labels == -1).all()

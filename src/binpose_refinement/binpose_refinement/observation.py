@@ -80,8 +80,10 @@ def _slices(box: tuple[int, int, int, int], margin: int, shape: tuple[int, int])
 
 
 def _paint(labels: npt.NDArray[np.int16], detection: Detection, index: int, rows: slice, columns: slice) -> None:
-    """Write the index where the mask is, also when the box reaches out of the image."""
+    """Write the index where the mask is, also when the box reaches out of the image or lies outside."""
     x0, y0, _, _ = detection.bbox_xyxy
+    if rows.start >= rows.stop or columns.start >= columns.stop:
+        return
     inside = detection.mask[rows.start - y0 : rows.stop - y0, columns.start - x0 : columns.stop - x0]
     if inside.size:
         labels[rows, columns][inside] = index

@@ -9,7 +9,7 @@ from binpose_refinement.kernels.algebra import rotated_normal, rotation_of, solv
 SEARCH = 2  # the neighbourhood has up to (2 * SEARCH + 1)^2 rendered points, `stride` pixels apart
 DENSE_PX = 400  # masks with more pixels in the crop are thinned to every second one
 NORMAL_GATE = 0.4  # cosine between observed and rendered normal below which points do not belong together
-OTHER_LABEL_WEIGHT = 0.1  # pixels that another detection claims
+OTHER_LABEL_WEIGHT = 0.35  # pixels that another detection claims: masks are not sure
 NO_LABEL_WEIGHT = 0.7
 SILHOUETTE_WEIGHT = 0.5
 
@@ -77,11 +77,11 @@ def _agreement(depth_r, surface, window, depth_o, normals_o, labels, owner, mask
     """Evidence for the pose over all evidence: explained / (explained + violated + mask left unexplained)."""
     explained = violated = missed = seen = 0.0
     for v in range(depth_r.shape[0]):
-        row = int(window[1] + window[2] * v + 0.5)
+        row = int(np.floor(window[1] + window[2] * v + 0.5))
         if row < 0 or row >= depth_o.shape[0]:
             continue
         for u in range(depth_r.shape[1]):
-            column = int(window[0] + window[2] * u + 0.5)
+            column = int(np.floor(window[0] + window[2] * u + 0.5))
             if column < 0 or column >= depth_o.shape[1]:
                 continue
             own = labels[row, column] == owner
@@ -129,11 +129,11 @@ def _associate(
     fx, fy, cx, cy = intrinsics[0], intrinsics[1], intrinsics[2], intrinsics[3]
     size, count = depth_r.shape[0], 0
     for v in range(size):
-        row = int(window[1] + window[2] * v + 0.5)
+        row = int(np.floor(window[1] + window[2] * v + 0.5))
         if row < 0 or row >= depth_o.shape[0]:
             continue
         for u in range(size):
-            column = int(window[0] + window[2] * u + 0.5)
+            column = int(np.floor(window[0] + window[2] * u + 0.5))
             if column < 0 or column >= depth_o.shape[1]:
                 continue
             label = labels[row, column]
@@ -197,11 +197,11 @@ def _nearest_own(labels, owner, window, v, u, size, stride):
     reach = SEARCH * stride
     best, best_v, best_u = (reach + 1) ** 2, -1, -1
     for tv in range(max(0, v - reach), min(size - 1, v + reach) + 1):
-        row = int(window[1] + window[2] * tv + 0.5)
+        row = int(np.floor(window[1] + window[2] * tv + 0.5))
         if row < 0 or row >= labels.shape[0]:
             continue
         for tu in range(max(0, u - reach), min(size - 1, u + reach) + 1):
-            column = int(window[0] + window[2] * tu + 0.5)
+            column = int(np.floor(window[0] + window[2] * tu + 0.5))
             d = (tv - v) ** 2 + (tu - u) ** 2
             if d < best and 0 <= column < labels.shape[1] and labels[row, column] == owner:
                 best, best_v, best_u = d, tv, tu
