@@ -1,11 +1,15 @@
 """Starting and ending a node's process."""
 
 import os
+import sys
 import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from binpose_core.errors import BinposeError
+
 THREADS = 4
+BAD_PARAMETER = 2  # exit status; the launch file does not start such a node again
 
 
 def prepare_process() -> None:
@@ -19,8 +23,12 @@ def run_node(make: Callable[[], Any], arguments: Sequence[str] | None = None) ->
     Args:
         make: the node; called after ROS is initialised.
         arguments: of the process, ROS' own among them; by default those of the command line.
+
+    Raises:
+        SystemExit: with status 2 after the reason is logged, when a parameter has a value that the node refuses.
     """
     import rclpy
+    from rclpy.exceptions import ParameterException
     from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
 
     rclpy.init(args=None if arguments is None else list(arguments))
@@ -38,6 +46,9 @@ def run_node(make: Callable[[], Any], arguments: Sequence[str] | None = None) ->
                 node.get_logger().error(traceback.format_exc())
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
+    except (BinposeError, ParameterException) as error:
+        rclpy.logging.get_logger("binpose").fatal(f"The node is not started: {error}")
+        sys.exit(BAD_PARAMETER)
     finally:
         executor.shutdown(timeout_sec=2.0)
         if node is not None:
