@@ -71,3 +71,21 @@ def test_a_part_is_seen_where_its_middle_is_and_under_its_name(
     assert seen_share(golden, parts, segment) == 1.0
     assert seen_share(golden, parts, lambda frame: segment(frame, 30.0)) == 0.0
     assert seen_share(golden, parts, lambda frame: segment(frame)[:1]) == pytest.approx(1 / 3)
+
+
+def test_a_part_that_the_model_does_not_know_is_not_found(golden: list[GoldenFrame], parts: dict[str, Any]) -> None:
+    known = {name: part for name, part in parts.items() if name != "rod"}
+    share = np.mean([name != "rod" for frame in golden for name in frame.object_ids])
+    assert 0 < share < 1
+    assert found_share(golden, known, lambda frame: [p for p in truth(frame) if p[0] in known]) == pytest.approx(share)
+
+    by_depth = {frame.frame.depth_m.tobytes(): frame for frame in golden}
+
+    def segment(frame: RgbdFrame) -> list[Detection]:
+        found = []
+        for object_id, T in truth(by_depth[frame.depth_m.tobytes()]):
+            u, v = frame.camera.project(T[:3, :3] @ parts[object_id].center_m + T[:3, 3])
+            found.append(Detection(object_id, 0.9, (0, 0, 1, 1), np.ones((1, 1), bool), (u, v)))
+        return found
+
+    assert seen_share(golden, known, segment) == pytest.approx(share)

@@ -41,6 +41,16 @@ def test_a_worse_golden_score_is_refused_and_an_equal_one_is_not(tmp_path: Path,
         load_model(tmp_path, saved(tmp_path, block, 0.25), build, SCORED, now)
 
 
+def test_both_models_are_scored_on_the_frames_of_now(tmp_path: Path, block: ObjectModel) -> None:
+    """Those of the new model's store may be others than the model in use was scored on, or be new."""
+    now = load_model(tmp_path, saved(tmp_path, block, 0.5), build, Checks())
+    assert now.golden is None
+    harder = Checks[float](score=lambda stage, objects: stage / 2)
+    assert load_model(tmp_path, saved(tmp_path, block, 0.75), build, harder, now).golden == 0.375
+    with pytest.raises(BinposeError, match=r"scores 0\.125 .* 0\.250"):
+        load_model(tmp_path, saved(tmp_path, block, 0.25), build, harder, now)
+
+
 @pytest.mark.parametrize("weight", [np.nan, np.inf])
 def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, block: ObjectModel, weight: float) -> None:
     with pytest.raises(BinposeError, match=r"'w'.*NaN or infinity"):
@@ -85,12 +95,14 @@ def test_the_slot_keeps_the_model_before() -> None:
     first, second, third = (LoadedModel(n, {}, f"{n}" * 64, None, Path("store")) for n in (1, 2, 3))
     assert slot.current is None and slot.previous is None
     with pytest.raises(BinposeError, match="no earlier model"):
-        slot.rollback()
+        slot.earlier()
     slot.exchange(first)
     slot.exchange(second)
     assert (slot.current, slot.previous) == (second, first)
     assert slot.find("11111") is first and slot.find("") is second
-    assert slot.rollback() is first and slot.rollback() is second
+    assert slot.earlier() is first
+    slot.exchange(first)
+    assert (slot.current, slot.previous) == (first, second)
     slot.exchange(second)
     assert (slot.current, slot.previous) == (second, first)
     slot.exchange(third)

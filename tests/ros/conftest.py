@@ -13,7 +13,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # pytest's import mode leaves it out
 
+from bench import bench, stage_class
 from live_graph import MODEL, Graph, node_environment, use_loopback
+
+__all__ = ["bench", "stage_class"]  # fixtures
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -1,84 +1,22 @@
 """What fails in a transition, a service or a parameter is told, and the node stays to be told better.
 
-The nodes live in this process, and nothing is sent; so the errors can be any.
+The nodes live in this process, and nothing is sent: any error can be made.
 """
 
 import threading
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from live_graph import MODEL, next_domain
+from bench import Workbench
+from live_graph import MODEL
 
 rclpy = pytest.importorskip("rclpy", reason="ROS 2 is not installed or not sourced")
 
 from rclpy.lifecycle import TransitionCallbackReturn
-from rclpy.parameter import Parameter
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
-
-
-class Workbench:
-    """Makes nodes and remembers what they log."""
-
-    def __init__(self, context: Any) -> None:
-        self._context = context
-        self.made: list[Any] = []
-
-    def __call__(self, kind: type, **parameters: Any) -> Any:
-        overrides = [Parameter(name, value=value) for name, value in parameters.items()]
-        node = kind(context=self._context, parameter_overrides=overrides)
-        self.made.append(node)
-        node.logged = []
-        logger = node.get_logger()
-        node.get_logger = lambda: SimpleNamespace(
-            info=logger.info, debug=logger.debug, warning=logger.warning, error=node.logged.append
-        )
-        return node
-
-
-@pytest.fixture
-def bench(ros_environment: dict[str, str]) -> Iterator[Workbench]:
-    context = rclpy.Context()
-    rclpy.init(context=context, domain_id=next_domain())
-    workbench = Workbench(context)
-    yield workbench
-    for node in workbench.made:
-        node.close()
-        node.destroy_node()
-    context.try_shutdown()
-
-
-@pytest.fixture
-def stage_class(ros_environment: dict[str, str]) -> Any:
-    """A stage without networks, of the demo's store; what it does is the test's."""
-    from binpose_ros.inputs import COLOR
-    from binpose_ros.settings import StageSettings
-    from binpose_ros.stage_node import StageNode
-
-    class OneStage(StageNode[Any]):
-        inputs = (replace(COLOR, role="reference"),)
-
-        def __init__(self, **options: Any) -> None:
-            super().__init__("one_stage", StageSettings(model=str(MODEL), watch_s=0.0), **options)
-
-        def build(self, stored: Any, objects: Any, settings: Any) -> Any:
-            return stored.version
-
-        def open_outputs(self) -> None:
-            self.out = self.output("Detection2DArray", "~/out")
-
-        def process(self, match: Any) -> str:
-            return ""
-
-        def publish_nothing(self, match: Any, header: Any) -> None: ...
-
-        def try_out(self, stage: Any, objects: Any, frame: Any) -> None: ...
-
-    return OneStage
 
 
 def broken(*arguments: Any, **named: Any) -> Any:

@@ -66,10 +66,13 @@ class PipelineNode(StageNode[Pipeline]):
             stored_refiner(stored, objects, changes_of(settings.refiner)),
         )
 
-    def rebuild(self, settings: Any) -> bool:
-        """Check what is known only with a model, and tell whether the refiner's own settings have changed."""
-        check_objects(settings, self.models.find("").objects)
-        return bool(settings.refiner != self.settings.refiner)
+    def check(self, settings: Any, objects: Mapping[str, ObjectModel]) -> None:
+        """The parts that are to be reported must be known."""
+        check_objects(settings, objects)
+
+    def rebuild(self, before: Any, after: Any) -> bool:
+        """Whether the refiner's own settings have changed."""
+        return bool(before.refiner != after.refiner)
 
     def open_outputs(self) -> None:
         """The topics of all stages."""

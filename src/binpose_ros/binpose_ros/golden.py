@@ -75,16 +75,15 @@ def seen_share(
     objects: Mapping[str, ObjectModel],
     segment: Callable[[RgbdFrame], Sequence[Detection]],
 ) -> float | None:
-    """The share of all parts that have a detection of their class centred within a quarter of their diameter."""
+    """The share of all parts that have a detection of their class centred within a quarter of their diameter.
+
+    A part that the model does not know is not seen, as in `found_share`.
+    """
     seen = [
-        any(
-            d.object_id == object_id and np.linalg.norm(np.array(d.center_px) - center_px) <= reach_px
-            for d in detections
-        )
+        object_id in objects and _is_seen(objects[object_id], T, golden.frame, detections)
         for golden in frames
         for detections in [segment(golden.frame)]
         for object_id, T in zip(golden.object_ids, golden.T_cam_obj, strict=True)
-        for center_px, reach_px in [_center_px(objects[object_id], T, golden.frame)]
     ]
     return float(np.mean(seen)) if seen else None
 
@@ -93,6 +92,7 @@ def _is_right(part: ObjectModel, T: FloatArray, T_true: FloatArray) -> bool:
     return mssd(T, T_true, part.points, part.symmetries.transforms()) <= RIGHT_SHARE * part.diameter_m
 
 
-def _center_px(part: ObjectModel, T: FloatArray, frame: RgbdFrame) -> tuple[FloatArray, float]:
+def _is_seen(part: ObjectModel, T: FloatArray, frame: RgbdFrame, detections: Sequence[Detection]) -> bool:
     center_cam = transform(T, part.center_m[None])[0]
-    return frame.camera.project(center_cam), float(part.diameter_m / 4 * frame.camera.fx / center_cam[2])
+    center_px, reach_px = frame.camera.project(center_cam), part.diameter_m / 4 * frame.camera.fx / center_cam[2]
+    return any(d.object_id == part.id and np.linalg.norm(d.center_px - center_px) <= reach_px for d in detections)

@@ -21,6 +21,7 @@ class LoadedModel(Generic[Stage]):
 
     number: counts the models that this node had, from 1; VisionInfo's database_version.
     golden: its score on the store's golden frames, or None where there are none.
+    settings: that the stage was built with.
     """
 
     stage: Stage
@@ -31,6 +32,7 @@ class LoadedModel(Generic[Stage]):
     number: int = 1
     golden: float | None = None
     metrics: Mapping[str, Any] = field(default_factory=dict)
+    settings: Any = None
 
     @property
     def location(self) -> str:
@@ -52,9 +54,19 @@ class ModelSlot(Generic[Stage]):
 
     @property
     def previous(self) -> LoadedModel[Stage] | None:
-        """The model that `rollback` brings back."""
+        """The model before."""
         held = self._held
         return held[1] if len(held) > 1 else None
+
+    def earlier(self) -> LoadedModel[Stage]:
+        """The model before.
+
+        Raises:
+            BinposeError: when there is none.
+        """
+        if self.previous is None:
+            raise BinposeError("There is no earlier model to roll back to; expected one swap since the node's start.")
+        return self.previous
 
     def find(self, version: str) -> LoadedModel[Stage]:
         """The model whose version begins with `version`; the one in use for an empty one.
@@ -73,27 +85,11 @@ class ModelSlot(Generic[Stage]):
         )
 
     def exchange(self, model: LoadedModel[Stage]) -> None:
-        """Put a model in use; the one that was in use stays for `rollback` and for results that still name it.
+        """Put a model in use; the one that was in use stays, to be put back and for results that still name it.
 
         A model that is held already is only renewed and put first.
         """
         self._held = (model, *(held for held in self._held if held.version != model.version))[:2]
-
-    def rollback(self) -> LoadedModel[Stage]:
-        """Put the model before in use again, and return it.
-
-        Raises:
-            BinposeError: when there is none.
-        """
-        held = self._held
-        if len(held) < 2:
-            raise BinposeError("There is no earlier model to roll back to; expected one swap since the node's start.")
-        self._held = (held[1], held[0])
-        return held[1]
-
-    def renew(self, model: LoadedModel[Stage]) -> None:
-        """Replace the model in use by the same version with other settings."""
-        self._held = (model, *self._held[1:])
 
     def clear(self) -> None:
         """Forget both."""
@@ -129,7 +125,7 @@ def load_model(
         version: of those in the store, or its first digits; the store's current one when empty.
         build: makes the stage of it.
         checks: what it must pass.
-        current: the model it would replace; it may not know fewer parts, nor score worse on the golden frames.
+        current: the model it would replace; it may not know fewer parts, nor score worse on the same golden frames.
         number: of the model, see `LoadedModel`.
 
     Raises:
@@ -143,7 +139,7 @@ def load_model(
     stage = assemble(stored, lambda: build(stored, objects))
     checks.warm_up(stage, objects)
     golden = checks.score(stage, objects)
-    before = None if current is None else current.golden
+    before = None if golden is None or current is None else checks.score(current.stage, current.objects)
     if golden is not None and before is not None and golden < before:
         raise BinposeError(
             f"Model {stored.version[:SHORT]} scores {golden:.3f} on the golden frames, the one in use {before:.3f}; "

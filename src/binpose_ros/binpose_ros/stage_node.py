@@ -18,6 +18,7 @@ from binpose_core.errors import BinposeError
 from binpose_core.frames import RgbdFrame
 from binpose_core.model_store import SHORT, ModelStore, StoredModel
 from binpose_core.objects import ObjectModel
+from binpose_core.stored_parts import assemble
 from binpose_ros.announcing import Announcer
 from binpose_ros.frames import to_frame
 from binpose_ros.golden import golden_frames
@@ -95,8 +96,11 @@ class StageNode(ManagedNode, Generic[Stage]):
         """How well a stage does on golden frames, or None where it has no measure of its own."""
         return None
 
-    def rebuild(self, settings: Any) -> bool:
-        """Whether new settings need the stage to be built again."""
+    def check(self, settings: Any, objects: Mapping[str, ObjectModel]) -> None:
+        """Refuse settings that do not fit a model's parts, with a BinposeError."""
+
+    def rebuild(self, before: Any, after: Any) -> bool:
+        """Whether other settings need the stage to be built again."""
         return False
 
     # --- For stages ---------------------------------------------------------------------------------------------------
@@ -240,7 +244,8 @@ class StageNode(ManagedNode, Generic[Stage]):
         current = self.models.find("")
         model = self._load(store or str(current.store), version)
         self.before_swap(model)
-        return self._put_in_use(model)
+        with self._loading:
+            return self._put_in_use(self._fitted(model, self.settings))
 
     def before_swap(self, model: LoadedModel[Stage]) -> None:
         """Wait for what must be ready before a model is put in use."""
@@ -252,8 +257,8 @@ class StageNode(ManagedNode, Generic[Stage]):
             BinposeError: when there is none.
         """
         with self._loading:
-            number = self._next_number()
-            return self._put_in_use(replace(self.models.rollback(), number=number))
+            model = replace(self.models.earlier(), number=self._next_number())
+            return self._put_in_use(self._fitted(model, self.settings))
 
     def _load(self, store: str, version: str) -> LoadedModel[Stage]:
         if not store:
@@ -264,7 +269,7 @@ class StageNode(ManagedNode, Generic[Stage]):
             frames = golden_frames(folder)
             checks = Checks[Stage](self.settings.required_objects, self._warm_up, lambda s, o: self.score(s, o, frames))
             settings = self.settings
-            return load_model(
+            model = load_model(
                 folder,
                 version,
                 lambda stored, objects: self.build(stored, objects, settings),
@@ -272,18 +277,30 @@ class StageNode(ManagedNode, Generic[Stage]):
                 self.models.current,
                 self._next_number(),
             )
+            return replace(model, settings=settings)
 
     def _next_number(self) -> int:
         return 1 + max((model.number for model in (self.models.current, self.models.previous) if model), default=0)
 
+    def _fitted(self, model: LoadedModel[Stage], settings: Any) -> LoadedModel[Stage]:
+        """The model, built again where the settings have changed since; call it while no other model is loaded."""
+        self.check(settings, model.objects)
+        if not self.rebuild(model.settings, settings):
+            return model
+        stored = ModelStore(model.store).load(model.version)
+        stage = assemble(stored, lambda: self.build(stored, model.objects, settings))
+        return replace(model, stage=stage, settings=settings)
+
     def _warm_up(self, stage: Stage, objects: Mapping[str, ObjectModel]) -> None:
+        self.check(self.settings, objects)
         self.try_out(stage, objects, replace(self._last_frame or trial_frame()))
 
     def _put_in_use(self, model: LoadedModel[Stage]) -> LoadedModel[Stage]:
         self.models.exchange(model)
         self._seen = model.version if self._seen is None else self._seen
         self._announcer.announce(model, self.models.previous)
-        self.get_logger().info(f"Model {model.version[:SHORT]} is in use.")
+        score = "" if model.golden is None else f", with a score of {model.golden:.3f} on the golden frames"
+        self.get_logger().info(f"Model {model.version[:SHORT]} is in use{score}.")
         return model
 
     def _watch(self) -> None:
@@ -307,9 +324,6 @@ class StageNode(ManagedNode, Generic[Stage]):
     def _changed(self, settings: Any) -> None:
         if self._inputs is not None:
             self._inputs.set_slop(settings.slop_s)
-        model = self.models.current
-        if model is None or not self.rebuild(settings):
-            return
-        stored = ModelStore(model.store).load(model.version)
-        stage = self.build(stored, model.objects, settings)
-        self.models.renew(replace(model, stage=stage))
+        with self._loading:  # A model that is put in use meanwhile would be replaced by the one before.
+            if (model := self.models.current) is not None and (fitted := self._fitted(model, settings)) is not model:
+                self.models.exchange(fitted)

@@ -1,0 +1,81 @@
+"""Nodes in this process, to which nothing is sent: what they do when something fails can be made and seen."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from live_graph import MODEL, next_domain
+
+
+class Workbench:
+    """Makes nodes and remembers what they log."""
+
+    def __init__(self, context: Any) -> None:
+        self._context = context
+        self.made: list[Any] = []
+
+    def __call__(self, kind: type, **parameters: Any) -> Any:
+        from rclpy.parameter import Parameter
+
+        overrides = [Parameter(name, value=value) for name, value in parameters.items()]
+        node = kind(context=self._context, parameter_overrides=overrides)
+        self.made.append(node)
+        node.logged = []
+        logger = node.get_logger()
+        node.get_logger = lambda: SimpleNamespace(
+            info=logger.info, debug=logger.debug, warning=logger.warning, error=node.logged.append
+        )
+        return node
+
+
+@pytest.fixture
+def bench(ros_environment: dict[str, str]) -> Iterator[Workbench]:
+    import rclpy
+
+    context = rclpy.Context()
+    rclpy.init(context=context, domain_id=next_domain())
+    workbench = Workbench(context)
+    yield workbench
+    for node in workbench.made:
+        node.close()
+        node.destroy_node()
+    context.try_shutdown()
+
+
+@pytest.fixture
+def stage_class(ros_environment: dict[str, str]) -> Any:
+    """A stage of the demo's store without networks: the version and the slop that it was built with."""
+    from binpose_core.errors import BinposeError
+    from binpose_ros.inputs import COLOR
+    from binpose_ros.settings import StageSettings
+    from binpose_ros.stage_node import StageNode
+
+    class OneStage(StageNode[Any]):
+        inputs = (replace(COLOR, role="reference"),)
+
+        def __init__(self, **options: Any) -> None:
+            super().__init__("one_stage", StageSettings(model=str(MODEL), watch_s=0.0), **options)
+
+        def build(self, stored: Any, objects: Any, settings: Any) -> Any:
+            return stored.version, settings.slop_s
+
+        def check(self, settings: Any, objects: Any) -> None:
+            if settings.slop_s == 0.75:
+                raise BinposeError("These parts do not bear 0.75.")
+
+        def rebuild(self, before: Any, after: Any) -> bool:
+            return bool(before.slop_s != after.slop_s)
+
+        def open_outputs(self) -> None:
+            self.out = self.output("Detection2DArray", "~/out")
+
+        def process(self, match: Any) -> str:
+            return ""
+
+        def publish_nothing(self, match: Any, header: Any) -> None: ...
+
+        def try_out(self, stage: Any, objects: Any, frame: Any) -> None: ...
+
+    return OneStage
