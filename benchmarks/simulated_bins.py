@@ -10,7 +10,7 @@ import tyro
 
 from binpose.bundle import load_bundle
 from binpose.calibration import judge_views
-from binpose_core.evaluation import EvaluationConfig, labelled_scores
+from binpose_core.evaluation import HALF_VISIBLE, EvaluationConfig, labelled_scores
 from binpose_core.pose_errors import ErrorName
 from binpose_core.scores import Score, summarise
 from binpose_refinement.calibration import reliability
@@ -39,7 +39,7 @@ def main(arguments: Arguments) -> None:
     views = unseen_views(bundle.objects, arguments.frames)
     estimates = [bundle.pipeline(view.frame) for view in views]
     for error, title in ERRORS.items():
-        config = EvaluationConfig(error=error, min_visible_fraction=0.5)
+        config = EvaluationConfig(error=error, min_visible_fraction=HALF_VISIBLE)
         frames = judge_views(views, estimates, bundle.objects, config)
         summary = summarise(frames, config)
         print(f"{title} < 10 % of the diameter, score >= {config.score_threshold}:\n")

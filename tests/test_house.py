@@ -23,13 +23,12 @@ PACKAGES = sorted(path.name for path in (ROOT / "src").iterdir() if path.is_dir(
 PYTHON_PACKAGES = [name for name in PACKAGES if name != "binpose_interfaces"]
 
 # Whom each package may import, directly; binpose_ros is shared by the node.py files alone.
-STAGES = {"binpose_simulation", "binpose_detection", "binpose_estimator", "binpose_refinement", "binpose_grasping"}
+STAGES = {"binpose_simulation", "binpose_detection", "binpose_estimator", "binpose_refinement"}
 MAY_IMPORT = {
     "binpose_core": set(),
     "binpose_simulation": {"binpose_core"},
     "binpose_detection": {"binpose_core"},
     "binpose_estimator": {"binpose_core"},
-    "binpose_grasping": {"binpose_core"},
     "binpose_refinement": {"binpose_core", "binpose_estimator"},
     "binpose_self_training": {"binpose_core", "binpose_ros", *STAGES},
     "binpose_ros": {"binpose_core"},

@@ -7,6 +7,7 @@ import pytest
 import trimesh
 
 from binpose import cli, training
+from binpose.commands.train import Train
 from binpose_core import model_store
 from binpose_core.bop import BopDataset
 from binpose_core.files import read_json
@@ -54,6 +55,12 @@ def test_wrong_options_are_told_before_the_parts_are_prepared(
     monkeypatch.setattr("binpose.parts.library_objects", lambda: pytest.fail("parts were prepared"))
     assert cli.main(["simulate", "--parts", "--out", str(tmp_path / "out"), *wrong]) == cli.FAILED
     assert told in capsys.readouterr().err
+
+
+def test_the_options_of_train_begin_with_the_settings_of_the_training() -> None:
+    """Which would take seconds to import only for showing the help."""
+    command, config = Train(objects="a", out=Path("b")), training.TrainConfig()
+    assert (command.minutes, command.seed, command.detector) == (config.minutes, config.seed, config.detector)
 
 
 def test_other_parts_are_refused_in_one_sentence(

@@ -106,15 +106,6 @@ def test_the_length_of_a_quaternion_does_not_matter(rng: np.random.Generator) ->
 
 
 @given(seeds)
-def test_six_numbers_give_a_rotation_and_its_columns_give_it_back(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    assert_rotation(geometry.rotation_from_6d(rng.normal(size=(5, 6))))
-    rotation = geometry.random_rotation(rng, (5,))
-    sixd = np.concatenate([rotation[..., 0], rotation[..., 1]], axis=-1)
-    np.testing.assert_allclose(geometry.rotation_from_6d(sixd * 3.0), rotation, atol=1e-12)
-
-
-@given(seeds)
 def test_the_angle_between_rotations_is_a_metric(seed: int) -> None:
     a, b, c = geometry.random_rotation(np.random.default_rng(seed), (3,))
     angle = geometry.rotation_angle_rad

@@ -13,6 +13,7 @@ from binpose_core.meshes import (
     is_solid,
     is_watertight,
     sample_faces,
+    signed_volumes,
     surface_samples,
     welded,
 )
@@ -21,6 +22,19 @@ from binpose_core.meshes import (
 def box(extents: tuple[float, float, float] = (0.06, 0.04, 0.02)) -> Mesh:
     part = trimesh.creation.box(extents)
     return Mesh(part.vertices.astype(np.float32), part.faces.astype(np.int32))
+
+
+def test_volumes_of_faces_sum_up_to_that_of_the_part() -> None:
+    mesh = box()
+    moved = Mesh(mesh.vertices + np.float32(0.5), mesh.faces)
+    for part, sign in ((mesh, 1), (moved, 1), (Mesh(mesh.vertices, mesh.faces[:, ::-1]), -1)):
+        volume = np.prod(np.ptp(mesh.vertices, axis=0))
+        assert signed_volumes(part.vertices, part.faces).sum() == pytest.approx(sign * volume, rel=1e-4)
+
+
+def test_meshes_are_equal_to_themselves_alone() -> None:
+    one, other = box(), box()
+    assert one != other and len({one, other, one}) == 2
 
 
 def test_areas_and_normals_of_a_box():

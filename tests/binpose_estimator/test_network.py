@@ -89,11 +89,15 @@ def test_every_weight_is_trained(network: PoseNetwork) -> None:
     assert missing <= {"head.rotation.weight", "head.rotation.bias"}
 
 
-def test_6d_rotations_are_those_of_the_core(rng: np.random.Generator) -> None:
-    sixd = rng.normal(size=(50, 6))
+def test_six_numbers_give_a_rotation_and_its_columns_give_it_back(rng: np.random.Generator) -> None:
+    any_rotation = rotation_from_6d(torch.from_numpy(rng.normal(size=(50, 6)))).numpy()
     np.testing.assert_allclose(
-        rotation_from_6d(torch.from_numpy(sixd)).numpy(), geometry.rotation_from_6d(sixd), atol=1e-12
+        any_rotation @ np.swapaxes(any_rotation, -1, -2), np.tile(np.eye(3), (50, 1, 1)), atol=1e-9
     )
+    np.testing.assert_allclose(np.linalg.det(any_rotation), 1.0)
+    rotation = geometry.random_rotation(rng, (50,))
+    columns = torch.from_numpy(3.0 * np.concatenate([rotation[..., 0], rotation[..., 1]], -1))
+    np.testing.assert_allclose(rotation_from_6d(columns).numpy(), rotation, atol=1e-9)
 
 
 def test_6d_rotations_pass_gradients() -> None:

@@ -18,8 +18,6 @@ from binpose_estimator.estimator import PoseEstimator
 from binpose_refinement.calibration import fit_calibration, reliability
 from binpose_refinement.refiner import IcpRefiner
 
-RIGHT_DIAMETERS = 0.1
-"""A pose is right below this share of the diameter by ADD(-S), as in all four papers."""
 FEWEST_OF_A_KIND = 30
 """Right and wrong poses without which no calibration is fitted."""
 
@@ -61,9 +59,9 @@ def labelled_candidates(
 
 
 def is_right(object_id: str, T_cam_obj: FloatArray, view: LabelledView, errors: Mapping[str, PartErrors]) -> bool:
-    """Whether any part of the view has this pose within a tenth of its diameter by ADD(-S)."""
+    """Whether any part of the view has this pose within the usual share of its diameter by ADD(-S)."""
     same = np.array([name == object_id for name in view.object_ids], bool)
-    limit_m = RIGHT_DIAMETERS * errors[object_id].diameter_m
+    limit_m = EvaluationConfig.max_error * errors[object_id].diameter_m
     return bool(np.isfinite(errors[object_id].matrix("add_s", T_cam_obj[None], view.T_cam_obj[same], limit_m)).any())
 
 

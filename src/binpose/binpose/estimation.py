@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from binpose.pipeline import Pipeline
 from binpose.runs import FrameOutcome
 from binpose_core.errors import BinposeError
+from binpose_core.evaluation import EvaluationConfig
 from binpose_core.folder import FrameSource
 from binpose_core.frames import RgbdFrame
 
@@ -19,7 +20,7 @@ class EstimationConfig:
         the same, because what they explain cannot be mistaken for a wanted part.
     """
 
-    threshold: float = 0.5
+    threshold: float = EvaluationConfig.score_threshold
     objects: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

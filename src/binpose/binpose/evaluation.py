@@ -10,7 +10,7 @@ import numpy.typing as npt
 from binpose.reliability import reliability_json
 from binpose_core.bop_recall import BopRecall, BopScore
 from binpose_core.camera import Camera
-from binpose_core.catalogue import ObjectModel
+from binpose_core.catalogue import ALL_OBJECTS, ObjectModel
 from binpose_core.evaluation import (
     EvaluationConfig,
     Evaluator,
@@ -21,7 +21,7 @@ from binpose_core.evaluation import (
     labelled_scores,
 )
 from binpose_core.pose_errors import PartErrors
-from binpose_core.scores import ALL_OBJECTS, Score, Summary, summarise
+from binpose_core.scores import Score, Summary, summarise
 from binpose_core.types import PoseEstimate
 from binpose_refinement.calibration import Reliability, reliability
 
@@ -148,7 +148,7 @@ class PoseEvaluation:
         return self._frames[name]
 
     def _counted(self, truth: FrameTruth, object_id: str) -> list[KnownPart]:
-        return [part for part in truth.parts if part.object_id == object_id and _counts(part, self.config)]
+        return [part for part in truth.parts if part.object_id == object_id and self.config.counts(part)]
 
     def _row(self, score: Score, mssd: Score, bop: BopScore, frames: Iterable[FrameEvaluation]) -> EvaluationRow:
         return EvaluationRow(
@@ -202,12 +202,8 @@ def missed_parts(
     return [
         index
         for index, part in enumerate(truth.parts)
-        if part.object_id in objects and index not in matched and _counts(part, config)
+        if part.object_id in objects and index not in matched and config.counts(part)
     ]
-
-
-def _counts(part: KnownPart, config: EvaluationConfig) -> bool:
-    return not part.ignored and not part.visible_fraction < config.min_visible_fraction
 
 
 def _by_object(summary: Summary) -> dict[str, Score]:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from binpose.pipeline import Pipeline, RefinerStage, Stopwatch
 from binpose_core.camera import Camera
 from binpose_core.errors import BinposeError
+from binpose_core.evaluation import EvaluationConfig
 from binpose_core.frames import RgbdFrame
 from binpose_core.geometry import FloatArray, transform
 from binpose_core.objects import ObjectModel
@@ -37,7 +38,7 @@ class TrackingConfig:
     """
 
     mode: Literal["replace", "join"] = "replace"
-    keep: float = 0.5
+    keep: float = EvaluationConfig.score_threshold
     gate_m: tuple[float, float] = (0.015, 0.005)
     redetect_every: int = 10
     overlap: float = 0.3

@@ -17,7 +17,7 @@ from binpose.pipeline import SegmenterStage
 from binpose.refinement_stage import refinement_steps, trained_refinement_network
 from binpose_core.catalogue import ObjectModel
 from binpose_core.errors import BinposeError
-from binpose_core.evaluation import EvaluationConfig
+from binpose_core.evaluation import HALF_VISIBLE, EvaluationConfig
 from binpose_core.files import read_json, write_json
 from binpose_core.threads import available_cpus
 from binpose_core.training_loop import LoopConfig
@@ -320,7 +320,7 @@ def _calibrated(
         fitting = (next(stream) for _ in _tracked(range(config.calibration_views), report, "calibration"))
         refiner = calibrated_refiner(segmenter, estimator, parts, fitting, config.seed)
         bundle = ModelBundle(segmenter, estimator, refiner, parts)
-        evaluation = EvaluationConfig(min_visible_fraction=0.5)
+        evaluation = EvaluationConfig(min_visible_fraction=HALF_VISIBLE)
         judging = (next(stream) for _ in _tracked(range(config.evaluation_views), report, "evaluation"))
         known, seen = itertools.tee(judging)
         judged = judge_views(known, (bundle.pipeline(view.frame) for view in seen), parts, evaluation)

@@ -27,6 +27,8 @@ from binpose_core.pose_errors import ERROR_NAMES, ErrorName, PartErrors
 from binpose_core.types import PoseEstimate
 
 NOBODY = -1
+HALF_VISIBLE = 0.5
+"""The least visible fraction of the parts that a model's own figures are about."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,10 @@ class EvaluationConfig:
             raise BinposeError(f"max_error must be > 0 (a share of the diameter), got {self.max_error}.")
         if not 0 <= self.min_visible_fraction <= 1:
             raise BinposeError(f"min_visible_fraction must lie in [0, 1], got {self.min_visible_fraction}.")
+
+    def counts(self, part: "KnownPart") -> bool:
+        """Whether a part has to be found."""
+        return not part.ignored and not part.visible_fraction < self.min_visible_fraction
 
 
 @dataclass(frozen=True)
@@ -160,7 +166,7 @@ class Evaluator:
     ) -> tuple[list[JudgedEstimate], list[JudgedPart]]:
         """The estimates and known parts of one object."""
         part_errors, parts = self._part_errors(object_id), [truth.parts[column] for column in columns]
-        counts = np.array([self._counts(part) for part in parts], dtype=bool)
+        counts = np.array([self.config.counts(part) for part in parts], dtype=bool)
         scores = np.array([estimate.score for estimate in estimates], dtype=np.float64)
         limit_m = self.config.max_error * part_errors.diameter_m
         T_est, T_gt = (np.reshape([item.T_cam_obj for item in group], (-1, 4, 4)) for group in (estimates, parts))
@@ -199,9 +205,6 @@ class Evaluator:
         wrong = outside or duplicate or truth.is_complete(object_id)
         verdict = Verdict.WRONG if wrong else Verdict.UNKNOWN
         return JudgedEstimate(object_id, score, verdict, NOBODY, float("inf"), outside, duplicate)
-
-    def _counts(self, part: KnownPart) -> bool:
-        return not part.ignored and not part.visible_fraction < self.config.min_visible_fraction
 
     def _part_errors(self, object_id: str) -> PartErrors:
         if object_id not in self._errors:

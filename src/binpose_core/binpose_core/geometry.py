@@ -81,18 +81,6 @@ def rotation_angle_rad(rotation_a: FloatArray, rotation_b: FloatArray) -> FloatA
     return np.linalg.norm(log_so3(difference), axis=-1)
 
 
-def rotation_from_6d(sixd: FloatArray) -> FloatArray:
-    """Rotations (..., 3, 3) of the continuous 6D representation (..., 6): its first two columns.
-
-    Source: Zhou et al., On the Continuity of Rotation Representations, CVPR 2019.
-    """
-    first, second = sixd[..., :3], sixd[..., 3:]
-    x = first / np.maximum(np.linalg.norm(first, axis=-1, keepdims=True), 1e-12)
-    second = second - (x * second).sum(-1, keepdims=True) * x
-    y = second / np.maximum(np.linalg.norm(second, axis=-1, keepdims=True), 1e-12)
-    return np.stack([x, y, np.cross(x, y)], axis=-1)
-
-
 def rotation_from_quat_xyzw(quat_xyzw: FloatArray) -> FloatArray:
     """Rotations (..., 3, 3) of quaternions (..., 4) in x, y, z, w order, of any length but zero."""
     quat = np.asarray(quat_xyzw, dtype=np.float64)

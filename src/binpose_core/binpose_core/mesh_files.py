@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 
 from binpose_core.errors import BinposeError
 from binpose_core.geometry import FloatArray
-from binpose_core.meshes import Mesh, areas_normals, farthest_distance, is_watertight, welded
+from binpose_core.meshes import Mesh, areas_normals, farthest_distance, is_watertight, signed_volumes, welded
 
 METRES: dict[str, float] = {"mm": 1e-3, "m": 1.0, "cm": 1e-2, "in": 0.0254, "inch": 0.0254}
 SUFFIXES = (".stl", ".obj", ".ply", ".off", ".glb", ".gltf")
@@ -144,7 +144,7 @@ def _closed_and_turned(vertices: FloatArray, faces: npt.NDArray[np.int64]) -> tu
         faces = np.asarray(mesh.faces, dtype=np.int64)
     if not is_watertight(faces):
         faces = np.concatenate([faces, _hole_fillings(vertices, faces)])
-    if is_watertight(faces) and _signed_volume(vertices, faces) < 0:
+    if is_watertight(faces) and signed_volumes(vertices, faces).sum() < 0:
         faces = faces[:, ::-1]
     return vertices, faces
 
@@ -166,11 +166,6 @@ def _hole_fillings(vertices: FloatArray, faces: npt.NDArray[np.int64]) -> npt.ND
         if corner == start and len(fan) and areas_normals(vertices, fan)[0].sum() <= largest:
             fillings.append(fan)
     return np.concatenate(fillings) if fillings else np.zeros((0, 3), dtype=np.int64)
-
-
-def _signed_volume(vertices: FloatArray, faces: npt.NDArray[np.int64]) -> float:
-    a, b, c = np.moveaxis(vertices[faces], 1, 0)
-    return float((a * np.cross(b, c)).sum() / 6)
 
 
 def _guessed_unit(path: Path, size: float, allow_odd_size: bool) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from binpose_core.errors import BinposeError
+from binpose_ros.settings import StageSettings
 
 Compression = Literal["none", "lz4", "zstd"]
 
@@ -104,7 +105,7 @@ class RecorderConfig:
     quota_gb: float = 20.0
     min_free_gb: float = 1.0
     keyframes_only: bool = True
-    slop_s: float = 0.02
+    slop_s: float = StageSettings.slop_s
     context_s: float = 1.0
     snapshot_s: float = 10.0
     snapshot_mb: float = 256.0

@@ -19,7 +19,7 @@ from manifold3d import Manifold
 
 from binpose_core.errors import BinposeError
 from binpose_core.files import write_atomically
-from binpose_core.meshes import Mesh
+from binpose_core.meshes import Mesh, signed_volumes
 
 _LOG = logging.getLogger(__name__)
 _VERSION = "5"  # raise it when the pieces of the same mesh change
@@ -107,7 +107,7 @@ def _write(path: Path, clouds: list[np.ndarray]) -> None:
 
 def _refined(mesh: Mesh, max_pieces: int, threshold: float, limit_s: float) -> list[np.ndarray]:
     """Point sets of the pieces at the first threshold that gives many pieces or tight ones."""
-    volume = _volume(mesh)
+    volume = abs(float(signed_volumes(mesh.vertices, mesh.faces).sum()))  # harmless nonsense for an open mesh
     clouds: list[np.ndarray] = []
     for halving in range(3):
         limit = limit_s if halving == 0 else limit_s / 6.0
@@ -121,12 +121,6 @@ def _refined(mesh: Mesh, max_pieces: int, threshold: float, limit_s: float) -> l
         if 2 * len(clouds) > max_pieces or filled < 1.25 * volume:
             break
     return _merged(clouds or [mesh.vertices.astype(np.float64)], max_pieces)
-
-
-def _volume(mesh: Mesh) -> float:
-    """Enclosed volume in m^3; meaningless but harmless for an open mesh."""
-    corners = mesh.vertices.astype(np.float64)[mesh.faces]
-    return float(abs(np.linalg.det(corners).sum()) / 6.0)
 
 
 def _covering(clouds: list[np.ndarray], mesh: Mesh) -> list[Manifold]:

@@ -11,7 +11,7 @@ from binpose.commands.command import Command, console, preparing, progress_bar, 
 from binpose.commands.estimate import run_estimation, summary_table
 from binpose.commands.evaluate import evaluation_table
 from binpose.estimation import EstimationConfig
-from binpose_core.evaluation import EvaluationConfig
+from binpose_core.evaluation import HALF_VISIBLE, EvaluationConfig
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from binpose_simulation.scene import SceneConfig
 
 SPLIT = "sim"
-MIN_VISIBLE = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +101,7 @@ def show_demo(
     from binpose_core.frames import RgbdFrame
 
     sources = [frame for frame in BopDataset(dataset).frames(SPLIT) if frame.scene_id == seed][:frames]
-    evaluation = PoseEvaluation(bundle.objects, EvaluationConfig(min_visible_fraction=MIN_VISIBLE))
+    evaluation = PoseEvaluation(bundle.objects, EvaluationConfig(min_visible_fraction=HALF_VISIBLE))
 
     truths = {source.name: known_parts(source) for source in sources}
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from binpose.commands.bin_options import BinOptions
 from binpose.commands.command import Command, console, preparing, progress_bar, split_names, waiting
 from binpose_core.errors import BinposeError
+from binpose_simulation.viewpoint import ViewpointConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,9 +32,9 @@ class Simulate(BinOptions, Command):
     """Name of the split."""
     seed: int = 0
     """Seed of everything random, and number of the scene."""
-    width: int = 640
+    width: int = ViewpointConfig.width
     """Width of the pictures in pixels."""
-    height: int = 480
+    height: int = ViewpointConfig.height
     """Height of the pictures in pixels."""
     workers: int = 0
     """Processes that simulate; 0 = one per CPU."""
