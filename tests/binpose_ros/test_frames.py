@@ -81,6 +81,22 @@ def test_a_fisheye_is_refused_unless_it_is_rectified(camera: Camera, header: Hea
     assert to_camera(info) == camera
 
 
+def test_rectified_images_have_the_matrix_p_and_no_distortion(frame: RgbdFrame, types: Any) -> None:
+    """As image_proc sends them: the camera info is that of the images before."""
+    bent = replace(frame, camera=replace(frame.camera, distortion=(0.2, 0.1, 0.0, 0.0)))
+    color, depth, info = messages(bent, types)
+    object.__setattr__(info, "distortion_model", "equidistant")
+    object.__setattr__(info, "p", np.array([150.0, 0, 30, -7, 0, 151, 20, 0, 0, 0, 1, 0]))
+    with pytest.raises(BinposeError, match="set the parameter `rectified`"):
+        to_frame(color, depth, info)
+    received = to_frame(color, depth, info, rectified=True)
+    assert received.camera == Camera(150.0, 151.0, 30.0, 20.0, 64, 48)
+    np.testing.assert_array_equal(received.color, frame.color)
+    object.__setattr__(info, "p", np.zeros(12))
+    with pytest.raises(BinposeError, match="expected its matrix P"):
+        to_frame(color, depth, info, rectified=True)
+
+
 @pytest.mark.parametrize("what", ["depth image", "camera info"])
 def test_what_is_of_another_frame_is_refused(frame: RgbdFrame, types: Any, what: str) -> None:
     color, depth, info = messages(frame, types)

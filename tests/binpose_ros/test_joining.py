@@ -17,6 +17,17 @@ def join(slop_ms: int = 5, keep: int = 30) -> tuple[StampJoin, Counts]:
     return StampJoin("color", {"depth": slop_ms * MS, "mask": 0}, counts, keep), counts
 
 
+def test_messages_without_partners_take_no_more_memory_than_they_may() -> None:
+    counts = Counts()
+    joined = StampJoin("color", {"depth": 0}, counts, keep=30, keep_bytes=1000)
+    for number in range(10):
+        joined.put("color", number * MS, bytes(400))
+    assert counts.unmatched == 8
+    assert joined.put("depth", 7 * MS, b"d") is None and joined.put("depth", 8 * MS, b"d") is not None
+    joined.put("color", 20 * MS, bytes(5000))
+    assert joined.put("depth", 20 * MS, b"d") is not None  # one message may be larger
+
+
 @pytest.mark.parametrize("order", list(itertools.permutations(["color", "depth", "mask"])))
 def test_the_order_of_arrival_does_not_matter(order: tuple[str, ...]) -> None:
     stamps = {"color": 100 * MS, "depth": 103 * MS, "mask": 100 * MS}

@@ -79,3 +79,16 @@ def test_the_message_is_an_array_of_one_status(types: Any) -> None:
     message = types.sent(Monitor().message("detection", "inactive", None, 1_500_000_000, types))
     assert [status.name for status in message.status] == ["detection"]
     assert (message.header.stamp.sec, message.header.stamp.nanosec) == (1, 500_000_000)
+
+
+def test_a_stage_may_be_measured_for_the_first_time_while_the_status_is_made(types: Any, monkeypatch: Any) -> None:
+    monitor = Monitor()
+    monitor.add("detection", 0.012)
+    monitor.add("pose", 0.012)
+
+    def median(times: Any) -> float:
+        monitor.add(f"stage{len(times)}", 0.1)  # as the worker may do now
+        return 0.012
+
+    monkeypatch.setattr("binpose_ros.monitor.statistics.median", median)
+    assert values(monitor.status("detection", "active", MODEL, types))["pose_ms"] == "12.0"

@@ -98,11 +98,11 @@ class PipelineNode(StageNode[Pipeline]):
             self._action.tell(FrameResult(header_of(frame), verified, model.objects, model.version))
         return "" if refined else UNSURE if detections else NOTHING
 
-    def publish_nothing(self, match: Match, header: Header) -> None:
+    def publish_nothing(self, header: Header, reason: str) -> None:
         """Empty results of all stages."""
         for outputs in (self._refined, self._detections, self._poses):
             outputs.publish_nothing(header)
-        self._action.tell(FrameResult(header, reason=self.monitor.reason))
+        self._action.tell(FrameResult(header, reason=reason))
 
     def try_out(self, stage: Pipeline, objects: Mapping[str, ObjectModel], frame: RgbdFrame) -> None:
         """Run all stages once."""

@@ -93,7 +93,7 @@ class DetectionNode(StageNode[Any]):
             self._outputs.publish(frame, detections, model.version)
         return "" if detections else NOTHING
 
-    def publish_nothing(self, match: Match, header: Header) -> None:
+    def publish_nothing(self, header: Header, reason: str) -> None:
         """Empty detections."""
         self._outputs.publish_nothing(header)
 

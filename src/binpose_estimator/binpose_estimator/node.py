@@ -63,7 +63,7 @@ class PoseEstimatorNode(StageNode[PoseEstimator]):
         """Estimate, with the model that the detections were made with."""
         data = match[DETECTIONS.topic]
         if not array_length(data):
-            self.publish_nothing(match, serialized_header(data))
+            self.publish_nothing(serialized_header(data), NOTHING)
             return NOTHING
         frame = self.frame(match)
         detections, version = read_detections(data, read(match, MASK, self.types), frame.camera)
@@ -74,7 +74,7 @@ class PoseEstimatorNode(StageNode[PoseEstimator]):
             self._outputs.publish(frame, poses, model.objects, model.version)
         return ""
 
-    def publish_nothing(self, match: Match, header: Header) -> None:
+    def publish_nothing(self, header: Header, reason: str) -> None:
         """No poses."""
         self._outputs.publish_nothing(header)
 

@@ -32,6 +32,7 @@ from binpose_ros.vision_arrays import write_array
 POSES = Input("pose_estimator/poses", "Detection3DArray", "reference", camera=False)
 DETECTIONS = Input("detection/detections", "Detection2DArray", "same", camera=False)
 MASK = Input("detection/instance_mask", "Image", "same", camera=False)
+NO_POSE = "There was no pose to refine."
 NOTHING = "No pose reached the threshold."
 
 
@@ -142,8 +143,8 @@ class RefinementNode(StageNode[IcpRefiner]):
         """Refine, with the model that the poses were made with."""
         poses, version = read_poses(match[POSES.topic])
         if not poses:
-            self.publish_nothing(match, serialized_header(match[POSES.topic]))
-            return "There was no pose to refine."
+            self.publish_nothing(serialized_header(match[POSES.topic]), NO_POSE)
+            return NO_POSE
         model, frame = self.models.find(version), self.frame(match)
         found, source = read_detections(match[DETECTIONS.topic], read(match, MASK, self.types), frame.camera)
         if source != version:
@@ -157,10 +158,10 @@ class RefinementNode(StageNode[IcpRefiner]):
             self._action.tell(FrameResult(header_of(frame), verified, model.objects, model.version))
         return "" if refined else NOTHING
 
-    def publish_nothing(self, match: Match, header: Header) -> None:
+    def publish_nothing(self, header: Header, reason: str) -> None:
         """No poses."""
         self._outputs.publish_nothing(header)
-        self._action.tell(FrameResult(header, reason=self.monitor.reason))
+        self._action.tell(FrameResult(header, reason=reason))
 
     def try_out(self, stage: IcpRefiner, objects: Mapping[str, ObjectModel], frame: RgbdFrame) -> None:
         """Refine once."""

@@ -12,6 +12,7 @@ from binpose_ros.stamps import Header
 
 PATIENCE_S = 30.0
 STEP_S = 0.2
+MOST_WAITING = 2  # each takes one of the executor's threads, see running.THREADS
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class EstimateAction:
 
         self._node, self._kind = node, EstimatePoses
         self._changed = threading.Condition()
-        self._number = 0
+        self._waiting = self._number = 0
         self._newest = FrameResult(Header(0, ""))
         self._server = ActionServer(
             node,
@@ -53,6 +54,21 @@ class EstimateAction:
             self._changed.notify_all()
 
     def _execute(self, goal: Any) -> Any:
+        with self._changed:
+            if too_many := self._waiting >= MOST_WAITING:
+                goal.abort()
+            else:
+                self._waiting += 1
+        if too_many:
+            message = f"{MOST_WAITING} requests wait for an image already; expected fewer; ask when one is answered."
+            return self._kind.Result(success=False, message=message)
+        try:
+            return self._executed(goal)
+        finally:
+            with self._changed:
+                self._waiting -= 1
+
+    def _executed(self, goal: Any) -> Any:
         goal.publish_feedback(self._kind.Feedback(stage="waiting for an image"))
         asked_ns = self._node.get_clock().now().nanoseconds
         result = self._next(goal, asked_ns)

@@ -14,22 +14,27 @@ from binpose_ros.stamps import Header, from_header, to_header
 DISTORTION_MODELS = ("", "none", "plumb_bob", "rational_polynomial")
 
 
-def to_camera(info: Any) -> Camera:
+def to_camera(info: Any, rectified: bool = False) -> Camera:
     """The camera of a sensor_msgs/CameraInfo.
+
+    Args:
+        info: of the images as the camera takes them; image_proc sends it with rectified images as well.
+        rectified: whether the images are rectified: then P is their matrix, and they have no distortion left.
 
     Raises:
         BinposeError: for an uncalibrated camera, or a distortion model other than OpenCV's.
     """
-    K, distortion = np.asarray(info.k, np.float64).reshape(3, 3), tuple(float(value) for value in info.d)
+    K = np.asarray(info.p, np.float64).reshape(3, 4)[:, :3] if rectified else np.asarray(info.k, np.float64)
+    K, distortion = K.reshape(3, 3), () if rectified else tuple(float(value) for value in info.d)
     if not K[0, 0]:
         raise BinposeError(
             f"The camera info of {info.header.frame_id!r} has a focal length of 0, that of an uncalibrated camera; "
-            "expected its matrix K; calibrate the camera."
+            f"expected its matrix {'P' if rectified else 'K'}; calibrate the camera."
         )
     if any(distortion) and info.distortion_model not in DISTORTION_MODELS:
         raise BinposeError(
             f"The camera info has the distortion model {info.distortion_model!r}; expected plumb_bob or "
-            "rational_polynomial; rectify the images with image_proc."
+            "rational_polynomial; rectify the images with image_proc, and set the parameter `rectified`."
         )
     return Camera.from_K(K, int(info.width), int(info.height), distortion if any(distortion) else ())
 
@@ -53,10 +58,11 @@ def from_camera(camera: Camera, header: Header, types: Any) -> Any:
     )
 
 
-def to_frame(color: Any, depth: Any | None, info: Any) -> RgbdFrame:
+def to_frame(color: Any, depth: Any | None, info: Any, rectified: bool = False) -> RgbdFrame:
     """The frame of a colour image, the depth image aligned with it and the camera info of the colour image.
 
-    Lens distortion is removed; the stamp and the frame id are those of the colour image.
+    Lens distortion is removed, unless the images are `rectified` already; the stamp and the frame id are those of the
+    colour image.
 
     Raises:
         BinposeError: when the three do not belong together, or one of them cannot be used.
@@ -69,8 +75,8 @@ def to_frame(color: Any, depth: Any | None, info: Any) -> RgbdFrame:
                 "expected one frame; take the depth that is aligned to colour, and the colour camera's info."
             )
     depth_m = None if depth is None else to_depth_m(depth)
-    frame = RgbdFrame(to_color(color), depth_m, to_camera(info), header.stamp_ns, header.frame_id, header.frame_id)
-    return undistort(frame)
+    camera = to_camera(info, rectified)
+    return undistort(RgbdFrame(to_color(color), depth_m, camera, header.stamp_ns, header.frame_id, header.frame_id))
 
 
 def header_of(frame: RgbdFrame) -> Header:

@@ -18,6 +18,7 @@ from binpose_ros.settings import StageSettings
 from binpose_ros.stamps import NS_PER_S
 
 Match = dict[str, Any]
+BYTES_PER_MB = 1e6
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Inputs:
         slop_ns = round(settings.slop_s * NS_PER_S)
         slops = {entry.topic: slop_ns * (entry.role == "near") for entry in inputs if entry.role in ("near", "same")}
         self._near = [entry.topic for entry in inputs if entry.role == "near"]
-        self._join = StampJoin(reference, slops, monitor.counts, settings.keep)
+        self._join = StampJoin(reference, slops, monitor.counts, settings.keep, settings.keep_mb * BYTES_PER_MB)
         self._group = AsideGroup()
         self._subscriptions = {self._subscribe(entry): self._callback(entry) for entry in inputs}
         self._listener = Listener(node, self._subscriptions)

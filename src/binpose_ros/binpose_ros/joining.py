@@ -1,7 +1,8 @@
 """Which messages of several topics belong to one image, and which frame is worked on next. Knows no ROS."""
 
+import math
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -27,22 +28,31 @@ class StampJoin:
 
     A message of the reference topic names a frame by its stamp; of each other topic the message with the nearest stamp
     belongs to it, if it is within that topic's slop. Messages that are older than the newest complete frame are
-    forgotten, and of each topic the oldest beyond `keep`: memory is bounded whatever arrives.
+    forgotten, and of each topic the oldest beyond `keep` and `keep_bytes`: memory is bounded whatever arrives.
 
     Args:
         reference: the topic whose stamps name the frames.
         slops_ns: largest difference of stamps of each other topic; 0 for the same stamp.
         counts: where the reference's messages without partners are counted (`unmatched`), and the restarts.
         keep: messages held per topic.
+        keep_bytes: their length per topic; one message is held whatever its length.
     """
 
-    def __init__(self, reference: str, slops_ns: Mapping[str, int], counts: Counts, keep: int = 30) -> None:
+    def __init__(
+        self,
+        reference: str,
+        slops_ns: Mapping[str, int],
+        counts: Counts,
+        keep: int = 30,
+        keep_bytes: float = math.inf,
+    ) -> None:
         self.slops_ns = dict(slops_ns)
-        self._reference, self._keep, self._counts = reference, keep, counts
-        self._held: dict[str, dict[int, Any]] = {topic: {} for topic in (reference, *slops_ns)}
+        self._reference, self._counts = reference, counts
+        self._keep, self._keep_bytes = keep, keep_bytes
+        self._held: dict[str, dict[int, Sized]] = {topic: {} for topic in (reference, *slops_ns)}
         self._last_ns: dict[str, int] = {}
 
-    def put(self, topic: str, stamp_ns: int, message: Any) -> dict[str, Any] | None:
+    def put(self, topic: str, stamp_ns: int, message: Sized) -> dict[str, Any] | None:
         """Take a message; the newest frame that it completes, as message by topic, or None.
 
         Stamps that jump back by more than a second are a restart (a new bag, a reset clock): all is forgotten.
@@ -53,7 +63,7 @@ class StampJoin:
         self._last_ns[topic] = stamp_ns
         held[stamp_ns] = message
         match = self._newest_match()
-        while len(held) > self._keep:
+        while len(held) > self._keep or (len(held) > 1 and sum(map(len, held.values())) > self._keep_bytes):
             self._forget(topic, min(held))
         return match
 

@@ -1,6 +1,7 @@
 """What a node tells of itself: latencies per stage, counts, model, and the reason when there is no result."""
 
 import statistics
+import threading
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ OK, WARN, ERROR = 0, 1, 2
 
 @dataclass
 class Monitor:
-    """Collects, and gives a diagnostic_msgs/DiagnosticStatus.
+    """Collects, and gives a diagnostic_msgs/DiagnosticStatus. Threads may share it.
 
     counts: see `joining.Counts`.
     reason: why the last frame gave no result; empty when it did.
@@ -30,6 +31,7 @@ class Monitor:
     counts: Counts = field(default_factory=Counts)
     reason: str = "no frame yet"
     model_reason: str = ""
+    _lock: threading.Lock = field(default_factory=threading.Lock)
     _times: dict[str, deque[float]] = field(default_factory=dict)
     _last_arrival: float | None = None
     _current: dict[str, float] = field(default_factory=dict)
@@ -55,8 +57,9 @@ class Monitor:
 
     def add(self, stage: str, seconds: float) -> None:
         """Add a measurement."""
-        self._times.setdefault(stage, deque(maxlen=WINDOW)).append(seconds)
-        self._current[stage] = seconds
+        with self._lock:
+            self._times.setdefault(stage, deque(maxlen=WINDOW)).append(seconds)
+            self._current[stage] = seconds
 
     def arrived(self) -> None:
         """Something came in."""
@@ -64,26 +67,30 @@ class Monitor:
 
     def failed(self, reason: str) -> None:
         """A frame gave no result."""
-        self.counts.failed += 1
-        self.reason = reason
+        with self._lock:
+            self.counts.failed += 1
+            self.reason = reason
 
     def succeeded(self, reason: str = "") -> None:
         """A frame gave a result; `reason` where it is empty."""
-        self.counts.done += 1
-        self.reason = reason
+        with self._lock:
+            self.counts.done += 1
+            self.reason = reason
 
     def status(self, name: str, state: str, model: LoadedModel[Any] | None, types: Any) -> Any:
         """The DiagnosticStatus of now; `state` is that of the lifecycle."""
         silent = state == "active" and (self._last_arrival is None or time.monotonic() - self._last_arrival > SILENT_S)
         silence = f"No complete set of messages for {SILENT_S:g} s; check the camera and the topics' names."
         reason = " ".join(text for text in (silence if silent else "", self.reason, self.model_reason) if text)
-        stamp_ns, newest = self._newest
+        with self._lock:
+            stamp_ns, newest = self._newest[0], dict(self._newest[1])
+            all_times = {stage: tuple(times) for stage, times in self._times.items()}
         values = {
             "state": state,
             "model_version": model.version[:SHORT] if model else "",
             **{f"frames_{name}": str(value) for name, value in vars(self.counts).items()},
-            **{f"{stage}_ms": f"{1e3 * statistics.median(times):.1f}" for stage, times in self._times.items()},
-            **{f"{stage}_ms_worst": f"{1e3 * max(times):.1f}" for stage, times in self._times.items()},
+            **{f"{stage}_ms": f"{1e3 * statistics.median(times):.1f}" for stage, times in all_times.items()},
+            **{f"{stage}_ms_worst": f"{1e3 * max(times):.1f}" for stage, times in all_times.items()},
             "last_stamp_ns": str(stamp_ns),
             **{f"{stage}_ms_last": f"{1e3 * seconds:.2f}" for stage, seconds in newest.items()},
             "last_reason": self.reason,

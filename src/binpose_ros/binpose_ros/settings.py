@@ -105,8 +105,10 @@ class StageSettings:
     device: where the networks run, cpu or cuda.
     required_objects: parts that a model must know to be put in use.
     watch_s: how often the model store is looked at for a new current version, in seconds; 0 = never.
+    rectified: the images are rectified already, as by image_proc: the camera info's P counts, and no distortion.
     slop_s: largest difference of stamps of a colour image and its depth image, in seconds.
     keep: messages held per topic until their partners come.
+    keep_mb: memory for them per topic, in megabytes; the oldest go first.
     autostart: configure and activate without being told by a lifecycle manager.
     """
 
@@ -115,8 +117,10 @@ class StageSettings:
     device: str = "cpu"
     required_objects: tuple[str, ...] = ()
     watch_s: float = setting(2.0, bounds=(0.0, 3600.0))
+    rectified: bool = False
     slop_s: float = setting(0.02, bounds=(0.0, 1.0), live=True)
     keep: int = setting(30, bounds=(2, 1000))
+    keep_mb: float = setting(200.0, bounds=(1.0, 100000.0))
     autostart: bool = True
 
     def __post_init__(self) -> None:

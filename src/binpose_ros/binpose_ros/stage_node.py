@@ -85,8 +85,8 @@ class StageNode(ManagedNode, Generic[Stage]):
         """Work on a frame and publish its results; returns why they are empty, or an empty text."""
 
     @abstractmethod
-    def publish_nothing(self, match: Match, header: Header) -> None:
-        """Publish empty results for a frame that could not be worked on."""
+    def publish_nothing(self, header: Header, reason: str) -> None:
+        """Publish empty results for a frame that could not be worked on, and why."""
 
     @abstractmethod
     def try_out(self, stage: Stage, objects: Mapping[str, ObjectModel], frame: RgbdFrame) -> None:
@@ -123,7 +123,7 @@ class StageNode(ManagedNode, Generic[Stage]):
         """The RGB-D frame of a match."""
         with self.monitor.measured("convert"):
             color, depth = read(match, COLOR, self.types), read(match, DEPTH, self.types)
-            frame = to_frame(color, depth, read(match, INFO, self.types))
+            frame = to_frame(color, depth, read(match, INFO, self.types), self.settings.rectified)
         self._last_frame = frame
         return frame
 
@@ -212,11 +212,11 @@ class StageNode(ManagedNode, Generic[Stage]):
             reason = self.mistake("The frame", error)
             self._tell(reason)
             self.monitor.failed(reason)
-            self._publish_nothing(match)
+            self._publish_nothing(match, reason)
 
-    def _publish_nothing(self, match: Match) -> None:
+    def _publish_nothing(self, match: Match, reason: str) -> None:
         try:
-            self.publish_nothing(match, serialized_header(match[self._reference.topic]))
+            self.publish_nothing(serialized_header(match[self._reference.topic]), reason)
         except Exception:
             self.get_logger().error(traceback.format_exc())
 
