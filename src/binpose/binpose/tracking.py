@@ -18,6 +18,7 @@ from binpose_core.errors import BinposeError
 from binpose_core.evaluation import EvaluationConfig
 from binpose_core.frames import RgbdFrame
 from binpose_core.geometry import FloatArray, transform
+from binpose_core.masks import box_xyxy
 from binpose_core.objects import ObjectModel
 from binpose_core.rendering import Renderer
 from binpose_core.types import Detection, Hypothesis, PoseEstimate
@@ -186,8 +187,7 @@ def _start(
     pose: PoseEstimate, mask: npt.NDArray[np.bool_], camera: Camera, objects: Mapping[str, ObjectModel]
 ) -> PoseEstimate:
     """A pose to be refined, with the detection that its mask (H, W) makes."""
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    y0, y1, x0, x1 = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+    x0, y0, x1, y1 = box_xyxy(mask)
     center = transform(pose.T_cam_obj, objects[pose.object_id].center_m[None])[0]
     center_px = camera.fx * center[0] / center[2] + camera.cx, camera.fy * center[1] / center[2] + camera.cy
     score = pose.score if pose.detection is None else pose.detection.score

@@ -17,6 +17,7 @@ from scipy.spatial import ConvexHull, QhullError, cKDTree
 from binpose_core.camera import Camera
 from binpose_core.errors import BinposeError
 from binpose_core.geometry import FloatArray, inverse, transform
+from binpose_core.masks import box_xyxy
 
 BOP_FRACTIONS: tuple[float, ...] = tuple(round(0.05 * step, 2) for step in range(1, 11))
 """VSD's tau (of the diameter) and theta, and MSSD's theta (of the diameter): 0.05 to 0.5."""
@@ -183,10 +184,8 @@ def _pixel_distances(a_cam: FloatArray, b_cam: FloatArray, camera: Camera) -> Fl
 
 def _window(mask: npt.NDArray[np.bool_]) -> tuple[slice, slice]:
     """The rows and columns that contain every pixel of the mask; empty for an empty mask."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if rows.size == 0:
-        return slice(0, 0), slice(0, 0)
-    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    x0, y0, x1, y1 = box_xyxy(mask)
+    return slice(y0, y1), slice(x0, x1)
 
 
 def _ray_lengths(camera: Camera, window: tuple[slice, slice]) -> FloatArray:

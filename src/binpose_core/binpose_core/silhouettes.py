@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from binpose_core.camera import Camera
 from binpose_core.geometry import FloatArray, transform
+from binpose_core.masks import box_xyxy
 from binpose_core.rendering import Renderer
 
 BATCH_PX = 4_000_000
@@ -24,11 +25,8 @@ class Silhouette:
     @property
     def box_xywh(self) -> list[int]:
         """BOP's bounding box, [-1, -1, -1, -1] of nothing."""
-        rows, columns = np.flatnonzero(self.mask.any(axis=1)), np.flatnonzero(self.mask.any(axis=0))
-        if rows.size == 0:
-            return [-1, -1, -1, -1]
-        width, height = columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1
-        return [int(columns[0]) + self.x0, int(rows[0]) + self.y0, int(width), int(height)]
+        x0, y0, x1, y1 = box_xyxy(self.mask)
+        return [x0 + self.x0, y0 + self.y0, x1 - x0, y1 - y0] if x1 > x0 else [-1, -1, -1, -1]
 
     @property
     def pixels(self) -> int:

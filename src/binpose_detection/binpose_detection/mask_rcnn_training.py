@@ -11,6 +11,7 @@ import torch
 from binpose_core.catalogue import ObjectModel
 from binpose_core.errors import BinposeError
 from binpose_core.geometry import transform
+from binpose_core.masks import box_xyxy
 from binpose_core.precision import channels_last
 from binpose_core.training_loop import LoopConfig, StepCallback, train
 from binpose_core.types import LabelledView
@@ -153,17 +154,12 @@ def window_target(instances: npt.NDArray[np.int64], classes: npt.NDArray[np.int6
     present, counts = np.unique(instances[instances >= 0], return_counts=True)
     present = present[counts >= LEAST_PIXELS]
     masks = instances == present[:, None, None]
-    boxes = [_box(mask) for mask in masks]
+    boxes = [box_xyxy(mask) for mask in masks]
     return {
         "boxes": torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4),
         "labels": torch.from_numpy(classes[present]),
         "masks": torch.from_numpy(masks.astype(np.uint8)),
     }
-
-
-def _box(mask: npt.NDArray[np.bool_]) -> tuple[int, int, int, int]:
-    columns, rows = np.flatnonzero(mask.any(0)), np.flatnonzero(mask.any(1))
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
 def centers_behind_m(
