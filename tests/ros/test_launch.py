@@ -2,6 +2,8 @@
 
 import configparser
 import importlib.util
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,16 @@ def started(launch_file: Any, **arguments: str) -> dict[str, Any]:
     return {node.node_executable: node for node in launch_file.nodes(context)}
 
 
+def parameters(node: Any) -> dict[str, Any]:
+    """What a node is given, without files."""
+    from launch_ros.utilities import evaluate_parameters
+
+    from launch import LaunchContext
+
+    given, *_ = evaluate_parameters(LaunchContext(), node._Node__parameters)
+    return dict(given)
+
+
 def installed(package: str) -> set[str]:
     config = configparser.ConfigParser()
     config.read(ROOT / "src" / package / "setup.cfg")
@@ -48,6 +60,54 @@ def test_composed_is_one_node_and_separate_one_per_stage(launch_file: Any) -> No
     assert set(started(launch_file, composed="false")) == {"detection", "pose_estimator", "refinement"}
     everything = started(launch_file, simulated_camera="true", record="true")
     assert set(everything) == {"bin_picking", "simulated_camera", "self_training"}
+
+
+@pytest.mark.parametrize("yes, no", [("true", "false"), ("True", "False"), ("1", "0")])
+def test_switches_are_written_as_in_other_launch_files(launch_file: Any, yes: str, no: str) -> None:
+    nodes = started(launch_file, composed=no, simulated_camera=yes, record=yes, rviz=yes)
+    assert set(nodes) == {"detection", "pose_estimator", "refinement", "simulated_camera", "self_training", "rviz2"}
+    assert set(started(launch_file, composed=yes, simulated_camera=no, record=no, rviz=no)) == {"bin_picking"}
+    assert parameters(started(launch_file, tf=yes)["bin_picking"])["tf"] is True
+    assert parameters(started(launch_file, tf=no)["bin_picking"])["tf"] is False
+
+
+def test_a_switch_that_is_neither_is_refused(launch_file: Any) -> None:
+    from launch.conditions import InvalidConditionExpressionError
+
+    with pytest.raises(InvalidConditionExpressionError, match="maybe"):
+        started(launch_file, record="maybe")
+
+
+def test_objects_may_be_divided_with_blanks(launch_file: Any) -> None:
+    node = started(launch_file, objects="gear, bolt")["bin_picking"]
+    assert tuple(parameters(node)["objects"]) == ("gear", "bolt")
+
+
+@pytest.mark.parametrize("status, starts", [(2, 1), (1, 2)])
+def test_a_node_that_refuses_a_parameter_is_not_started_again(
+    launch_file: Any, tmp_path: Path, status: int, starts: int
+) -> None:
+    from binpose_ros.running import BAD_PARAMETER
+
+    assert launch_file.BAD_PARAMETER == BAD_PARAMETER
+    assert started(launch_file)["bin_picking"]._ExecuteLocal__on_exit is launch_file.unless_refused
+    code = f"""
+import importlib.util, sys
+from launch.actions import ExecuteProcess
+from launch import LaunchDescription, LaunchService
+spec = importlib.util.spec_from_file_location("bin_picking_launch", {str(LAUNCH)!r})
+module = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+process = ExecuteProcess(
+    cmd=[sys.executable, "-c", "import sys; open('starts', 'a').write('+'); sys.exit({status})"],
+    respawn=True, respawn_delay=0.3, respawn_max_retries=1, on_exit=module.unless_refused,
+)
+service = LaunchService()
+service.include_launch_description(LaunchDescription([process]))
+sys.exit(service.run())
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, timeout=60, capture_output=True)
+    assert (tmp_path / "starts").read_text() == "+" * starts
 
 
 def test_every_node_is_installed(launch_file: Any) -> None:

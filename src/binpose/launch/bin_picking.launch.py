@@ -8,7 +8,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch.actions import DeclareLaunchArgument, EmitEvent, OpaqueFunction, SetEnvironmentVariable
+from launch.conditions import evaluate_condition_expression
+from launch.events import matches_action
+from launch.events.process import ProcessExited, ShutdownProcess
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
@@ -19,7 +22,9 @@ CAMERA_TOPICS = ("color/image_raw", "color/camera_info", "aligned_depth_to_color
 FOLLOWERS = ["pose_estimator", "refinement"]
 # A node finishes its frame and its files first; the 5 s that launch gives are too few on a busy machine.
 PATIENCE_S = "15"
+BAD_PARAMETER = 2  # exit status of a node that refuses a parameter (binpose_ros.running, which is not imported here)
 RVIZ_CAMERA, RVIZ_RESULTS = "/camera/color/image_raw", ("refinement/overlay", "refinement/markers", "refinement/poses")
+SWITCHES = ("composed", "simulated_camera", "record", "rviz", "tf")
 ARGUMENTS = {
     "model": ("demo", "Folder of the model store, or the name of a shipped model."),
     "camera_ns": ("camera", "Namespace of the camera's topics."),
@@ -51,18 +56,26 @@ def resolved_model(name: str) -> str:
     return str(shipped if not any(path.glob("weights-*")) and shipped.is_dir() else path.absolute())
 
 
+def unless_refused(event: ProcessExited, context: LaunchContext) -> list[Any]:
+    """Start a node again when it ends, but not with a parameter that it refused."""
+    if event.returncode != BAD_PARAMETER:
+        return []
+    return [EmitEvent(event=ShutdownProcess(process_matcher=matches_action(event.action)))]
+
+
 def nodes(context: LaunchContext) -> list[Any]:
     """The nodes that the arguments ask for."""
     value = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
+    wanted = {name: evaluate_condition_expression(context, [LaunchConfiguration(name)]) for name in SWITCHES}
     camera_ns = value["camera_ns"].rstrip("/")
     given = (value["color_topic"], value["info_topic"], value["depth_topic"])
     topics = [topic or f"{camera_ns}/{own}" for topic, own in zip(given, CAMERA_TOPICS, strict=True)]
     model = resolved_model(value["model"])
     files = [value["config"]] if value["config"] else []
     stage: dict[str, Any] = {"model": model, "device": value["device"]}
-    result: dict[str, Any] = {"tf": value["tf"] == "true"}
+    result: dict[str, Any] = {"tf": wanted["tf"]}
     if value["objects"]:
-        result["objects"] = value["objects"].split(",")
+        result["objects"] = [name.strip() for name in value["objects"].split(",")]
 
     def node(package: str, executable: str, parameters: dict[str, Any], name: str | None = None) -> Node:
         return Node(
@@ -76,10 +89,11 @@ def nodes(context: LaunchContext) -> list[Any]:
             output="screen",
             respawn=True,
             respawn_delay=1.0,
+            on_exit=unless_refused,
             sigterm_timeout=PATIENCE_S,
         )
 
-    if value["composed"] == "true":
+    if wanted["composed"]:
         found = [node("binpose", "bin_picking", stage | result)]
     else:
         found = [
@@ -87,14 +101,14 @@ def nodes(context: LaunchContext) -> list[Any]:
             node("binpose_estimator", "pose_estimator", stage),
             node("binpose_refinement", "refinement", stage | result),
         ]
-    if value["record"] == "true":
-        names = ["bin_picking"] if value["composed"] == "true" else ["detection", *FOLLOWERS]
+    if wanted["record"]:
+        names = ["bin_picking"] if wanted["composed"] else ["detection", *FOLLOWERS]
         events = [*(f"{name}/model_status" for name in names), "pick_outcomes"]
         recording = {"record": True, "directory": value["recordings"], "events": events}
         found.append(node("binpose_self_training", "self_training", recording))
-    if value["simulated_camera"] == "true":
+    if wanted["simulated_camera"]:
         found.append(node("binpose_simulation", "simulated_camera", {"model": model}))
-    if value["rviz"] == "true":
+    if wanted["rviz"]:
         found.append(rviz(value["namespace"], topics[0]))
     return found
 
