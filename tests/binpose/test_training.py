@@ -12,7 +12,9 @@ import pytest
 from binpose import cli
 from binpose.bundle import ModelBundle, load_bundle, save_bundle
 from binpose.commands.estimate import with_refiner
-from binpose.training import TrainConfig, train, training_scene, working_gsd_m
+from binpose.training import train
+from binpose.training_config import TrainConfig
+from binpose.training_scene import training_scene, working_gsd_m
 from binpose_core.catalogue import ObjectModel
 from binpose_core.errors import BinposeError
 from binpose_core.files import read_json

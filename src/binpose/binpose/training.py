@@ -5,32 +5,28 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, TypeVar, get_args
-
-import numpy as np
+from typing import Any, TypeVar
 
 from binpose.bundle import ModelBundle, save_bundle
 from binpose.calibration import calibrated_refiner, judge_views, metrics_of
 from binpose.pipeline import SegmenterStage
 from binpose.refinement_stage import refinement_steps, trained_refinement_network
+from binpose.training_config import TrainConfig, gentler
+from binpose.training_scene import training_scene, working_gsd_m
 from binpose_core.catalogue import ObjectModel
 from binpose_core.errors import BinposeError
 from binpose_core.evaluation import HALF_VISIBLE, EvaluationConfig
 from binpose_core.files import read_json, write_json
-from binpose_core.threads import available_cpus
-from binpose_core.training_loop import LoopConfig
 from binpose_core.weights import read_progress
-from binpose_detection.backends import Backend
 from binpose_detection.mask_rcnn import MaskRcnnConfig, import_torchvision
 from binpose_detection.mask_rcnn_training import MaskRcnnTrainingConfig, train_mask_rcnn
-from binpose_detection.segmenter import Segmenter, SegmenterConfig
+from binpose_detection.segmenter import SegmenterConfig
 from binpose_detection.training import SegmentationTrainingConfig, train_segmenter
 from binpose_estimator.estimator import EstimatorConfig, PoseEstimator
 from binpose_estimator.training import train_estimator
 from binpose_estimator.training_config import PoseTrainingConfig
-from binpose_refinement.network_training import RefinementTraining
 from binpose_simulation.scene import SceneConfig
 from binpose_simulation.stream import SimulationStream
 from binpose_simulation.view_store import ViewStore
@@ -38,68 +34,7 @@ from binpose_simulation.view_store import ViewStore
 Item = TypeVar("Item")
 StageConfig = TypeVar("StageConfig", SegmentationTrainingConfig, MaskRcnnTrainingConfig, PoseTrainingConfig)
 
-THIN_PX = 9.0
-PART_PX = 44.0
-GSD_LIMITS_M = (4e-4, 2.5e-3)
 HELD_OUT_SEED = 1_000_003
-START_RATE = 0.6
-"""Of the learning rate, where a training starts from a model: higher ones unlearn what it brings."""
-MAX_SEED = 2**31
-# Fuller images teach more per second than the default scenes.
-VIEW_PX = (512, 416)
-PARTS = (8, 36)
-ROW_SHARE = 0.5
-GSD_RANGE = (0.6, 1.3)
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """minutes: for everything, split by the shares; the machine's speed decides how much is simulated and learnt.
-
-    calibration_views: bins that neither network has seen, from which the scores are calibrated.
-    evaluation_views: others for the reported metrics.
-    refinement_share: of a refinement network, which is trained only where this is not zero.
-    detector: which network finds the instances; `segmentation` is the training of votes, `mask_rcnn` that of the other.
-    """
-
-    minutes: float = 28.0
-    seed: int = 0
-    workers: int = field(default_factory=available_cpus)
-    simulation_share: float = 0.1
-    segmentation_share: float = 0.4
-    pose_share: float = 0.4
-    refinement_share: float = 0.0
-    calibration_views: int = 120
-    evaluation_views: int = 40
-    scene: SceneConfig = field(default_factory=SceneConfig)
-    detector: Backend = "votes"
-    segmentation: SegmentationTrainingConfig = field(default_factory=SegmentationTrainingConfig)
-    mask_rcnn: MaskRcnnTrainingConfig = field(default_factory=MaskRcnnTrainingConfig)
-    pose: PoseTrainingConfig = field(default_factory=PoseTrainingConfig)
-    refinement: RefinementTraining = field(default_factory=RefinementTraining)
-
-    def __post_init__(self) -> None:
-        if not 0 < self.minutes < float("inf"):
-            raise BinposeError(
-                f"Training for {self.minutes} minutes; expected more than 0; 28 is enough for three parts."
-            )
-        if not 0 <= self.seed < MAX_SEED:
-            raise BinposeError(f"The seed is {self.seed}; expected 0 to {MAX_SEED - 1}; choose another.")
-        if self.workers < 1:
-            raise BinposeError(f"Training with {self.workers} workers; expected at least 1.")
-        if self.detector not in get_args(Backend):
-            raise BinposeError(f"The detector {self.detector!r}; expected {' or '.join(get_args(Backend))}.")
-        if self.refinement_share < 0:
-            raise BinposeError(f"The share of the refinement network is {self.refinement_share}; expected 0 or more.")
-        if self.simulation_share + self.segmentation_share + self.pose_share + self.refinement_share >= 1:
-            raise BinposeError(
-                "The shares of simulation, segmentation, pose and refinement must leave time for the calibration."
-            )
-
-    def with_refinement_network(self) -> "TrainConfig":
-        """The same training that spares time for a refinement network."""
-        return replace(self, segmentation_share=0.25, pose_share=0.4, refinement_share=0.15)
-
 
 Progress = Callable[[str, float, str], None]
 
@@ -136,7 +71,7 @@ def train(
     if config.detector == "mask_rcnn":
         import_torchvision()  # before half an hour of simulation
     if start is not None:
-        config = _gentler(config, start)
+        config = gentler(config, start.segmenter)
     report = progress or (lambda stage, share, message: None)
     parts = {part.id: part for part in objects}
     gsd_m = working_gsd_m(objects)
@@ -182,25 +117,6 @@ def train(
     return version
 
 
-def working_gsd_m(objects: Sequence[ObjectModel]) -> float:
-    """Metres per pixel at which the smallest part is `PART_PX` pixels long and the thinnest `THIN_PX` wide."""
-    thinnest = min(float(np.sort(np.ptp(part.mesh.vertices, axis=0))[1]) for part in objects)
-    smallest = min(part.diameter_m for part in objects)
-    return float(np.clip(min(thinnest / THIN_PX, smallest / PART_PX), *GSD_LIMITS_M))
-
-
-def training_scene(scene: SceneConfig, gsd_m: float, types: int) -> SceneConfig:
-    """The scene with many parts per image, and cameras at distances that give about the wanted metres per pixel.
-
-    A mixed bin may hold all types: where it never does, the network learns that neighbours are mostly alike.
-    """
-    low, high = GSD_RANGE
-    viewpoint = replace(scene.viewpoint, gsd_m=(low * gsd_m, high * gsd_m), width=VIEW_PX[0], height=VIEW_PX[1])
-    fewest, most = scene.content.types
-    content = replace(scene.content, parts=PARTS, row_share=ROW_SHARE, types=(fewest, max(most, types)))
-    return replace(scene, viewpoint=viewpoint, content=content)
-
-
 def _prepared_directory(directory: Path, settings: Mapping[str, Any], resume: bool) -> Path:
     """The run's folder, new or the one to be resumed."""
     file = directory / "run.json"
@@ -228,26 +144,6 @@ def _settings(objects: Sequence[ObjectModel], config: TrainConfig, start: ModelB
     del settings["workers"]
     digests = {part.id: part.digest() for part in objects}
     return {"objects": list(digests), "digests": digests, "start": start.version if start else None, **settings}
-
-
-def _gentler(config: TrainConfig, start: ModelBundle) -> TrainConfig:
-    """The settings for going on from a model.
-
-    Raises:
-        BinposeError: if its detector is another one, or Mask R-CNN, which starts from nothing.
-    """
-    if config.detector != "votes" or not isinstance(start.segmenter, Segmenter):
-        raise BinposeError(
-            f"A training of the detector {config.detector!r} that starts from a model with a "
-            f"{type(start.segmenter).__name__}; expected the detector 'votes' in both; leave out --start-from or the "
-            "other detector."
-        )
-
-    def slower(loop: LoopConfig) -> LoopConfig:
-        return replace(loop, learning_rate=START_RATE * loop.learning_rate)
-
-    segmentation = replace(config.segmentation, loop=slower(config.segmentation.loop))
-    return replace(config, segmentation=segmentation, pose=replace(config.pose, loop=slower(config.pose.loop)))
 
 
 def _simulated(

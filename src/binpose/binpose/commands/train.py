@@ -51,7 +51,8 @@ class Train(BinOptions, Command):
         """Train and say what came of it."""
         from binpose.bundle import load_bundle
         from binpose.parts import chosen_objects
-        from binpose.training import TrainConfig, train
+        from binpose.training import train
+        from binpose.training_config import TrainConfig
         from binpose_core.model_store import ModelStore
         from binpose_core.threads import available_cpus
         from binpose_simulation.pile import check_bin
