@@ -1,7 +1,7 @@
 """Nodes in this process, to which nothing is sent: what they do when something fails can be made and seen."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -46,27 +46,33 @@ def bench(ros_environment: dict[str, str]) -> Iterator[Workbench]:
 
 @pytest.fixture
 def stage_class(ros_environment: dict[str, str]) -> Any:
-    """A stage of the demo's store without networks: the version and the slop that it was built with."""
+    """A stage of the demo's store without networks: the version and the tone that it was built with."""
     from binpose_core.errors import BinposeError
     from binpose_ros.inputs import COLOR
-    from binpose_ros.settings import StageSettings
+    from binpose_ros.settings import StageSettings, setting
     from binpose_ros.stage_node import StageNode
+
+    @dataclass(frozen=True)
+    class Settings(StageSettings):
+        """tone: what the stage is built with."""
+
+        tone: float = setting(0.5, live=True)
 
     class OneStage(StageNode[Any]):
         inputs = (replace(COLOR, role="reference"),)
 
         def __init__(self, **options: Any) -> None:
-            super().__init__("one_stage", StageSettings(model=str(MODEL), watch_s=0.0), **options)
+            super().__init__("one_stage", Settings(model=str(MODEL), watch_s=0.0), **options)
 
         def build(self, stored: Any, objects: Any, settings: Any) -> Any:
-            return stored.version, settings.slop_s
+            return stored.version, settings.tone
 
         def check(self, settings: Any, objects: Any) -> None:
-            if settings.slop_s == 0.75:
+            if settings.tone == 0.75:
                 raise BinposeError("These parts do not bear 0.75.")
 
         def rebuild(self, before: Any, after: Any) -> bool:
-            return bool(before.slop_s != after.slop_s)
+            return bool(before.tone != after.tone)
 
         def open_outputs(self) -> None:
             self.out = self.output("Detection2DArray", "~/out")

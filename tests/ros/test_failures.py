@@ -75,7 +75,7 @@ def test_a_client_gets_an_answer_whatever_fails(
 def test_a_store_that_is_watched_may_fail_in_any_way(bench: Workbench, stage_class: Any, monkeypatch: Any) -> None:
     node = bench(stage_class)
     assert node.trigger_configure() == SUCCESS
-    monkeypatch.setattr("binpose_ros.stage_node.ModelStore", broken)
+    monkeypatch.setattr("binpose_ros.model_node.ModelStore", broken)
     node._watch()
     assert "KeyError('a slip')" in node.monitor.model_reason
 

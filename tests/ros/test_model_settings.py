@@ -28,20 +28,20 @@ def node(bench: Workbench, stage_class: Any, store: Path) -> Any:
     return made
 
 
-def set_slop(node: Any, slop_s: float) -> Any:
-    return node.set_parameters([Parameter("slop_s", value=slop_s)])[0]
+def set_tone(node: Any, tone: float) -> Any:
+    return node.set_parameters([Parameter("tone", value=tone)])[0]
 
 
 def test_new_settings_reach_the_model_in_use_and_the_one_before(node: Any) -> None:
     node.swap("", node.second)
-    assert set_slop(node, 0.25).successful
+    assert set_tone(node, 0.25).successful
     assert node.models.find("").stage == (node.second, 0.25)
     assert node.roll_back().stage == (node.first, 0.25)
     assert node.models.previous.version == node.second
 
 
 def test_settings_that_change_while_a_new_model_waits_reach_it(node: Any, monkeypatch: Any) -> None:
-    monkeypatch.setattr(node, "before_swap", lambda model: set_slop(node, 0.25))
+    monkeypatch.setattr(node, "before_swap", lambda model: set_tone(node, 0.25))
     node.swap("", node.second)
     assert node.models.find("").stage == (node.second, 0.25)
 
@@ -58,18 +58,27 @@ def test_a_model_that_comes_while_settings_change_is_not_replaced_by_the_one_bef
         return build(*arguments)
 
     monkeypatch.setattr(node, "build", slow)
-    assert set_slop(node, 0.25).successful
+    assert set_tone(node, 0.25).successful
     swap.join(30)
     assert node.models.find("").stage[0] == node.second and node.models.previous.version == node.first
+
+
+def test_settings_of_no_model_do_not_wait_for_one_that_is_loaded(node: Any) -> None:
+    with node._loading:
+        change = [Parameter("slop_s", value=0.1)]
+        changing = threading.Thread(target=node.set_parameters, args=(change,), daemon=True)
+        changing.start()
+        changing.join(10)
+        assert not changing.is_alive() and node.settings.slop_s == 0.1
 
 
 def test_settings_that_do_not_fit_the_parts_are_refused_live_and_at_the_start(
     node: Any, bench: Workbench, stage_class: Any
 ) -> None:
-    refused = set_slop(node, 0.75)
+    refused = set_tone(node, 0.75)
     assert not refused.successful and "do not bear" in refused.reason
     assert node.models.find("").stage[1] != 0.75
-    other = bench(stage_class, slop_s=0.75)
+    other = bench(stage_class, tone=0.75)
     assert other.trigger_configure() == FAILURE and "do not bear" in other.monitor.reason
 
 

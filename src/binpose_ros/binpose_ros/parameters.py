@@ -37,10 +37,6 @@ class Parameters(Generic[Settings]):
         self.settings = with_values(defaults, given)
         node.add_on_set_parameters_callback(self._set)
 
-    def overridden(self) -> set[str]:
-        """Names of the parameters that whoever started the node gave a value."""
-        return set(self._specs) & set(self._node._parameter_overrides)
-
     def _declare(self, spec: Spec) -> Any:
         descriptor = ParameterDescriptor(description=spec.description)
         if spec.bounds is not None and isinstance(spec.default, float):

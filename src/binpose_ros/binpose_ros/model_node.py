@@ -1,0 +1,171 @@
+"""A lifecycle node that works with a model of a store, and puts another one in use between two frames."""
+
+import threading
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+
+from binpose_core.devices import check_device
+from binpose_core.errors import BinposeError
+from binpose_core.frames import RgbdFrame
+from binpose_core.model_store import SHORT, ModelStore, StoredModel
+from binpose_core.objects import ObjectModel
+from binpose_core.stored_parts import assemble
+from binpose_ros.announcing import Announcer
+from binpose_ros.golden import golden_frames
+from binpose_ros.lifecycle import ManagedNode
+from binpose_ros.message_types import RosTypes, ros_types
+from binpose_ros.models import Checks, LoadedModel, ModelSlot, load_model
+from binpose_ros.monitor import Monitor
+from binpose_ros.parameters import Parameters
+from binpose_ros.settings import StageSettings
+from binpose_ros.trial import trial_frame
+
+Stage = TypeVar("Stage")
+
+
+class ModelNode(ManagedNode, Generic[Stage]):
+    """Holds the model in use and the one before, built with the settings of now.
+
+    Models are loaded and built one at a time, under one lock; the exchange itself is one assignment (`ModelSlot`).
+    """
+
+    def __init__(self, name: str, defaults: StageSettings, **options: Any) -> None:
+        super().__init__(name, **options)
+        self.types: RosTypes = ros_types()
+        self.monitor = Monitor()
+        self.models: ModelSlot[Stage] = ModelSlot()
+        self._loading = threading.Lock()
+        self._last_frame: RgbdFrame | None = None
+        self._declared = Parameters(self, defaults, lambda: self.state != "unconfigured", self._changed)
+        group = MutuallyExclusiveCallbackGroup()
+        self._announcer = Announcer(self, group)
+        self._seen: str | None = None
+        if self.settings.watch_s:
+            self.create_timer(self.settings.watch_s, self._watch, callback_group=group)
+
+    # --- What a stage says of itself ----------------------------------------------------------------------------------
+
+    @abstractmethod
+    def build(self, stored: StoredModel, objects: Mapping[str, ObjectModel], settings: Any) -> Stage:
+        """The stage of a stored model."""
+
+    @abstractmethod
+    def try_out(self, stage: Stage, objects: Mapping[str, ObjectModel], frame: RgbdFrame) -> None:
+        """Run a stage that is not in use yet on a frame."""
+
+    def score(self, stage: Stage, objects: Mapping[str, ObjectModel], frames: Sequence[Any]) -> float | None:
+        """How well a stage does on golden frames, or None where it has no measure of its own."""
+        return None
+
+    def check(self, settings: Any, objects: Mapping[str, ObjectModel]) -> None:
+        """Refuse settings that do not fit a model's parts, with a BinposeError."""
+
+    def rebuild(self, before: Any, after: Any) -> bool:
+        """Whether other settings need the stage to be built again."""
+        return False
+
+    # --- Models -------------------------------------------------------------------------------------------------------
+
+    @property
+    def settings(self) -> Any:
+        """The settings of now."""
+        return self._declared.settings
+
+    def swap(self, store: str, version: str) -> LoadedModel[Stage]:
+        """Load another version, check it and put it in use between two frames.
+
+        Raises:
+            BinposeError: with the reason when it is refused; the old model then stays.
+        """
+        current = self.models.find("")
+        model = self._load(store or str(current.store), version)
+        self.before_swap(model)
+        with self._loading:
+            return self._put_in_use(self._fitted(model, self.settings))
+
+    def before_swap(self, model: LoadedModel[Stage]) -> None:
+        """Wait for what must be ready before a model is put in use."""
+
+    def roll_back(self) -> LoadedModel[Stage]:
+        """Put the model before in use again.
+
+        Raises:
+            BinposeError: when there is none.
+        """
+        with self._loading:
+            model = replace(self.models.earlier(), number=self._next_number())
+            return self._put_in_use(self._fitted(model, self.settings))
+
+    def _load(self, store: str, version: str) -> LoadedModel[Stage]:
+        if not store:
+            raise BinposeError("No model is named; expected the folder of a model store; set the parameter `model`.")
+        check_device(self.settings.device)
+        folder = Path(store).expanduser()
+        with self._loading:
+            frames = golden_frames(folder)
+            checks = Checks[Stage](self.settings.required_objects, self._warm_up, lambda s, o: self.score(s, o, frames))
+            settings = self.settings
+            model = load_model(
+                folder,
+                version,
+                lambda stored, objects: self.build(stored, objects, settings),
+                checks,
+                self.models.current,
+                self._next_number(),
+            )
+            return replace(model, settings=settings)
+
+    def _next_number(self) -> int:
+        return 1 + max((model.number for model in (self.models.current, self.models.previous) if model), default=0)
+
+    def _fitted(self, model: LoadedModel[Stage], settings: Any) -> LoadedModel[Stage]:
+        """The model, built again where the settings have changed since; call it while no other model is loaded."""
+        self.check(settings, model.objects)
+        if not self.rebuild(model.settings, settings):
+            return model
+        stored = ModelStore(model.store).load(model.version)
+        stage = assemble(stored, lambda: self.build(stored, model.objects, settings))
+        return replace(model, stage=stage, settings=settings)
+
+    def _warm_up(self, stage: Stage, objects: Mapping[str, ObjectModel]) -> None:
+        self.check(self.settings, objects)
+        self.try_out(stage, objects, replace(self._last_frame or trial_frame()))
+
+    def _put_in_use(self, model: LoadedModel[Stage]) -> LoadedModel[Stage]:
+        self.models.exchange(model)
+        self._seen = model.version if self._seen is None else self._seen
+        self._announcer.announce(model, self.models.previous)
+        score = "" if model.golden is None else f", with a score of {model.golden:.3f} on the golden frames"
+        self.get_logger().info(f"Model {model.version[:SHORT]} is in use{score}.")
+        return model
+
+    def _watch(self) -> None:
+        """Put the store's current version in use when it is another one than at the last look."""
+        model = self.models.current
+        if model is None or self.settings.version:
+            return
+        try:
+            newest = ModelStore(model.store).current()
+            if newest is None or newest == self._seen:
+                return
+            self._seen = newest
+            if newest != model.version:
+                self.swap("", newest)
+        except Exception as error:
+            self.monitor.model_reason = self.mistake("The new model", error)
+            self.get_logger().error(f"The new model is refused: {self.monitor.model_reason}")
+        else:
+            self.monitor.model_reason = ""
+
+    def _changed(self, settings: Any) -> None:
+        if (model := self.models.current) is None:
+            return
+        self.check(settings, model.objects)
+        if self.rebuild(self.settings, settings):
+            with self._loading:  # A model that is put in use meanwhile would be replaced by the one before.
+                self.models.exchange(self._fitted(self.models.find(""), settings))
