@@ -110,6 +110,7 @@ def test_the_centre_is_what_the_votes_on_the_mask_say(
     cells = peers._cells(mask, view, (h, w))
     center_px = np.full((h, w, 2), np.nan, np.float32)
     offset_m = np.full((h, w), np.nan, np.float32)
+    center_px[cells], offset_m[cells] = (70.0, 50.0), 0.01
     nothing = np.zeros((0, h, w), np.float32)
     votes = Votes(np.zeros((2, h, w), np.float32), center_px, offset_m, np.ones((h, w), np.float32), nothing)
     detection = peers._detection(methods.MaskedPart(PART, mask), view, votes)
