@@ -1,6 +1,7 @@
 """What the segmentation network says of every cell of its output."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -8,7 +9,7 @@ import numpy.typing as npt
 from binpose_detection.network import OFFSET_UNIT_PX, OUTPUT_STRIDE
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Votes:
     """The network's reading of a working view, one entry per cell (h, w) of OUTPUT_STRIDE x OUTPUT_STRIDE pixels.
 
@@ -23,17 +24,17 @@ class Votes:
     scale_px: npt.NDArray[np.float32]
     affinity: npt.NDArray[np.float32]
 
-    @property
+    @cached_property
     def foreground(self) -> npt.NDArray[np.float32]:
         """(h, w) probability of being a part."""
         return np.float32(1.0) - self.probabilities[0]
 
-    @property
+    @cached_property
     def center_cells(self) -> npt.NDArray[np.float32]:
         """(h, w, 2) voted centre (column, row) in cells; it may lie outside the grid."""
         return (self.center_px - np.float32((OUTPUT_STRIDE - 1) / 2)) / np.float32(OUTPUT_STRIDE)
 
-    @property
+    @cached_property
     def scale_cells(self) -> npt.NDArray[np.float32]:
         """(h, w) Laplace scale of the voted centre in cells."""
         return self.scale_px / np.float32(OUTPUT_STRIDE)

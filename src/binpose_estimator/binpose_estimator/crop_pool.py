@@ -172,7 +172,7 @@ def _detected_pool(
     matches = np.isin(shown, instances) & near & same
     classes = np.array([estimator_config.objects.index(name) for name in names], np.int64)
     # What is hardly seen, or not known to the network, is neither an example nor a mistake.
-    clear = matches | ~np.isin(shown, np.flatnonzero(view.visible_fraction > 0)) | np.isin(shown, instances)
+    clear = np.isin(shown, instances) | ~np.isin(shown, np.flatnonzero(view.visible_fraction > 0))
     pool = _with_truth(crops, truth, classes, matches, True, poses, true_centers, centers, diameters)
     return pool.take(np.flatnonzero(clear))
 
