@@ -34,8 +34,8 @@ class TrainConfig:
     seed: int = 0
     workers: int = field(default_factory=available_cpus)
     simulation_share: float = 0.1
-    segmentation_share: float = 0.4
-    pose_share: float = 0.4
+    segmentation_share: float = 0.46
+    pose_share: float = 0.34
     refinement_share: float = 0.0
     calibration_views: int = 120
     evaluation_views: int = 40
@@ -66,7 +66,7 @@ class TrainConfig:
 
     def with_refinement_network(self) -> "TrainConfig":
         """The same training that spares time for a refinement network."""
-        return replace(self, segmentation_share=0.325, pose_share=0.325, refinement_share=0.15)
+        return replace(self, segmentation_share=0.37, pose_share=0.28, refinement_share=0.15)
 
 
 def gentler(config: TrainConfig, segmenter: SegmenterStage) -> TrainConfig:
