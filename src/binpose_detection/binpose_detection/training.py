@@ -32,13 +32,13 @@ class SegmentationTrainingConfig:
     """What a batch is made of.
 
     views: augmented views per batch. crops: square windows of crop_px pixels (a multiple of 32) cut from each of them:
-        reading and augmenting a view costs more than learning from a window of it.
+        a view costs as much to read and augment as a window of it to learn from, and two windows cover most of it.
     """
 
     loop: LoopConfig = field(default_factory=lambda: LoopConfig(minutes=10.0, learning_rate=2e-3))
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
-    views: int = 2
-    crops: int = 10
+    views: int = 8
+    crops: int = 2
     crop_px: int = 192
 
     def __post_init__(self) -> None:
