@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from binpose_core.catalogue import ObjectModel
-from binpose_simulation.pile import ContentConfig
+from binpose_simulation.content_config import ContentConfig
 from binpose_simulation.scene import SceneConfig, SimulatedView
 from binpose_simulation.stream import SimulationStream
 

@@ -2,6 +2,7 @@
 
 import ast
 import configparser
+import importlib.util
 import re
 import shutil
 import subprocess
@@ -252,3 +253,17 @@ def _imported_modules(path: Path, known: set[str]) -> set[str]:
             if init.is_file() and init != path:
                 names.update(_imported_modules(init, known))
     return names & known
+
+
+def test_the_python_in_the_documents_can_be_run() -> None:
+    documents = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("src/**/*.md")]
+    blocks = [
+        (document, block)
+        for document in documents
+        for block in re.findall(r"```python\n(.*?)```", document.read_text(encoding="utf-8"), re.DOTALL)
+    ]
+    assert blocks
+    for document, block in blocks:
+        compile(block, str(document), "exec")
+        for module in re.findall(r"^from (binpose\S*) import", block, re.MULTILINE):
+            assert importlib.util.find_spec(module), f"{document} imports {module}"

@@ -6,8 +6,9 @@ import pytest
 import trimesh
 
 from binpose_core.meshes import Mesh
+from binpose_simulation.content_config import ContentConfig
 from binpose_simulation.gbuffer import smooth_corner_normals
-from binpose_simulation.pile import ContentConfig, PreparedPart
+from binpose_simulation.prepared_parts import PreparedPart
 from binpose_simulation.scene import SceneConfig, render_view, simulate_pile
 from binpose_simulation.viewpoint import ViewpointConfig
 

@@ -12,8 +12,8 @@ from binpose_core.errors import BinposeError
 from binpose_core.meshes import Mesh
 from binpose_simulation import given_bins, mesh_bins
 from binpose_simulation.bins import BinSpec, make_bin_mesh
+from binpose_simulation.content_config import ContentConfig
 from binpose_simulation.given_bins import bin_of_mesh, bin_of_size, capacity, check_room
-from binpose_simulation.pile import ContentConfig
 from binpose_simulation.scene import SceneConfig, render_view, simulate_pile
 
 SPEC = BinSpec(0.24, 0.16, 0.08, taper_rad=0.0, front_slope_rad=0.0, rim_m=0.0)

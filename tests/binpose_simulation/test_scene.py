@@ -6,8 +6,8 @@ import pytest
 from binpose_core.errors import BinposeError
 from binpose_core.geometry import inverse, transform
 from binpose_core.rendering import Renderer
-from binpose_simulation.pile import _stretched
 from binpose_simulation.scene import SceneConfig, render_view, simulate_pile
+from binpose_simulation.strangers import blank, stretched
 
 
 def test_the_same_seed_gives_the_same_view(parts, small):
@@ -117,11 +117,24 @@ def test_a_bin_of_a_row_may_hold_copies_of_one_unknown_part(parts, small):
 
 def test_a_longer_sister_keeps_its_section(parts, small):
     part = parts["block"]
-    longer = _stretched(part, 2.0)
+    longer = stretched(part, 2.0)
     before, after = (np.sort(np.ptp(p.mesh.vertices, axis=0)) for p in (part, longer))
     np.testing.assert_allclose(np.sort([before[0], before[1], 2 * before[2]]), after, rtol=1e-5)
     assert longer.object_id == "" and len(longer.pieces) == len(part.pieces)
     assert np.ptp(longer.pieces[0].vertices, axis=0).max() > np.ptp(part.pieces[0].vertices, axis=0).max()
+
+
+def test_a_blank_is_a_bar_about_as_thick_as_the_part(parts):
+    part, lengths = parts["block"], []
+    _, thick, long = np.sort(np.ptp(part.mesh.vertices, axis=0))
+    for seed in range(20):
+        bar = blank(part, np.random.default_rng(seed))
+        *section, along = np.ptp(bar.mesh.vertices, axis=0)
+        assert bar.object_id == "" and len(bar.pieces) == 1
+        assert 0.5 * thick < min(section) <= max(section) < 1.01 * thick
+        assert min(section) > 0.85 * max(section), "round, hexagonal or square"
+        lengths.append(along / long)
+    assert min(lengths) < 1.2 and 2.0 < max(lengths) <= 3.0
 
 
 def test_nonsense_is_refused():

@@ -95,7 +95,7 @@ def test_views_that_cannot_be_unpickled_end_the_stream(parts, small, monkeypatch
 
 def test_the_parts_are_told_as_they_are_prepared(objects, small, monkeypatch):
     told = []
-    monkeypatch.setattr("binpose_simulation.pile.convex_pieces", lambda mesh, _: [mesh])
+    monkeypatch.setattr("binpose_simulation.prepared_parts.convex_pieces", lambda mesh, _: [mesh])
     models = {model.id: model for model in objects}
     SimulationStream(models, small, workers=0, on_part=lambda *what: told.append(what))
     assert told == [(number, len(models), name) for number, name in enumerate(models, start=1)]

@@ -1,7 +1,7 @@
 """The scene of the demo and of the simulated camera."""
 
 from binpose_simulation.appearance import AppearanceConfig
-from binpose_simulation.pile import ContentConfig
+from binpose_simulation.content_config import ContentConfig
 from binpose_simulation.scene import SceneConfig
 from binpose_simulation.viewpoint import ViewpointConfig
 

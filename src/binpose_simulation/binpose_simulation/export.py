@@ -12,7 +12,7 @@ from binpose_core.bop_writer import BopWriter
 from binpose_core.catalogue import ObjectModel
 from binpose_core.errors import BinposeError
 from binpose_core.files import read_json, to_json, write_json
-from binpose_simulation.pile import OnPart
+from binpose_simulation.prepared_parts import OnPart
 from binpose_simulation.scene import SceneConfig
 from binpose_simulation.stream import SimulationStream
 

@@ -93,3 +93,8 @@ def capacity(floor: BinSpec, diameters_m: list[float]) -> int:
     layers = max((floor.height_m / (0.9 * float(np.mean(diameters_m))) - 0.45) / 0.35, 1.0)
     area_m2 = floor.length_m * floor.width_m
     return max(int(layers * area_m2 / (0.33 * float(np.mean(np.square(diameters_m))))), 1)
+
+
+def floor_of(shape: BinSpec | MeshBin) -> BinSpec:
+    """The measures of a bin."""
+    return shape.spec if isinstance(shape, MeshBin) else shape

@@ -14,8 +14,10 @@ from binpose_core.geometry import FloatArray
 from binpose_core.silhouettes import silhouettes
 from binpose_simulation import pile as piles
 from binpose_simulation.appearance import AppearanceConfig, shade
+from binpose_simulation.content_config import ContentConfig
 from binpose_simulation.gbuffer import Table, gbuffer
-from binpose_simulation.pile import ContentConfig, Pile, PreparedPart
+from binpose_simulation.pile import Pile
+from binpose_simulation.prepared_parts import PreparedPart
 from binpose_simulation.sensor import SensorConfig
 from binpose_simulation.viewpoint import ViewpointConfig, check_share, random_camera, random_viewpoint
 

@@ -15,7 +15,8 @@ import numpy as np
 from binpose_core.catalogue import ObjectModel
 from binpose_core.errors import BinposeError
 from binpose_core.threads import available_cpus, process_environment
-from binpose_simulation.pile import OnPart, Pile, PreparedPart, as_prepared
+from binpose_simulation.pile import Pile
+from binpose_simulation.prepared_parts import OnPart, PreparedPart, as_prepared
 from binpose_simulation.scene import SceneConfig, SimulatedView, render_view, simulate_pile
 
 if TYPE_CHECKING:

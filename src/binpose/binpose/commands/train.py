@@ -55,7 +55,7 @@ class Train(BinOptions, Command):
         from binpose.training_config import TrainConfig
         from binpose_core.model_store import ModelStore
         from binpose_core.threads import available_cpus
-        from binpose_simulation.pile import check_bin
+        from binpose_simulation.prepared_parts import check_bin
         from binpose_simulation.scene import SceneConfig
 
         scene = self.with_bin(SceneConfig())
