@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from binpose import cli
 from binpose.bundle import ModelBundle, load_bundle, save_bundle
@@ -123,6 +124,18 @@ def test_a_refinement_network_is_trained_after_the_pose_network(
     assert again == bundle.version
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU")
+@pytest.mark.parametrize("detector", ["votes", "mask_rcnn"])
+def test_a_training_on_the_gpu_ends_in_a_model_for_the_processor(
+    tmp_path: Path, objects: tuple[ObjectModel, ...], config: TrainConfig, detector: str
+) -> None:
+    if detector == "mask_rcnn":
+        pytest.importorskip("torchvision")
+    train(objects, tmp_path, replace(config, detector=detector), device="cuda")
+    with SimulationStream({part.id: part for part in objects}, SceneConfig(), 3, 1) as stream:
+        load_bundle(tmp_path).pipeline(next(stream).frame)
+
+
 def test_a_training_starts_from_a_model_of_other_parts(
     tmp_path: Path, objects: tuple[ObjectModel, ...], config: TrainConfig
 ) -> None:
@@ -197,10 +210,15 @@ def test_objects_that_are_none_leave_nothing_behind(
         train((), tmp_path, config)
     with pytest.raises(BinposeError, match=r"objects step, step; expected .* each once"):
         train((objects[0], objects[0]), tmp_path, config)
+    with pytest.raises(BinposeError, match=r"'gpu'; expected cpu or cuda"):
+        train(objects, tmp_path, config, device="gpu")
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("options", [("--objects", ""), ("--objects", "library", "--seed", "-1")])
+@pytest.mark.parametrize(
+    "options",
+    [("--objects", ""), ("--objects", "library", "--seed", "-1"), ("--objects", "library", "--device", "tpu")],
+)
 def test_a_command_that_cannot_work_leaves_nothing_to_resume(
     tmp_path: Path,
     objects: tuple[ObjectModel, ...],

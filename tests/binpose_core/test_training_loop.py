@@ -53,6 +53,15 @@ def test_learns_a_line() -> None:
     assert_no_worker_stays()
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU")
+def test_learns_on_the_gpu_where_the_network_is(tmp_path: Path) -> None:
+    network = untrained().to("cuda")
+    average = train(network, line, loss, config(), tmp_path / "line.safetensors")
+    assert average.weight.is_cuda
+    assert average.weight.item() == pytest.approx(SLOPE, abs=0.02)
+    assert train(untrained().to("cuda"), line, loss, config(), tmp_path / "line.safetensors").weight.is_cuda
+
+
 def test_progress_rises_to_one_and_losses_are_told() -> None:
     told: list[tuple[float, dict[str, float]]] = []
     train(untrained(), line, loss, config(steps=10), on_step=lambda share, losses: told.append((share, losses)))

@@ -1,25 +1,24 @@
-"""From CAD files to a model: simulate bins, train both networks on them, calibrate on bins they have not seen."""
+"""From CAD files to a model: simulate bins, train the networks on them, calibrate on bins they have not seen."""
 
 import itertools
-import json
 import shutil
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from binpose.bundle import ModelBundle, save_bundle
 from binpose.calibration import calibrated_refiner, judge_views, metrics_of
 from binpose.pipeline import SegmenterStage
+from binpose.refinement_stage import STAGE as REFINEMENT
 from binpose.refinement_stage import refinement_steps, trained_refinement_network
 from binpose.training_config import TrainConfig, gentler
-from binpose.training_scene import training_scene, working_gsd_m
+from binpose.training_run import Progress, Run, prepared_directory, settings_of, simulated_views
 from binpose_core.catalogue import ObjectModel
+from binpose_core.devices import check_device
 from binpose_core.errors import BinposeError
 from binpose_core.evaluation import HALF_VISIBLE, EvaluationConfig
-from binpose_core.files import read_json, write_json
-from binpose_core.weights import read_progress
+from binpose_core.types import LabelledView
 from binpose_detection.mask_rcnn import MaskRcnnConfig, import_torchvision
 from binpose_detection.mask_rcnn_training import MaskRcnnTrainingConfig, train_mask_rcnn
 from binpose_detection.segmenter import SegmenterConfig
@@ -27,16 +26,13 @@ from binpose_detection.training import SegmentationTrainingConfig, train_segment
 from binpose_estimator.estimator import EstimatorConfig, PoseEstimator
 from binpose_estimator.training import train_estimator
 from binpose_estimator.training_config import PoseTrainingConfig
-from binpose_simulation.scene import SceneConfig
+from binpose_refinement.network import RefinementNetwork
 from binpose_simulation.stream import SimulationStream
-from binpose_simulation.view_store import ViewStore
 
-Item = TypeVar("Item")
 StageConfig = TypeVar("StageConfig", SegmentationTrainingConfig, MaskRcnnTrainingConfig, PoseTrainingConfig)
 
+DETECTOR, POSE = "segmentation", "pose"
 HELD_OUT_SEED = 1_000_003
-
-Progress = Callable[[str, float, str], None]
 
 
 def train(
@@ -46,6 +42,7 @@ def train(
     resume: bool = False,
     progress: Progress | None = None,
     start: ModelBundle | None = None,
+    device: str = "cpu",
 ) -> str:
     """Train one model for all objects; returns its version in the model store.
 
@@ -58,166 +55,108 @@ def train(
         resume: go on from what an interrupted run with the same objects and settings left there.
         progress: called with (stage, share done, message).
         start: a model, of these parts or others, whose networks this one begins with; it becomes the parent.
+        device: where detector and pose network are trained; a refinement network is on the processor, which draws.
 
     Raises:
         BinposeError: without objects; if an interrupted run is there and `resume` is not given, or it was another one;
-            for a full disk; if the detector needs torchvision and it cannot be used; if `start` has other networks.
+            for a full disk; if the detector needs torchvision and it cannot be used; if `start` has other networks; for
+            a device that is not there.
     """
+    run = _begun(objects, out, config, resume, progress, start, device)
+    views = simulated_views(run)
+    segmenter = _trained_segmenter(run, views)
+    estimator = _trained_estimator(run, views, segmenter)
+    network = _trained_refinement(run, views) if run.config.refinement_share else None
+    bundle = _calibrated(run, segmenter, estimator)
+    done = {"views": len(views), **{f"{stage}_steps": run.steps(stage) for stage in (DETECTOR, POSE)}}
+    if network is not None:
+        bundle = replace(bundle, refiner=bundle.refiner.using(network=network))  # type: ignore[attr-defined]
+        done["refinement_steps"] = refinement_steps(run.directory)
+    settings = settings_of(objects, run.config, start)
+    header = {"training": {**settings, "done": done}}
+    version = save_bundle(bundle, out, parent=settings["start"], header=header, half=True)
+    shutil.rmtree(run.directory)
+    return version
+
+
+def _begun(
+    objects: Sequence[ObjectModel],
+    out: Path,
+    config: TrainConfig,
+    resume: bool,
+    progress: Progress | None,
+    start: ModelBundle | None,
+    device: str,
+) -> Run:
+    """The run, after everything that can be refused was: from here on it must be resumed or deleted."""
     if not objects or len({part.id for part in objects}) < len(objects):
         raise BinposeError(
             f"Training for the objects {', '.join(part.id for part in objects) or 'none'}; expected at least one, each "
             "once; name parts of the catalogue with --objects a,b."
         )
+    check_device(device)
     if config.detector == "mask_rcnn":
-        import_torchvision()  # before half an hour of simulation
+        import_torchvision()
     if start is not None:
         config = gentler(config, start.segmenter)
     report = progress or (lambda stage, share, message: None)
-    parts = {part.id: part for part in objects}
-    gsd_m = working_gsd_m(objects)
-    scene = training_scene(config.scene, gsd_m, len(objects))
-    # What is refused is refused above: from here on a run is there, which must be resumed or deleted.
-    settings = _settings(objects, config, start)
-    directory = _prepared_directory(out / "training", settings, resume)
-    names = tuple(parts)
-    views = _simulated(directory, parts, scene, config, report)
-    segmenter = _trained_segmenter(views, parts, gsd_m, config, directory, report, start)
-    estimator = train_estimator(
+    run = Run({part.id: part for part in objects}, config, out / "training", start, report, device)
+    prepared_directory(run.directory, settings_of(objects, config, start), resume)
+    return run
+
+
+def _trained_segmenter(run: Run, views: Sequence[LabelledView]) -> SegmenterStage:
+    """The detector that the settings name, trained for the segmentation's share of the time."""
+    config, names = run.config, tuple(run.parts)
+    minutes, checkpoint = config.minutes * config.segmentation_share, run.checkpoint(DETECTOR)
+    report = run.on_step(DETECTOR)
+    if config.detector == "mask_rcnn":
+        network, training = MaskRcnnConfig(names, gsd_m=run.gsd_m), _with_minutes(config.mask_rcnn, minutes)
+        return train_mask_rcnn(views, run.parts, network, training, config.seed, checkpoint, report, run.device)
+    settings, voting = SegmenterConfig(names, gsd_m=run.gsd_m), _with_minutes(config.segmentation, minutes)
+    begin = run.start.segmenter if run.start is not None else None
+    return train_segmenter(
+        views, run.parts, settings, voting, config.seed, checkpoint, report,
+        begin,  # type: ignore[arg-type]  # `gentler` has refused all others
+        run.device,
+    )  # fmt: skip
+
+
+def _trained_estimator(run: Run, views: Sequence[LabelledView], segmenter: SegmenterStage) -> PoseEstimator:
+    """The pose network, which learns from what the detector finds too."""
+    config = run.config
+    return train_estimator(
         views,
-        parts,
-        EstimatorConfig(names, gsd_m=gsd_m),
+        run.parts,
+        EstimatorConfig(tuple(run.parts), gsd_m=run.gsd_m),
         _with_minutes(config.pose, config.minutes * config.pose_share),
         config.seed,
-        directory / "pose.safetensors",
-        lambda share, losses: report("pose", share, _told(losses)),
-        lambda items: _tracked(items, report, "crops"),
-        start.estimator if start is not None else None,  # type: ignore[arg-type]  # trained ones are of this class
+        run.checkpoint(POSE),
+        run.on_step(POSE),
+        lambda items: run.tracked(items, "crops"),
+        run.start.estimator if run.start is not None else None,  # type: ignore[arg-type]  # trained ones are of this class
         segmenter,
+        run.device,
     )
-    refinement = None
-    if config.refinement_share:
-        refinement = trained_refinement_network(
-            views,
-            parts,
-            config.refinement.lasting(config.minutes * config.refinement_share),
-            config.seed,
-            directory,
-            lambda share, losses: report("refinement", share, _told(losses)),
-            start,
-        )
-    bundle = _calibrated(segmenter, estimator, parts, scene, config, report)
-    done = {"views": len(views), **{f"{name}_steps": _steps(directory, name) for name in ("segmentation", "pose")}}
-    if refinement is not None:
-        bundle = replace(bundle, refiner=bundle.refiner.using(network=refinement))  # type: ignore[attr-defined]
-        done["refinement_steps"] = refinement_steps(directory)
-    version = save_bundle(
-        bundle, out, parent=settings["start"], header={"training": {**settings, "done": done}}, half=True
-    )
-    shutil.rmtree(directory)
-    return version
 
 
-def _prepared_directory(directory: Path, settings: Mapping[str, Any], resume: bool) -> Path:
-    """The run's folder, new or the one to be resumed."""
-    file = directory / "run.json"
-    if file.exists():
-        if not resume:
-            raise BinposeError(
-                f"An interrupted training is in {directory}; expected none; go on with --resume or delete that folder."
-            )
-        if read_json(file)["settings"] != settings:
-            raise BinposeError(
-                f"The interrupted training in {directory} had other objects or settings; expected the same ones to "
-                "resume; repeat its command, or delete that folder and start anew."
-            )
-    elif resume:
-        raise BinposeError(
-            f"No interrupted training in {directory}; expected one to resume; check --out, or begin without --resume."
-        )
-    else:
-        write_json(file, {"settings": settings, "simulation": 0.0})
-    return directory
+def _trained_refinement(run: Run, views: Sequence[LabelledView]) -> RefinementNetwork:
+    config = run.config
+    lasting = config.refinement.lasting(config.minutes * config.refinement_share)
+    told = run.on_step(REFINEMENT)
+    return trained_refinement_network(views, run.parts, lasting, config.seed, run.directory, told, run.start)
 
 
-def _settings(objects: Sequence[ObjectModel], config: TrainConfig, start: ModelBundle | None) -> dict[str, Any]:
-    settings: dict[str, Any] = json.loads(json.dumps(asdict(config)))
-    del settings["workers"]
-    digests = {part.id: part.digest() for part in objects}
-    return {"objects": list(digests), "digests": digests, "start": start.version if start else None, **settings}
-
-
-def _simulated(
-    directory: Path, parts: Mapping[str, ObjectModel], scene: SceneConfig, config: TrainConfig, report: Progress
-) -> ViewStore:
-    """As many views as the time allows."""
-    store, file = ViewStore(directory / "views"), directory / "run.json"
-    run = read_json(file)
-    seconds, done = 60.0 * config.minutes * config.simulation_share, float(run["simulation"])
-    if done >= 1.0 and len(store):
-        return store
-
-    def on_part(number: int, total: int, object_id: str) -> None:
-        report("parts", (number - 1) / total, f"convex pieces of {object_id}, {number} of {total}")
-
-    with SimulationStream(parts, scene, config.seed, config.workers, start=len(store), on_part=on_part) as stream:
-        report("parts", 1.0, f"convex pieces of {len(parts)}")
-        report("simulation", done, "the first pile settles")
-        view = next(stream)
-        while done < 1.0:
-            began = time.monotonic()
-            store.append(view)
-            view = next(stream)
-            done += (time.monotonic() - began) / seconds
-            if len(store) % 20 == 0 or done >= 1.0:
-                write_json(file, {**run, "simulation": done}, durable=False)
-                report("simulation", min(done, 1.0), f"{len(store)} views")
-    return store
-
-
-def _trained_segmenter(
-    views: ViewStore,
-    parts: Mapping[str, ObjectModel],
-    gsd_m: float,
-    config: TrainConfig,
-    directory: Path,
-    report: Progress,
-    start: ModelBundle | None,
-) -> SegmenterStage:
-    """The detector that the settings name, trained for the segmentation's share of the time."""
-    names, minutes = tuple(parts), config.minutes * config.segmentation_share
-    checkpoint = directory / "segmentation.safetensors"
-
-    def on_step(share: float, losses: Mapping[str, float]) -> None:
-        report("segmentation", share, _told(losses))
-
-    if config.detector == "mask_rcnn":
-        network, training = MaskRcnnConfig(names, gsd_m=gsd_m), _with_minutes(config.mask_rcnn, minutes)
-        return train_mask_rcnn(views, parts, network, training, config.seed, checkpoint, on_step)
-    settings, voting = SegmenterConfig(names, gsd_m=gsd_m), _with_minutes(config.segmentation, minutes)
-    begin = start.segmenter if start is not None else None
-    return train_segmenter(views, parts, settings, voting, config.seed, checkpoint, on_step, begin)  # type: ignore[arg-type]
-
-
-def _steps(directory: Path, stage: str) -> int:
-    return read_progress(directory / f"{stage}.safetensors").steps
-
-
-def _calibrated(
-    segmenter: SegmenterStage,
-    estimator: PoseEstimator,
-    parts: Mapping[str, ObjectModel],
-    scene: SceneConfig,
-    config: TrainConfig,
-    report: Progress,
-) -> ModelBundle:
+def _calibrated(run: Run, segmenter: SegmenterStage, estimator: PoseEstimator) -> ModelBundle:
     """The bundle with a refiner fitted on some of the unseen views and metrics from the others."""
+    config, parts = run.config, run.parts
     # One view after the other: with what the stages keep of its frame, a view takes 7 MB.
-    with SimulationStream(parts, scene, config.seed + HELD_OUT_SEED, config.workers) as stream:
-        fitting = (next(stream) for _ in _tracked(range(config.calibration_views), report, "calibration"))
+    with SimulationStream(parts, run.scene, config.seed + HELD_OUT_SEED, config.workers) as stream:
+        fitting = (next(stream) for _ in run.tracked(range(config.calibration_views), "calibration"))
         refiner = calibrated_refiner(segmenter, estimator, parts, fitting, config.seed)
         bundle = ModelBundle(segmenter, estimator, refiner, parts)
         evaluation = EvaluationConfig(min_visible_fraction=HALF_VISIBLE)
-        judging = (next(stream) for _ in _tracked(range(config.evaluation_views), report, "evaluation"))
+        judging = (next(stream) for _ in run.tracked(range(config.evaluation_views), "evaluation"))
         known, seen = itertools.tee(judging)
         judged = judge_views(known, (bundle.pipeline(view.frame) for view in seen), parts, evaluation)
     return replace(bundle, metrics=metrics_of(judged, evaluation))
@@ -225,13 +164,3 @@ def _calibrated(
 
 def _with_minutes(config: StageConfig, minutes: float) -> StageConfig:
     return replace(config, loop=replace(config.loop, minutes=minutes))
-
-
-def _told(losses: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} {value:.3f}" for name, value in losses.items())
-
-
-def _tracked(items: Sequence[Item], report: Progress, stage: str) -> Iterator[Item]:
-    for number, item in enumerate(items):
-        yield item
-        report(stage, (number + 1) / len(items), f"{number + 1} of {len(items)}")

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from binpose_core.devices import on_device
 from binpose_core.errors import BinposeError
 from binpose_core.precision import Network, autocast
-from binpose_core.threads import kernels_may_overlap
+from binpose_core.threads import available_cpus, kernels_may_overlap
 from binpose_core.weights import Progress, load_checkpoint, save_checkpoint
 
 LossFunction = Callable[[torch.nn.Module, Any], dict[str, torch.Tensor]]
@@ -77,8 +78,9 @@ def train(
     """Train until the budget is spent; returns the averaged network, in evaluation mode.
 
     Args:
-        network: trained in place.
-        make_batch: the batch of a step, by the step's number; called in a background thread.
+        network: trained in place, on the device that it is on.
+        make_batch: the batch of a step, by the step's number; called in a background thread. Its tensors are moved to
+            the network's device.
         loss_function: (network, batch) to the losses by name, whose sum is minimised.
         config: the budget and how it is spent.
         checkpoint: where the run is kept. One that exists is gone on from; it is written every `checkpoint_s`, when the
@@ -96,11 +98,13 @@ def train(
         progress = load_checkpoint(checkpoint, network, average, optimizer)
     network.train()
     saved, lost = time.monotonic(), 0
-    batches = prefetched(make_batch, start=progress.steps)
+    device = next(network.parameters()).device
+    batches = prefetched(make_batch, progress.steps, threads=None if device.type == "cpu" else _threads_for_gpu())
     try:
         while progress.share < 1.0:
             began = time.monotonic()
-            losses, moved = _step(network, next(batches), loss_function, optimizer, config, config.rate(progress.share))
+            batch, rate = on_device(next(batches), device), config.rate(progress.share)
+            losses, moved = _step(network, batch, loss_function, optimizer, config, rate)
             lost = 0 if moved else lost + 1
             if lost == MOST_LOST:
                 raise BinposeError(
@@ -136,7 +140,7 @@ def _step(
     for group in optimizer.param_groups:
         group["lr"] = rate
     optimizer.zero_grad(set_to_none=True)
-    with autocast() if config.low_precision else contextlib.nullcontext():
+    with autocast(next(network.parameters()).device) if config.low_precision else contextlib.nullcontext():
         losses = loss_function(network, batch)
     total = sum(losses.values(), torch.zeros(()))
     total.backward()
@@ -156,16 +160,22 @@ def _update_average(average: torch.nn.Module, network: torch.nn.Module, steps: f
             mean.copy_(value)
 
 
+def _threads_for_gpu() -> int:
+    """Beside a GPU, which waits for batches, the processor has nothing else to do."""
+    return max(2, available_cpus() - 1) if kernels_may_overlap() else 1
+
+
 def prefetched(
-    make: Callable[[int], Any], start: int = 0, depth: int = 4, threads: int | None = None
+    make: Callable[[int], Any], start: int = 0, depth: int | None = None, threads: int | None = None
 ) -> Generator[Any, None, None]:
     """make(start), make(start + 1), ... computed up to `depth` ahead in background threads, in order.
 
     numpy, numba, OpenCV and torch release the lock, so this costs the consumer little. What `make` raises is raised
     here. The threads end with the generator: `close` it. By default there are two, or one where numba's kernels cannot
-    run side by side.
+    run side by side; and two items, at least four, are ahead for each.
     """
     threads = threads or (2 if kernels_may_overlap() else 1)
+    depth = depth or max(4, 2 * threads)
     with ThreadPoolExecutor(threads, thread_name_prefix="prefetch") as pool:
         ahead = deque(pool.submit(make, start + i) for i in range(depth))
         try:

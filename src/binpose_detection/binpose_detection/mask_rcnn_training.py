@@ -56,18 +56,21 @@ def train_mask_rcnn(
     seed: int,
     checkpoint: Path | None = None,
     on_step: StepCallback | None = None,
+    device: str = "cpu",
 ) -> MaskRcnnSegmenter:
     """A Mask R-CNN for `segmenter_config.objects`, trained from scratch on the views until the budget is spent.
+
+    `device` is where it runs, cpu or cuda.
 
     Raises:
         BinposeError: if torchvision cannot be used, or the checkpoint is another network's.
     """
     torch.manual_seed(seed)
-    network = channels_last(build_mask_rcnn(segmenter_config))
+    network = channels_last(build_mask_rcnn(segmenter_config).to(device))
     sampler = WindowSampler(views, objects, segmenter_config, config, seed)
     trained = train(network, sampler, _loss, config.loop, checkpoint, on_step)
     behind = centers_behind_m(views, objects, segmenter_config.objects)
-    return MaskRcnnSegmenter(trained, replace(segmenter_config, center_behind_m=behind))
+    return MaskRcnnSegmenter(trained, replace(segmenter_config, center_behind_m=behind), device)
 
 
 def _loss(network: torch.nn.Module, batch: Batch) -> dict[str, torch.Tensor]:

@@ -57,10 +57,11 @@ def train_segmenter(
     checkpoint: Path | None = None,
     on_step: StepCallback | None = None,
     start: Segmenter | None = None,
+    device: str = "cpu",
 ) -> Segmenter:
     """A segmenter for `segmenter_config.objects`, trained on the views until the budget is spent.
 
-    `start` is one, of any parts, whose weights the training begins with.
+    `start` is one, of any parts, whose weights the training begins with; `device` is where it runs, cpu or cuda.
 
     Raises:
         BinposeError: if the start has another architecture.
@@ -70,9 +71,9 @@ def train_segmenter(
     if start is not None:
         known = start.network.part_rows(start.config.objects)
         inherit(network, to_arrays(start.network), known, network.part_rows(segmenter_config.objects))
-    network = channels_last(network)
+    network = channels_last(network.to(device))
     sampler = BatchSampler(views, objects, segmenter_config, config, seed)
-    return Segmenter(train(network, sampler, _loss, config.loop, checkpoint, on_step), segmenter_config)
+    return Segmenter(train(network, sampler, _loss, config.loop, checkpoint, on_step), segmenter_config, device)
 
 
 def _loss(network: torch.nn.Module, batch: tuple[torch.Tensor, ...]) -> dict[str, torch.Tensor]:

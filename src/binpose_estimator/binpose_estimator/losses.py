@@ -102,7 +102,7 @@ def _coordinate_loss(
     prediction: PosePrediction, targets: PoseTargets, symmetric: torch.Tensor, shifts: torch.Tensor, valid: torch.Tensor
 ) -> torch.Tensor:
     """Laplace negative log-likelihood under the equivalent labelling that fits best (p -> S^-1 p)."""
-    batch = torch.arange(len(targets.classes))
+    batch = torch.arange(len(targets.classes), device=targets.classes.device)
     points = targets.points.flatten(2)
     weight = targets.covered.flatten(1).float()
     predicted = prediction.coordinates.flatten(2)

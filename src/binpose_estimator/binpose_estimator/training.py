@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 
 from binpose_core.catalogue import ObjectModel
+from binpose_core.devices import on_device
 from binpose_core.geometry import FloatArray
 from binpose_core.precision import channels_last
 from binpose_core.training_loop import StepCallback, train
@@ -33,19 +34,20 @@ def train_estimator(
     track: Callable[[Sequence[LabelledView]], Iterable[LabelledView]] = iter,
     start: PoseEstimator | None = None,
     detect: Detect | None = None,
+    device: str = "cpu",
 ) -> PoseEstimator:
     """A pose estimator for `estimator_config.objects`, trained until the budget is spent.
 
     `track` may wrap the passes over the views with a progress bar. `start` is an estimator, of any parts, whose weights
     the training begins with. With `detect`, the detector that the estimator will work with, it learns from that one's
-    masks, centres and mistakes too.
+    masks, centres and mistakes too. `device` is where it runs, cpu or cuda.
 
     Raises:
         BinposeError: if no view shows enough of any part, or the start has another architecture.
     """
     torch.manual_seed(seed)
     pool = crop_pool(views, objects, estimator_config, config, seed, track, detect)
-    tables = part_tables([objects[name] for name in estimator_config.objects])
+    tables = on_device(part_tables([objects[name] for name in estimator_config.objects]), torch.device(device))
     network = PoseNetwork(len(estimator_config.objects), estimator_config.widths, estimator_config.hypotheses)
     if start is not None:
         known, wanted = (network.part_rows(names) for names in (start.config.objects, estimator_config.objects))
@@ -57,8 +59,8 @@ def train_estimator(
     def loss(model: torch.nn.Module, batch: tuple[torch.Tensor, PoseTargets]) -> dict[str, torch.Tensor]:
         return _loss(model, batch, tables)
 
-    averaged = train(channels_last(network), batch, loss, config.loop, checkpoint, on_step)
-    return PoseEstimator(averaged, estimator_config, objects)
+    averaged = train(channels_last(network.to(device)), batch, loss, config.loop, checkpoint, on_step)
+    return PoseEstimator(averaged, estimator_config, objects, device)
 
 
 def _loss(
@@ -66,7 +68,7 @@ def _loss(
 ) -> dict[str, torch.Tensor]:
     crops, targets = batch
     prediction = network(crops, targets.classes)
-    with torch.autocast("cpu", enabled=False):
+    with torch.autocast(crops.device.type, enabled=False):
         return pose_loss(prediction, targets, tables)
 
 

@@ -14,7 +14,7 @@ from binpose.commands.bin_options import BinOptions
 from binpose.commands.command import Command, console, split_names
 
 if TYPE_CHECKING:
-    from binpose.training import Progress as Report
+    from binpose.training_run import Progress as Report
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +42,8 @@ class Train(BinOptions, Command):
     """What finds the instances: votes (the default, for CPUs), or torchvision's Mask R-CNN, on colour alone."""
     refinement_network: bool = False
     """Train a refinement network too, in 15 % of the time, for `binpose estimate --refiner network`."""
+    device: str = "cpu"
+    """Where the networks are trained: cpu, cuda or cuda:<number>."""
     seed: int = 0
     """Seed of everything random."""
     workers: int = 0
@@ -68,7 +70,9 @@ class Train(BinOptions, Command):
         start = load_bundle(self.start_from) if self.start_from is not None else None
         try:
             with _bars() as report:
-                version = train(objects, self.out, config, resume=self.resume, progress=report, start=start)
+                version = train(
+                    objects, self.out, config, resume=self.resume, progress=report, start=start, device=self.device
+                )
         except KeyboardInterrupt:
             console.print(f"Interrupted. What was learnt is in {self.out / 'training'}; go on with --resume.")
             return 130
