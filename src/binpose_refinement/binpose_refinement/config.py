@@ -46,7 +46,7 @@ class RefinerConfig:
     polish_px: int = 48
     polish_faces: int = 1000
     polish_rounds: int = 4
-    finish_rounds: int = 1
+    finish_rounds: int = 3
     verify_px: int = 96
     verify_faces: int = 5000
     gate_start: float = 0.12

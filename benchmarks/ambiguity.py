@@ -1,0 +1,55 @@
+"""Which parts of a view look the same in a pose that counts as wrong: where the telling detail is hidden."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from binpose_core.catalogue import ObjectModel
+from binpose_core.geometry import FloatArray
+from binpose_core.pose_errors import PartErrors
+from binpose_core.types import LabelledView
+from binpose_refinement.batch import Batch, Workshop
+
+FACES = 20_000
+SAME_M, FREE_M = 0.0015, 0.003
+"""Depths closer than the first cannot be told apart; a surface nearer than what is seen, by the second, can."""
+TELLING_PX = 20
+
+
+def ambiguous(view: LabelledView, objects: Mapping[str, ObjectModel], limit: float) -> npt.NDArray[np.bool_]:
+    """(N,) bool: whether fewer than `TELLING_PX` pixels tell the part's pose from a wrong one, a near-symmetry's.
+
+    Args:
+        view: with depth; what hides the parts is what it shows.
+        objects: the parts by id.
+        limit: error from which a pose is wrong, share of the diameter (ADD, or ADD-S for symmetric parts).
+    """
+    workshop, names = Workshop(objects, (FACES,)), list(objects)
+    found = np.zeros(len(view.object_ids), bool)
+    for i, (name, T) in enumerate(zip(view.object_ids, view.T_cam_obj, strict=True)):
+        turned = T @ objects[name].symmetries.near.reshape(-1, 4, 4)
+        error = PartErrors(objects[name]).matrix("add_s", turned, T[None], limit * objects[name].diameter_m)
+        poses = np.concatenate([T[None], turned[np.isinf(error[:, 0])]])
+        if len(poses) > 1:
+            count = len(poses)
+            batch = Batch(np.zeros(count, np.int64), np.full(count, names.index(name)), poses, np.zeros(count))
+            found[i] = (_telling_px(view, i, batch, workshop) < TELLING_PX).any()
+    return found
+
+
+def _telling_px(view: LabelledView, i: int, batch: Batch, workshop: Workshop) -> FloatArray:
+    """(B - 1,) how many pixels of the view tell each of the later poses from the first, which is the true one."""
+    camera, depth = view.frame.camera, view.frame.depth_m
+    size = workshop.largest_px(batch, camera)
+    windows = np.repeat(workshop.windows(batch, camera, size, whole_steps=True)[:1], len(batch), axis=0)
+    drawn = workshop.draw(batch, 0, windows, camera, size).depth_m
+    u0, v0, step = windows[0].astype(int)
+    rows, columns = v0 + step * np.arange(size), u0 + step * np.arange(size)
+    across, down = (columns >= 0) & (columns < camera.width), (rows >= 0) & (rows < camera.height)
+    drawn, place = drawn[:, down][:, :, across], np.ix_(rows[down], columns[across])
+    own = np.asarray(view.instance_ids)[place] == i
+    other, seen = ~own, np.asarray(depth)[place]
+    differs = own & (drawn[0] > 0) & ((drawn[1:] <= 0) | (np.abs(drawn[1:] - drawn[0]) > SAME_M))
+    in_front = other & (drawn[1:] > 0) & (seen > 0) & (drawn[1:] < seen - FREE_M)
+    return (differs | in_front).sum((1, 2)) * float(step * step)
