@@ -276,9 +276,17 @@ def test_a_part_with_another_mesh_or_other_symmetries_is_another_training(
         {"minutes": 0.0},
         {"workers": 0},
         {"pose_share": 0.9},
+        {"calibration_views": -1},
+        {"evaluation_views": 0},
         {"detector": "yolo"},
     ],
 )
 def test_a_budget_that_cannot_work_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(BinposeError):
         TrainConfig(**wrong)  # type: ignore[arg-type]
+
+
+def test_longer_trainings_calibrate_on_more_bins() -> None:
+    assert TrainConfig(minutes=5).bins_for_calibration == TrainConfig(minutes=28).bins_for_calibration == 120
+    assert TrainConfig(minutes=100).bins_for_calibration == 400
+    assert TrainConfig(minutes=100, calibration_views=7).bins_for_calibration == 7

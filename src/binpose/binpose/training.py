@@ -152,7 +152,7 @@ def _calibrated(run: Run, segmenter: SegmenterStage, estimator: PoseEstimator) -
     config, parts = run.config, run.parts
     # One view after the other: with what the stages keep of its frame, a view takes 7 MB.
     with SimulationStream(parts, run.scene, config.seed + HELD_OUT_SEED, config.workers) as stream:
-        fitting = (next(stream) for _ in run.tracked(range(config.calibration_views), "calibration"))
+        fitting = (next(stream) for _ in run.tracked(range(config.bins_for_calibration), "calibration"))
         refiner = calibrated_refiner(segmenter, estimator, parts, fitting, config.seed)
         bundle = ModelBundle(segmenter, estimator, refiner, parts)
         evaluation = EvaluationConfig(min_visible_fraction=HALF_VISIBLE)

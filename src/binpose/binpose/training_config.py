@@ -18,13 +18,15 @@ from binpose_simulation.scene import SceneConfig
 START_RATE = 0.6
 """Of the learning rate, where a training starts from a model: higher ones unlearn what it brings."""
 MAX_SEED = 2**31
+FEWEST_CALIBRATION_VIEWS = 120
 
 
 @dataclass(frozen=True)
 class TrainConfig:
     """minutes: for everything, split by the shares; the machine's speed decides how much is simulated and learnt.
 
-    calibration_views: bins that neither network has seen, from which the scores are calibrated.
+    calibration_views: bins that neither network has seen, from which the scores are calibrated; 0 = four per minute of
+        the training, at least 120. Twice as many make the probabilities a tenth better.
     evaluation_views: others for the reported metrics.
     refinement_share: of a refinement network, which is trained only where this is not zero.
     detector: which network finds the instances; `segmentation` is the training of votes, `mask_rcnn` that of the other.
@@ -37,7 +39,7 @@ class TrainConfig:
     segmentation_share: float = 0.46
     pose_share: float = 0.34
     refinement_share: float = 0.0
-    calibration_views: int = 120
+    calibration_views: int = 0
     evaluation_views: int = 40
     scene: SceneConfig = field(default_factory=SceneConfig)
     detector: Backend = "votes"
@@ -55,6 +57,11 @@ class TrainConfig:
             raise BinposeError(f"The seed is {self.seed}; expected 0 to {MAX_SEED - 1}; choose another.")
         if self.workers < 1:
             raise BinposeError(f"Training with {self.workers} workers; expected at least 1.")
+        if self.calibration_views < 0 or self.evaluation_views < 1:
+            raise BinposeError(
+                f"Calibration from {self.calibration_views} views and evaluation on {self.evaluation_views}; expected 0 "
+                "or more, and at least 1."
+            )
         if self.detector not in get_args(Backend):
             raise BinposeError(f"The detector {self.detector!r}; expected {' or '.join(get_args(Backend))}.")
         if self.refinement_share < 0:
@@ -63,6 +70,11 @@ class TrainConfig:
             raise BinposeError(
                 "The shares of simulation, segmentation, pose and refinement must leave time for the calibration."
             )
+
+    @property
+    def bins_for_calibration(self) -> int:
+        """How many views the scores are calibrated from."""
+        return self.calibration_views or max(FEWEST_CALIBRATION_VIEWS, round(4 * self.minutes))
 
     def with_refinement_network(self) -> "TrainConfig":
         """The same training that spares time for a refinement network."""
