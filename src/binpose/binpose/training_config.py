@@ -59,8 +59,8 @@ class TrainConfig:
             raise BinposeError(f"Training with {self.workers} workers; expected at least 1.")
         if self.calibration_views < 0 or self.evaluation_views < 1:
             raise BinposeError(
-                f"Calibration from {self.calibration_views} views and evaluation on {self.evaluation_views}; expected 0 "
-                "or more, and at least 1."
+                f"Calibration from {self.calibration_views} views and evaluation on {self.evaluation_views}; expected "
+                "0 or more, and at least 1."
             )
         if self.detector not in get_args(Backend):
             raise BinposeError(f"The detector {self.detector!r}; expected {' or '.join(get_args(Backend))}.")
