@@ -67,9 +67,10 @@ class TruthEstimator:
 
     def __call__(self, frame: RgbdFrame, detections: Sequence[Detection]) -> list[PoseEstimate]:
         poses = self.segmenter.scene(frame).T_cam_obj.copy()
+        places = frame.camera.project(poses[:, :3, 3])
         poses[:, 2, 3] += self.error_m
-        pairs = zip(detections, poses, strict=True)
-        return [PoseEstimate(detection.object_id, pose, 0.5, detection) for detection, pose in pairs]
+        nearest = [np.linalg.norm(places - d.center_px, axis=1).argmin() for d in detections]
+        return [PoseEstimate(d.object_id, poses[i], 0.5, d) for d, i in zip(detections, nearest, strict=True)]
 
 
 class RankingRefiner:

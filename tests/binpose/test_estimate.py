@@ -75,6 +75,20 @@ def test_threshold_and_objects_choose_what_is_reported(run: Run, tmp_path: Path)
     assert min(result.score for result in results) >= 0.85
 
 
+def test_nothing_is_reported_outside_the_region(run: Run, tmp_path: Path) -> None:
+    run()
+    everywhere = read_results(tmp_path / "run" / "results.csv")
+    run("--region", "0,0 80,0 80,120 0,120")
+    inside = read_results(tmp_path / "run" / "results.csv")
+    assert 0 < len(inside) < len(everywhere)
+
+
+def test_a_region_that_is_none_stops_the_run(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert run("--region", "0,0 64,0") == 2
+    assert "expected at least three corners" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_bad_frame_is_told_and_the_others_go_on(
     run: Run, dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:

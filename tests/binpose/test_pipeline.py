@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from binpose.bundle import ModelBundle
-from binpose.pipeline import Pipeline, Stopwatch
+from binpose.pipeline import Pipeline, Stopwatch, Within
 from binpose_core.errors import BinposeError
 from binpose_core.frames import RgbdFrame
+from binpose_core.region import Region
 
 
 def test_poses_are_those_of_the_last_stage(bundle: ModelBundle, scenes: Sequence) -> None:
@@ -34,6 +35,17 @@ def test_each_stage_gets_what_the_former_gave() -> None:
         ("estimate", (frame, "detections")),
         ("refine", (frame, "detections", "poses")),
     ]
+
+
+def test_nothing_is_found_outside_a_region(bundle: ModelBundle, scenes: Sequence) -> None:
+    frame = scenes[0].frame
+    found = bundle.segmenter(frame)
+    u, v = found[0].center_px
+    around = Region.from_text(f"{u - 2},{v - 2} {u + 2},{v - 2} {u + 2},{v + 2} {u - 2},{v + 2}")
+    assert around is not None and len(found) > 1
+    inside = [d.center_px for d in Within(bundle.segmenter, around)(frame)]
+    assert inside == [d.center_px for d in found if np.abs(np.subtract(d.center_px, (u, v))).max() <= 2]
+    assert 0 < len(inside) < len(found)
 
 
 def test_timing_changes_no_result_and_names_every_stage(bundle: ModelBundle, scenes: Sequence) -> None:

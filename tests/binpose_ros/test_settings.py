@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass, field
 
+import numpy as np
 import pytest
 
 from binpose_core.errors import BinposeError
-from binpose_ros.settings import StageSettings, descriptions, setting, specs, with_values
+from binpose_core.types import Detection
+from binpose_ros.settings import DetectionChoice, StageSettings, descriptions, setting, specs, with_values
 
 
 @dataclass(frozen=True)
@@ -74,3 +76,15 @@ def test_bad_values_are_refused_with_the_reason(name: str, value: float, reason:
 def test_the_device_is_a_device() -> None:
     with pytest.raises(BinposeError, match="'gpu'"):
         StageSettings(device="gpu")
+
+
+def test_detections_are_chosen_by_score_and_region() -> None:
+    def found(u: float, score: float) -> Detection:
+        return Detection("bolt", score, (0, 0, 1, 1), np.ones((1, 1), bool), (u, 10.0))
+
+    detections = [found(10, 0.9), found(10, 0.2), found(90, 0.9)]
+    choice = with_values(DetectionChoice(), {"min_score": 0.5, "region": "0,0 50,0 50,50 0,50"})
+    assert choice.chosen(detections) == detections[:1]
+    assert DetectionChoice().chosen(detections) == detections
+    with pytest.raises(BinposeError, match="three corners"):
+        with_values(choice, {"region": "0,0 50,0"})

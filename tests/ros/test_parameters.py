@@ -13,6 +13,7 @@ BAD = {
     "device:=gpu": "device is 'gpu'",
     "threshold:=2.0": "threshold",
     "threshold:=high": "threshold",
+    "region:=everywhere": "'everywhere'",
 }
 
 

@@ -28,7 +28,7 @@ from binpose_ros.frames import header_of
 from binpose_ros.golden import GoldenFrame, found_share
 from binpose_ros.inputs import COLOR, DEPTH, INFO, Match
 from binpose_ros.running import prepare_process, run_node
-from binpose_ros.settings import setting
+from binpose_ros.settings import DetectionChoice
 from binpose_ros.stage_node import StageNode
 from binpose_ros.stamps import Header
 
@@ -37,14 +37,12 @@ UNSURE = "No pose reached the threshold."
 
 
 @dataclass(frozen=True)
-class PipelineSettings(RefinementSettings):
+class PipelineSettings(DetectionChoice, RefinementSettings):
     """What the node can be told.
 
-    min_score: detections below are not followed up.
     challenge: see `ChallengeSettings`.
     """
 
-    min_score: float = setting(0.0, bounds=(0.0, 1.0), live=True)
     challenge: ChallengeSettings = field(default_factory=ChallengeSettings)
 
 
@@ -85,7 +83,7 @@ class PipelineNode(StageNode[Pipeline]):
         model, frame, settings = self.models.find(""), self.frame(match), self.settings
         stages = model.stage
         with self.monitor.measured("detection"):
-            detections = [d for d in stages.segmenter(frame) if d.score >= settings.min_score]
+            detections = settings.chosen(stages.segmenter(frame))
         with self.monitor.measured("pose"):
             poses = stages.estimator(frame, detections)
         with self.monitor.measured("refinement"):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from binpose_core.frames import RgbdFrame
+from binpose_core.region import Region
 from binpose_core.types import Detection, PoseEstimate
 
 
@@ -33,6 +34,18 @@ class RefinerStage(Protocol):
     ) -> list[PoseEstimate]:
         """The poses that hold, best score first."""
         ...
+
+
+@dataclass(frozen=True)
+class Within:
+    """A segmenter that finds nothing outside a region of the image."""
+
+    segmenter: SegmenterStage
+    region: Region
+
+    def __call__(self, frame: RgbdFrame) -> list[Detection]:
+        """The instances whose centres lie inside, best first."""
+        return [found for found in self.segmenter(frame) if self.region.contains(found.center_px)]
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -24,6 +23,7 @@ from binpose_core.camera import Camera
 from binpose_core.errors import BinposeError
 from binpose_core.geometry import FloatArray
 from binpose_core.pose_errors import ERROR_NAMES, ErrorName, PartErrors
+from binpose_core.region import Region
 from binpose_core.types import PoseEstimate
 
 NOBODY = -1
@@ -251,8 +251,7 @@ def is_outside(center_cam: FloatArray, truth: FrameTruth) -> bool:
     if center_cam[2] <= 0:
         return True
     u, v = truth.camera.project(center_cam).tolist()
-    polygons = (np.asarray(region, dtype=np.float32).reshape(-1, 1, 2) for region in truth.regions_px)
-    return not any(cv2.pointPolygonTest(polygon, (u, v), False) >= 0 for polygon in polygons)
+    return not Region(truth.regions_px).contains((u, v))
 
 
 def known_parts(frame: BopFrame, doubtful: Collection[str] = ("low",)) -> list[KnownPart]:

@@ -19,7 +19,7 @@ from binpose_ros.images import from_labels
 from binpose_ros.inputs import COLOR, DEPTH, INFO, Match
 from binpose_ros.models import LoadedModel
 from binpose_ros.running import prepare_process, run_node
-from binpose_ros.settings import StageSettings, setting
+from binpose_ros.settings import DetectionChoice, setting
 from binpose_ros.stage_node import StageNode
 from binpose_ros.stamps import Header
 from binpose_ros.vision_arrays import write_array
@@ -28,15 +28,13 @@ NOTHING = "No part was detected."
 
 
 @dataclass(frozen=True)
-class DetectionSettings(StageSettings):
+class DetectionSettings(DetectionChoice):
     """What the node can be told.
 
-    min_score: detections below are not sent.
     followers: nodes that work on the detections and must hold a new model before this node uses it.
     follow_s: how long they may take, in seconds.
     """
 
-    min_score: float = setting(0.0, bounds=(0.0, 1.0), live=True)
     followers: tuple[str, ...] = ()
     follow_s: float = setting(30.0, bounds=(0.0, 3600.0))
 
@@ -88,7 +86,7 @@ class DetectionNode(StageNode[Any]):
         """Detect."""
         model, frame = self.models.find(""), self.frame(match)
         with self.monitor.measured("detection"):
-            detections = [d for d in model.stage(frame) if d.score >= self.settings.min_score]
+            detections = self.settings.chosen(model.stage(frame))
         with self.monitor.measured("publish"):
             self._outputs.publish(frame, detections, model.version)
         return "" if detections else NOTHING

@@ -6,11 +6,13 @@ refused with the class' own sentence.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields, is_dataclass, replace
 from typing import Any, NamedTuple, TypeVar
 
 from binpose_core.errors import BinposeError
+from binpose_core.region import Region
+from binpose_core.types import Detection
 
 Settings = TypeVar("Settings")
 SCALARS = (bool, int, float, str)
@@ -126,3 +128,26 @@ class StageSettings:
     def __post_init__(self) -> None:
         if self.device not in ("cpu", "cuda") and not self.device.startswith("cuda:"):
             raise BinposeError(f"device is {self.device!r}; expected cpu or cuda.")
+
+
+@dataclass(frozen=True)
+class DetectionChoice(StageSettings):
+    """Which detections are followed up.
+
+    min_score: detections below are left out.
+    region: outline of the bin in pixels of the undistorted image, outside of which nothing is looked for:
+        "300,250 1250,250 1250,800 300,800"; a semicolon divides several; everywhere when empty.
+    """
+
+    min_score: float = setting(0.0, bounds=(0.0, 1.0), live=True)
+    region: str = setting("", live=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        Region.from_text(self.region)
+
+    def chosen(self, detections: Sequence[Detection]) -> list[Detection]:
+        """Those that are followed up."""
+        region = Region.from_text(self.region)
+        sure = [detection for detection in detections if detection.score >= self.min_score]
+        return sure if region is None else [d for d in sure if region.contains(d.center_px)]

@@ -50,6 +50,8 @@ class Estimate(Command):
     """Least score (probability to be right) of a reported part."""
     objects: str = ""
     """Report only these parts, separated by commas."""
+    region: str = ""
+    """Outline of the bin in pixels, outside of which nothing is looked for: "u,v u,v u,v"; semicolons divide bins."""
     refiner: Literal["model", "icp", "render_and_compare", "network"] = "model"
     """How poses are refined: as the model says, by ICP, or by ICP and then render-and-compare (more exact, slower) or
     the model's refinement network (`binpose train --refinement-network`)."""
@@ -71,11 +73,14 @@ class Estimate(Command):
         from binpose.estimation import check_objects
         from binpose.explain import Explainer, FrameExplainer, Remembering
         from binpose.inputs import open_inputs
+        from binpose.pipeline import Within
         from binpose.runs import RunDirectory, RunRecord
         from binpose.tracking import TrackingConfig, TrackingPipeline
+        from binpose_core.region import Region
         from binpose_self_training.bag_topics import CameraTopics
 
         config = EstimationConfig(self.threshold, split_names(self.objects, "--objects"))
+        region = Region.from_text(self.region)
         topics = CameraTopics(self.color_topic, self.depth_topic, self.info_topic)
         with waiting(f"Opening {self.path} ..."):
             inputs = open_inputs(self.path, self.split, topics)
@@ -91,6 +96,8 @@ class Estimate(Command):
         )
         if not bundle.calibrated:
             console.print(UNCALIBRATED, style="yellow")
+        if region is not None:
+            bundle = replace(bundle, segmenter=Within(bundle.segmenter, region))
         run, explain = RunDirectory(self.out), None
         if self.explain:
             remembering = Remembering(bundle.estimator)
