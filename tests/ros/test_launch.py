@@ -78,6 +78,14 @@ def test_a_switch_that_is_neither_is_refused(launch_file: Any) -> None:
         started(launch_file, record="maybe")
 
 
+@pytest.mark.parametrize(("composed", "looking"), [("true", "bin_picking"), ("false", "detection")])
+def test_the_region_is_told_to_the_node_that_looks(launch_file: Any, composed: str, looking: str) -> None:
+    outline = "10,10 90,10 90,90"
+    nodes = started(launch_file, region=outline, composed=composed)
+    assert {name for name, node in nodes.items() if parameters(node).get("region") == outline} == {looking}
+    assert parameters(started(launch_file, composed=composed)[looking])["region"] == ""
+
+
 def test_objects_may_be_divided_with_blanks(launch_file: Any) -> None:
     node = started(launch_file, objects="gear, bolt")["bin_picking"]
     assert tuple(parameters(node)["objects"]) == ("gear", "bolt")

@@ -32,6 +32,7 @@ ARGUMENTS = {
     "info_topic": ("", "Camera info, where it is not <camera_ns>/color/camera_info."),
     "depth_topic": ("", "Depth aligned to colour, where it is not <camera_ns>/aligned_depth_to_color/image_raw."),
     "objects": ("", "Parts to be reported, divided by commas; all when empty."),
+    "region": ("", "Outline of the bin in pixels: 'u,v u,v u,v'; everywhere when empty."),
     "device": ("cpu", "Where the networks run: cpu or cuda."),
     "composed": ("true", "All stages in one process; else one process per stage."),
     "simulated_camera": ("false", "Start a camera above a simulated bin."),
@@ -74,6 +75,7 @@ def nodes(context: LaunchContext) -> list[Any]:
     files = [value["config"]] if value["config"] else []
     stage: dict[str, Any] = {"model": model, "device": value["device"]}
     result: dict[str, Any] = {"tf": wanted["tf"]}
+    looking = {"region": value["region"]}
     if value["objects"]:
         result["objects"] = [name.strip() for name in value["objects"].split(",")]
 
@@ -94,10 +96,10 @@ def nodes(context: LaunchContext) -> list[Any]:
         )
 
     if wanted["composed"]:
-        found = [node("binpose", "bin_picking", stage | result)]
+        found = [node("binpose", "bin_picking", stage | looking | result)]
     else:
         found = [
-            node("binpose_detection", "detection", stage | {"followers": FOLLOWERS}),
+            node("binpose_detection", "detection", stage | looking | {"followers": FOLLOWERS}),
             node("binpose_estimator", "pose_estimator", stage),
             node("binpose_refinement", "refinement", stage | result),
         ]
