@@ -11,6 +11,7 @@ from binpose_core.meshes import Mesh
 from binpose_core.symmetries import Symmetries
 from binpose_core.symmetry_judge import Judge, SymmetryConfig
 from binpose_core.symmetry_search import find_symmetries
+from binpose_simulation.parts import make_part
 
 MOVED = from_rotation_translation(exp_so3(np.array([0.4, -1.1, 0.7])), np.array([0.03, -0.02, 0.05]))
 
@@ -137,6 +138,14 @@ def test_a_part_alike_front_to_back_has_a_near_flip():
     assert len(symmetries.near) == 1
     axis = symmetries.continuous[0].axis
     assert symmetries.near[0][:3, :3] @ axis @ axis < -0.99
+
+
+def test_a_near_flip_is_as_exact_as_the_part_allows():
+    """A nipple on one side of a housing must not tilt the flip of all the rest, from which poses are refined."""
+    symmetries = find_symmetries(make_part("pillow_block"))
+    (flip,) = symmetries.near
+    np.testing.assert_allclose(flip[:3, :3], np.diag([-1.0, -1.0, 1.0]), atol=2e-3)
+    np.testing.assert_allclose(flip[:3, 3], 0, atol=1e-4)
 
 
 def test_hidden_bodies_do_not_break_a_symmetry():

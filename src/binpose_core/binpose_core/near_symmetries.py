@@ -8,11 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 from binpose_core.geometry import FloatArray, rotation_angle_rad
+from binpose_core.registration import register
 from binpose_core.symmetries import ContinuousSymmetry, Symmetries, rotations_about
 from binpose_core.symmetry_judge import Judge, SymmetryConfig
 
 MAX_PRODUCTS = 24
 NEAR_APART_RAD = np.deg2rad(20)
+POLISHED_POINTS, POLISHING, MAX_POLISH_RAD = 1000, (0.02, 0.002, 16), np.deg2rad(5)
+"""Points, robust scales (first, last, how many; shares of the size) and the largest correction of a motion."""
 
 
 def near_symmetries(
@@ -25,6 +28,7 @@ def near_symmetries(
     """
     rolls = _near_rolls(axes, judge, config)
     left = exact.discrete if len(exact.discrete) <= MAX_PRODUCTS else np.eye(4)[None]
+    motions = _polished(motions, judge)
     share = judge.share(motions) if len(motions) else np.zeros(0)
     pool = [np.eye(4), *motions[np.argsort(-share, kind="stable")[: int((share >= config.near_share).sum())]]]
     kept: FloatArray = np.zeros((0, 4, 4))
@@ -38,6 +42,18 @@ def near_symmetries(
             if len(kept) < config.max_near and _apart_rad(member, known, exact.continuous).min() > NEAR_APART_RAD:
                 kept = np.concatenate([kept, member[None]])
     return kept
+
+
+def _polished(motions: FloatArray, judge: Judge) -> FloatArray:
+    """The motions, laid on the surface more exactly: a detail that stays behind has tilted some of them by degrees."""
+    if not len(motions):
+        return motions
+    points, normals = judge.points[:POLISHED_POINTS], judge.normals[:POLISHED_POINTS]
+    first, last, count = POLISHING
+    found = register(points, normals, judge.field, motions, np.geomspace(first, last, count) * judge.size_m)
+    moved = [rotation_angle_rad(old[None, :3, :3], new[:3, :3])[0] for old, new in zip(motions, found, strict=True)]
+    better = (np.array(moved) < MAX_POLISH_RAD) & (judge.deviation_m(found) < judge.deviation_m(motions))
+    return np.where(better[:, None, None], found, motions)
 
 
 def _near_rolls(axes: list[ContinuousSymmetry], judge: Judge, config: SymmetryConfig) -> FloatArray:

@@ -81,6 +81,10 @@ class Judge:
         within = self._both_ways(motions, few) <= self.near_m
         return np.asarray(within.mean(axis=-1).min(axis=0))
 
+    def deviation_m(self, motions: FloatArray, few: int = 1000) -> FloatArray:
+        """(K,) mean distance of the surface from itself under motions (K, 4, 4), each point's at most the near one."""
+        return np.asarray(np.minimum(self._both_ways(motions, few), self.near_m).mean(axis=-1).max(axis=0))
+
     def _both_ways(self, motions: FloatArray, few: int) -> FloatArray:
         both = np.stack([motions, inverse(motions)])
         return self.field(transform(both, self.points[:few]))
