@@ -8,6 +8,7 @@ import trimesh
 
 from binpose import cli, training
 from binpose.commands.train import Train
+from binpose.training_scene import training_scene
 from binpose_core import model_store
 from binpose_core.bop import BopDataset
 from binpose_core.files import read_json
@@ -123,7 +124,7 @@ def test_training_takes_place_in_the_given_bin(
     arguments = ["--objects", "box", "--catalogue", str(catalogue), "--out", str(tmp_path / "out")]
     assert cli.main(["train", *arguments, "--bin-size", "300,200,120"]) == 0
     assert given[0].scene.content.bin_size_m == pytest.approx((0.3, 0.2, 0.12))
-    assert training.training_scene(given[0].scene, 1e-3, 3).content.bin_size_m == given[0].scene.content.bin_size_m
+    assert training_scene(given[0].scene, 1e-3, 3).content.bin_size_m == given[0].scene.content.bin_size_m
 
 
 def test_the_frames_are_written_as_a_bag_too(catalogue: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -1,5 +1,7 @@
 import threading
 import time
+from collections import namedtuple
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 import torch
 
 from binpose_core.errors import BinposeError
-from binpose_core.training_loop import LoopConfig, prefetched, train
+from binpose_core.training_loop import LoopConfig, on_device, prefetched, train
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 SLOPE, OFFSET = 2.0, -1.0
@@ -248,3 +250,29 @@ def test_a_failing_batch_ends_the_run_with_a_checkpoint(tmp_path: Path) -> None:
         train(untrained(), failing, loss, config(), path)
     assert path.exists()
     assert_no_worker_stays()
+
+
+@dataclass(frozen=True)
+class Targets:
+    classes: torch.Tensor
+    names: tuple[str, ...]
+
+
+Pair = namedtuple("Pair", "one other")
+
+
+def test_a_batch_moves_whatever_its_form() -> None:
+    """The meta device holds shapes alone, which is enough to see where tensors are."""
+    values = torch.arange(3.0)
+    batch = [values, (values, {"boxes": values}), Targets(values, ("bolt",)), Pair(values, 7)]
+    assert on_device(batch, torch.device("cpu")) is batch
+    plain, (nested, mapping), targets, pair = on_device(batch, torch.device("meta"))
+    for moved in (plain, nested, mapping["boxes"], targets.classes, pair.one):
+        assert moved.device.type == "meta" and moved.shape == (3,)
+    assert targets.names == ("bolt",) and isinstance(pair, Pair) and pair.other == 7
+    assert values.device.type == "cpu"
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU")
+def test_a_batch_moves_to_the_gpu() -> None:
+    assert on_device({"x": torch.zeros(2)}, torch.device("cuda"))["x"].is_cuda

@@ -1,13 +1,6 @@
 """The devices that networks run on."""
 
-from dataclasses import fields, is_dataclass
-from typing import Any, TypeVar
-
-import torch
-
 from binpose_core.errors import BinposeError
-
-Batch = TypeVar("Batch")
 
 
 def check_device(device: str) -> None:
@@ -19,6 +12,8 @@ def check_device(device: str) -> None:
     Raises:
         BinposeError: naming it and what is there.
     """
+    import torch
+
     try:
         chosen = torch.device(device)
     except RuntimeError as error:
@@ -35,21 +30,3 @@ def check_device(device: str) -> None:
             f"The device is {device!r}, but torch sees {count} GPU(s), counted from 0; choose one of these, or the "
             "device cpu."
         )
-
-
-def on_device(batch: Batch, device: torch.device) -> Batch:
-    """The same with all its tensors on the device, however they are kept: in sequences, mappings or dataclasses."""
-    return batch if device.type == "cpu" else _moved(batch, device)
-
-
-def _moved(batch: Any, device: torch.device) -> Any:
-    if isinstance(batch, torch.Tensor):
-        return batch.to(device, non_blocking=True)
-    if isinstance(batch, dict):
-        return {key: _moved(value, device) for key, value in batch.items()}
-    if isinstance(batch, tuple | list):
-        moved = [_moved(value, device) for value in batch]
-        return type(batch)(*moved) if hasattr(batch, "_fields") else type(batch)(moved)
-    if is_dataclass(batch) and not isinstance(batch, type):
-        return type(batch)(**{field.name: _moved(getattr(batch, field.name), device) for field in fields(batch)})
-    return batch

@@ -7,20 +7,20 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
-from binpose_core.devices import on_device
 from binpose_core.errors import BinposeError
 from binpose_core.precision import Network, autocast
 from binpose_core.threads import available_cpus, kernels_may_overlap
 from binpose_core.weights import Progress, load_checkpoint, save_checkpoint
 
 LossFunction = Callable[[torch.nn.Module, Any], dict[str, torch.Tensor]]
+Batch = TypeVar("Batch")
 StepCallback = Callable[[float, dict[str, float]], None]
 
 
@@ -163,6 +163,24 @@ def _update_average(average: torch.nn.Module, network: torch.nn.Module, steps: f
 def _threads_for_gpu() -> int:
     """Beside a GPU, which waits for batches, the processor has nothing else to do."""
     return max(2, available_cpus() - 1) if kernels_may_overlap() else 1
+
+
+def on_device(batch: Batch, device: torch.device) -> Batch:
+    """The same with all its tensors on the device, however they are kept: in sequences, mappings or dataclasses."""
+    return batch if device.type == "cpu" else _moved(batch, device)
+
+
+def _moved(batch: Any, device: torch.device) -> Any:
+    if isinstance(batch, torch.Tensor):
+        return batch.to(device, non_blocking=True)
+    if isinstance(batch, dict):
+        return {key: _moved(value, device) for key, value in batch.items()}
+    if isinstance(batch, tuple | list):
+        moved = [_moved(value, device) for value in batch]
+        return type(batch)(*moved) if hasattr(batch, "_fields") else type(batch)(moved)
+    if is_dataclass(batch) and not isinstance(batch, type):
+        return type(batch)(**{field.name: _moved(getattr(batch, field.name), device) for field in fields(batch)})
+    return batch
 
 
 def prefetched(

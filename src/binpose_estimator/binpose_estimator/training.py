@@ -9,10 +9,9 @@ import numpy.typing as npt
 import torch
 
 from binpose_core.catalogue import ObjectModel
-from binpose_core.devices import on_device
 from binpose_core.geometry import FloatArray
 from binpose_core.precision import channels_last
-from binpose_core.training_loop import StepCallback, train
+from binpose_core.training_loop import StepCallback, on_device, train
 from binpose_core.types import LabelledView
 from binpose_core.weights import inherit, to_arrays
 from binpose_estimator.crop_pool import CropPool, Detect, crop_pool
