@@ -17,25 +17,32 @@ SAME_M, FREE_M = 0.0015, 0.003
 TELLING_PX = 20
 
 
-def ambiguous(view: LabelledView, objects: Mapping[str, ObjectModel], limit: float) -> npt.NDArray[np.bool_]:
-    """(N,) bool: whether fewer than `TELLING_PX` pixels tell the part's pose from a wrong one, a near-symmetry's.
+class Ambiguity:
+    """Tells of which parts too little is seen.
 
     Args:
-        view: with depth; what hides the parts is what it shows.
         objects: the parts by id.
         limit: error from which a pose is wrong, share of the diameter (ADD, or ADD-S for symmetric parts).
     """
-    workshop, names = Workshop(objects, (FACES,)), list(objects)
-    found = np.zeros(len(view.object_ids), bool)
-    for i, (name, T) in enumerate(zip(view.object_ids, view.T_cam_obj, strict=True)):
-        turned = T @ objects[name].symmetries.near.reshape(-1, 4, 4)
-        error = PartErrors(objects[name]).matrix("add_s", turned, T[None], limit * objects[name].diameter_m)
-        poses = np.concatenate([T[None], turned[np.isinf(error[:, 0])]])
-        if len(poses) > 1:
+
+    def __init__(self, objects: Mapping[str, ObjectModel], limit: float) -> None:
+        self._workshop, self._names = Workshop(objects, (FACES,)), list(objects)
+        self._motions = {}
+        for name, part in objects.items():
+            near = part.symmetries.near.reshape(-1, 4, 4)
+            error = PartErrors(part).matrix("add_s", near, np.eye(4)[None], limit * part.diameter_m)
+            self._motions[name] = np.concatenate([np.eye(4)[None], near[np.isinf(error[:, 0])]])
+
+    def __call__(self, view: LabelledView) -> npt.NDArray[np.bool_]:
+        """(N,) whether fewer than `TELLING_PX` pixels tell the part's pose from a wrong one, a near-symmetry's."""
+        found = np.zeros(len(view.object_ids), bool)
+        for i, (name, T) in enumerate(zip(view.object_ids, view.T_cam_obj, strict=True)):
+            poses = T @ self._motions[name]
             count = len(poses)
-            batch = Batch(np.zeros(count, np.int64), np.full(count, names.index(name)), poses, np.zeros(count))
-            found[i] = (_telling_px(view, i, batch, workshop) < TELLING_PX).any()
-    return found
+            part = np.full(count, self._names.index(name))
+            batch = Batch(np.zeros(count, np.int64), part, poses, np.zeros(count))
+            found[i] = (_telling_px(view, i, batch, self._workshop) < TELLING_PX).any()
+        return found
 
 
 def _telling_px(view: LabelledView, i: int, batch: Batch, workshop: Workshop) -> FloatArray:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import tyro
 
-from ambiguity import TELLING_PX, ambiguous
+from ambiguity import TELLING_PX, Ambiguity
 from binpose.bundle import load_bundle
 from binpose.calibration import judge_views
 from binpose_core.evaluation import HALF_VISIBLE, EvaluationConfig, labelled_scores
@@ -48,8 +48,8 @@ def main(arguments: Arguments) -> None:
         table(header, [_row(score) for score in (*summary.objects, summary.overall)])
         scores, correct = labelled_scores(frames)
         print(f"calibration error {reliability(scores, correct).expected_calibration_error:.3f}\n")
-    limit = EvaluationConfig.max_error
-    unsure = [ambiguous(view, bundle.objects, limit) & (view.visible_fraction >= HALF_VISIBLE) for view in views]
+    ambiguous = Ambiguity(bundle.objects, EvaluationConfig.max_error)
+    unsure = [ambiguous(view) & (view.visible_fraction >= HALF_VISIBLE) for view in views]
     of = sum(int((view.visible_fraction >= HALF_VISIBLE).sum()) for view in views)
     print(
         f"Of the {of} parts {np.concatenate(unsure).sum()} show fewer than {TELLING_PX} pixels that tell their pose ",

@@ -169,6 +169,16 @@ class Graph:
             time.sleep(0.02)
         return result
 
+    def asked(self, question: Callable[[], Any], what: str) -> Any:
+        """What the future that a question to an action returns will hold.
+
+        It is asked in the executor's thread: rclpy loses an answer that comes before it has noted the question.
+        """
+        task = self._executor.create_task(question)
+        self.wait(task.done, f"the question for {what}")
+        self.wait(task.result().done, what)
+        return task.result().result()
+
     def call(self, service: str, kind: Any, **fields: Any) -> Any:
         """The response of a service."""
         client = self.node.create_client(kind, service)

@@ -127,6 +127,16 @@ def test_a_threshold_counts_from_the_next_frame_on_and_nothing_found_has_a_reaso
     live.wait(lambda: live.status("bin_picking").get("message") == "ok", "all well")
 
 
+def test_nothing_is_found_outside_the_region_while_it_counts(live: Any) -> None:
+    (refused,) = live.set_parameters("bin_picking", region="0,0 9,0")
+    assert not refused.successful and "three corners" in refused.reason
+    assert live.set_parameters("bin_picking", region="0,0 1,0 0,1")[0].successful
+    live.wait(lambda: live.status("bin_picking").get("last_reason") == "No part was detected.", "the reason")
+    assert not live.poses[-1].detections
+    assert live.set_parameters("bin_picking", region="")[0].successful
+    live.wait(lambda: live.poses[-1].detections, "poses again")
+
+
 def test_a_part_alone_is_reported_when_it_is_asked_for(live: Any) -> None:
     wanted = live.poses[-1].detections[0].results[0].hypothesis.class_id
     assert live.set_parameters("bin_picking", objects=[wanted])[0].successful
@@ -142,21 +152,9 @@ def test_the_action_gives_the_poses_of_the_next_image(live: Any) -> None:
     live.wait(client.server_is_ready, "the action")
     asked_ns = live.node.get_clock().now().nanoseconds
 
-    def accepted(**fields: Any) -> Any:
-        """The goal's handle. rclpy loses an answer that comes before the question is noted: it is asked anew."""
-        for _ in range(5):
-            answer = client.send_goal_async(EstimatePoses.Goal(**fields))
-            end = time.monotonic() + 15.0
-            while not answer.done() and time.monotonic() < end:
-                time.sleep(0.02)
-            if answer.done():
-                return answer.result()
-        raise AssertionError("no goal was accepted")
-
     def result(**fields: Any) -> Any:
-        found = accepted(**fields).get_result_async()
-        live.wait(found.done, "the result")
-        return found.result().result
+        goal = live.asked(lambda: client.send_goal_async(EstimatePoses.Goal(**fields)), "the goal's acceptance")
+        return live.asked(goal.get_result_async, "the result").result
 
     every = result()
     assert every.success and every.poses.detections and every.model_version

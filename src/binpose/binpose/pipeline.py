@@ -45,7 +45,7 @@ class Within:
 
     def __call__(self, frame: RgbdFrame) -> list[Detection]:
         """The instances whose centres lie inside, best first."""
-        return [found for found in self.segmenter(frame) if self.region.contains(found.center_px)]
+        return self.region.keep(self.segmenter(frame))
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from binpose.pipeline import SegmenterStage
 from binpose.refinement_stage import STAGE as REFINEMENT
 from binpose.refinement_stage import refinement_steps, trained_refinement_network
 from binpose.training_config import TrainConfig, gentler
-from binpose.training_run import Progress, Run, prepared_directory, settings_of, simulated_views
+from binpose.training_run import Progress, Run, prepare_directory, simulated_views
 from binpose_core.catalogue import ObjectModel
 from binpose_core.devices import check_device
 from binpose_core.errors import BinposeError
@@ -72,9 +72,8 @@ def train(
     if network is not None:
         bundle = replace(bundle, refiner=bundle.refiner.using(network=network))  # type: ignore[attr-defined]
         done["refinement_steps"] = refinement_steps(run.directory)
-    settings = settings_of(objects, run.config, start)
-    header = {"training": {**settings, "done": done}}
-    version = save_bundle(bundle, out, parent=settings["start"], header=header, half=True)
+    header = {"training": {**run.settings, "done": done}}
+    version = save_bundle(bundle, out, parent=run.settings["start"], header=header, half=True)
     shutil.rmtree(run.directory)
     return version
 
@@ -101,7 +100,7 @@ def _begun(
         config = gentler(config, start.segmenter)
     report = progress or (lambda stage, share, message: None)
     run = Run({part.id: part for part in objects}, config, out / "training", start, report, device)
-    prepared_directory(run.directory, settings_of(objects, config, start), resume)
+    prepare_directory(run, resume)
     return run
 
 

@@ -49,6 +49,15 @@ class Run:
         """The bins that are simulated."""
         return training_scene(self.config.scene, self.gsd_m, len(self.parts))
 
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """What must be the same for the run to be resumed, as plain JSON data; kept with the model."""
+        settings: dict[str, Any] = json.loads(json.dumps(asdict(self.config)))
+        del settings["workers"]
+        digests = {name: part.digest() for name, part in self.parts.items()}
+        start = self.start.version if self.start else None
+        return {"objects": list(digests), "digests": digests, "start": start, **settings}
+
     def checkpoint(self, stage: str) -> Path:
         """Where a stage keeps what it has learnt."""
         return self.directory / f"{stage}.safetensors"
@@ -72,19 +81,19 @@ class Run:
             self.report(stage, (number + 1) / len(items), f"{number + 1} of {len(items)}")
 
 
-def prepared_directory(directory: Path, settings: Mapping[str, Any], resume: bool) -> None:
+def prepare_directory(run: Run, resume: bool) -> None:
     """Make the run's folder, or make sure that it is the one to be resumed.
 
     Raises:
         BinposeError: if an interrupted run is there and `resume` is not given, or it was another one, or there is none.
     """
-    file = directory / "run.json"
+    directory, file = run.directory, run.directory / "run.json"
     if file.exists():
         if not resume:
             raise BinposeError(
                 f"An interrupted training is in {directory}; expected none; go on with --resume or delete that folder."
             )
-        if read_json(file)["settings"] != settings:
+        if read_json(file)["settings"] != run.settings:
             raise BinposeError(
                 f"The interrupted training in {directory} had other objects or settings; expected the same ones to "
                 "resume; repeat its command, or delete that folder and start anew."
@@ -94,15 +103,7 @@ def prepared_directory(directory: Path, settings: Mapping[str, Any], resume: boo
             f"No interrupted training in {directory}; expected one to resume; check --out, or begin without --resume."
         )
     else:
-        write_json(file, {"settings": settings, "simulation": 0.0})
-
-
-def settings_of(objects: Sequence[ObjectModel], config: TrainConfig, start: ModelBundle | None) -> dict[str, Any]:
-    """What must be the same for a run to be resumed, as plain JSON data; kept with the model."""
-    settings: dict[str, Any] = json.loads(json.dumps(asdict(config)))
-    del settings["workers"]
-    digests = {part.id: part.digest() for part in objects}
-    return {"objects": list(digests), "digests": digests, "start": start.version if start else None, **settings}
+        write_json(file, {"settings": run.settings, "simulation": 0.0})
 
 
 def simulated_views(run: Run) -> ViewStore:

@@ -51,8 +51,8 @@ def _polished(motions: FloatArray, judge: Judge) -> FloatArray:
     points, normals = judge.points[:POLISHED_POINTS], judge.normals[:POLISHED_POINTS]
     first, last, count = POLISHING
     found = register(points, normals, judge.field, motions, np.geomspace(first, last, count) * judge.size_m)
-    moved = [rotation_angle_rad(old[None, :3, :3], new[:3, :3])[0] for old, new in zip(motions, found, strict=True)]
-    better = (np.array(moved) < MAX_POLISH_RAD) & (judge.deviation_m(found) < judge.deviation_m(motions))
+    moved = rotation_angle_rad(motions[:, :3, :3], found[:, :3, :3])
+    better = (moved < MAX_POLISH_RAD) & (judge.deviation_m(found) < judge.deviation_m(motions))
     return np.where(better[:, None, None], found, motions)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from binpose_core.errors import BinposeError
 from binpose_core.geometry import FloatArray
+from binpose_core.types import Detection
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +31,10 @@ class Region:
         corners = (np.asarray(polygon, np.float32).reshape(-1, 1, 2) for polygon in self.polygons_px)
         u, v = map(float, point_px)
         return any(cv2.pointPolygonTest(polygon, (u, v), False) >= 0 for polygon in corners)
+
+    def keep(self, detections: Sequence[Detection]) -> list[Detection]:
+        """The detections whose centres lie inside, in their order."""
+        return [detection for detection in detections if self.contains(detection.center_px)]
 
     @classmethod
     def from_text(cls, text: str) -> "Region | None":

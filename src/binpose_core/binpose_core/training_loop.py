@@ -104,7 +104,7 @@ def train(
         while progress.share < 1.0:
             began = time.monotonic()
             batch, rate = on_device(next(batches), device), config.rate(progress.share)
-            losses, moved = _step(network, batch, loss_function, optimizer, config, rate)
+            losses, moved = _step(network, batch, loss_function, optimizer, config, rate, device)
             lost = 0 if moved else lost + 1
             if lost == MOST_LOST:
                 raise BinposeError(
@@ -135,12 +135,13 @@ def _step(
     optimizer: torch.optim.Optimizer,
     config: LoopConfig,
     rate: float,
+    device: torch.device,
 ) -> tuple[dict[str, float], bool]:
     """The losses, and whether the weights moved: a gradient that is not finite is left out."""
     for group in optimizer.param_groups:
         group["lr"] = rate
     optimizer.zero_grad(set_to_none=True)
-    with autocast(next(network.parameters()).device) if config.low_precision else contextlib.nullcontext():
+    with autocast(device) if config.low_precision else contextlib.nullcontext():
         losses = loss_function(network, batch)
     total = sum(losses.values(), torch.zeros(()))
     total.backward()

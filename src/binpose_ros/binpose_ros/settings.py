@@ -150,4 +150,4 @@ class DetectionChoice(StageSettings):
         """Those that are followed up."""
         region = Region.from_text(self.region)
         sure = [detection for detection in detections if detection.score >= self.min_score]
-        return sure if region is None else [d for d in sure if region.contains(d.center_px)]
+        return sure if region is None else region.keep(sure)
