@@ -9,16 +9,15 @@ import numpy.typing as npt
 from binpose_core.camera import Camera
 from binpose_core.geometry import FloatArray, inverse
 from binpose_simulation import materials as mat
-from binpose_simulation.gbuffer import FLOOR, NOTHING, TABLE, GBuffer
+from binpose_simulation.gbuffer import FLOOR, NOTHING, TABLE, GBuffer, Table
 from binpose_simulation.lighting import Lamp, random_environment, shadow
+from binpose_simulation.lit_scene import EXTRA, LitScene
+from binpose_simulation.mirrors import mirrored
 from binpose_simulation.photograph import PhotographConfig, photograph
 from binpose_simulation.pile import Pile
-from binpose_simulation.shading import mirror_scene, reflect_light
 from binpose_simulation.textures import random_texture
 from binpose_simulation.viewpoint import check_range, check_share
 
-EXTRA = 3  # rows for FLOOR, TABLE, NOTHING at the end of the material tables
-MIRROR_STEPS = 20
 Type = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]
 
 
@@ -69,6 +68,7 @@ def shade(
     camera: Camera,
     T_cam_world: FloatArray,
     projector_m: FloatArray,
+    table: Table,
 ) -> Shading:
     """Colour and the projector's signal of a view whose depth sensor projects from projector_m (3,), world."""
     rows, bodies = _dressed(rng, config.materials, pile)
@@ -86,18 +86,15 @@ def shade(
     toward_camera = T_world_cam[:3, 3] - target
     bin_rgb = rows[len(pile.mesh_ids) - 1, 0, :3].astype(np.float64)
     environment = random_environment(rng, bin_rgb, level, toward_camera / np.linalg.norm(toward_camera))
-    color, signal, mirror = (np.zeros((*surfaces.depth_m.shape, n), np.float32) for n in (3, 1, 1))
-    signal, mirror = signal[..., 0], mirror[..., 0]
-    T_cam_obj = np.concatenate([T_cam_world @ pile.T_world_obj, np.repeat(T_cam_world[None], EXTRA, 0)])
-    texture, texture_per_m = random_texture(rng)
-    reflect_light(
-        surfaces.depth_m, surfaces.surface_ids, surfaces.normals, surfaces.coordinates, T_cam_obj.astype(np.float32),
-        rows, bodies, environment, T_world_cam[None, :3, :3].astype(np.float32), _packed(lamps, T_cam_world),
-        np.array([lamp.rgb for lamp in lamps], np.float32), shadows, occlusion(rng, surfaces, camera, T_world_cam),
-        texture, texture_per_m, camera.intrinsics.astype(np.float32), color, signal, mirror,
-    )  # fmt: skip
-    stray = _mirrored(pile, surfaces, camera, mirror, color) if config.mirror else np.zeros_like(signal)
-    return Shading(photograph(rng, config.photograph, color, surfaces.surface_ids >= 0), signal, stray, shadows[0])
+    scene = LitScene(pile, rows, bodies, lamps, environment, *random_texture(rng))
+    light = scene.seen(surfaces, camera, T_cam_world, shadows, occlusion(rng, surfaces, camera, T_world_cam))
+    color, stray = light.color, np.zeros_like(light.signal)
+    if config.mirror:
+        reflected = mirrored(scene, surfaces, light.mirror, camera, T_cam_world, table)
+        color, stray = color + reflected, reflected.mean(-1)
+    return Shading(
+        photograph(rng, config.photograph, color, surfaces.surface_ids >= 0), light.signal, stray, shadows[0]
+    )
 
 
 def _dressed(
@@ -187,13 +184,6 @@ def _lamps(
     return [projector, lamp]
 
 
-def _packed(lamps: list[Lamp], T_cam_world: FloatArray) -> npt.NDArray[np.float32]:
-    """(L, 5) position in the camera frame, reach, size."""
-    points = np.array([T_cam_world[:3, :3] @ lamp.position_m + T_cam_world[:3, 3] for lamp in lamps])
-    extents = np.array([(lamp.reach_m, lamp.size_rad) for lamp in lamps])
-    return np.concatenate([points, extents], 1).astype(np.float32)
-
-
 def occlusion(
     rng: np.random.Generator, surfaces: GBuffer, camera: Camera, T_world_cam: FloatArray
 ) -> npt.NDArray[np.float32]:
@@ -213,21 +203,3 @@ def occlusion(
         total += np.clip((around - z) / np.float32(radius * pixel_m), 0, 1.5)
     strength = rng.uniform(0.3, 1.1)
     return cv2.resize(np.exp(-strength * total), (width, height), interpolation=cv2.INTER_LINEAR)
-
-
-def _mirrored(
-    pile: Pile, surfaces: GBuffer, camera: Camera, mirror: npt.NDArray[np.float32], color: npt.NDArray[np.float32]
-) -> npt.NDArray[np.float32]:
-    """Add to color what the glossy walls mirror of the scene; return its luminance (H, W)."""
-    height, width = surfaces.depth_m.shape
-    if not (mirror > 0.01).any():
-        return np.zeros((height, width), np.float32)
-    result = np.zeros((height // 2, width // 2, 3), np.float32)
-    reach = 0.8 * float(np.linalg.norm(pile.bin_boxes[0, 1] - pile.bin_boxes[0, 0]))
-    mirror_scene(
-        surfaces.depth_m, surfaces.normals, mirror, color, camera.intrinsics.astype(np.float32), np.float32(reach),
-        MIRROR_STEPS, result,
-    )  # fmt: skip
-    reflected = cv2.resize(result, (width, height), interpolation=cv2.INTER_LINEAR)
-    color += reflected
-    return reflected.mean(-1)

@@ -88,6 +88,11 @@ def bin_walls(spec: BinSpec) -> tuple[Wall, ...]:
     )
 
 
+def bin_sides(spec: BinSpec) -> tuple[Wall, ...]:
+    """The walls, and the floor as one more."""
+    return *bin_walls(spec), Wall(np.zeros(3), np.array([0.0, 0.0, 1.0]), 0.0)
+
+
 def make_bin_mesh(spec: BinSpec) -> Mesh:
     """The bin as a watertight mesh in metres, in the world frame of this module."""
     top = spec.height_m

@@ -129,8 +129,14 @@ def random_bin_material(rng: np.random.Generator) -> npt.NDArray[np.float32]:
     rgb = hsv(rng.random(), rng.uniform(0.3, 1), rng.uniform(0.1, 0.8)) if name == "any" else np.array(BIN_COLORS[name])
     rgb = rgb * rng.uniform(0.6, 1.3) + rng.uniform(0, 0.04)
     rough = rng.uniform(0.08, 0.45)
-    return _row(rgb, ROUGHNESS=rough, F0=rng.uniform(0.04, 0.09), MIRROR=rng.uniform(0, 3.0) * max(0.0, 1 - 2 * rough),
+    return _row(rgb, ROUGHNESS=rough, F0=rng.uniform(0.04, 0.09), MIRROR=_gloss(rng) * max(0.0, 1 - 2 * rough),
                 MOTTLE=rng.uniform(0, 0.06), MOTTLE_PER_M=rng.uniform(20, 300))  # fmt: skip
+
+
+def _gloss(rng: np.random.Generator) -> float:
+    """How many times as much as by its refraction a bin mirrors: seldom up to ten times, where light falls flat."""
+    share = rng.random()
+    return float(3.0 * share / (1.3 - share))
 
 
 def random_table_material(rng: np.random.Generator) -> npt.NDArray[np.float32]:

@@ -30,7 +30,8 @@ class Pile:
     groups: (M,) bodies of one group share a material: "part:<id>", "distractor:<n>", "bin:<n>".
     object_ids: (N,) of the known parts, the first N bodies. diameters_m (N,).
     axes: (M, 3) axis of each body about which it would be turned on a lathe, object frame.
-    bin_boxes: (K, 2, 3) lowest and highest corner of each bin's outside in the world.
+    bin_boxes: (K, 2, 3) lowest and highest corner of each bin's outside in the world; bins are the last K bodies.
+    sides: walls and floor of every bin, in the bin's frame.
     """
 
     renderer: Renderer
@@ -42,6 +43,7 @@ class Pile:
     diameters_m: FloatArray
     axes: FloatArray
     bin_boxes: FloatArray
+    sides: tuple[bins.Wall, ...]
 
 
 def simulate_pile(
@@ -133,7 +135,7 @@ def _assemble(rng: np.random.Generator, contents: Sequence[Sequence[PreparedPart
         for part, T_world_obj, kept in zip(content, settled.T_world_obj, settled.kept, strict=True):
             if kept:
                 (known if part.object_id else strangers).append((part, T_world_obj))
-    return _packed(known, strangers, bin_mesh, np.array(boxes))
+    return _packed(known, strangers, bin_mesh, np.array(boxes), bins.bin_sides(floor_of(shape)))
 
 
 def _packed(
@@ -141,6 +143,7 @@ def _packed(
     strangers: list[tuple[PreparedPart, FloatArray]],
     bin_mesh: Mesh,
     boxes: FloatArray,
+    sides: tuple[bins.Wall, ...],
 ) -> Pile:
     box = PreparedPart("", bin_mesh, smooth_corner_normals(bin_mesh), (), 0.0, np.array([0.0, 0.0, 1.0]))
     placed = [(box, _translation(low, bin_mesh)) for low, _ in boxes]
@@ -161,6 +164,7 @@ def _packed(
         diameters_m=np.array([part.diameter_m for part, _ in known], np.float64),
         axes=np.array([part.axis for part, _ in bodies], np.float64).reshape(-1, 3),
         bin_boxes=boxes,
+        sides=sides,
     )
 
 

@@ -86,7 +86,7 @@ def render_view(
     surfaces = gbuffer(rendering, pile.smooth, pile.mesh_ids, T_cam_obj, camera, T_cam_world, table)
     sensor = config.sensor.draw(rng)
     projector_m = sensor.projector_m(T_cam_world)
-    shading = shade(rng, config.appearance, pile, surfaces, camera, T_cam_world, projector_m)
+    shading = shade(rng, config.appearance, pile, surfaces, camera, T_cam_world, projector_m, table)
     depth_m = sensor.apply(
         rng,
         surfaces.depth_m,

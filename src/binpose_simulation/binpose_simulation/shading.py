@@ -283,8 +283,8 @@ def reflect_light(  # type: ignore[no-untyped-def]
     (LEVELS, S, S, 3). lamps: (L, 5) x, y, z in the camera frame, reach, size; lamp_rgb: (L, 3); shadows: (L, H, W),
     the share that arrives. Lamp 0 is the depth sensor's projector, and signal is its light as the sensor's camera
     receives it. occlusion: (H, W) share of the surroundings' light that arrives. texture: (h, w, 3) multiplies the
-    table's colour, repeated, at texture_per_m pixels per metre. mirror: weight of the mirrored scene that
-    `mirror_scene` finds.
+    table's colour, repeated, at texture_per_m pixels per metre. mirror: weight of what the pixel mirrors
+    of the scene.
     """
     height, width = depth.shape
     for v in range(height):
@@ -300,38 +300,3 @@ def reflect_light(  # type: ignore[no-untyped-def]
             )  # fmt: skip
             color[v, u, 0], color[v, u, 1], color[v, u, 2] = red, green, blue
             signal[v, u], mirror[v, u] = back, weight
-
-
-@njit(**UNCOUNTED)
-def mirror_scene(depth, normals, mirror, color, intrinsics, reach_m, steps, result):  # type: ignore[no-untyped-def]
-    """What glossy walls mirror of the visible scene, by marching reflected rays through the depth image.
-
-    Fills result (H // 2, W // 2, 3), from every second pixel; zero where the ray meets nothing that is visible.
-    """
-    height, width = depth.shape
-    for v in range(0, 2 * (height // 2), 2):
-        for u in range(0, 2 * (width // 2), 2):
-            if mirror[v, u] < 0.01:
-                continue
-            z = depth[v, u]
-            x, y = (u - intrinsics[2]) / intrinsics[0] * z, (v - intrinsics[3]) / intrinsics[1] * z
-            nx, ny, nz = normals[v, u, 0], normals[v, u, 1], normals[v, u, 2]
-            s = 1.0 / np.sqrt(x * x + y * y + z * z)
-            dot = 2.0 * (nx * x + ny * y + nz * z) * s
-            dx, dy, dz = x * s - dot * nx, y * s - dot * ny, z * s - dot * nz
-            length = reach_m / steps
-            travelled = length
-            for _ in range(steps):
-                pz = z + travelled * dz
-                if pz <= 0.02:
-                    break
-                pu = intrinsics[0] * (x + travelled * dx) / pz + intrinsics[2] + 0.5
-                pv = intrinsics[1] * (y + travelled * dy) / pz + intrinsics[3] + 0.5
-                if pu < 0.0 or pv < 0.0 or pu >= width or pv >= height:
-                    break
-                behind = pz - depth[int(pv), int(pu)]
-                if behind > 0.0 and behind < 2.5 * length + 0.002:
-                    for c in range(3):
-                        result[v // 2, u // 2, c] = mirror[v, u] * color[int(pv), int(pu), c]
-                    break
-                travelled += length

@@ -1,0 +1,121 @@
+"""What the flat inner sides of glossy bins mirror: their content, drawn once more from the camera's mirror image."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from binpose_core.camera import Camera
+from binpose_core.geometry import FloatArray, inverse
+from binpose_simulation.bins import Wall
+from binpose_simulation.gbuffer import NOTHING, GBuffer, Table, gbuffer
+from binpose_simulation.lit_scene import FloatImage, LitScene
+from binpose_simulation.materials import ROUGHNESS
+from binpose_simulation.pile import Pile
+
+STEP = 2  # pixels of the image per pixel of what is mirrored
+LEAST_WEIGHT, LEAST_SHARE = 0.04, 0.002
+"""Of the light that is mirrored, and of the image's pixels that mirror: what is less cannot be seen."""
+MOST_MIRRORS = 3
+FLAT_M = 0.002
+BLUR_PX = 0.5, 8.0
+"""Standard deviation for a perfect mirror, and its growth with the roughness."""
+
+
+@dataclass(frozen=True, eq=False)
+class Mirror:
+    """A side of a bin that mirrors.
+
+    place: of the bin among the pile's bodies. wall: in the bin's frame. pixels: (h, w) where it is seen.
+    """
+
+    place: int
+    wall: Wall
+    pixels: npt.NDArray[np.bool_]
+
+
+def mirrored(
+    scene: LitScene, surfaces: GBuffer, weights: FloatImage, camera: Camera, T_cam_world: FloatArray, table: Table
+) -> FloatImage:
+    """Light (H, W, 3) that the bins' sides and floors mirror of the parts in them.
+
+    Args:
+        scene: the pile in its light.
+        surfaces: what the camera sees of it.
+        weights: (H, W) how much each pixel mirrors.
+        camera: of the surfaces.
+        T_cam_world: (4, 4) pose of the world.
+        table: under the bins.
+    """
+    pile, (height, width) = scene.pile, weights.shape
+    small = camera.resized(width // STEP, height // STEP)
+    seen = slice(0, STEP * small.height, STEP), slice(0, STEP * small.width, STEP)
+    weight, ids, points = weights[seen], surfaces.surface_ids[seen], surfaces.coordinates[seen]
+    result = np.zeros((small.height, small.width, 3), np.float32)
+    for mirror in _strongest(_mirrors(pile, weight, ids, points), weight):
+        members = _content(pile, mirror.place)
+        if not len(members):
+            continue
+        T_world_bin = pile.T_world_obj[mirror.place]
+        image = T_cam_world @ T_world_bin @ reflection(mirror.wall) @ inverse(T_world_bin)
+        light = np.zeros_like(result)
+        light[mirror.pixels] = _content_seen(scene, members, small, image, mirror.pixels, table)
+        near, growth = BLUR_PX
+        light = cv2.GaussianBlur(light, (0, 0), near + growth * float(scene.materials[mirror.place, 0, ROUGHNESS]))
+        result += np.where(mirror.pixels[..., None], light, 0)
+    return weights[..., None] * cv2.resize(result, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def _mirrors(pile: Pile, weights: FloatImage, ids: npt.NDArray[np.int32], points: FloatImage) -> Iterator[Mirror]:
+    """The sides that are seen, by the bodies and the points in their frames that the pixels show."""
+    for place in range(len(pile.mesh_ids) - len(pile.bin_boxes), len(pile.mesh_ids)):
+        glossy = (ids == place) & (weights > LEAST_WEIGHT)
+        for side in pile.sides:
+            if glossy.mean() < LEAST_SHARE:
+                break
+            pixels = glossy & (np.abs((points - side.point) @ side.normal) < FLAT_M)
+            if pixels.mean() >= LEAST_SHARE:
+                yield Mirror(place, side, pixels)
+                glossy &= ~pixels
+
+
+def _strongest(mirrors: Iterable[Mirror], weights: FloatImage) -> list[Mirror]:
+    """Each takes a rendering; the weak ones of many are not worth theirs."""
+    return sorted(mirrors, key=lambda mirror: -float(weights[mirror.pixels].sum()))[:MOST_MIRRORS]
+
+
+def reflection(wall: Wall) -> FloatArray:
+    """(4, 4) the map of points to their mirror images behind a wall."""
+    T = np.eye(4)
+    T[:3, :3] -= 2.0 * np.outer(wall.normal, wall.normal)
+    T[:3, 3] = 2.0 * (wall.point @ wall.normal) * wall.normal
+    return T
+
+
+def _content(pile: Pile, place: int) -> npt.NDArray[np.intp]:
+    """The bodies in a bin: what lies in the bins beside it is behind its walls."""
+    first_bin = len(pile.mesh_ids) - len(pile.bin_boxes)
+    low, high = pile.bin_boxes[place - first_bin, :, :2]
+    where = pile.T_world_obj[:first_bin, :2, 3]
+    return np.flatnonzero(((where > low) & (where < high)).all(1))
+
+
+def _content_seen(
+    scene: LitScene,
+    members: npt.NDArray[np.intp],
+    camera: Camera,
+    T_cam_world: FloatArray,
+    pixels: npt.NDArray[np.bool_],
+    table: Table,
+) -> FloatImage:
+    """Light (n, 3) of the members at n of the pixels (h, w), without shadows."""
+    x, y, width, height = cv2.boundingRect(pixels.view(np.uint8))
+    pixels, window = pixels[y : y + height, x : x + width], camera.cropped(x, y, width, height)
+    mesh_ids, T_cam_obj = scene.pile.mesh_ids[members], T_cam_world @ scene.pile.T_world_obj[members]
+    rendering = scene.pile.renderer.scene(mesh_ids, T_cam_obj, window)
+    surfaces = gbuffer(rendering, scene.pile.smooth, mesh_ids, T_cam_obj, window, T_cam_world, table)
+    surfaces.surface_ids[~pixels | (rendering.instance_ids < 0)] = NOTHING
+    everywhere = np.ones((len(scene.lamps), *pixels.shape), np.float32)
+    return scene.seen(surfaces, window, T_cam_world, everywhere, everywhere[0], members).color[pixels]
