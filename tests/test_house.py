@@ -39,6 +39,8 @@ ROS_MODULES = ("rclpy", "launch", "launch_ros", "tf2_ros", "cv_bridge", "message
 ROS_SUFFIXES = ("_msgs", "_interfaces", "_srvs")
 # Fussy or heavy: they are imported where they are used, so that everything else works without them.
 LAZY_MODULES = {"open3d", "bpy", "torchvision", "pytorch3d", "ray", "onnxruntime"}
+# rosdep knows them, but Ubuntu 24.04 has no such packages, or too old ones: `rosdep install` would fail.
+NOT_IN_UBUNTU = {"python3-torch", "python3-torchvision", "python3-numba"}
 FORBIDDEN_MODULES = {"dill", "cloudpickle", "joblib", "drtk"}
 # Loading a pickled file runs its maker's code. Between processes of our own (dumps, loads) that is none but ours.
 FORBIDDEN_CALLS = {"pickle.load", "pickle.dump", "torch.load", "torch.save", "os.system", "eval", "exec"}
@@ -148,6 +150,7 @@ def test_the_manifest_names_the_packages_that_are_imported(package: str) -> None
     assert used <= declared, f"src/{package}/package.xml lacks <exec_depend> of {sorted(used - declared)}"
     by_pip = [name for name in declared if name and name.endswith("-pip")]
     assert not by_pip, f"{by_pip}: rosdep cannot install them on Ubuntu 24.04, whose pip refuses to"
+    assert not declared & NOT_IN_UBUNTU, f"src/{package}/package.xml: name them in the comment on pip instead"
 
 
 def test_setuptools_is_one_that_colcon_can_link_packages_with() -> None:
