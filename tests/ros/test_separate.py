@@ -119,19 +119,6 @@ def test_a_node_ends_when_it_is_told(live: Any) -> None:
         assert "Traceback" not in live.log(name)
 
 
-def test_every_parameter_is_described(ros_environment: dict[str, str]) -> None:
-    from binpose.node import PipelineSettings
-    from binpose_detection.node import DetectionSettings
-    from binpose_estimator.node import PoseEstimatorNode
-    from binpose_refinement.node import RefinementSettings
-    from binpose_ros.settings import specs
-    from binpose_simulation.node import CameraSettings
-
-    assert PoseEstimatorNode.inputs
-    for settings in (DetectionSettings(), RefinementSettings(), CameraSettings(), PipelineSettings()):
-        assert not [spec.name for spec in specs(settings) if not spec.description], type(settings).__name__
-
-
 def _no_pose() -> Any:
     from vision_msgs.msg import Detection3D
 

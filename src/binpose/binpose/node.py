@@ -21,7 +21,7 @@ from binpose_refinement.node import (
     check_objects,
     reported,
 )
-from binpose_refinement.stored_refiner import changes_of, stored_refiner
+from binpose_refinement.stored_refiner import stored_refiner
 from binpose_ros.challenge_adapter import ChallengeService, ChallengeSettings
 from binpose_ros.estimate_action import EstimateAction, FrameResult
 from binpose_ros.frames import header_of
@@ -61,7 +61,7 @@ class PipelineNode(StageNode[Pipeline]):
         return Pipeline(
             stored_segmenter(stored, settings.device),
             PoseEstimator.from_stored(stored, objects, settings.device),
-            stored_refiner(stored, objects, changes_of(settings.refiner)),
+            stored_refiner(stored, objects, settings.refiner.named),
         )
 
     def check(self, settings: Any, objects: Mapping[str, ObjectModel]) -> None:

@@ -32,7 +32,7 @@ class DetectionSettings(DetectionChoice):
     """What the node can be told.
 
     followers: nodes that work on the detections and must hold a new model before this node uses it.
-    follow_s: how long they may take, in seconds.
+    follow_s: how long the followers may take to hold a new model, in seconds.
     """
 
     followers: tuple[str, ...] = ()

@@ -4,83 +4,77 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from binpose_core.errors import BinposeError
+from binpose_core.settings import check_bounds, setting
 
 Method = Literal["icp", "render_and_compare", "network"]
 METHODS: tuple[Method, ...] = get_args(Method)
+
+PIXELS, FACES, ROUNDS, KEPT = (16, 1024), (1, 10**7), (1, 100), (1, 1000)
+LENGTH_M, OF_DIAMETER, SHARE = (1e-6, 0.1), (1e-3, 1.0), (0.0, 1.0)
 
 
 @dataclass(frozen=True)
 class RefinerConfig:
     """How hypotheses are expanded, aligned, verified and made consistent.
 
-    method: what follows ICP: nothing, the descent on the joint loss, or the refinement network.
-    keep_moved: hypotheses of a detection that it moves, the best ones; the others stay as ICP left them.
-    expand_limit: under at most how many near-symmetries of its part the best pose of a detection is tried too.
-    coarse_px, coarse_faces, coarse_rounds: crop size, level of detail and renderings of the first alignment.
-    keep_coarse, narrow_rounds: hypotheses of a detection that go through so many more of them.
-    polish_px, polish_faces, polish_rounds: the same of the second one; finish_rounds: of the last one, after
-        the near-symmetries.
+    method: what follows ICP: nothing (icp), the descent on the joint loss (render_and_compare), or the refinement
+        network of the model (network).
+    keep_moved: hypotheses of a detection, the best ones, that the method moves; the others stay as ICP left them.
+    expand_limit: near-symmetries of a part, at most, under which the best pose of a detection is tried too.
+    coarse_px: size in pixels of the crops of the first alignment.
+    coarse_faces: faces at most of the meshes in the first alignment.
+    coarse_rounds: renderings of each hypothesis in the first alignment.
+    keep_coarse: hypotheses of a detection, the best ones, that the first alignment goes on with for longer.
+    narrow_rounds: renderings of each hypothesis that the first alignment goes on with.
     keep_best: hypotheses of a detection that are polished, all different modulo the part's symmetries.
-    verify_px, verify_faces: largest crop and level of detail of the verification.
-    gate_start: farthest association at the start, as a share of the diameter.
-    gate_end_m: the same at the end; never below three times the depth noise.
-    tolerance_m: depth difference that still counts as agreement, to which `tolerance_sigmas` times the
-        noise is added.
-    noise_floor_m: standard deviation of the depth noise assumed where the frame looks smoother than this.
-    same_pose: mean distance of two poses' surfaces below which they count as one, share of the diameter.
-    same_start: the same before the alignment, which takes both to one place.
-    claimed_share: a part whose agreeing pixels were claimed by better parts beyond this share is a duplicate.
-    intrusion_share: the same for the share of its surface that lies inside a better part.
-    min_score: estimates below are dropped.
+    polish_px: size in pixels of the crops of the second alignment, the polish.
+    polish_faces: faces at most of the meshes in the polish.
+    polish_rounds: renderings of each hypothesis in the polish.
+    finish_rounds: renderings of each hypothesis in the last alignment, after the near-symmetries.
+    verify_px: size in pixels of the largest crops of the verification.
+    verify_faces: faces at most of the meshes in the verification.
+    gate_start: farthest observed point that a surface point is paired with at the start of the alignment, as a share of
+        the part's diameter.
+    gate_end_m: farthest observed point at the end of the alignment, in metres; never below three times the depth noise.
+    tolerance_m: depth difference in metres that still counts as agreement, to which a multiple of the noise is added.
+    tolerance_sigmas: multiple of the depth noise that is added to the depth difference which still counts as agreement.
+    noise_floor_m: standard deviation in metres of the depth noise that is assumed where a frame looks smoother.
+    same_pose: two aligned poses are one when their surfaces are closer than this on average, as a share of the part's
+        diameter.
+    same_start: two poses are one before the alignment, which takes both to one place, when their surfaces are closer
+        than this on average, as a share of the part's diameter.
+    claimed_share: a part is a duplicate when better parts claimed more than this share of its agreeing pixels.
+    intrusion_share: a part is a duplicate when more than this share of its surface lies inside a better part.
+    min_score: estimates with a lower score are dropped.
     """
 
     method: Method = "icp"
-    keep_moved: int = 2
-    expand_limit: int = 24
-    coarse_px: int = 36
-    coarse_faces: int = 300
-    coarse_rounds: int = 2
-    keep_coarse: int = 6
-    narrow_rounds: int = 4
-    keep_best: int = 4
-    polish_px: int = 48
-    polish_faces: int = 1000
-    polish_rounds: int = 4
-    finish_rounds: int = 3
-    verify_px: int = 96
-    verify_faces: int = 5000
-    gate_start: float = 0.12
-    gate_end_m: float = 0.0015
-    tolerance_m: float = 0.001
-    tolerance_sigmas: float = 2.0
-    noise_floor_m: float = 0.0002
-    same_pose: float = 0.04
-    same_start: float = 0.05
-    claimed_share: float = 0.6
-    intrusion_share: float = 0.2
-    min_score: float = 0.0
+    keep_moved: int = setting(2, bounds=KEPT)
+    expand_limit: int = setting(24, bounds=(0, 1000))
+    coarse_px: int = setting(36, bounds=PIXELS)
+    coarse_faces: int = setting(300, bounds=FACES)
+    coarse_rounds: int = setting(2, bounds=ROUNDS)
+    keep_coarse: int = setting(6, bounds=KEPT)
+    narrow_rounds: int = setting(4, bounds=ROUNDS)
+    keep_best: int = setting(4, bounds=KEPT)
+    polish_px: int = setting(48, bounds=PIXELS)
+    polish_faces: int = setting(1000, bounds=FACES)
+    polish_rounds: int = setting(4, bounds=ROUNDS)
+    finish_rounds: int = setting(3, bounds=ROUNDS)
+    verify_px: int = setting(96, bounds=PIXELS)
+    verify_faces: int = setting(5000, bounds=FACES)
+    gate_start: float = setting(0.12, bounds=OF_DIAMETER)
+    gate_end_m: float = setting(0.0015, bounds=LENGTH_M)
+    tolerance_m: float = setting(0.001, bounds=LENGTH_M)
+    tolerance_sigmas: float = setting(2.0, bounds=(0.0, 1000.0))
+    noise_floor_m: float = setting(0.0002, bounds=LENGTH_M)
+    same_pose: float = setting(0.04, bounds=OF_DIAMETER)
+    same_start: float = setting(0.05, bounds=OF_DIAMETER)
+    claimed_share: float = setting(0.6, bounds=SHARE)
+    intrusion_share: float = setting(0.2, bounds=SHARE)
+    min_score: float = setting(0.0, bounds=SHARE)
 
     def __post_init__(self) -> None:
-        for name in ("coarse_px", "polish_px", "verify_px"):
-            self._require(name, 16, 1024)
+        check_bounds(self)
         if self.method not in METHODS:
             raise BinposeError(f"RefinerConfig.method is {self.method!r}; expected one of {', '.join(METHODS)}.")
-        for name in ("coarse_rounds", "narrow_rounds", "polish_rounds", "finish_rounds"):
-            self._require(name, 1, 100)
-        for name in ("keep_coarse", "keep_best", "keep_moved"):
-            self._require(name, 1, 1000)
-        for name in ("coarse_faces", "polish_faces", "verify_faces"):
-            self._require(name, 1, 10**7)
-        for name in ("expand_limit", "tolerance_sigmas"):
-            self._require(name, 0, 1000)
-        for name in ("gate_end_m", "tolerance_m", "noise_floor_m"):
-            self._require(name, 1e-6, 0.1)
-        for name in ("gate_start", "same_pose", "same_start"):
-            self._require(name, 1e-3, 1.0)
-        for name in ("claimed_share", "intrusion_share", "min_score"):
-            self._require(name, 0.0, 1.0)
-
-    def _require(self, name: str, low: float, high: float) -> None:
-        value = getattr(self, name)
-        if not low <= value <= high:
-            raise BinposeError(f"RefinerConfig.{name} is {value}; expected {low:g} to {high:g}.")

@@ -13,7 +13,7 @@ from binpose_core.objects import ObjectModel
 from binpose_core.types import PoseEstimate
 from binpose_refinement.config import RefinerConfig
 from binpose_refinement.refiner import IcpRefiner
-from binpose_refinement.stored_refiner import changes_of, stored_refiner
+from binpose_refinement.stored_refiner import stored_refiner
 from binpose_ros.detections import read_detections
 from binpose_ros.estimate_action import EstimateAction, FrameResult
 from binpose_ros.frames import header_of
@@ -23,7 +23,7 @@ from binpose_ros.markers import MeshResources, to_markers
 from binpose_ros.poses import read_poses, transforms, with_detections, write_poses
 from binpose_ros.running import prepare_process, run_node
 from binpose_ros.serialized import serialized_header
-from binpose_ros.settings import StageSettings, setting
+from binpose_ros.settings import Overrides, StageSettings, setting
 from binpose_ros.stage_node import StageNode
 from binpose_ros.stamps import Header
 from binpose_ros.trial import trial_detection, trial_pose
@@ -44,7 +44,7 @@ class RefinementSettings(StageSettings):
     objects: parts to be reported, all when empty; the others are looked for all the same.
     overlay: send the picture with the parts drawn over it, where someone listens.
     tf: send a transform <tf_prefix>/<object>_<n> for each part.
-    tf_prefix: see there.
+    tf_prefix: what the names of the transforms begin with.
     mesh_directory: where the meshes for RViz are written.
     refiner: settings of the refinement that replace the model's own.
     """
@@ -55,7 +55,9 @@ class RefinementSettings(StageSettings):
     tf: bool = setting(False, live=True)
     tf_prefix: str = "bin"
     mesh_directory: str = "~/.cache/binpose/meshes"
-    refiner: RefinerConfig = field(default_factory=RefinerConfig, metadata={"live": True})
+    refiner: Overrides[RefinerConfig] = field(
+        default_factory=lambda: Overrides(RefinerConfig()), metadata={"live": True}
+    )
 
 
 class RefinementOutputs:
@@ -125,7 +127,7 @@ class RefinementNode(StageNode[IcpRefiner]):
 
     def build(self, stored: StoredModel, objects: Mapping[str, ObjectModel], settings: Any) -> IcpRefiner:
         """The refiner."""
-        return stored_refiner(stored, objects, changes_of(settings.refiner))
+        return stored_refiner(stored, objects, settings.refiner.named)
 
     def check(self, settings: Any, objects: Mapping[str, ObjectModel]) -> None:
         """The parts that are to be reported must be known."""

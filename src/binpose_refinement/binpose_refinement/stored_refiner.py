@@ -1,7 +1,7 @@
 """The refiner in a stored model: what is written of it, and how it is put together again."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
@@ -40,7 +40,8 @@ def stored_refiner(
     Args:
         stored: the model.
         objects: its objects by id.
-        changes: settings that replace the model's own, by their names in `RefinerConfig`.
+        changes: settings that replace the model's own, by their names in `RefinerConfig`; also those that the model has
+            otherwise and `RefinerConfig` by default.
 
     Raises:
         BinposeError: for a setting out of its range, for a calibration or a refinement network of other objects, and
@@ -61,10 +62,3 @@ def _stored_network(stored: StoredModel) -> "RefinementNetwork | None":
     network = RefinementNetwork(RefinementNetworkConfig(**settings))
     load_arrays(network, without_prefix(PREFIX, stored.tensors), "refinement network")
     return network.eval()
-
-
-def changes_of(settings: RefinerConfig) -> dict[str, Any]:
-    """The settings that are not the defaults, by name."""
-    default = RefinerConfig()
-    values = {entry.name: getattr(settings, entry.name) for entry in fields(settings)}
-    return {name: value for name, value in values.items() if value != getattr(default, name)}

@@ -15,11 +15,11 @@ from binpose_core.errors import BinposeError
 from binpose_core.frames import RgbdFrame, undistort
 from binpose_core.geometry import FloatArray, inverse
 from binpose_core.objects import ObjectModel
+from binpose_core.settings import check_bounds, setting
 from binpose_core.types import PoseEstimate
 from binpose_ros.frames import to_camera
 from binpose_ros.images import DEPTH_ENCODINGS, to_color, to_pixels
 from binpose_ros.poses import from_matrices, to_matrix
-from binpose_ros.settings import setting
 from binpose_ros.stamps import from_header
 
 SERVICE = "/get_pose_estimates"
@@ -34,7 +34,7 @@ class ChallengeSettings:
         images the first other camera with colour and depth.
     depth_unit_m: metres of one unit of the depth images; the challenge's own data set has tenths of a millimetre.
     object_ids: "<part>=<number>" for parts whose number in requests is not their number in BOP data sets.
-    threshold: least score (probability to be right) of a pose that is sent; it is a ranking that is asked for.
+    threshold: least score (probability to be right) of a pose in an answer, which is a ranking of all by default.
     """
 
     camera: str = setting("", live=True)
@@ -43,6 +43,7 @@ class ChallengeSettings:
     threshold: float = setting(0.0, bounds=(0.0, 1.0), live=True)
 
     def __post_init__(self) -> None:
+        check_bounds(self)
         for entry in self.object_ids:
             name, _, number = entry.rpartition("=")
             if not name or not number.isdecimal():

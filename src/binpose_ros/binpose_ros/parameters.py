@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
+from rclpy.parameter import Parameter
 
 from binpose_core.errors import BinposeError
 from binpose_ros.settings import Spec, specs, with_values
@@ -34,10 +35,11 @@ class Parameters(Generic[Settings]):
         self._node, self._frozen, self._on_change = node, frozen, on_change
         self._specs = {spec.name: spec for spec in specs(defaults)}
         given = {spec.name: self._declare(spec) for spec in self._specs.values()}
-        self.settings = with_values(defaults, given)
+        self.settings = with_values(defaults, {name: value for name, value in given.items() if value is not None})
         node.add_on_set_parameters_callback(self._set)
 
     def _declare(self, spec: Spec) -> Any:
+        """Declare a parameter; returns the value that it was given from outside, or None."""
         descriptor = ParameterDescriptor(description=spec.description)
         if spec.bounds is not None and isinstance(spec.default, float):
             low, high = spec.bounds
@@ -48,7 +50,12 @@ class Parameters(Generic[Settings]):
         if not spec.live:
             descriptor.additional_constraints = "Set it before the node is configured."
         default = [""] if spec.default == [] else spec.default  # An empty list has no type that rclpy could see.
-        return self._node.declare_parameter(spec.name, default, descriptor).value
+        # Declared with a value, a parameter would not tell whether it was given one that is its default.
+        kind = Parameter.Type.from_parameter_value(default)
+        given = self._node.declare_parameter(spec.name, kind, descriptor).value
+        if given is None:
+            self._node.set_parameters([Parameter(spec.name, value=default)])
+        return given
 
     def _set(self, parameters: Sequence[Any]) -> SetParametersResult:
         changes = {parameter.name: parameter.value for parameter in parameters if parameter.name in self._specs}

@@ -1,18 +1,31 @@
 """Settings of nodes: frozen dataclasses, from which ROS parameters are declared with description and range.
 
-A field's description stands in its class' docstring ("name: text."), its range in `metadata["range"]`; whether it may
-be changed while the node runs in `metadata["live"]`. Values are checked by the class itself, so that a parameter is
-refused with the class' own sentence.
+A field's description stands in the docstring of its class, in a line that begins with "name: " and those that are
+indented below it; its range, and whether it may be changed while the node runs, come from `setting`. Values are checked
+by the class itself, so that a parameter is refused with the class' own sentence.
 """
 
+import inspect
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields, is_dataclass, replace
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from binpose_core.errors import BinposeError
 from binpose_core.region import Region
+from binpose_core.settings import Bounds, check_bounds, setting
 from binpose_core.types import Detection
+
+__all__ = [
+    "DetectionChoice",
+    "Overrides",
+    "Spec",
+    "StageSettings",
+    "descriptions",
+    "setting",
+    "specs",
+    "with_values",
+]
 
 Settings = TypeVar("Settings")
 SCALARS = (bool, int, float, str)
@@ -24,13 +37,29 @@ class Spec(NamedTuple):
     name: str
     default: Any
     description: str
-    bounds: tuple[float, float] | None
+    bounds: Bounds | None
     live: bool
 
 
-def setting(default: Any, *, bounds: tuple[float, float] | None = None, live: bool = False) -> Any:
-    """A dataclass field with a range, and whether it may be changed while the node runs."""
-    return field(default=default, metadata={"range": bounds, "live": live})
+@dataclass(frozen=True)
+class Overrides(Generic[Settings]):
+    """Settings that something else, such as a stored model, has its own values for: only those that were set count.
+
+    defaults: of the parameters, which override nothing.
+    named: the fields that were set, with their values; a value that is the default's overrides like any other.
+    """
+
+    defaults: Settings
+    named: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        replace(self.defaults, **self.named)  # type: ignore[type-var]  # The class refuses what is out of its range.
+
+    def having(self, values: Mapping[str, Any]) -> "Overrides[Settings]":
+        """With more fields that were set."""
+        settings = with_values(self.defaults, {**self.named, **values})
+        names = [entry.name for entry in fields(self.defaults) if entry.name in {*self.named, *values}]  # type: ignore[arg-type]
+        return replace(self, named={name: getattr(settings, name) for name in names})
 
 
 def specs(settings: Any, prefix: str = "", live: bool = False) -> Iterator[Spec]:
@@ -44,11 +73,14 @@ def specs(settings: Any, prefix: str = "", live: bool = False) -> Iterator[Spec]
     texts = descriptions(type(settings))
     for entry in fields(settings):
         value = getattr(settings, entry.name)
+        may_change = bool(entry.metadata.get("live", live))
+        if isinstance(value, Overrides):
+            value = replace(value.defaults, **value.named)
         if is_dataclass(value):
-            yield from specs(value, f"{prefix}{entry.name}.", bool(entry.metadata.get("live", live)))
+            yield from specs(value, f"{prefix}{entry.name}.", may_change)
         elif isinstance(value, SCALARS) or _is_texts(entry, value):
             default = list(value) if isinstance(value, tuple) else value
-            bounds, may_change = entry.metadata.get("range"), bool(entry.metadata.get("live", live))
+            bounds = entry.metadata.get("bounds")
             yield Spec(prefix + entry.name, default, texts.get(entry.name, ""), bounds, may_change)
 
 
@@ -56,7 +88,7 @@ def with_values(settings: Settings, values: Mapping[str, Any]) -> Settings:
     """The settings with other values, by the names that `specs` gives them; others are ignored.
 
     Raises:
-        BinposeError: when a value is out of its range, or the class refuses it.
+        BinposeError: when the class refuses a value.
     """
     changes: dict[str, Any] = {}
     for entry in fields(settings):  # type: ignore[arg-type]
@@ -64,27 +96,28 @@ def with_values(settings: Settings, values: Mapping[str, Any]) -> Settings:
         if is_dataclass(value):
             begin = f"{entry.name}."
             inner = {name.removeprefix(begin): v for name, v in values.items() if name.startswith(begin)}
-            changes[entry.name] = with_values(value, inner)
+            changes[entry.name] = value.having(inner) if isinstance(value, Overrides) else with_values(value, inner)
         elif entry.name in values:
             given = values[entry.name]
             # ROS has no empty list of texts: one empty text stands for it.
             changes[entry.name] = tuple(t for t in given if t) if isinstance(value, tuple) else type(value)(given)
-            _check_range(entry, changes[entry.name])
     return replace(settings, **changes)  # type: ignore[type-var]
 
 
 def descriptions(kind: type) -> dict[str, str]:
-    """What the docstrings of a dataclass and its bases say of each field: "name: text.", names divided by commas."""
-    names = [entry.name for entry in fields(kind)]
-    pattern = re.compile(rf"\b((?:(?:{'|'.join(names)}),? ?(?:and )?)+): ")
-    text = " ".join(" ".join(base.__doc__ or "" for base in reversed(kind.__mro__[:-1])).split())
-    marks = list(pattern.finditer(text))
+    """What the docstrings of a dataclass and its bases say of each field; none of what they say of anything else."""
     found: dict[str, str] = {}
-    for mark, after in zip(marks, [*marks[1:], None], strict=True):
-        said = text[mark.end() : after.start() if after else len(text)].strip(" ;")
-        found.update(dict.fromkeys(re.findall(r"\w+", mark.group(1)), said))
-    for name in names:  # described beside another one
-        found.setdefault(name, next((said for said in found.values() if f"`{name}`" in said), ""))
+    for base in reversed([base for base in kind.__mro__ if is_dataclass(base)]):
+        names, current = {entry.name for entry in fields(base)}, ""
+        for line in inspect.cleandoc(base.__doc__ or "").splitlines():
+            begins = re.match(r"(\w+): (.*)", line)
+            if begins is not None and begins[1] in names:
+                current = begins[1]
+                found[current] = begins[2]
+            elif current and line.startswith(" "):
+                found[current] += " " + line.strip()
+            else:
+                current = ""
     return found
 
 
@@ -92,25 +125,19 @@ def _is_texts(entry: Field[Any], value: Any) -> bool:
     return isinstance(value, tuple) and "str" in str(entry.type)
 
 
-def _check_range(entry: Field[Any], value: Any) -> None:
-    bounds = entry.metadata.get("range")
-    if bounds is not None and not bounds[0] <= value <= bounds[1]:
-        raise BinposeError(f"{entry.name} is {value}; expected {bounds[0]:g} to {bounds[1]:g}.")
-
-
 @dataclass(frozen=True)
 class StageSettings:
     """What every perception node can be told.
 
     model: folder of the model store.
-    version: of the model, or its first digits; the store's current one when empty.
-    device: where the networks run, cpu or cuda.
+    version: version of the model that is used, or its first digits; the store's current one when empty.
+    device: where the networks run: cpu, cuda, or cuda:1 and so on.
     required_objects: parts that a model must know to be put in use.
-    watch_s: how often the model store is looked at for a new current version, in seconds; 0 = never.
+    watch_s: seconds after which the model store is looked at again for a new current version; 0 = never.
     rectified: the images are rectified already, as by image_proc: the camera info's P counts, and no distortion.
     slop_s: largest difference of stamps of a colour image and its depth image, in seconds.
     keep: messages held per topic until their partners come.
-    keep_mb: memory for them per topic, in megabytes; the oldest go first.
+    keep_mb: memory for the messages held per topic, in megabytes; the oldest go first.
     autostart: configure and activate without being told by a lifecycle manager.
     """
 
@@ -126,6 +153,7 @@ class StageSettings:
     autostart: bool = True
 
     def __post_init__(self) -> None:
+        check_bounds(self)
         if self.device not in ("cpu", "cuda") and not self.device.startswith("cuda:"):
             raise BinposeError(f"device is {self.device!r}; expected cpu or cuda.")
 
@@ -134,7 +162,7 @@ class StageSettings:
 class DetectionChoice(StageSettings):
     """Which detections are followed up.
 
-    min_score: detections below are left out.
+    min_score: least score of a detection that is followed up.
     region: outline of the bin in pixels of the undistorted image, outside of which nothing is looked for:
         "300,250 1250,250 1250,800 300,800"; a semicolon divides several; everywhere when empty.
     """

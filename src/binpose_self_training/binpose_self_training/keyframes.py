@@ -61,14 +61,17 @@ class KeyframeChooser:
     """Says of each frame in turn whether it is a new keyframe; the first one is."""
 
     def __init__(self, config: KeyframeConfig | None = None) -> None:
-        self.config = config or KeyframeConfig()
-        steps = (self.config.depth_step_m, self.config.valid_step, self.config.gray_step)
-        self._steps = np.array(steps, dtype=np.float32).reshape(3, 1, 1)
+        self.config = config or KeyframeConfig()  # another one may be assigned between two frames
         # A third of a step is what is expected of a sensor before it was seen.
         self._noise = np.broadcast_to(self._steps / 3, (3, HEIGHT, WIDTH)) / self.config.noise_factor
         self._key: Thumbnail | None = None
         self._last: Thumbnail | None = None
         self._changed_since_ns: int | None = None
+
+    @property
+    def _steps(self) -> FloatMap:
+        steps = (self.config.depth_step_m, self.config.valid_step, self.config.gray_step)
+        return np.array(steps, dtype=np.float32).reshape(3, 1, 1)
 
     def __call__(self, thumbnail: Thumbnail, stamp_ns: int) -> bool:
         """Take the next frame, stamped in ns."""

@@ -36,7 +36,7 @@ class SelfTrainingNode(ManagedNode):
     def __init__(self, **options: Any) -> None:
         super().__init__("self_training", **options)
         self.types: RosTypes = ros_types()
-        self._declared = Parameters(self, SelfTrainingSettings(), lambda: self.state != "unconfigured")
+        self._declared = Parameters(self, SelfTrainingSettings(), lambda: self.state != "unconfigured", self._changed)
         self._recorder: Recorder | None = None
         self._topics = threading.Lock()
         self._open = False
@@ -54,6 +54,10 @@ class SelfTrainingNode(ManagedNode):
     def settings(self) -> SelfTrainingSettings:
         """The settings of now."""
         return self._declared.settings
+
+    def _changed(self, settings: SelfTrainingSettings) -> None:
+        if self._recorder is not None:
+            self._recorder.choose_by(settings.recorder.keyframes)
 
     # --- Lifecycle ----------------------------------------------------------------------------------------------------
 

@@ -24,7 +24,7 @@ class SelfTrainingSettings:
 
     directory: folder of recordings and snapshots.
     record: begin to record when the node is activated.
-    with_depth: wait for the depth image of each colour image.
+    with_depth: record depth images too; a colour image then waits for its depth image.
     results: topics that are computed from frames and stamped like them.
     events: topics of which every message is kept.
     autostart: configure and activate without being told by a lifecycle manager.

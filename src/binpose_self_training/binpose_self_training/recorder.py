@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from binpose_core.errors import BinposeError
-from binpose_self_training.config import RecorderConfig
+from binpose_self_training.config import KeyframeConfig, RecorderConfig
 from binpose_self_training.definitions import Definitions
 from binpose_self_training.latched import Latched
 from binpose_self_training.messages import RawMessage, Topic
@@ -85,6 +85,13 @@ class Recorder:
         """Record another topic from now on, or one with another type or quality of service than was thought."""
         self.topics[topic.name] = topic
 
+    def choose_by(self, keyframes: KeyframeConfig) -> None:
+        """Choose keyframes in another way from now on, in the recording in work too."""
+        with self._lock:
+            self.config = replace(self.config, keyframes=keyframes)
+            if self._worker is not None:
+                self._worker.recording.selection.choose_by(keyframes)
+
     def add(self, topic: str, stamp_ns: int, data: bytes) -> None:
         """Take a serialized message and when it was received, ns since the epoch. Returns at once, never raises."""
         known = self.topics.get(topic)
@@ -115,6 +122,7 @@ class Recorder:
             for message, _ in self._latched.messages(self._last_ns):
                 worker.put(message)
             self._worker = worker
+            recording.selection.choose_by(self.config.keyframes)  # It may have changed meanwhile.
         worker.start()
         return recording.bag_path
 

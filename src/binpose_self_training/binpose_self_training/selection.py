@@ -2,11 +2,11 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from binpose_core.errors import BinposeError
 from binpose_ros.serialized import serialized_header
-from binpose_self_training.config import RecorderConfig, Role
+from binpose_self_training.config import KeyframeConfig, RecorderConfig, Role
 from binpose_self_training.keyframes import KeyframeChooser, Thumbnail
 from binpose_self_training.messages import RawMessage, Topic
 from binpose_self_training.pairing import Infos, Pair, Pairer
@@ -56,6 +56,11 @@ class Selection:
         self._kept_stamps: deque[int] = deque(maxlen=_REMEMBERED)
         self._looked_ns: int | None = None
         self._keyframe_ns: int | None = None
+
+    def choose_by(self, keyframes: KeyframeConfig) -> None:
+        """Choose keyframes in another way from now on; may be called while another thread gives messages."""
+        self.config = replace(self.config, keyframes=keyframes)
+        self._chooser.config = keyframes
 
     def __call__(self, message: RawMessage) -> Iterable[RawMessage]:
         """The messages to be written now that this one has come."""

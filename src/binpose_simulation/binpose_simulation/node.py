@@ -16,6 +16,7 @@ from binpose_core.camera import Camera
 from binpose_core.errors import BinposeError
 from binpose_core.model_store import ModelStore
 from binpose_core.objects import ObjectModel
+from binpose_core.settings import check_bounds, setting
 from binpose_core.stored_parts import assemble, stored_objects
 from binpose_core.types import PoseEstimate
 from binpose_ros.frames import from_camera, header_of
@@ -25,7 +26,6 @@ from binpose_ros.message_types import ros_types
 from binpose_ros.parameters import Parameters
 from binpose_ros.poses import write_poses
 from binpose_ros.running import prepare_process, run_node
-from binpose_ros.settings import setting
 from binpose_ros.stamps import NS_PER_S, Header
 from binpose_simulation.example_scene import example_scene
 from binpose_simulation.scene import SimulatedView, render_view, simulate_pile
@@ -45,12 +45,12 @@ class CameraSettings:
     views: pictures taken of the bin in turn, each from another place.
     parts: number of parts in the bin.
     hold: how many frames a picture is shown before the next one.
-    seed: of the bin, its light and the camera's places.
-    width: of the image in pixels.
-    height: of the image in pixels.
-    fov_rad: horizontal field of view.
-    depth_encoding: 32FC1 (metres) or 16UC1 (millimetres).
-    frame_id: of the images.
+    seed: number that the bin, its light and the camera's places are drawn by.
+    width: columns of the images, in pixels.
+    height: rows of the images, in pixels.
+    fov_rad: horizontal field of view in radians.
+    depth_encoding: of the depth images: 32FC1 (metres) or 16UC1 (millimetres).
+    frame_id: coordinate frame that the headers of the images name.
     autostart: configure and activate without being told by a lifecycle manager.
     """
 
@@ -59,7 +59,7 @@ class CameraSettings:
     views: int = setting(2, bounds=(1, 100))
     parts: int = setting(14, bounds=(1, 60))
     hold: int = setting(10, bounds=(1, 100000), live=True)
-    seed: int = 0
+    seed: int = setting(0, bounds=(0, 2**31 - 1))
     width: int = setting(640, bounds=(64, 4096))
     height: int = setting(480, bounds=(64, 4096))
     fov_rad: float = setting(0.8, bounds=(0.1, 2.0))
@@ -68,6 +68,7 @@ class CameraSettings:
     autostart: bool = True
 
     def __post_init__(self) -> None:
+        check_bounds(self)
         if self.depth_encoding not in ("32FC1", "16UC1"):
             raise BinposeError(f"depth_encoding is {self.depth_encoding!r}; expected 32FC1 or 16UC1.")
 
