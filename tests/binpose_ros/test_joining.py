@@ -28,6 +28,26 @@ def test_messages_without_partners_take_no_more_memory_than_they_may() -> None:
     assert joined.put("depth", 20 * MS, b"d") is not None  # one message may be larger
 
 
+def test_what_keeps_frames_from_being_complete_is_known() -> None:
+    now_s = 0.0
+    joined = StampJoin("color", {"depth": 20 * MS, "mask": 0}, Counts(), clock=lambda: now_s)
+    assert joined.silent(5.0) == ["color", "depth", "mask"] and joined.too_far() == {}
+    for number in range(10):
+        now_s += 1.0
+        joined.put("color", number * 100 * MS, b"c")
+        joined.put("depth", number * 100 * MS + 30 * MS, b"d")
+    assert joined.silent(5.0) == ["mask"]
+    assert joined.too_far() == {"depth": 30 * MS}
+    joined.put("mask", 500 * MS, b"m")
+    assert joined.too_far() == {"depth": 30 * MS}
+    joined.slops_ns["depth"] = 30 * MS
+    assert joined.put("mask", 800 * MS, b"m") is not None and joined.too_far() == {}
+    now_s += 4.0
+    joined.put("color", 1000 * MS, b"c")
+    now_s += 2.0
+    assert joined.silent(5.0) == ["depth", "mask"]
+
+
 @pytest.mark.parametrize("order", list(itertools.permutations(["color", "depth", "mask"])))
 def test_the_order_of_arrival_does_not_matter(order: tuple[str, ...]) -> None:
     stamps = {"color": 100 * MS, "depth": 103 * MS, "mask": 100 * MS}

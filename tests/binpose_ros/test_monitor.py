@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from binpose_ros.models import LoadedModel
-from binpose_ros.monitor import ERROR, OK, WARN, Monitor
+from binpose_ros.monitor import ERROR, OK, SILENT_S, WARN, Monitor
 
 MODEL = LoadedModel("stage", {}, "ab" * 32, None, Path("store"))
 
@@ -17,7 +17,7 @@ def values(status: Any) -> dict[str, str]:
 
 def test_a_node_that_works_is_ok_and_tells_its_figures(types: Any) -> None:
     monitor = Monitor()
-    monitor.arrived()
+    monitor.completed()
     for milliseconds in (10, 30, 20):
         monitor.add("detection", milliseconds / 1e3)
         monitor.succeeded()
@@ -46,7 +46,7 @@ def test_the_times_of_one_frame_are_told_with_its_stamp(types: Any) -> None:
 
 def test_the_reason_of_no_result_is_told_until_there_is_one(types: Any) -> None:
     monitor = Monitor()
-    monitor.arrived()
+    monitor.completed()
     monitor.failed("Bad depth.")
     status = monitor.status("detection", "active", MODEL, types)
     assert status.level == WARN and status.message == "Bad depth."
@@ -55,14 +55,22 @@ def test_the_reason_of_no_result_is_told_until_there_is_one(types: Any) -> None:
     assert monitor.status("detection", "active", MODEL, types).message == "ok"
 
 
-def test_silence_is_told(types: Any) -> None:
-    assert "check the camera" in Monitor().status("detection", "active", MODEL, types).message
-    assert "check the camera" not in Monitor().status("detection", "inactive", MODEL, types).message
+def test_why_no_frame_is_complete_is_told_after_a_while(types: Any, monkeypatch: Any) -> None:
+    now_s = 100.0
+    monkeypatch.setattr("binpose_ros.monitor.time.monotonic", lambda: now_s)
+    monitor = Monitor(reason="")
+    monitor.listens(lambda: "Nobody sends depth.")
+    for event in (lambda: None, monitor.completed):
+        event()
+        assert monitor.told("active") == ""
+        now_s += SILENT_S + 0.1
+        assert monitor.status("detection", "active", MODEL, types).message == "Nobody sends depth."
+        assert monitor.told("inactive") == ""
 
 
 def test_a_refused_model_is_told(types: Any) -> None:
     monitor = Monitor(model_reason="NaN weights.")
-    monitor.arrived()
+    monitor.completed()
     monitor.succeeded()
     assert monitor.status("detection", "active", MODEL, types).message == "NaN weights."
 

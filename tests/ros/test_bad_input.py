@@ -198,6 +198,29 @@ def test_half_of_the_messages_are_lost_and_the_other_frames_have_poses(live: Any
     live.wait(lambda: live.status("bin_picking")["message"] == "ok", "diagnostics without a reason")
 
 
+def test_what_is_missing_after_good_frames_is_told(live: Any) -> None:
+    """A topic that ended is named, and depth whose stamps are never near enough."""
+    depth = "/aligned_depth_to_color/image_raw"
+
+    def sent_until(expected: str, spoil: Any) -> None:
+        def told() -> bool:
+            messages = live.camera.messages()
+            spoil(messages)
+            live.camera.send(messages)
+            return expected in reason(live)
+
+        live.wait(told, expected, 30)
+        assert_right_again(live)
+
+    sent_until(f"Nothing came on {depth}", lambda messages: messages.pop("depth"))
+
+    def late(messages: dict[str, Any]) -> None:
+        messages["depth"].header.stamp.nanosec += 50_000_000
+
+    sent_until(f"{depth} are 0.050 s off, not at most 0.02", late)
+    live.wait(lambda: reason(live) == "ok", "diagnostics without a reason")
+
+
 def test_a_publisher_with_a_qos_that_does_not_fit_is_told(live: Any) -> None:
     """A reliable subscription does not hear a best-effort publisher: the detections of the separate estimator."""
     from rclpy.qos import qos_profile_sensor_data
@@ -207,4 +230,6 @@ def test_a_publisher_with_a_qos_that_does_not_fit_is_told(live: Any) -> None:
     publisher = live.node.create_publisher(Detection2DArray, "/detection/detections", qos_profile_sensor_data)
     live.wait(lambda: "offers another QoS" in str(live.status("pose_estimator").get("message")), "the reason")
     live.node.destroy_publisher(publisher)
+    live.wait(lambda: "Nobody sends /detection/detections." in live.status("pose_estimator")["message"], "another one")
+    assert "another QoS" not in live.status("pose_estimator")["message"]
     assert live.stop("pose_estimator") == 0

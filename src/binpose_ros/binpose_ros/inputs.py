@@ -12,7 +12,7 @@ from rclpy.serialization import deserialize_message
 from binpose_core.errors import BinposeError
 from binpose_ros.joining import Mailbox, StampJoin
 from binpose_ros.listening import AsideGroup, Listener
-from binpose_ros.monitor import Monitor
+from binpose_ros.monitor import SILENT_S, Monitor
 from binpose_ros.serialized import serialized_header
 from binpose_ros.settings import StageSettings
 from binpose_ros.stamps import NS_PER_S
@@ -50,7 +50,7 @@ class Inputs:
         inputs: its topics, one of them the reference.
         settings: slop and number of held messages.
         box: where frames are left.
-        monitor: told of arrivals and of publishers whose QoS does not fit.
+        monitor: told of complete frames, and what is missing when there are none.
         types: message classes.
     """
 
@@ -65,14 +65,17 @@ class Inputs:
     ) -> None:
         self._node, self._box, self._monitor, self._types = node, box, monitor, types
         self._latest: dict[str, bytes] = {}
-        (reference,) = (entry.topic for entry in inputs if entry.role == "reference")
+        (self._reference,) = (entry.topic for entry in inputs if entry.role == "reference")
         slop_ns = round(settings.slop_s * NS_PER_S)
         slops = {entry.topic: slop_ns * (entry.role == "near") for entry in inputs if entry.role in ("near", "same")}
         self._near = [entry.topic for entry in inputs if entry.role == "near"]
-        self._join = StampJoin(reference, slops, monitor.counts, settings.keep, settings.keep_mb * BYTES_PER_MB)
-        self._group = AsideGroup()
-        self._subscriptions = {self._subscribe(entry): self._callback(entry) for entry in inputs}
+        self._join = StampJoin(self._reference, slops, monitor.counts, settings.keep, settings.keep_mb * BYTES_PER_MB)
+        self._group, self._unfit = AsideGroup(), dict[str, str]()
+        topics = {entry.topic: self._subscribe(entry) for entry in inputs}
+        self._names = {topic: subscription.topic_name for topic, subscription in topics.items()}
+        self._subscriptions = {topics[entry.topic]: self._callback(entry) for entry in inputs}
         self._listener = Listener(node, self._subscriptions)
+        monitor.listens(self._lacking)
 
     def close(self) -> None:
         """Listen no more."""
@@ -102,13 +105,14 @@ class Inputs:
             self._latest[entry.topic] = data
 
         def joined(data: bytes) -> None:
-            self._monitor.arrived()
+            self._unfit.pop(entry.topic, None)
             try:
                 match = self._join.put(entry.topic, serialized_header(data).stamp_ns, data)
             except BinposeError as error:
                 self._monitor.failed(str(error))
                 return
             if match is not None:
+                self._monitor.completed()
                 self._box.put({**match, **self._latest})
 
         return latest if entry.role == "latest" else joined
@@ -116,13 +120,35 @@ class Inputs:
     def _on_incompatible(self, entry: Input) -> Callable[[Any], None]:
         def report(event: Any) -> None:
             reason = (
-                f"A publisher of {entry.topic} offers another QoS ({event.last_policy_kind.name}); expected one that "
-                "fits; set qos_overrides of this topic."
+                f"A publisher of {self._names[entry.topic]} offers another QoS ({event.last_policy_kind.name}); "
+                "expected one that fits; set qos_overrides of this topic."
             )
-            self._monitor.reason = reason
+            self._unfit[entry.topic] = reason
             self._node.get_logger().warning(reason)
 
         return report
+
+    def _lacking(self) -> str:
+        """Why no frame is complete."""
+        if silent := self._join.silent(SILENT_S):
+            why = " ".join(self._silence(topic) for topic in silent)
+            return f"No complete frame for {SILENT_S:g} s; check the camera and the topics' names. {why}"
+        slops_ns, reference = self._join.slops_ns, self._names[self._reference]
+        far = ", ".join(
+            f"those of {self._names[topic]} are {gap / NS_PER_S:.3f} s off, not at most {slops_ns[topic] / NS_PER_S:g}"
+            for topic, gap in self._join.too_far().items()
+        )
+        why = far or "no stamp is on all topics"
+        return (
+            f"No complete frame for {SILENT_S:g} s; expected stamps like those of {reference}: {why}; synchronise the "
+            "camera's streams, or raise slop_s."
+        )
+
+    def _silence(self, topic: str) -> str:
+        name = self._names[topic]
+        if not self._node.count_publishers(name):
+            return f"Nobody sends {name}."
+        return self._unfit.get(topic, f"Nothing came on {name}.")
 
 
 def _left_to_the_listener(data: bytes) -> None:

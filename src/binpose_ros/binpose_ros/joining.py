@@ -2,7 +2,8 @@
 
 import math
 import threading
-from collections.abc import Mapping, Sized
+import time
+from collections.abc import Callable, Mapping, Sized
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -36,6 +37,7 @@ class StampJoin:
         counts: where the reference's messages without partners are counted (`unmatched`), and the restarts.
         keep: messages held per topic.
         keep_bytes: their length per topic; one message is held whatever its length.
+        clock: gives the time in seconds.
     """
 
     def __init__(
@@ -45,12 +47,14 @@ class StampJoin:
         counts: Counts,
         keep: int = 30,
         keep_bytes: float = math.inf,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.slops_ns = dict(slops_ns)
         self._reference, self._counts = reference, counts
         self._keep, self._keep_bytes = keep, keep_bytes
         self._held: dict[str, dict[int, Sized]] = {topic: {} for topic in (reference, *slops_ns)}
         self._last_ns: dict[str, int] = {}
+        self._clock, self._came_s = clock, dict[str, float]()
 
     def put(self, topic: str, stamp_ns: int, message: Sized) -> dict[str, Any] | None:
         """Take a message; the newest frame that it completes, as message by topic, or None.
@@ -58,6 +62,7 @@ class StampJoin:
         Stamps that jump back by more than a second are a restart (a new bag, a reset clock): all is forgotten.
         """
         held = self._held[topic]
+        self._came_s[topic] = self._clock()
         if stamp_ns < self._last_ns.get(topic, stamp_ns) - RESTART_NS:
             self._restart()
         self._last_ns[topic] = stamp_ns
@@ -66,6 +71,23 @@ class StampJoin:
         while len(held) > self._keep or (len(held) > 1 and sum(map(len, held.values())) > self._keep_bytes):
             self._forget(topic, min(held))
         return match
+
+    def silent(self, seconds: float) -> list[str]:
+        """The topics on which nothing came for so long."""
+        now_s = self._clock()
+        return [topic for topic in self._held if now_s - self._came_s.get(topic, -math.inf) > seconds]
+
+    def too_far(self) -> dict[str, int]:
+        """The topics whose held stamps are all farther from the reference's than their slop, and how far, in ns.
+
+        Another thread than that of `put` may ask.
+        """
+        stamps = {topic: list(held) for topic, held in self._held.items()}
+        nearest = {
+            topic: min((abs(other - stamp) for other in stamps[topic] for stamp in stamps[self._reference]), default=0)
+            for topic in self.slops_ns
+        }
+        return {topic: gap for topic, gap in nearest.items() if gap > self.slops_ns[topic]}
 
     def _newest_match(self) -> dict[str, Any] | None:
         for stamp in sorted(self._held[self._reference], reverse=True):

@@ -1,10 +1,11 @@
 """What a node tells of itself: latencies per stage, counts, model, and the reason when there is no result."""
 
+import math
 import statistics
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,7 +34,8 @@ class Monitor:
     model_reason: str = ""
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _times: dict[str, deque[float]] = field(default_factory=dict)
-    _last_arrival: float | None = None
+    _last_complete: float = -math.inf
+    _lacking: Callable[[], str] = lambda: "The node does not listen."
     _current: dict[str, float] = field(default_factory=dict)
     _newest: tuple[int, dict[str, float]] = field(default_factory=lambda: (0, {}))
 
@@ -61,9 +63,13 @@ class Monitor:
             self._times.setdefault(stage, deque(maxlen=WINDOW)).append(seconds)
             self._current[stage] = seconds
 
-    def arrived(self) -> None:
-        """Something came in."""
-        self._last_arrival = time.monotonic()
+    def listens(self, lacking: Callable[[], str]) -> None:
+        """Frames are waited for from now on; `lacking` says what is missing when none is complete for a while."""
+        self._last_complete, self._lacking = time.monotonic(), lacking
+
+    def completed(self) -> None:
+        """All messages of a frame came."""
+        self._last_complete = time.monotonic()
 
     def failed(self, reason: str) -> None:
         """A frame gave no result."""
@@ -77,11 +83,14 @@ class Monitor:
             self.counts.done += 1
             self.reason = reason
 
+    def told(self, state: str) -> str:
+        """Why there are no results, or a new model is not used; empty when all is well."""
+        silent = state == "active" and time.monotonic() - self._last_complete > SILENT_S
+        return " ".join(text for text in (self._lacking() if silent else "", self.reason, self.model_reason) if text)
+
     def status(self, name: str, state: str, model: LoadedModel[Any] | None, types: Any) -> Any:
         """The DiagnosticStatus of now; `state` is that of the lifecycle."""
-        silent = state == "active" and (self._last_arrival is None or time.monotonic() - self._last_arrival > SILENT_S)
-        silence = f"No complete set of messages for {SILENT_S:g} s; check the camera and the topics' names."
-        reason = " ".join(text for text in (silence if silent else "", self.reason, self.model_reason) if text)
+        reason = self.told(state)
         with self._lock:
             stamp_ns, newest = self._newest[0], dict(self._newest[1])
             all_times = {stage: tuple(times) for stage, times in self._times.items()}
