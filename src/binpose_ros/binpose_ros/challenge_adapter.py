@@ -84,8 +84,7 @@ class ChallengeService:
 
     def _estimate(self, request: Any) -> list[Any]:
         node, settings = self._node, self._node.settings.challenge
-        if node.state != "active":
-            raise BinposeError(f"The node is {node.state}; expected active; activate it first.")
+        node.expect_active()
         model = node.models.find("")
         names = names_of(model.objects, settings.object_ids)
         if unknown := sorted(set(request.object_ids) - set(names)):

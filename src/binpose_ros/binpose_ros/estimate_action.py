@@ -1,10 +1,12 @@
 """The action `~/estimate_poses`: the poses in the next image, once."""
 
+import math
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from binpose_core.errors import BinposeError
 from binpose_core.objects import ObjectModel
 from binpose_core.types import PoseEstimate
 from binpose_ros.poses import write_poses
@@ -54,19 +56,35 @@ class EstimateAction:
             self._changed.notify_all()
 
     def _execute(self, goal: Any) -> Any:
-        with self._changed:
-            if too_many := self._waiting >= MOST_WAITING:
-                goal.abort()
-            else:
+        try:
+            self._check(goal.request)
+            with self._changed:
+                if self._waiting >= MOST_WAITING:
+                    raise BinposeError(
+                        f"{MOST_WAITING} requests wait for an image already; expected fewer; ask when one is answered."
+                    )
                 self._waiting += 1
-        if too_many:
-            message = f"{MOST_WAITING} requests wait for an image already; expected fewer; ask when one is answered."
-            return self._kind.Result(success=False, message=message)
+        except BinposeError as error:
+            goal.abort()
+            return self._kind.Result(success=False, message=str(error))
         try:
             return self._executed(goal)
         finally:
             with self._changed:
                 self._waiting -= 1
+
+    def _check(self, request: Any) -> None:
+        """Refuse a request that no frame can answer.
+
+        Raises:
+            BinposeError: naming what is wrong with it.
+        """
+        self._node.expect_active()
+        known = self._node.models.find("").objects
+        if unknown := [name for name in request.object_ids if name not in known]:
+            raise BinposeError(f"object_ids names {', '.join(unknown)}; expected some of {', '.join(known)}.")
+        if math.isnan(request.min_score):
+            raise BinposeError("min_score is NaN; expected 0 to 1, or 0 for the node's own threshold.")
 
     def _executed(self, goal: Any) -> Any:
         goal.publish_feedback(self._kind.Feedback(stage="waiting for an image"))
@@ -77,8 +95,9 @@ class EstimateAction:
             return self._kind.Result(success=False, message="The request was cancelled.")
         if result is None:
             goal.abort()
-            message = f"No frame was processed within {PATIENCE_S:g} s. {self._node.monitor.reason}".strip()
-            return self._kind.Result(success=False, message=message)
+            node = self._node
+            why = node.monitor.told(node.state) if node.state == "active" else f"The node is {node.state} now."
+            return self._kind.Result(success=False, message=f"No frame was processed. {why}".strip())
         goal.succeed()
         return self._answer(goal.request, result)
 
@@ -86,7 +105,7 @@ class EstimateAction:
         """The first result of a frame taken after the request; the second one where the camera has another clock."""
         with self._changed:
             first, waited_s = self._number, 0.0
-            while waited_s < PATIENCE_S and not goal.is_cancel_requested:
+            while waited_s < PATIENCE_S and not goal.is_cancel_requested and self._node.state == "active":
                 self._changed.wait(STEP_S)
                 waited_s += STEP_S
                 new = self._number - first

@@ -39,6 +39,15 @@ class ManagedNode(LifecycleNode):
         """The lifecycle's state: unconfigured, inactive, active, finalized."""
         return str(self._state_machine.current_state[1])
 
+    def expect_active(self) -> None:
+        """Refuse what only an active node can do.
+
+        Raises:
+            BinposeError: with the state.
+        """
+        if self.state != "active":
+            raise BinposeError(f"The node is {self.state}; expected active; activate it first.")
+
     def _LifecycleNodeMixin__on_change_state(self, request: Any, response: Any) -> Any:
         before = self.state
         try:
