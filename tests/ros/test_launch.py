@@ -78,6 +78,13 @@ def test_a_switch_that_is_neither_is_refused(launch_file: Any) -> None:
         started(launch_file, record="maybe")
 
 
+def test_a_configuration_that_is_not_there_is_refused(launch_file: Any, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="expected a YAML file"):
+        started(launch_file, config=str(tmp_path / "cell.yaml"))
+    (tmp_path / "cell.yaml").write_text("{}")
+    assert set(started(launch_file, config=str(tmp_path / "cell.yaml"))) == {"bin_picking"}
+
+
 @pytest.mark.parametrize(("composed", "looking"), [("true", "bin_picking"), ("false", "detection")])
 def test_the_region_is_told_to_the_node_that_looks(launch_file: Any, composed: str, looking: str) -> None:
     outline = "10,10 90,10 90,90"

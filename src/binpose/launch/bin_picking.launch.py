@@ -73,6 +73,8 @@ def nodes(context: LaunchContext) -> list[Any]:
     topics = [topic or f"{camera_ns}/{own}" for topic, own in zip(given, CAMERA_TOPICS, strict=True)]
     model = resolved_model(value["model"])
     files = [value["config"]] if value["config"] else []
+    if missing := [name for name in files if not Path(name).expanduser().is_file()]:
+        raise FileNotFoundError(f"No file {missing[0]}; expected a YAML file with parameters; check config:=.")
     stage: dict[str, Any] = {"model": model, "device": value["device"]}
     result: dict[str, Any] = {"tf": wanted["tf"]}
     looking = {"region": value["region"]}

@@ -4,7 +4,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from binpose_core.errors import BinposeError
 
@@ -25,13 +25,17 @@ def run_node(make: Callable[[], Any], arguments: Sequence[str] | None = None) ->
         arguments: of the process, ROS' own among them; by default those of the command line.
 
     Raises:
-        SystemExit: with status 2 after the reason is logged, when a parameter has a value that the node refuses.
+        SystemExit: with status 2 after the reason is logged, when the arguments are none that ROS understands, or a
+            parameter has a value that the node refuses.
     """
     import rclpy
     from rclpy.exceptions import ParameterException
     from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
 
-    rclpy.init(args=None if arguments is None else list(arguments))
+    try:
+        rclpy.init(args=None if arguments is None else list(arguments))
+    except RuntimeError as error:  # rclpy's own class for it has a private name
+        not_started(str(error).partition(", at /")[0])
     executor, node = MultiThreadedExecutor(THREADS), None
     try:
         node = make()
@@ -47,14 +51,25 @@ def run_node(make: Callable[[], Any], arguments: Sequence[str] | None = None) ->
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except (BinposeError, ParameterException) as error:
-        rclpy.logging.get_logger("binpose").fatal(f"The node is not started: {error}")
-        sys.exit(BAD_PARAMETER)
+        not_started(str(error))
     finally:
         executor.shutdown(timeout_sec=2.0)
         if node is not None:
             node.close()
             node.destroy_node()
         rclpy.try_shutdown()
+
+
+def not_started(reason: str) -> NoReturn:
+    """Log why there is no node, and end the process.
+
+    Raises:
+        SystemExit: with status 2.
+    """
+    from rclpy.logging import get_logger
+
+    get_logger("binpose").fatal(f"The node is not started: {' '.join(reason.split())}")
+    sys.exit(BAD_PARAMETER)
 
 
 def start(node: Any) -> None:
