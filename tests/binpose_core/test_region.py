@@ -26,12 +26,17 @@ def test_no_text_is_no_region() -> None:
     assert Region.from_text("") is None and Region.from_text(" ; ") is None
 
 
-@pytest.mark.parametrize(
-    "text", ["100,50 300,50", "a,b c,d e,f", "1 2 3", "1,2 3,4 5", "1,2,3 4,5,6 7,8,9", "1,2 3,nan 5,6"]
-)
+@pytest.mark.parametrize("text", ["100,50 300,50", "a,b c,d e,f", "1 2 3", "1,2 3,4 5", "1,2,3 4,5,6 7,8,9"])
 def test_what_is_no_outline_is_refused(text: str) -> None:
     with pytest.raises(BinposeError, match="expected"):
         Region.from_text(text)
+
+
+@pytest.mark.parametrize("corner", ["3,nan", "nan,4", "inf,4", "3,-inf"])
+def test_a_corner_that_is_no_number_is_named(corner: str) -> None:
+    u, v = corner.split(",")
+    with pytest.raises(BinposeError, match=rf"the corner \({u}, {v}\); expected finite numbers"):
+        Region.from_text(f"1,1 2,2 {corner} 5,6")
 
 
 def test_polygons_of_another_shape_are_refused() -> None:

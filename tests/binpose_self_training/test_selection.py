@@ -83,6 +83,21 @@ def test_frames_are_looked_at_no_more_often_than_told():
     assert selection.counts.frames == 60 and 9 <= selection.counts.looked_at <= 11
 
 
+def test_keyframes_are_chosen_in_another_way_from_now_on():
+    selection = Selection(TOPICS, shrink, CONFIG)
+
+    def kept(*messages):
+        return [item for message in messages for item in selection(message)]
+
+    kept(*frame(0))
+    selection.choose_by(replace(CONFIG.keyframes, gray_step=250.0))
+    assert kept(*frame(1, 200), *frame(2, 200)) == []
+    selection.choose_by(CONFIG.keyframes)
+    assert len(kept(*frame(3, 200))) == 3
+    selection.choose_by(replace(CONFIG.keyframes, check_hz=0.001))
+    assert kept(*frame(4, 0), *frame(5, 0)) == [] and selection.counts.looked_at == 4
+
+
 def test_what_cannot_be_read_or_has_no_info_is_counted_and_the_next_is_kept(select):
     assert select(*frame(0)[1:]) == []
     assert select(*frame(1, level=255)) == []

@@ -26,6 +26,7 @@ from binpose_ros.message_types import ros_types
 from binpose_self_training.bag_frames import bag_frames
 from binpose_self_training.bag_reader import Bag
 from binpose_self_training.cdr import read_message
+from binpose_self_training.config import KeyframeConfig
 from binpose_self_training.node import SelfTrainingNode
 
 CAMERA = Camera(220.0, 220.0, 79.5, 59.5, 160, 120)
@@ -178,6 +179,19 @@ def test_a_quota_that_is_full_stops_the_recording_and_not_the_node(graph, tmp_pa
     until(told)
     assert not robot.record(True).success
     assert not node._recorder.status.is_recording
+
+
+def test_keyframe_thresholds_may_be_changed_while_it_records_and_the_quota_may_not(graph):
+    start, _ = graph
+    node = start(record=True)
+    node.trigger_configure()
+    node.trigger_activate()
+    wanted = {"recorder.keyframes.depth_step_m": 0.02, "recorder.quota_gb": 5.0, "recorder.keyframes.min_cells": 0}
+    results = node.set_parameters([rclpy.Parameter(name, value=value) for name, value in wanted.items()])
+    assert [result.successful for result in results] == [True, False, False]
+    assert "before the node is configured" in results[1].reason
+    in_work, later = node._recorder._worker.recording.selection.config, node._recorder.config
+    assert in_work.keyframes == later.keyframes == KeyframeConfig(depth_step_m=0.02)
 
 
 def test_it_can_be_switched_off_and_on_while_messages_come(graph, tmp_path):

@@ -20,11 +20,17 @@ class Region:
     def __post_init__(self) -> None:
         for polygon in self.polygons_px:
             shape = np.shape(polygon)
-            if len(shape) != 2 or shape[1] != 2 or shape[0] < 3 or not np.isfinite(polygon).all():
+            if len(shape) != 2 or shape[1] != 2 or shape[0] < 3:
                 raise BinposeError(
                     f"A region with an outline of shape {shape}; expected at least three corners (u, v) in pixels; "
                     "give the corners of the bin one after the other."
                 )
+            for u, v in polygon:
+                if not (np.isfinite(u) and np.isfinite(v)):
+                    raise BinposeError(
+                        f"A region with the corner ({u:g}, {v:g}); expected finite numbers (u, v) in pixels; give the "
+                        "corners as they are seen in the image."
+                    )
 
     def contains(self, point_px: tuple[float, float]) -> bool:
         """Whether a point (u, v) lies in one of the polygons."""
