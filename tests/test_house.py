@@ -24,13 +24,14 @@ PACKAGES = sorted(path.name for path in (ROOT / "src").iterdir() if path.is_dir(
 PYTHON_PACKAGES = [name for name in PACKAGES if name != "binpose_interfaces"]
 
 # Whom each package may import, directly; binpose_ros is shared by the node.py files alone.
-STAGES = {"binpose_simulation", "binpose_detection", "binpose_estimator", "binpose_refinement"}
+STAGES = {"binpose_simulation", "binpose_detection", "binpose_estimator", "binpose_refinement", "binpose_grasping"}
 MAY_IMPORT = {
     "binpose_core": set(),
     "binpose_simulation": {"binpose_core"},
     "binpose_detection": {"binpose_core"},
     "binpose_estimator": {"binpose_core"},
     "binpose_refinement": {"binpose_core", "binpose_estimator"},
+    "binpose_grasping": {"binpose_core"},
     "binpose_self_training": {"binpose_core", "binpose_ros", *STAGES},
     "binpose_ros": {"binpose_core"},
     "binpose": {"binpose_core", *STAGES, "binpose_self_training"},

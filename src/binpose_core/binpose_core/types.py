@@ -76,6 +76,28 @@ class PoseEstimate:
     residuals: dict[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, eq=False)
+class Grasp:
+    """One way to take a part with a parallel gripper.
+
+    T_cam_hand: (4, 4) float64, metres; the hand's frame is that of its tool centre point: y from finger to finger, z the
+        way in which it approaches.
+    width_m: opening of the fingers when they hold the part.
+    score: in [0, 1], higher is better.
+    T_cam_pregrasp: (4, 4), from where the hand comes in a straight line.
+    T_cam_retreat: (4, 4), to where it goes with the part in a straight line.
+    pose_index: of the part's pose among those that the planner was given.
+    """
+
+    object_id: str
+    T_cam_hand: FloatArray
+    width_m: float
+    score: float
+    T_cam_pregrasp: FloatArray
+    T_cam_retreat: FloatArray
+    pose_index: int
+
+
 class LabelledView(Protocol):
     """A frame with known poses, as the simulation makes them and the trainers take them."""
 

@@ -1,0 +1,76 @@
+"""All defaults of the planner in one place; the gripper's and the search's stand in their own files."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from binpose_core.errors import BinposeError
+from binpose_core.geometry import FloatArray
+from binpose_core.settings import check_bounds, setting
+from binpose_grasping.antipodal import AntipodalConfig
+from binpose_grasping.gripper import GripperConfig
+
+
+@dataclass(frozen=True)
+class Direction:
+    """A direction in the camera's optical frame, of any length.
+
+    x: to the right.
+    y: down in the image.
+    z: forward, along the viewing axis.
+    """
+
+    x: float = 0.0
+    y: float = 0.0
+    z: float = 1.0
+
+    def __post_init__(self) -> None:
+        length = np.linalg.norm([self.x, self.y, self.z])
+        if not 1e-6 < length < np.inf:
+            raise BinposeError(
+                f"Direction ({self.x}, {self.y}, {self.z}): expected a vector that is not zero, such as (0, 0, 1), the "
+                "camera's viewing axis."
+            )
+
+    @property
+    def unit(self) -> FloatArray:
+        """(3,) float64 of length 1."""
+        vector = np.array([self.x, self.y, self.z], np.float64)
+        return np.asarray(vector / np.linalg.norm(vector))
+
+
+@dataclass(frozen=True)
+class PlannerConfig:
+    """Which grasps are offered.
+
+    gripper: the hand.
+    antipodal: how grasps of a part are looked for.
+    down: the hand comes about this way and goes back against it.
+    cone_rad: largest angle between the way down and the way in which the hand approaches, in radians.
+    min_probability: least probability of a pose that is grasped at.
+    pregrasp_m: length in metres of the straight way to the grasp.
+    retreat_m: length in metres of the straight way up with the part.
+    own_m: what is observed within so many metres of a part's surface is the part.
+    margin_m: the hand is taken for so many metres bigger on all sides when it is asked what stands in its way.
+    stray_points: observed points in the hand's way, at most, that are taken for the sensor's mistakes.
+    grid_m: of the observed points in a cell of this size in metres one is kept.
+    tries: grasps of a part, the best ones, that are tried.
+    per_part: grasps of a part, the best ones, that are offered.
+    """
+
+    gripper: GripperConfig = field(default_factory=GripperConfig)
+    antipodal: AntipodalConfig = field(default_factory=AntipodalConfig)
+    down: Direction = field(default_factory=Direction)
+    cone_rad: float = setting(0.6, bounds=(0.0, float(np.pi)))
+    min_probability: float = setting(0.5, bounds=(0.0, 1.0))
+    pregrasp_m: float = setting(0.08, bounds=(0.0, 1.0))
+    retreat_m: float = setting(0.1, bounds=(0.0, 1.0))
+    own_m: float = setting(0.003, bounds=(1e-6, 0.1))
+    margin_m: float = setting(0.001, bounds=(0.0, 0.1))
+    stray_points: int = setting(2, bounds=(0, 1000))
+    grid_m: float = setting(0.002, bounds=(1e-4, 0.1))
+    tries: int = setting(400, bounds=(1, 1000000))
+    per_part: int = setting(5, bounds=(1, 1000000))
+
+    def __post_init__(self) -> None:
+        check_bounds(self)

@@ -1,0 +1,52 @@
+import numpy as np
+
+from binpose_core.closest import distance_reference
+from binpose_core.geometry import inverse, transform
+from binpose_core.objects import ObjectModel
+from binpose_core.types import PoseEstimate
+from binpose_grasping.obstacles import Obstacles, thinned
+
+from .conftest import TABLE_M, on_table, seen
+
+OWN_M, GRID_M = 0.003, 0.002
+
+
+def test_a_part_is_no_obstacle_to_itself_and_its_surroundings_are(bar: ObjectModel, cube: ObjectModel) -> None:
+    T = [on_table(bar), on_table(cube, 0.07)]
+    poses = [PoseEstimate("bar", T[0], 1.0)]
+    obstacles = Obstacles(seen([bar, cube], T), poses, {"bar": bar}, OWN_M, GRID_M)
+    points = obstacles.observed(0, 0.15)
+    assert distance_reference(bar.mesh, transform(inverse(T[0]), points)).min() > OWN_M - 1e-6
+    assert (np.abs(points[:, 2] - TABLE_M) < 1e-4).any()
+    top = np.abs(points[:, 2] - (TABLE_M - 0.03)) < 1e-4
+    assert top.any() and distance_reference(cube.mesh, transform(inverse(T[1]), points[top])).max() < 1e-4
+    assert len(obstacles.observed(0, 0.02)) < len(points)
+
+
+def test_hidden_sides_of_the_other_parts_are_known(bar: ObjectModel, cube: ObjectModel) -> None:
+    T = [on_table(bar), on_table(cube, 0.07)]
+    poses = [PoseEstimate(part.id, pose, 1.0) for part, pose in zip((bar, cube), T, strict=True)]
+    points = Obstacles(seen([bar, cube], T), poses, {"bar": bar, "cube": cube}, OWN_M, GRID_M).other_parts(0)
+    assert distance_reference(cube.mesh, transform(inverse(T[1]), points)).max() < 1e-6
+    assert np.ptp(points, axis=0).min() > 0.029
+
+
+def test_what_lies_behind_a_surface_is_hidden_but_for_the_part_itself(bar: ObjectModel, cube: ObjectModel) -> None:
+    T = [on_table(bar), on_table(cube, 0.07)]
+    poses = [PoseEstimate(part.id, pose, 1.0) for part, pose in zip((bar, cube), T, strict=True)]
+    obstacles = Obstacles(seen([bar, cube], T), poses, {"bar": bar, "cube": cube}, OWN_M, GRID_M)
+    in_bar, in_cube = (pose[:3, 3] for pose in T)
+    above, below = np.array([0.03, 0.05, TABLE_M - 0.01]), np.array([0.03, 0.05, TABLE_M + 0.01])
+    outside, behind = np.array([9.0, 0.0, 1.0]), np.array([0.0, 0.0, -1.0])
+    points = np.stack([in_bar, in_cube, above, below, outside, behind])
+    assert obstacles.hidden(0, points).tolist() == [False, True, False, True, False, False]
+    assert obstacles.hidden(1, points).tolist() == [True, False, False, True, False, False]
+
+
+def test_of_each_cell_one_point_is_kept(rng: np.random.Generator) -> None:
+    points = rng.uniform(0, 0.05, (5000, 3))
+    kept = thinned(points, 0.01)
+    assert 100 < len(kept) <= 216
+    assert len(np.unique(np.floor((kept - points.min(axis=0)) / 0.01), axis=0)) == len(kept)
+    np.testing.assert_array_equal(thinned(kept, 1e-9), kept)
+    assert thinned(points[:0], 0.01).shape == (0, 3)
