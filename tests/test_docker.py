@@ -63,8 +63,35 @@ def test_compose_builds_a_stage_and_mounts_the_models(compose: Any, dockerfile: 
     service = compose["services"]["bin_picking"]
     assert re.search(rf"^FROM \S+ AS {service['build']['target']}$", dockerfile, re.MULTILINE)
     assert (DOCKER / service["build"]["context"] / service["build"]["dockerfile"]).samefile(DOCKER / "Dockerfile")
-    assert "../models:/models:ro" in service["volumes"]
     assert {entry["network_mode"] for entry in compose["services"].values()} == {"host"}
+
+
+def mounts(compose: Any) -> dict[str, Any]:
+    """What is mounted in the long way of writing, by its place in the container."""
+    return {
+        entry["target"]: entry for entry in compose["services"]["bin_picking"]["volumes"] if isinstance(entry, dict)
+    }
+
+
+def test_the_folder_of_models_is_the_users_own(compose: Any) -> None:
+    """Docker makes a folder that is missing as root: none is missing in a fresh checkout, and none is made."""
+    models = mounts(compose)["/models"]
+    assert models["type"] == "bind" and models["read_only"] and models["bind"]["create_host_path"] is False
+    folder = (DOCKER / models["source"]).resolve()
+    assert folder == ROOT / "models" and (folder / ".gitkeep").is_file()
+    ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").split()
+    assert ignored.index("/models/*") < ignored.index("!/models/.gitkeep")
+
+
+def test_compiled_kernels_outlive_the_container(compose: Any, dockerfile: str) -> None:
+    """In the volume of one name, with `docker compose` and with `docker run`."""
+    (cache,) = re.findall(r"NUMBA_CACHE_DIR=(\S+)", dockerfile)
+    assert "NUMBA_CACHE_DIR" in re.split(r"^FROM ", dockerfile, flags=re.MULTILINE)[1]  # the stage of all others
+    (volume,) = (entry for entry in compose["services"]["bin_picking"]["volumes"] if str(entry).startswith("kernels:"))
+    place = volume.partition(":")[2]
+    assert Path(place) in Path(cache).parents
+    name = compose["volumes"]["kernels"]["name"]
+    assert f"-v {name}:{place} " in (ROOT / "docs/ros.md").read_text(encoding="utf-8")
 
 
 def test_commands_have_arguments_that_the_launch_file_knows(compose: Any, dockerfile: str) -> None:
