@@ -9,7 +9,7 @@ import pytest
 from binpose_core.camera import Camera
 from binpose_core.errors import BinposeError
 from binpose_core.frames import RgbdFrame
-from binpose_ros.frames import from_camera, header_of, to_camera, to_frame
+from binpose_ros.frames import from_camera, header_of, to_camera, to_depth_frame, to_frame
 from binpose_ros.images import from_color, from_depth_m
 from binpose_ros.stamps import Header
 
@@ -37,6 +37,17 @@ def test_a_frame_comes_back_as_it_was_sent(frame: RgbdFrame, types: Any) -> None
 def test_a_frame_may_lack_depth(frame: RgbdFrame, types: Any) -> None:
     color, _, info = messages(frame, types)
     assert to_frame(color, None, info).depth_m is None
+
+
+def test_a_frame_of_depth_alone_has_the_header_that_it_is_given(frame: RgbdFrame, types: Any) -> None:
+    _, depth, info = messages(frame, types)
+    header = Header(77, frame.frame_id)
+    received = to_depth_frame(depth, info, header)
+    np.testing.assert_array_equal(received.depth_m, frame.depth_m)
+    assert not received.color.any()
+    assert (received.camera, header_of(received)) == (frame.camera, header)
+    with pytest.raises(BinposeError, match=r"the array of poses of 'elsewhere'; expected one frame"):
+        to_depth_frame(depth, info, Header(77, "elsewhere"))
 
 
 @pytest.mark.parametrize("distortion", [(), (0.1, -0.02, 1e-3, 0.0, 0.0), (0.1, 0, 0, 0, 0, 0.01, 0.0, 0.001)])

@@ -25,6 +25,7 @@ MODULES = {
     "pose_estimator": "binpose_estimator.node",
     "refinement": "binpose_refinement.node",
     "bin_picking": "binpose.node",
+    "grasp_publisher": "binpose_grasping.node",
 }
 # No multicast, no other interface; few big packets, and a receive buffer that holds a frame.
 LOOPBACK = """<CycloneDDS><Domain><General><Interfaces><NetworkInterface name="lo"/></Interfaces>

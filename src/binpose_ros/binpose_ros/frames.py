@@ -68,15 +68,38 @@ def to_frame(color: Any, depth: Any | None, info: Any, rectified: bool = False) 
         BinposeError: when the three do not belong together, or one of them cannot be used.
     """
     header = from_header(color)
-    for what, message in (("camera info", info), ("depth image", depth)):
-        if message is not None and message.header.frame_id != header.frame_id:
-            raise BinposeError(
-                f"The {what} is of frame {message.header.frame_id!r}, the colour image of {header.frame_id!r}; "
-                "expected one frame; take the depth that is aligned to colour, and the colour camera's info."
-            )
+    _check_frames("colour image", header, info, depth)
     depth_m = None if depth is None else to_depth_m(depth)
     camera = to_camera(info, rectified)
     return undistort(RgbdFrame(to_color(color), depth_m, camera, header.stamp_ns, header.frame_id, header.frame_id))
+
+
+def to_depth_frame(depth: Any, info: Any, header: Header, rectified: bool = False) -> RgbdFrame:
+    """The frame of a depth image for stages that look at no colour: it is black.
+
+    Args:
+        depth: the depth image, aligned with the colour image.
+        info: the camera info of the colour image.
+        header: of the poses that were found in the colour image; the frame's own.
+        rectified: see `to_camera`.
+
+    Raises:
+        BinposeError: when they do not belong together, or one of them cannot be used.
+    """
+    _check_frames("array of poses", header, info, depth)
+    depth_m = to_depth_m(depth)
+    black = np.zeros(depth_m.shape, np.uint8)
+    camera = to_camera(info, rectified)
+    return undistort(RgbdFrame(black, depth_m, camera, header.stamp_ns, header.frame_id, header.frame_id))
+
+
+def _check_frames(what: str, header: Header, info: Any, depth: Any | None) -> None:
+    for other, message in (("camera info", info), ("depth image", depth)):
+        if message is not None and message.header.frame_id != header.frame_id:
+            raise BinposeError(
+                f"The {other} is of frame {message.header.frame_id!r}, the {what} of {header.frame_id!r}; "
+                "expected one frame; take the depth that is aligned to colour, and the colour camera's info."
+            )
 
 
 def header_of(frame: RgbdFrame) -> Header:

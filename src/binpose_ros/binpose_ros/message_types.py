@@ -14,7 +14,8 @@ PACKAGES = {
     "builtin_interfaces": ("Duration", "Time"),
     "std_msgs": ("ColorRGBA", "Header"),
     "geometry_msgs": (
-        "Point", "Pose", "PoseWithCovariance", "Quaternion", "Transform", "TransformStamped", "Vector3",
+        "Point", "Pose", "PoseArray", "PoseStamped", "PoseWithCovariance", "Quaternion", "Transform",
+        "TransformStamped", "Vector3",
     ),
     "sensor_msgs": ("CameraInfo", "CompressedImage", "Image", "RegionOfInterest"),
     "vision_msgs": (
@@ -24,6 +25,7 @@ PACKAGES = {
     "visualization_msgs": ("Marker", "MarkerArray", "MeshFile", "UVCoordinate"),
     "diagnostic_msgs": ("DiagnosticArray", "DiagnosticStatus", "KeyValue"),
     "tf2_msgs": ("TFMessage",),
+    "binpose_interfaces": ("Grasp", "GraspArray"),
 }  # fmt: skip
 PACKAGE_OF = {name: package for package, names in PACKAGES.items() for name in names}
 

@@ -1,0 +1,135 @@
+"""The node `grasp_publisher`: refined poses and depth in, grasps out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from binpose_core.frames import RgbdFrame
+from binpose_core.geometry import FloatArray
+from binpose_core.model_store import StoredModel
+from binpose_core.objects import ObjectModel
+from binpose_core.types import Grasp
+from binpose_grasping.config import PlannerConfig
+from binpose_grasping.planner import NO_POSE, GraspPlanner
+from binpose_ros.frames import header_of, to_depth_frame
+from binpose_ros.inputs import DEPTH, INFO, Input, Match, read
+from binpose_ros.poses import from_matrices, read_poses
+from binpose_ros.running import prepare_process, run_node
+from binpose_ros.serialized import serialized_header
+from binpose_ros.settings import StageSettings
+from binpose_ros.stage_node import StageNode
+from binpose_ros.stamps import Header, to_header
+from binpose_ros.trial import trial_detection, trial_pose
+from binpose_ros.vision_arrays import array_length, instance_id
+
+POSES = Input("refinement/poses", "Detection3DArray", "reference", camera=False)
+
+
+@dataclass(frozen=True)
+class GraspSettings(StageSettings):
+    """What the node can be told.
+
+    planner: which grasps are offered.
+    """
+
+    planner: PlannerConfig = field(default_factory=PlannerConfig, metadata={"live": True})
+
+
+class GraspOutputs:
+    """The topics of grasps below a prefix."""
+
+    def __init__(self, node: Any, prefix: str) -> None:
+        self._types = node.types
+        self._grasps = node.output("GraspArray", f"{prefix}grasps")
+        self._best = node.output("PoseStamped", f"{prefix}best_grasp")
+        self._poses = node.output("PoseArray", f"{prefix}grasp_poses")
+
+    def publish(self, header: Header, grasps: Sequence[Grasp], version: str) -> None:
+        """Send a frame's grasps, best first; the best one alone where there is one."""
+        types, stamped = self._types, to_header(header, self._types)
+        poses = _poses([grasp.T_cam_hand for grasp in grasps], types)
+        self._grasps.publish(types.GraspArray(header=stamped, grasps=_messages(grasps, poses, version, types)))
+        self._poses.publish(types.PoseArray(header=stamped, poses=poses))
+        if poses:
+            self._best.publish(types.PoseStamped(header=stamped, pose=poses[0]))
+
+
+def _messages(grasps: Sequence[Grasp], poses: Sequence[Any], version: str, types: Any) -> list[Any]:
+    pregrasps = _poses([grasp.T_cam_pregrasp for grasp in grasps], types)
+    retreats = _poses([grasp.T_cam_retreat for grasp in grasps], types)
+    return [
+        types.Grasp(
+            object_id=grasp.object_id,
+            detection_id=instance_id(version, grasp.pose_index),
+            pose=pose,
+            pregrasp=pregrasp,
+            retreat=retreat,
+            width=grasp.width_m,
+            score=grasp.score,
+        )
+        for grasp, pose, pregrasp, retreat in zip(grasps, poses, pregrasps, retreats, strict=True)
+    ]
+
+
+def _poses(T: Sequence[FloatArray], types: Any) -> list[Any]:
+    return from_matrices(np.stack(T), types) if T else []
+
+
+class GraspPublisherNode(StageNode[GraspPlanner]):
+    """Sends `~/grasps`, `~/best_grasp` and `~/grasp_poses` of each frame's poses."""
+
+    inputs = (POSES, DEPTH, INFO)
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__("grasp_publisher", GraspSettings(), **options)
+
+    def build(self, stored: StoredModel, objects: Mapping[str, ObjectModel], settings: Any) -> GraspPlanner:
+        """The planner, which needs the parts alone."""
+        return GraspPlanner(objects, settings.planner)
+
+    def rebuild(self, before: Any, after: Any) -> bool:
+        """Whether the planner's settings have changed."""
+        return bool(before.planner != after.planner)
+
+    def open_outputs(self) -> None:
+        """The topics."""
+        self._outputs = GraspOutputs(self, "~/")
+
+    def process(self, match: Match) -> str:
+        """Plan, with the parts of the model that the poses were made with."""
+        data = match[POSES.topic]
+        header = serialized_header(data)
+        if not array_length(data):
+            self.publish_nothing(header, NO_POSE)
+            return NO_POSE
+        poses, version = read_poses(data)
+        model = self.models.find(version)
+        with self.monitor.measured("convert"):
+            depth, info = read(match, DEPTH, self.types), read(match, INFO, self.types)
+            frame = to_depth_frame(depth, info, header, self.settings.rectified)
+        with self.monitor.measured("grasps"):
+            plan = model.stage.plan(frame, poses)
+        with self.monitor.measured("publish"):
+            self._outputs.publish(header_of(frame), plan.grasps, model.version)
+        return plan.reason
+
+    def publish_nothing(self, header: Header, reason: str) -> None:
+        """No grasps."""
+        self._outputs.publish(header, (), "")
+
+    def try_out(self, stage: GraspPlanner, objects: Mapping[str, ObjectModel], frame: RgbdFrame) -> None:
+        """Plan once."""
+        name = next(iter(objects))
+        stage(frame, [trial_pose(frame, name, trial_detection(frame, name))])
+
+
+def main() -> None:
+    """Run the node."""
+    prepare_process()
+    run_node(GraspPublisherNode)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""A simulated camera, all stages and the grasp publisher: grasps of true parts, and why there are none."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from live_messages import parts, poses_of, stamp
+
+FRAME = "camera_color_optical_frame"
+
+
+@pytest.fixture(scope="module")
+def live(graph: Any) -> Any:
+    """The graph, once the first grasps have come."""
+    from binpose_interfaces.msg import GraspArray
+    from geometry_msgs.msg import PoseArray, PoseStamped
+    from vision_msgs.msg import Detection3DArray
+
+    graph.truth = graph.listen("/simulated_camera/truth", Detection3DArray)
+    graph.poses = graph.listen("/refinement/poses", Detection3DArray)
+    graph.grasps = graph.listen("/grasp_publisher/grasps", GraspArray)
+    graph.best = graph.listen("/grasp_publisher/best_grasp", PoseStamped)
+    graph.pictured = graph.listen("/grasp_publisher/grasp_poses", PoseArray)
+    graph.start("grasp_publisher")
+    graph.start("bin_picking")
+    graph.start("simulated_camera", rate_hz=0.5, hold=4, views=2, parts=8)
+    graph.wait(lambda: any(array.grasps for array in list(graph.grasps)), "grasps")
+    return graph
+
+
+def same_frame(live: Any, heard: list[Any], message: Any) -> Any:
+    return live.wait(lambda: next((m for m in list(heard) if stamp(m) == stamp(message)), None), "the same frame's")
+
+
+def some(live: Any) -> Any:
+    return next(array for array in list(live.grasps) if array.grasps)
+
+
+def test_grasps_lie_on_true_parts(live: Any) -> None:
+    from binpose_core.closest import distance_reference
+    from binpose_core.geometry import inverse, transform
+    from binpose_ros.poses import to_matrix
+
+    array, known = some(live), parts()
+    true = poses_of(same_frame(live, live.truth, array))
+    on_parts = 0
+    for grasp in array.grasps:
+        T = to_matrix(grasp.pose)
+        contacts = transform(T, np.array([[0.0, side * grasp.width / 2, 0.0] for side in (-1, 1)]))
+        distances_m = [
+            distance_reference(known[pose.object_id].mesh, transform(inverse(pose.T_cam_obj), contacts)).max()
+            for pose in true
+            if pose.object_id == grasp.object_id
+        ]
+        on_parts += min(distances_m, default=1.0) < 0.008  # a pad's reach beyond the contact
+        assert T[2, 3] > 0.1 and T[2, 2] > np.cos(0.61)
+        way_m = T[:3, 3] - to_matrix(grasp.pregrasp)[:3, 3]
+        np.testing.assert_allclose(way_m, 0.08 * T[:3, 2], atol=1e-9)
+        np.testing.assert_allclose(to_matrix(grasp.retreat)[:3, 3] - T[:3, 3], [0, 0, -0.1], atol=1e-9)
+    assert on_parts >= 0.6 * len(array.grasps)
+
+
+def test_grasps_name_their_poses_and_have_their_images_stamp_and_frame(live: Any) -> None:
+    array = some(live)
+    poses = same_frame(live, live.poses, array)
+    classes = {detection.id: detection.results[0].hypothesis.class_id for detection in poses.detections}
+    assert array.header.frame_id == FRAME
+    assert stamp(array) in {stamp(truth) for truth in live.truth}
+    assert all(classes[grasp.detection_id] == grasp.object_id for grasp in array.grasps)
+    scores = [grasp.score for grasp in array.grasps]
+    assert scores == sorted(scores, reverse=True) and 0 < scores[-1] <= scores[0] <= 1
+
+
+def test_the_best_grasp_is_the_first_one_and_all_are_pictured(live: Any) -> None:
+    array = some(live)
+    best, pictured = same_frame(live, live.best, array), same_frame(live, live.pictured, array)
+    assert best.header.frame_id == pictured.header.frame_id == FRAME
+    assert best.pose == array.grasps[0].pose
+    assert list(pictured.poses) == [grasp.pose for grasp in array.grasps]
+
+
+def test_no_grasp_is_an_empty_array_with_a_reason_and_settings_count_from_the_next_frame_on(live: Any) -> None:
+    assert live.set_parameters("grasp_publisher", planner__min_probability=1.0)[0].successful
+    live.wait(lambda: not live.grasps[-1].grasps and not live.pictured[-1].poses, "an empty array")
+    assert live.grasps[-1].header.frame_id == FRAME
+    live.wait(lambda: "probability of 1" in live.status("grasp_publisher").get("last_reason", ""), "the reason")
+    (refused,) = live.set_parameters("grasp_publisher", planner__down__z=0.0)
+    assert not refused.successful and "expected a vector that is not zero" in refused.reason
+    assert live.set_parameters("grasp_publisher", planner__min_probability=0.5)[0].successful
+    before = len(live.grasps)
+    live.wait(lambda: any(array.grasps for array in list(live.grasps)[before:]), "grasps again")
+
+
+def test_every_parameter_is_described(ros_environment: dict[str, str]) -> None:
+    from binpose_grasping.node import GraspSettings
+    from binpose_ros.settings import specs
+
+    found = list(specs(GraspSettings()))
+    assert not [spec.name for spec in found if not spec.description]
+    assert all(spec.live for spec in found if spec.name.startswith("planner."))
+    assert "planner.gripper.opening_m" in {spec.name for spec in found}
