@@ -92,6 +92,17 @@ def test_the_parts_to_be_reported_must_be_known_at_the_start(bench: Workbench, s
         assert "objects names gearmotr; expected some of" in node.monitor.reason
 
 
+def test_numbers_of_the_challenge_are_for_known_parts(bench: Workbench, store: Path) -> None:
+    from binpose.node import PipelineNode
+
+    node = bench(PipelineNode, model=str(store), watch_s=0.0)
+    assert node.trigger_configure() == SUCCESS
+    (result,) = node.set_parameters([Parameter("challenge.object_ids", value=["zzz=3"])])
+    assert not result.successful and "names 'zzz'; expected one of" in result.reason
+    known = next(iter(node.models.find("").objects))
+    assert node.set_parameters([Parameter("challenge.object_ids", value=[f"{known}=33"])])[0].successful
+
+
 def test_rolling_back_needs_an_earlier_model(node: Any) -> None:
     with pytest.raises(BinposeError, match="no earlier model"):
         node.roll_back()

@@ -22,7 +22,7 @@ from binpose_refinement.node import (
     reported,
 )
 from binpose_refinement.stored_refiner import stored_refiner
-from binpose_ros.challenge_adapter import ChallengeService, ChallengeSettings
+from binpose_ros.challenge_adapter import ChallengeService, ChallengeSettings, names_of
 from binpose_ros.estimate_action import EstimateAction, FrameResult
 from binpose_ros.frames import header_of
 from binpose_ros.golden import GoldenFrame, found_share
@@ -65,8 +65,10 @@ class PipelineNode(StageNode[Pipeline]):
         )
 
     def check(self, settings: Any, objects: Mapping[str, ObjectModel]) -> None:
-        """The parts that are to be reported must be known."""
+        """The parts that are to be reported, or have a number in the challenge, must be known."""
         check_objects(settings, objects)
+        if settings.challenge.object_ids:
+            names_of(objects, settings.challenge.object_ids)
 
     def rebuild(self, before: Any, after: Any) -> bool:
         """Whether the refiner's own settings have changed."""
