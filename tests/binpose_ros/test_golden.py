@@ -1,5 +1,6 @@
 """Golden frames are a data set in the store; the share of their parts that is found is the score."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from binpose_core.bop import BopWriter
 from binpose_core.frames import RgbdFrame
 from binpose_core.types import Detection
-from binpose_ros.golden import FOLDER, GoldenFrame, found_share, golden_frames, seen_share
+from binpose_ros.golden import FOLDER, GoldenFrame, found_share, golden_frames, seen_share, true_detections
 
 
 @pytest.fixture
@@ -89,3 +90,20 @@ def test_a_part_that_the_model_does_not_know_is_not_found(golden: list[GoldenFra
         return found
 
     assert seen_share(golden, known, segment) == pytest.approx(share)
+
+
+def test_true_detections_are_seen_and_hold_the_visible_pixels(
+    golden: list[GoldenFrame], parts: dict[str, Any], tmp_path: Path
+) -> None:
+    by_depth = {frame.frame.depth_m.tobytes(): frame for frame in golden}
+    assert seen_share(golden, parts, lambda frame: true_detections(by_depth[frame.depth_m.tobytes()], parts)) == 1.0
+    first = golden[0]
+    camera, found = first.frame.camera, true_detections(first, parts)
+    for detection, T, mask in zip(found, first.T_cam_obj, first.source.masks()[list(first.annotations)], strict=True):
+        np.testing.assert_array_equal(detection.full_mask(camera.height, camera.width), mask)
+        center_m = parts[detection.object_id].center_m
+        assert detection.center_depth_m == pytest.approx((T[:3, :3] @ center_m + T[:3, 3])[2])
+    known = {name: part for name, part in parts.items() if name != "rod"}
+    assert [d.object_id for d in true_detections(first, known)] == [n for n in first.object_ids if n != "rod"]
+    shutil.rmtree(next((tmp_path / FOLDER).glob("*/*/mask_visib")))
+    assert true_detections(first, parts) == []

@@ -109,3 +109,19 @@ def test_the_slot_keeps_the_model_before() -> None:
     assert slot.find("2222") is second
     with pytest.raises(BinposeError, match="111111111111"):
         slot.find("1" * 12)
+
+
+def test_models_that_are_only_offered_do_not_drive_those_in_use_out() -> None:
+    slot: ModelSlot[int] = ModelSlot()
+    models = [LoadedModel(n, {}, f"{n}" * 64, None, Path("store")) for n in range(1, 6)]
+    slot.exchange(models[0])
+    slot.exchange(models[1])
+    for offered in models[2:]:
+        slot.offer(offered)
+        assert slot.find(offered.version) is offered
+    assert slot.held() == (models[1], models[0], models[4])
+    slot.exchange(models[4])
+    assert slot.held() == (models[4], models[1])
+    slot.clear()
+    with pytest.raises(BinposeError, match="configure the node first"):
+        slot.find("")

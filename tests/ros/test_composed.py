@@ -228,8 +228,11 @@ def test_a_refused_model_changes_nothing(live: Any, store: Path) -> None:
     ):
         answer = live.call("/bin_picking/load_model", LoadModel, store="", version=version)
         assert not answer.success and reason in answer.message and answer.version == in_use
-    live.wait(lambda: "known:" in live.status("bin_picking")["model_refused"], "the reason in the diagnostics")
     assert len(statuses) == 1
+    models.promote(models.save(nan, stored.header))
+    live.wait(lambda: "NaN" in live.status("bin_picking")["model_refused"], "the reason in the diagnostics")
+    models.promote(in_use)
+    live.wait(lambda: not live.status("bin_picking")["model_refused"], "diagnostics without it")
 
 
 def test_the_store_is_watched_and_the_swap_can_be_rolled_back(live: Any, store: Path) -> None:

@@ -19,7 +19,7 @@ def live(graph: Any, store: Path) -> Any:
     graph.poses = graph.listen("/refinement/poses", Detection3DArray)
     for name in FOLLOWERS:
         graph.start(name, model=str(store), watch_s=0.0)
-    graph.start("detection", model=str(store), watch_s=0.0, followers=FOLLOWERS, follow_s=2.0)
+    graph.start("detection", model=str(store), watch_s=0.0, followers=FOLLOWERS)
     graph.start("simulated_camera", rate_hz=0.5, hold=1000, views=1, depth_encoding="16UC1")
     graph.wait(lambda: any(array.detections for array in list(graph.poses)), "poses")
     return graph
@@ -86,11 +86,10 @@ def test_a_model_is_used_when_all_stages_hold_it_and_no_result_is_of_two(live: A
         live.listen("/pose_estimator/poses", Detection3DArray),
     ]
     new = next(version for version in ModelStore(store).versions() if version != ModelStore(store).current())
-    early = live.call("/detection/load_model", LoadModel, store="", version=new)
-    assert not early.success and "pose_estimator, refinement did not load model" in early.message
-    for node in (*reversed(FOLLOWERS), "detection"):
-        answer = live.call(f"/{node}/load_model", LoadModel, store=str(store), version=new)
-        assert answer.success, answer.message
+    early = live.call("/refinement/load_model", LoadModel, store="", version=new)
+    assert early.success and "to be used next" in early.message and early.version != new
+    answer = live.call("/detection/load_model", LoadModel, store="", version=new)
+    assert answer.success and answer.version == new, answer.message
     live.wait(
         lambda: split_id((live.poses[-1].detections or [_no_pose()])[0].id)[0] == new[:12], "poses of the new model"
     )

@@ -11,8 +11,8 @@ from binpose_core.model_store import StoredModel
 from binpose_core.objects import ObjectModel
 from binpose_core.types import Detection
 from binpose_detection.backends import stored_segmenter
-from binpose_ros.announcing import Followers
 from binpose_ros.detections import instance_labels, write_detections
+from binpose_ros.following import Followers
 from binpose_ros.frames import header_of
 from binpose_ros.golden import GoldenFrame, seen_share
 from binpose_ros.images import from_labels
@@ -36,7 +36,7 @@ class DetectionSettings(DetectionChoice):
     """
 
     followers: tuple[str, ...] = ()
-    follow_s: float = setting(30.0, bounds=(0.0, 3600.0))
+    follow_s: float = setting(30.0, bounds=(0.0, 3600.0), live=True)
 
 
 class DetectionOutputs:
@@ -75,8 +75,8 @@ class DetectionNode(StageNode[Any]):
         return stored_segmenter(stored, settings.device)
 
     def before_swap(self, model: LoadedModel[Any]) -> None:
-        """Wait for the nodes that work on the detections."""
-        self._followers.wait_for(model.version, self.settings.follow_s)
+        """Have the nodes that work on the detections hold it."""
+        self._followers.hold(model, self.settings.follow_s)
 
     def open_outputs(self) -> None:
         """The two topics."""

@@ -9,13 +9,14 @@ from binpose_core.objects import ObjectModel
 from binpose_core.types import PoseEstimate
 from binpose_estimator.estimator import PoseEstimator
 from binpose_ros.detections import read_detections
+from binpose_ros.following import FollowerNode
 from binpose_ros.frames import header_of
+from binpose_ros.golden import Found, GoldenFrame, found_share, true_detections
 from binpose_ros.inputs import COLOR, DEPTH, INFO, Input, Match, read
 from binpose_ros.poses import write_poses
 from binpose_ros.running import prepare_process, run_node
 from binpose_ros.serialized import serialized_header
 from binpose_ros.settings import StageSettings
-from binpose_ros.stage_node import StageNode
 from binpose_ros.stamps import Header
 from binpose_ros.trial import trial_detection
 from binpose_ros.vision_arrays import array_length, write_array
@@ -43,7 +44,7 @@ class PoseOutputs:
         self._poses.publish(write_array(header, ()))
 
 
-class PoseEstimatorNode(StageNode[PoseEstimator]):
+class PoseEstimatorNode(FollowerNode[PoseEstimator]):
     """Sends `~/poses` of each frame's detections."""
 
     inputs = (DETECTIONS, MASK, COLOR, DEPTH, INFO)
@@ -81,6 +82,17 @@ class PoseEstimatorNode(StageNode[PoseEstimator]):
     def try_out(self, stage: PoseEstimator, objects: Mapping[str, ObjectModel], frame: RgbdFrame) -> None:
         """Run the network once."""
         stage(frame, [trial_detection(frame, next(iter(objects)))])
+
+    def score(
+        self, stage: PoseEstimator, objects: Mapping[str, ObjectModel], frames: Sequence[GoldenFrame]
+    ) -> float | None:
+        """The share of visible parts with a right hypothesis where the detections are without errors."""
+        detections = {golden: true_detections(golden, objects) for golden in frames}
+
+        def estimate(golden: GoldenFrame) -> Found:
+            return [(h.object_id, h.T_cam_obj) for p in stage(golden.frame, detections[golden]) for h in p.hypotheses]
+
+        return found_share([golden for golden in frames if detections[golden]], objects, estimate)
 
 
 def main() -> None:

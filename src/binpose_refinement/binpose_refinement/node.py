@@ -16,6 +16,7 @@ from binpose_refinement.refiner import IcpRefiner
 from binpose_refinement.stored_refiner import stored_refiner
 from binpose_ros.detections import read_detections
 from binpose_ros.estimate_action import EstimateAction, FrameResult
+from binpose_ros.following import FollowerNode
 from binpose_ros.frames import header_of
 from binpose_ros.images import from_color
 from binpose_ros.inputs import COLOR, DEPTH, INFO, Input, Match, read
@@ -24,7 +25,6 @@ from binpose_ros.poses import read_poses, transforms, with_detections, write_pos
 from binpose_ros.running import prepare_process, run_node
 from binpose_ros.serialized import serialized_header
 from binpose_ros.settings import Overrides, StageSettings, setting
-from binpose_ros.stage_node import StageNode
 from binpose_ros.stamps import Header
 from binpose_ros.trial import trial_detection, trial_pose
 from binpose_ros.vision_arrays import write_array
@@ -116,7 +116,7 @@ def reported(poses: Sequence[PoseEstimate], settings: RefinementSettings) -> lis
     return [p for p in poses if p.score >= settings.threshold and (not wanted or p.object_id in wanted)]
 
 
-class RefinementNode(StageNode[IcpRefiner]):
+class RefinementNode(FollowerNode[IcpRefiner]):
     """Sends `~/poses`, `~/markers`, `~/overlay` and transforms of each frame's poses."""
 
     inputs = (POSES, DETECTIONS, MASK, COLOR, DEPTH, INFO)

@@ -1,15 +1,12 @@
 """What a node tells of its model, and the services that change it."""
 
 import json
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile
 
-from binpose_core.errors import BinposeError
 from binpose_core.model_store import SHORT
 from binpose_core.objects import ObjectModel
 from binpose_ros.models import LoadedModel
@@ -71,60 +68,15 @@ class Announcer:
     def _answer(self, action: Callable[[], LoadedModel[Any]], response: Any) -> Any:
         try:
             model = action()
-            response.success, response.message = True, f"Model {model.version[:SHORT]} is in use."
+            where = "in use" if model is self._node.models.current else "held, to be used next"
+            response.success, response.message = True, f"Model {model.version[:SHORT]} is {where}."
         except Exception as error:  # The client would wait for ever for an answer that does not come.
             response.success, response.message = False, self._node.mistake("The new model", error)
-            self._node.monitor.model_reason = response.message
             self._node.get_logger().error(response.message)
-        else:
-            self._node.monitor.model_reason = ""
         if hasattr(response, "version"):
             current = self._node.models.current
             response.version = current.version if current else ""
         return response
-
-
-class Followers:
-    """The nodes that work on what this node sends: they must hold a model before this node uses it.
-
-    Args:
-        node: that sends.
-        names: of the nodes, relative or absolute.
-    """
-
-    def __init__(self, node: Any, names: Sequence[str]) -> None:
-        self._changed = threading.Condition()
-        self._held: dict[str, list[str]] = {name: [] for name in names}
-        group = MutuallyExclusiveCallbackGroup()  # not that of the service that waits
-        for name in names:
-            node.create_subscription(
-                node.types.VisionInfo, f"{name}/vision_info", self._heard(name), LATCHED, callback_group=group
-            )
-
-    def wait_for(self, version: str, timeout_s: float) -> None:
-        """Wait until all of them have announced a version.
-
-        Raises:
-            BinposeError: when one has not in time.
-        """
-
-        def missing() -> list[str]:
-            return [name for name, held in self._held.items() if version[:SHORT] not in held[-2:]]
-
-        with self._changed:
-            if not self._changed.wait_for(lambda: not missing(), timeout_s):
-                raise BinposeError(
-                    f"{', '.join(missing())} did not load model {version[:SHORT]} within {timeout_s:g} s; expected it "
-                    "to hold every model that its inputs are made with; load it there first, with its ~/load_model."
-                )
-
-    def _heard(self, name: str) -> Callable[[Any], None]:
-        def heard(info: Any) -> None:
-            with self._changed:
-                self._held[name].append(str(info.method).rpartition(" ")[2])
-                self._changed.notify_all()
-
-        return heard
 
 
 def symmetries_of(part: ObjectModel, types: Any) -> Any:

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from binpose_core.bop import BopDataset
+from binpose_core.bop import BopDataset, BopFrame
 from binpose_core.frames import RgbdFrame
 from binpose_core.geometry import FloatArray, transform
+from binpose_core.masks import box_xyxy
 from binpose_core.metrics import mssd
 from binpose_core.objects import ObjectModel
 from binpose_core.types import Detection
@@ -25,11 +26,16 @@ Found = Sequence[tuple[str, FloatArray]]
 
 @dataclass(frozen=True, eq=False)
 class GoldenFrame:
-    """A frame and the parts that a model should find in it: object_ids (N), T_cam_obj (N, 4, 4)."""
+    """A frame and the parts that a model should find in it: object_ids (N), T_cam_obj (N, 4, 4).
+
+    source: where it was read; annotations (N) are the parts' places among all that are annotated there.
+    """
 
     frame: RgbdFrame
     object_ids: tuple[str, ...]
     T_cam_obj: FloatArray
+    source: BopFrame
+    annotations: tuple[int, ...]
 
 
 def golden_frames(store: Path) -> list[GoldenFrame]:
@@ -44,11 +50,31 @@ def golden_frames(store: Path) -> list[GoldenFrame]:
     sources = [source for split in dataset.splits() for source in dataset.frames(split)][:MOST_FRAMES]
     golden = []
     for source in sources:
-        parts = [truth for truth in source.ground_truth() if truth.visible_fraction >= LEAST_VISIBLE]
-        names = tuple(dataset.model(truth.obj_id).object_id for truth in parts)
-        poses = np.array([truth.T_cam_obj for truth in parts], np.float64).reshape(-1, 4, 4)
-        golden.append(GoldenFrame(source.read(), names, poses))
+        truths = source.ground_truth()
+        parts = {number: truth for number, truth in enumerate(truths) if truth.visible_fraction >= LEAST_VISIBLE}
+        names = tuple(dataset.model(truth.obj_id).object_id for truth in parts.values())
+        poses = np.array([truth.T_cam_obj for truth in parts.values()], np.float64).reshape(-1, 4, 4)
+        golden.append(GoldenFrame(source.read(), names, poses, source, tuple(parts)))
     return golden
+
+
+def true_detections(golden: GoldenFrame, objects: Mapping[str, ObjectModel]) -> list[Detection]:
+    """The known parts of a frame as a detector without errors finds them; none where the data set has no masks.
+
+    Raises:
+        BinposeError: when a mask is missing or damaged.
+    """
+    if not (golden.source.scene.directory / "mask_visib").is_dir():
+        return []
+    masks = golden.source.masks()[list(golden.annotations)]
+    found = []
+    for name, T, mask in zip(golden.object_ids, golden.T_cam_obj, masks, strict=True):
+        if name in objects and mask.any():
+            x0, y0, x1, y1 = box_xyxy(mask)
+            center_px, depth_m = _center(objects[name], T, golden.frame)
+            center = float(center_px[0]), float(center_px[1])
+            found.append(Detection(name, 1.0, (x0, y0, x1, y1), mask[y0:y1, x0:x1], center, depth_m))
+    return found
 
 
 def found_share(
@@ -93,6 +119,12 @@ def _is_right(part: ObjectModel, T: FloatArray, T_true: FloatArray) -> bool:
 
 
 def _is_seen(part: ObjectModel, T: FloatArray, frame: RgbdFrame, detections: Sequence[Detection]) -> bool:
-    center_cam = transform(T, part.center_m[None])[0]
-    center_px, reach_px = frame.camera.project(center_cam), part.diameter_m / 4 * frame.camera.fx / center_cam[2]
+    center_px, depth_m = _center(part, T, frame)
+    reach_px = part.diameter_m / 4 * frame.camera.fx / depth_m
     return any(d.object_id == part.id and np.linalg.norm(d.center_px - center_px) <= reach_px for d in detections)
+
+
+def _center(part: ObjectModel, T: FloatArray, frame: RgbdFrame) -> tuple[FloatArray, float]:
+    """Where a part's centre is seen (2,), in pixels, and its depth in metres."""
+    center_cam = transform(T, part.center_m[None])[0]
+    return frame.camera.project(center_cam), float(center_cam[2])

@@ -19,7 +19,7 @@ from binpose_ros.announcing import Announcer
 from binpose_ros.golden import golden_frames
 from binpose_ros.lifecycle import ManagedNode
 from binpose_ros.message_types import RosTypes, ros_types
-from binpose_ros.models import Checks, LoadedModel, ModelSlot, load_model
+from binpose_ros.models import Checks, LoadedModel, ModelSlot, Unanswered, load_model
 from binpose_ros.monitor import Monitor
 from binpose_ros.parameters import Parameters
 from binpose_ros.settings import StageSettings
@@ -42,11 +42,11 @@ class ModelNode(ManagedNode, Generic[Stage]):
         self._loading = threading.Lock()
         self._last_frame: RgbdFrame | None = None
         self._declared = Parameters(self, defaults, lambda: self.state != "unconfigured", self._changed)
-        group = MutuallyExclusiveCallbackGroup()
-        self._announcer = Announcer(self, group)
+        self._group = MutuallyExclusiveCallbackGroup()  # of all that changes the model
+        self._announcer = Announcer(self, self._group)
         self._seen: str | None = None
         if self.settings.watch_s:
-            self.create_timer(self.settings.watch_s, self._watch, callback_group=group)
+            self.create_timer(self.settings.watch_s, self._watch, callback_group=self._group)
 
     # --- What a stage says of itself ----------------------------------------------------------------------------------
 
@@ -76,6 +76,14 @@ class ModelNode(ManagedNode, Generic[Stage]):
         """The settings of now."""
         return self._declared.settings
 
+    def first_model(self) -> LoadedModel[Stage]:
+        """The model to begin with: the one that the settings name.
+
+        Raises:
+            BinposeError: with the reason when it cannot be used.
+        """
+        return self._load(self.settings.model, self.settings.version)
+
     def swap(self, store: str, version: str) -> LoadedModel[Stage]:
         """Load another version, check it and put it in use between two frames.
 
@@ -83,13 +91,7 @@ class ModelNode(ManagedNode, Generic[Stage]):
             BinposeError: with the reason when it is refused; the old model then stays.
         """
         current = self.models.find("")
-        model = self._load(store or str(current.store), version)
-        self.before_swap(model)
-        with self._loading:
-            return self._put_in_use(self._fitted(model, self.settings))
-
-    def before_swap(self, model: LoadedModel[Stage]) -> None:
-        """Wait for what must be ready before a model is put in use."""
+        return self._exchange(self._load(store or str(current.store), version, current))
 
     def roll_back(self) -> LoadedModel[Stage]:
         """Put the model before in use again.
@@ -97,31 +99,27 @@ class ModelNode(ManagedNode, Generic[Stage]):
         Raises:
             BinposeError: when there is none.
         """
+        return self._exchange(self.models.earlier())
+
+    def before_swap(self, model: LoadedModel[Stage]) -> None:
+        """See that all is ready for a model before it is put in use."""
+
+    def _exchange(self, model: LoadedModel[Stage]) -> LoadedModel[Stage]:
+        self.before_swap(model)
         with self._loading:
-            model = replace(self.models.earlier(), number=self._next_number())
             return self._put_in_use(self._fitted(model, self.settings))
 
-    def _load(self, store: str, version: str) -> LoadedModel[Stage]:
+    def _load(self, store: str, version: str, current: LoadedModel[Stage] | None = None) -> LoadedModel[Stage]:
+        """A model of a store, checked; it must do no worse than `current`."""
         if not store:
             raise BinposeError("No model is named; expected the folder of a model store; set the parameter `model`.")
         check_device(self.settings.device)
         folder = Path(store).expanduser()
         with self._loading:
-            frames = golden_frames(folder)
-            checks = Checks[Stage](self.settings.required_objects, self._warm_up, lambda s, o: self.score(s, o, frames))
-            settings = self.settings
-            model = load_model(
-                folder,
-                version,
-                lambda stored, objects: self.build(stored, objects, settings),
-                checks,
-                self.models.current,
-                self._next_number(),
-            )
+            settings, frames = self.settings, golden_frames(folder)
+            checks = Checks[Stage](settings.required_objects, self._warm_up, lambda s, o: self.score(s, o, frames))
+            model = load_model(folder, version, lambda stored, o: self.build(stored, o, settings), checks, current)
             return replace(model, settings=settings)
-
-    def _next_number(self) -> int:
-        return 1 + max((model.number for model in (self.models.current, self.models.previous) if model), default=0)
 
     def _fitted(self, model: LoadedModel[Stage], settings: Any) -> LoadedModel[Stage]:
         """The model, built again where the settings have changed since; call it while no other model is loaded."""
@@ -137,7 +135,10 @@ class ModelNode(ManagedNode, Generic[Stage]):
         self.try_out(stage, objects, replace(self._last_frame or trial_frame()))
 
     def _put_in_use(self, model: LoadedModel[Stage]) -> LoadedModel[Stage]:
+        number = 1 + max((held.number for held in self.models.held()), default=0)
+        model = replace(model, number=number)
         self.models.exchange(model)
+        self.monitor.model_reason = ""
         self._seen = model.version if self._seen is None else self._seen
         self._announcer.announce(model, self.models.previous)
         score = "" if model.golden is None else f", with a score of {model.golden:.3f} on the golden frames"
@@ -149,18 +150,25 @@ class ModelNode(ManagedNode, Generic[Stage]):
         model = self.models.current
         if model is None or self.settings.version:
             return
+        seen = self._seen
         try:
             newest = ModelStore(model.store).current()
-            if newest is None or newest == self._seen:
+            if newest is None or newest == seen:
                 return
             self._seen = newest
             if newest != model.version:
                 self.swap("", newest)
-        except Exception as error:
-            self.monitor.model_reason = self.mistake("The new model", error)
-            self.get_logger().error(f"The new model is refused: {self.monitor.model_reason}")
-        else:
             self.monitor.model_reason = ""
+        except Exception as error:
+            if isinstance(error, Unanswered):
+                self._seen = seen
+            self._refuse(self.mistake("The new model", error))
+
+    def _refuse(self, reason: str) -> None:
+        """Tell in the diagnostics, and once in the log, why the model that should be in use is not."""
+        if reason != self.monitor.model_reason:
+            self.get_logger().error(f"The new model is refused: {reason}")
+        self.monitor.model_reason = reason
 
     def _changed(self, settings: Any) -> None:
         if (model := self.models.current) is None:

@@ -40,11 +40,16 @@ class LoadedModel(Generic[Stage]):
         return str(self.store / f"weights-{self.version[:SHORT]}.safetensors")
 
 
+class Unanswered(BinposeError):
+    """A node that was asked to hold a model did not answer: another time it may."""
+
+
 class ModelSlot(Generic[Stage]):
-    """The model in use and the one before it."""
+    """The model in use, the one before it, and one that was loaded to be used next."""
 
     def __init__(self) -> None:
         self._held: tuple[LoadedModel[Stage], ...] = ()
+        self._offered: LoadedModel[Stage] | None = None
 
     @property
     def current(self) -> LoadedModel[Stage] | None:
@@ -68,17 +73,24 @@ class ModelSlot(Generic[Stage]):
             raise BinposeError("There is no earlier model to roll back to; expected one swap since the node's start.")
         return self.previous
 
+    def held(self) -> tuple[LoadedModel[Stage], ...]:
+        """All of them, the one in use first."""
+        offered = self._offered
+        return self._held if offered is None else (*self._held, offered)
+
     def find(self, version: str) -> LoadedModel[Stage]:
         """The model whose version begins with `version`; the one in use for an empty one.
 
         Raises:
-            BinposeError: when neither of the two is it.
+            BinposeError: when none of those held is it.
         """
-        held = self._held
+        held = self.held()
+        if not held:
+            raise BinposeError("This node holds no model yet; expected one; configure the node first.")
         for model in held:
             if model.version.startswith(version):
                 return model
-        known = ", ".join(model.version[:SHORT] for model in held) or "none"
+        known = ", ".join(model.version[:SHORT] for model in held)
         raise BinposeError(
             f"A result of model {version}, but this node holds {known}; expected one of these; load that version here "
             "too with ~/load_model."
@@ -90,10 +102,16 @@ class ModelSlot(Generic[Stage]):
         A model that is held already is only renewed and put first.
         """
         self._held = (model, *(held for held in self._held if held.version != model.version))[:2]
+        if self._offered is not None and self._offered.version == model.version:
+            self._offered = None
+
+    def offer(self, model: LoadedModel[Stage]) -> None:
+        """Hold a model that is to be used next, instead of the last such one; the others stay."""
+        self._offered = model
 
     def clear(self) -> None:
-        """Forget both."""
-        self._held = ()
+        """Forget all."""
+        self._held, self._offered = (), None
 
 
 @dataclass(frozen=True)
@@ -116,7 +134,6 @@ def load_model(
     build: Callable[[StoredModel, Mapping[str, ObjectModel]], Stage],
     checks: Checks[Stage],
     current: LoadedModel[Stage] | None = None,
-    number: int = 1,
 ) -> LoadedModel[Stage]:
     """A model from a store, checked.
 
@@ -126,7 +143,6 @@ def load_model(
         build: makes the stage of it.
         checks: what it must pass.
         current: the model it would replace; it may not know fewer parts, nor score worse on the same golden frames.
-        number: of the model, see `LoadedModel`.
 
     Raises:
         BinposeError: with the reason when it is refused.
@@ -146,7 +162,7 @@ def load_model(
             "expected at least as much; train it further, or take these frames out of the store."
         )
     metrics = dict(stored.header.get("metrics", {}))
-    return LoadedModel(stage, objects, stored.version, stored.parent, Path(store), number, golden, metrics)
+    return LoadedModel(stage, objects, stored.version, stored.parent, Path(store), golden=golden, metrics=metrics)
 
 
 def check_finite(stored: StoredModel) -> None:

@@ -84,7 +84,7 @@ class StageNode(ModelNode[Stage]):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the model."""
         try:
-            self._put_in_use(self._load(self.settings.model, self.settings.version))
+            self._put_in_use(self.first_model())
             self.open_outputs()
         except Exception:
             self._forget()
