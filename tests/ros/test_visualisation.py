@@ -15,6 +15,7 @@ CAMERA_NS = "/camera"
 SHOWN_BY = {
     "rviz_default_plugins/Image": "Image",
     "rviz_default_plugins/MarkerArray": "MarkerArray",
+    "rviz_default_plugins/PoseArray": "PoseArray",
     "vision_msgs_rviz_plugins/Detection3DArray": "Detection3DArray",
 }
 WITHOUT_TOPIC = {"rviz_default_plugins/Grid", "rviz_default_plugins/TF"}
@@ -37,6 +38,7 @@ def sent() -> dict[str, str]:
         pytest.skip("rclpy cannot be imported: source ROS 2's setup.bash first")
     from binpose_detection.node import DetectionOutputs
     from binpose_estimator.node import PoseOutputs
+    from binpose_grasping.node import GraspOutputs
     from binpose_refinement.node import RefinementOutputs
     from binpose_simulation.node import KINDS
 
@@ -51,6 +53,7 @@ def sent() -> dict[str, str]:
     for outputs, stage in ((DetectionOutputs, "detection"), (PoseOutputs, "pose_estimator")):
         outputs(Recorder(), f"{stage}/")
     RefinementOutputs(Recorder(), "refinement/")
+    GraspOutputs(Recorder(), "grasp_publisher/")
     return found | {"/diagnostics": "DiagnosticArray"}
 
 

@@ -1,4 +1,4 @@
-"""The ROS graph: camera topics in, poses of parts out.
+"""The ROS graph: camera topics in, poses of parts and grasps out.
 
 ros2 launch binpose bin_picking.launch.py model:=models/wrs camera_ns:=/camera/camera
 ros2 launch binpose bin_picking.launch.py simulated_camera:=true rviz:=true
@@ -23,8 +23,9 @@ FOLLOWERS = ["pose_estimator", "refinement"]
 # A node finishes its frame and its files first; the 5 s that launch gives are too few on a busy machine.
 PATIENCE_S = "15"
 BAD_PARAMETER = 2  # exit status of a node that refuses a parameter (binpose_ros.running, which is not imported here)
-RVIZ_CAMERA, RVIZ_RESULTS = "/camera/color/image_raw", ("refinement/overlay", "refinement/markers", "refinement/poses")
-SWITCHES = ("composed", "simulated_camera", "record", "rviz", "tf")
+RVIZ_CAMERA = "/camera/color/image_raw"
+RVIZ_RESULTS = ("refinement/overlay", "refinement/markers", "refinement/poses", "grasp_publisher/grasp_poses")
+SWITCHES = ("composed", "grasps", "simulated_camera", "record", "rviz", "tf")
 ARGUMENTS = {
     "model": ("demo", "Folder of the model store, or the name of a shipped model."),
     "camera_ns": ("camera", "Namespace of the camera's topics."),
@@ -35,6 +36,7 @@ ARGUMENTS = {
     "region": ("", "Outline of the bin in pixels: 'u,v u,v u,v'; everywhere when empty."),
     "device": ("cpu", "Where the networks run: cpu or cuda."),
     "composed": ("true", "All stages in one process; else one process per stage."),
+    "grasps": ("true", "Start the node that offers grasps of the parts."),
     "simulated_camera": ("false", "Start a camera above a simulated bin."),
     "record": ("false", "Record what the camera sees, for training on it."),
     "recordings": ("~/binpose_recordings", "Folder of the recordings."),
@@ -105,6 +107,8 @@ def nodes(context: LaunchContext) -> list[Any]:
             node("binpose_estimator", "pose_estimator", stage),
             node("binpose_refinement", "refinement", stage | result),
         ]
+    if wanted["grasps"]:
+        found.append(node("binpose_grasping", "grasp_publisher", stage))
     if wanted["record"]:
         names = ["bin_picking"] if wanted["composed"] else ["detection", *FOLLOWERS]
         events = [*(f"{name}/model_status" for name in names), "pick_outcomes"]
