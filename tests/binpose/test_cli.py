@@ -77,6 +77,16 @@ def test_add_shows_what_it_found(mesh_mm: Path, tmp_path: Path, capsys: pytest.C
     assert (tmp_path / "objects" / "box").is_dir()
 
 
+def test_a_guessed_unit_is_told_with_the_sizes_of_others(
+    mesh_mm: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert add(mesh_mm, tmp_path, "--id", "box") == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "The unit is a guess: mm" in text and "539 mm in cm" in text and "in m" not in text
+    assert add(mesh_mm, tmp_path, "--id", "box", "--unit", "mm", "--replace") == 0
+    assert "is a guess" not in capsys.readouterr().out
+
+
 def wrong_unit(tmp_path: Path, mesh: Path) -> list[str]:
     return [str(mesh), "--id", "box", "--unit", "m"]
 

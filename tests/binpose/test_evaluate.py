@@ -192,10 +192,19 @@ def test_regions_of_another_form_are_refused(tmp_path: Path, content: str) -> No
 
 def test_objects_match_by_name_before_number(dataset: Path) -> None:
     data = BopDataset(dataset)  # 1 step, 2 rod
-    assert matched_objects({"rod": 1, "step": 2}, data) == {1: "step", 2: "rod"}
-    assert matched_objects({"axle": 2}, data) == {2: "axle"}
+    assert matched_objects({"rod": 1, "step": 2}, data, {}) == {1: "step", 2: "rod"}
+    assert matched_objects({"axle": 2}, data, {}) == {2: "axle"}
     with pytest.raises(BinposeError, match="cog"):
-        matched_objects({"cog": 7}, data)
+        matched_objects({"cog": 7}, data, {})
+
+
+def test_a_number_alone_does_not_match_objects_of_other_sizes(dataset: Path) -> None:
+    data = BopDataset(dataset)
+    size_m = data.models[2].diameter_m
+    assert matched_objects({"rod": 2, "axle": 1}, data, {"axle": data.models[1].diameter_m}) == {1: "axle", 2: "rod"}
+    assert matched_objects({"axle": 2}, data, {"axle": 1.01 * size_m}) == {2: "axle"}
+    with pytest.raises(BinposeError, match="axle"):
+        matched_objects({"axle": 2}, data, {"axle": 1.4 * size_m})
 
 
 def test_symmetries_that_a_data_set_lists_are_not_searched_for(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:

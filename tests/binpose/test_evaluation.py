@@ -1,6 +1,7 @@
 """What hardly shows or is in doubt neither helps nor harms, by any measure."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -51,6 +52,23 @@ def test_missed_and_wrong_parts_are_told_apart(evaluation: PoseEvaluation, scene
     assert (rows["step"].recall, rows["step"].precision) == (0.5, 1.0)
     assert (rows["rod"].recall, rows["rod"].precision) == (0.0, 0.0)
     assert rows["all"].vsd is None  # there was no depth
+
+
+def test_bop_recalls_do_not_depend_on_what_else_is_annotated(evaluation: PoseEvaluation, scenes: Sequence) -> None:
+    scene = scenes[0]
+    whole = truth(scene, (1.0, 1.0, 1.0))
+    poses = estimates(scene)
+    off = poses[0].T_cam_obj.copy()
+    off[0, 3] += 0.12 * evaluation.objects[poses[0].object_id].diameter_m  # beyond 10 %, right at BOP's looser ones
+    poses = [replace(poses[0], T_cam_obj=off), *poses[1:]]
+    figures = []
+    for complete in (whole.complete, ()):
+        each = PoseEvaluation(evaluation.objects, evaluation.config)
+        each.add("a", replace(whole, complete=complete), poses, scene.frame.camera, scene.frame.depth_m)
+        row = {row.object_id: row for row in each.result().rows}[poses[0].object_id]
+        figures.append((row.vsd, row.mssd, row.mspd))
+    assert 0.5 < figures[0][1] < 1.0
+    assert figures[0] == figures[1]
 
 
 def test_an_evaluation_of_nothing_has_no_figures(evaluation: PoseEvaluation) -> None:

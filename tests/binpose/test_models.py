@@ -41,6 +41,22 @@ def test_an_empty_folder_is_told(tmp_path: Path, capsys: pytest.CaptureFixture) 
     assert "binpose train" in capsys.readouterr().err
 
 
+def test_a_shipped_model_is_listed_by_its_name(capsys: pytest.CaptureFixture) -> None:
+    assert cli.main(["models", "demo"]) == 0
+    assert "demo" in capsys.readouterr().out
+
+
+def test_damaged_versions_are_told(models: Path, capsys: pytest.CaptureFixture) -> None:
+    (store,) = find_stores(models)
+    first, second = store.versions()
+    weights = store.directory / f"weights-{second[:12]}.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-3])
+    assert cli.main(["models", str(models)]) == cli.FAILED
+    assert "expected" in capsys.readouterr().out
+    (store.directory / f"weights-{first[:12]}.json").write_text("{")
+    assert len(store.damages()) == 2
+
+
 def test_the_figures_of_all_objects_come_first() -> None:
     assert metrics_text({"frames": 40, "objects": {"all": {"recall": 0.95, "precision": None}}}) == "recall 0.95"
     assert metrics_text({}) == "-"

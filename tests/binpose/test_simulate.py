@@ -48,7 +48,13 @@ def test_frames_are_whole_reproducible_and_continued(catalogue: Path, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    "wrong, told", [(["--frames", "0"], "0 frames"), (["--width", "0"], "0x"), (["--bin-size", "a,b"], "a,b")]
+    "wrong, told",
+    [
+        (["--frames", "0"], "0 frames"),
+        (["--width", "0"], "0x"),
+        (["--bin-size", "a,b"], "a,b"),
+        (["--objects", "pin"], "--objects pin"),
+    ],
 )
 def test_wrong_options_are_told_before_the_parts_are_prepared(
     tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch, wrong: list[str], told: str

@@ -118,6 +118,16 @@ def test_symmetries_can_be_overridden_in_the_file(parts, box):
         parts.load("box")
 
 
+def test_a_diameter_that_is_not_the_meshs_is_refused(parts, box):
+    """A size is no entry to be edited: the mesh would keep its own."""
+    add(parts, box, "box")
+    path = parts.directory / "box" / "object.json"
+    entry = json.loads(path.read_text())
+    path.write_text(json.dumps({**entry, "diameter_m": 10 * entry["diameter_m"]}))
+    with pytest.raises(BinposeError, match="binpose add --unit"):
+        parts.load("box")
+
+
 def test_a_failed_write_leaves_the_old_part(parts, box, monkeypatch):
     """A disk that fills up in the middle."""
     add(parts, box, "box")

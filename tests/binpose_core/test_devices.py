@@ -11,9 +11,10 @@ def test_the_cpu_is_always_there() -> None:
     check_device("cpu")
 
 
-def test_what_is_no_device_is_refused() -> None:
-    with pytest.raises(BinposeError, match="'gpu'; expected cpu or cuda"):
-        check_device("gpu")
+@pytest.mark.parametrize("device", ["gpu", "mps", "meta"])
+def test_what_networks_cannot_run_on_is_refused(device: str) -> None:
+    with pytest.raises(BinposeError, match=f"'{device}'; expected cpu or cuda"):
+        check_device(device)
 
 
 def test_a_gpu_must_be_seen_by_torch(monkeypatch: pytest.MonkeyPatch) -> None:

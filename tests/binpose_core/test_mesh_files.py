@@ -113,6 +113,8 @@ BROKEN = {
     "words.stl": (b"this is not a mesh at all", "cannot be read as STL|no face"),
     "points.obj": (b"v 0 0 0\nv 1 0 0\nv 0 1 0\n", "no face"),
     "line.off": (b"OFF\n3 1 0\n0 0 0\n10 0 0\n20 0 0\n3 0 1 2\n", "no face with an area"),
+    "flat.off": (b"OFF\n4 2 0\n0 0 5\n10 0 5\n10 10 5\n0 10 5\n3 0 1 2\n3 0 2 3\n", "is flat"),
+    "cut.stl": (bytes(80) + (12).to_bytes(4, "little") + bytes(130), "ends after 214 bytes; expected 684"),
     "nan.off": (b"OFF\n4 2 0\n0 0 0\n10 0 0\n0 10 0\nnan 0 0\n3 0 1 2\n3 1 2 3\n", "1 of 4 vertices that are NaN"),
     "beyond.off": (b"OFF\n3 1 0\n0 0 0\n10 0 0\n0 10 0\n3 0 1 7\n", "corners that do not exist|cannot be read"),
 }

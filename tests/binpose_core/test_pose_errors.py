@@ -2,12 +2,16 @@
 
 import numpy as np
 import pytest
+import trimesh
 
 from binpose_core import metrics
 from binpose_core.camera import Camera
 from binpose_core.errors import BinposeError
 from binpose_core.geometry import exp_so3, from_rotation_translation, random_rotation
+from binpose_core.meshes import Mesh
+from binpose_core.objects import make_object
 from binpose_core.pose_errors import ERROR_NAMES, PartErrors
+from binpose_core.symmetries import ContinuousSymmetry, Symmetries
 
 CAMERA = Camera(600.0, 600.0, 320.0, 240.0, 640, 480)
 
@@ -61,6 +65,23 @@ def test_a_round_part_may_be_turned_about_its_axis(disc):
     assert part.error("mssd", turned, pose) <= 0.0002
     assert part.error("add_s", turned, pose) < part.error("add", turned, pose) / 10
     assert part.mspd(turned, pose, CAMERA) < 0.3
+
+
+def test_any_turn_of_a_ball_is_right():
+    center = np.array([0.003, -0.001, 0.002])
+    sphere = trimesh.creation.icosphere(3, 0.01).apply_translation(center)
+    mesh = Mesh(np.asarray(sphere.vertices, np.float32), np.asarray(sphere.faces, np.int32))
+    lines = tuple(ContinuousSymmetry(axis, center) for axis in np.eye(3)[:2])
+    part = PartErrors(make_object(mesh, "ball", 1, Symmetries(np.eye(4)[None], lines, np.zeros((0, 4, 4)))))
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        turns = random_rotation(rng), random_rotation(rng)
+        pose, turned = (from_rotation_translation(turn, [0, 0, 0.5] - turn @ center) for turn in turns)
+        assert part.error("mssd", turned, pose) < 1e-6
+        assert part.mspd(turned, pose, CAMERA) < 1e-3
+        aside = turned.copy()
+        aside[0, 3] += 0.004
+        assert part.error("mssd", aside, pose) == pytest.approx(0.004, abs=1e-6)
 
 
 def test_no_poses_make_an_empty_matrix(bar):

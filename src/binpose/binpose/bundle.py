@@ -101,14 +101,17 @@ def load_bundle(path: Path | str, device: str = "cpu", version: str | None = Non
             binpose, or there is no such device.
     """
     check_device(device)
-    path = Path(path)
-    if not any(path.glob("weights-*")) and (SHIPPED / path).is_dir():
-        path = SHIPPED / path
+    path = shipped_or_own(Path(path))
     if path.suffix == ".safetensors":
         if not path.is_file():
             raise BinposeError(f"No weights at {path}; expected a file weights-*.safetensors; check the path.")
         path, version = path.parent, path.stem.removeprefix("weights-")
     return bundle_from_stored(ModelStore(path).load(version), device)
+
+
+def shipped_or_own(path: Path) -> Path:
+    """The folder of a shipped model where the path is only its name."""
+    return SHIPPED / path if not any(path.glob("weights-*")) and (SHIPPED / path).is_dir() else path
 
 
 def bundle_to_tensors(bundle: ModelBundle) -> tuple[Tensors, dict[str, Any], list[dict[str, Any]]]:

@@ -20,6 +20,8 @@ from binpose_core.evaluation import (
     Verdict,
     labelled_scores,
 )
+from binpose_core.geometry import transform
+from binpose_core.metrics import BOP_FRACTIONS
 from binpose_core.pose_errors import PartErrors
 from binpose_core.scores import Score, Summary, summarise
 from binpose_core.types import PoseEstimate
@@ -107,12 +109,16 @@ class PoseEvaluation:
             BinposeError: for an estimate or a part of an unknown object.
         """
         judged = self._judged(name, truth, poses)
-        # BOP has no parts in doubt or without annotation: what matches one, or nothing, must not take another's place.
-        known = {Verdict.RIGHT, Verdict.WRONG}
+        # BOP has no parts in doubt and none without annotation: what lies on such a part must not take another's place.
+        # What is near a part that nothing else has found may be right at one of BOP's looser thresholds.
+        found = {estimate.part for estimate in judged.estimates if estimate.verdict is Verdict.RIGHT}
+        missed = [part for i, part in enumerate(truth.parts) if i not in found and self.config.counts(part)]
         sure = [
             pose
             for pose, estimate in zip(poses, judged.estimates, strict=True)
-            if pose.score >= self.config.score_threshold and estimate.verdict in known
+            if pose.score >= self.config.score_threshold
+            and estimate.verdict is not Verdict.IGNORED
+            and (estimate.verdict is not Verdict.UNKNOWN or self._near(pose, missed))
         ]
         for object_id, recall in self._recalls.items():
             estimates = [pose for pose in sure if pose.object_id == object_id]
@@ -146,6 +152,16 @@ class PoseEvaluation:
         self._frames[name] = self._evaluator(name, truth, poses)
         self._mssd_frames.append(self._mssd_evaluator(name, truth, poses))
         return self._frames[name]
+
+    def _near(self, pose: PoseEstimate, parts: Iterable[KnownPart]) -> bool:
+        """Whether the middle of one of the parts is within the error that BOP's loosest threshold allows."""
+        errors = self._errors[pose.object_id]
+        middles = (
+            transform(T_cam_obj, errors.center_m[None])
+            for T_cam_obj in (pose.T_cam_obj, *(p.T_cam_obj for p in parts if p.object_id == pose.object_id))
+        )
+        middle, limit_m = next(middles), max(BOP_FRACTIONS) * errors.diameter_m
+        return any(np.linalg.norm(other - middle) < limit_m for other in middles)
 
     def _counted(self, truth: FrameTruth, object_id: str) -> list[KnownPart]:
         return [part for part in truth.parts if part.object_id == object_id and self.config.counts(part)]

@@ -23,6 +23,7 @@ from binpose_core.types import PoseEstimate
 
 Regions = Mapping[str, Sequence[FloatArray]]
 EVERY_FRAME = "*"
+SAME_SIZE = 0.05
 NO_REJECTED = "The run does not hold the poses below its threshold: the reliability diagram begins there."
 
 
@@ -59,7 +60,11 @@ class RunEvaluator:
         self._results = self.run.read_results()
         if not record.calibrated:
             self.notes.append(UNCALIBRATED)
-        self.names = matched_objects(record.objects, self.dataset)
+        self.names = matched_objects(record.objects, self.dataset, record.diameters_m)
+        pairs = [(name, self.dataset.model(number).object_id) for number, name in self.names.items()]
+        by_number = [f"{name} is {theirs}" for name, theirs in pairs if name != theirs]
+        if by_number:
+            self.notes.append(f"Matched by their numbers, as the names differ: {', '.join(by_number)}.")
         unmatched = [name for name in record.objects if name not in self.names.values()]
         if unmatched:
             self.notes.append(f"Not in the data set and not evaluated: {', '.join(unmatched)}.")
@@ -155,18 +160,26 @@ class RunEvaluator:
         return self._run_names[result.obj_id]
 
 
-def matched_objects(numbers: Mapping[str, int], dataset: BopDataset) -> dict[int, str]:
+def matched_objects(
+    numbers: Mapping[str, int], dataset: BopDataset, diameters_m: Mapping[str, float]
+) -> dict[int, str]:
     """The run's object ids by number of the data set's model: by name, else by number.
 
-    A number alone is trusted only where the data set's model has no name, or one that the run does not know.
+    A number alone is trusted only where the data set's model has no name, or one that the run does not know, and is of
+    the same size, as far as both sizes are told.
 
     Raises:
         BinposeError: when no object matches.
     """
     by_name = {model.object_id: number for number, model in dataset.models.items()}
     matched = {by_name[name]: name for name in numbers if name in by_name}
+
+    def same_size(name: str, number: int) -> bool:
+        theirs = dataset.models[number].diameter_m
+        return abs(diameters_m.get(name, theirs) - theirs) <= SAME_SIZE * theirs if np.isfinite(theirs) else True
+
     for name, number in numbers.items():
-        if name not in by_name and number in dataset.models and number not in matched:
+        if name not in by_name and number in dataset.models and number not in matched and same_size(name, number):
             matched[number] = name
     if not matched:
         known = ", ".join(model.object_id for model in dataset.models.values()) or "none"

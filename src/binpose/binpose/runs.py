@@ -48,6 +48,7 @@ class RunRecord:
     """The header of a run.
 
     objects: object id to its number in results.csv; only those that were asked for.
+    diameters_m: of these objects; empty in runs of earlier versions.
     calibrated: whether the scores are probabilities.
     """
 
@@ -59,6 +60,7 @@ class RunRecord:
     threshold: float
     calibrated: bool = True
     frames: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    diameters_m: Mapping[str, float] = field(default_factory=dict)
 
     def number(self, object_id: str) -> int:
         """The object's number in results.csv."""

@@ -1,19 +1,20 @@
 """The folder of known parts.
 
-objects/<id>/object.json: id, bop_id, source, diameter, and the symmetries in BOP's form; edit these to override them.
+objects/<id>/object.json: id, bop_id, source and its unit, diameter, and the symmetries in BOP's form: edit these here.
 objects/<id>/mesh.ply: the mesh in metres, binary PLY, for people and other programs.
 objects/<id>/arrays.safetensors: mesh, levels of detail and surface samples; this is what is loaded.
 """
 
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from binpose_core.errors import BinposeError
 from binpose_core.files import read_json, write_bytes, write_json
-from binpose_core.mesh_files import load_mesh, ply_bytes
-from binpose_core.meshes import is_watertight
+from binpose_core.mesh_files import ply_bytes, read_mesh
+from binpose_core.meshes import diameter_m, is_watertight
 from binpose_core.objects import (
     ObjectModel,
     make_object,
@@ -80,14 +81,14 @@ class Catalogue:
             BinposeError: for a mesh or an id that cannot be used; the catalogue stays as it was.
         """
         self._check_id(id, replace)
-        mesh = load_mesh(path, unit, allow_odd_size)
+        mesh, unit = read_mesh(path, unit, allow_odd_size)
         if not allow_open and not is_watertight(mesh.faces):
             raise BinposeError(
                 f"The mesh {path} is not watertight, even after welding and filling small holes; expected the closed "
                 "surface of a solid; export it as one, or add --allow-open to use it as it is."
             )
         model = make_object(mesh, id, self._bop_id(path, id, bop_id), symmetries)
-        self._write(model, Path(path).name)
+        self._write(model, {"source": Path(path).name, "unit": unit})
         return model
 
     def load(self, id: str) -> ObjectModel:
@@ -101,7 +102,15 @@ class Catalogue:
             known = ", ".join(self.ids()) or "none yet"
             raise BinposeError(f"No object {id!r} in {self.directory}/; known: {known}. Add it with `binpose add`.")
         entry = _checked_entry(folder / ENTRY)
-        return objects_from_tensors(_read_arrays(folder / ARRAYS), [entry])[0]
+        part = objects_from_tensors(_read_arrays(folder / ARRAYS), [entry])[0]
+        true_m = diameter_m(part.mesh)
+        if abs(part.diameter_m - true_m) > 1e-3 * true_m:
+            raise BinposeError(
+                f"{folder / ENTRY} says a diameter of {part.diameter_m:.4g} m, but the part's mesh measures "
+                f"{true_m:.4g} m; expected the same; to change its size, add the part again with `binpose add --unit "
+                "... --replace`."
+            )
+        return part
 
     def _entries(self) -> list[dict[str, Any]]:
         entries = [_checked_entry(path) for path in self.directory.glob(f"[!.]*/{ENTRY}")]
@@ -135,7 +144,7 @@ class Catalogue:
             )
         return number
 
-    def _write(self, model: ObjectModel, source: str) -> None:
+    def _write(self, model: ObjectModel, origin: Mapping[str, str]) -> None:
         from safetensors.numpy import save
 
         fresh, old = self.directory / f".{model.id}.new", self.directory / f".{model.id}.old"
@@ -145,7 +154,7 @@ class Catalogue:
             tensors, _ = objects_to_tensors([model])
             write_bytes(fresh / ARRAYS, save(tensors))
             write_bytes(fresh / MESH, ply_bytes(model.mesh))
-            write_json(fresh / ENTRY, {**object_entry(model), "source": source})
+            write_json(fresh / ENTRY, {**object_entry(model), **origin})
             if target.exists():
                 shutil.rmtree(old, ignore_errors=True)
                 target.rename(old)

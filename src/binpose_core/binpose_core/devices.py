@@ -2,6 +2,8 @@
 
 from binpose_core.errors import BinposeError
 
+_NO_DEVICE = "The device is {!r}; expected cpu or cuda; choose one of them."
+
 
 def check_device(device: str) -> None:
     """Refuse what is no device, or a GPU that torch does not see.
@@ -17,8 +19,10 @@ def check_device(device: str) -> None:
     try:
         chosen = torch.device(device)
     except RuntimeError as error:
-        raise BinposeError(f"The device is {device!r}; expected cpu or cuda; choose one of them.") from error
-    if chosen.type != "cuda":
+        raise BinposeError(_NO_DEVICE.format(device)) from error
+    if chosen.type not in ("cpu", "cuda"):
+        raise BinposeError(_NO_DEVICE.format(device))
+    if chosen.type == "cpu":
         return
     if not torch.cuda.is_available():
         raise BinposeError(

@@ -15,14 +15,21 @@ from binpose_core.meshes import Mesh, areas_normals, farthest_distance, is_water
 
 METRES: dict[str, float] = {"mm": 1e-3, "m": 1.0, "cm": 1e-2, "in": 0.0254, "inch": 0.0254}
 SUFFIXES = (".stl", ".obj", ".ply", ".off", ".glb", ".gltf")
+STL_HEADER, STL_TRIANGLE = 84, 50  # bytes of a binary file
 SMALLEST_M, LARGEST_M = 0.005, 1.0
 HOLE_SHARE = 1e-3
+THINNEST = 1e-5  # of a part, relative to its size: less is no part, but a drawing of one
 # What trimesh's readers raise on files that are not what their suffix says.
 _DAMAGED = (ValueError, LookupError, TypeError, AttributeError, OSError, struct.error, NotImplementedError, EOFError)
 
 
 def load_mesh(path: Path | str, unit: str | None = None, allow_odd_size: bool = False) -> Mesh:
-    """Read a part's mesh (STL, OBJ, PLY, OFF, glTF) in metres.
+    """The mesh of `read_mesh`."""
+    return read_mesh(path, unit, allow_odd_size)[0]
+
+
+def read_mesh(path: Path | str, unit: str | None = None, allow_odd_size: bool = False) -> tuple[Mesh, str]:
+    """Read a part's mesh (STL, OBJ, PLY, OFF, glTF) in metres, and the unit of its file.
 
     All pieces of a scene are merged, equal vertices welded, faces without area dropped, small holes filled and the
     winding made consistent where that is possible. Whether the result is closed is `meshes.is_watertight`'s answer.
@@ -49,10 +56,15 @@ def load_mesh(path: Path | str, unit: str | None = None, allow_odd_size: bool = 
     size = farthest_distance(vertices[np.unique(faces)]) if len(faces) else 0.0  # in the unit of the file
     if len(faces) == 0 or size == 0.0:
         raise BinposeError(f"The mesh {path} has no face with an area; expected a surface; export it as triangles.")
+    if _thickness(vertices[np.unique(faces)]) < THINNEST * size:
+        raise BinposeError(
+            f"The mesh {path} is flat: all of its faces lie in one plane; expected a part with a thickness; export the "
+            "solid."
+        )
     if unit is None:
-        unit = "m" if path.suffix.lower() in (".glb", ".gltf") else _guessed_unit(path, size, allow_odd_size)
+        unit = standard_unit(path) or _guessed_unit(path, size, allow_odd_size)
     _check_size(path, size, unit, allow_odd_size)
-    return Mesh((vertices * METRES[unit]).astype(np.float32), faces.astype(np.int32), colors)
+    return Mesh((vertices * METRES[unit]).astype(np.float32), faces.astype(np.int32), colors), unit
 
 
 def ply_bytes(mesh: Mesh, scale: float = 1.0, comment: str = "unit: metre") -> bytes:
@@ -80,6 +92,7 @@ def _read(path: Path) -> tuple[FloatArray, npt.NDArray[np.int64], npt.NDArray[np
         raise BinposeError(f"No mesh at {path}; expected a file; check the path.")
     if path.stat().st_size == 0:
         raise BinposeError(f"The mesh file {path} is empty (0 bytes); expected a mesh; export it again.")
+    _check_length(path)
     try:
         loaded: Any = trimesh.load_scene(path, process=False, skip_materials=True)
         merged: Any = [g for g in loaded.dump() if isinstance(g, trimesh.Trimesh)]
@@ -100,6 +113,21 @@ def _read(path: Path) -> tuple[FloatArray, npt.NDArray[np.int64], npt.NDArray[np
     return vertices, faces, colors
 
 
+def _check_length(path: Path) -> None:
+    """Refuse a binary STL that ends early, which readers take for text without faces."""
+    with path.open("rb") as file:
+        head = file.read(STL_HEADER)
+    if path.suffix.lower() != ".stl" or head.startswith(b"solid") or len(head) < STL_HEADER:
+        return
+    triangles = int.from_bytes(head[-4:], "little")
+    size, expected = path.stat().st_size, STL_HEADER + STL_TRIANGLE * triangles
+    if size < expected and b"facet" not in head:
+        raise BinposeError(
+            f"The mesh {path} ends after {size} bytes; expected {expected}, as it announces {triangles} triangles; "
+            "copy or export it again."
+        )
+
+
 def _check_numbers(path: Path, vertices: FloatArray, faces: npt.NDArray[np.int64]) -> None:
     broken = int((~np.isfinite(vertices)).any(axis=1).sum())
     if broken:
@@ -113,6 +141,13 @@ def _check_numbers(path: Path, vertices: FloatArray, faces: npt.NDArray[np.int64
         raise BinposeError(
             f"The mesh {path} has faces with corners that do not exist (0..{len(vertices) - 1} do); export it again."
         )
+
+
+def _thickness(vertices: FloatArray) -> float:
+    """The extent of points (V, 3) along the direction in which they spread least."""
+    centered = vertices - vertices.mean(axis=0)
+    _, directions = np.linalg.eigh(centered.T @ centered)
+    return float(np.ptp(centered @ directions[:, 0]))
 
 
 def _repaired(vertices: FloatArray, faces: npt.NDArray[np.int64]) -> tuple[FloatArray, npt.NDArray[np.int64]]:
@@ -168,10 +203,19 @@ def _hole_fillings(vertices: FloatArray, faces: npt.NDArray[np.int64]) -> npt.ND
     return np.concatenate(fillings) if fillings else np.zeros((0, 3), dtype=np.int64)
 
 
+def fitting_units(size: float) -> list[str]:
+    """The units, the usual one first, in which something `size` units across is a part of 5 mm to 1 m."""
+    return [unit for unit in ("mm", "m", "cm", "in") if SMALLEST_M <= size * METRES[unit] <= LARGEST_M]
+
+
+def standard_unit(path: Path) -> str | None:
+    """Metres for glTF, which has no other."""
+    return "m" if path.suffix.lower() in (".glb", ".gltf") else None
+
+
 def _guessed_unit(path: Path, size: float, allow_odd_size: bool) -> str:
-    for unit in ("mm", "m"):
-        if allow_odd_size or SMALLEST_M <= size * METRES[unit] <= LARGEST_M:
-            return unit
+    for unit in ("mm",) if allow_odd_size else [unit for unit in fitting_units(size) if unit in ("mm", "m")]:
+        return unit
     raise BinposeError(
         f"The mesh {path} measures {size:.4g} units across, which is no part of 5 mm to 1 m in millimetres or metres; "
         f"declare its unit with --unit {{m,mm,cm,in}}, and add --allow-odd-size if it is that small or large."
@@ -181,7 +225,7 @@ def _guessed_unit(path: Path, size: float, allow_odd_size: bool) -> str:
 def _check_size(path: Path, size: float, unit: str, allow_odd_size: bool) -> None:
     if allow_odd_size or SMALLEST_M <= size * METRES[unit] <= LARGEST_M:
         return
-    fitting = [u for u in ("mm", "m", "cm", "in") if SMALLEST_M <= size * METRES[u] <= LARGEST_M]
+    fitting = fitting_units(size)
     advice = f"--unit {fitting[0]} would make it {size * METRES[fitting[0]]:.3g} m, or " if fitting else ""
     raise BinposeError(
         f"The mesh {path} in {unit} is {size * METRES[unit]:.4g} m across; expected a part of 5 mm to 1 m; "

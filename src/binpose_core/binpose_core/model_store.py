@@ -96,6 +96,19 @@ class ModelStore:
                 headers.append(_checked_header(path))
         return [header["sha256"] for header in sorted(headers, key=lambda header: str(header["created"]))]
 
+    def damages(self) -> list[str]:
+        """A sentence for each version whose header is damaged or whose weights are missing or of another length."""
+        found = []
+        for path in sorted(self.directory.glob("weights-*.json")):
+            try:
+                header, weights = _checked_header(path), path.with_suffix(".safetensors")
+                size = weights.stat().st_size if weights.is_file() else 0
+                if size != header["bytes"]:
+                    found.append(f"{weights} has {size} bytes; expected {header['bytes']}; copy it again.")
+            except BinposeError as error:
+                found.append(str(error))
+        return found
+
     def current(self) -> str | None:
         """The version in use, or None; a store's only version is in use without having been promoted.
 

@@ -11,7 +11,7 @@ from binpose_core import metrics
 from binpose_core.camera import Camera
 from binpose_core.catalogue import ObjectModel
 from binpose_core.errors import BinposeError
-from binpose_core.geometry import FloatArray, inverse, transform
+from binpose_core.geometry import FloatArray, from_rotation_translation, inverse, transform
 
 ErrorName = Literal["add_s", "add", "adi", "mssd"]
 ERROR_NAMES: tuple[ErrorName, ...] = get_args(ErrorName)
@@ -39,17 +39,24 @@ class PartErrors:
         self.vertices = np.asarray(model.mesh.vertices, dtype=np.float64)
         self.symmetries = model.symmetries.transforms(max_step_rad=BOP_SYMMETRY_STEP_RAD)
         self.symmetric = len(self.symmetries) > 1
+        self._ball_m = model.symmetries.center_m
         self._hull = metrics.hull_vertices(self.vertices)
         self._extremes = self._hull[np.unique((self._hull @ _DIRECTIONS.T).argmax(axis=0))]
         self._tree = cKDTree(self.points)
         self._low, self._high = self.points.min(axis=0), self.points.max(axis=0)
 
+    def _looking_alike(self, T_est: FloatArray, T_gt: FloatArray) -> FloatArray:
+        """True poses (S, 4, 4) that look the same; of a ball the one turned as the estimate, no other is nearer."""
+        if self._ball_m is None:
+            return T_gt @ self.symmetries
+        turn = T_gt[:3, :3].T @ T_est[:3, :3]
+        return (T_gt @ from_rotation_translation(turn, self._ball_m - turn @ self._ball_m))[None]
+
     def error(self, name: ErrorName, T_est: FloatArray, T_gt: FloatArray) -> float:
         """The error of that name in metres."""
         if name == "mssd":
-            return self._over_symmetries(
-                lambda T_gt, points: metrics.metre_maxima(T_est, T_gt, points), T_gt, self._hull
-            )
+            alike = self._looking_alike(np.asarray(T_est), np.asarray(T_gt))
+            return self._least(lambda T_gt, points: metrics.metre_maxima(T_est, T_gt, points), alike, self._hull)
         if name == "adi" or (name == "add_s" and self.symmetric):
             return metrics.adi(T_est, T_gt, self.points, self._tree)
         return metrics.add(T_est, T_gt, self.points)
@@ -71,17 +78,15 @@ class PartErrors:
 
     def mspd(self, T_est: FloatArray, T_gt: FloatArray, camera: Camera) -> float:
         """MSPD in pixels."""
-        return self._over_symmetries(
-            lambda T_gt, points: metrics.pixel_maxima(T_est, T_gt, points, camera), T_gt, self.vertices
-        )
+        alike = self._looking_alike(np.asarray(T_est), np.asarray(T_gt))
+        return self._least(lambda T_gt, points: metrics.pixel_maxima(T_est, T_gt, points, camera), alike, self.vertices)
 
-    def _over_symmetries(self, maxima: Maxima, T_gt: FloatArray, points: FloatArray) -> float:
-        """The minimum over the symmetries of the maximum over the points.
+    def _least(self, maxima: Maxima, candidates: FloatArray, points: FloatArray) -> float:
+        """The minimum over poses (S, 4, 4) of the maximum over the points.
 
-        A few of the points bound the maximum from below for every symmetry; all of them are
-        looked at only for those symmetries that can still be the best.
+        A few of the points bound the maximum from below for every pose; all of them are looked at only for those poses
+        that can still be the best.
         """
-        candidates = T_gt @ self.symmetries
         bounds = maxima(candidates, self._extremes)
         best = np.inf
         for index in np.argsort(bounds):

@@ -57,7 +57,7 @@ class Region:
             ]
         except ValueError as error:
             raise BinposeError(
-                f"The region {text!r} cannot be read ({error}); expected corners in pixels like "
+                f"The region {text!r} cannot be read; expected corners in pixels like "
                 "'300,250 1250,250 1250,800 300,800', and a semicolon between bins."
             ) from error
         return cls(polygons) if polygons else None

@@ -78,6 +78,11 @@ class Symmetries:
         motions.setflags(write=False)
         return motions
 
+    @property
+    def center_m(self) -> FloatArray | None:
+        """(3,) the middle of a ball, which every turn leaves as it is; None for all other parts."""
+        return _crossing(self.continuous[0], self.continuous[1]) if len(self.continuous) > 1 else None
+
     def _turns(self, max_step_rad: float) -> FloatArray:
         """The continuous symmetries in steps (K, 4, 4); two axes or more make a sphere about where they meet."""
         if not self.continuous:
@@ -86,7 +91,7 @@ class Symmetries:
             return self.continuous[0].rotations(max_step_rad)
         rotations = even_rotations(min(SPHERE_ROTATIONS, math.ceil(8 * np.pi**2 / max_step_rad**3)))
         rotations = rotations[0].T @ rotations  # the identity first
-        center = _crossing(self.continuous[0], self.continuous[1])
+        center = self.center_m
         return from_rotation_translation(rotations, center - rotations @ center)
 
     def to_bop(self) -> dict[str, Any]:

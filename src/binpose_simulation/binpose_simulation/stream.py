@@ -72,9 +72,11 @@ class SimulationStream(Iterator[SimulatedView]):
         on_part: OnPart | None = None,
     ) -> None:
         workers = available_cpus() if workers is None else workers
-        if seed < 0 or start < 0 or workers < 0 or prefetch < 1:
+        if seed < 0:
+            raise BinposeError(f"A simulation with the seed {seed}; expected 0 or a larger number; choose one.")
+        if start < 0 or workers < 0 or prefetch < 1:
             raise BinposeError(
-                f"SimulationStream with seed={seed}, start={start}, workers={workers}, prefetch={prefetch}; expected "
+                f"SimulationStream with start={start}, workers={workers}, prefetch={prefetch}; expected "
                 "none negative and a prefetch of at least 1."
             )
         self.config = config or SceneConfig()

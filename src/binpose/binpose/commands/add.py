@@ -45,6 +45,7 @@ class Add(Command):
     def run(self) -> int:
         """Read, derive, keep, show."""
         from binpose_core.catalogue import Catalogue
+        from binpose_core.mesh_files import standard_unit
 
         with waiting(f"Looking at {self.path.name} ..."):
             model = Catalogue(self.catalogue).add(
@@ -57,9 +58,25 @@ class Add(Command):
                 allow_open=self.allow_open,
             )
         console.print(object_table(model))
-        console.print(f"Added to {self.catalogue}/. If size or symmetries are wrong: {self._entry()}")
+        if self.unit is None and standard_unit(self.path) is None:
+            console.print(self._guessed(model), style="yellow")
+        console.print(
+            f"Added to {self.catalogue}/. If the size is wrong, add it again with --unit and --replace; if the "
+            f"symmetries are, correct {self._entry()}"
+        )
         console.print("Next:", Text(f"binpose train --objects {self.id} --out models/{self.id}", "bold"))
         return 0
+
+    def _guessed(self, model: "ObjectModel") -> str:
+        """What the part would measure in other units that fit as well."""
+        from binpose_core.files import read_json
+        from binpose_core.mesh_files import METRES, fitting_units
+
+        unit = read_json(self._entry())["unit"]
+        size = model.diameter_m / METRES[unit]
+        others = [f"{1e3 * size * METRES[u]:.3g} mm in {u}" for u in fitting_units(size) if u != unit]
+        told = f"The unit is a guess: {unit}"
+        return f"{told}; the part would measure {', '.join(others)}." if others else f"{told}."
 
     def _entry(self) -> Path:
         return self.catalogue / self.id / "object.json"
@@ -104,7 +121,8 @@ def symmetry_text(symmetries: "Symmetries") -> str:
 
 def near_text(symmetries: "Symmetries") -> str:
     """How many poses look the same but for a detail."""
-    return f"{len(symmetries.near)} poses that differ by a detail" if len(symmetries.near) else "no"
+    count = len(symmetries.near)
+    return "no" if not count else f"{count} pose{'s that differ' if count > 1 else ' that differs'} by a detail"
 
 
 def _axis(axis: np.ndarray) -> str:

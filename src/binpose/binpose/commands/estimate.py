@@ -59,7 +59,7 @@ class Estimate(Command):
     """Frames are in order: start from the last poses, instead of the networks' (replace) or beside them (join)."""
     explain: bool = False
     """Write for each part what was seen, rendered and left over, before and after refinement."""
-    device: Literal["cpu", "cuda"] = "cpu"
+    device: str = "cpu"
     """Where the networks run."""
     color_topic: str = ""
     """Colour images of a bag; found by itself where there is one camera."""
@@ -92,7 +92,14 @@ class Estimate(Command):
         chosen = config.objects or tuple(bundle.objects)
         numbers = {name: model.bop_id for name, model in bundle.objects.items() if name in chosen}
         record = RunRecord(
-            str(self.path), self.split, str(self.model), bundle.version, numbers, self.threshold, bundle.calibrated
+            str(self.path),
+            self.split,
+            str(self.model),
+            bundle.version,
+            numbers,
+            self.threshold,
+            bundle.calibrated,
+            diameters_m={name: bundle.objects[name].diameter_m for name in numbers},
         )
         if not bundle.calibrated:
             console.print(UNCALIBRATED, style="yellow")

@@ -11,6 +11,8 @@ from binpose.commands.command import Command, console
 from binpose_core.errors import BinposeError
 from binpose_core.model_store import SHORT, ModelStore
 
+DAMAGED = 2  # exit status, that of every failure
+
 
 @dataclass(frozen=True, kw_only=True)
 class Models(Command):
@@ -20,14 +22,16 @@ class Models(Command):
     """
 
     path: Annotated[Path, tyro.conf.Positional] = Path("models")
-    """A model's folder, or a folder of such folders."""
+    """A model's folder, a folder of such folders, or the name of a shipped model."""
 
     def run(self) -> int:
         """Print one line per version."""
         from rich import box
         from rich.table import Table
 
-        stores = list(find_stores(self.path))
+        from binpose.bundle import shipped_or_own
+
+        stores = list(find_stores(shipped_or_own(self.path)))
         if not stores:
             raise BinposeError(
                 f"No models in {self.path}; expected folders with weights-*.safetensors; train one with "
@@ -40,7 +44,10 @@ class Models(Command):
             for row in store_rows(store):
                 table.add_row(*row)
         console.print(table)
-        return 0
+        damages = [damage for store in stores for damage in store.damages()]
+        for damage in damages:
+            console.print(damage, style="red", markup=False)
+        return DAMAGED if damages else 0
 
 
 def find_stores(path: Path) -> Iterator[ModelStore]:

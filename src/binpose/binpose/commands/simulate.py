@@ -48,6 +48,10 @@ class Simulate(BinOptions, Command):
         from binpose_simulation.export import check_count, export_bop, views_there
         from binpose_simulation.scene import SceneConfig
 
+        if self.parts and self.objects:
+            raise BinposeError(
+                f"--parts and --objects {self.objects} were given; expected one of them; leave the other out."
+            )
         names = (LIBRARY,) if self.parts else split_names(self.objects, "--objects")
         if self.bag is not None and self.bag.exists():
             raise BinposeError(f"{self.bag} is there already; expected a new folder for --bag; choose another.")
