@@ -9,18 +9,18 @@ The methods take turns, call by call, and are compared only where they draw the 
 """
 
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import manifold3d
 import numba
 import numpy as np
-import trimesh
 import tyro
 
 from binpose_core.camera import Camera
-from binpose_core.decimation import decimated
 from binpose_core.detail import DetailLadders
 from binpose_core.errors import BinposeError
 from binpose_core.geometry import FloatArray, from_rotation_translation, inverse, random_rotation, transform
@@ -127,12 +127,13 @@ def scene_calls(arguments: Arguments) -> Calls:
 
 
 def part_with_faces(count: int) -> Mesh:
-    """The part with about that many faces, evenly spread."""
+    """The part with about that many faces: its own, divided where edges are longer than some length."""
     mesh = make_part(PART)
-    vertices, faces = mesh.vertices, mesh.faces
-    while len(faces) < 2 * count:
-        vertices, faces = trimesh.remesh.subdivide(vertices, faces)
-    return decimated(Mesh(vertices.astype(np.float32), faces.astype(np.int32)), count)
+    whole = manifold3d.Manifold(manifold3d.Mesh(mesh.vertices, mesh.faces.astype(np.uint32)))
+    lengths = diameter_m(mesh) * np.geomspace(1e-3, 1, 200)
+    fewest = bisect_left(lengths, -count, key=lambda length: -whole.refine_to_length(length).num_tri())
+    cut = whole.refine_to_length(lengths[min(fewest, len(lengths) - 1)]).to_mesh()
+    return Mesh(np.array(cut.vert_properties[:, :3], np.float32), np.array(cut.tri_verts, np.int32))
 
 
 def crop_poses(mesh: Mesh, count: int, size_px: int) -> tuple[FloatArray, FloatArray]:

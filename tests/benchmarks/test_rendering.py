@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from binpose_core.errors import BinposeError
-from binpose_core.meshes import diameter_m, is_solid
+from binpose_core.meshes import diameter_m
 from binpose_core.rendering import Renderer
+from binpose_core.solids import is_solid
 
 
 @pytest.fixture(scope="module")
@@ -19,13 +20,13 @@ def script(benchmarks: None) -> ModuleType:
 
 
 def test_the_part_has_the_faces_that_were_asked_for(script: ModuleType) -> None:
-    small, large = script.part_with_faces(2000), script.part_with_faces(5000)
-    assert len(small.faces) == pytest.approx(2000, rel=0.05) and len(large.faces) == pytest.approx(5000, rel=0.05)
-    assert diameter_m(small) == pytest.approx(diameter_m(large), rel=0.02) and is_solid(large)
+    small, large = script.part_with_faces(5000), script.part_with_faces(20_000)
+    assert len(small.faces) == pytest.approx(5000, rel=0.05) and len(large.faces) == pytest.approx(20_000, rel=0.05)
+    assert diameter_m(small) == pytest.approx(diameter_m(large), rel=0.02) and is_solid(small) and is_solid(large)
 
 
 def test_the_part_fills_the_crop_and_stays_inside(script: ModuleType) -> None:
-    mesh = script.part_with_faces(2000)
+    mesh = script.part_with_faces(5000)
     T_cam_obj, intrinsics = script.crop_poses(mesh, 20, 64)
     mask = Renderer([mesh]).crops(np.zeros(20, int), T_cam_obj, intrinsics, 64, 64).mask
     assert not mask[:, [0, -1]].any() and not mask[:, :, [0, -1]].any()
@@ -43,7 +44,7 @@ def test_both_methods_draw_the_same_crops_and_scenes(script: ModuleType) -> None
 
 @pytest.mark.parametrize("what", ["depth", "mask", "instance"])
 def test_other_images_are_not_compared(script: ModuleType, what: str) -> None:
-    mesh = script.part_with_faces(2000)
+    mesh = script.part_with_faces(5000)
     T_cam_obj, _ = script.crop_poses(mesh, 1, 64)
     scene = Renderer([mesh]).scene(np.zeros(1, int), T_cam_obj, script.CAMERA)
     depth, instances = scene.depth_m.copy(), scene.instance_ids.copy()

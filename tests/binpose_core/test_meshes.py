@@ -10,7 +10,6 @@ from binpose_core.meshes import (
     diameter_m,
     face_areas_normals,
     farthest_distance,
-    is_solid,
     is_watertight,
     sample_faces,
     signed_volumes,
@@ -96,21 +95,3 @@ def test_welding_joins_a_soup_of_triangles():
     faces = np.arange(36).reshape(12, 3)
     vertices, welded_faces = welded(soup, np.concatenate([faces, faces[:2], [[0, 0, 1]]]), 0.0)
     assert len(vertices) == 8 and len(welded_faces) == 12 and is_watertight(welded_faces)
-
-
-def test_a_solid_closes_and_all_its_pieces_wind_outward():
-    """Boxes, whole and otherwise; a vertex that no face uses is no piece."""
-    whole = box()
-    spare = Mesh(np.vstack([whole.vertices, whole.vertices[:2]]), whole.faces)
-    assert is_solid(whole) and is_solid(spare)
-    pair = np.vstack([whole.vertices, whole.vertices + np.float32(1)])
-    inward = whole.faces[:, ::-1]
-    assert is_solid(Mesh(pair, np.vstack([whole.faces, whole.faces + 8])))
-    assert not is_solid(Mesh(pair, np.vstack([whole.faces, inward + 8])))
-    assert not is_solid(Mesh(whole.vertices, inward))
-    assert not is_solid(Mesh(whole.vertices, whole.faces[1:]))
-    assert not is_solid(Mesh(whole.vertices, whole.faces[:0]))
-    one_turned = np.vstack([whole.faces[:1, ::-1], whole.faces[1:]])
-    assert not is_solid(Mesh(whole.vertices, one_turned))
-    sheet = Mesh(whole.vertices, np.vstack([whole.faces[:1], inward[:1]]))  # closed, without a volume
-    assert not is_solid(sheet)

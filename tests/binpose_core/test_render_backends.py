@@ -6,12 +6,12 @@ import trimesh
 
 from binpose_core.camera import Camera
 from binpose_core.errors import BinposeError
-from binpose_core.geometry import from_rotation_translation, random_rotation
-from binpose_core.meshes import Mesh
+from binpose_core.geometry import from_rotation_translation, random_rotation, transform
+from binpose_core.meshes import Mesh, signed_volumes
 from binpose_core.numba_backend import LEAST_STRIP_PX, STRIPS_PER_THREAD, strips_of_rows
 from binpose_core.packed_meshes import PackedMeshes
 from binpose_core.render_backends import BACKENDS, make_backend
-from binpose_core.rendering import Renderer, Rendering
+from binpose_core.rendering import NEAR_M, Renderer, Rendering
 
 HEIGHT, WIDTH = 40, 48
 INTRINSICS = np.array([60.0, 57.0, 23.3, 20.7])
@@ -110,15 +110,27 @@ def test_draws_what_the_reference_draws(backend: str, name: str, place: str) -> 
         assert drawn.mask.any(axis=(1, 2)).all()
 
 
+def bow_tie() -> Mesh:
+    """Two pyramids over an outline that cuts through itself: the smaller lobe is inside out, the volume positive."""
+    outline = [[0.03, -0.03, 0], [-0.015, 0.015, 0], [-0.015, -0.015, 0], [0.03, 0.03, 0]]
+    vertices = np.array([*outline, [0.01, 0, 0.02], [0.01, 0, -0.02]], np.float32)
+    sides = [(0, 1), (1, 2), (2, 3), (3, 0)]
+    faces = np.array([face for i, j in sides for face in ([j, i, 4], [i, j, 5])], np.int32)
+    assert signed_volumes(vertices, faces).sum() > 0
+    return Mesh(vertices, faces)
+
+
 @pytest.mark.parametrize(
     "mesh",
     [
+        bow_tie(),
+        inside_out(bow_tie()),
         inside_out(TORUS),
         joined(TORUS, inside_out(shifted(BOX, 0.05, 0, 0.02))),  # a body of the wrong winding beside a right one
         joined(BOX, shifted(TORUS, 0.02, 0, 0)),  # two bodies through each other
         joined(BOX, inside_out(Mesh(BOX.vertices / 2, BOX.faces))),  # a hollow
     ],
-    ids=["inside out", "one of two inside out", "through each other", "hollow"],
+    ids=["bow tie", "bow tie inside out", "inside out", "one of two inside out", "through each other", "hollow"],
 )
 def test_backs_that_can_be_seen_are_drawn(backend: str, mesh: Mesh) -> None:
     T_cam_obj = np.concatenate([poses(PLACES["inside"], 4, seed=1), poses(PLACES["around the camera"], 4, seed=2)])
@@ -135,13 +147,20 @@ def test_a_mirrored_image_shows_the_same_side(backend: str, mirror: list[int]) -
     assert_crops_alike(backend, [TUBE], np.zeros(4, int), left_handed, (HEIGHT, WIDTH), INTRINSICS)
 
 
-def test_a_hundred_thousand_faces(backend: str) -> None:
-    """Most are smaller than a pixel."""
-    mesh = torus(250, 200)
+@pytest.mark.parametrize("place", ["inside", "across the border", "a tube cut open by the near plane"])
+def test_a_hundred_thousand_faces(backend: str, place: str) -> None:
+    """Most are smaller than a pixel; in the last place, faces that cross the near plane are seen."""
+    mesh, tube = torus(250, 200), [0.0, 0.04, 0.03]
     assert len(mesh.faces) == 100_000
-    T_cam_obj = poses([0.0, 0.0, 0.15], 1, seed=3)
+    T_cam_obj = poses(PLACES.get(place, tube), 1, seed=3)
     drawn = assert_crops_alike(backend, [mesh], np.zeros(1, int), T_cam_obj, (20, 24), INTRINSICS / 2)
     assert drawn.mask.sum() > 50
+    inner = drawn.mask[0, 1:-1, 1:-1].sum()
+    assert (drawn.mask.sum() > inner) == (place != "inside")
+    z_m = transform(T_cam_obj[0], mesh.vertices)[mesh.faces[drawn.face_ids[drawn.mask]], 2]
+    assert ((z_m < NEAR_M).any(1) & (z_m > NEAR_M).any(1)).any() == (place not in PLACES), (
+        "faces that cross it are seen"
+    )
 
 
 def test_triangles_larger_and_smaller_than_a_stretch_of_pixels(backend: str) -> None:

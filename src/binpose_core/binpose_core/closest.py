@@ -14,6 +14,28 @@ from binpose_core.meshes import Mesh, face_areas_normals
 MAX_CELLS = 96
 
 
+class FaceGrid:
+    """Cubic cells and the triangles that come near to each: at least those that touch it.
+
+    Args:
+        corners: (F, 3, 3) of the triangles, float64.
+        cell: side of a cell in the corners' unit; larger where `MAX_CELLS` would not reach along the longest side.
+
+    Attributes:
+        low: (3,) the grid's lowest corner, at least one cell below every triangle's.
+        cell: the side that was taken.
+        shape: (3,) number of cells; cell (i, j, k) has the number (i * shape[1] + j) * shape[2] + k.
+        start, items: the triangles of cell n are items[start[n]:start[n + 1]].
+    """
+
+    def __init__(self, corners: FloatArray, cell: float) -> None:
+        low, high = corners.min(axis=(0, 1)), corners.max(axis=(0, 1))
+        self.cell = max(cell, float((high - low).max()) / MAX_CELLS)
+        self.low = low - self.cell
+        self.shape = np.ceil((high - self.low) / self.cell).astype(np.int64) + 1
+        self.start, self.items = _fill_grid(corners, self.low, self.cell, self.shape)
+
+
 class DistanceField:
     """Distances to the surface of a mesh, at most `cap_m`.
 
@@ -29,11 +51,7 @@ class DistanceField:
         self.cap_m = cap_m
         self._corners = np.ascontiguousarray(mesh.vertices.astype(np.float64)[mesh.faces])
         self.anchors, self.normals = self._corners[:, 0], face_areas_normals(mesh)[1]
-        low, high = self._corners.min(axis=(0, 1)), self._corners.max(axis=(0, 1))
-        self._cell_m = max(cap_m, float((high - low).max()) / MAX_CELLS)
-        self._low = low - self._cell_m
-        self._shape = np.ceil((high - self._low) / self._cell_m).astype(np.int64) + 1
-        self._start, self._items = _fill_grid(self._corners, self._low, self._cell_m, self._shape)
+        self._grid = FaceGrid(self._corners, cap_m)
 
     def __call__(self, points: FloatArray) -> FloatArray:
         """Distances (...) in metres, at most the cap, of points (..., 3)."""
@@ -42,8 +60,10 @@ class DistanceField:
     def nearest(self, points: FloatArray) -> tuple[FloatArray, npt.NDArray[np.int32]]:
         """Distances (...) in metres and nearest faces (...) of points (..., 3); the cap and -1 beyond it."""
         flat = np.ascontiguousarray(points, dtype=np.float64).reshape(-1, 3)
-        grid = (self._low, self._cell_m, self._shape, self._start, self._items)
-        distances, faces = _nearest(flat, self._corners, *grid, self.cap_m)
+        grid = self._grid
+        distances, faces = _nearest(
+            flat, self._corners, grid.low, grid.cell, grid.shape, grid.start, grid.items, self.cap_m
+        )
         return distances.reshape(points.shape[:-1]), faces.reshape(points.shape[:-1])
 
 
@@ -81,7 +101,7 @@ def _left(offset, edge, share):  # type: ignore[no-untyped-def]
 
 
 @numba.njit
-def _squared_distance(p, corners):  # type: ignore[no-untyped-def]
+def squared_distance(p, corners):  # type: ignore[no-untyped-def]
     """Point to triangle (3, 3) by the region it projects to (Ericson, Real-Time Collision Detection, 5.1.5)."""
     a = (corners[0, 0], corners[0, 1], corners[0, 2])
     b = (corners[1, 0], corners[1, 1], corners[1, 2])
@@ -139,7 +159,7 @@ def _fill_grid(corners, low, cell, shape):  # type: ignore[no-untyped-def]
                 for j in range(first[1], last[1] + 1):
                     for k in range(first[2], last[2] + 1):
                         middle = (low[0] + (i + 0.5) * cell, low[1] + (j + 0.5) * cell, low[2] + (k + 0.5) * cell)
-                        if _squared_distance(middle, corners[face]) <= reach:
+                        if squared_distance(middle, corners[face]) <= reach:
                             index = (i * shape[1] + j) * shape[2] + k
                             if writing:
                                 items[filled[index]] = face
@@ -172,7 +192,7 @@ def _nearest(points, corners, low, cell, shape, start, items, cap):  # type: ign
                 continue
             cell_id = (i * shape[1] + j) * shape[2] + k
             for item in range(start[cell_id], start[cell_id + 1]):
-                squared = _squared_distance(p, corners[items[item]])
+                squared = squared_distance(p, corners[items[item]])
                 if squared < best:
                     best = squared
                     faces[n] = items[item]

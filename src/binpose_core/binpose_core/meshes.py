@@ -100,23 +100,6 @@ def is_watertight(faces: npt.NDArray[np.integer]) -> bool:
     return bool(len(faces)) and bool((counts % 2 == 0).all())
 
 
-def is_solid(mesh: Mesh) -> bool:
-    """Whether the mesh bounds bodies seen from outside: it closes, and the faces of every piece of it wind outward.
-
-    Each edge is then run through as often one way as the other, and every piece has a positive volume. From outside,
-    the first surface on a ray is one that faces the camera (but for the faces of a fold that cuts through itself).
-    """
-    if len(mesh.faces) == 0:
-        return False
-    begin, end = mesh.faces.astype(np.int64).ravel(), np.roll(mesh.faces, -1, axis=1).astype(np.int64).ravel()
-    count = len(mesh.vertices)
-    if (np.sort(begin * count + end) != np.sort(end * count + begin)).any():
-        return False
-    _, piece = connected_components(coo_matrix((np.ones(len(begin), bool), (begin, end)), shape=(count, count)), False)
-    of_pieces = np.bincount(piece[mesh.faces[:, 0]], signed_volumes(mesh.vertices, mesh.faces))
-    return bool((of_pieces[np.unique(piece[mesh.faces[:, 0]])] > 0).all())
-
-
 def welded(
     vertices: FloatArray, faces: npt.NDArray[np.int64], tolerance: float
 ) -> tuple[FloatArray, npt.NDArray[np.int64]]:

@@ -6,10 +6,10 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from binpose_core.meshes import is_solid
 from binpose_core.packed_meshes import PackedMeshes
 from binpose_core.rasterizer import draw_images, draw_strips, project_instances
 from binpose_core.render_backends import Drawn, Images
+from binpose_core.solids import is_solid
 
 Array = npt.NDArray[Any]
 STRIPS_PER_THREAD = 2
