@@ -86,7 +86,7 @@ def test_a_model_is_used_when_all_stages_hold_it_and_no_result_is_of_two(live: A
         live.listen("/pose_estimator/poses", Detection3DArray),
     ]
     new = next(version for version in ModelStore(store).versions() if version != ModelStore(store).current())
-    early = live.call("/refinement/load_model", LoadModel, store="", version=new)
+    early = live.call("/refinement/load_model", LoadModel, store=str(store), version=new)
     assert early.success and "to be used next" in early.message and early.version != new
     answer = live.call("/detection/load_model", LoadModel, store="", version=new)
     assert answer.success and answer.version == new, answer.message

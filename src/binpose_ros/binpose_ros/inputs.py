@@ -71,9 +71,8 @@ class Inputs:
         self._near = [entry.topic for entry in inputs if entry.role == "near"]
         self._join = StampJoin(self._reference, slops, monitor.counts, settings.keep, settings.keep_mb * BYTES_PER_MB)
         self._group, self._unfit = AsideGroup(), dict[str, str]()
-        topics = {entry.topic: self._subscribe(entry) for entry in inputs}
-        self._names = {topic: subscription.topic_name for topic, subscription in topics.items()}
-        self._subscriptions = {topics[entry.topic]: self._callback(entry) for entry in inputs}
+        self._names = {entry.topic: node.resolve_topic_name(entry.topic) for entry in inputs}
+        self._subscriptions = {self._subscribe(entry): self._callback(entry) for entry in inputs}
         self._listener = Listener(node, self._subscriptions)
         monitor.listens(self._lacking)
 

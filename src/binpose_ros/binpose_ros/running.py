@@ -46,8 +46,9 @@ def run_node(make: Callable[[], Any], arguments: Sequence[str] | None = None) ->
                 executor.spin()
             except (KeyboardInterrupt, ExternalShutdownException):
                 raise
-            except Exception:  # One request that fails does not end the node.
-                node.get_logger().error(traceback.format_exc())
+            except Exception:  # One request that fails does not end the node; the executor's own end is none.
+                if rclpy.ok():
+                    node.get_logger().error(traceback.format_exc())
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except (BinposeError, ParameterException) as error:
@@ -76,5 +77,9 @@ def start(node: Any) -> None:
     """Configure and activate a node, unless it leaves that to a lifecycle manager."""
     from rclpy.lifecycle import TransitionCallbackReturn
 
-    if node.settings.autostart and node.trigger_configure() == TransitionCallbackReturn.SUCCESS:
-        node.trigger_activate()
+    try:
+        if node.settings.autostart and node.trigger_configure() == TransitionCallbackReturn.SUCCESS:
+            node.trigger_activate()
+    except Exception:
+        if node.context.ok():  # Otherwise the process was ended meanwhile, and the transition cannot be published.
+            raise
