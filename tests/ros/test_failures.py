@@ -58,6 +58,21 @@ def test_any_error_in_activate_is_told_and_it_can_be_tried_again(
     assert node.trigger_activate() == SUCCESS and node.out.is_activated
 
 
+def test_a_process_that_is_ended_while_a_model_is_loaded_says_nothing(bench: Workbench, stage_class: Any) -> None:
+    from binpose_ros.running import start
+
+    node = bench(stage_class)
+    build = node.build
+
+    def ended(*arguments: Any) -> Any:
+        node.context.try_shutdown()
+        return build(*arguments)
+
+    node.build = ended
+    start(node)
+    assert not node.logged and node.state != "active"
+
+
 @pytest.mark.parametrize("service", ["load_model", "rollback"])
 def test_a_client_gets_an_answer_whatever_fails(
     bench: Workbench, stage_class: Any, monkeypatch: Any, service: str

@@ -59,14 +59,18 @@ class ManagedNode(LifecycleNode):
 
 
 def told(transition: Transition[Node]) -> Transition[Node]:
-    """A transition that fails, and tells why, when it raises; rclpy would drop the error without a word."""
+    """A transition that fails, and tells why, when it raises; rclpy would drop the error without a word.
+
+    Where ROS was shut down meanwhile, that is the reason of whatever fails, and whoever ended the process knows it.
+    """
 
     @wraps(transition)
     def guarded(node: Node, state: LifecycleState) -> TransitionCallbackReturn:
         try:
             return transition(node, state)
         except Exception as error:
-            node.refused(node.mistake(f"The transition {transition.__name__.removeprefix('on_')}", error))
+            if node.context.ok():
+                node.refused(node.mistake(f"The transition {transition.__name__.removeprefix('on_')}", error))
             return TransitionCallbackReturn.FAILURE
 
     return guarded
