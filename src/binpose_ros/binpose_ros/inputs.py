@@ -4,8 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from rclpy.event_handler import SubscriptionEventCallbacks
-from rclpy.qos import QoSProfile, QoSReliabilityPolicy
+from rclpy.qos import QoSCompatibility, QoSProfile, QoSReliabilityPolicy, qos_check_compatible
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.serialization import deserialize_message
 
@@ -70,16 +69,16 @@ class Inputs:
         slops = {entry.topic: slop_ns * (entry.role == "near") for entry in inputs if entry.role in ("near", "same")}
         self._near = [entry.topic for entry in inputs if entry.role == "near"]
         self._join = StampJoin(self._reference, slops, monitor.counts, settings.keep, settings.keep_mb * BYTES_PER_MB)
-        self._group, self._unfit = AsideGroup(), dict[str, str]()
-        self._names = {entry.topic: node.resolve_topic_name(entry.topic) for entry in inputs}
-        self._subscriptions = {self._subscribe(entry): self._callback(entry) for entry in inputs}
-        self._listener = Listener(node, self._subscriptions)
+        self._group = AsideGroup()
+        self._subscriptions = {entry.topic: self._subscribe(entry) for entry in inputs}
+        self._listener = Listener(node, {self._subscriptions[entry.topic]: self._callback(entry) for entry in inputs})
         monitor.listens(self._lacking)
 
     def close(self) -> None:
         """Listen no more."""
+        self._monitor.listens(lambda: "")
         self._listener.close()
-        for subscription in self._subscriptions:
+        for subscription in self._subscriptions.values():
             self._node.destroy_subscription(subscription)
 
     def set_slop(self, slop_s: float) -> None:
@@ -94,7 +93,6 @@ class Inputs:
             _left_to_the_listener,
             QoSProfile(depth=5, reliability=reliability),
             callback_group=self._group,
-            event_callbacks=SubscriptionEventCallbacks(incompatible_qos=self._on_incompatible(entry)),
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
             raw=True,
         )
@@ -104,7 +102,6 @@ class Inputs:
             self._latest[entry.topic] = data
 
         def joined(data: bytes) -> None:
-            self._unfit.pop(entry.topic, None)
             try:
                 match = self._join.put(entry.topic, serialized_header(data).stamp_ns, data)
             except BinposeError as error:
@@ -116,38 +113,31 @@ class Inputs:
 
         return latest if entry.role == "latest" else joined
 
-    def _on_incompatible(self, entry: Input) -> Callable[[Any], None]:
-        def report(event: Any) -> None:
-            reason = (
-                f"A publisher of {self._names[entry.topic]} offers another QoS ({event.last_policy_kind.name}); "
-                "expected one that fits; set qos_overrides of this topic."
-            )
-            self._unfit[entry.topic] = reason
-            self._node.get_logger().warning(reason)
-
-        return report
-
     def _lacking(self) -> str:
         """Why no frame is complete."""
         if silent := self._join.silent(SILENT_S):
             why = " ".join(self._silence(topic) for topic in silent)
             return f"No complete frame for {SILENT_S:g} s; check the camera and the topics' names. {why}"
-        slops_ns, reference = self._join.slops_ns, self._names[self._reference]
+        names = {topic: subscription.topic_name for topic, subscription in self._subscriptions.items()}
         far = ", ".join(
-            f"those of {self._names[topic]} are {gap / NS_PER_S:.3f} s off, not at most {slops_ns[topic] / NS_PER_S:g}"
+            f"those of {names[topic]} are {gap / NS_PER_S:.3f} s off, not at most {self._join.slops_ns[topic] / NS_PER_S:g}"
             for topic, gap in self._join.too_far().items()
         )
-        why = far or "no stamp is on all topics"
         return (
-            f"No complete frame for {SILENT_S:g} s; expected stamps like those of {reference}: {why}; synchronise the "
-            "camera's streams, or raise slop_s."
+            f"No complete frame for {SILENT_S:g} s; expected stamps like those of {names[self._reference]}: "
+            f"{far or 'no stamp is on all topics'}; synchronise the camera's streams, or raise slop_s."
         )
 
     def _silence(self, topic: str) -> str:
-        name = self._names[topic]
-        if not self._node.count_publishers(name):
-            return f"Nobody sends {name}."
-        return self._unfit.get(topic, f"Nothing came on {name}.")
+        """Why nothing comes on a topic, as far as its publishers of now tell."""
+        subscription = self._subscriptions[topic]
+        name = subscription.topic_name
+        offered = [info.qos_profile for info in self._node.get_publishers_info_by_topic(name)]
+        for qos in offered:
+            fits, why = qos_check_compatible(qos, subscription.qos_profile)
+            if fits == QoSCompatibility.ERROR:
+                return f"A publisher of {name} offers another QoS ({why.strip(' ;')}); set qos_overrides of this topic."
+        return f"Nothing came on {name}." if offered else f"Nobody sends {name}."
 
 
 def _left_to_the_listener(data: bytes) -> None:
