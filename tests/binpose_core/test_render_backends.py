@@ -1,5 +1,8 @@
 """Every backend that runs here draws what the readable one draws."""
 
+import sys
+from types import ModuleType
+
 import numpy as np
 import pytest
 import trimesh
@@ -10,7 +13,7 @@ from binpose_core.geometry import from_rotation_translation, random_rotation, tr
 from binpose_core.meshes import Mesh, signed_volumes
 from binpose_core.numba_backend import LEAST_STRIP_PX, STRIPS_PER_THREAD, strips_of_rows
 from binpose_core.packed_meshes import PackedMeshes
-from binpose_core.render_backends import BACKENDS, make_backend
+from binpose_core.render_backends import BACKENDS, backend_for, make_backend
 from binpose_core.rendering import NEAR_M, Renderer, Rendering
 
 HEIGHT, WIDTH = 40, 48
@@ -243,3 +246,15 @@ def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(BACKENDS, "warp", "binpose_core.no_such_module:Backend")
     with pytest.raises(BinposeError, match=r"'warp' needs warp-lang, which `pip install 'binpose\[gpu\]'` brings"):
         Renderer([BOX], "warp")
+
+
+def test_a_device_for_a_backend_without_one_is_refused() -> None:
+    with pytest.raises(BinposeError, match=r"'numba:cuda' has a device; numba draws on the CPU"):
+        Renderer([BOX], "numba:cuda")
+
+
+def test_networks_on_a_gpu_are_drawn_for_by_warp_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "warp", ModuleType("warp"))
+    assert [backend_for(device) for device in ("cpu", "cuda", "cuda:1")] == ["numba", "warp:cuda", "warp:cuda:1"]
+    monkeypatch.setitem(sys.modules, "warp", None)  # as Python notes a module that is not there
+    assert [backend_for(device) for device in ("cpu", "cuda", "cuda:1")] == ["numba"] * 3

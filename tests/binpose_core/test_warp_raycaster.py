@@ -5,6 +5,7 @@ import pytest
 import trimesh
 
 from binpose_core.camera import Camera
+from binpose_core.errors import BinposeError
 from binpose_core.geometry import from_rotation_translation, random_rotation
 from binpose_core.meshes import Mesh
 from binpose_core.packed_meshes import PackedMeshes
@@ -45,3 +46,12 @@ def test_depths_are_exact_where_the_search_is_not(torus: Mesh) -> None:
     both = drawn.mask & expected.mask & (drawn.face_ids == expected.face_ids)
     assert both.sum() > 100
     assert np.abs(drawn.depth_m - expected.depth_m)[both].max() <= np.spacing(np.float32(10.1))
+
+
+def test_a_device_by_name_and_one_that_is_not_there(torus: Mesh, capfd: pytest.CaptureFixture[str]) -> None:
+    """And no report of Warp's own amid a command's output."""
+    T_cam_obj = from_rotation_translation(np.eye(3), np.array([0.0, 0.0, 0.3]))[None]
+    assert Renderer([torus], "warp:cpu").scene(np.zeros(1, int), T_cam_obj, CAMERA).mask.any()
+    with pytest.raises(BinposeError, match=r"Warp cannot draw on 'cuda:77'.*; expected cpu or a GPU"):
+        Renderer([torus], "warp:cuda:77")
+    assert not capfd.readouterr().out

@@ -93,7 +93,7 @@ def load_bundle(path: Path | str, device: str = "cpu", version: str | None = Non
 
     Args:
         path: folder or file; the name of a shipped model, such as `demo`, stands for its folder.
-        device: where the networks run.
+        device: where the networks run and the refinement draws.
         version: of those in the folder; by default the current one.
 
     Raises:
@@ -156,7 +156,7 @@ def _assembled(stored: StoredModel, device: str) -> ModelBundle:
     stages = (
         stored_segmenter(stored, device),
         PoseEstimator.from_stored(stored, objects, device),
-        stored_refiner(stored, objects),
+        stored_refiner(stored, objects, device=device),
     )
     metrics = dict(stored.header.get("metrics", {}))
     return ModelBundle(*stages, objects, config, metrics, stored.version, stored.parent)

@@ -61,7 +61,7 @@ class PipelineNode(StageNode[Pipeline]):
         return Pipeline(
             stored_segmenter(stored, settings.device),
             PoseEstimator.from_stored(stored, objects, settings.device),
-            stored_refiner(stored, objects, settings.refiner.named),
+            stored_refiner(stored, objects, settings.refiner.named, settings.device),
         )
 
     def check(self, settings: Any, objects: Mapping[str, ObjectModel]) -> None:

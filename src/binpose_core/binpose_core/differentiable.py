@@ -42,7 +42,9 @@ class DifferentiableRendering:
 
 
 class DifferentiableRenderer:
-    """Draws the meshes of a renderer; poses and images are tensors of one type, float32 or float64.
+    """Draws the meshes of a renderer; poses and images are tensors of one type, float32 or float64, on one device.
+
+    Images are where the poses are, on the CPU or a GPU; the face ids come from wherever the renderer draws.
 
     Args:
         renderer: draws the face ids.
@@ -64,7 +66,7 @@ class DifferentiableRenderer:
             )
         self.renderer, self.dtype = renderer, dtype
         planes = [_planes(mesh, np.asarray(v, np.float64)) for mesh, v in zip(renderer.meshes, values, strict=True)]
-        self._normals, self._offsets, self._slopes, self._base = (
+        self._columns = tuple(
             torch.from_numpy(np.concatenate(column)).to(dtype) for column in zip(*planes, strict=True)
         )
 
@@ -90,20 +92,25 @@ class DifferentiableRenderer:
         """
         intrinsics = torch.as_tensor(intrinsics, dtype=self.dtype).expand(len(T_cam_obj), 4)
         pose = T_cam_obj.to(self.dtype)
-        hard = self.renderer.crops(mesh_ids, pose.detach().double().numpy(), intrinsics.double().numpy(), height, width)
-        face_ids, depth = torch.from_numpy(hard.face_ids).long(), torch.from_numpy(hard.depth_m).to(self.dtype)
+        drawn_from = pose.detach().cpu().double().numpy(), intrinsics.cpu().double().numpy()
+        hard = self.renderer.crops(mesh_ids, *drawn_from, height, width)
+        device = pose.device
+        intrinsics = intrinsics.to(device)
+        face_ids = torch.from_numpy(hard.face_ids).to(device).long()
+        depth = torch.from_numpy(hard.depth_m).to(device, self.dtype)
         image, row, column = torch.nonzero(face_ids >= 0, as_tuple=True)
-        first_face = torch.from_numpy(hard.meshes.face_start[hard.images.mesh_ids])
+        first_face = torch.from_numpy(hard.meshes.face_start[hard.images.mesh_ids]).to(device)
         face = face_ids[image, row, column] + first_face[image]
         ray = _rays(intrinsics, image, row, column)
         R, t = pose[image, :3, :3], pose[image, :3, 3]
-        normal = (R @ self._normals[face][..., None])[..., 0]
+        normals, offsets, slopes, base = self._on(device)
+        normal = (R @ normals[face][..., None])[..., 0]
         toward = (normal * ray).sum(-1)
-        z = (self._offsets[face] + (normal * t).sum(-1)) / toward
+        z = (offsets[face] + (normal * t).sum(-1)) / toward
         clear = toward.abs() > GRAZING_COSINE * ray.norm(dim=-1)
         z = torch.where(clear, z, depth[image, row, column])
         point = ((z[:, None] * ray - t)[:, None] @ R)[:, 0]
-        values = (point[:, None] @ self._slopes[face])[:, 0] + self._base[face]
+        values = (point[:, None] @ slopes[face])[:, 0] + base[face]
         index = image, row, column
         return DifferentiableRendering(
             depth_m=_image(depth.shape, index, z),
@@ -113,6 +120,11 @@ class DifferentiableRenderer:
             attributes=_image((*depth.shape, values.shape[1]), index, values),
             face_ids=face_ids,
         )
+
+    def _on(self, device: torch.device) -> tuple[torch.Tensor, ...]:
+        """The faces' planes on the device, where they stay until poses come from another one."""
+        self._columns = tuple(column.to(device) for column in self._columns)
+        return self._columns
 
 
 def coverage(depth_m: torch.Tensor, T_cam_obj: torch.Tensor, intrinsics: torch.Tensor) -> torch.Tensor:
@@ -178,7 +190,7 @@ def _rays(intrinsics: torch.Tensor, image: torch.Tensor, row: torch.Tensor, colu
 
 
 def _image(shape: Sequence[int], index: tuple[torch.Tensor, ...], values: torch.Tensor) -> torch.Tensor:
-    return torch.zeros(tuple(shape), dtype=values.dtype).index_put(index, values)
+    return torch.zeros(tuple(shape), dtype=values.dtype, device=values.device).index_put(index, values)
 
 
 def _planes(mesh: Mesh, values: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:

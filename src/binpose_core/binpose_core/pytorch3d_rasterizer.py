@@ -19,15 +19,15 @@ LEAST_Z_M = 1e-9
 
 
 class Pytorch3dBackend:
-    """Draws on the first CUDA device where there is one, else, slowly, on the CPU."""
+    """Draws on the first CUDA device where there is one, else, slowly, on the CPU (or on `device`: cpu or cuda)."""
 
-    def __init__(self, meshes: PackedMeshes) -> None:
+    def __init__(self, meshes: PackedMeshes, device: str | None = None) -> None:
         from pytorch3d.renderer.mesh.rasterize_meshes import rasterize_meshes
         from pytorch3d.structures import Meshes
 
         self._rasterize, self._batch = rasterize_meshes, Meshes
         self._meshes = meshes.meshes
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
     def draw(self, images: Images) -> Drawn:
         """The nearest surface under every pixel."""

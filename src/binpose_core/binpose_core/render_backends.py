@@ -22,6 +22,9 @@ BACKENDS = {
     "warp": "binpose_core.warp_raycaster:WarpBackend",
     "pytorch3d": "binpose_core.pytorch3d_rasterizer:Pytorch3dBackend",
 }
+"""By the names that `make_backend` takes."""
+ON_DEVICES = ("warp", "pytorch3d")
+"""Those that draw on a device of choice: "warp:cuda:1"."""
 _PROVIDERS = {
     "warp": "warp-lang, which `pip install 'binpose[gpu]'` brings",
     "pytorch3d": "PyTorch3D, which has no wheel; https://github.com/facebookresearch/pytorch3d tells how to build it",
@@ -80,21 +83,41 @@ class Backend(Protocol):
 
 
 def make_backend(name: str, meshes: PackedMeshes) -> Backend:
-    """A backend by its name in `BACKENDS`.
+    """A backend by its name in `BACKENDS`; those `ON_DEVICES` may be told where: "warp:cuda:1".
 
     Raises:
-        BinposeError: for an unknown name, and where the library that it needs is missing.
+        BinposeError: for an unknown name or device, and where the library that it needs is missing.
     """
-    if name not in BACKENDS:
-        raise BinposeError(f"No rendering backend {name!r}; known: {', '.join(BACKENDS)}. Choose one of these.")
-    module, _, maker = BACKENDS[name].partition(":")
+    kind, _, device = name.partition(":")
+    if kind not in BACKENDS:
+        raise BinposeError(f"No rendering backend {kind!r}; known: {', '.join(BACKENDS)}. Choose one of these.")
+    if device and kind not in ON_DEVICES:
+        raise BinposeError(
+            f"The rendering backend {name!r} has a device; {kind} draws on the CPU: leave the device out."
+        )
+    module, _, maker = BACKENDS[kind].partition(":")
     try:
-        backend: Backend = getattr(import_module(module), maker)(meshes)
+        make = getattr(import_module(module), maker)
+        backend: Backend = make(meshes, device) if device else make(meshes)
     except ImportError as error:
         raise BinposeError(
-            f"The rendering backend {name!r} needs {_PROVIDERS.get(name, 'a library that is missing')} ({error})."
+            f"The rendering backend {kind!r} needs {_PROVIDERS.get(kind, 'a library that is missing')} ({error})."
         ) from error
     return backend
+
+
+def backend_for(device: str) -> str:
+    """The name of the backend that draws where networks run: cpu, cuda, cuda:1.
+
+    On a GPU that is Warp where it is installed. Elsewhere it is the z-buffer, which is several times faster on a CPU.
+    """
+    if device == "cpu":
+        return "numba"
+    try:
+        import_module("warp")
+    except ImportError:
+        return "numba"
+    return f"warp:{device}"
 
 
 def checked_images(

@@ -85,7 +85,7 @@ class Renderer:
 
     Args:
         meshes: in metres, each in its object frame.
-        backend: one of `render_backends.BACKENDS`; "numba" needs no GPU.
+        backend: one of `render_backends.BACKENDS`, "numba" needs no GPU; "warp:cuda:1" names a device too.
 
     Attributes:
         face_normals: per mesh (F, 3) float32, unit length, object frame, in the mesh's own winding.

@@ -6,9 +6,12 @@ runs in float32, as Warp's does; the depth then follows from the face's plane in
 Import this module only through `render_backends.make_backend`, which says what to install where Warp is missing.
 """
 
+from typing import Any
+
 import numpy as np
 import warp as wp
 
+from binpose_core.errors import BinposeError
 from binpose_core.meshes import Mesh
 from binpose_core.packed_meshes import PackedMeshes
 from binpose_core.render_backends import NOTHING, PLANE_TRUST, Drawn, Images
@@ -18,10 +21,14 @@ FAR_M = 1e6
 
 
 class WarpBackend:
-    """Draws on the first CUDA device, or on the CPU where there is none (or on `device`, one of Warp's names)."""
+    """Draws on the first CUDA device, or on the CPU where there is none (or on `device`: cpu, cuda, cuda:1).
+
+    Raises:
+        BinposeError: for a device that is not there.
+    """
 
     def __init__(self, meshes: PackedMeshes, device: str | None = None) -> None:
-        self.device = wp.get_preferred_device() if device is None else wp.get_device(device)
+        self.device = _prepared(device)
         self._meshes = [self._on_device(mesh) for mesh in meshes.meshes]
         ids = [NO_MESH if mesh is None else mesh.id for mesh in self._meshes]
         self._ids = np.array([*ids, NO_MESH], np.uint64)
@@ -51,6 +58,22 @@ class WarpBackend:
         ]
         wp.launch(cast_rays, dim=images.shape, inputs=inputs, outputs=[depth, instances, faces], device=self.device)
         return Drawn(depth.numpy(), instances.numpy(), faces.numpy())
+
+
+def _prepared(name: str | None) -> Any:
+    """Warp's device with the kernels compiled for it, so that the first image waits for nothing.
+
+    Warp's report about itself is left out: it would stand amid the output of a command.
+    """
+    level, wp.config.log_level = wp.config.log_level, wp.LOG_WARNING
+    try:
+        device = wp.get_preferred_device() if name is None else wp.get_device(name)
+        wp.load_module(__name__, device=device)
+    except (ValueError, RuntimeError) as error:
+        raise BinposeError(f"Warp cannot draw on {name!r}: {error}; expected cpu or a GPU that it sees.") from error
+    finally:
+        wp.config.log_level = level
+    return device
 
 
 @wp.func

@@ -81,13 +81,15 @@ class Workshop:
         ids: names of the parts; a part's index is its place here.
         diameter_m: (P,); center_m: (P, 3) bounding box centres in the object frame.
         normals: (F, 3) float32 of all levels' faces; first_face: (P, levels) where a mesh's begin.
+        backend: of `Renderer`, also for whoever else draws these parts.
     """
 
-    def __init__(self, objects: Mapping[str, ObjectModel], faces: tuple[int, ...]) -> None:
+    def __init__(self, objects: Mapping[str, ObjectModel], faces: tuple[int, ...], backend: str = "numba") -> None:
         self.objects = tuple(objects.values())
         self.ids = tuple(objects)
         self.levels = len(faces)
-        self.renderer = Renderer([part.lod(count) for part in self.objects for count in faces])
+        self.backend = backend
+        self.renderer = Renderer([part.lod(count) for part in self.objects for count in faces], backend)
         self.diameter_m = np.array([part.diameter_m for part in self.objects], dtype=np.float64)
         self.center_m = np.array([part.center_m for part in self.objects], dtype=np.float64).reshape(-1, 3)
         self.normals = np.concatenate([*self.renderer.face_normals, np.zeros((1, 3), np.float32)])

@@ -127,7 +127,7 @@ class RefinementNode(FollowerNode[IcpRefiner]):
 
     def build(self, stored: StoredModel, objects: Mapping[str, ObjectModel], settings: Any) -> IcpRefiner:
         """The refiner."""
-        return stored_refiner(stored, objects, settings.refiner.named)
+        return stored_refiner(stored, objects, settings.refiner.named, settings.device)
 
     def check(self, settings: Any, objects: Mapping[str, ObjectModel]) -> None:
         """The parts that are to be reported must be known."""

@@ -37,6 +37,7 @@ class IcpRefiner:
         calibration: turns the evidence into probabilities.
         network: what the method "network" follows ICP with; other methods only keep it.
         mover: follows ICP instead of what the config names.
+        backend: draws; one of `render_backends.BACKENDS`, see `render_backends.backend_for`.
 
     Raises:
         BinposeError: for no objects, for a calibration or a network of others, and for the method "network" without
@@ -50,6 +51,7 @@ class IcpRefiner:
         calibration: Calibration | None = None,
         network: "RefinementNetwork | None" = None,
         mover: Mover | None = None,
+        backend: str = "numba",
     ) -> None:
         if not objects:
             raise BinposeError(
@@ -62,7 +64,7 @@ class IcpRefiner:
             )
         self.config = c = config or RefinerConfig()
         self.calibration, self.network = calibration, network
-        self._workshop = Workshop(objects, (c.coarse_faces, c.polish_faces, c.verify_faces))
+        self._workshop = Workshop(objects, (c.coarse_faces, c.polish_faces, c.verify_faces), backend)
         self._sorted = np.argsort(np.argsort(list(objects)))  # place of each object among the sorted names
         self._crowding = Crowding(objects)
         self.mover = mover if mover is not None else make_mover(c.method, self._workshop, network)
@@ -99,7 +101,7 @@ class IcpRefiner:
         """
         objects = dict(zip(self._workshop.ids, self._workshop.objects, strict=True))
         config = replace(self.config, method=method or self.config.method)
-        return IcpRefiner(objects, config, self.calibration, network or self.network)
+        return IcpRefiner(objects, config, self.calibration, network or self.network, backend=self._workshop.backend)
 
     def candidates(
         self, frame: RgbdFrame, detections: Sequence[Detection], poses: Sequence[PoseEstimate]

@@ -53,7 +53,7 @@ class Descent:
         self.config = config or DescentConfig()
         self.workshop = workshop
         self.ladders = DetailLadders(workshop.objects)
-        self.renderer = Renderer(self.ladders.meshes)
+        self.renderer = Renderer(self.ladders.meshes, workshop.backend)
         self.colored = np.array([part.mesh.colors is not None for part in workshop.objects]) & (self.config.color > 0)
         self._chroma = np.concatenate([*map(face_chroma, self.ladders.meshes), np.zeros((1, 2), np.float32)])
         self._normals = np.concatenate([*self.renderer.face_normals, np.zeros((1, 3), np.float32)])

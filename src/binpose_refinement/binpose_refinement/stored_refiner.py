@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from binpose_core.model_store import StoredModel
 from binpose_core.objects import ObjectModel
+from binpose_core.render_backends import backend_for
 from binpose_core.stored_parts import without_prefix
 from binpose_refinement.calibration import Calibration
 from binpose_refinement.config import RefinerConfig
@@ -33,7 +34,10 @@ def refiner_to_tensors(refiner: IcpRefiner) -> tuple[dict[str, npt.NDArray[Any]]
 
 
 def stored_refiner(
-    stored: StoredModel, objects: Mapping[str, ObjectModel], changes: Mapping[str, Any] | None = None
+    stored: StoredModel,
+    objects: Mapping[str, ObjectModel],
+    changes: Mapping[str, Any] | None = None,
+    device: str = "cpu",
 ) -> IcpRefiner:
     """The refiner that a model was saved with.
 
@@ -42,6 +46,7 @@ def stored_refiner(
         objects: its objects by id.
         changes: settings that replace the model's own, by their names in `RefinerConfig`; also those that the model has
             otherwise and `RefinerConfig` by default.
+        device: where it draws: cpu, cuda or cuda:<number>; see `backend_for`.
 
     Raises:
         BinposeError: for a setting out of its range, for a calibration or a refinement network of other objects, and
@@ -49,7 +54,8 @@ def stored_refiner(
     """
     own = RefinerConfig(**stored.header["config"].get("refiner", {}))
     calibration = Calibration.from_tensors(stored.tensors)
-    return IcpRefiner(objects, replace(own, **(changes or {})), calibration, _stored_network(stored))
+    config, network = replace(own, **(changes or {})), _stored_network(stored)
+    return IcpRefiner(objects, config, calibration, network, backend=backend_for(device))
 
 
 def _stored_network(stored: StoredModel) -> "RefinementNetwork | None":

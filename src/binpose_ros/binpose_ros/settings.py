@@ -131,7 +131,7 @@ class StageSettings:
 
     model: folder of the model store.
     version: version of the model that is used, or its first digits; the store's current one when empty.
-    device: where the networks run: cpu, cuda, or cuda:1 and so on.
+    device: where the networks run and the refinement draws: cpu, cuda, or cuda:1 and so on.
     required_objects: parts that a model must know to be put in use.
     watch_s: seconds after which the model store is looked at again for a new current version; 0 = never.
     rectified: the images are rectified already, as by image_proc: the camera info's P counts, and no distortion.

@@ -60,7 +60,7 @@ class Estimate(Command):
     explain: bool = False
     """Write for each part what was seen, rendered and left over, before and after refinement."""
     device: str = "cpu"
-    """Where the networks run."""
+    """Where the networks run, and with the extra `gpu` the refinement's renderings."""
     color_topic: str = ""
     """Colour images of a bag; found by itself where there is one camera."""
     depth_topic: str = ""
