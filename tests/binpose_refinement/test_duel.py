@@ -40,5 +40,5 @@ def test_a_hidden_stud_decides_nothing(parts):
 
 def test_without_a_rival_there_is_nothing_to_lose():
     margin, _ = duels(np.zeros((1, 8, 8), np.float32), np.array([[0, 0, 1.0]]), np.zeros(1, np.int64),
-                      np.zeros((8, 8), np.float32), np.zeros((8, 8), np.int16), 0.001)  # fmt: skip
+                      np.zeros((8, 8), np.float32), np.zeros((8, 8), np.int32), 0.001)  # fmt: skip
     assert margin.tolist() == [1.0]

@@ -107,14 +107,14 @@ class TrackingPipeline(Pipeline):
             expected = [replace(pose, T_cam_obj=T_cam_before @ pose.T_cam_obj) for pose in expected]
         due = c.mode == "join" or not expected or (0 < c.redetect_every <= state.frames)
         found = expected if due else self.predictor.follow(frame, expected, refine, c)
-        if due or sum(pose.score >= c.keep for pose in found) < len(expected):
+        if due or len(_going_on(found, c.keep)) < len(expected):
             state.frames = 0
             detections = watch.around("detection", self.segmenter)(frame)
             poses = watch.around("pose", self.estimator)(frame, detections)
-            going_on = [pose for pose in found if pose.score >= c.keep]
+            going_on = _going_on(found, c.keep)
             found = refine(frame, *self.predictor.joined(frame, detections, poses, going_on, c))
         state.frames += 1
-        state.poses = [pose for pose in found if pose.score >= c.keep]
+        state.poses = _going_on(found, c.keep)
         return found, watch.seconds
 
     @property
@@ -134,13 +134,19 @@ class Predictor:
     def follow(
         self, frame: RgbdFrame, poses: Sequence[PoseEstimate], refine: RefinerStage, config: TrackingConfig
     ) -> list[PoseEstimate]:
-        """The poses refined from where they were, in rounds whose masks come ever closer."""
+        """The poses refined from where they were, in rounds whose masks come ever closer.
+
+        What is given up in one round is in none after it: two poses of one part would share its pixels.
+        """
+        given_up: list[PoseEstimate] = []
         for gate_m in config.gate_m:
             masks = self.expected_masks(frame, poses, gate_m)
             seen = [(pose, mask) for pose, mask in zip(poses, masks, strict=True) if mask.any()]
             starts = [_start(pose, mask, frame.camera, self._objects) for pose, mask in seen]
-            poses = refine(frame, [start.detection for start in starts if start.detection], starts)
-        return list(poses)
+            found = refine(frame, [start.detection for start in starts if start.detection], starts)
+            poses = _going_on(found, 0.0)
+            given_up += [pose for pose in found if pose.score == 0.0]
+        return [*poses, *given_up]
 
     def joined(
         self,
@@ -181,6 +187,11 @@ class Predictor:
         if frame.depth_m is not None:
             plausible &= (frame.depth_m == 0) | (np.abs(frame.depth_m - scene.depth_m) < gate_m)
         return [plausible & (scene.instance_ids == i) for i in range(len(poses))]
+
+
+def _going_on(poses: Sequence[PoseEstimate], keep: float) -> list[PoseEstimate]:
+    """Those that reach the score, and in any case more than 0, which is that of what was not refined."""
+    return [pose for pose in poses if pose.score >= keep and pose.score > 0.0]
 
 
 def _start(

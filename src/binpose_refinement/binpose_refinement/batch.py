@@ -15,6 +15,9 @@ from binpose_core.rendering import Renderer, Rendering
 CROPS_AT_ONCE = 1024
 """So many hypotheses are drawn together (about 0.2 GB at most); more are taken in turns."""
 WINDOW_MARGIN = 1.2  # of the projected diameter: room for a pose that is still a little off
+SURFACE_SAMPLES = 512
+RIGID = 0.01
+"""How far a motion's numbers may be from a rigid one's: poses read from text are rounded."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +83,7 @@ class Workshop:
     Attributes:
         ids: names of the parts; a part's index is its place here.
         diameter_m: (P,); center_m: (P, 3) bounding box centres in the object frame.
+        surface: (P, N, 3) float32 points spread over the parts' surfaces.
         normals: (F, 3) float32 of all levels' faces; first_face: (P, levels) where a mesh's begin.
         backend: of `Renderer`, also for whoever else draws these parts.
     """
@@ -92,6 +96,8 @@ class Workshop:
         self.renderer = Renderer([part.lod(count) for part in self.objects for count in faces], backend)
         self.diameter_m = np.array([part.diameter_m for part in self.objects], dtype=np.float64)
         self.center_m = np.array([part.center_m for part in self.objects], dtype=np.float64).reshape(-1, 3)
+        fewest = min(SURFACE_SAMPLES, *(len(part.points) for part in self.objects))
+        self.surface = np.stack([part.points[:fewest] for part in self.objects]).astype(np.float32)
         self.normals = np.concatenate([*self.renderer.face_normals, np.zeros((1, 3), np.float32)])
         counts = [len(normals) for normals in self.renderer.face_normals]
         self.first_face = np.cumsum([0, *counts])[:-1].reshape(len(self.objects), self.levels).astype(np.int64)
@@ -146,8 +152,17 @@ class Workshop:
         outside = (u < -reach) | (v < -reach) | (u > camera.width + reach) | (v > camera.height + reach)
         reasons[outside] = "outside_image"
         reasons[z <= radius] = "behind_camera"
+        reasons[~_rigid(batch.T_cam_obj)] = "not_rigid"
         reasons[~finite] = "not_finite"
         return reasons
+
+
+def _rigid(T: FloatArray) -> npt.NDArray[np.bool_]:
+    """(B,) whether motions (B, 4, 4) turn and shift, and neither scale, shear nor mirror."""
+    R, last = T[:, :3, :3], T[:, 3]
+    with np.errstate(invalid="ignore", over="ignore"):
+        square = np.abs(np.swapaxes(R, 1, 2) @ R - np.eye(3)).max((1, 2)) <= RIGID
+        return np.asarray(square & (np.linalg.det(R) > 0) & (np.abs(last - [0, 0, 0, 1]).max(1) <= RIGID))
 
 
 def window_intrinsics(windows: FloatArray, camera: Camera) -> FloatArray:

@@ -19,7 +19,7 @@ def duels(
     windows: FloatArray,
     owner: npt.NDArray[np.int64],
     depth_o: npt.NDArray[np.float32],
-    labels: npt.NDArray[np.int16],
+    labels: npt.NDArray[np.int32],
     tolerance_m: float,
 ) -> tuple[FloatArray, FloatArray]:
     """How each hypothesis fares against its strongest rival.

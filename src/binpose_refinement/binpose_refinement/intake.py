@@ -1,25 +1,30 @@
 """From pose estimates to hypotheses that can be drawn, and why the others cannot."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from binpose_core.camera import Camera
 from binpose_core.errors import BinposeError
+from binpose_core.geometry import FloatArray
 from binpose_core.types import Detection, Hypothesis, PoseEstimate
 from binpose_refinement.batch import Batch, Workshop
+from binpose_refinement.observation import finite_or_zero
+from binpose_refinement.overlap import on_mask
 
 FEWEST_MASK_PX = 4  # masks with fewer pixels tell no pose
+NOWHERE_M = 1.0
+"""How far away a pose that is not finite is put, where the detection does not tell a distance."""
 
 
 @dataclass(frozen=True, eq=False)
 class Intake:
     """What came in.
 
-    batch: the hypotheses that can be drawn. rejected: poses without any, each with the reason.
-    poses: all that came; owners: the place of each one's detection among the detections.
+    batch: the hypotheses that can be refined. rejected: poses without any, each with the reason.
+    poses: all that came, finite; owners: the place of each one's detection among the detections.
     """
 
     batch: Batch
@@ -27,15 +32,14 @@ class Intake:
     poses: Sequence[PoseEstimate]
     owners: Sequence[int]
 
-    def lost(self, batch: Batch) -> list[tuple[PoseEstimate, str]]:
-        """The poses of detections that had hypotheses and have none in the batch."""
-        gone = set(self.batch.owner.tolist()) - set(batch.owner.tolist())
+    def told(self, reasons: Mapping[int, str]) -> list[tuple[PoseEstimate, str]]:
+        """The poses of those detections for which there is a reason, with it."""
         pairs = zip(self.poses, self.owners, strict=True)
-        return [(pose, "lost_in_refinement") for pose, owner in pairs if owner in gone]
+        return [(pose, reasons[owner]) for pose, owner in pairs if owner in reasons]
 
 
 def take_in(
-    workshop: Workshop, camera: Camera, detections: Sequence[Detection], poses: Sequence[PoseEstimate]
+    workshop: Workshop, camera: Camera, detections: Sequence[Detection], poses: Sequence[PoseEstimate], reach: float
 ) -> Intake:
     """Collect all hypotheses of the poses.
 
@@ -44,6 +48,7 @@ def take_in(
         camera: of the frame.
         detections: of the frame.
         poses: each from one of the detections.
+        reach: how far beside its detection's mask a pose may be seen and still be refined, share of the diameter.
 
     Raises:
         BinposeError: for a part that the workshop does not know, and for a pose of another detection.
@@ -53,17 +58,21 @@ def take_in(
     reasons = workshop.unusable(batch, camera)
     small = np.array([detection.mask.sum() < FEWEST_MASK_PX for detection in detections], bool)
     reasons[small[batch.owner] & (reasons == "")] = "mask_too_small"
+    drawable = np.flatnonzero(reasons == "")
+    overlapping = on_mask(workshop, camera, detections, batch.take(drawable), reach)
+    reasons[drawable[~overlapping]] = "no_overlap"
     judged = set(batch.owner[reasons == ""].tolist())
+    finite = [_finite(pose, detections[owner], camera) for pose, owner in zip(poses, owners, strict=True)]
     rejected = [
         (pose, _reason(reasons[batch.owner == owner]))
-        for pose, owner in zip(poses, owners, strict=True)
+        for pose, owner in zip(finite, owners, strict=True)
         if owner not in judged
     ]
-    return Intake(batch.take(reasons == ""), rejected, poses, owners)
+    return Intake(batch.take(reasons == ""), rejected, finite, owners)
 
 
 def unjudged(pose: PoseEstimate, reason: str) -> PoseEstimate:
-    """The pose as it came, with score 0 and the reason among its residuals."""
+    """The pose of an `Intake` as it came, with score 0 and the reason among its residuals."""
     return PoseEstimate(
         pose.object_id,
         pose.T_cam_obj,
@@ -72,6 +81,23 @@ def unjudged(pose: PoseEstimate, reason: str) -> PoseEstimate:
         hypotheses=pose.hypotheses,
         residuals={reason: 1.0},
     )
+
+
+def gone(before: Batch, after: Batch, reason: str) -> dict[int, str]:
+    """The reason for each detection that has hypotheses before and none after."""
+    return dict.fromkeys(set(before.owner.tolist()) - set(after.owner.tolist()), reason)
+
+
+def _finite(pose: PoseEstimate, detection: Detection, camera: Camera) -> PoseEstimate:
+    """The pose and its finite hypotheses; one that is not finite itself is put, unturned, where the detection lies."""
+    hypotheses = tuple(h for h in pose.hypotheses if np.isfinite(h.T_cam_obj).all())
+    if np.isfinite(pose.T_cam_obj).all():
+        return replace(pose, hypotheses=hypotheses)
+    (u, v), z = detection.center_px, detection.center_depth_m
+    z = z if np.isfinite(z) and z > 0 else NOWHERE_M
+    T: FloatArray = np.eye(4)
+    T[:3, 3] = np.nan_to_num([(u - camera.cx) / camera.fx * z, (v - camera.cy) / camera.fy * z, z])
+    return replace(pose, T_cam_obj=T, hypotheses=hypotheses)
 
 
 def _owner(pose: PoseEstimate, index: int, detections: Sequence[Detection]) -> int:
@@ -96,7 +122,7 @@ def _collected(workshop: Workshop, poses: Sequence[PoseEstimate], owners: Sequen
     owner, part, T, confidence = zip(*rows, strict=True) if rows else ((), (), (), ())
     return Batch(
         np.array(owner, np.int64), np.array(part, np.int64), np.array(T, np.float64).reshape(-1, 4, 4),
-        np.nan_to_num(np.array(confidence, np.float64)),
+        finite_or_zero(confidence),
     )  # fmt: skip
 
 

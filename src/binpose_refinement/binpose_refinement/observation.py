@@ -25,7 +25,7 @@ class Observation:
 
     depth_m: (H, W) float32, 0 = no measurement; all zero when `has_depth` is false.
     normals: (H, W, 3) float32 in the camera frame, towards the camera; 0 where unknown or not needed.
-    labels: (H, W) int16 index of the detection that covers the pixel, -1 = none.
+    labels: (H, W) int32 index of the detection that covers the pixel, -1 = none.
     edges: (H, W, 2) float32 gradient of the gray image in gray levels per pixel.
     mask_px: (D,) number of pixels of each detection's mask.
     noise_m: standard deviation of the depth at one pixel.
@@ -35,7 +35,7 @@ class Observation:
     camera: Camera
     depth_m: npt.NDArray[np.float32]
     normals: npt.NDArray[np.float32]
-    labels: npt.NDArray[np.int16]
+    labels: npt.NDArray[np.int32]
     edges: npt.NDArray[np.float32]
     mask_px: npt.NDArray[np.int64]
     noise_m: float
@@ -52,9 +52,9 @@ def observe(frame: RgbdFrame, detections: Sequence[Detection], noise_floor_m: fl
     """Prepare a frame; where masks overlap, the detection with the higher score owns the pixel."""
     shape = (frame.camera.height, frame.camera.width)
     depth = np.zeros(shape, np.float32) if frame.depth_m is None else np.ascontiguousarray(frame.depth_m)
-    labels = np.full(shape, NO_DETECTION, np.int16)
+    labels = np.full(shape, NO_DETECTION, np.int32)
     needed = np.zeros(shape, dtype=np.bool_)
-    for index in sorted(range(len(detections)), key=lambda i: detections[i].score):
+    for index in np.argsort(finite_or_zero([detection.score for detection in detections]), kind="stable").tolist():
         rows, columns = _slices(detections[index].bbox_xyxy, 0, shape)
         _paint(labels, detections[index], index, rows, columns)
         margin = int(BOX_MARGIN * max(detections[index].mask.shape)) + 2
@@ -79,7 +79,12 @@ def _slices(box: tuple[int, int, int, int], margin: int, shape: tuple[int, int])
     )
 
 
-def _paint(labels: npt.NDArray[np.int16], detection: Detection, index: int, rows: slice, columns: slice) -> None:
+def finite_or_zero(scores: Sequence[float]) -> FloatArray:
+    """(N,) the scores; 0 for those that are no number, which say nothing."""
+    return np.nan_to_num(np.array(scores, np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def _paint(labels: npt.NDArray[np.int32], detection: Detection, index: int, rows: slice, columns: slice) -> None:
     """Write the index where the mask is, also when the box reaches out of the image or lies outside."""
     x0, y0, _, _ = detection.bbox_xyxy
     if rows.start >= rows.stop or columns.start >= columns.stop:

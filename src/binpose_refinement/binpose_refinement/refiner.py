@@ -17,11 +17,11 @@ from binpose_refinement.calibration import Calibration
 from binpose_refinement.config import Method, RefinerConfig
 from binpose_refinement.funnel import VERIFY, Funnel
 from binpose_refinement.improvement import Mover
-from binpose_refinement.intake import take_in, unjudged
+from binpose_refinement.intake import Intake, gone, take_in, unjudged
 from binpose_refinement.methods import make_mover
-from binpose_refinement.observation import observe
+from binpose_refinement.observation import finite_or_zero, observe
 from binpose_refinement.suppression import Crowding, PoseComparer
-from binpose_refinement.verification import handmade_score, measure, supported, tolerance_of
+from binpose_refinement.verification import explains_mask, handmade_score, measure, tolerance_of
 from binpose_refinement.verified import Candidate, Verified
 
 if TYPE_CHECKING:
@@ -82,15 +82,16 @@ class IcpRefiner:
 
         Returns:
             At most one estimate per pose that came in. Their `residuals` hold the features of
-            `verification.FEATURES`; one that could not be judged has score 0 and a reason there.
+            `verification.FEATURES`. What could not be judged, or cannot be there beside better parts, is as it came,
+            with score 0 and a reason there; one that is not finite is put, unturned, where its detection lies.
 
         Raises:
             BinposeError: for an object id the refiner does not know.
         """
-        verified, rejected = self._verify(frame, detections, poses)
-        accepted = verified.together(self._crowding, frame.camera, self.config)
+        verified, intake, lost = self._verify(frame, detections, poses)
+        accepted, suppressed = verified.together(self._crowding, frame.camera, self.config)
         estimates = [verified.estimate(i, self._workshop, detections) for i in accepted]
-        estimates += [unjudged(pose, reason) for pose, reason in rejected]
+        estimates += [unjudged(*rejected) for rejected in (*intake.rejected, *intake.told(lost | suppressed))]
         return [e for e in sorted(estimates, key=lambda e: -e.score) if e.score >= self.config.min_score]
 
     def using(self, method: Method | None = None, network: "RefinementNetwork | None" = None) -> "IcpRefiner":
@@ -111,25 +112,26 @@ class IcpRefiner:
 
     def _verify(
         self, frame: RgbdFrame, detections: Sequence[Detection], poses: Sequence[PoseEstimate]
-    ) -> tuple[Verified, list[tuple[PoseEstimate, str]]]:
-        """Hypotheses through the funnel, with the evidence about them; and the poses without any, with the reasons."""
+    ) -> tuple[Verified, Intake, dict[int, str]]:
+        """Hypotheses through the funnel, with the evidence about them; and why detections have none left."""
         c, workshop = self.config, self._workshop
-        intake = take_in(workshop, frame.camera, detections, poses)
+        intake = take_in(workshop, frame.camera, detections, poses, c.gate_start)
         observation = observe(frame, detections, c.noise_floor_m)
         tolerance = tolerance_of(observation, c.tolerance_m, c.tolerance_sigmas)
         batch, information = self._funnel(observation, intake.batch, tolerance)
-        usable = workshop.unusable(batch, frame.camera) == ""
-        batch, information = batch.take(usable), information[usable]
+        drawable = workshop.unusable(batch, frame.camera) == ""
+        batch, information = batch.take(drawable), information[drawable]
+        lost = gone(intake.batch, batch, "lost_in_refinement")
         evidence = measure(workshop, observation, batch, VERIFY, c.verify_px, tolerance)
         features = self._complete(batch, evidence.features, detections)
         score = self._score(features, batch)
         verified = Verified(batch, features, score, evidence, information / observation.noise_m**2)
-        return verified, [*intake.rejected, *intake.lost(batch)]
+        return verified, intake, lost
 
     def _complete(self, batch: Batch, measured: FloatArray, detections: Sequence[Detection]) -> FloatArray:
         """Append what the networks said and the lead over the detection's other poses: (B, F)."""
         hand, places = handmade_score(measured), {name: i for i, name in enumerate(self._workshop.ids)}
-        score = np.array([d.score for d in detections])
+        score = finite_or_zero([d.score for d in detections])
         first = np.array([places.get(d.object_id, -1) for d in detections])
         other = (first[batch.owner] != batch.part) if len(batch) else np.zeros(0)
         columns = (batch.confidence, score[batch.owner] if len(batch) else np.zeros(0), other, _lead(hand, batch.owner))
@@ -140,7 +142,7 @@ class IcpRefiner:
             score = handmade_score(features)
         else:
             score = self.calibration(features, self._sorted[batch.part])
-        return np.where(supported(features), score, 0.0)
+        return np.where(explains_mask(features), score, 0.0)
 
 
 def _lead(score: FloatArray, owner: npt.NDArray[np.int64]) -> FloatArray:

@@ -62,6 +62,9 @@ CONTEXT = (
 )
 FEATURES = MEASURED + CONTEXT
 
+LEAST_EXPLAINED = 0.05
+"""Share of its mask below which a pose is not of its detection; the masks of right poses have three times as much."""
+
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
@@ -161,9 +164,13 @@ def _sides(tally: FloatArray) -> tuple[FloatArray, FloatArray]:
     return weakest, continued
 
 
-def supported(features: FloatArray) -> npt.NDArray[np.bool_]:
-    """(B,) whether any pixel of the depth or of the mask speaks for poses with features (B, F)."""
-    return np.asarray(features[:, MEASURED.index("evidence")] + features[:, MEASURED.index("mask_iou")] > 0)
+def explains_mask(features: FloatArray) -> npt.NDArray[np.bool_]:
+    """(B,) whether poses with features (B, F) are of what their detections saw.
+
+    Depth agrees with a pose on every surface that looks like the part's: on a neighbour of its kind, or on the floor
+    under a plate. That is evidence for a part there, and none for the detection's.
+    """
+    return np.asarray(features[:, MEASURED.index("mask_explained")] >= LEAST_EXPLAINED)
 
 
 def handmade_score(features: FloatArray) -> FloatArray:

@@ -13,7 +13,7 @@ from binpose_refinement.batch import Batch, Workshop
 from binpose_refinement.config import RefinerConfig
 from binpose_refinement.covariance import covariance_of
 from binpose_refinement.suppression import Claims, Crowding
-from binpose_refinement.verification import FEATURES, Evidence, supported
+from binpose_refinement.verification import FEATURES, Evidence, explains_mask
 
 
 class Candidate(NamedTuple):
@@ -35,10 +35,15 @@ class Verified:
     evidence: Evidence
     information: FloatArray
 
-    def together(self, crowding: Crowding, camera: Camera, config: RefinerConfig) -> list[int]:
-        """The rows that can be there together, best first: each takes its pixels and its space, one per detection."""
+    def together(self, crowding: Crowding, camera: Camera, config: RefinerConfig) -> tuple[list[int], dict[int, str]]:
+        """The rows that can be there together, best first: each takes its pixels and its space, one per detection.
+
+        Of each detection that is left without any, why its best one cannot be there.
+        """
         batch, claims = self.batch, Claims(camera.height, camera.width)
+        mine = explains_mask(self.features)
         accepted: list[int] = []
+        refused: dict[int, str] = {}
 
         def intrusion(i: int, j: int) -> float:
             return crowding.intrusion(batch.part[i], batch.T_cam_obj[i], batch.part[j], batch.T_cam_obj[j])
@@ -46,21 +51,25 @@ class Verified:
         for i in np.argsort(-self.score, kind="stable"):
             if any(batch.owner[i] == batch.owner[j] for j in accepted):
                 continue
-            pixels, window = self.evidence.explained[i], self.evidence.windows[i]
+            pixels, window, owner = self.evidence.explained[i], self.evidence.windows[i], int(batch.owner[i])
+            if not mine[i]:
+                refused.setdefault(owner, "no_overlap")
+                continue
             if claims.share(pixels, window) > config.claimed_share:
+                refused.setdefault(owner, "duplicate")
                 continue
             if any(intrusion(i, j) > config.intrusion_share for j in accepted):
+                refused.setdefault(owner, "inside_another")
                 continue
             claims.claim(pixels, window)
             accepted.append(int(i))
-        return accepted
+        taken = set(batch.owner[accepted].tolist())
+        return accepted, {owner: reason for owner, reason in refused.items() if owner not in taken}
 
     def estimate(self, i: int, workshop: Workshop, detections: Sequence[Detection]) -> PoseEstimate:
         """The estimate of a row, with the other hypotheses of its detection."""
         batch, ids = self.batch, workshop.ids
         residuals = {name: float(value) for name, value in zip(FEATURES, self.features[i], strict=True)}
-        if not supported(self.features[i : i + 1])[0]:
-            residuals["no_overlap"] = 1.0
         same = np.flatnonzero(batch.owner == batch.owner[i])
         same = same[np.argsort(-self.score[same], kind="stable")]
         same = np.concatenate([[i], same[same != i]]).astype(np.int64)

@@ -1,0 +1,53 @@
+"""Whether hypotheses are drawn where their detections saw something."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from binpose_core.camera import Camera
+from binpose_core.types import Detection
+from binpose_refinement.batch import Batch, Workshop
+
+
+def on_mask(
+    workshop: Workshop, camera: Camera, detections: Sequence[Detection], batch: Batch, reach: float
+) -> npt.NDArray[np.bool_]:
+    """(B,) whether any of the part's surface projects onto the detection's own mask.
+
+    Args:
+        workshop: of the parts.
+        camera: of the frame.
+        detections: of the frame; where masks overlap, each counts as if it were alone.
+        batch: hypotheses that can be drawn, see `Workshop.unusable`.
+        reach: by how much the mask is grown, as a share of the part's diameter where it is.
+    """
+    reach_px = reach * workshop.diameter_m[batch.part] * camera.fx / workshop.centers_cam(batch)[:, 2]
+    columns, rows = _projected(workshop, camera, batch)
+    found = np.zeros(len(batch), bool)
+    for owner in np.unique(batch.owner):
+        mine = np.flatnonzero(batch.owner == owner)
+        margin = int(np.ceil(reach_px[mine].max())) + 1
+        away = _away_px(detections[owner].mask, margin)
+        x0, y0, _, _ = detections[owner].bbox_xyxy
+        # Whatever lies beyond the border of `away` falls onto it, which is farther than any reach.
+        u = np.clip(columns[mine] - x0 + margin, 0, away.shape[1] - 1)
+        v = np.clip(rows[mine] - y0 + margin, 0, away.shape[0] - 1)
+        found[mine] = (away[v, u] <= reach_px[mine, None]).any(1)
+    return found
+
+
+def _projected(workshop: Workshop, camera: Camera, batch: Batch) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Columns and rows (B, N) of the parts' surface points."""
+    T = batch.T_cam_obj.astype(np.float32)
+    points = workshop.surface[batch.part] @ np.swapaxes(T[:, :3, :3], 1, 2) + T[:, None, :3, 3]
+    z = np.maximum(points[..., 2], 1e-6)
+    u, v = camera.fx * points[..., 0] / z + camera.cx, camera.fy * points[..., 1] / z + camera.cy
+    return tuple(np.clip(np.rint(x), -(10**6), 10**6).astype(np.int64) for x in (u, v))
+
+
+def _away_px(mask: npt.NDArray[np.bool_], margin: int) -> npt.NDArray[np.float32]:
+    """Distance of each pixel to the mask (h, w), also in a margin around it: 0 on the mask."""
+    elsewhere = np.pad(~mask, margin, constant_values=True).astype(np.uint8)
+    return np.asarray(cv2.distanceTransform(elsewhere, cv2.DIST_L2, cv2.DIST_MASK_PRECISE), np.float32)
