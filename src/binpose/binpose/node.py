@@ -19,6 +19,7 @@ from binpose_refinement.node import (
     RefinementOutputs,
     RefinementSettings,
     check_objects,
+    refiner_parameters,
     reported,
 )
 from binpose_refinement.stored_refiner import stored_refiner
@@ -73,6 +74,10 @@ class PipelineNode(StageNode[Pipeline]):
     def rebuild(self, before: Any, after: Any) -> bool:
         """Whether the refiner's own settings have changed."""
         return bool(before.refiner != after.refiner)
+
+    def in_use(self, stage: Pipeline) -> Mapping[str, Any]:
+        """The refiner's settings."""
+        return refiner_parameters(stage.refiner)  # type: ignore[arg-type]  # built by `build`
 
     def open_outputs(self) -> None:
         """The topics of all stages."""

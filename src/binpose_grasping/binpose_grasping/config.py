@@ -15,14 +15,14 @@ from binpose_grasping.gripper import GripperConfig
 class Direction:
     """A direction in the camera's optical frame, of any length.
 
-    x: to the right.
-    y: down in the image.
-    z: forward, along the viewing axis.
+    x: its component to the right in the image.
+    y: its component down in the image.
+    z: its component along the viewing axis, away from the camera.
     """
 
-    x: float = 0.0
-    y: float = 0.0
-    z: float = 1.0
+    x: float = setting(0.0, bounds=(-1000.0, 1000.0))
+    y: float = setting(0.0, bounds=(-1000.0, 1000.0))
+    z: float = setting(1.0, bounds=(-1000.0, 1000.0))
 
     def __post_init__(self) -> None:
         length = np.linalg.norm([self.x, self.y, self.z])
@@ -31,6 +31,7 @@ class Direction:
                 f"Direction ({self.x}, {self.y}, {self.z}): expected a vector that is not zero, such as (0, 0, 1), the "
                 "camera's viewing axis."
             )
+        check_bounds(self)
 
     @property
     def unit(self) -> FloatArray:

@@ -1,7 +1,7 @@
 """The node `refinement`: images, detections and poses in, verified poses out, and how they look."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +137,10 @@ class RefinementNode(FollowerNode[IcpRefiner]):
         """Whether the refiner's own settings have changed."""
         return bool(before.refiner != after.refiner)
 
+    def in_use(self, stage: IcpRefiner) -> Mapping[str, Any]:
+        """The refiner's settings."""
+        return refiner_parameters(stage)
+
     def open_outputs(self) -> None:
         """The topics."""
         self._outputs = RefinementOutputs(self, "~/")
@@ -170,6 +174,11 @@ class RefinementNode(FollowerNode[IcpRefiner]):
         name = next(iter(objects))
         detection = trial_detection(frame, name)
         stage(frame, [detection], [trial_pose(frame, name, detection)])
+
+
+def refiner_parameters(refiner: IcpRefiner) -> dict[str, Any]:
+    """The settings that a refiner works with, by the names of their parameters."""
+    return {f"refiner.{name}": value for name, value in asdict(refiner.config).items()}
 
 
 def check_objects(settings: RefinementSettings, known: Mapping[str, ObjectModel]) -> None:

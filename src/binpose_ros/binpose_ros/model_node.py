@@ -69,6 +69,10 @@ class ModelNode(ManagedNode, Generic[Stage]):
         """Whether other settings need the stage to be built again."""
         return False
 
+    def in_use(self, stage: Stage) -> Mapping[str, Any]:
+        """What a stage works with of what parameters override, by their names."""
+        return {}
+
     # --- Models -------------------------------------------------------------------------------------------------------
 
     @property
@@ -140,6 +144,7 @@ class ModelNode(ManagedNode, Generic[Stage]):
         self.models.exchange(model)
         self.monitor.model_reason = ""
         self._seen = model.version if self._seen is None else self._seen
+        self._declared.show(self.in_use(model.stage))
         self._announcer.announce(model, self.models.previous)
         score = "" if model.golden is None else f", with a score of {model.golden:.3f} on the golden frames"
         self.get_logger().info(f"Model {model.version[:SHORT]} is in use{score}.")

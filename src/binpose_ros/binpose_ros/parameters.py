@@ -1,6 +1,7 @@
 """ROS parameters of a settings dataclass: declared once, checked by the dataclass, refused with its sentence."""
 
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
@@ -33,10 +34,27 @@ class Parameters(Generic[Settings]):
         on_change: Callable[[Settings], None] = lambda settings: None,
     ) -> None:
         self._node, self._frozen, self._on_change = node, frozen, on_change
+        self._showing = threading.local()
         self._specs = {spec.name: spec for spec in specs(defaults)}
         given = {spec.name: self._declare(spec) for spec in self._specs.values()}
         self.settings = with_values(defaults, {name: value for name, value in given.items() if value is not None})
         node.add_on_set_parameters_callback(self._set)
+
+    def show(self, values: Mapping[str, Any]) -> None:
+        """Have parameters tell what is in use, such as a model's own settings, in place of their defaults.
+
+        Nothing is set by it: the settings, and what overrides a model, stay as they are.
+
+        Args:
+            values: by the parameters' names.
+        """
+        shown = {name: type(self._specs[name].default)(value) for name, value in values.items()}
+        news = [Parameter(name, value=v) for name, v in shown.items() if self._node.get_parameter(name).value != v]
+        self._showing.now = True
+        try:
+            self._node.set_parameters(news)
+        finally:
+            self._showing.now = False
 
     def _declare(self, spec: Spec) -> Any:
         """Declare a parameter; returns the value that it was given from outside, or None."""
@@ -58,6 +76,8 @@ class Parameters(Generic[Settings]):
         return given
 
     def _set(self, parameters: Sequence[Any]) -> SetParametersResult:
+        if getattr(self._showing, "now", False):
+            return SetParametersResult(successful=True)
         changes = {parameter.name: parameter.value for parameter in parameters if parameter.name in self._specs}
         if late := [name for name in changes if self._frozen() and not self._specs[name].live]:
             reason = f"{', '.join(late)} can be set only before the node is configured; clean it up first"
