@@ -118,9 +118,10 @@ class Inputs:
         if silent := self._join.silent(SILENT_S):
             why = " ".join(self._silence(topic) for topic in silent)
             return f"No complete frame for {SILENT_S:g} s; check the camera and the topics' names. {why}"
+        slops_ns = self._join.slops_ns
         names = {topic: subscription.topic_name for topic, subscription in self._subscriptions.items()}
         far = ", ".join(
-            f"those of {names[topic]} are {gap / NS_PER_S:.3f} s off, not at most {self._join.slops_ns[topic] / NS_PER_S:g}"
+            f"those of {names[topic]} are {gap / NS_PER_S:.3f} s off, not at most {slops_ns[topic] / NS_PER_S:g}"
             for topic, gap in self._join.too_far().items()
         )
         return (
