@@ -117,10 +117,11 @@ class Graph:
         with contextlib.suppress(ExternalShutdownException):
             self._executor.spin()
 
-    def start(self, name: str, **parameters: Any) -> None:
-        """Start a node; without other parameters with the demo's model."""
+    def start(self, name: str, remap: tuple[str, str] | None = None, **parameters: Any) -> None:
+        """Start a node; without other parameters with the demo's model, and with a topic under another name."""
         values = {"model": str(MODEL), **parameters}
         texts = [part for key, value in values.items() for part in ("-p", f"{key}:={_yaml(value)}")]
+        texts += ["-r", ":=".join(remap)] if remap else []
         log = (self.folder / f"{name}.log").open("ab")
         self.processes[name] = subprocess.Popen(
             [sys.executable, "-m", MODULES[name], "--ros-args", *texts],

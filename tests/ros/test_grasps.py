@@ -1,5 +1,6 @@
 """A simulated camera, all stages and the grasp publisher: grasps of true parts, and why there are none."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ FRAME = "camera_color_optical_frame"
 
 
 @pytest.fixture(scope="module")
-def live(graph: Any) -> Any:
+def live(graph: Any, store: Path) -> Any:
     """The graph, once the first grasps have come."""
     from binpose_interfaces.msg import GraspArray
     from geometry_msgs.msg import PoseArray, PoseStamped
@@ -21,8 +22,8 @@ def live(graph: Any) -> Any:
     graph.grasps = graph.listen("/grasp_publisher/grasps", GraspArray)
     graph.best = graph.listen("/grasp_publisher/best_grasp", PoseStamped)
     graph.pictured = graph.listen("/grasp_publisher/grasp_poses", PoseArray)
-    graph.start("grasp_publisher")
-    graph.start("bin_picking")
+    graph.start("grasp_publisher", ("detection/model_status", "bin_picking/model_status"), model=str(store))
+    graph.start("bin_picking", model=str(store), watch_s=0.0)
     graph.start("simulated_camera", rate_hz=0.5, hold=4, views=2, parts=8)
     graph.wait(lambda: any(array.grasps for array in list(graph.grasps)), "grasps")
     return graph
@@ -89,6 +90,20 @@ def test_no_grasp_is_an_empty_array_with_a_reason_and_settings_count_from_the_ne
     assert live.set_parameters("grasp_publisher", planner__min_probability=0.5)[0].successful
     before = len(live.grasps)
     live.wait(lambda: any(array.grasps for array in list(live.grasps)[before:]), "grasps again")
+
+
+def test_grasps_go_on_with_the_model_that_the_poses_are_of(live: Any, store: Path) -> None:
+    from binpose_interfaces.srv import LoadModel
+
+    from binpose_core.model_store import ModelStore
+
+    models = ModelStore(store)
+    other = next(version for version in models.versions() if version != models.current())
+    assert live.call("/bin_picking/load_model", LoadModel, store="", version=other).success
+    live.wait(
+        lambda: any(g.detection_id.startswith(other[:12]) for array in list(live.grasps) for g in array.grasps),
+        "grasps of the new model's poses",
+    )
 
 
 def test_every_parameter_is_described(ros_environment: dict[str, str]) -> None:

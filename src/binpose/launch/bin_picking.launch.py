@@ -4,6 +4,7 @@ ros2 launch binpose bin_picking.launch.py model:=models/wrs camera_ns:=/camera/c
 ros2 launch binpose bin_picking.launch.py simulated_camera:=true rviz:=true
 """
 
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from launch import LaunchContext, LaunchDescription
 
 CAMERA_TOPICS = ("color/image_raw", "color/camera_info", "aligned_depth_to_color/image_raw")
 FOLLOWERS = ["pose_estimator", "refinement"]
+GRASPS, STATUS = "grasp_publisher", "model_status"
 # A node finishes its frame and its files first; the 5 s that launch gives are too few on a busy machine.
 PATIENCE_S = "15"
 BAD_PARAMETER = 2  # exit status of a node that refuses a parameter (binpose_ros.running, which is not imported here)
@@ -83,14 +85,16 @@ def nodes(context: LaunchContext) -> list[Any]:
     if value["objects"]:
         result["objects"] = [name.strip() for name in value["objects"].split(",")]
 
-    def node(package: str, executable: str, parameters: dict[str, Any], name: str | None = None) -> Node:
+    def node(
+        package: str, executable: str, parameters: dict[str, Any], remappings: Sequence[tuple[str, str]] = ()
+    ) -> Node:
         return Node(
             package=package,
             executable=executable,
-            name=name or executable,
+            name=executable,
             namespace=value["namespace"],
             parameters=[parameters, *files],
-            remappings=list(zip(CAMERA_TOPICS, topics, strict=True)),
+            remappings=[*zip(CAMERA_TOPICS, topics, strict=True), *remappings],
             arguments=["--ros-args", "--log-level", value["log_level"]],
             output="screen",
             respawn=True,
@@ -99,19 +103,21 @@ def nodes(context: LaunchContext) -> list[Any]:
             sigterm_timeout=PATIENCE_S,
         )
 
+    followers = [*FOLLOWERS, *([GRASPS] if wanted["grasps"] else [])]
     if wanted["composed"]:
         found = [node("binpose", "bin_picking", stage | looking | result)]
     else:
         found = [
-            node("binpose_detection", "detection", stage | looking | {"followers": FOLLOWERS}),
+            node("binpose_detection", "detection", stage | looking | {"followers": followers}),
             node("binpose_estimator", "pose_estimator", stage),
             node("binpose_refinement", "refinement", stage | result),
         ]
     if wanted["grasps"]:
-        found.append(node("binpose_grasping", "grasp_publisher", stage))
+        leader = [(f"detection/{STATUS}", f"bin_picking/{STATUS}")] if wanted["composed"] else []
+        found.append(node("binpose_grasping", GRASPS, stage, leader))
     if wanted["record"]:
         names = ["bin_picking"] if wanted["composed"] else ["detection", *FOLLOWERS]
-        events = [*(f"{name}/model_status" for name in names), "pick_outcomes"]
+        events = [*(f"{name}/{STATUS}" for name in names), "pick_outcomes"]
         recording = {"record": True, "directory": value["recordings"], "events": events}
         found.append(node("binpose_self_training", "self_training", recording))
     if wanted["simulated_camera"]:

@@ -13,13 +13,13 @@ from binpose_core.objects import ObjectModel
 from binpose_core.types import Grasp
 from binpose_grasping.config import PlannerConfig
 from binpose_grasping.planner import NO_POSE, GraspPlanner
+from binpose_ros.following import FollowerNode
 from binpose_ros.frames import header_of, to_depth_frame
 from binpose_ros.inputs import DEPTH, INFO, Input, Match, read
 from binpose_ros.poses import from_matrices, read_poses
 from binpose_ros.running import prepare_process, run_node
 from binpose_ros.serialized import serialized_header
 from binpose_ros.settings import StageSettings
-from binpose_ros.stage_node import StageNode
 from binpose_ros.stamps import Header, to_header
 from binpose_ros.trial import trial_detection, trial_pose
 from binpose_ros.vision_arrays import array_length, instance_id
@@ -77,7 +77,7 @@ def _poses(T: Sequence[FloatArray], types: Any) -> list[Any]:
     return from_matrices(np.stack(T), types) if T else []
 
 
-class GraspPublisherNode(StageNode[GraspPlanner]):
+class GraspPublisherNode(FollowerNode[GraspPlanner]):
     """Sends `~/grasps`, `~/best_grasp` and `~/grasp_poses` of each frame's poses."""
 
     inputs = (POSES, DEPTH, INFO)
