@@ -1,25 +1,29 @@
-"""The compiled colour term is the readable one, and it tells a turn that the shape does not."""
+"""The compiled colour term is the readable one, and both tell a turn that the shape does not."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
 import trimesh
 
+from binpose_core.differentiable import DifferentiableRenderer
 from binpose_core.frames import RgbdFrame
 from binpose_core.geometry import exp_so3, from_rotation_translation
 from binpose_core.meshes import Mesh
 from binpose_core.rendering import Renderer
 from binpose_core.symmetries import ContinuousSymmetry
 from binpose_refinement.batch import Batch, Workshop
-from binpose_refinement.chroma import face_chroma
+from binpose_refinement.chroma import face_chroma, vertex_chroma
 from binpose_refinement.config import RefinerConfig
-from binpose_refinement.descent_config import DescentConfig
-from binpose_refinement.joint_loss import color_loss
+from binpose_refinement.descent_config import COARSE, DescentConfig
+from binpose_refinement.joint_loss import JointLoss, color_loss
 from binpose_refinement.kernels.color import compare_colors
 from binpose_refinement.kernels.descent import NOBODY, OWN
+from binpose_refinement.network_training import Sample, Signals
 from binpose_refinement.observation import observe
+from binpose_refinement.observed import look
 from binpose_refinement.refiner import IcpRefiner
 from binpose_refinement.render_and_compare import Descent, View
 
@@ -86,6 +90,37 @@ def test_it_is_the_readable_loss(can, seen, reach, degrees) -> None:
     loss, _, images = compared(can, seen, rolled(degrees), reach)
     shown, camera, where = (torch.from_numpy(np.asarray(x, np.float32))[None] for x in images)
     assert loss == pytest.approx(float(color_loss(shown / 40.0, camera / 40.0, where, reach)), rel=1e-4)
+
+
+@pytest.mark.parametrize("degrees", [0.0, 10.0, 40.0, 90.0, 180.0])
+def test_the_descent_goes_down_the_joint_loss(can, seen, degrees) -> None:
+    """With its default weights. Colours are constant over a face here and interpolated there."""
+    descent, batch = Descent(Workshop({"can": can}, ())), one(rolled(degrees))
+    view = View(descent, seen, batch, COARSE)
+    renderer = DifferentiableRenderer(descent.renderer, [vertex_chroma(mesh) for mesh in descent.ladders.meshes])
+    drawn = renderer(
+        view.mesh_ids, torch.from_numpy(batch.T_cam_obj), view.intrinsics, view.size_px, view.size_px
+    )  # fmt: skip
+    camera = look(seen, view.windows, batch.owner, view.size_px)
+    readable = JointLoss()(drawn, camera, torch.from_numpy(view.colored)).item()
+    compiled = view.compare(np.zeros(1, np.int64), batch.T_cam_obj).loss[0]
+    assert compiled == pytest.approx(readable, rel=0.05, abs=2e-3)
+
+
+def test_the_joint_loss_teaches_the_turn(can, seen) -> None:
+    """The signal that trains the refinement network, and its slope about the axis."""
+    signals, losses = Signals(Workshop({"can": can}, (300,))), []
+    for degrees in (0.0, 5.0, 12.0, 40.0):
+        sample = Sample(seen, one(rolled(degrees)), ())
+        losses.append(signals.joint(sample, torch.from_numpy(sample.batch.T_cam_obj).float()).item())
+    assert all(later > 1.5 * earlier for earlier, later in pairwise(losses))
+    turned = torch.zeros(1, requires_grad=True)
+    start = torch.from_numpy(rolled(25.0)).float()
+    cos, sin, zero, unit = turned.cos()[0], turned.sin()[0], torch.zeros(()), torch.ones(())
+    rows = [[cos, -sin, zero, zero], [sin, cos, zero, zero], [zero, zero, unit, zero], [zero, zero, zero, unit]]
+    pose = start @ torch.stack([torch.stack(row) for row in rows])
+    signals.joint(Sample(seen, one(rolled(25.0)), ()), pose[None]).sum().backward()
+    assert turned.grad.item() > 0.05, "back is where the roll came from"
 
 
 def test_its_gradient_is_the_slope_of_the_loss(can, seen) -> None:

@@ -13,8 +13,13 @@ def chroma_of(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     return np.ascontiguousarray(lab[..., 1:])
 
 
+def vertex_chroma(mesh: Mesh) -> npt.NDArray[np.float32]:
+    """(V, 2) chroma of each vertex; zero for a mesh without colours."""
+    if mesh.colors is None:
+        return np.zeros((len(mesh.vertices), 2), np.float32)
+    return chroma_of(mesh.colors[None])[0]
+
+
 def face_chroma(mesh: Mesh) -> npt.NDArray[np.float32]:
     """(F, 2) mean chroma of each face's corners; zero for a mesh without colours."""
-    if mesh.colors is None:
-        return np.zeros((len(mesh.faces), 2), np.float32)
-    return chroma_of(mesh.colors[None])[0][mesh.faces].mean(1)
+    return vertex_chroma(mesh)[mesh.faces].mean(1)

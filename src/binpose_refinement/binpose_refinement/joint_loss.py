@@ -3,6 +3,8 @@
 The joint loss of Mu et al. (paper 003, eqs. 6-11), per instance of a batch, with two changes for full bins: pixels at
 which something stands in front of the part say nothing, and the geometry term is the robust distance along the rendered
 normal at each pixel instead of the search for nearest neighbours in point clouds, which a rendering makes needless.
+Parts whose meshes have colours are compared in them, on their own detections; CAD files without colours take the median
+of what their detection shows.
 """
 
 from dataclasses import dataclass
@@ -13,6 +15,11 @@ import torch
 from torch.nn import functional
 
 from binpose_core.differentiable import DifferentiableRendering, over
+from binpose_refinement.descent_config import COARSE, DescentConfig
+from binpose_refinement.kernels.descent import COLOR_REACH_PX
+
+FAR = 1e4
+"""A chroma that no pixel has."""
 
 
 @dataclass(frozen=True)
@@ -37,31 +44,43 @@ class Observed:
 
 @dataclass(frozen=True)
 class JointLoss:
-    """Weights of the terms (the lambdas of eq. 11) and their scales.
+    """Weights of the terms (the lambdas of eq. 11) and their scales: by default those of the descent's coarse phase.
 
     tolerance_m: depth difference at which the geometry term turns from quadratic to linear.
     truncation_m: and beyond which it grows no more.
     chroma_scale: difference of chroma that costs one. neighbourhood_px: M of eq. 6.
     """
 
-    color: float = 0.05
-    overlap: float = 0.2
+    color: float = DescentConfig.color
+    overlap: float = COARSE.overlap
     geometry: float = 1.0
-    tolerance_m: float = 0.001
-    truncation_m: float = 0.006
-    chroma_scale: float = 40.0
-    neighbourhood_px: int = 1
+    tolerance_m: float = COARSE.tolerance_m
+    truncation_m: float = COARSE.truncation_m
+    chroma_scale: float = DescentConfig.chroma_scale
+    neighbourhood_px: int = COLOR_REACH_PX
 
-    def __call__(self, drawn: DifferentiableRendering, observed: Observed) -> torch.Tensor:
-        """(B,) loss of each instance."""
+    def __call__(
+        self, drawn: DifferentiableRendering, observed: Observed, colored: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """(B,) loss of each instance.
+
+        Args:
+            drawn: the renderings; the attributes of those with colours are their chroma (B, h, w, 2).
+            observed: the same windows of the frame.
+            colored: (B,) bool, which meshes have colours; None: none.
+        """
         clear = 1.0 - self.occluded(drawn, observed)
         total = self.geometry * geometry_loss(drawn, observed, clear, self.tolerance_m, self.truncation_m)
         if self.overlap > 0:
             total = total + self.overlap * overlap_loss(drawn.coverage, observed.mask, clear)
         if self.color > 0:
-            shown, seen = color_images(drawn.coverage, observed)
+            shown, where = color_images(drawn.coverage, observed), clear
+            if colored is not None and colored.any():
+                painted, drawn_here = painted_images(drawn, observed)
+                shown = torch.where(colored[:, None, None, None], painted, shown)
+                where = torch.where(colored[:, None, None], drawn_here, where)
             total = total + self.color * color_loss(
-                shown / self.chroma_scale, seen / self.chroma_scale, clear, self.neighbourhood_px
+                shown / self.chroma_scale, observed.chroma / self.chroma_scale, where, self.neighbourhood_px
             )
         return total
 
@@ -109,15 +128,21 @@ def overlap_loss(coverage: torch.Tensor, mask: torch.Tensor, clear: torch.Tensor
     return 1.0 - both / either.clamp(min=1.0)
 
 
-def color_images(coverage: torch.Tensor, observed: Observed) -> tuple[torch.Tensor, torch.Tensor]:
-    """Chroma (B, h, w, 2) of the part laid over its surroundings, and as seen.
+def color_images(coverage: torch.Tensor, observed: Observed) -> torch.Tensor:
+    """Chroma (B, h, w, 2) of parts without colours, laid over their surroundings.
 
-    CAD files have no colours: the part takes the median of its mask, what it uncovers the median of the surroundings.
+    A part takes the median of its mask, what it uncovers the median of the surroundings.
     """
     inside, outside = observed.mask > 0, (observed.mask == 0) & (observed.other == 0)
     part, ground = masked_median(observed.chroma, inside), masked_median(observed.chroma, outside)
     background = torch.where(inside[..., None], ground[:, None, None], observed.chroma)
-    return over(part[:, None, None].expand_as(observed.chroma), coverage, background), observed.chroma
+    return over(part[:, None, None].expand_as(observed.chroma), coverage, background)
+
+
+def painted_images(drawn: DifferentiableRendering, observed: Observed) -> tuple[torch.Tensor, torch.Tensor]:
+    """Chroma (B, h, w, 2) of parts with colours, and where (B, h, w) it is compared: drawn on their detections."""
+    covered = drawn.face_ids >= 0
+    return torch.where(covered[..., None], drawn.attributes, FAR), covered.to(observed.mask.dtype) * observed.mask
 
 
 def masked_median(values: torch.Tensor, where: torch.Tensor) -> torch.Tensor:

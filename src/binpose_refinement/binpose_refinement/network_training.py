@@ -21,6 +21,7 @@ from binpose_core.training_loop import LoopConfig, train
 from binpose_core.types import Detection, LabelledView
 from binpose_core.weights import inherit, to_arrays
 from binpose_refinement.batch import Batch, Workshop
+from binpose_refinement.chroma import vertex_chroma
 from binpose_refinement.descent_config import COARSE
 from binpose_refinement.icp import Schedule, align
 from binpose_refinement.joint_loss import JointLoss
@@ -98,7 +99,8 @@ class Signals:
     def __init__(self, workshop: Workshop, loss: JointLoss | None = None) -> None:
         self.workshop, self.loss = workshop, loss or JointLoss()
         self._descent = Descent(workshop)
-        self._renderer = DifferentiableRenderer(self._descent.renderer)
+        chroma = [vertex_chroma(mesh) for mesh in self._descent.renderer.meshes]
+        self._renderer = DifferentiableRenderer(self._descent.renderer, chroma)
         self._points = torch.from_numpy(np.stack([part.points[:128] for part in workshop.objects])).float()
         self._diameter = torch.from_numpy(workshop.diameter_m).float()
 
@@ -118,7 +120,7 @@ class Signals:
         view = View(self._descent, sample.observation, current, COARSE)
         drawn = self._renderer(view.mesh_ids, poses, view.intrinsics, view.size_px, view.size_px)
         seen = look(sample.observation, view.windows, sample.batch.owner, view.size_px)
-        return self.loss(drawn, seen)
+        return self.loss(drawn, seen, torch.from_numpy(view.colored))
 
 
 def make_network(config: RefinementNetworkConfig, workshop: Workshop) -> RefinementNetwork:

@@ -1,8 +1,8 @@
 """Render-and-compare: poses down the joint loss of a rendering and what the camera saw, all instances at once.
 
-The loss is `JointLoss` (paper 003, eqs. 6 to 11; colour for parts that have colours), whose gradient and Gauss-Newton
-curvature a kernel computes in one pass: inside the silhouette from the distance along the rendered normal, across it
-from where the border would be best.
+The loss is `JointLoss` (paper 003, eqs. 6 to 11; colour only for parts that have colours), whose gradient and
+Gauss-Newton curvature a kernel computes in one pass: inside the silhouette from the distance along the rendered normal,
+across it from where the border would be best.
 It goes coarse to fine: small crops, coarse meshes and a wide tolerance first, the frame's own pixels and the depth's
 noise last. The coarse phase is started from several poses, and what the view does not tell (the turn of a round part)
 stays where the guess had it.
