@@ -13,6 +13,7 @@ from binpose.bundle import ModelBundle
 from binpose.commands import estimate
 from binpose.explain import AGREES, PANEL_PX, TEXT_PX, Explainer, guess_of
 from binpose_core.geometry import exp_so3
+from binpose_core.symmetries import Symmetries
 from binpose_core.types import PoseEstimate
 
 
@@ -31,7 +32,7 @@ def test_each_part_gets_a_picture_that_the_report_links(
     assert len(pictures) == 9
     page = (out / "report.html").read_text()
     assert all(f"href='{path}'" in page for path in pictures)
-    assert cv2.imread(str(out / pictures[0])).shape[1] == 3 * PANEL_PX
+    assert cv2.imread(str(out / pictures[0])).shape[:2] == (TEXT_PX + 2 * (PANEL_PX + TEXT_PX), 3 * PANEL_PX)
 
 
 def test_the_true_pose_leaves_no_colour_and_a_wrong_one_does(explainer: Explainer, scenes: Sequence) -> None:
@@ -68,3 +69,27 @@ def test_the_guess_is_the_nearest_hypothesis_of_the_part(bundle: ModelBundle, sc
     assert guess is not None and np.linalg.norm(guess[:3, 3] - near[:3, 3]) < 0.02
     assert guess_of(pose, before[2:], part) is None
     assert guess_of(replace(pose, detection=None), before, part) is None
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_a_guess_that_refinement_turned_is_shown_as_it_was(bundle: ModelBundle, scenes: Sequence, exact: bool) -> None:
+    """Half a turn off, it is where the pose came from; only if nobody can see the turn it is drawn without."""
+    scene, turn = scenes[0], np.eye(4)
+    turn[:3, :3] = exp_so3(np.array([0, 0, np.pi]))
+    name, part, none = scene.object_ids[0], bundle.objects[scene.object_ids[0]], np.zeros((0, 4, 4))
+    symmetries = (
+        Symmetries(np.stack([np.eye(4), turn]), (), none) if exact else Symmetries(np.eye(4)[None], (), turn[None])
+    )
+    truth, found = scene.T_cam_obj[0], bundle.segmenter(scene.frame)[0]
+    beside = truth.copy()
+    beside[0, 3] += 0.2 * part.diameter_m
+    before = [PoseEstimate(name, T, 0.9, detection=found) for T in (beside, truth @ turn)]
+    guess = guess_of(PoseEstimate(name, truth, 0.9, detection=found), before, replace(part, symmetries=symmetries))
+    np.testing.assert_allclose(guess, truth if exact else truth @ turn, atol=1e-9)
+
+
+def test_poses_behind_the_camera_are_drawn_without_an_error(explainer: Explainer, scenes: Sequence) -> None:
+    for z in (0.0, -0.5):
+        T = scenes[0].T_cam_obj[0].copy()
+        T[2, 3] = z
+        assert explainer.draw(scenes[0].frame, PoseEstimate(scenes[0].object_ids[0], T, 0.0), ()).size

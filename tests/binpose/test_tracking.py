@@ -7,6 +7,7 @@ import pytest
 
 from binpose import cli
 from binpose.commands import estimate
+from binpose.explain import Remembering, guess_of
 from binpose.tracking import TrackingConfig, TrackingPipeline
 from binpose_core.camera import Camera
 from binpose_core.errors import BinposeError
@@ -127,6 +128,36 @@ def test_followed_parts_join_their_own_detection(world: World) -> None:
     assert len(poses) == 3 and world.errors_m(poses).max() < 0.0015
     blind.reset()
     assert blind(world.frame(2)) == []
+
+
+def test_what_was_refused_is_not_followed(world: World) -> None:
+    """Of two detections of one part one is a duplicate: with it, two poses would share the part's pixels."""
+    pipeline = world.pipeline(redetect_every=0, keep=0.0)
+    twice = replace(pipeline, segmenter=lambda frame: [*world.segmenter(frame), world.segmenter(frame)[0]])
+    twice = replace(twice, estimator=lambda frame, found: [*world.estimator(frame, found[:3]), again(world, found[3])])
+    assert len(twice(world.frame())) == 4 and len(pipeline.followed.poses) == 3
+    assert len(twice(world.frame(1))) == 3 and world.asked == 2
+
+
+def again(world: World, found: Detection) -> PoseEstimate:
+    return PoseEstimate(found.object_id, world.T_cam_obj[0], 0.8, detection=found)
+
+
+def test_what_is_explained_was_the_last_frames_pose(world: World) -> None:
+    """Followed in two rounds, a part's guess is where it was in the frame before, and not what the first round made."""
+    pipeline = world.pipeline(redetect_every=0)
+    remembering = Remembering(pipeline.refiner)
+    pipeline = replace(pipeline, refiner=remembering)
+    last = pipeline(world.frame())
+    for n in (1, 2):
+        world.T_cam_obj = world.T_cam_obj @ exp_se3(np.array([0.002, -0.001, 0.0015, 0.01, 0.02, -0.01]))
+        poses = pipeline(world.frame(n))
+        assert world.asked == 1 and len(poses) == 3
+        for pose in poses:
+            (past,) = [past for past in remembering.poses if past.detection is pose.detection]
+            assert any(past.T_cam_obj is before.T_cam_obj for before in last)
+            assert guess_of(pose, remembering.poses, world.objects[pose.object_id]) is not None
+        last = poses
 
 
 def test_the_command_line_tracks(monkeypatch, bundle, dataset, tmp_path) -> None:

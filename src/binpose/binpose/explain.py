@@ -2,14 +2,14 @@
 
 import html
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from binpose.pipeline import EstimatorStage
+from binpose.pipeline import RefinerStage
 from binpose.runs import EXPLAIN, FrameOutcome, RunDirectory
 from binpose_core.camera import Camera
 from binpose_core.files import write_bytes
@@ -32,15 +32,27 @@ BEHIND, IN_FRONT, AGREES, UNKNOWN = (214, 69, 65), (58, 110, 212), (240, 240, 24
 
 @dataclass
 class Remembering:
-    """An estimator that keeps the poses of the last frame: those before refinement."""
+    """A refiner that keeps what the last frame's poses were before it.
 
-    estimator: EstimatorStage
+    Where a frame is refined in rounds, as in tracking, a pose's past goes back to the first of them.
+
+    poses: what came, with the detections of the last round.
+    """
+
+    refiner: RefinerStage
     poses: list[PoseEstimate] = field(default_factory=list)
+    _frame: RgbdFrame | None = None
+    _found: list[PoseEstimate] = field(default_factory=list)
 
-    def __call__(self, frame: RgbdFrame, detections: Sequence[Detection]) -> list[PoseEstimate]:
-        """The estimator's poses."""
-        self.poses = self.estimator(frame, detections)
-        return self.poses
+    def __call__(
+        self, frame: RgbdFrame, detections: Sequence[Detection], poses: Sequence[PoseEstimate]
+    ) -> list[PoseEstimate]:
+        """The refiner's poses."""
+        pasts = {id(past.detection): past for past in self.poses} if frame is self._frame else {}
+        origins = {id(pose.T_cam_obj): pasts.get(id(pose.detection)) for pose in self._found}
+        self.poses = [replace(origins.get(id(p.T_cam_obj)) or p, detection=p.detection) for p in poses]
+        self._frame, self._found = frame, self.refiner(frame, detections, poses)
+        return self._found
 
 
 class Explainer:
@@ -59,7 +71,7 @@ class Explainer:
             directory: of the frame's explanations.
             frame: what was seen.
             poses: after refinement.
-            before: the estimator's, with their hypotheses.
+            before: what the refiner was given, with hypotheses.
 
         Raises:
             BinposeError: when the place cannot be written to.
@@ -118,19 +130,22 @@ class FrameExplainer:
 def guess_of(pose: PoseEstimate, before: Sequence[PoseEstimate], part: ObjectModel) -> FloatArray | None:
     """The hypothesis (4, 4) of the same part and detection from which a pose came: the nearest one.
 
-    Poses that symmetries of the part, near ones included, take into each other count as one.
+    Refinement turns hypotheses by near-symmetries, so that these count as near; but what they show is seen from where
+    the hypothesis was. Of poses that exact symmetries take into each other, the one nearest to the pose is taken.
     """
     same = [p for p in before if p.detection is pose.detection and p.detection is not None]
     hypotheses = [h.T_cam_obj for p in same for h in (p.hypotheses or (p,)) if h.object_id == pose.object_id]
     if not hypotheses:
         return None
     points = part.points[:: max(1, len(part.points) // 64)]
-    motions = part.symmetries.transforms(np.pi / 12, include_near=True)
-    there = transform(pose.T_cam_obj, points)
-    candidates = np.array([T @ motions for T in hypotheses])
-    distance = np.linalg.norm(transform(candidates, points) - there, axis=-1).mean(-1)
-    found: FloatArray = candidates[np.unravel_index(int(distance.argmin()), distance.shape)]
-    return found
+
+    def nearest(poses: FloatArray) -> tuple[float, FloatArray]:
+        distance = np.linalg.norm(transform(poses, points) - transform(pose.T_cam_obj, points), axis=-1).mean(-1)
+        return float(distance.min()), poses[distance.argmin()]
+
+    alike = part.symmetries.transforms(np.pi / 12, include_near=True)
+    came_from = min(hypotheses, key=lambda T: nearest(T @ alike)[0])
+    return nearest(came_from @ part.symmetries.transforms(np.pi / 12))[1]
 
 
 def links(paths: Sequence[Path], root: Path, name: str) -> str:
@@ -145,7 +160,8 @@ def links(paths: Sequence[Path], root: Path, name: str) -> str:
 def _window(part: ObjectModel, T_cam_obj: FloatArray, camera: Camera) -> tuple[float, float, float]:
     """(u0, v0, side) in pixels of the frame, around the part."""
     x, y, z = transform(T_cam_obj, part.center_m[None])[0]
-    side = max(MARGIN * part.diameter_m * camera.fx / max(z, 1e-3), 8.0)
+    z = max(z, 1e-3)  # parts behind the camera have no place in the image
+    side = max(MARGIN * part.diameter_m * camera.fx / z, 8.0)
     return camera.fx * x / z + camera.cx - side / 2, camera.fy * y / z + camera.cy - side / 2, side
 
 

@@ -107,8 +107,8 @@ class Estimate(Command):
             bundle = replace(bundle, segmenter=Within(bundle.segmenter, region))
         run, explain = RunDirectory(self.out), None
         if self.explain:
-            remembering = Remembering(bundle.estimator)
-            bundle = replace(bundle, estimator=remembering)
+            remembering = Remembering(bundle.refiner)
+            bundle = replace(bundle, refiner=remembering)
             explain = FrameExplainer(Explainer(bundle.objects), remembering, run)
         pipeline = bundle.pipeline
         if self.track != "no":
