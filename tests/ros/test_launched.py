@@ -20,6 +20,7 @@ LAUNCH = ROOT / "src/binpose/launch/bin_picking.launch.py"
 CONFIG = "/**/simulated_camera: {ros__parameters: {rate_hz: 1.0, hold: 1000, views: 1}}\n"
 CAMERA_TOPICS = ("color/image_raw", "color/camera_info", "aligned_depth_to_color/image_raw")
 
+START_S = 400.0  # All processes may have to compile their kernels first.
 STAGES = ("detection", "pose_estimator", "refinement")
 
 
@@ -72,7 +73,10 @@ def launch(graph: Graph, ros_environment: dict[str, str], installed: Path, tmp_p
 
 def ended(graph: Graph) -> str:
     """What `ros2 launch` said until Ctrl-C had ended it and all that it started."""
-    assert graph.stop("launch", signal.SIGINT) == 0, graph.log("launch")
+    graph.processes["launch"].send_signal(signal.SIGINT)
+    status = graph.processes["launch"].wait(60)  # longer than the patience that the launch file has with its nodes
+    del graph.processes["launch"]
+    assert status == 0, graph.log("launch")
     log = graph.log("launch")
     assert "Traceback" not in log and "process has died" not in log and "SIGKILL" not in log, log
     assert log.count("process has finished cleanly") == log.count("process started with pid"), log
@@ -96,7 +100,7 @@ def test_all_stages_in_one_node_with_a_camera_of_another_name(graph: Graph, laun
     poses = graph.listen("/refinement/poses", Detection3DArray)
     transforms = graph.listen("/tf", TFMessage)
     launch(composed="true", camera_ns="/left/cam", color_topic="/left/picture", log_level="warn")
-    graph.wait(lambda: any(array.detections for array in list(poses)), "poses")
+    graph.wait(lambda: any(array.detections for array in list(poses)), "poses", START_S)
     graph.wait(lambda: any(message.transforms for message in list(transforms)), "transforms")
     expected = {"/left/picture", "/left/cam/color/camera_info", "/left/cam/aligned_depth_to_color/image_raw"}
     assert expected <= topics(graph)
@@ -117,11 +121,13 @@ def test_one_process_per_stage_in_a_namespace(graph: Graph, launch: Any, store: 
     poses = graph.listen("/cell/refinement/poses", Detection3DArray)
     *wanted, unwanted = parts()
     launch(composed="false", namespace="cell", model=str(store), objects=", ".join(wanted))
-    graph.wait(lambda: any(array.detections for array in list(poses)), "poses")
+    graph.wait(lambda: any(array.detections for array in list(poses)), "poses", START_S)
     assert {f"/cell/camera/{own}" for own in CAMERA_TOPICS} <= topics(graph)
     assert {f"/cell/{name}" for name in (*STAGES, "simulated_camera")} <= nodes(graph)
     assert all(name.startswith("/cell/") and name != "/cell/bin_picking" for name in nodes(graph))
     assert unwanted not in {pose.object_id for array in list(poses) for pose in poses_of(array)}
+    following = [f"cell/{name}" for name in (*STAGES, "grasp_publisher")]
+    graph.wait(lambda: all(graph.status(name).get("state") == "active" for name in following), "all nodes")
     models = ModelStore(store)
     (other,) = set(models.versions()) - {models.current()}
     answer = graph.call("/cell/detection/load_model", LoadModel, store="", version=other)
