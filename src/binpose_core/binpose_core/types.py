@@ -80,8 +80,8 @@ class PoseEstimate:
 class Grasp:
     """One way to take a part with a parallel gripper.
 
-    T_cam_hand: (4, 4) float64, metres; the hand's frame is that of its tool centre point: y from finger to finger, z the
-        way in which it approaches.
+    T_cam_hand: (4, 4) float64, metres; the hand's frame is that of its tool centre point: y from finger to finger, z
+        the way in which it approaches.
     width_m: opening of the fingers when they hold the part.
     score: in [0, 1], higher is better.
     T_cam_pregrasp: (4, 4), from where the hand comes in a straight line.
