@@ -61,12 +61,12 @@ def iou(drawn: DifferentiableRendering, seen: DifferentiableRendering) -> torch.
 def depth_l1(drawn: DifferentiableRendering, seen: DifferentiableRendering) -> torch.Tensor:
     """Truncated, so that uncovering a pixel costs a finite amount; over what is seen."""
     difference = (drawn.depth_m - seen.depth_m).abs().clamp(max=TRUNCATION_M)
-    cost = over(difference[..., None], drawn.coverage, TRUNCATION_M)[..., 0]
+    cost = over(difference[..., None], drawn.coverage, TRUNCATION_M, drawn.occlusions)[..., 0]
     return (cost * seen.coverage).sum() / seen.coverage.sum() / TRUNCATION_M
 
 
 def color_l2(drawn: DifferentiableRendering, seen: DifferentiableRendering) -> torch.Tensor:
-    shown = over(drawn.attributes, drawn.coverage, 0.0)
+    shown = over(drawn.attributes, drawn.coverage, 0.0, drawn.occlusions)
     return (shown - seen.attributes).square().sum(-1).mean()
 
 
@@ -86,7 +86,7 @@ def turned(T: torch.Tensor, twist: torch.Tensor) -> torch.Tensor:
     return torch.cat([top, T[3:]], 0)[None]
 
 
-def gradients(name: str, place: str, objective: Objective, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def gradients(name: str, place: str, objective: Objective, seed: int, scale: int = 1) -> tuple[np.ndarray, np.ndarray]:
     """With respect to the twist: by autograd, and by central differences of the finer rendering."""
     rng = np.random.default_rng(seed)
     true = from_rotation_translation(random_rotation(rng), np.array([*PLACES[place], DISTANCE_M]))
@@ -95,7 +95,7 @@ def gradients(name: str, place: str, objective: Objective, seed: int) -> tuple[n
     off[:3, :3], off[:3, 3] = offset[:3, :3] @ true[:3, :3], true[:3, 3] + offset[:3, 3]
     start = torch.from_numpy(off)
     twist = torch.zeros(6, dtype=torch.float64, requires_grad=True)
-    objective(draw(name, turned(start, twist)), draw(name, torch.from_numpy(true)[None])).backward()
+    objective(draw(name, turned(start, twist), scale), draw(name, torch.from_numpy(true)[None], scale)).backward()
     seen, step = draw(name, torch.from_numpy(true)[None], FINE), 4e-4
     differences = []
     with torch.no_grad():
@@ -111,13 +111,28 @@ def cosine(a: np.ndarray, b: np.ndarray) -> float:
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize(("objective", "least"), [(iou, 0.99), (depth_l1, 0.95), (color_l2, 0.95)])
-def test_gradients_are_those_of_finite_differences(name: str, place: str, objective: Objective, least: float) -> None:
+@pytest.mark.parametrize(
+    ("objective", "of_seven", "of_all"), [(iou, 0.985, 0.95), (depth_l1, 0.99, 0.99), (color_l2, 0.98, 0.96)]
+)
+def test_gradients_are_those_of_finite_differences(
+    name: str, place: str, objective: Objective, of_seven: float, of_all: float
+) -> None:
+    """Of eight poses all, and all but one more closely; what is left goes with finer pixels (the next test)."""
     pairs = [gradients(name, place, objective, seed) for seed in range(8)]
-    cosines = [cosine(a, b) for a, b in pairs]
-    lengths = [np.linalg.norm(a) / np.linalg.norm(b) for a, b in pairs]
-    assert np.median(cosines) > least, cosines
-    assert 0.8 < np.median(lengths) < 1.25, lengths
+    cosines = sorted(cosine(a, b) for a, b in pairs)
+    assert cosines[0] > of_all and cosines[1] > of_seven, cosines
+    lengths = sorted(np.linalg.norm(a) / np.linalg.norm(b) for a, b in pairs)
+    assert lengths[0] > 0.7 and lengths[1] > 0.85 and lengths[-1] < 1.15, lengths  # a plate's face seen from its edge
+
+
+@pytest.mark.parametrize(
+    ("name", "objective", "seed"), [("symmetric", iou, 3), ("asymmetric", depth_l1, 5), ("asymmetric", color_l2, 5)]
+)
+def test_gradients_converge_with_finer_pixels(name: str, objective: Objective, seed: int) -> None:
+    """Also where a part hides itself: the worst of the poses above, with as fine pixels as the differences."""
+    found, expected = gradients(name, "partly outside", objective, seed, scale=FINE)
+    assert cosine(found, expected) > 0.995
+    assert np.linalg.norm(found) / np.linalg.norm(expected) == pytest.approx(1.0, abs=0.05)
 
 
 def test_values_are_those_of_the_hard_rendering() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from binpose_core.differentiable import DifferentiableRendering
+from binpose_core.differentiable import DifferentiableRendering, Occlusions
 from binpose_refinement.joint_loss import JointLoss, Observed, color_loss, masked_median, overlap_loss, robust
 
 SIDE = 12
@@ -22,7 +22,8 @@ def drawn(mask: torch.Tensor, depth_m: float = 0.5) -> DifferentiableRendering:
     """A plate facing the camera."""
     normals = mask[..., None] * torch.tensor([0.0, 0.0, -1.0])
     points = torch.zeros(*mask.shape, 3)
-    return DifferentiableRendering(mask * depth_m, mask, points, normals, points[..., :0], mask.long() - 1)
+    nowhere = Occlusions(*torch.zeros(2, 0, 3, dtype=torch.long), torch.zeros(0))
+    return DifferentiableRendering(mask * depth_m, mask, points, normals, points[..., :0], mask.long() - 1, nowhere)
 
 
 def seen(mask: torch.Tensor, depth_m: float = 0.5, behind_m: float = 0.7) -> Observed:

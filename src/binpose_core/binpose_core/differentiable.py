@@ -3,7 +3,8 @@
 The backend draws face ids with the detached pose. Inside a face everything follows in closed form from its plane: the
 depth along each pixel's ray, the point of the part that is seen there, and what is interpolated over the face. At the
 silhouette the image changes by covering and uncovering pixels: half the motion of the surface across each pair of a
-covered and an uncovered neighbour carries the gradient of both pixels, while the value stays the hard rendering.
+covered and an uncovered neighbour carries the gradient of both pixels, while the value stays the hard rendering. Where
+one face of the part hides another it is the same between the pixels of the two.
 """
 
 from collections.abc import Sequence
@@ -22,6 +23,31 @@ GRAZING_COSINE = 0.05
 """Faces seen under a smaller cosine pass no gradient: there a pixel's depth changes by many times the motion."""
 
 
+CREASE = 2.0
+"""Neighbours lie behind each other where their depths differ by more than so many times what their faces explain."""
+STEEPEST = 3.0
+"""Up to which slope, in pixels' widths of depth per pixel, the face in front explains a difference."""
+
+
+@dataclass(frozen=True)
+class Occlusions:
+    """The M pairs of neighbouring pixels between which the part hides itself.
+
+    front, back: (M, 3) = (image, row, column) of the pixel with the hiding face and of the other.
+    growth: (M,) 0, whose gradient is the share of each of the two pixels that the face in front covers anew.
+    """
+
+    front: torch.Tensor
+    back: torch.Tensor
+    growth: torch.Tensor
+
+    def carried(self, values: torch.Tensor) -> torch.Tensor:
+        """The same values (B, h, w, K), colours or costs of a pixel, with the gradient of what is hidden and shown."""
+        front, back = tuple(self.front.T), tuple(self.back.T)
+        change = self.growth[:, None] * (values[front] - values[back]).detach()
+        return values.index_put(front, change, accumulate=True).index_put(back, change, accumulate=True)
+
+
 @dataclass(frozen=True)
 class DifferentiableRendering:
     """A batch of renderings whose values are the hard ones and whose gradients reach the poses.
@@ -31,6 +57,8 @@ class DifferentiableRendering:
     normals_cam: (B, h, w, 3) towards the camera; 0 = background.
     attributes: (B, h, w, K) what was given per vertex (colours, say), interpolated; 0 = background.
     face_ids: (B, h, w) int64, -1 = background.
+    occlusions: where the part hides itself. Of the images above only `over` passes their gradient on: what a pixel's
+        depth is worth where it jumps, its cost tells.
     """
 
     depth_m: torch.Tensor
@@ -39,6 +67,7 @@ class DifferentiableRendering:
     normals_cam: torch.Tensor
     attributes: torch.Tensor
     face_ids: torch.Tensor
+    occlusions: Occlusions
 
 
 class DifferentiableRenderer:
@@ -112,13 +141,15 @@ class DifferentiableRenderer:
         point = ((z[:, None] * ray - t)[:, None] @ R)[:, 0]
         values = (point[:, None] @ slopes[face])[:, 0] + base[face]
         index = image, row, column
+        normals_cam = _image((*depth.shape, 3), index, -normal * torch.sign(toward.detach())[:, None])
         return DifferentiableRendering(
             depth_m=_image(depth.shape, index, z),
             coverage=coverage(depth, pose, intrinsics),
             points_obj=_image((*depth.shape, 3), index, point),
-            normals_cam=_image((*depth.shape, 3), index, -normal * torch.sign(toward.detach())[:, None]),
+            normals_cam=normals_cam,
             attributes=_image((*depth.shape, values.shape[1]), index, values),
             face_ids=face_ids,
+            occlusions=occlusions(depth, normals_cam.detach(), pose, intrinsics),
         )
 
     def _on(self, device: torch.device) -> tuple[torch.Tensor, ...]:
@@ -136,26 +167,79 @@ def coverage(depth_m: torch.Tensor, T_cam_obj: torch.Tensor, intrinsics: torch.T
     hard = (depth_m > 0).to(depth_m.dtype)
     soft = hard
     for axis in (1, 2):
-        covered = depth_m > 0
-        before = covered.narrow(axis, 0, covered.shape[axis] - 1)
-        after = covered.narrow(axis, 1, covered.shape[axis] - 1)
-        first = torch.nonzero(before != after)  # (M, 3) the first pixel of each pair
-        second = first.clone()
-        second[:, axis] += 1
-        first_is_inside = covered[tuple(first.T)]
-        inside = torch.where(first_is_inside[:, None], first, second)
-        outward = 2.0 * first_is_inside.to(depth_m.dtype) - 1.0
-        growth = 0.5 * outward * _motion_px(depth_m, T_cam_obj, intrinsics, inside)[:, 2 - axis]
-        for pixel in (first, second):
+        before, after = _neighbours(depth_m > 0, axis)
+        first = torch.nonzero(before != after)
+        inside, outside, growth = _borders(depth_m, T_cam_obj, intrinsics, axis, first, before[tuple(first.T)])
+        for pixel in (inside, outside):
             soft = soft.index_put(tuple(pixel.T), growth, accumulate=True)
     return soft
 
 
-def over(values: torch.Tensor, coverage: torch.Tensor, background: torch.Tensor | float) -> torch.Tensor:
+def occlusions(
+    depth_m: torch.Tensor, normals_cam: torch.Tensor, T_cam_obj: torch.Tensor, intrinsics: torch.Tensor
+) -> Occlusions:
+    """Where depth (B, h, w) jumps between two pixels of the part by more than its normals (B, h, w, 3) explain.
+
+    What moves is the surface in front, as at the silhouette (`coverage`).
+    """
+    every = torch.nonzero(depth_m > -1)
+    rays = _rays(intrinsics, *every.T).view(*depth_m.shape, 3)
+    cosine = (normals_cam * rays).sum(-1, keepdim=True).abs().clamp(min=1e-9)
+    width = depth_m[..., None] / intrinsics[:, None, None, :2]
+    slope, limit = width * normals_cam[..., :2].abs() / cosine, STEEPEST * width
+    found = []
+    for axis in (1, 2):
+        before, after = _neighbours(depth_m, axis)
+        first_is_front = before < after
+        first_slope, second_slope = _neighbours(slope[..., 2 - axis], axis)
+        in_front = torch.where(first_is_front, first_slope, second_slope)
+        behind = torch.where(first_is_front, second_slope, first_slope)
+        # The rim of a round face is as steep as can be: it must not explain the jump to what lies behind it.
+        explained = torch.maximum(in_front.minimum(_neighbours(limit[..., 2 - axis], axis)[0]), behind)
+        apart = (before > 0) & (after > 0) & ((after - before).abs() > CREASE * explained + 1e-4 * before)
+        first = torch.nonzero(apart)
+        found.append(_borders(depth_m, T_cam_obj, intrinsics, axis, first, first_is_front[tuple(first.T)]))
+    return Occlusions(*(torch.cat(column) for column in zip(*found, strict=True)))
+
+
+def _neighbours(image: torch.Tensor, axis: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The image without its last, and without its first, row (axis 1) or column (2)."""
+    size = image.shape[axis] - 1
+    return image.narrow(axis, 0, size), image.narrow(axis, 1, size)
+
+
+def _borders(
+    depth_m: torch.Tensor,
+    T_cam_obj: torch.Tensor,
+    intrinsics: torch.Tensor,
+    axis: int,
+    first: torch.Tensor,
+    first_is_inside: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Of pairs of pixels, the first (M, 3) and the next along the axis: inner ones, outer ones, and the growth (M,).
+
+    growth: zeros with the gradient of how much of each of both pixels the inner one's surface covers anew.
+    """
+    second = first.clone()
+    second[:, axis] += 1
+    inside = torch.where(first_is_inside[:, None], first, second)
+    outward = 2.0 * first_is_inside.to(depth_m.dtype) - 1.0
+    growth = 0.5 * outward * _motion_px(depth_m, T_cam_obj, intrinsics, inside)[:, 2 - axis]
+    return inside, first + second - inside, growth
+
+
+def over(
+    values: torch.Tensor,
+    coverage: torch.Tensor,
+    background: torch.Tensor | float,
+    occlusions: Occlusions | None = None,
+) -> torch.Tensor:
     """Values (B, h, w, K) of the part laid over a background that broadcasts to them, weighted by (B, h, w) coverage.
 
-    What a pixel just outside of the silhouette would show when the part grew over it is what its neighbours show.
+    What a pixel just outside of the silhouette would show when the part grew over it is what its neighbours show. With
+    the occlusions the gradient of what the part hides of itself is passed on too.
     """
+    values = values if occlusions is None else occlusions.carried(values)
     inside = (coverage.detach() > 0.5).to(values.dtype)[..., None]
     grown, count = torch.zeros_like(values), torch.zeros_like(inside)
     for axis in (1, 2):

@@ -109,7 +109,7 @@ def geometry_loss(
     cost = robust(distance, limit)
     free = inside & (observed.mask == 0)  # drawn where the camera saw past it
     explained = known & (observed.mask > 0)
-    cost = over((cost * inside)[..., None], drawn.coverage, limit)[..., 0]
+    cost = over((cost * inside)[..., None], drawn.coverage, limit, drawn.occlusions)[..., 0]
     weight = explained.to(cost.dtype)
     extra = free.to(cost.dtype) * (cost.detach() > 0.5 * limit) * limit * drawn.coverage
     return ((cost * weight).sum((1, 2)) + extra.sum((1, 2))) / weight.sum((1, 2)).clamp(min=1.0) / limit
