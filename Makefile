@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 BENCH_READY := $(VENV)/.ready-benchmarks
 # benchmarks/real_bins.py needs a model of the real parts and their data: see benchmarks/README.md.
-BENCHMARKS ?= benchmarks/simulated_bins.py benchmarks/latency.py benchmarks/peers.py
+BENCHMARKS ?= benchmarks/simulated_bins.py benchmarks/latency.py benchmarks/peers.py benchmarks/rendering.py
 # OpenMP threads that spin while they wait make everything several times slower beside another busy process.
 export OMP_WAIT_POLICY := PASSIVE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -19,7 +19,7 @@ help:
 	@echo "make test    the tests"
 	@echo "make lint    ruff, mypy and the import rules"
 	@echo "make format  formats the code and sorts its imports"
-	@echo "make bench   every number of the shipped model; BENCHMARKS=benchmarks/<name>.py for one of them"
+	@echo "make bench   every number of the shipped model, and the renderer; BENCHMARKS=benchmarks/<name>.py for one of them"
 	@echo "make clean   removes .venv and caches; keeps runs/, objects/ and models/"
 
 demo: $(READY)
