@@ -214,8 +214,9 @@ def standard_unit(path: Path) -> str | None:
 
 
 def _guessed_unit(path: Path, size: float, allow_odd_size: bool) -> str:
-    for unit in ("mm",) if allow_odd_size else [unit for unit in fitting_units(size) if unit in ("mm", "m")]:
-        return unit
+    likely = ["mm"] if allow_odd_size else [unit for unit in fitting_units(size) if unit in ("mm", "m")]
+    if likely:
+        return likely[0]
     raise BinposeError(
         f"The mesh {path} measures {size:.4g} units across, which is no part of 5 mm to 1 m in millimetres or metres; "
         f"declare its unit with --unit {{m,mm,cm,in}}, and add --allow-odd-size if it is that small or large."

@@ -9,6 +9,7 @@ import numpy as np
 from binpose_core.frames import RgbdFrame
 from binpose_core.model_store import StoredModel
 from binpose_core.objects import ObjectModel
+from binpose_core.settings import setting
 from binpose_core.types import Detection
 from binpose_detection.backends import stored_segmenter
 from binpose_ros.detections import instance_labels, write_detections
@@ -19,7 +20,7 @@ from binpose_ros.images import from_labels
 from binpose_ros.inputs import COLOR, DEPTH, INFO, Match
 from binpose_ros.models import LoadedModel
 from binpose_ros.running import prepare_process, run_node
-from binpose_ros.settings import DetectionChoice, setting
+from binpose_ros.settings import DetectionChoice
 from binpose_ros.stage_node import StageNode
 from binpose_ros.stamps import Header
 from binpose_ros.vision_arrays import write_array

@@ -10,6 +10,7 @@ from binpose_core.errors import BinposeError
 from binpose_core.frames import RgbdFrame
 from binpose_core.model_store import StoredModel
 from binpose_core.objects import ObjectModel
+from binpose_core.settings import setting
 from binpose_core.types import PoseEstimate
 from binpose_refinement.config import RefinerConfig
 from binpose_refinement.refiner import IcpRefiner
@@ -24,7 +25,7 @@ from binpose_ros.markers import MeshResources, to_markers
 from binpose_ros.poses import read_poses, transforms, with_detections, write_poses
 from binpose_ros.running import prepare_process, run_node
 from binpose_ros.serialized import serialized_header
-from binpose_ros.settings import Overrides, StageSettings, setting
+from binpose_ros.settings import Overrides, StageSettings
 from binpose_ros.stamps import Header
 from binpose_ros.trial import trial_detection, trial_pose
 from binpose_ros.vision_arrays import write_array

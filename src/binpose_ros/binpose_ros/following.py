@@ -87,16 +87,16 @@ class FollowerNode(StageNode[Stage]):
     its store's current one, until it hears of the leader.
     """
 
-    leader = "detection"
-
     def __init__(self, name: str, defaults: StageSettings, **options: Any) -> None:
         super().__init__(name, defaults, **options)
         from binpose_interfaces.msg import ModelStatus
 
         self._leading = ModelStatus()
         self._heard, self._following = threading.Event(), threading.Lock()
-        topic = f"{self.leader}/model_status"
-        self.create_subscription(ModelStatus, topic, self._hear, LATCHED, callback_group=self._group)
+        heard = self.create_subscription(
+            ModelStatus, "detection/model_status", self._hear, LATCHED, callback_group=self._group
+        )
+        self.leader = heard.topic_name.rpartition("/")[0]  # as remapped: bin_picking where it does all
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load a model, and that of the leader where it is another one."""

@@ -16,17 +16,6 @@ from binpose_core.region import Region
 from binpose_core.settings import Bounds, check_bounds, setting
 from binpose_core.types import Detection
 
-__all__ = [
-    "DetectionChoice",
-    "Overrides",
-    "Spec",
-    "StageSettings",
-    "descriptions",
-    "setting",
-    "specs",
-    "with_values",
-]
-
 Settings = TypeVar("Settings")
 SCALARS = (bool, int, float, str)
 

@@ -11,8 +11,6 @@ from binpose.commands.command import Command, console
 from binpose_core.errors import BinposeError
 from binpose_core.model_store import SHORT, ModelStore
 
-DAMAGED = 2  # exit status, that of every failure
-
 
 @dataclass(frozen=True, kw_only=True)
 class Models(Command):
@@ -44,10 +42,9 @@ class Models(Command):
             for row in store_rows(store):
                 table.add_row(*row)
         console.print(table)
-        damages = [damage for store in stores for damage in store.damages()]
-        for damage in damages:
-            console.print(damage, style="red", markup=False)
-        return DAMAGED if damages else 0
+        if damages := [damage for store in stores for damage in store.damages()]:
+            raise BinposeError(" ".join(damages))
+        return 0
 
 
 def find_stores(path: Path) -> Iterator[ModelStore]:
