@@ -96,7 +96,7 @@ class FollowerNode(StageNode[Stage]):
         heard = self.create_subscription(
             ModelStatus, "detection/model_status", self._hear, LATCHED, callback_group=self._group
         )
-        self.leader = heard.topic_name.rpartition("/")[0]  # as remapped: bin_picking where it does all
+        self.leader = heard.topic_name.rpartition("/")[0].lstrip("/")  # as remapped: bin_picking where it does all
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load a model, and that of the leader where it is another one."""
