@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from binpose_refinement.batch import Batch, Workshop
 from binpose_refinement.duel import duels
@@ -36,6 +37,18 @@ def test_a_hidden_stud_decides_nothing(parts):
     truth = plate_with_stud(towards_camera=False)
     margin, differing = fought(parts, truth, truth @ TURN, draw(parts, ["plate"], [truth]))
     assert np.abs(margin).max() < 0.1 and differing[0] < 1.2
+
+
+@pytest.mark.parametrize(("behind_it_m", "least", "most"), [(0.45, 0.0, 0.0), (0.68, 0.5, 1.0)])
+def test_a_stud_beyond_the_outline_speaks_against_a_pose_unless_a_neighbour_hides_it(behind_it_m, least, most):
+    plain = np.zeros((40, 40), np.float32)
+    plain[10:30, 10:30] = 0.6
+    studded, seen, labels = plain.copy(), plain.copy(), np.where(plain > 0, 0, -1).astype(np.int32)
+    studded[16:24, 30:36] = 0.6
+    seen[16:24, 30:36] = behind_it_m
+    windows, owner = np.array([[0, 0, 1.0]] * 2), np.zeros(2, np.int64)
+    margin, _ = duels(np.stack([plain, studded]), windows, owner, seen, labels, 0.002)
+    assert least <= margin[0] <= most and margin[1] == -margin[0]
 
 
 def test_without_a_rival_there_is_nothing_to_lose():

@@ -3,7 +3,8 @@
 
 from numba import njit, prange
 
-UNKNOWN = 0.4  # cost of a rendered pixel that nothing is known about; an agreeing one costs 0, a contradicted one 1
+UNKNOWN = 0.4  # cost of a rendered pixel without depth; an agreeing one costs 0, a contradicted one 1
+ELSEWHERE = 0.2  # cost of a pixel of something else where nothing is rendered, or where that hides what is
 SAME_M = 0.5  # of the tolerance: renderings closer than this agree
 
 
@@ -52,10 +53,10 @@ def _compare_one(depth_a, depth_b, window_a, window_b, owner, depth_o, labels, t
 def _cost(z, zo, own, tolerance):
     """0 = the pixel is as the pose says, 1 = it is not."""
     if z <= 0.0:
-        return 1.0 if own else 0.2
+        return 1.0 if own else ELSEWHERE
     if zo <= 0.0:
         return 0.2 if own else UNKNOWN
     d = (zo - z) / tolerance
     if d < -2.0 and not own:
-        return UNKNOWN
+        return ELSEWHERE
     return min(0.25 * d * d, 1.0)
