@@ -127,7 +127,7 @@ def test_the_header_of_a_loaded_model_can_be_saved_with_new_tensors(store: Model
 
 
 @given(st.lists(st.floats(-6e4, 6e4, width=32), min_size=1, max_size=20))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_half_precision_is_close_and_comes_back_as_float32(
     tmp_path_factory: pytest.TempPathFactory, values: list[float]
 ) -> None:

@@ -2,19 +2,14 @@
 
 from dataclasses import dataclass, field
 
-from binpose_core.errors import BinposeError
+from binpose_core.settings import check_bounds, setting
 
-
-def _require(name: str, config: object, low: float, high: float, *fields: str) -> None:
-    for each in fields:
-        value = getattr(config, each)
-        if not low <= value <= high:
-            raise BinposeError(f"{name}.{each} is {value}; expected {low:g} to {high:g}.")
+SHARE, WEIGHT = (0.0, 1.0), (0.0, 1000.0)
 
 
 @dataclass(frozen=True)
 class Phase:
-    """One scale of the descent.
+    """One scale of the descent, the coarse one by default.
 
     size_px: largest crop. detail_px: how far the level of detail may be off in the crop. steps: at most so many.
     tolerance_m, tolerance_sigmas: depth difference at which the geometry turns from quadratic to linear: the larger of
@@ -22,25 +17,20 @@ class Phase:
     overlap: weight of the overlap beside the geometry's 1.
     """
 
-    size_px: int
-    detail_px: float
-    steps: int
-    tolerance_m: float
-    tolerance_sigmas: float
-    truncation_m: float
-    truncation_tolerances: float
-    overlap: float
+    size_px: int = setting(64, bounds=(16, 1024))
+    detail_px: float = setting(0.5, bounds=(1e-4, 100.0))
+    steps: int = setting(5, bounds=(1, 1000))
+    tolerance_m: float = setting(1e-3, bounds=(1e-6, 0.1))
+    tolerance_sigmas: float = setting(1.5, bounds=(0.0, 100.0))
+    truncation_m: float = setting(6e-3, bounds=(1e-6, 0.1))
+    truncation_tolerances: float = setting(4.0, bounds=(1.0, 1000.0))
+    overlap: float = setting(0.2, bounds=(0.0, 100.0))
 
     def __post_init__(self) -> None:
-        _require("Phase", self, 16, 1024, "size_px")
-        _require("Phase", self, 1, 1000, "steps")
-        _require("Phase", self, 1e-4, 100.0, "detail_px")
-        _require("Phase", self, 1e-6, 0.1, "tolerance_m", "truncation_m")
-        _require("Phase", self, 0.0, 100.0, "tolerance_sigmas", "overlap")
-        _require("Phase", self, 1.0, 1000.0, "truncation_tolerances")
+        check_bounds(self)
 
 
-COARSE = Phase(64, 0.5, 5, 1e-3, 1.5, 6e-3, 4.0, 0.2)
+COARSE = Phase()
 FINE = Phase(128, 0.05, 8, 2e-4, 1.0, 2e-3, 3.0, 0.05)
 
 
@@ -60,17 +50,13 @@ class DescentConfig:
 
     coarse: Phase = field(default_factory=lambda: COARSE)
     fine: Phase = field(default_factory=lambda: FINE)
-    longest_step: float = 0.08
-    shortest_step: float = 0.005
-    stay: float = 2.5
-    farthest_start: float = 0.3
-    color: float = 0.1
-    chroma_scale: float = 40.0
-    turns: int = 36
+    longest_step: float = setting(0.08, bounds=(1e-4, 1.0))
+    shortest_step: float = setting(0.005, bounds=SHARE)
+    stay: float = setting(2.5, bounds=WEIGHT)
+    farthest_start: float = setting(0.3, bounds=SHARE)
+    color: float = setting(0.1, bounds=WEIGHT)
+    chroma_scale: float = setting(40.0, bounds=(1.0, 1000.0))
+    turns: int = setting(36, bounds=(1, 360))
 
     def __post_init__(self) -> None:
-        _require("DescentConfig", self, 1e-4, 1.0, "longest_step")
-        _require("DescentConfig", self, 0.0, 1.0, "shortest_step", "farthest_start")
-        _require("DescentConfig", self, 1, 360, "turns")
-        _require("DescentConfig", self, 0.0, 1000.0, "stay", "color")
-        _require("DescentConfig", self, 1.0, 1000.0, "chroma_scale")
+        check_bounds(self)

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from binpose_core.errors import BinposeError
+from binpose_core.settings import check_bounds, setting
 
 SURFACE_POINTS = 512
 PART_ROWS, SURFACES = "part.weight", "surfaces"
@@ -22,9 +23,9 @@ class RefinementNetworkConfig:
     """
 
     objects: tuple[str, ...]
-    points: int = 192
-    steps: int = 2
-    width: int = 64
+    points: int = setting(192, bounds=(8, 4096))
+    steps: int = setting(2, bounds=(1, 10))
+    width: int = setting(64, bounds=(8, 1024))
     attention: bool = True
 
     def __post_init__(self) -> None:
@@ -33,11 +34,7 @@ class RefinementNetworkConfig:
             raise BinposeError(
                 f"RefinementNetworkConfig.objects is {self.objects}; expected different ids, at least one."
             )
-        for name, low, high in (("points", 8, 4096), ("steps", 1, 10), ("width", 8, 1024)):
-            if not low <= getattr(self, name) <= high:
-                raise BinposeError(
-                    f"RefinementNetworkConfig.{name} is {getattr(self, name)}; expected {low} to {high}."
-                )
+        check_bounds(self)
 
 
 class PointWeights(nn.Module):
