@@ -126,8 +126,8 @@ def test_nothing_found_is_no_detection(views) -> None:
 
 
 def test_without_depth_the_centres_depth_is_not_known(views, objects) -> None:
-    blind = replace(views[0], frame=replace(views[0].frame, depth_m=None))
-    segmenter = reader(distance_m=0.46)
+    blind = replace(views[0], frame=replace(views[0].frame, depth_m=None, distance_m=0.46))
+    segmenter = reader()
     found = detections_of(blind, segmenter, true_instances(blind, objects, segmenter))
     assert len(found) == len(blind.object_ids) and all(np.isnan(d.center_depth_m) for d in found)
 

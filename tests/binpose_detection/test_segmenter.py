@@ -159,7 +159,7 @@ def excited(changes: dict[str, object]) -> Segmenter:
 
 
 def test_a_stored_segmenter_finds_the_same(views) -> None:
-    one = excited({"gsd_m": 0.94e-3, "grouping": GroupingConfig(min_cells=5), "distance_m": 0.4})
+    one = excited({"gsd_m": 0.94e-3, "grouping": GroupingConfig(min_cells=5)})
     tensors, config = one.to_tensors()
     other = Segmenter.from_tensors(tensors, config)
     assert other.config == one.config
@@ -167,11 +167,11 @@ def test_a_stored_segmenter_finds_the_same(views) -> None:
 
 
 def test_models_of_earlier_versions_are_read(views) -> None:
-    """Their networks tell no affinities, and what they stored of their grouping means nothing any more."""
+    """Their networks tell no affinities; what they stored of grouping and distance means nothing any more."""
     one = excited({"gsd_m": 0.94e-3, "affinities": False})
     tensors, config = one.to_tensors()
     del config["affinities"]
-    other = Segmenter.from_tensors(tensors, config | {"grouping": {"radius_cells": 3.0, "min_cells": 4}})
+    other = Segmenter.from_tensors(tensors, config | {"distance_m": None, "grouping": {"radius_cells": 3.0}})
     assert other.config == one.config and other.config.grouping == GroupingConfig()
     assert_same(one(views[0].frame), other(views[0].frame))
 

@@ -23,6 +23,7 @@ class RgbdFrame:
     color: (H, W, 3) uint8 RGB or (H, W) uint8 mono.
     depth_m: (H, W) float32 in metres along the optical axis, 0 = invalid (REP-118's NaN becomes 0);
         None for a camera without depth.
+    distance_m: about how far away the parts are, where there is no depth to tell it; None = not known either.
     stamp_ns: time of exposure; frame_id: name of the optical frame.
     derived: what stages computed from this frame and others may use again, by key.
     """
@@ -33,6 +34,7 @@ class RgbdFrame:
     stamp_ns: int = 0
     frame_id: str = "camera"
     name: str = ""
+    distance_m: float | None = None
     derived: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -46,6 +48,11 @@ class RgbdFrame:
             raise BinposeError(
                 f"Frame {self.name!r}: colour image of {self.color.shape[1]}x{self.color.shape[0]} pixels, but the "
                 f"intrinsics are for {expected[1]}x{expected[0]}; use the camera file that belongs to this image size."
+            )
+        if self.distance_m is not None and not NEAREST_M <= self.distance_m <= FARTHEST_M:
+            raise BinposeError(
+                f"Frame {self.name!r}: parts at a distance of {self.distance_m:g} m; expected {NEAREST_M} to "
+                f"{FARTHEST_M:g} m; give it in metres."
             )
         if self.depth_m is not None:
             object.__setattr__(self, "depth_m", _checked_depth(self.depth_m, expected, self.name))

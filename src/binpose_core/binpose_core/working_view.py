@@ -54,26 +54,27 @@ class WorkingView:
         return _indices(self.camera.width, self.scale[0]), _indices(self.camera.height, self.scale[1])
 
 
-def working_view(frame: RgbdFrame, gsd_m: float, max_pixels: int, distance_m: float | None = None) -> WorkingView:
+def working_view(frame: RgbdFrame, gsd_m: float, max_pixels: int) -> WorkingView:
     """The frame's working view, made by `make_working_view` once per frame and kept with it."""
-    key = ("working view", gsd_m, max_pixels, distance_m)
+    key = ("working view", gsd_m, max_pixels)
     if key not in frame.derived:
-        frame.derived[key] = make_working_view(frame, gsd_m, max_pixels, distance_m)
+        frame.derived[key] = make_working_view(frame, gsd_m, max_pixels)
     view: WorkingView = frame.derived[key]
     return view
 
 
-def make_working_view(frame: RgbdFrame, gsd_m: float, max_pixels: int, distance_m: float | None = None) -> WorkingView:
+def make_working_view(frame: RgbdFrame, gsd_m: float, max_pixels: int) -> WorkingView:
     """Resample a frame so that one pixel covers about `gsd_m` at the scene's median depth.
+
+    Without depth the frame's `distance_m` takes its place; it is not resampled where that is not known either.
 
     Args:
         frame: with or without depth.
         gsd_m: wanted metres per pixel.
         max_pixels: the view is made coarser where it would have more pixels than this.
-        distance_m: the working distance for frames without depth; they are not resampled if it is None.
     """
     height, width = frame.camera.height, frame.camera.width
-    distance = distance_m
+    distance = frame.distance_m
     if frame.depth_m is not None:
         distance = float(np.median(frame.depth_m[frame.depth_m > 0]))
     scale = 1.0 if distance is None else distance / frame.camera.fx / gsd_m

@@ -174,7 +174,8 @@ class MaskRcnnSegmenter:
         values: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in config.items()
         }
-        values.pop("backend", None)
+        for name in ("backend", "distance_m"):  # the second stood in those of earlier versions
+            values.pop(name, None)
         settings = MaskRcnnConfig(**values)
         network = build_mask_rcnn(settings)
         load_arrays(network, tensors, "Mask R-CNN")

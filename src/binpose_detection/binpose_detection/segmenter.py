@@ -26,13 +26,11 @@ class DetectorConfig:
 
     objects: ids of the parts, in the order of the network's classes 1..C.
     gsd_m: metres per pixel of the working view. max_pixels: its largest size.
-    distance_m: working distance assumed for a frame without depth, None = take the image as it is.
     """
 
     objects: tuple[str, ...]
     gsd_m: float = 1e-3
     max_pixels: int = 640 * 480
-    distance_m: float | None = None
 
     def __post_init__(self) -> None:
         if not self.objects or len(set(self.objects)) != len(self.objects):
@@ -42,7 +40,7 @@ class DetectorConfig:
 
     def view(self, frame: RgbdFrame) -> WorkingView:
         """The working view that the network sees of a frame."""
-        return working_view(frame, self.gsd_m, self.max_pixels, self.distance_m)
+        return working_view(frame, self.gsd_m, self.max_pixels)
 
 
 @dataclass(frozen=True)
@@ -148,7 +146,7 @@ class Segmenter:
         Raises:
             BinposeError: if the weights do not fit the configuration.
         """
-        values = dict(config)
+        values = {key: value for key, value in config.items() if key != "distance_m"}  # of earlier versions
         values["grouping"] = GroupingConfig.from_stored(values["grouping"])
         values["objects"], values["widths"] = tuple(values["objects"]), tuple(values["widths"])
         values.setdefault("affinities", False)

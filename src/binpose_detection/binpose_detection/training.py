@@ -155,9 +155,9 @@ def augmented_view(
         frame, labels = paste_parts(frame, labels, other, other_labels, rng, augmentation.max_pasted)
     gsd_m = detector.gsd_m * rng.uniform(*augmentation.gsd_jitter)
     distance = None if frame.depth_m is None else float(np.median(frame.depth_m[frame.depth_m > 0]))
-    frame = RgbdFrame(recolored(frame.rgb, rng), frame.depth_m, frame.camera)
+    frame = RgbdFrame(recolored(frame.rgb, rng), frame.depth_m, frame.camera, distance_m=distance)
     frame = with_missing_sense(frame, augmentation, rng)
-    return make_working_view(frame, gsd_m, 2 * detector.max_pixels, distance), labels
+    return make_working_view(frame, gsd_m, 2 * detector.max_pixels), labels
 
 
 def view_labels(view: LabelledView, objects: Mapping[str, ObjectModel], class_order: Sequence[str]) -> Labels:
