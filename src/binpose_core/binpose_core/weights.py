@@ -1,6 +1,7 @@
 """Network weights and optimiser states as named arrays: safetensors in, safetensors out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,10 +102,16 @@ def save_checkpoint(
 
 
 def read_progress(path: Path) -> Progress:
-    """How far the training had come that wrote a checkpoint."""
-    with safe_open(path, "pt") as file:
+    """How far the training had come that wrote a checkpoint; nowhere where there is none.
+
+    Raises:
+        BinposeError: if the file is damaged.
+    """
+    if not path.exists():
+        return Progress()
+    with _readable(path), safe_open(path, "pt") as file:
         told = file.metadata()
-    return Progress(float(told["share"]), int(told["steps"]))
+        return Progress(float(told["share"]), int(told["steps"]))
 
 
 def load_checkpoint(
@@ -115,10 +122,10 @@ def load_checkpoint(
     Raises:
         BinposeError: if the file is damaged or belongs to another network.
     """
-    try:
+    progress = read_progress(path)
+    with _readable(path):
         with safe_open(path, "pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # the file is no dict
-        progress = read_progress(path)
         network.load_state_dict(without_prefix("network/", tensors))
         average.load_state_dict(without_prefix("average/", tensors))
         state = optimizer.state_dict()
@@ -127,9 +134,15 @@ def load_checkpoint(
             index, key = name.split("/")
             moments.setdefault(int(index), {})[key] = value
         optimizer.load_state_dict(state | {"state": moments})
+    return progress
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
     except Exception as error:
         raise BinposeError(
             f"The checkpoint {path} cannot be read ({type(error).__name__}); expected one written by the same "
             "training; delete it or train without --resume."
         ) from error
-    return progress

@@ -13,7 +13,7 @@ from binpose_core.geometry import FloatArray
 from binpose_core.precision import channels_last
 from binpose_core.training_loop import StepCallback, on_device, train
 from binpose_core.types import LabelledView
-from binpose_core.weights import inherit, to_arrays
+from binpose_core.weights import inherit, read_progress, to_arrays
 from binpose_estimator.crop_pool import CropPool, Detect, crop_pool
 from binpose_estimator.crops import QUARTER_TURN, TRUTH, network_input
 from binpose_estimator.estimator import CELL, EstimatorConfig, PoseEstimator
@@ -45,7 +45,8 @@ def train_estimator(
         BinposeError: if no view shows enough of any part, or the start has another architecture.
     """
     torch.manual_seed(seed)
-    pool = crop_pool(views, objects, estimator_config, config, seed, track, detect)
+    trained = checkpoint is not None and read_progress(checkpoint).share >= 1.0  # needs no crops any more
+    pool = None if trained else crop_pool(views, objects, estimator_config, config, seed, track, detect)
     tables = on_device(part_tables([objects[name] for name in estimator_config.objects]), torch.device(device))
     network = PoseNetwork(len(estimator_config.objects), estimator_config.widths, estimator_config.hypotheses)
     if start is not None:
@@ -53,6 +54,7 @@ def train_estimator(
         inherit(network, to_arrays(start.network), known, wanted)
 
     def batch(number: int) -> tuple[torch.Tensor, PoseTargets]:
+        assert pool is not None
         return sample_batch(pool, config, np.random.default_rng((seed, number)))
 
     def loss(model: torch.nn.Module, batch: tuple[torch.Tensor, PoseTargets]) -> dict[str, torch.Tensor]:
