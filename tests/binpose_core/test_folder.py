@@ -72,9 +72,10 @@ def test_an_image_may_bring_its_own_camera_and_scale(folder):
     np.testing.assert_allclose(second.read().depth_m, DEPTH_MM * 0.5e-3, rtol=1e-6)
 
 
-def test_depth_of_floats_is_in_metres(tmp_path):
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_depth_of_floats_is_in_metres(tmp_path, kind):
     put(tmp_path / "a.jpg", COLOR)
-    put(tmp_path / "a_depth.tif", (DEPTH_MM * 1e-3).astype(np.float32))
+    put(tmp_path / "a_depth.tif", (DEPTH_MM * 1e-3).astype(kind))
     put(tmp_path / "camera.json", CAMERA)
     (frame,) = open_frames(tmp_path)
     np.testing.assert_allclose(frame.read().depth_m, DEPTH_MM * 1e-3, rtol=1e-6)

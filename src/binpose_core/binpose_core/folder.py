@@ -213,6 +213,6 @@ def _depth_m(path: Path, info: Mapping[str, Any], camera_path: Path) -> npt.NDAr
         raise BinposeError(
             f"depth_scale is {scale_mm} in {camera_path}; expected the millimetres of one unit, such as 1.0."
         )
-    if path.suffix.lower() in (".tif", ".tiff") and (image := read_image(path)).dtype == np.float32:
-        return depth_from_encoding(image, "32FC1", name=path.stem)
+    if path.suffix.lower() in (".tif", ".tiff") and (image := read_image(path)).dtype.kind == "f":
+        return depth_from_encoding(image.astype(np.float32), "32FC1", name=path.stem)
     return read_depth_m(path, float(scale_mm))
