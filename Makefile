@@ -15,11 +15,11 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DELETE_ON_ERROR:
 
 help:
-	@echo "make demo    a simulated bin, from frames to poses; writes runs/demo/report.html"
+	@echo "make demo    simulated bins, from frames to poses; writes runs/demo/report.html"
 	@echo "make test    the tests"
 	@echo "make lint    ruff, mypy and the import rules"
 	@echo "make format  formats the code and sorts its imports"
-	@echo "make bench   every number of the shipped model, and the renderer; BENCHMARKS=benchmarks/<name>.py for one of them"
+	@echo "make bench   the main numbers of the shipped model, and the renderer's; BENCHMARKS=benchmarks/<name>.py for one of them"
 	@echo "make clean   removes .venv and caches; keeps runs/, objects/ and models/"
 
 demo: $(READY)

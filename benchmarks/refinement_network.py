@@ -1,10 +1,10 @@
-"""Train the refinement network of paper 003 without a pose label, and its ablation.
+"""Train the refinement network of Mu et al. without a pose label, and its ablation.
 
     python benchmarks/refinement_network.py [--model demo] [--views 200] [--resolver-steps 300] [--joint-steps 80]
         [--out models/refinement]
 
 The views are simulated; no pose of theirs is a target, starts are only drawn around them, as an estimator's would lie.
-Two networks are trained, with and without weights for the points (paper 003, eq. 1), first by the annotation resolver
+Two networks are trained, with and without weights for the points (Mu et al., eq. 1), first by the annotation resolver
 and then by the joint loss, and are measured on piles that neither has seen, beside ours and the paper's ICP from the
 same starts. With --out the model is stored with the trained one in it, for `binpose estimate --refiner network`. The
 cost of both signals is measured per sample, each in a process of its own.
@@ -49,7 +49,7 @@ from scenes import unseen_views
 
 TRAINING_SEED = 717_171
 CLOUD_STEPS = 50
-"""Iterations of paper 003's PureICP."""
+"""Iterations of Mu et al.'s PureICP."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def main(arguments: Arguments) -> None:
     if arguments.signal:
         print(json.dumps(cost(bundle.objects, arguments.signal, arguments.repeats)))
         return
-    heading("The refinement network of paper 003, trained without pose labels")
+    heading("The refinement network of Mu et al., trained without pose labels")
     costs(arguments)
     ablation(arguments, bundle)
 
@@ -95,7 +95,7 @@ def cost(objects: Mapping[str, ObjectModel], signal: str, repeats: int) -> dict[
 
 
 def costs(arguments: Arguments) -> None:
-    """Paper 003's table III: the resolver against rendering as training signal."""
+    """Mu et al.'s table III: the resolver against rendering as training signal."""
     rows, middle = [], {}
     for signal, name in (("resolver", "annotation resolver, 20 steps"), ("joint", "joint loss of the rendering")):
         command = [sys.executable, __file__, "--model", arguments.model, "--signal", signal]
@@ -104,11 +104,11 @@ def costs(arguments: Arguments) -> None:
         rows.append([name, spread(np.array(done["ms"])), f"{done['MB']:.0f}"])
     ratio, memory = (middle["joint"][i] / max(middle["resolver"][i], 1e-9) for i in range(2))
     table(["training signal, forward and backward", "processor ms per sample", "memory on top, MB"], rows)
-    print(f"Rendering takes {ratio:.1f} times as long (paper 003: 6) and {memory:.1f} times the memory (3.1).\n")
+    print(f"Rendering takes {ratio:.1f} times as long (Mu et al.: 6) and {memory:.1f} times the memory (3.1).\n")
 
 
 def ablation(arguments: Arguments, bundle: ModelBundle) -> None:
-    """Paper 003's ablation, on our simulated piles."""
+    """Mu et al.'s ablation, on our simulated piles."""
     objects = bundle.objects
     workshop, config = Workshop(objects, TEACHING_FACES), RefinementTraining()
     views = unseen_views(objects, arguments.views, seed=TRAINING_SEED)
@@ -172,7 +172,7 @@ def applied(network: RefinementNetwork, sample: Sample) -> FloatArray:
 
 
 def cloud_icp(workshop: Workshop, sample: Sample) -> FloatArray:
-    """(B, 4, 4) poses by paper 003's baseline: point to point, each seen point to the nearest of the whole part."""
+    """(B, 4, 4) poses by Mu et al.'s baseline: point to point, each seen point to the nearest of the whole part."""
     trees = [cKDTree(part.points) for part in workshop.objects]
     clouds, found = sample.inputs[0].double().numpy(), sample.batch.T_cam_obj.copy()
     for T, cloud, part in zip(found, clouds, sample.batch.part, strict=True):

@@ -42,6 +42,14 @@ ROS_SUFFIXES = ("_msgs", "_interfaces", "_srvs")
 LAZY_MODULES = {"open3d", "bpy", "torchvision", "pytorch3d", "ray", "onnxruntime"}
 # rosdep knows them, but Ubuntu 24.04 has no such packages, or too old ones: `rosdep install` would fail.
 NOT_IN_UBUNTU = {"python3-torch", "python3-torchvision", "python3-numba"}
+# What Ubuntu has of what is imported, by rosdep's keys.
+ROSDEP = {
+    "numpy": "python3-numpy",
+    "scipy": "python3-scipy",
+    "cv2": "python3-opencv",
+    "rich": "python3-rich",
+    "ruamel": "python3-ruamel.yaml",
+}
 FORBIDDEN_MODULES = {"dill", "cloudpickle", "joblib", "drtk"}
 # Loading a pickled file runs its maker's code. Between processes of our own (dumps, loads) that is none but ours.
 FORBIDDEN_CALLS = {"pickle.load", "pickle.dump", "torch.load", "torch.save", "os.system", "eval", "exec"}
@@ -147,8 +155,11 @@ def _is_import(node: ast.stmt) -> bool:
 @pytest.mark.parametrize("package", PYTHON_PACKAGES)
 def test_the_manifest_names_the_packages_that_are_imported(package: str) -> None:
     declared = {element.text for element in manifest(package).iter() if element.tag in ("depend", "exec_depend")}
-    used = set().union(*(imports(parsed(path)) for path in sources(package))) & set(PACKAGES) - {package}
+    imported = set().union(*(imports(parsed(path)) for path in sources(package)))
+    used = imported & set(PACKAGES) - {package}
     assert used <= declared, f"src/{package}/package.xml lacks <exec_depend> of {sorted(used - declared)}"
+    system = {ROSDEP[name] for name in imported if name in ROSDEP}
+    assert system == declared & set(ROSDEP.values()), f"src/{package}/package.xml: {sorted(system)} are imported"
     by_pip = [name for name in declared if name and name.endswith("-pip")]
     assert not by_pip, f"{by_pip}: rosdep cannot install them on Ubuntu 24.04, whose pip refuses to"
     assert not declared & NOT_IN_UBUNTU, f"src/{package}/package.xml: name them in the comment on pip instead"
@@ -215,6 +226,8 @@ def test_every_list_of_packages_names_them_all() -> None:
     assert sorted(tool["mypy"]["packages"]) == PYTHON_PACKAGES
     assert sorted(tool["importlinter"]["root_packages"]) == PYTHON_PACKAGES
     assert set(PYTHON_PACKAGES) <= set(MAY_IMPORT)
+    colcon = re.findall(r"^  (\w+):", (ROOT / "colcon.meta").read_text(), re.MULTILINE)
+    assert sorted(colcon) == PYTHON_PACKAGES
     layers = [name.strip() for line in tool["importlinter"]["contracts"][0]["layers"] for name in line.split("|")]
     assert sorted(layers) == PYTHON_PACKAGES
 

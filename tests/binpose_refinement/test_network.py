@@ -66,7 +66,7 @@ def test_an_untrained_network_leaves_poses_alone(parts, view, workshop) -> None:
 
 @pytest.mark.parametrize("attention", [True, False])
 def test_the_residual_does_not_depend_on_where_the_camera_is(parts, view, workshop, attention) -> None:
-    """Cloud and pose moved by one rigid motion: the refined pose moves by it too (paper 003, eq. 5)."""
+    """Cloud and pose moved by one rigid motion: the refined pose moves by it too (Mu et al., eq. 5)."""
     network, seen = network_for(parts, awake=True, attention=attention), sample(view, workshop)
     start, (points, *others) = torch.from_numpy(seen.batch.T_cam_obj), seen.inputs
     motion = torch.from_numpy(exp_se3(np.array([0.1, -0.2, 0.05, 0.4, -0.3, 0.8])))

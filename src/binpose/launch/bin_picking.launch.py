@@ -40,7 +40,7 @@ ARGUMENTS = {
     "composed": ("true", "All stages in one process; else one process per stage."),
     "grasps": ("true", "Start the node that offers grasps of the parts."),
     "simulated_camera": ("false", "Start a camera above a simulated bin."),
-    "record": ("false", "Record what the camera sees, for training on it."),
+    "record": ("false", "Record what the camera sees."),
     "recordings": ("~/binpose_recordings", "Folder of the recordings."),
     "rviz": ("false", "Start RViz."),
     "tf": ("true", "Send a transform for each part."),

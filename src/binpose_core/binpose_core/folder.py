@@ -6,7 +6,7 @@ A folder holds pairs of files with the same name, in one of two layouts, and a c
     color/<name>.png  depth/<name>.png  camera.json    or rgb/ or gray/ instead of color/
 
 Colour is 8 bit RGB or mono (PNG, JPEG or TIFF). Depth is 16 bit with one channel in millimetres, times
-`depth_scale` where the camera file gives one, or 32 bit float TIFF in metres (REP-118); it may be missing
+`depth_scale` where the camera file gives one, or 32 or 64 bit float TIFF in metres (REP-118); it may be missing
 altogether. `camera.json`, or `<name>.json` beside an image for that image alone, holds
 
     {"fx": 600.0, "fy": 600.0, "cx": 319.5, "cy": 239.5, "width": 640, "height": 480,

@@ -5,7 +5,7 @@ from torch import nn
 
 
 class ConditionalInstanceNorm(nn.Module):
-    """cin(F, c) = gamma_c (F - mean) / deviation + beta_c, with a learnt pair per class (paper 000, eq. 4).
+    """cin(F, c) = gamma_c (F - mean) / deviation + beta_c, with a learnt pair per class (Sock et al., 2020, eq. 4).
 
     (B, C, h, w) and classes (B,) -> (B, C, h, w). Statistics are taken per image and channel.
     """

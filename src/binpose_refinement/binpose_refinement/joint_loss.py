@@ -1,6 +1,7 @@
 """What render-and-compare minimises: colour, overlap and geometry between a rendering and what the camera saw.
 
-The joint loss of Mu et al. (paper 003, eqs. 6-11), per instance of a batch, with two changes for full bins: pixels at
+The joint loss of Mu et al. (Joint-Loss Enhanced Self-Supervised Learning for Refinement-Coupled Object 6D Pose
+Estimation, eqs. 6-11), per instance of a batch, with two changes for full bins: pixels at
 which something stands in front of the part say nothing, and the geometry term is the robust distance along the rendered
 normal at each pixel instead of the search for nearest neighbours in point clouds, which a rendering makes needless.
 Parts whose meshes have colours are compared in them, on their own detections; CAD files without colours take the median
@@ -96,7 +97,7 @@ class JointLoss:
 def geometry_loss(
     drawn: DifferentiableRendering, observed: Observed, clear: torch.Tensor, tolerance_m: float, truncation_m: float
 ) -> torch.Tensor:
-    """(B,) mean robust distance along the rendered normal, in tolerances (paper 003, eq. 10, per pixel).
+    """(B,) mean robust distance along the rendered normal, in tolerances (Mu et al., eq. 10, per pixel).
 
     Counted where the detection has depth and the part is drawn; a pixel of the detection that the rendering leaves out
     costs the truncation, one that it adds in front of what is seen likewise.
@@ -122,7 +123,7 @@ def robust(distance: torch.Tensor, limit: float) -> torch.Tensor:
 
 
 def overlap_loss(coverage: torch.Tensor, mask: torch.Tensor, clear: torch.Tensor) -> torch.Tensor:
-    """(B,) 1 - IoU of coverage and mask (B, h, w) over the clear pixels (paper 003, eq. 8)."""
+    """(B,) 1 - IoU of coverage and mask (B, h, w) over the clear pixels (Mu et al., eq. 8)."""
     both = (coverage * mask * clear).sum((1, 2))
     either = ((coverage + mask) * clear).sum((1, 2)) - both
     return 1.0 - both / either.clamp(min=1.0)
@@ -152,7 +153,7 @@ def masked_median(values: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
 
 
 def color_loss(shown: torch.Tensor, seen: torch.Tensor, clear: torch.Tensor, reach_px: int) -> torch.Tensor:
-    """(B,) mean difference to the most alike pixel nearby, both ways (paper 003, eqs. 6 and 7).
+    """(B,) mean difference to the most alike pixel nearby, both ways (Mu et al., eqs. 6 and 7).
 
     Images (B, h, w, K); a difference costs at most 1, and only clear (B, h, w) pixels count.
     """

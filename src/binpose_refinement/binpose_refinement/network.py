@@ -1,4 +1,4 @@
-"""The refinement network of paper 003: residual poses from the cloud as it lies in the frame of the current pose."""
+"""The refinement network of Mu et al.: residual poses from the cloud as it lies in the frame of the current pose."""
 
 from dataclasses import dataclass
 
@@ -18,8 +18,8 @@ WAY_SCALE = 10.0  # ways are of the order of a tenth of the diameter
 class RefinementNetworkConfig:
     """objects: ids of the parts, which the network is conditioned on.
 
-    points: of each detection that are looked at. steps: K of paper 003, eq. 5. width: of the point features.
-    attention: weights for each point on both branches (paper 003, eqs. 1 and 2); without it this is DenseFusion's.
+    points: of each detection that are looked at. steps: K of Mu et al., eq. 5. width: of the point features.
+    attention: weights for each point on both branches (Mu et al., eqs. 1 and 2); without it this is DenseFusion's.
     """
 
     objects: tuple[str, ...]
@@ -38,7 +38,7 @@ class RefinementNetworkConfig:
 
 
 class PointWeights(nn.Module):
-    """Spatial attention over points (paper 003, eq. 2): from the largest and the mean feature of each."""
+    """Spatial attention over points (Mu et al., eq. 2): from the largest and the mean feature of each."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class PointWeights(nn.Module):
 class RefinementNetwork(nn.Module):
     """Points (B, N, 3) in diameters about the part's centre, chroma (B, N, 2), class (B,) to a residual pose.
 
-    Beyond paper 003, each point comes with its way to the nearest of the part's own points and the torque of that way
+    Beyond Mu et al., each point comes with its way to the nearest of the part's own points and the torque of that way
     about the centre: what ICP would go by, from which a few hundred steps of training learn what to believe.
 
     Args:
@@ -119,7 +119,7 @@ class RefinementNetwork(nn.Module):
         centers: torch.Tensor,
         diameters: torch.Tensor,
     ) -> list[torch.Tensor]:
-        """The poses (B, 4, 4) after each of the K steps (paper 003, eq. 5), with gradients to each step's own residual.
+        """The poses (B, 4, 4) after each of the K steps (Mu et al., eq. 5), with gradients to each step's own residual.
 
         Args:
             T_cam_obj: (B, 4, 4) current poses in metres.

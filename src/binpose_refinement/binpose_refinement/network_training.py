@@ -1,6 +1,6 @@
 """Training the refinement network without a pose label: by the annotation resolver first, then by the joint loss.
 
-Paper 003: the iterative annotation resolver turns each prediction into a better, inaccurate target by 20 ICP-like
+Mu et al.: the iterative annotation resolver turns each prediction into a better, inaccurate target by 20 ICP-like
 steps, on the fly and for the whole batch; it is fast and takes the network most of the way. The joint loss of a
 rendering (eqs. 6 to 11) then makes it exact.
 """
@@ -32,7 +32,7 @@ from binpose_refinement.observed import look
 from binpose_refinement.render_and_compare import Descent, View
 
 RESOLVER = Schedule(48, 0, 10, 0.1, 0.0, 0.0015, 0.2, 0.0015)
-"""Ten renderings of two steps each: the 20 iterations of paper 003."""
+"""Ten renderings of two steps each: the 20 iterations of Mu et al."""
 TEACHING_FACES = (300,)
 """Levels of detail of the workshop in which the resolver draws."""
 
@@ -105,7 +105,7 @@ class Signals:
         self._diameter = torch.from_numpy(workshop.diameter_m).float()
 
     def resolver(self, sample: Sample, poses: torch.Tensor) -> torch.Tensor:
-        """Mean distance in diameters of the model's points to where the resolver has them (paper 003, eq. 3)."""
+        """Mean distance in diameters of the model's points to where the resolver has them (Mu et al., eq. 3)."""
         current = sample.batch.moved(poses.detach().double().numpy())
         found = align(self.workshop, sample.observation, current, RESOLVER)
         target = torch.from_numpy(found.T_cam_obj).float()
@@ -115,7 +115,7 @@ class Signals:
         return difference.norm(dim=-1).mean(1) / self._diameter[part]
 
     def joint(self, sample: Sample, poses: torch.Tensor) -> torch.Tensor:
-        """The joint loss of the renderings (paper 003, eq. 11)."""
+        """The joint loss of the renderings (Mu et al., eq. 11)."""
         current = sample.batch.moved(poses.detach().double().numpy())
         view = View(self._descent, sample.observation, current, COARSE)
         drawn = self._renderer(view.mesh_ids, poses, view.intrinsics, view.size_px, view.size_px)

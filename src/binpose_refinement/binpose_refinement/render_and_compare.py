@@ -1,6 +1,6 @@
 """Render-and-compare: poses down the joint loss of a rendering and what the camera saw, all instances at once.
 
-The loss is `JointLoss` (paper 003, eqs. 6 to 11; colour only for parts that have colours), whose gradient and
+The loss is `JointLoss` (Mu et al., eqs. 6 to 11; colour only for parts that have colours), whose gradient and
 Gauss-Newton curvature a kernel computes in one pass: inside the silhouette from the distance along the rendered normal,
 across it from where the border would be best.
 It goes coarse to fine: small crops, coarse meshes and a wide tolerance first, the frame's own pixels and the depth's

@@ -1,5 +1,5 @@
 # mypy: disable-error-code="no-untyped-def"
-"""The colour term of the joint loss (paper 003, eqs. 6 and 7) for parts that have colours, and its equations.
+"""The colour term of the joint loss (Mu et al., eqs. 6 and 7) for parts that have colours, and its equations.
 
 Where the part is drawn on its detection, each rendered pixel looks for the most alike seen one nearby, and each seen
 one for the most alike rendered one. The readable twin is `joint_loss.color_loss`.

@@ -14,7 +14,7 @@ from binpose_refinement.kernels.color import compare_colors
 
 REACH_PX = 8  # how far along a row or column the better border is searched
 OUTWARDS_SQUARED_PX = 10  # a disc of three pixels
-COLOR_REACH_PX = 1  # M of paper 003, eq. 6
+COLOR_REACH_PX = 1  # M of Mu et al., eq. 6
 GRAZING_COSINE = 0.05  # faces seen under a smaller cosine tell no distance
 SLANTED_COSINE = 0.5  # below it the sensor's noise grows as much as its share along the normal falls
 # Columns of a tally of pixels.
