@@ -219,8 +219,8 @@ def _write(pairs, at, x, y, z, point, weight, kind):
 @njit
 def _step(pairs, count, center, radius, gate, point_share, steps, T, information):
     """Gauss-Newton on the pairs; T (4, 4) is moved in place, information (6, 6) is that of the last step."""
-    move, turn, g, x, rows = np.zeros((3, 4)), np.empty((3, 3)), np.empty(6), np.empty(6), np.empty((4, 5))
-    H, a = np.empty((6, 6)), np.empty(3)
+    move, turn, g, x = np.zeros((3, 4)), np.empty((3, 3)), np.empty(6), np.empty(6)
+    H, a, scale2 = np.empty((6, 6)), np.empty(3), (0.5 * gate) ** 2
     for i in range(3):
         move[i, i] = 1.0
     for _ in range(steps):
@@ -234,9 +234,10 @@ def _step(pairs, count, center, radius, gate, point_share, steps, T, information
             ex = pair[0] - center[0] - a[0] - move[0, 3]
             ey = pair[1] - center[1] - a[1] - move[1, 3]
             ez = pair[2] - center[2] - a[2] - move[2, 3]
-            number = _equations(pair, ex, ey, ez, move, gate, point_share, rows)
-            for i in range(number):
-                _add_row(H, g, x, rows[i], a)
+            if pair[10] == 0.0:
+                _add_surface(H, g, x, pair, ex, ey, ez, a, move, scale2, point_share)
+            else:
+                _add_silhouette(H, g, x, pair, ex, ey, ez, a, scale2)
         for i in range(6):
             for j in range(i):
                 H[j, i] = H[i, j]
@@ -271,42 +272,56 @@ def _rotate(R, x, y, z, out):
 
 
 @njit
-def _equations(pair, ex, ey, ez, move, gate, point_share, rows):
-    """Fill rows (N, 5) = direction, residual, weight for a pair whose points are (ex, ey, ez) apart; returns N."""
-    scale2 = (0.5 * gate) ** 2
-    if pair[10] == 0.0:
-        nx = move[0, 0] * pair[6] + move[0, 1] * pair[7] + move[0, 2] * pair[8]
-        ny = move[1, 0] * pair[6] + move[1, 1] * pair[7] + move[1, 2] * pair[8]
-        nz = move[2, 0] * pair[6] + move[2, 1] * pair[7] + move[2, 2] * pair[8]
-        r = nx * ex + ny * ey + nz * ez
-        w = pair[9] / (1.0 + r * r / scale2) ** 2
-        _fill(rows[0], nx, ny, nz, r, w)
-        _fill(rows[1], 1.0, 0.0, 0.0, ex, w * point_share)
-        _fill(rows[2], 0.0, 1.0, 0.0, ey, w * point_share)
-        _fill(rows[3], 0.0, 0.0, 1.0, ez, w * point_share)
-        return 4
-    # The point should come onto the pixel's ray, hence onto two planes through it.
+def _add_surface(H, g, J, pair, ex, ey, ez, a, move, scale2, point_share):
+    """Add a pair whose points are (ex, ey, ez) apart: onto the plane, and a little onto the point."""
+    nx = move[0, 0] * pair[6] + move[0, 1] * pair[7] + move[0, 2] * pair[8]
+    ny = move[1, 0] * pair[6] + move[1, 1] * pair[7] + move[1, 2] * pair[8]
+    nz = move[2, 0] * pair[6] + move[2, 1] * pair[7] + move[2, 2] * pair[8]
+    r = nx * ex + ny * ey + nz * ez
+    w = pair[9] / (1.0 + r * r / scale2) ** 2
+    _add_row(H, g, J, nx, ny, nz, r, w, a)
+    # The same for the three axes in place of the normal, together: most of their products are zero.
+    w *= point_share
+    ax, ay, az = a[0], a[1], a[2]
+    g[0] += w * ex
+    g[1] += w * ey
+    g[2] += w * ez
+    g[3] += w * (ay * ez - az * ey)
+    g[4] += w * (az * ex - ax * ez)
+    g[5] += w * (ax * ey - ay * ex)
+    for i in range(3):
+        H[i, i] += w
+    H[3, 1] -= w * az
+    H[3, 2] += w * ay
+    H[4, 0] += w * az
+    H[4, 2] -= w * ax
+    H[5, 0] -= w * ay
+    H[5, 1] += w * ax
+    H[3, 3] += w * (ay * ay + az * az)
+    H[4, 3] -= w * ax * ay
+    H[4, 4] += w * (ax * ax + az * az)
+    H[5, 3] -= w * ax * az
+    H[5, 4] -= w * ay * az
+    H[5, 5] += w * (ax * ax + ay * ay)
+
+
+@njit
+def _add_silhouette(H, g, J, pair, ex, ey, ez, a, scale2):
+    """Add a pair whose point should come onto the pixel's ray, hence onto two planes through it."""
     px, py = pair[0] / pair[2], pair[1] / pair[2]
     rx, ry = ex - px * ez, ey - py * ez
     w = SILHOUETTE_WEIGHT * pair[9] / (1.0 + (rx * rx + ry * ry) / scale2)
-    _fill(rows[0], 1.0, 0.0, -px, rx, w)
-    _fill(rows[1], 0.0, 1.0, -py, ry, w)
-    return 2
+    _add_row(H, g, J, 1.0, 0.0, -px, rx, w, a)
+    _add_row(H, g, J, 0.0, 1.0, -py, ry, w, a)
 
 
 @njit
-def _fill(row, nx, ny, nz, residual, weight):
-    row[0], row[1], row[2], row[3], row[4] = nx, ny, nz, residual, weight
-
-
-@njit
-def _add_row(H, g, J, row, a):
+def _add_row(H, g, J, nx, ny, nz, residual, weight, a):
     """Add the equation n . (t + w x a) = residual to the lower half of H (6, 6) and to g (6,); J (6,) is scratch."""
-    nx, ny, nz = row[0], row[1], row[2]
     J[0], J[1], J[2] = nx, ny, nz
     J[3], J[4], J[5] = a[1] * nz - a[2] * ny, a[2] * nx - a[0] * nz, a[0] * ny - a[1] * nx
     for i in range(6):
-        scaled = row[4] * J[i]
-        g[i] += scaled * row[3]
+        scaled = weight * J[i]
+        g[i] += scaled * residual
         for j in range(i + 1):
             H[i, j] += scaled * J[j]
