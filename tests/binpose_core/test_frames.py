@@ -17,6 +17,12 @@ COLOR = np.full((48, 64, 3), 90, np.uint8)
 DEPTH_M = np.full((48, 64), 0.8, np.float32)
 
 
+@pytest.mark.parametrize("distance_m", [600.0, 0.0, -0.6, float("nan")])
+def test_a_distance_that_is_none_or_in_millimetres_is_refused(distance_m: float) -> None:
+    with pytest.raises(BinposeError, match=r"parts at a distance of .* give it in metres"):
+        RgbdFrame(COLOR, None, CAMERA, distance_m=distance_m)
+
+
 def test_invalid_depth_becomes_zero() -> None:
     depth_m = DEPTH_M.astype(np.float64)
     depth_m[0, :4] = np.nan, np.inf, -1.0, 0.0

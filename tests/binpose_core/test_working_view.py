@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -54,7 +56,7 @@ def test_large_views_are_made_coarser() -> None:
 
 def test_without_depth_the_stated_distance_decides() -> None:
     with_depth = make_working_view(frame_of(flat(0.6)), 3e-3, MANY)
-    assert make_working_view(frame_of(None), 3e-3, MANY, distance_m=0.6).scale == with_depth.scale
+    assert make_working_view(replace(frame_of(None), distance_m=0.6), 3e-3, MANY).scale == with_depth.scale
     unscaled = make_working_view(frame_of(None), 3e-3, MANY)
     assert unscaled.scale == (1, 1) and not unscaled.depth_m.any() and not unscaled.normals.any()
 

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from binpose_core.camera import Camera
-from binpose_core.errors import BinposeError
 from binpose_core.frames import RgbdFrame
 from binpose_core.working_view import make_working_view, working_view
 from binpose_detection.features import CHANNELS, SHAPE_CHANNELS, view_features
@@ -97,16 +96,3 @@ def test_hues_are_opponents() -> None:
         one, other = (color_channels(np.full((64, 64, 3), c, np.uint8))[..., channel] for c in (warm, cold))
         assert (one > 0.2).all() and (other < -0.2).all()
     assert not color_channels(np.full((64, 64, 3), 130, np.uint8))[..., 2:].any()
-
-
-@pytest.mark.parametrize(("distance_m", "scale"), [(None, 1.0), (0.6, 0.6)])
-def test_without_depth_the_distance_tells_the_size_if_it_is_known(distance_m, scale) -> None:
-    camera = Camera(1000.0, 1000.0, 319.5, 239.5, 640, 480)
-    frame = RgbdFrame(np.zeros((480, 640), np.uint8), None, camera, distance_m=distance_m)
-    assert working_view(frame, 1e-3, 640 * 480).scale == (scale, scale)
-
-
-def test_a_distance_in_millimetres_is_refused() -> None:
-    camera = Camera(1000.0, 1000.0, 319.5, 239.5, 640, 480)
-    with pytest.raises(BinposeError, match="distance of 600 m"):
-        RgbdFrame(np.zeros((480, 640), np.uint8), None, camera, distance_m=600.0)
