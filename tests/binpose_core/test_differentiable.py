@@ -112,15 +112,16 @@ def cosine(a: np.ndarray, b: np.ndarray) -> float:
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(
-    ("objective", "of_seven", "of_all"), [(iou, 0.985, 0.95), (depth_l1, 0.99, 0.99), (color_l2, 0.98, 0.96)]
+    ("objective", "median", "of_seven", "of_all"),
+    [(iou, 0.99, 0.985, 0.95), (depth_l1, 0.99, 0.99, 0.99), (color_l2, 0.98, 0.98, 0.96)],
 )
 def test_gradients_are_those_of_finite_differences(
-    name: str, place: str, objective: Objective, of_seven: float, of_all: float
+    name: str, place: str, objective: Objective, median: float, of_seven: float, of_all: float
 ) -> None:
     """Of eight poses all, and all but one more closely; what is left goes with finer pixels (the next test)."""
     pairs = [gradients(name, place, objective, seed) for seed in range(8)]
     cosines = sorted(cosine(a, b) for a, b in pairs)
-    assert cosines[0] > of_all and cosines[1] > of_seven, cosines
+    assert cosines[0] > of_all and cosines[1] > of_seven and np.median(cosines) > median, cosines
     lengths = sorted(np.linalg.norm(a) / np.linalg.norm(b) for a, b in pairs)
     assert lengths[0] > 0.7 and lengths[1] > 0.85 and lengths[-1] < 1.15, lengths  # a plate's face seen from its edge
 

@@ -10,6 +10,7 @@ from binpose_core.errors import BinposeError
 from binpose_core.geometry import transform
 from binpose_core.types import Detection
 from binpose_core.working_view import WorkingView
+from binpose_detection.backends import segmenter_from_tensors
 from binpose_detection.grouping import GroupingConfig
 from binpose_detection.losses import pairs_of_cells
 from binpose_detection.network import CENTER_CHANNELS, STEPS
@@ -171,7 +172,9 @@ def test_models_of_earlier_versions_are_read(views) -> None:
     one = excited({"gsd_m": 0.94e-3, "affinities": False})
     tensors, config = one.to_tensors()
     del config["affinities"]
-    other = Segmenter.from_tensors(tensors, config | {"distance_m": None, "grouping": {"radius_cells": 3.0}})
+    other = segmenter_from_tensors(
+        tensors, config | {"distance_m": None, "grouping": {"radius_cells": 3.0, "min_cells": 4}}
+    )
     assert other.config == one.config and other.config.grouping == GroupingConfig()
     assert_same(one(views[0].frame), other(views[0].frame))
 

@@ -32,6 +32,7 @@ def segmenter_from_tensors(
     """
     settings = dict(config)
     backend = settings.pop("backend", "votes")
+    settings.pop("distance_m", None)  # earlier versions stored it; now it is the frame's
     if backend not in BACKENDS:
         raise BinposeError(
             f"The model's detector is {backend!r}; expected {' or '.join(BACKENDS)}; use the version of binpose that "

@@ -174,8 +174,7 @@ class MaskRcnnSegmenter:
         values: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in config.items()
         }
-        for name in ("backend", "distance_m"):  # the second stood in those of earlier versions
-            values.pop(name, None)
+        values.pop("backend", None)
         settings = MaskRcnnConfig(**values)
         network = build_mask_rcnn(settings)
         load_arrays(network, tensors, "Mask R-CNN")

@@ -146,7 +146,7 @@ class Segmenter:
         Raises:
             BinposeError: if the weights do not fit the configuration.
         """
-        values = {key: value for key, value in config.items() if key != "distance_m"}  # of earlier versions
+        values = dict(config)
         values["grouping"] = GroupingConfig.from_stored(values["grouping"])
         values["objects"], values["widths"] = tuple(values["objects"]), tuple(values["widths"])
         values.setdefault("affinities", False)
