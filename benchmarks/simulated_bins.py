@@ -14,7 +14,7 @@ from binpose.calibration import judge_views
 from binpose_core.evaluation import HALF_VISIBLE, EvaluationConfig, labelled_scores
 from binpose_core.pose_errors import ErrorName
 from binpose_core.scores import Score, summarise
-from binpose_refinement.calibration import reliability
+from binpose_refinement.reliability import reliability
 from common import heading, table
 from scenes import unseen_views
 

@@ -18,7 +18,7 @@ from binpose_core.types import Detection, PoseEstimate
 from binpose_detection.segmenter import Segmenter, SegmenterConfig, build_network
 from binpose_estimator.estimator import EstimatorConfig, PoseEstimator
 from binpose_estimator.network import PoseNetwork
-from binpose_refinement.calibration import Calibration
+from binpose_refinement.calibration import fit_calibration
 from binpose_refinement.config import RefinerConfig
 from binpose_refinement.refiner import IcpRefiner
 from binpose_refinement.verification import FEATURES
@@ -98,10 +98,8 @@ def networks(objects: Sequence[ObjectModel], rng: np.random.Generator) -> ModelB
     names, n = tuple(parts), len(FEATURES)
     segmenter_config = SegmenterConfig(names, widths=(8, 8, 8, 8))
     estimator_config = EstimatorConfig(names, widths=(8, 8, 8), hypotheses=2)
-    wide = n + len(parts)
-    shapes = {"mean": n, "scale": n, "hidden": (1, wide, 2), "hidden_bias": (1, 2), "out": (1, 2), "skip": (1, wide)}
-    shapes["bias"] = (1,)
-    calibration = Calibration(**{name: rng.uniform(0.5, 1.0, shape) for name, shape in shapes.items()})
+    evidence = rng.random((200, n))
+    calibration = fit_calibration(evidence, evidence.mean(1) > 0.5)
     return ModelBundle(
         Segmenter(build_network(segmenter_config), segmenter_config),
         PoseEstimator(PoseNetwork(2, estimator_config.widths, 2), estimator_config, parts),

@@ -24,7 +24,7 @@ def test_a_loaded_model_is_the_saved_one(networks: ModelBundle, tmp_path: Path, 
         np.testing.assert_array_equal(loaded.objects[name].mesh.vertices, model.mesh.vertices)
         np.testing.assert_allclose(loaded.objects[name].symmetries.transforms(), model.symmetries.transforms())
     assert loaded.refiner.config == networks.refiner.config
-    np.testing.assert_allclose(loaded.refiner.calibration.hidden, networks.refiner.calibration.hidden, rtol=1e-6)
+    np.testing.assert_allclose(loaded.refiner.calibration.slopes, networks.refiner.calibration.slopes, rtol=1e-6)
     frame = scenes[0].frame
     ours, theirs = networks.segmenter(frame), loaded.segmenter(frame)
     assert [(d.object_id, d.score, d.bbox_xyxy) for d in ours] == [(d.object_id, d.score, d.bbox_xyxy) for d in theirs]

@@ -18,7 +18,7 @@ from binpose.run_evaluation import matched_objects, read_regions
 from binpose_core.bop import BopDataset, read_results, write_results
 from binpose_core.errors import BinposeError
 from binpose_core.symmetries import Symmetries
-from binpose_refinement.calibration import reliability
+from binpose_refinement.reliability import reliability
 
 Evaluate = Callable[..., int]
 

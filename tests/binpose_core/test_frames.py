@@ -40,6 +40,19 @@ def test_the_callers_depth_is_not_changed() -> None:
     assert np.isnan(depth_m[0, 0])
 
 
+def test_rounding_of_the_file_format_does_not_reach_the_stages() -> None:
+    """A depth image as 16-bit PNG and as float TIFF differs by steps of float32: both give the same frame."""
+    rng = np.random.default_rng(0)
+    steps = rng.integers(2000, 30000, (48, 64))  # tenths of a millimetre
+    exact = (steps / 1e4).astype(np.float32)
+    nudged = np.nextafter(exact, np.where(rng.random(exact.shape) < 0.5, 0, 9).astype(np.float32))
+    camera = Camera(600.0, 600.0, 31.5, 23.5, 64, 48)
+    color = np.zeros((48, 64, 3), np.uint8)
+    first, second = (RgbdFrame(color, depth, camera).depth_m for depth in (exact, nudged))
+    assert first is not None and second is not None
+    assert np.array_equal(first, second) and np.array_equal(first, exact)
+
+
 def test_mono_and_colour_are_both_available_from_either() -> None:
     mono = RgbdFrame(COLOR[..., 0], None, CAMERA)
     assert mono.gray.shape == (48, 64)

@@ -19,7 +19,7 @@ from .conftest import CAMERA, FLOOR_M, detection, distance_m, draw, guesses, per
 @pytest.fixture(scope="module")
 def calibration(parts, pile, refiner) -> Calibration:
     """Fitted as a model's is: on hypotheses that lie on their own masks."""
-    rng, names, rows = np.random.default_rng(0), sorted(parts), []
+    rng, rows = np.random.default_rng(0), []
     for _ in range(4):
         poses = [
             guesses(*[(name, perturbed(rng, parts[name], T, d, 0.1), 0.5) for d in (5, 40, 90, 180)], detection=found)
@@ -27,9 +27,9 @@ def calibration(parts, pile, refiner) -> Calibration:
         ]
         for c in refiner.candidates(pile.frame, pile.detections, poses):
             off = distance_m(parts[c.object_id], c.T_cam_obj, pile.T_cam_obj[c.detection])
-            rows.append((c.features, names.index(c.object_id), off < 0.005))
-    features, part, right = (np.array(column) for column in zip(*rows, strict=True))
-    return fit_calibration(features, right, part, len(parts))
+            rows.append((c.features, off < 0.005))
+    features, right = (np.array(column) for column in zip(*rows, strict=True))
+    return fit_calibration(features, right)
 
 
 @pytest.fixture(params=["icp", "render_and_compare", "calibrated"])

@@ -23,6 +23,24 @@ def test_the_best_different_poses_are_kept_per_detection(parts):
     assert PoseComparer(parts).distinct(many, np.array([0.5, 0.9, 0.1, 0.3, 0.2]), 0.04, 1).tolist() == [1, 3]
 
 
+def test_the_best_pose_of_each_object_stays(parts):
+    """Parts that look alike are compared until the end, however many poses of the other part are better."""
+    rng = np.random.default_rng(0)
+    T = pose(rng, parts["cleat"], (0, 0, 0.6))
+    poses = [perturbed(rng, parts["cleat"], T, angle, 0.0) for angle in (0, 60, 120)]
+    many = batch("cleat", poses).joined(batch("plate", [T, poses[1]]))
+    kept = PoseComparer(parts).distinct(many, np.array([0.9, 0.8, 0.7, 0.1, 0.2]), 0.04, 2)
+    assert kept.tolist() == [0, 1, 4]
+
+
+def test_rivals_are_poses_that_cannot_both_be_right(parts):
+    rng = np.random.default_rng(0)
+    T = pose(rng, parts["cleat"], (0, 0, 0.6))
+    near, far = perturbed(rng, parts["cleat"], T, 2, 0.01), perturbed(rng, parts["cleat"], T, 90, 0)
+    many = batch("cleat", [T, far, near, far], [0, 0, 0, 1]).joined(batch("plate", [T]))
+    assert PoseComparer(parts).rivals(many, 0.1).tolist() == [[0, 1], [0, 4], [1, 2], [1, 4], [2, 4]]
+
+
 def test_turns_about_an_axis_of_revolution_are_the_same_pose(parts):
     T = pose(np.random.default_rng(1), parts["rod"], (0, 0, 0.6))
     turned = T @ parts["rod"].symmetries.transforms(np.pi / 18)

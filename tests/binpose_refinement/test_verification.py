@@ -4,7 +4,7 @@ import trimesh
 
 from binpose_refinement.batch import Batch, Workshop
 from binpose_refinement.observation import observe
-from binpose_refinement.verification import FEATURES, MEASURED, handmade_score, measure
+from binpose_refinement.verification import FEATURES, MEASURED, heuristic_score, measure
 
 from .conftest import detection, draw, part, pose
 
@@ -18,7 +18,7 @@ def evidence(workshop, scene, name, T, owner=0):
     """Features by name of one pose, and its hand-made score."""
     batch = Batch(np.array([owner]), np.array([workshop.ids.index(name)]), np.array([T]), np.ones(1))
     found = measure(workshop, observe(scene.frame, scene.detections, 2e-4), batch, 0, 96, 0.002)
-    return dict(zip(MEASURED, found.features[0], strict=True)), handmade_score(found.features)[0]
+    return dict(zip(MEASURED, found.features[0], strict=True)), heuristic_score(found.features)[0]
 
 
 def facing(distance_m=0.6, x=0.0):

@@ -1,68 +1,44 @@
 """Turning evidence into probabilities, and measuring a model on bins it has not seen."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
 
-import numpy as np
-import numpy.typing as npt
-
+from binpose.bundle import ModelBundle
+from binpose.calibration_samples import labelled_candidates
 from binpose.pipeline import SegmenterStage
 from binpose_core.catalogue import ObjectModel
-from binpose_core.evaluation import EvaluationConfig, Evaluator, FrameEvaluation, FrameTruth, KnownPart, labelled_scores
-from binpose_core.geometry import FloatArray
+from binpose_core.evaluation import (
+    HALF_VISIBLE,
+    EvaluationConfig,
+    Evaluator,
+    FrameEvaluation,
+    FrameTruth,
+    KnownPart,
+    labelled_scores,
+)
 from binpose_core.pose_errors import PartErrors
 from binpose_core.scores import Summary, summarise
 from binpose_core.types import LabelledView, PoseEstimate
 from binpose_estimator.estimator import PoseEstimator
-from binpose_refinement.calibration import fit_calibration, reliability
+from binpose_refinement.calibration import fit_calibration
 from binpose_refinement.refiner import IcpRefiner
+from binpose_refinement.reliability import reliability
+from binpose_simulation.scene import SceneConfig
+from binpose_simulation.stream import SimulationStream
 
+HELD_OUT_SEED = 1_000_003
 FEWEST_OF_A_KIND = 30
 """Right and wrong poses without which no calibration is fitted."""
 
 
-@dataclass(frozen=True)
-class LabelledCandidates:
-    """Verified hypotheses of many frames: features (N, F), correct (N,), frame (N,).
+class Track(Protocol):
+    """Reports progress."""
 
-    part: (N,) the place of the object in the sorted names.
-    """
-
-    features: FloatArray
-    part: npt.NDArray[np.int64]
-    correct: npt.NDArray[np.bool_]
-    frame: npt.NDArray[np.int64]
-
-
-def labelled_candidates(
-    segmenter: SegmenterStage,
-    estimator: PoseEstimator,
-    refiner: IcpRefiner,
-    errors: Mapping[str, PartErrors],
-    views: Iterable[LabelledView],
-) -> LabelledCandidates:
-    """What the refiner measures of every hypothesis on labelled views, and whether the pose was right."""
-    places = {name: place for place, name in enumerate(sorted(errors))}
-    features, part, correct, frames = [], [], [], []
-    for number, view in enumerate(views):
-        detections = segmenter(view.frame)
-        poses = estimator(view.frame, detections)
-        for candidate in refiner.candidates(view.frame, detections, poses):
-            features.append(candidate.features)
-            part.append(places[candidate.object_id])
-            correct.append(is_right(candidate.object_id, candidate.T_cam_obj, view, errors))
-            frames.append(number)
-    return LabelledCandidates(
-        np.array(features), np.array(part, np.int64), np.array(correct, bool), np.array(frames, np.int64)
-    )
-
-
-def is_right(object_id: str, T_cam_obj: FloatArray, view: LabelledView, errors: Mapping[str, PartErrors]) -> bool:
-    """Whether any part of the view has this pose within the usual share of its diameter by ADD(-S)."""
-    same = np.array([name == object_id for name in view.object_ids], bool)
-    limit_m = EvaluationConfig.max_error * errors[object_id].diameter_m
-    return bool(np.isfinite(errors[object_id].matrix("add_s", T_cam_obj[None], view.T_cam_obj[same], limit_m)).any())
+    def __call__(self, items: Sequence[int], stage: str) -> Iterator[int]:
+        """Yield the items; each counts as done when the next one is taken."""
+        ...
 
 
 def calibrated_refiner(
@@ -74,15 +50,49 @@ def calibrated_refiner(
 ) -> IcpRefiner:
     """A refiner whose scores are probabilities, fitted on views that the networks have not seen.
 
-    Where hardly any pose was right (or wrong) there is nothing to fit, and the scores stay those made by hand.
+    Where hardly any pose was right (or wrong) there is nothing to fit, and the scores stay heuristic ones.
     """
     refiner = IcpRefiner(objects)
-    errors = {name: PartErrors(model) for name, model in objects.items()}
-    found = labelled_candidates(segmenter, estimator, refiner, errors, views)
+    found = labelled_candidates(segmenter, estimator, refiner, objects, views, seed)
     if min(found.correct.sum(), (~found.correct).sum()) < FEWEST_OF_A_KIND:
         return refiner
-    calibration = fit_calibration(found.features, found.correct, found.part, len(objects), found.frame, seed=seed)
-    return IcpRefiner(objects, refiner.config, calibration)
+    return IcpRefiner(objects, refiner.config, fit_calibration(found.features, found.correct, found.weight))
+
+
+def calibrated_bundle(
+    segmenter: SegmenterStage,
+    estimator: PoseEstimator,
+    parts: Mapping[str, ObjectModel],
+    scene: SceneConfig,
+    seed: int,
+    workers: int,
+    fitted_views: int,
+    judged_views: int,
+    track: Track,
+) -> ModelBundle:
+    """The bundle with a refiner fitted on simulated bins that the networks have not seen, and metrics from others.
+
+    Args:
+        segmenter: trained.
+        estimator: trained.
+        parts: the objects of both by id.
+        scene: the bins.
+        seed: of a training; the bins are others than those it has trained on.
+        workers: processes that simulate.
+        fitted_views: for the calibration.
+        judged_views: for the metrics.
+        track: called with items and a stage's name, "calibration" or "evaluation"; yields the items.
+    """
+    # One view after the other: with what the stages keep of its frame, a view takes 7 MB.
+    with SimulationStream(parts, scene, seed + HELD_OUT_SEED, workers) as stream:
+        fitting = (next(stream) for _ in track(range(fitted_views), "calibration"))
+        refiner = calibrated_refiner(segmenter, estimator, parts, fitting, seed)
+        bundle = ModelBundle(segmenter, estimator, refiner, parts)
+        evaluation = EvaluationConfig(min_visible_fraction=HALF_VISIBLE)
+        judging = (next(stream) for _ in track(range(judged_views), "evaluation"))
+        known, seen = itertools.tee(judging)
+        judged = judge_views(known, (bundle.pipeline(view.frame) for view in seen), parts, evaluation)
+    return replace(bundle, metrics=metrics_of(judged, evaluation))
 
 
 def judge_views(

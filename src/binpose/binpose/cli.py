@@ -1,4 +1,4 @@
-"""The command line: `binpose add | simulate | train | estimate | evaluate | demo | models | bag`."""
+"""The command line: `binpose add | simulate | train | calibrate | estimate | evaluate | demo | models | bag`."""
 
 import os
 import sys
@@ -13,6 +13,7 @@ from rich.text import Text
 
 from binpose.commands.add import Add
 from binpose.commands.bag import ShowBag
+from binpose.commands.calibrate import Calibrate
 from binpose.commands.command import Command, console, errors
 from binpose.commands.demo import Demo
 from binpose.commands.estimate import Estimate
@@ -39,6 +40,7 @@ Commands = (
     Annotated[Add, tyro.conf.subcommand("add")]
     | Annotated[Simulate, tyro.conf.subcommand("simulate")]
     | Annotated[Train, tyro.conf.subcommand("train")]
+    | Annotated[Calibrate, tyro.conf.subcommand("calibrate")]
     | Annotated[Estimate, tyro.conf.subcommand("estimate")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[Demo, tyro.conf.subcommand("demo")]

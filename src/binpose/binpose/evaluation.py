@@ -25,7 +25,7 @@ from binpose_core.metrics import BOP_FRACTIONS
 from binpose_core.pose_errors import PartErrors
 from binpose_core.scores import Score, Summary, summarise
 from binpose_core.types import PoseEstimate
-from binpose_refinement.calibration import Reliability, reliability
+from binpose_refinement.reliability import Reliability, reliability
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """From CAD files to a model: simulate bins, train the networks on them, calibrate on bins they have not seen."""
 
-import itertools
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from binpose.bundle import ModelBundle, save_bundle
-from binpose.calibration import calibrated_refiner, judge_views, metrics_of
+from binpose.calibration import calibrated_bundle
 from binpose.pipeline import SegmenterStage
 from binpose.refinement_stage import STAGE as REFINEMENT
 from binpose.refinement_stage import refinement_steps, trained_refinement_network
@@ -17,7 +16,6 @@ from binpose.training_run import Progress, Run, prepare_directory, simulated_vie
 from binpose_core.catalogue import ObjectModel
 from binpose_core.devices import check_device
 from binpose_core.errors import BinposeError
-from binpose_core.evaluation import HALF_VISIBLE, EvaluationConfig
 from binpose_core.types import LabelledView
 from binpose_detection.mask_rcnn import MaskRcnnConfig, import_torchvision
 from binpose_detection.mask_rcnn_training import MaskRcnnTrainingConfig, train_mask_rcnn
@@ -27,12 +25,10 @@ from binpose_estimator.estimator import EstimatorConfig, PoseEstimator
 from binpose_estimator.training import train_estimator
 from binpose_estimator.training_config import PoseTrainingConfig
 from binpose_refinement.network import RefinementNetwork
-from binpose_simulation.stream import SimulationStream
 
 StageConfig = TypeVar("StageConfig", SegmentationTrainingConfig, MaskRcnnTrainingConfig, PoseTrainingConfig)
 
 DETECTOR, POSE = "segmentation", "pose"
-HELD_OUT_SEED = 1_000_003
 
 
 def train(
@@ -148,17 +144,11 @@ def _trained_refinement(run: Run, views: Sequence[LabelledView]) -> RefinementNe
 
 def _calibrated(run: Run, segmenter: SegmenterStage, estimator: PoseEstimator) -> ModelBundle:
     """The bundle with a refiner fitted on some of the unseen views and metrics from the others."""
-    config, parts = run.config, run.parts
-    # One view after the other: with what the stages keep of its frame, a view takes 7 MB.
-    with SimulationStream(parts, run.scene, config.seed + HELD_OUT_SEED, config.workers) as stream:
-        fitting = (next(stream) for _ in run.tracked(range(config.bins_for_calibration), "calibration"))
-        refiner = calibrated_refiner(segmenter, estimator, parts, fitting, config.seed)
-        bundle = ModelBundle(segmenter, estimator, refiner, parts)
-        evaluation = EvaluationConfig(min_visible_fraction=HALF_VISIBLE)
-        judging = (next(stream) for _ in run.tracked(range(config.evaluation_views), "evaluation"))
-        known, seen = itertools.tee(judging)
-        judged = judge_views(known, (bundle.pipeline(view.frame) for view in seen), parts, evaluation)
-    return replace(bundle, metrics=metrics_of(judged, evaluation))
+    c = run.config
+    return calibrated_bundle(
+        segmenter, estimator, run.parts, run.scene, c.seed, c.workers, c.bins_for_calibration, c.evaluation_views,
+        run.tracked,
+    )  # fmt: skip
 
 
 def _with_minutes(config: StageConfig, minutes: float) -> StageConfig:

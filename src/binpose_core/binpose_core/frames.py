@@ -13,6 +13,8 @@ from binpose_core.camera import Camera
 from binpose_core.errors import BinposeError
 
 NEAREST_M, FARTHEST_M = 0.05, 20.0
+DEPTH_STEPS_PER_M = 100_000
+"""Depth is rounded to 0.01 mm, far below any sensor's noise: the same image gives the same poses as PNG and as TIFF."""
 MIDDLE_ROWS = 8  # every so many rows tell the median depth well enough to see a wrong unit
 
 
@@ -21,8 +23,8 @@ class RgbdFrame:
     """A colour or mono image, its depth and its camera.
 
     color: (H, W, 3) uint8 RGB or (H, W) uint8 mono.
-    depth_m: (H, W) float32 in metres along the optical axis, 0 = invalid (REP-118's NaN becomes 0);
-        None for a camera without depth.
+    depth_m: (H, W) float32 in metres along the optical axis, rounded to 0.01 mm, 0 = invalid (REP-118's NaN becomes
+        0); None for a camera without depth.
     distance_m: about how far away the parts are, where there is no depth to tell it; None = not known either.
     stamp_ns: time of exposure; frame_id: name of the optical frame.
     derived: what stages computed from this frame and others may use again, by key.
@@ -106,6 +108,7 @@ def _checked_depth(depth_m: npt.NDArray[Any], expected: tuple[int, int], name: s
             "check the sensor, its distance to the scene and the file."
         )
     depth_m = np.where(valid, depth_m, np.float32(0)).astype(np.float32, copy=False)
+    depth_m = np.rint(depth_m * np.float32(DEPTH_STEPS_PER_M)) / np.float32(DEPTH_STEPS_PER_M)
     rows = slice(None, None, MIDDLE_ROWS if valid[::MIDDLE_ROWS].any() else None)
     middle = float(np.median(depth_m[rows][valid[rows]]))
     if not NEAREST_M <= middle <= FARTHEST_M:

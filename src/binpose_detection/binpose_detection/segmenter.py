@@ -47,16 +47,16 @@ class DetectorConfig:
 class SegmenterConfig(DetectorConfig):
     """How the votes become detections, beside what every detector's weights belong to.
 
-    alternative_share: other classes are named where they are at least this share as likely as the first, at most
-        max_alternatives of them; the verification chooses.
+    alternative_share: other classes are named where they are more than this share as likely as the first, at most
+        max_alternatives of them. Parts that look alike are always compared: the verification chooses.
     affinities: whether the network tells which cells belong together, as those of earlier versions did not.
     """
 
     widths: tuple[int, int, int, int] = (48, 80, 128, 160)
     affinities: bool = True
     grouping: GroupingConfig = field(default_factory=GroupingConfig)
-    alternative_share: float = 0.15
-    max_alternatives: int = 1
+    alternative_share: float = 0.0
+    max_alternatives: int = 2
 
 
 class Segmenter:

@@ -1,4 +1,10 @@
-"""From measured features to the probability that a pose is right."""
+"""From measured evidence to the probability that a pose is right, never lower for better evidence.
+
+The log-odds are a sum of one function per piece of evidence (a generalised additive model, Hastie and Tibshirani
+1986). Each function is piecewise linear and monotone, because its slopes are not negative by construction. No
+evidence can therefore be read the wrong way round, whatever the samples were, and small changes of the evidence
+change the score little.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.optimize import minimize
 
 from binpose_core.errors import BinposeError
 from binpose_core.geometry import FloatArray
@@ -13,52 +20,95 @@ from binpose_refinement.verification import FEATURES
 
 PREFIX = "calibration."
 MIN_SAMPLES = 50
-LIMIT = 6.0  # standard deviations beyond which a feature says no more
-LEARNING_RATE = 0.03
+
+PRIOR: Mapping[str, float] = {
+    "explained": 4.0,
+    "violation": -4.0,
+    "violation_core": -4.0,
+    "mask_explained": 2.0,
+    "mask_iou": 2.0,
+    "mask_in_front": -2.0,
+    "visible": 1.0,
+    "occluded_unknown": -0.5,
+    "stolen": -1.0,
+    "normals": 2.0,
+    "normals_wrong": -2.0,
+    "residual": -1.0,
+    "contour_confirmed": 1.0,
+    "contour_continued": -1.0,
+    "worst_continued": -0.5,
+    "evidence": 1.0,
+    "duel": 2.0,
+    "kind": 3.0,
+    "lead": 1.0,
+    "company": 2.0,
+}
+"""The evidence that decides, and the log-odds per unit of it where samples do not show otherwise.
+
+The sign is a law: evidence with a positive one never lowers a score. Only geometry counts: what the networks say of
+their own certainty, and how clear the image's edges are, changes with camera, light and material, and means little on
+a camera that no training has seen.
+"""
+EVIDENCE = tuple(PRIOR)
+KNOTS = 8
+"""Support points of each function, at quantiles of the samples."""
+RARE = 0.002
+"""Share of the right samples beyond which evidence counts as outside of what was seen."""
+MARGIN = 0.05
+"""How far evidence must lie beyond that limit, as a share of the range of the right samples."""
+PENALTY = 3.0
+"""Of deviations from the prior."""
+CAUTION = 10.0
+"""Log-odds that evidence loses for each range of the right samples by which it lies outside."""
 
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """The mean of M perceptrons with one hidden layer over F standardised features and the part's name; immutable.
+    """A monotone additive model of E pieces of evidence; immutable.
 
-    The same evidence means different things for different parts: a pin shows fifty pixels, a motor thousands.
-
-    mean, scale: (F,) of the features. Over F features and P parts, one of which is 1: hidden (M, F + P, H),
-    hidden_bias (M, H), out (M, H), skip (M, F + P) linear weights beside the hidden layer, bias (M,).
+    knots: (E, K) increasing support points of the evidence, signed so that higher is better. slopes: (E, K) >= 0
+    log-odds: in the first column per range below the first knot, then the rise between neighbouring knots.
+    bias: () log-odds of the worst evidence. limit, span: (E,) where the right samples end on the bad side, and their
+    range.
     """
 
-    mean: FloatArray
-    scale: FloatArray
-    hidden: FloatArray
-    hidden_bias: FloatArray
-    out: FloatArray
-    skip: FloatArray
+    knots: FloatArray
+    slopes: FloatArray
     bias: FloatArray
+    limit: FloatArray
+    span: FloatArray
 
     def __post_init__(self) -> None:
-        count, fits = len(FEATURES), np.ndim(self.hidden) == 3 and np.ndim(self.skip) == 2
-        fits = fits and np.shape(self.mean) == np.shape(self.scale) == (count,)
-        if not fits or not np.shape(self.hidden)[1] == np.shape(self.skip)[1] > count:
+        count = len(EVIDENCE)
+        shapes = np.shape(self.limit) == np.shape(self.span) == (count,) and np.shape(self.bias) == ()
+        if not shapes or np.shape(self.knots) != np.shape(self.slopes) or np.shape(self.knots)[:-1] != (count,):
             raise BinposeError(
-                f"A calibration for {np.shape(self.mean)} features; expected {count} ({', '.join(FEATURES)}) and at "
-                "least one part; it was made by another version: fit it again with `binpose train`."
+                f"A calibration for evidence of shape {np.shape(self.knots)}; expected {count} rows "
+                f"({', '.join(EVIDENCE)}); it was made by another version: fit it again with `binpose calibrate`."
+            )
+        if np.min(self.slopes) < 0:
+            raise BinposeError(
+                "A calibration with a negative slope; expected slopes of 0 or more, so that better evidence never "
+                "lowers a score; fit it again with `binpose calibrate`."
             )
 
-    @property
-    def parts(self) -> int:
-        """P, the number of parts that it knows."""
-        return int(np.shape(self.hidden)[1]) - len(FEATURES)
-
-    def __call__(self, features: FloatArray, part: npt.NDArray[np.integer]) -> FloatArray:
+    def __call__(self, features: FloatArray) -> FloatArray:
         """Probabilities (B,) in [0, 1].
 
         Args:
             features: (B, F) in the order of FEATURES.
-            part: (B,) in 0..P-1, places in the sorted names of the model's objects.
         """
-        x = _inputs(features, part, self.mean, self.scale, self.parts)
-        members = zip(self.hidden, self.hidden_bias, self.out, self.skip, self.bias, strict=True)
-        return np.asarray(np.mean([_sigmoid(_logits(x, list(member))[0]) for member in members], axis=0))
+        x = signed_evidence(features)
+        contributions = (basis(x, self.knots, self.span) * self.slopes).sum((1, 2))
+        return _sigmoid(self.bias + contributions - CAUTION * self._excess(x).sum(1))
+
+    def out_of_distribution(self, features: FloatArray) -> npt.NDArray[np.bool_]:
+        """(B,) whether some evidence is worse than that of nearly all right samples; features (B, F)."""
+        return np.asarray((self._excess(signed_evidence(features)) > 0).any(1))
+
+    def _excess(self, x: FloatArray) -> FloatArray:
+        """(B, E) how far evidence lies outside on the bad side, in ranges of the right samples."""
+        return np.maximum((self.limit - x) / self.span - MARGIN, 0.0)
 
     def to_tensors(self) -> dict[str, npt.NDArray[np.float32]]:
         """Named float32 arrays for the model bundle."""
@@ -66,10 +116,14 @@ class Calibration:
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, npt.NDArray[Any]]) -> "Calibration | None":
-        """The calibration stored in a model bundle, None if it holds none."""
+        """The calibration stored in a model bundle, None if it holds none or one of an earlier, unconstrained kind.
+
+        Raises:
+            BinposeError: for a damaged calibration, or one of other evidence.
+        """
         ours = {key: value for key, value in tensors.items() if key.startswith(PREFIX)}
         found = {key[len(PREFIX) :]: np.asarray(value, np.float64) for key, value in ours.items()}
-        if not found:
+        if not found or "hidden" in found:
             return None
         missing = set(cls.__dataclass_fields__) - set(found)
         if missing:
@@ -80,60 +134,49 @@ class Calibration:
         return cls(**{name: found[name] for name in cls.__dataclass_fields__})
 
 
+def signed_evidence(features: FloatArray) -> FloatArray:
+    """(B, E) the evidence among features (B, F), signed so that higher always speaks for the pose."""
+    columns = [FEATURES.index(name) for name in EVIDENCE]
+    return np.asarray(features, np.float64)[:, columns] * np.sign([*PRIOR.values()])
+
+
+def basis(x: FloatArray, knots: FloatArray, span: FloatArray) -> FloatArray:
+    """(B, E, K) how much of each slope counts at signed evidence (B, E): below the first knot, then per interval."""
+    below = np.minimum(x - knots[:, 0], 0.0) / span
+    low, high = knots[:, :-1], knots[:, 1:]
+    inside = np.clip((x[..., None] - low) / np.maximum(high - low, 1e-9), 0.0, 1.0)
+    return np.concatenate([below[..., None], inside], -1)
+
+
 def fit_calibration(
     features: FloatArray,
     correct: npt.NDArray[np.bool_],
-    part: npt.NDArray[np.integer] | None = None,
-    parts: int = 1,
-    groups: npt.NDArray[np.integer] | None = None,
-    members: int = 4,
-    hidden: int = 16,
-    weight_decay: float = 1e-3,
-    held_out: float = 0.25,
-    iterations: int = 300,
-    seed: int = 0,
+    weight: FloatArray | None = None,
+    penalty: float = PENALTY,
 ) -> Calibration:
-    """Fit by cross-entropy; the number of iterations is chosen on held-out groups, others for each member.
+    """Fit by penalised cross-entropy with SciPy's L-BFGS-B, whose bounds keep the slopes from being negative.
+
+    The penalty draws the slopes to those of PRIOR: evidence that the samples happen not to need still counts.
 
     Args:
         features: (N, F) in the order of FEATURES, as `IcpRefiner.candidates` gives them.
         correct: (N,) whether the pose is right.
-        part: (N,) in 0..parts-1, the place of the candidate's object in the sorted names. None: all the first.
-        parts: how many objects there are.
-        groups: (N,) frame of each sample; frames are held out whole. None: every sample its own.
-        members: networks whose mean is taken.
-        hidden: units of the hidden layer.
-        weight_decay: penalty on the squared weights.
-        held_out: share of the frames on which the best moment is chosen.
-        iterations: steps of Adam over all samples.
-        seed: of the first weights and of the frames held out.
+        weight: (N,) of the samples; default 1 each.
+        penalty: of a squared deviation of one from the prior's log-odds, in samples.
 
     Raises:
         BinposeError: for too few samples or only one kind of them.
     """
-    x, y, groups = _checked(features, correct, groups)
-    part = np.zeros(len(x), np.int64) if part is None else part
-    mean, scale = x.mean(0), np.maximum(x.std(0), 1e-3)
-    inputs, kinds = _inputs(x, part, mean, scale, parts), np.unique(groups)
-    fitted = []
-    for member in range(members):
-        rng = np.random.default_rng((seed, member))
-        aside = np.isin(groups, rng.permutation(kinds)[: max(1, int(held_out * len(kinds)))])
-        fitted.append(_train(inputs, y, aside, hidden, weight_decay, iterations, rng))
-    return Calibration(mean, scale, *(np.stack(values) for values in zip(*fitted, strict=True)))
+    features, y = _checked(features, correct)
+    x = signed_evidence(features)
+    knots, span = _knots(x), np.maximum(np.quantile(x[y > 0], 1 - RARE, 0) - np.quantile(x[y > 0], RARE, 0), 1e-2)
+    prior = np.abs([*PRIOR.values()])[:, None] * np.column_stack([span, np.diff(knots, axis=1)])
+    weight = np.ones(len(y)) if weight is None else weight
+    slopes, bias = _fitted(basis(x, knots, span), y, weight, prior, penalty)
+    return Calibration(knots, slopes, np.array(bias), np.quantile(x[y > 0], RARE, 0), span)
 
 
-def _inputs(
-    features: FloatArray, part: npt.NDArray[np.integer], mean: FloatArray, scale: FloatArray, parts: int
-) -> FloatArray:
-    """(B, F + P) standardised features, and 1 at the part."""
-    standard = np.clip((np.asarray(features, np.float64) - mean) / scale, -LIMIT, LIMIT)
-    return np.hstack([standard, np.eye(parts)[part]])
-
-
-def _checked(
-    features: FloatArray, correct: npt.NDArray[Any], groups: npt.NDArray[np.integer] | None
-) -> tuple[FloatArray, FloatArray, npt.NDArray[np.integer]]:
+def _checked(features: FloatArray, correct: npt.NDArray[Any]) -> tuple[FloatArray, FloatArray]:
     x, y = np.asarray(features, np.float64), np.asarray(correct, np.float64)
     if x.ndim != 2 or x.shape[1] != len(FEATURES) or y.shape != (len(x),):
         raise BinposeError(
@@ -147,88 +190,42 @@ def _checked(
             f"{len(x)} calibration samples of which {int(y.sum())} are right; expected at least {MIN_SAMPLES} with "
             "both kinds; collect candidates from more frames."
         )
-    return x, y, np.arange(len(x)) if groups is None else np.asarray(groups)
+    return x, y
 
 
-def _train(
-    x: FloatArray,
-    y: FloatArray,
-    aside: npt.NDArray[np.bool_],
-    hidden: int,
-    weight_decay: float,
-    iterations: int,
-    rng: np.random.Generator,
-) -> list[FloatArray]:
-    """Full-batch Adam; the parameters (hidden, hidden_bias, out, skip, bias) at the best moment on `aside`."""
-    count = x.shape[1]
-    share = np.clip(y.mean(), 1e-3, 1 - 1e-3)
-    parameters = [
-        rng.normal(0, 0.5 / count**0.5, (count, hidden)), np.zeros(hidden), rng.normal(0, 0.1, hidden),
-        np.zeros(count), np.array(np.log(share / (1 - share))),
-    ]  # fmt: skip
-    decay = [weight_decay, 0.0, weight_decay, weight_decay, 0.0]
-    first = [np.zeros_like(p) for p in parameters]
-    second = [np.zeros_like(p) for p in parameters]
-    best, best_loss = parameters, np.inf
-    for step in range(1, iterations + 1):
-        loss = _cross_entropy(_logits(x[aside], parameters)[0], y[aside])
-        if loss < best_loss:
-            best, best_loss = parameters, loss
-        gradients = _gradients(x[~aside], y[~aside], parameters)
-        gradients = [g + 2 * d * p for g, d, p in zip(gradients, decay, parameters, strict=True)]
-        first = [0.9 * m + 0.1 * g for m, g in zip(first, gradients, strict=True)]
-        second = [0.999 * v + 0.001 * g**2 for v, g in zip(second, gradients, strict=True)]
-        rate = LEARNING_RATE * np.sqrt(1 - 0.999**step) / (1 - 0.9**step)
-        parameters = [p - rate * m / (np.sqrt(v) + 1e-8) for p, m, v in zip(parameters, first, second, strict=True)]
-    return best
+def _knots(x: FloatArray) -> FloatArray:
+    """(E, K) support points at quantiles of signed evidence (N, E), at least a little apart."""
+    knots = np.quantile(x, np.linspace(0.01, 0.99, KNOTS), axis=0).T
+    return np.asarray(np.maximum.accumulate(knots + 1e-6 * np.arange(KNOTS), axis=1))
 
 
-def _logits(x: FloatArray, parameters: list[FloatArray]) -> tuple[FloatArray, FloatArray]:
-    """Logits (N,) and hidden activations (N, M) of standardised features (N, F)."""
-    hidden, hidden_bias, out, skip, bias = parameters
-    active = np.tanh(x @ hidden + hidden_bias)
-    return active @ out + x @ skip + bias, active
+def _fitted(
+    terms: FloatArray, y: FloatArray, weight: FloatArray, prior: FloatArray, penalty: float
+) -> tuple[FloatArray, float]:
+    """Slopes (E, K) >= 0 and bias that minimise the penalised cross-entropy for terms (N, E, K)."""
+    count, shape = len(y), terms.shape[1:]
+    design, expected = terms.reshape(count, -1), prior.ravel()
 
+    def objective(parameters: FloatArray) -> tuple[float, FloatArray]:
+        slopes = parameters[1:]
+        logits = parameters[0] + design @ slopes
+        loss = (weight * (np.logaddexp(0.0, logits) - y * logits)).sum() + penalty * ((slopes - expected) ** 2).sum()
+        error = weight * (_sigmoid(logits) - y)
+        gradient = np.concatenate([[error.sum()], design.T @ error + 2 * penalty * (slopes - expected)])
+        return float(loss) / count, gradient / count
 
-def _cross_entropy(logits: FloatArray, y: FloatArray) -> float:
-    return float((np.logaddexp(0.0, logits) - y * logits).mean())
-
-
-def _gradients(x: FloatArray, y: FloatArray, parameters: list[FloatArray]) -> list[FloatArray]:
-    """Of the cross-entropy, in the order of the parameters."""
-    logits, active = _logits(x, parameters)
-    error = (_sigmoid(logits) - y) / len(y)
-    back = error[:, None] * parameters[2] * (1 - active**2)
-    return [x.T @ back, back.sum(0), active.T @ error, x.T @ error, np.asarray(error.sum())]
+    start = np.concatenate([[-3.0], expected])
+    bounds = [(None, None), *[(0.0, None)] * design.shape[1]]
+    best = minimize(
+        objective,
+        start,
+        jac=True,
+        method="L-BFGS-B",
+        bounds=bounds,
+        options={"maxiter": 3000, "maxfun": 10000, "ftol": 1e-11, "gtol": 1e-7},
+    ).x
+    return best[1:].reshape(shape), float(best[0])
 
 
 def _sigmoid(logits: FloatArray) -> FloatArray:
-    return 1.0 / (1.0 + np.exp(-np.clip(logits, -30.0, 30.0)))
-
-
-@dataclass(frozen=True, eq=False)
-class Reliability:
-    """A reliability diagram: per bin of the score, (K,) edges [low, high), counts, mean score, share correct."""
-
-    low: FloatArray
-    high: FloatArray
-    count: npt.NDArray[np.int64]
-    mean_score: FloatArray
-    share_correct: FloatArray
-
-    @property
-    def expected_calibration_error(self) -> float:
-        """Mean distance between score and share correct, weighted by the counts (ECE)."""
-        total = max(int(self.count.sum()), 1)
-        return float((self.count * np.abs(self.mean_score - self.share_correct)).sum() / total)
-
-
-def reliability(scores: FloatArray, correct: npt.NDArray[np.bool_], bins: int = 10) -> Reliability:
-    """Bin scores (N,) in [0, 1] against labels (N,); empty bins show their middle and 0 correct with count 0."""
-    scores, correct = np.asarray(scores, np.float64), np.asarray(correct, np.float64)
-    edges = np.linspace(0.0, 1.0, bins + 1)
-    index = np.clip((scores * bins).astype(np.int64), 0, bins - 1)
-    count = np.bincount(index, minlength=bins)
-    safe = np.maximum(count, 1)
-    mean = np.where(count > 0, np.bincount(index, scores, bins) / safe, (edges[:-1] + edges[1:]) / 2)
-    return Reliability(edges[:-1], edges[1:], count, mean, np.bincount(index, correct, bins) / safe)
+    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(logits, -30.0, 30.0))))

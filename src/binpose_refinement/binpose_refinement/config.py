@@ -26,7 +26,8 @@ class RefinerConfig:
     coarse_rounds: renderings of each hypothesis in the first alignment.
     keep_coarse: hypotheses of a detection, the best ones, that the first alignment goes on with for longer.
     narrow_rounds: renderings of each hypothesis that the first alignment goes on with.
-    keep_best: hypotheses of a detection that are polished, all different modulo the part's symmetries.
+    keep_best: hypotheses of a detection that are polished, all different modulo the part's symmetries; the best one of
+        each further object stays too.
     polish_px: size in pixels of the crops of the second alignment, the polish.
     polish_faces: faces at most of the meshes in the polish.
     polish_rounds: renderings of each hypothesis in the polish.
@@ -43,6 +44,8 @@ class RefinerConfig:
         diameter.
     same_start: two poses are one before the alignment, which takes both to one place, when their surfaces are closer
         than this on average, as a share of the part's diameter.
+    rival_pose: two poses of one part cannot both be right when their surfaces are farther apart than this on average,
+        as a share of the diameter: the error that evaluation allows.
     claimed_share: a part is a duplicate when better parts claimed more than this share of its agreeing pixels.
     intrusion_share: a part is a duplicate when more than this share of its surface lies inside a better part.
     min_score: estimates with a lower score are dropped.
@@ -70,6 +73,7 @@ class RefinerConfig:
     noise_floor_m: float = setting(0.0002, bounds=LENGTH_M)
     same_pose: float = setting(0.04, bounds=OF_DIAMETER)
     same_start: float = setting(0.05, bounds=OF_DIAMETER)
+    rival_pose: float = setting(0.1, bounds=OF_DIAMETER)
     claimed_share: float = setting(0.6, bounds=SHARE)
     intrusion_share: float = setting(0.2, bounds=SHARE)
     min_score: float = setting(0.0, bounds=SHARE)

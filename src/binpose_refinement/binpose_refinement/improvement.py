@@ -8,7 +8,7 @@ import numpy.typing as npt
 from binpose_core.geometry import FloatArray
 from binpose_refinement.batch import Batch, Workshop
 from binpose_refinement.observation import Observation
-from binpose_refinement.verification import handmade_score, measure
+from binpose_refinement.verification import heuristic_score, measure
 
 COLORED_SLACK = 0.02
 """By how much a part with colours may verify worse after its move: the evidence does not look at colours."""
@@ -52,7 +52,7 @@ class Improvement:
         before, after = (self._measured(observation, tried.moved(T), tolerance_m) for T in (tried.T_cam_obj, poses))
         # Scores by hand: their meaning does not depend on a calibration.
         slack = np.where(self._colored[tried.part], COLORED_SLACK, 0.0)
-        better = handmade_score(after) >= handmade_score(before) - slack
+        better = heuristic_score(after) >= heuristic_score(before) - slack
         moved, told = batch.T_cam_obj.copy(), information.copy()
         moved[rows[better]], told[rows[better]] = poses[better], about[better]
         return batch.moved(moved), told

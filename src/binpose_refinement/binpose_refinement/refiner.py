@@ -14,6 +14,7 @@ from binpose_core.geometry import FloatArray
 from binpose_core.types import Detection, PoseEstimate
 from binpose_refinement.batch import Batch, Workshop
 from binpose_refinement.calibration import Calibration
+from binpose_refinement.company import company_of, lead_over_rivals
 from binpose_refinement.config import Method, RefinerConfig
 from binpose_refinement.funnel import VERIFY, Funnel
 from binpose_refinement.improvement import Mover
@@ -21,7 +22,7 @@ from binpose_refinement.intake import Intake, gone, take_in, unjudged
 from binpose_refinement.methods import make_mover
 from binpose_refinement.observation import finite_or_zero, observe
 from binpose_refinement.suppression import Crowding, PoseComparer
-from binpose_refinement.verification import explains_mask, handmade_score, measure, tolerance_of
+from binpose_refinement.verification import MEASURED, explains_mask, heuristic_score, measure, tolerance_of
 from binpose_refinement.verified import Candidate, Verified
 
 if TYPE_CHECKING:
@@ -40,8 +41,7 @@ class IcpRefiner:
         backend: draws; one of `render_backends.BACKENDS`, see `render_backends.backend_for`.
 
     Raises:
-        BinposeError: for no objects, for a calibration or a network of others, and for the method "network" without
-            one.
+        BinposeError: for no objects, for a network of others, and for the method "network" without one.
     """
 
     def __init__(
@@ -57,18 +57,13 @@ class IcpRefiner:
             raise BinposeError(
                 "IcpRefiner got no objects; expected at least one ObjectModel: add one with `binpose add`."
             )
-        if calibration is not None and calibration.parts != len(objects):
-            raise BinposeError(
-                f"A calibration for {calibration.parts} objects and {len(objects)} objects; expected those that it was "
-                "fitted with; use the objects of the model bundle."
-            )
         self.config = c = config or RefinerConfig()
         self.calibration, self.network = calibration, network
         self._workshop = Workshop(objects, (c.coarse_faces, c.polish_faces, c.verify_faces), backend)
-        self._sorted = np.argsort(np.argsort(list(objects)))  # place of each object among the sorted names
         self._crowding = Crowding(objects)
         self.mover = mover if mover is not None else make_mover(c.method, self._workshop, network)
-        self._funnel = Funnel(self._workshop, PoseComparer(objects), c, self.mover)
+        self._comparer = PoseComparer(objects)
+        self._funnel = Funnel(self._workshop, self._comparer, c, self.mover)
 
     def __call__(
         self, frame: RgbdFrame, detections: Sequence[Detection], poses: Sequence[PoseEstimate]
@@ -82,7 +77,8 @@ class IcpRefiner:
 
         Returns:
             At most one estimate per pose that came in. Their `residuals` hold the features of
-            `verification.FEATURES`. What could not be judged, or cannot be there beside better parts, is as it came,
+            `verification.FEATURES`, and `out_of_distribution`: 1 where the evidence is worse than the calibration has
+            seen it for right poses. What could not be judged, or cannot be there beside better parts, is as it came,
             with score 0 and a reason there; one that is not finite is put, unturned, where its detection lies.
 
         Raises:
@@ -94,63 +90,81 @@ class IcpRefiner:
         estimates += [unjudged(*rejected) for rejected in (*intake.rejected, *intake.told(lost | suppressed))]
         return [e for e in sorted(estimates, key=lambda e: -e.score) if e.score >= self.config.min_score]
 
-    def using(self, method: Method | None = None, network: "RefinementNetwork | None" = None) -> "IcpRefiner":
-        """The same refiner with another `RefinerConfig.method`, another refinement network, or both.
+    def using(
+        self,
+        method: Method | None = None,
+        network: "RefinementNetwork | None" = None,
+        calibration: Calibration | None = None,
+    ) -> "IcpRefiner":
+        """The same refiner with another `RefinerConfig.method`, refinement network or calibration.
 
         Raises:
             BinposeError: for the method "network" where there is none, and for parts that it does not know.
         """
         objects = dict(zip(self._workshop.ids, self._workshop.objects, strict=True))
         config = replace(self.config, method=method or self.config.method)
-        return IcpRefiner(objects, config, self.calibration, network or self.network, backend=self._workshop.backend)
+        calibration, network = calibration or self.calibration, network or self.network
+        return IcpRefiner(objects, config, calibration, network, backend=self._workshop.backend)
 
     def candidates(
-        self, frame: RgbdFrame, detections: Sequence[Detection], poses: Sequence[PoseEstimate]
+        self,
+        frame: RgbdFrame,
+        detections: Sequence[Detection],
+        poses: Sequence[PoseEstimate],
+        refine: bool = True,
     ) -> list[Candidate]:
-        """All polished hypotheses with their features, to be labelled against the truth for `fit_calibration`."""
-        return self._verify(frame, detections, poses)[0].candidates(self._workshop.ids)
+        """All hypotheses with their features, to be labelled against the truth for `fit_calibration`.
+
+        Args:
+            frame: what the camera saw.
+            detections: of that frame.
+            poses: as for `__call__`.
+            refine: whether the hypotheses are aligned and selected first; otherwise all are measured where they are.
+        """
+        return self._verify(frame, detections, poses, refine)[0].candidates(self._workshop.ids)
 
     def _verify(
-        self, frame: RgbdFrame, detections: Sequence[Detection], poses: Sequence[PoseEstimate]
+        self,
+        frame: RgbdFrame,
+        detections: Sequence[Detection],
+        poses: Sequence[PoseEstimate],
+        refine: bool = True,
     ) -> tuple[Verified, Intake, dict[int, str]]:
         """Hypotheses through the funnel, with the evidence about them; and why detections have none left."""
         c, workshop = self.config, self._workshop
         intake = take_in(workshop, frame.camera, detections, poses, c.gate_start)
         observation = observe(frame, detections, c.noise_floor_m)
         tolerance = tolerance_of(observation, c.tolerance_m, c.tolerance_sigmas)
-        batch, information = self._funnel(observation, intake.batch, tolerance)
+        batch, information = intake.batch, np.zeros((len(intake.batch), 6, 6))
+        if refine:
+            batch, information = self._funnel(observation, batch, tolerance)
         drawable = workshop.unusable(batch, frame.camera) == ""
         batch, information = batch.take(drawable), information[drawable]
         lost = gone(intake.batch, batch, "lost_in_refinement")
-        evidence = measure(workshop, observation, batch, VERIFY, c.verify_px, tolerance)
+        evidence = measure(workshop, observation, batch, VERIFY, c.verify_px, tolerance, self._rivals)
         features = self._complete(batch, evidence.features, detections)
-        score = self._score(features, batch)
-        verified = Verified(batch, features, score, evidence, information / observation.noise_m**2)
+        score, outside = self._score(features)
+        verified = Verified(batch, features, score, outside, evidence, information / observation.noise_m**2)
         return verified, intake, lost
 
+    def _rivals(self, batch: Batch) -> npt.NDArray[np.int64]:
+        return self._comparer.rivals(batch, self.config.rival_pose)
+
     def _complete(self, batch: Batch, measured: FloatArray, detections: Sequence[Detection]) -> FloatArray:
-        """Append what the networks said and the lead over the detection's other poses: (B, F)."""
-        hand, places = handmade_score(measured), {name: i for i, name in enumerate(self._workshop.ids)}
+        """Append what the networks said, the lead over rivals and the company in the frame: (B, F)."""
+        heuristic, places = heuristic_score(measured), {name: i for i, name in enumerate(self._workshop.ids)}
         score = finite_or_zero([d.score for d in detections])
         first = np.array([places.get(d.object_id, -1) for d in detections])
         other = (first[batch.owner] != batch.part) if len(batch) else np.zeros(0)
-        columns = (batch.confidence, score[batch.owner] if len(batch) else np.zeros(0), other, _lead(hand, batch.owner))
-        return np.column_stack([measured, *columns])
+        detected = score[batch.owner] if len(batch) else np.zeros(0)
+        lead = lead_over_rivals(heuristic, self._rivals(batch))
+        company = company_of(batch, heuristic, measured[:, MEASURED.index("kind")], len(self._workshop.ids))
+        return np.column_stack([measured, batch.confidence, detected, other, lead, company])
 
-    def _score(self, features: FloatArray, batch: Batch) -> FloatArray:
+    def _score(self, features: FloatArray) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
+        """Scores (B,), and whether the evidence (B,) lies outside of what they were fitted on."""
         if self.calibration is None:
-            score = handmade_score(features)
+            score, outside = heuristic_score(features), np.zeros(len(features), np.bool_)
         else:
-            score = self.calibration(features, self._sorted[batch.part])
-        return np.where(explains_mask(features), score, 0.0)
-
-
-def _lead(score: FloatArray, owner: npt.NDArray[np.int64]) -> FloatArray:
-    """(B,) each score minus the best other score of the same detection (minus 0 where it is the only one)."""
-    lead = score.copy()
-    for group in np.unique(owner):
-        mine = np.flatnonzero(owner == group)
-        ranked = np.sort(score[mine])[::-1]
-        if len(mine) > 1:
-            lead[mine] -= np.where(score[mine] == ranked[0], ranked[1], ranked[0])
-    return lead
+            score, outside = self.calibration(features), self.calibration.out_of_distribution(features)
+        return np.where(explains_mask(features), score, 0.0), outside

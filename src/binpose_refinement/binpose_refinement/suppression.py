@@ -8,7 +8,7 @@ import numpy.typing as npt
 from binpose_core.catalogue import ObjectModel
 from binpose_core.geometry import FloatArray, inverse, transform
 from binpose_refinement.batch import Batch
-from binpose_refinement.kernels.suppression import mark_distinct, visit_pixels
+from binpose_refinement.kernels.suppression import mark_distinct, mark_rivals, visit_pixels
 
 COMPARED_POINTS = 24
 INTRUSION_POINTS = 128
@@ -32,6 +32,8 @@ class PoseComparer:
     def distinct(self, batch: Batch, score: FloatArray, same_pose: float, keep: int) -> npt.NDArray[np.int64]:
         """Indices of the best `keep` different poses of each detection, best first within a detection.
 
+        The best pose of each object stays in any case: parts that look alike are compared until the end.
+
         Args:
             batch: B hypotheses.
             score: (B,), by which they are ranked.
@@ -46,7 +48,23 @@ class PoseComparer:
             order, bounds, batch.part, np.ascontiguousarray(batch.T_cam_obj, np.float64), self._points,
             self._motions, self._first, same_pose * self._diameter_m, keep, chosen,
         )  # fmt: skip
+        _, best_of_object = np.unique(np.stack([batch.owner[order], batch.part[order]], -1), axis=0, return_index=True)
+        chosen[best_of_object] = True
         return order[chosen]
+
+    def rivals(self, batch: Batch, least: float) -> npt.NDArray[np.int64]:
+        """Pairs (P, 2) of hypotheses of one detection that cannot both be right.
+
+        They are of different objects, or their surfaces are on average at least `least` of the diameter apart.
+        """
+        order = np.argsort(batch.owner, kind="stable").astype(np.int64)
+        bounds = np.append(np.unique(batch.owner[order], return_index=True)[1], len(order)).astype(np.int64)
+        apart = np.zeros((len(order), len(order)), np.bool_)
+        mark_rivals(
+            order, bounds, batch.part, np.ascontiguousarray(batch.T_cam_obj, np.float64), self._points,
+            self._motions, self._first, least * self._diameter_m, apart,
+        )  # fmt: skip
+        return np.argwhere(apart)
 
 
 class Crowding:

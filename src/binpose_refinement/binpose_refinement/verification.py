@@ -14,6 +14,7 @@ gradient along contour and creases, and the duel with the detection's other pose
 along the rendered normal, with a dead zone.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,14 +52,16 @@ MEASURED = (
     "no_depth",  # 1 when the frame has no depth
     "weakest_edge",  # contour_edge of the side of the silhouette where it is least
     "worst_continued",  # contour_continued of the side where it is most: a longer rod goes on at one end
-    "duel",  # margin over the strongest rival on the pixels where both differ, in [-1, 1]
+    "duel",  # margin over the strongest rival of the same object on the pixels where both differ, in [-1, 1]
     "duel_px",  # log10 of the number of pixels on which that rests
+    "kind",  # margin over the strongest rival of another object, in [-1, 1]
 )
 CONTEXT = (
     "confidence",  # of the pose network
     "detection",  # score of the detection
     "other_class",  # 1 when the class is not the detection's first
-    "lead",  # hand-made score minus that of the best other pose of the detection
+    "lead",  # heuristic score minus that of the best rival
+    "company",  # how much more of the frame is of this object than of the rival's, as far as `kind` is undecided
 )
 FEATURES = MEASURED + CONTEXT
 
@@ -84,19 +87,38 @@ def tolerance_of(observation: Observation, tolerance_m: float, sigmas: float) ->
     return tolerance_m + sigmas * observation.noise_m
 
 
+Rivals = Callable[[Batch], npt.NDArray[np.int64]]
+"""Pairs (P, 2) of the hypotheses of a batch that cannot both be right, see `PoseComparer.rivals`."""
+
+
 def measure(
-    workshop: Workshop, observation: Observation, batch: Batch, level: int, size_px: int, tolerance_m: float
+    workshop: Workshop,
+    observation: Observation,
+    batch: Batch,
+    level: int,
+    size_px: int,
+    tolerance_m: float,
+    rivals: Rivals | None = None,
 ) -> Evidence:
-    """Compare all hypotheses with the frame, in crops of at most size_px at a whole number of frame pixels."""
+    """Compare all hypotheses with the frame, in crops of at most size_px at a whole number of frame pixels.
+
+    Without `rivals` no hypothesis is compared with others of its detection.
+    """
 
     def together(some: Batch) -> tuple[npt.NDArray[Any], ...]:
-        return tuple(vars(_measure(workshop, observation, some, level, size_px, tolerance_m)).values())
+        return tuple(vars(_measure(workshop, observation, some, level, size_px, tolerance_m, rivals)).values())
 
     return Evidence(*in_turns(batch, together))
 
 
 def _measure(
-    workshop: Workshop, observation: Observation, batch: Batch, level: int, size_px: int, tolerance_m: float
+    workshop: Workshop,
+    observation: Observation,
+    batch: Batch,
+    level: int,
+    size_px: int,
+    tolerance_m: float,
+    rivals: Rivals | None,
 ) -> Evidence:
     windows = workshop.windows(batch, observation.camera, size_px, whole_steps=True)
     drawn = workshop.draw(batch, level, windows, observation.camera, size_px)
@@ -108,7 +130,10 @@ def _measure(
         observation.depth_m, observation.normals, observation.labels, observation.edges, batch.owner,
         tolerance_m, observation.has_depth, tally, explained,
     )  # fmt: skip
-    duel = duels(drawn.depth_m, windows, batch.owner, observation.depth_m, observation.labels, tolerance_m)
+    pairs = rivals(batch) if rivals is not None else np.zeros((0, 2), np.int64)
+    duel = duels(
+        drawn.depth_m, windows, batch.owner, batch.part, pairs, observation.depth_m, observation.labels, tolerance_m
+    )
     features = _features(tally, observation.mask_px[batch.owner], windows[:, 2] ** 2, observation.has_depth)
     return Evidence(np.column_stack([features, *duel]), explained, windows)
 
@@ -173,7 +198,7 @@ def explains_mask(features: FloatArray) -> npt.NDArray[np.bool_]:
     return np.asarray(features[:, MEASURED.index("mask_explained")] >= LEAST_EXPLAINED)
 
 
-def handmade_score(features: FloatArray) -> FloatArray:
+def heuristic_score(features: FloatArray) -> FloatArray:
     """Score (B,) in [0, 1] of features (B, >= len(MEASURED)) where no calibration exists: not a probability.
 
     The share of evidence that speaks for the pose, lowered where the contour is contradicted, normals

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from binpose_core.camera import Camera
 from binpose_core.geometry import FloatArray
@@ -27,11 +28,15 @@ class Candidate(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Verified:
-    """Polished hypotheses: features (B, F), score (B,), and the information (B, 6, 6) about their poses."""
+    """Polished hypotheses: features (B, F), score (B,), and the information (B, 6, 6) about their poses.
+
+    outside: (B,) whether the evidence lies outside of what the calibration was fitted on.
+    """
 
     batch: Batch
     features: FloatArray
     score: FloatArray
+    outside: npt.NDArray[np.bool_]
     evidence: Evidence
     information: FloatArray
 
@@ -70,6 +75,7 @@ class Verified:
         """The estimate of a row, with the other hypotheses of its detection."""
         batch, ids = self.batch, workshop.ids
         residuals = {name: float(value) for name, value in zip(FEATURES, self.features[i], strict=True)}
+        residuals["out_of_distribution"] = float(self.outside[i])
         same = np.flatnonzero(batch.owner == batch.owner[i])
         same = same[np.argsort(-self.score[same], kind="stable")]
         same = np.concatenate([[i], same[same != i]]).astype(np.int64)

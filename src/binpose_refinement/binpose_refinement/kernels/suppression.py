@@ -31,6 +31,22 @@ def mark_distinct(order, bounds, part, T_cam_obj, points, motions, first, limit_
                 count += 1
 
 
+@njit(parallel=True, cache=True)
+def mark_rivals(order, bounds, part, T_cam_obj, points, motions, first, limit_m, apart):
+    """Mark in apart (B, B), at [lower, higher index], the pairs of each group that differ by the limit or in part."""
+    for group in prange(len(bounds) - 1):
+        for i in range(bounds[group], bounds[group + 1]):
+            for k in range(i + 1, bounds[group + 1]):
+                a, b = min(order[i], order[k]), max(order[i], order[k])
+                p = part[a]
+                if p != part[b]:
+                    apart[a, b] = True
+                else:
+                    turns = motions[first[p] : first[p + 1]]
+                    distance = _distance(T_cam_obj[a], T_cam_obj[b], points[p], turns, limit_m[p])
+                    apart[a, b] = distance >= limit_m[p]
+
+
 @njit
 def _distance(T_a, T_b, points, motions, limit):
     """Mean distance of the points under two poses, the least over all motions that look the same."""

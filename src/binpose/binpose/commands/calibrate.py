@@ -1,0 +1,60 @@
+"""`binpose calibrate`: fit the scores of a trained model anew, without training it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.text import Text
+
+from binpose.bundle import UNCALIBRATED
+from binpose.commands.bin_options import BinOptions
+from binpose.commands.command import Command, console, progress_bar
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibrate(BinOptions, Command):
+    """Fit the scores of a trained model anew on simulated bins of all depth sensors; the networks stay as they are.
+
+    For models of earlier versions of binpose, and after a change of the bin.
+
+    Example: binpose calibrate models/wrs
+    """
+
+    model: Annotated[Path, tyro.conf.Positional]
+    """The model's folder, or the name of a shipped model."""
+    out: Path | None = None
+    """Folder for the calibrated model; default the same folder, as its new current version."""
+    views: int = 120
+    """Simulated bins to fit on."""
+    evaluation_views: int = 40
+    """Further bins for the metrics."""
+    seed: int = 0
+    """Seed of the bins."""
+    workers: int = 0
+    """Processes that simulate bins; 0 = one per CPU."""
+
+    def run(self) -> int:
+        """Calibrate, save and report what was measured."""
+        from binpose.bundle import load_bundle
+        from binpose.recalibration import recalibrate
+        from binpose_core.threads import available_cpus
+        from binpose_simulation.scene import SceneConfig
+
+        bundle, scene = load_bundle(self.model), self.with_bin(SceneConfig())
+        with progress_bar() as progress:
+            tasks = {
+                "calibration": progress.add_task("Fitting the scores", total=self.views),
+                "evaluation": progress.add_task("Evaluating", total=self.evaluation_views),
+            }
+            version, calibrated = recalibrate(
+                bundle, self.model, self.out or self.model, scene, self.seed, self.workers or available_cpus(),
+                self.views, self.evaluation_views, lambda stage: progress.advance(tasks[stage]),
+            )  # fmt: skip
+        metrics = calibrated.metrics
+        error = metrics["calibration_error"]
+        console.print(f"Model {version[:12]} in {self.out or self.model}. Expected calibration error {error:.3f}.")
+        if not calibrated.calibrated:
+            console.print(UNCALIBRATED, style="yellow")
+        console.print("Next:", Text(f"binpose estimate FRAMES --model {self.out or self.model} --out runs/x", "bold"))
+        return 0
