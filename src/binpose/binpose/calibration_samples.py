@@ -20,6 +20,7 @@ from binpose_core.pose_errors import PartErrors
 from binpose_core.types import Detection, Hypothesis, LabelledView, PoseEstimate
 from binpose_estimator.estimator import PoseEstimator
 from binpose_refinement.refiner import IcpRefiner
+from binpose_refinement.verification import explains_mask
 from binpose_refinement.verified import Candidate
 
 MISFIT_EVERY = 3
@@ -30,7 +31,7 @@ LEAST_VISIBLE = 0.1
 """Share of a part that must be seen for its pose to count."""
 CONFUSED_SHARE, GROSS_SHARE = 0.3, 0.3
 """Of the detections, those that are also tried as another part, and those that also get a grossly wrong pose."""
-ADDED_WEIGHT = 0.25
+ADDED_WEIGHT = 0.5
 """Of samples that the stages would not have made."""
 
 
@@ -80,7 +81,7 @@ def labelled_candidates(
         added = _confused(rng, estimator, verifier, view, detections)
         added += _gross(rng, verifier, objects, view, detections, natural)
         for candidates, weight in ((natural, 1.0), (added, ADDED_WEIGHT)):
-            for c in candidates:
+            for c in (c for c in candidates if explains_mask(c.features[None])[0]):
                 right = is_right(c.object_id, c.T_cam_obj, view, errors)
                 if right is not None:
                     rows.append((c.features, right, weight, number, sensor))

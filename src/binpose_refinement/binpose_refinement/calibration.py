@@ -23,6 +23,7 @@ MIN_SAMPLES = 50
 
 PRIOR: Mapping[str, float] = {
     "explained": 4.0,
+    "solid": 8.0,
     "violation": -4.0,
     "violation_core": -4.0,
     "mask_explained": 2.0,
@@ -56,8 +57,9 @@ RARE = 0.002
 """Share of the right samples beyond which evidence counts as outside of what was seen."""
 MARGIN = 0.05
 """How far evidence must lie beyond that limit, as a share of the range of the right samples."""
-PENALTY = 3.0
-"""Of deviations from the prior."""
+PRIOR_WEIGHT = 0.003
+"""Of a squared deviation of one from the prior's log-odds, as a share of the samples."""
+OPTIMISER = {"maxiter": 5000, "maxfun": 20000, "ftol": 1e-12, "gtol": 1e-8, "maxcor": 50}
 CAUTION = 10.0
 """Log-odds that evidence loses for each range of the right samples by which it lies outside."""
 
@@ -152,7 +154,7 @@ def fit_calibration(
     features: FloatArray,
     correct: npt.NDArray[np.bool_],
     weight: FloatArray | None = None,
-    penalty: float = PENALTY,
+    prior_weight: float = PRIOR_WEIGHT,
 ) -> Calibration:
     """Fit by penalised cross-entropy with SciPy's L-BFGS-B, whose bounds keep the slopes from being negative.
 
@@ -162,7 +164,7 @@ def fit_calibration(
         features: (N, F) in the order of FEATURES, as `IcpRefiner.candidates` gives them.
         correct: (N,) whether the pose is right.
         weight: (N,) of the samples; default 1 each.
-        penalty: of a squared deviation of one from the prior's log-odds, in samples.
+        prior_weight: of a squared deviation of one from the prior's log-odds, as a share of the samples.
 
     Raises:
         BinposeError: for too few samples or only one kind of them.
@@ -172,7 +174,7 @@ def fit_calibration(
     knots, span = _knots(x), np.maximum(np.quantile(x[y > 0], 1 - RARE, 0) - np.quantile(x[y > 0], RARE, 0), 1e-2)
     prior = np.abs([*PRIOR.values()])[:, None] * np.column_stack([span, np.diff(knots, axis=1)])
     weight = np.ones(len(y)) if weight is None else weight
-    slopes, bias = _fitted(basis(x, knots, span), y, weight, prior, penalty)
+    slopes, bias = _fitted(basis(x, knots, span), y, weight, prior, prior_weight * len(y))
     return Calibration(knots, slopes, np.array(bias), np.quantile(x[y > 0], RARE, 0), span)
 
 
@@ -205,6 +207,8 @@ def _fitted(
     """Slopes (E, K) >= 0 and bias that minimise the penalised cross-entropy for terms (N, E, K)."""
     count, shape = len(y), terms.shape[1:]
     design, expected = terms.reshape(count, -1), prior.ravel()
+    middle = design.mean(0)
+    design = design - middle  # a bias that does not hang on the slopes: the problem is far better conditioned
 
     def objective(parameters: FloatArray) -> tuple[float, FloatArray]:
         slopes = parameters[1:]
@@ -214,17 +218,11 @@ def _fitted(
         gradient = np.concatenate([[error.sum()], design.T @ error + 2 * penalty * (slopes - expected)])
         return float(loss) / count, gradient / count
 
-    start = np.concatenate([[-3.0], expected])
     bounds = [(None, None), *[(0.0, None)] * design.shape[1]]
     best = minimize(
-        objective,
-        start,
-        jac=True,
-        method="L-BFGS-B",
-        bounds=bounds,
-        options={"maxiter": 3000, "maxfun": 10000, "ftol": 1e-11, "gtol": 1e-7},
+        objective, np.concatenate([[0.0], expected]), jac=True, method="L-BFGS-B", bounds=bounds, options=OPTIMISER
     ).x
-    return best[1:].reshape(shape), float(best[0])
+    return best[1:].reshape(shape), float(best[0] - middle @ best[1:])
 
 
 def _sigmoid(logits: FloatArray) -> FloatArray:

@@ -6,8 +6,12 @@ import numpy.typing as npt
 from binpose_core.geometry import FloatArray
 from binpose_refinement.batch import Batch
 
-PSEUDO_VOTES = 1.0
-"""Votes that belong to no object: few certain parts say little about a bin."""
+DECISIVENESS = 8.0
+"""Log-odds between two objects for each unit of the margin between their poses."""
+PSEUDO_PARTS = 0.5
+"""Parts of each object that a bin is taken to hold before anything is seen."""
+ROUNDS = 10
+LARGEST_LOG_ODDS = 4.0
 
 
 def lead_over_rivals(score: FloatArray, rivals: npt.NDArray[np.int64]) -> FloatArray:
@@ -19,11 +23,12 @@ def lead_over_rivals(score: FloatArray, rivals: npt.NDArray[np.int64]) -> FloatA
 
 
 def company_of(batch: Batch, score: FloatArray, kind: FloatArray, objects: int) -> FloatArray:
-    """How much more of the frame is of a pose's object than of its strongest rival object, in [-1, 1].
+    """How much more frequent a pose's object is in the rest of the frame than its strongest rival, in [-1, 1].
 
     Bins mostly hold few kinds of parts. Where a detection alone does not decide between parts that look alike, the
-    detections that are decided do: each votes for the object of its best pose. The difference of the two objects'
-    shares of the votes counts as far as the pose's own comparison is undecided.
+    other detections do. The frequencies are those of a mixture model, fitted by expectation maximisation to the margins
+    between the objects' poses; a detection does not count for itself. The log-odds count as far as the pose's own
+    comparison is undecided.
 
     Args:
         batch: B hypotheses.
@@ -32,24 +37,38 @@ def company_of(batch: Batch, score: FloatArray, kind: FloatArray, objects: int) 
         objects: number of objects.
     """
     company = np.zeros(len(batch))
-    owners = np.unique(batch.owner)
-    best = np.array([_best(batch, score, owner) for owner in owners], np.int64)
-    votes = np.zeros((len(owners), objects))
-    if len(owners):
-        votes[np.arange(len(owners)), batch.part[best]] = score[best] * np.clip(kind[best], 0.0, 1.0)
-    for owner, own in zip(owners, votes, strict=True):
-        rows = np.flatnonzero(batch.owner == owner)
-        others = votes.sum(0) - own
-        share = others / (others.sum() + PSEUDO_VOTES)
-        for i in rows:
-            rivals = rows[batch.part[rows] != batch.part[i]]
-            if len(rivals):
-                rival = rivals[np.argmax(score[rivals])]
-                undecided = 1.0 - np.clip(kind[i], 0.0, 1.0)
-                company[i] = undecided * (share[batch.part[i]] - share[batch.part[rival]])
+    owners, place = np.unique(batch.owner, return_inverse=True)
+    best = best_of_objects(batch, score, place, objects)
+    there = best >= 0
+    margin = np.where(there, kind[best], -1.0)
+    weight = np.where(there, score[best], 0.0).max(1, initial=0.0)
+    votes = weight[:, None] * _responsibilities(margin, weight)
+    others = votes.sum(0) - votes + PSEUDO_PARTS  # (D, K): of all detections but one
+    for i, (owner, part) in enumerate(zip(place, batch.part, strict=True)):
+        rivals = np.flatnonzero(there[owner] & (np.arange(objects) != part))
+        if len(rivals):
+            log_odds = np.log(others[owner, part] / others[owner, rivals].max())
+            undecided = 1.0 - min(abs(kind[i]), 1.0)
+            company[i] = undecided * np.clip(log_odds / LARGEST_LOG_ODDS, -1.0, 1.0)
     return company
 
 
-def _best(batch: Batch, score: FloatArray, owner: int) -> int:
-    rows = np.flatnonzero(batch.owner == owner)
-    return int(rows[np.argmax(score[rows])])
+def best_of_objects(
+    batch: Batch, score: FloatArray, place: npt.NDArray[np.int64], objects: int
+) -> npt.NDArray[np.int64]:
+    """(D, K) row of the best pose of each detection and object, -1 where there is none; place (B,) of the detections."""
+    best = np.full((int(place.max(initial=-1)) + 1, objects), -1, np.int64)
+    order = np.argsort(score, kind="stable")
+    best[place[order], batch.part[order]] = order
+    return best
+
+
+def _responsibilities(margin: FloatArray, weight: FloatArray) -> FloatArray:
+    """(D, K) probability of each object for each detection, from margins (D, K) and the detections' weights (D,)."""
+    likelihood = np.exp(DECISIVENESS * margin)
+    frequency = np.full(margin.shape[1], 1.0)
+    for _ in range(ROUNDS):
+        share = likelihood * frequency
+        share /= share.sum(1, keepdims=True)
+        frequency = PSEUDO_PARTS + (weight[:, None] * share).sum(0)
+    return share

@@ -52,6 +52,7 @@ MEASURED = (
     "no_depth",  # 1 when the frame has no depth
     "weakest_edge",  # contour_edge of the side of the silhouette where it is least
     "worst_continued",  # contour_continued of the side where it is most: a longer rod goes on at one end
+    "solid",  # pixels within 5 mm / those and the ones farther behind: a pose in free space has few
     "duel",  # margin over the strongest rival of the same object on the pixels where both differ, in [-1, 1]
     "duel_px",  # log10 of the number of pixels on which that rests
     "kind",  # margin over the strongest rival of another object, in [-1, 1]
@@ -139,7 +140,7 @@ def _measure(
 
 
 def _features(tally: FloatArray, mask_px: npt.NDArray[np.int64], area: FloatArray, has_depth: bool) -> FloatArray:
-    """The first columns of MEASURED (B, 24) from tallies (B, TALLIES) of pixels that stand for `area` (B,) each."""
+    """The first columns of MEASURED (B, 25) from tallies (B, TALLIES) of pixels that stand for `area` (B,) each."""
     t = tally.T
     mask = np.maximum(mask_px / area, 1.0)
     missed = np.maximum(mask - t[e.MASK_AGREED] - t[e.MASK_IN_FRONT], 0.0)
@@ -172,6 +173,7 @@ def _features(tally: FloatArray, mask_px: npt.NDArray[np.int64], area: FloatArra
         np.minimum(t[e.MASK_DEPTH] / mask, 1.0),
         np.full(len(tally), 0.0 if has_depth else 1.0),
         *_sides(tally),
+        t[e.NEAR] / np.maximum(t[e.NEAR] + t[e.FREE], 1.0),
     )
     return np.stack(columns, -1)
 

@@ -13,10 +13,12 @@ MASK_DRAWN, MASK_AGREED, MASK_IN_FRONT, MASK_DEPTH = 9, 10, 11, 12
 NORMAL_SUM, NORMAL_COUNT, NORMAL_WRONG, SQUARES = 13, 14, 15, 16
 STEP_BACK, GOES_ON, CONTOUR_UNTOLD = 17, 18, 19
 CONTOUR_EDGE, CONTOUR_COUNT, CREASE_EDGE, CREASE_COUNT, SMOOTH_EDGE, SMOOTH_COUNT = 20, 21, 22, 23, 24, 25
+NEAR, FREE = 26, 27  # within CLEAR_M of the rendering, and farther behind it
 # Of each of SIDES directions in which the contour faces: edges, points, steps back, surface that goes on.
-FIRST_SIDE, SIDES, PER_SIDE = 26, 8, 4
+FIRST_SIDE, SIDES, PER_SIDE = 28, 8, 4
 TALLIES = FIRST_SIDE + SIDES * PER_SIDE
 
+CLEAR_M = 0.005  # beyond the noise and the smear of every depth camera at arm's length
 OUTWARDS_SQUARED_PX = 8  # a square of five by five
 CONTOUR_STEP_PX = 2.5
 SATURATED_GRADIENT = 12.0  # gray levels per pixel of a clear edge
@@ -82,6 +84,8 @@ def _tally(
                 t[UNKNOWN] += not own
                 explained[v, u] = own and not has_depth
                 continue
+            t[NEAR] += abs(zo - z) <= CLEAR_M
+            t[FREE] += zo - z > CLEAR_M
             x = (column - intrinsics[2]) / intrinsics[0]
             n = surface[v, u]
             slant = max(-(n[0] * x + n[1] * y + n[2]) / np.sqrt(x * x + y * y + 1.0), 0.2)
