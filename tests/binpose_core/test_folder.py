@@ -112,19 +112,18 @@ def test_a_lost_depth_file_fails_its_own_frame_only(folder):
     ("name", "content", "told"),
     [
         ("camera.json", {"fx": 1}, "No number for fy, cx, cy, width, height in .*camera.json; expected a file such as"),
-        ("camera.json", [], "No number for fx, fy"),
+        ("camera.json", [], "camera.json holds a list; expected named entries"),
         ("camera.json", CAMERA | {"depth_scale": "mm"}, "depth_scale is mm .* expected the millimetres of one unit"),
-        ("camera.json", CAMERA | {"distortion": [1, 2]}, "expected OpenCV's 4, 5 or 8 coefficients"),
+        ("camera.json", CAMERA | {"distortion": [1, 2]}, "has 2 coefficients, .* expected OpenCV's 4, 5, 8"),
         ("camera.json", CAMERA | {"width": float("nan")}, "No number for width"),
         ("camera.json", CAMERA | {"height": float("inf")}, "No number for height"),
         ("camera.json", CAMERA | {"height": 10**400}, "No number for height"),
         ("camera.json", CAMERA | {"width": 48.5}, "width is 48.5 in .*camera.json; expected a whole number of pixels"),
         ("camera.json", CAMERA | {"depth_scale": float("nan")}, "depth_scale is nan"),
-        ("camera.json", CAMERA | {"distortion": [float("nan")] * 5}, "expected OpenCV's 4, 5 or 8 coefficients"),
+        ("camera.json", CAMERA | {"distortion": [float("nan")] * 5}, "distortion is .nan.* all finite"),
         ("camera.json", CAMERA | {"width": 96}, "colour image of 48x32 pixels, but the intrinsics are for 96x32"),
         ("camera.json", CAMERA | {"depth_scale": 1e-3}, "the unit is probably wrong"),
         ("a_depth.png", COLOR, "is uint8 with 3 channels; expected 16 bit unsigned"),
-        ("a.png", DEPTH_MM, "is of type uint16; expected 8 bits per channel"),
     ],
 )
 def test_files_that_make_no_sense(folder, name, content, told):

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from binpose_core.errors import BinposeError
-from binpose_core.image_files import encode_png, find_image, read_color, read_depth_m, read_mask
+from binpose_core.image_files import encode_png, read_color, read_depth_m, read_mask
+from binpose_core.listing import Listing
 
 
 @pytest.mark.parametrize("shape", [(7, 9), (7, 9, 3)])
@@ -23,10 +24,17 @@ def test_depth_and_mask_round_trip(tmp_path, rng):
     assert np.array_equal(read_mask(tmp_path / "a.png"), depth > 0)
 
 
-def test_an_image_is_found_whatever_its_format(tmp_path):
-    assert find_image(tmp_path, "a") is None
-    cv2.imwrite(str(tmp_path / "a.tif"), np.zeros((2, 2), np.uint8))
-    assert find_image(tmp_path, "a") == tmp_path / "a.tif"
+@pytest.mark.parametrize("name", ["a.tif", "a.TIF", "a.Tiff", "A.png", "a.JPG", "a.Bmp"])
+def test_an_image_is_found_whatever_its_format_and_case(tmp_path, name):
+    assert Listing(tmp_path).image("a") is None
+    (tmp_path / name).touch()
+    assert Listing(tmp_path).image("b", "a") == tmp_path / name
+
+
+def test_the_exact_name_goes_first(tmp_path):
+    for name in ("A.PNG", "a.png"):
+        (tmp_path / name).touch()
+    assert Listing(tmp_path).image("a") == tmp_path / "a.png" and Listing(tmp_path).find("A.PNG").name == "A.PNG"
 
 
 @pytest.mark.parametrize("content", [b"", b"not an image", encode_png(np.zeros((50, 50), np.uint8))[:60]])
@@ -43,7 +51,7 @@ def test_a_missing_file_or_a_folder(tmp_path):
             read_color(path)
 
 
-def test_colour_of_the_wrong_depth(tmp_path):
-    (tmp_path / "a.png").write_bytes(encode_png(np.zeros((5, 5), np.uint16)))
-    with pytest.raises(BinposeError, match="is of type uint16; expected 8 bits per channel"):
-        read_color(tmp_path / "a.png")
+def test_colour_of_floats_is_refused(tmp_path):
+    cv2.imwrite(str(tmp_path / "a.tif"), np.zeros((5, 5), np.float32))
+    with pytest.raises(BinposeError, match="is of type float32; expected 8 or 16 bits per channel"):
+        read_color(tmp_path / "a.tif")

@@ -89,7 +89,9 @@ def test_a_fisheye_is_refused_unless_it_is_rectified(camera: Camera, header: Hea
     with pytest.raises(BinposeError, match="'equidistant'"):
         to_camera(info)
     object.__setattr__(info, "d", np.zeros(4))
-    assert to_camera(info) == camera
+    with pytest.raises(BinposeError, match="'equidistant'"):  # Without coefficients it is a fisheye all the same.
+        to_camera(info)
+    assert to_camera(info, rectified=True) == camera
 
 
 def test_rectified_images_have_the_matrix_p_and_no_distortion(frame: RgbdFrame, types: Any) -> None:

@@ -47,6 +47,8 @@ def message(
 def encoded(rgb: np.ndarray, encoding: str) -> np.ndarray:
     """The pixels (H, W) or (H, W, n) in which a camera would send a picture (H, W, 3)."""
     alpha = np.full((*rgb.shape[:2], 1), 7, np.uint8)
+    if encoding.startswith("bayer_") and encoding.endswith("16"):
+        return encoded(rgb, encoding.replace("16", "8")).astype(np.uint16) * 257
     if encoding.startswith("bayer_"):
         pattern = encoding.removeprefix("bayer_")[:4]
         colors = {"r": 0, "g": 1, "b": 2}
@@ -73,6 +75,8 @@ def encoded(rgb: np.ndarray, encoding: str) -> np.ndarray:
         "rgb16": rgb.astype(np.uint16) * 257,
         "bgr16": rgb[..., ::-1].astype(np.uint16) * 257,
         "mono16": rgb[..., 0].astype(np.uint16) * 257,
+        "rgba16": np.concatenate([rgb, alpha], 2).astype(np.uint16) * 257,
+        "bgra16": np.concatenate([rgb[..., ::-1], alpha], 2).astype(np.uint16) * 257,
     }.get(encoding, interleaved)
 
 
