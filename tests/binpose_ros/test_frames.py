@@ -9,7 +9,7 @@ import pytest
 from binpose_core.camera import Camera
 from binpose_core.errors import BinposeError
 from binpose_core.frames import RgbdFrame
-from binpose_ros.frames import from_camera, header_of, to_camera, to_depth_frame, to_frame
+from binpose_ros.frames import check_info, from_camera, header_of, to_camera, to_depth_frame, to_frame
 from binpose_ros.images import from_color, from_depth_m
 from binpose_ros.stamps import Header
 
@@ -126,3 +126,53 @@ def test_other_sizes_are_refused(frame: RgbdFrame, types: Any) -> None:
         to_frame(color, small, info)
     with pytest.raises(BinposeError, match="32x24"):
         to_frame(color, depth, from_camera(frame.camera.resized(32, 24), header_of(frame), types))
+
+
+def described(info: Any, **changes: Any) -> Any:
+    """The camera info with other values."""
+    for name, value in changes.items():
+        object.__setattr__(info.roi if name in ("x_offset", "y_offset") else info, name, value)
+    return info
+
+
+def test_binning_and_region_of_interest_are_applied(frame: RgbdFrame, types: Any) -> None:
+    """The info keeps the matrix of the full resolution, 200x160, of which the image is a part, binned by 2."""
+    color, depth, info = messages(frame, types)
+    region = types.RegionOfInterest(x_offset=30, y_offset=20, height=96, width=128, do_rectify=False)
+    matrix = np.array([400.0, 0, 93, 0, 402, 67, 0, 0, 1])
+    projection = np.insert(matrix.reshape(3, 3), 3, 0, axis=1).ravel()
+    info = described(info, width=200, height=160, k=matrix, p=projection, binning_x=2, binning_y=2, roi=region)
+    expected = Camera(200.0, 201.0, 31.5, 23.5, 64, 48)
+    assert to_frame(color, depth, types.sent(info)).camera == expected
+    assert to_frame(color, depth, info, rectified=True).camera == expected
+    assert to_depth_frame(depth, info, header_of(frame)).camera == expected
+
+
+def test_binning_that_does_not_fit_the_image_is_named(frame: RgbdFrame, types: Any) -> None:
+    color, depth, info = messages(frame, types)
+    with pytest.raises(BinposeError, match=r"64x48 pixels, .* of 32x24 \(64x48, binning 2x2\); expected one size"):
+        to_frame(color, depth, described(info, binning_x=2, binning_y=2))
+
+
+def test_padded_coefficients_are_read(frame: RgbdFrame, types: Any) -> None:
+    bent = replace(frame, camera=replace(frame.camera, distortion=(0.2, 0.1, 0.0, 0.0, 0.01)))
+    color, depth, info = messages(bent, types)
+    expected = to_frame(color, depth, info)
+    padded = to_frame(color, depth, types.sent(described(info, d=np.append(info.d, 0.0))))
+    np.testing.assert_array_equal(padded.color, expected.color)
+    with pytest.raises(BinposeError, match=r"camera info of 'camera_color_optical_frame' has 6 coefficients"):
+        to_frame(color, depth, described(info, d=np.append(bent.camera.distortion, 0.1)))
+
+
+def test_a_transposed_matrix_is_refused(frame: RgbdFrame, types: Any) -> None:
+    color, depth, info = messages(frame, types)
+    with pytest.raises(BinposeError, match=r"K in the camera info of .* is written column by column"):
+        to_frame(color, depth, described(info, k=info.k.reshape(3, 3).T.ravel().copy()))
+
+
+def test_what_looks_odd_is_remarked(frame: RgbdFrame, types: Any) -> None:
+    color, depth, info = messages(frame, types)
+    assert not to_frame(color, depth, info).notes
+    (note,) = to_frame(color, depth, described(info, k=np.array([200.0, 0, 60, 0, 201, 45, 0, 0, 1]))).notes
+    assert "principal point (60.0, 45.0) lies in a corner" in note
+    assert check_info(info).notes == (note,)

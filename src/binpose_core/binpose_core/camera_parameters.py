@@ -86,8 +86,8 @@ def check_camera(
     """
     width, height = _checked_size(size, where)
     K = _checked_matrix(matrix, name, where)
-    notes = _checked_skew(K, height, name, where)
     _check_focal_lengths(K, width, height, name, where)
+    notes = _checked_skew(K, height, name, where)
     _check_principal_point(K, width, height, name, where)
     coefficients, distortion_notes = checked_distortion(distortion, model, where)
     full = Camera.from_K(K, width, height, coefficients)
@@ -194,7 +194,7 @@ def _checked_skew(K: FloatArray, height: int, name: str, where: str) -> list[str
     skew = K[0, 1]
     if not skew:
         return []
-    if abs(skew) * height > 2 * SKEW_PX * abs(K[1, 1]):
+    if abs(skew) > 2 * SKEW_PX * K[1, 1] / height:
         raise BinposeError(
             f"{name} in {where} has a skew of {skew:g}; expected 0 in its first row's second place; calibrate without "
             "skew."

@@ -5,6 +5,7 @@ import struct
 _EXIF = b"Exif\x00\x00"
 _ORIENTATION = 0x0112
 _SHORT = 3
+ORIENTATIONS = range(1, 9)
 _BYTE_ORDERS = {b"II": "<", b"MM": ">"}
 
 
@@ -31,5 +32,5 @@ def _first_directory(tiff: bytes, order: str) -> int | None:
     for place in range(offset + 2, offset + 2 + 12 * count, 12):
         tag, kind, _, value = struct.unpack_from(f"{order}HHIH", tiff, place)
         if (tag, kind) == (_ORIENTATION, _SHORT):
-            return int(value)
+            return int(value) if value in ORIENTATIONS else None
     return None

@@ -88,7 +88,8 @@ def depth_from_encoding(depth: npt.NDArray[Any], encoding: str, name: str = "") 
             f"Frame {name!r}: depth image with encoding {encoding!r}, type {depth.dtype} and shape {depth.shape}; "
             "expected one channel as 32FC1 (float32, metres) or 16UC1 (uint16, millimetres); convert it (REP-118)."
         )
-    return depth.astype(np.float32) * np.float32(types[encoding][1])
+    with np.errstate(invalid="ignore"):  # a signalling NaN
+        return depth.astype(np.float32) * np.float32(types[encoding][1])
 
 
 def _checked_depth(depth_m: npt.NDArray[Any], expected: tuple[int, int], name: str) -> npt.NDArray[np.float32]:

@@ -84,8 +84,8 @@ def to_pixels(message: Any) -> Pixels:
     whole = data.size in (step * height, step * (height - 1) + row_bytes)
     if height < 1 or width < 1 or step < row_bytes or not whole:
         raise BinposeError(
-            f"An image of {width}x{height} pixels in {message.encoding} with {data.size} bytes in rows of {step}; "
-            f"expected rows of at least {row_bytes} bytes and as many as the height; check the camera's driver."
+            f"An image of {width}x{height} pixels in {message.encoding} has {data.size} bytes in rows of {step}; "
+            f"expected {height} rows of at least {row_bytes} bytes; check the camera's driver."
         )
     if width % 2 and message.encoding in SHARED_CHROMA:
         raise BinposeError(
