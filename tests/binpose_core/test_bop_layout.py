@@ -110,6 +110,13 @@ def test_sensors_that_are_called_by_their_images(tmp_path):
     check(open_frames(tmp_path)[0])
 
 
+def test_several_splits_are_named_even_beside_a_scene_of_another_name(tmp_path):
+    for place in ("train/000001", "test/000001", "test/copy"):
+        write_scene(tmp_path / place)
+    with pytest.raises(BinposeError, match="has the splits test, train; choose one with --split"):
+        open_frames(tmp_path)
+
+
 def test_images_of_a_sensor_without_its_camera_file(tmp_path):
     write_scene(tmp_path / "test/000003", "cam1")
     (tmp_path / "test/000003/scene_camera_cam1.json").unlink()

@@ -114,10 +114,10 @@ class BopDataset:
         splits = self.splits()
         if split in splits or (split is None and len(splits) == 1):
             return split or splits[0]
-        if misnamed := self._misnamed(split):
-            raise misnamed_error(misnamed)
         if split is None and splits:
             raise BinposeError(f"{self.root} has the splits {', '.join(splits)}; choose one with --split.")
+        if misnamed := self._misnamed(split):
+            raise misnamed_error(misnamed)
         if not splits:
             raise BinposeError(
                 f"{self.root} has no scenes; expected folders such as test/000001/ with {CAMERAS}.json; check the path."

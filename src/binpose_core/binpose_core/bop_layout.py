@@ -67,7 +67,8 @@ def sensors_of(scene: Path) -> set[str]:
     cameras = {path.stem[len(CAMERAS) + 1 :] for path in scene.glob(f"{CAMERAS}_*.json")}
     cameras |= {""} if (scene / f"{CAMERAS}.json").is_file() else set()
     images = {path.name[len(kind) + 1 :] for kind in COLOR_KINDS for path in scene.glob(f"{kind}_?*") if path.is_dir()}
-    images |= {sensor for sensor in cameras if any((scene / name).is_dir() for name in (sensor, *COLOR_KINDS))}
+    images |= {sensor for sensor in cameras if sensor and (scene / sensor).is_dir()}
+    images |= {""} if any((scene / kind).is_dir() for kind in COLOR_KINDS) else set()
     return cameras & images or cameras or images
 
 

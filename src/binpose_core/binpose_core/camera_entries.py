@@ -13,6 +13,7 @@ INTRINSICS = ("fx", "fy", "cx", "cy")
 MATRICES = ("cam_K", "K")
 MODELS = ("distortion_model", "camera_model", "model")
 KNOWN = (*INTRINSICS, *MATRICES, *MODELS, "width", "height", "depth_scale", "distortion")
+DOCUMENTED = (*INTRINSICS, "width", "height", "depth_scale", "distortion", "distortion_model")
 # What BOP data sets state of an image besides its camera.
 BOP_KEYS = ("cam_R_w2c", "cam_t_w2c", "view_level", "elev", "azimuth", "mode", "im_size")
 # Other programs' names of what changes where a pixel looks: to leave one out would shift every pose.
@@ -20,7 +21,8 @@ GEOMETRY = (
     "k1", "k2", "k3", "k4", "k5", "k6", "p1", "p2", "d", "dist", "dist_coef", "dist_coefs", "dist_coeff", "dist_coeffs",
     "distcoeffs", "coeffs", "distortion_coeffs", "distortion_coefficients", "radial_distortion",
     "tangential_distortion", "skew", "s", "gamma", "xi", "alpha", "camera_matrix", "intrinsic_matrix", "intrinsics",
-    "cam_model", "binning", "binning_x", "binning_y", "roi", "fisheye", "projection_model", "lens_model",
+    "cam_model", "binning", "binning_x", "binning_y", "roi", "projection_model", "lens_model", "distortion",
+    "depth_scale", "depthscale", "depth_unit", "depth_units", "depth_factor",
 )  # fmt: skip
 OTHER_LENSES = ("fisheye", "equidistant", "omni", "kannala", "spherical", "equirectangular", "orthographic", "panorama")
 SCALES_MM = (1e-6, 1e6)
@@ -61,13 +63,11 @@ def check_keys(entry: Mapping[str, Any], where: str, other_keys: Sequence[str] =
     """
     unknown = [key for key in entry if key not in (*KNOWN, *other_keys) and not key.startswith("_")]
     for key in unknown:
-        geometric = key.lower() in GEOMETRY and _states_something(entry[key])
-        other_lens = isinstance(entry[key], str) and any(lens in entry[key].lower() for lens in OTHER_LENSES)
-        if geometric or other_lens:
+        other_lens = any(lens in f"{key} {entry[key]}".lower() for lens in OTHER_LENSES)
+        if (key.lower() in GEOMETRY or other_lens) and _states_something(entry[key]):
             raise BinposeError(
                 f"{key} is {_shortened(entry[key])} in {where}, which is not read and would change every pose; "
-                "expected lens distortion as `distortion` (OpenCV's k1, k2, p1, p2, k3, ...), and nothing else besides "
-                "the matrix; undistort the images, or remove the key."
+                f"expected no more than {', '.join(DOCUMENTED)}; undistort the images, or remove the key."
             )
     return (f"Not read in the camera's file: {', '.join(unknown)}.",) if unknown else ()
 

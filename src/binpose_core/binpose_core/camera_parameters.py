@@ -247,7 +247,7 @@ def _checked_straightening(camera: Camera, where: str) -> list[str]:
     if not camera.distortion:
         return []
     columns, rows = _distorted_grid(camera)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         inside = (columns >= -1) & (columns <= camera.width) & (rows >= -1) & (rows <= camera.height)
         ordered = (np.diff(columns, axis=1)[:-1] > 0) & (np.diff(rows, axis=0)[:, :-1] > 0)
     if (inside[:-1, :-1] & ordered).mean() < LEAST_STRAIGHT:
