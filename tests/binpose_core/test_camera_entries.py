@@ -1,6 +1,10 @@
 """No key of a camera's file is dropped in silence."""
 
+import math
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from binpose_core.camera import Camera
 from binpose_core.camera_entries import BOP_KEYS, camera_of_entry, depth_scale_mm
@@ -10,6 +14,17 @@ ENTRY = {"fx": 600, "fy": 610, "cx": 321, "cy": 238, "width": 640, "height": 480
 MATRIX = {"cam_K": [600, 0, 321, 0, 610, 238, 0, 0, 1]}
 CAMERA = Camera(600, 610, 321, 238, 640, 480)
 LENS = [0.1, -0.2, 0, 0, 0]
+ODD = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.just(10**400)
+    | st.floats()
+    | st.sampled_from(["", "600", "fisheye", "plumb_bob", "none"]),
+    lambda values: st.lists(values, max_size=9) | st.dictionaries(st.sampled_from(["fx", "data"]), values, max_size=2),
+    max_leaves=9,
+)
+KEYS = st.sampled_from([*ENTRY, *MATRIX, "distortion", "distortion_model", "model", "D", "note", "depth_scale"])
 
 
 @pytest.mark.parametrize(
@@ -81,3 +96,15 @@ def test_entries_that_are_no_camera(change, sentence):
 def test_scales_that_are_none(scale):
     with pytest.raises(BinposeError, match=r"depth_scale is .* in here; expected the millimetres of one unit"):
         depth_scale_mm(scale, "here")
+
+
+@given(st.dictionaries(KEYS, ODD, max_size=3), st.lists(st.floats(), max_size=14))
+def test_whatever_stands_in_the_file_it_is_a_camera_or_a_sentence(change, coefficients):
+    for entry in (change, ENTRY | change, ENTRY | {"distortion": coefficients} | change):
+        try:
+            camera = camera_of_entry(entry, "here", size=(640, 480)).camera
+        except BinposeError as error:
+            assert len(str(error)) < 700 and "\n" not in str(error)
+        else:
+            assert all(map(math.isfinite, (camera.fx, camera.fy, camera.cx, camera.cy, *camera.distortion)))
+            assert camera.fx > 0 and camera.fy > 0 and camera.width >= 1 and camera.height >= 1

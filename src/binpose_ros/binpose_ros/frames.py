@@ -29,10 +29,10 @@ def check_info(info: Any, rectified: bool = False) -> CheckedCamera:
     """
     where, name = f"the camera info of {info.header.frame_id!r}", "P" if rectified else "K"
     matrix = [info.p[index] for index in (0, 1, 2, 4, 5, 6, 8, 9, 10)] if rectified else info.k
-    if not any(matrix):
+    if matrix[0] == 0:
         raise BinposeError(
-            f"The camera info of {info.header.frame_id!r} is that of an uncalibrated camera, all zeros; expected its "
-            f"matrix {name}; calibrate the camera."
+            f"The camera info of {info.header.frame_id!r} has a focal length of 0, that of an uncalibrated camera; "
+            f"expected its matrix {name}; calibrate the camera."
         )
     roi = info.roi
     return check_camera(
