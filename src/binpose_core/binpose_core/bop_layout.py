@@ -7,7 +7,7 @@ splits, camera_photoneo.json. HOT3D calls a sensor by its images: gray1/ and sce
 Source: bop_toolkit, bop_toolkit_lib/dataset_params.py.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,8 +79,8 @@ def numbered_scenes(split: Path) -> dict[int, Path]:
         BinposeError: for two folders of one number.
     """
     found: dict[int, Path] = {}
-    for path in _folders(split):
-        if not is_digits(path.name):
+    for path in sorted(split.iterdir()):
+        if not (is_digits(path.name) and path.is_dir()):
             continue
         if int(path.name) in found:
             raise BinposeError(
@@ -93,7 +93,8 @@ def numbered_scenes(split: Path) -> dict[int, Path]:
 
 def misnamed_scenes(split: Path) -> list[Path]:
     """Folders of a split that hold a scene and are not called by digits."""
-    return [path for path in _folders(split) if not is_digits(path.name) and is_scene(path)]
+    scenes = {path.parent for path in split.glob(f"*/{CAMERAS}*.json")}
+    return sorted(path for path in scenes if not is_digits(path.name))
 
 
 def misnamed_error(paths: Iterable[Path]) -> BinposeError:
@@ -126,7 +127,3 @@ def choose_sensor(found: Iterable[str], wanted: str | None, where: Path) -> Scen
     if len(named) > 1:
         raise BinposeError(f"{where} has the sensors {', '.join(named)}; choose one with --sensor.")
     return SceneLayout(named[0])
-
-
-def _folders(directory: Path) -> Iterator[Path]:
-    return (path for path in sorted(directory.iterdir()) if path.is_dir())
