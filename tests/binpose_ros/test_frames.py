@@ -1,17 +1,21 @@
 """A frame is made of messages that belong together; others are refused by name."""
 
+import os
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from random_messages import ENCODINGS, random_image, random_info
 
 from binpose_core.camera import Camera
 from binpose_core.errors import BinposeError
 from binpose_core.frames import RgbdFrame
 from binpose_ros.frames import check_info, from_camera, header_of, to_camera, to_depth_frame, to_frame
-from binpose_ros.images import from_color, from_depth_m
+from binpose_ros.images import from_color, from_depth_m, to_picture
 from binpose_ros.stamps import Header
+
+FUZZ_MESSAGES = int(os.environ.get("BINPOSE_FUZZ_MESSAGES", "1500"))
 
 
 @pytest.fixture
@@ -176,3 +180,41 @@ def test_what_looks_odd_is_remarked(frame: RgbdFrame, types: Any) -> None:
     (note,) = to_frame(color, depth, described(info, k=np.array([200.0, 0, 60, 0, 201, 45, 0, 0, 1]))).notes
     assert "principal point (60.0, 45.0) lies in a corner" in note
     assert check_info(info).notes == (note,)
+
+
+def check_sound(frame: RgbdFrame) -> None:
+    camera, shape = frame.camera, frame.color.shape[:2]
+    assert shape == (camera.height, camera.width) and frame.color.dtype == np.uint8
+    assert np.isfinite(camera.intrinsics).all() and min(camera.fx, camera.fy) > 0 and not camera.distortion
+    rays = (np.array([[0, 0], [camera.width - 1, camera.height - 1]]) - [camera.cx, camera.cy]) / [camera.fx, camera.fy]
+    assert np.abs(rays).max() <= 10.01
+    if frame.depth_m is not None:
+        assert frame.depth_m.shape == shape and np.isfinite(frame.depth_m).all() and frame.depth_m.min() >= 0
+
+
+def converted(rng: np.random.Generator) -> bool:
+    """Whether random messages made a frame; anything but a BinposeError fails the test."""
+    wildness = 2 * int(rng.integers(4))
+    info, rectified = random_info(rng, wildness), bool(rng.integers(2))
+    try:
+        camera = check_info(info, rectified).camera
+        size = (camera.width, camera.height) if camera.width * camera.height < 10**5 else (64, 48)
+    except BinposeError as error:
+        assert "\n" not in str(error) and "OpenCV(" not in str(error)
+        size = (64, 48)
+    color = random_image(rng, ENCODINGS[rng.integers(len(ENCODINGS))], size, wildness)
+    depth = random_image(rng, "32FC1" if rng.integers(2) else ENCODINGS[rng.integers(len(ENCODINGS))], size, wildness)
+    try:
+        to_picture(color)
+        check_sound(to_frame(color, depth if rng.integers(3) else None, info, rectified))
+        check_sound(to_depth_frame(depth, info, Header(1, "camera"), rectified))
+    except BinposeError as error:
+        assert len(str(error)) < 700 and "OpenCV(" not in str(error)
+        return False
+    return True
+
+
+def test_random_messages_give_frames_or_sentences() -> None:
+    """BINPOSE_FUZZ_MESSAGES is their number."""
+    frames = sum(converted(np.random.default_rng(seed)) for seed in range(FUZZ_MESSAGES))
+    assert 0.02 * FUZZ_MESSAGES < frames < 0.9 * FUZZ_MESSAGES  # Both happen, so that both are tested.
