@@ -32,7 +32,8 @@ def test_a_sensor_is_chosen(dataset: Path) -> None:
     inputs = open_inputs(dataset, sensor="photoneo")
     (frame,) = inputs.frames
     assert frame.name == "000002_000004" and frame.read().color.shape == (32, 48, 3)
-    assert "called by digits: copy" in inputs.notes[0]
+    assert "sensor photoneo" in inputs.notes[0] and "called by digits: copy" in inputs.notes[1]
+    assert open_inputs(dataset / "val/000002", sensor="cam1").notes == ("Read the images of the sensor cam1.",)
 
 
 def test_a_bag_has_no_sensors(tmp_path: Path) -> None:

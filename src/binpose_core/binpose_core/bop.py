@@ -216,6 +216,11 @@ class BopScene:
         self.directory = directory
         self.layout = layout or SceneLayout()
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """A sentence that names the sensor, where scenes have a set of files per sensor."""
+        return (f"Read the images of the sensor {self.layout.sensor}.",) if self.layout.sensor else ()
+
     @cached_property
     def cameras(self) -> dict[int, Any]:
         """scene_camera.json: image number -> cam_K, depth_scale, ..."""
@@ -350,12 +355,12 @@ class BopFrame:
 
 def _same_intrinsics(cam_K: Any, sensor: dict[str, Any]) -> bool:
     """Whether a matrix is that of the sensor's camera.json."""
-    values = [sensor.get(key) for key in INTRINSICS]
+    values = [float(sensor[key]) for key in INTRINSICS if is_number(sensor.get(key))]
     try:
         K = np.array(cam_K, np.float64).reshape(3, 3)
     except (OverflowError, TypeError, ValueError):
         return False
-    return all(map(is_number, values)) and np.allclose(K[(0, 1, 0, 1), (0, 1, 2, 2)], values, atol=0.01)
+    return len(values) == len(INTRINSICS) and np.allclose(K[(0, 1, 0, 1), (0, 1, 2, 2)], values, atol=0.01)
 
 
 def _model(obj_id: int, path: Path, info: dict[str, Any]) -> BopModel:

@@ -24,7 +24,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from binpose_core.bop import BopDataset, BopFrame
+from binpose_core.bop import BopDataset, BopScene
 from binpose_core.bop_json import read_json_object
 from binpose_core.bop_layout import COLOR_KINDS, has_scenes, is_bop_dataset, is_scene
 from binpose_core.camera_entries import EXAMPLE, camera_of_entry, depth_scale_mm
@@ -124,7 +124,8 @@ def open_recorded(path: Path | str, split: str | None = None, sensor: str | None
         return _single(path, split, sensor)
     if is_scene(path):
         _check_split(split, path.parent.name, path)
-        return Recorded(list(_scene_frames(path, sensor)))
+        scene = _scene(path, sensor)
+        return Recorded(list(scene.frames()), scene.notes)
     if not is_bop_dataset(path) and has_scenes(path):
         _check_split(split, path.name, path)
         return _dataset_frames(path.parent, path.name, sensor)
@@ -215,8 +216,8 @@ def _single(path: Path, split: str | None, sensor: str | None) -> Recorded[Frame
     if is_scene(scene):
         _check_split(split, scene.parent.name, path)
         kind, _, own = path.parent.name.partition("_")
-        scene_frames = _scene_frames(scene, sensor or (own if kind in COLOR_KINDS and own else None))
-        found: list[FrameSource] = [frame for frame in scene_frames if frame.is_color(path)]
+        opened = _scene(scene, sensor or (own if kind in COLOR_KINDS and own else None))
+        found: list[FrameSource] = [frame for frame in opened.frames() if frame.is_color(path)]
     else:
         _check_split(split, None, path)
         nested = path.parent.name.lower() in COLOR_DIRECTORIES
@@ -229,16 +230,18 @@ def _single(path: Path, split: str | None, sensor: str | None) -> Recorded[Frame
     return Recorded(found)
 
 
-def _scene_frames(directory: Path, sensor: str | None) -> list[BopFrame]:
+def _scene(directory: Path, sensor: str | None) -> BopScene:
     dataset = BopDataset(directory.parent.parent, sensor)
     (scene,) = dataset.scenes(directory.parent.name, only=directory.name)
-    return scene.frames()
+    return scene
 
 
 def _dataset_frames(root: Path, split: str | None, sensor: str | None) -> Recorded[FrameSource]:
     dataset = BopDataset(root, sensor)
     split = dataset.choose_split(split)
-    return Recorded(list(dataset.frames(split)), dataset.notes(split))
+    scenes = dataset.scenes(split)
+    frames = [frame for scene in scenes for frame in scene.frames()]
+    return Recorded(frames, (*scenes[0].notes, *dataset.notes(split)))
 
 
 def _depth_m(path: Path, info: Mapping[str, Any], camera_path: Path) -> npt.NDArray[np.float32]:
