@@ -178,7 +178,7 @@ class TestDamage:
             (
                 "scene_camera.json",
                 lambda c: c["0"].update(width="640px", height=480),
-                "width is '640px' in .*scene_camera.json for image 0; expected a whole number of pixels",
+                "width is '640px' in .*scene_camera.json for image 0 .*expected a whole number of pixels",
             ),
             (
                 "scene_camera.json",

@@ -47,3 +47,18 @@ def test_keys_are_numbers_of_images(tmp_path):
     (tmp_path / "a.json").write_text('{"first": 1}')
     with pytest.raises(BinposeError, match="is not the number of an image"):
         entries_by_image(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('{"1": 1, "000001": 2}', "two entries for image 1"),
+        ('{"1_0": 1}', "is not the number of an image"),
+        ('{"²": 1}', "is not the number of an image"),
+        ('{"-1": 1}', "is not the number of an image"),
+    ],
+)
+def test_keys_that_are_no_number_of_one_image(tmp_path, text, sentence):
+    (tmp_path / "a.json").write_text(text, encoding="utf-8")
+    with pytest.raises(BinposeError, match=sentence):
+        entries_by_image(tmp_path / "a.json")

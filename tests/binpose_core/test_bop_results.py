@@ -62,3 +62,10 @@ def test_a_missing_file(tmp_path):
         BinposeError, match=r"Cannot read results .*expected the CSV file that `binpose estimate` writes"
     ):
         read_results(tmp_path / "none.csv")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_byte_order_marks_are_understood(tmp_path, encoding):
+    (tmp_path / "results.csv").write_text("scene_id,im_id,obj_id,score,R,t,time\n" + LINE, encoding=encoding)
+    (result,) = read_results(tmp_path / "results.csv")
+    assert (result.scene_id, result.image_id) == (2, 5)

@@ -169,3 +169,35 @@ def test_json_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "b.json").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(BinposeError, match=r"b\.json is no valid JSON"):
         read_json(tmp_path / "b.json")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_byte_order_marks_are_understood(tmp_path, encoding):
+    (tmp_path / "a.json").write_text('{"part": "Zähler"}', encoding=encoding)
+    assert read_json(tmp_path / "a.json") == {"part": "Zähler"}
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("[" * 200_000 + "]" * 200_000, "is nested too deeply"),
+        ('{"a":' * 200_000 + "1" + "}" * 200_000, "is nested too deeply"),
+        ('{"a": 1, "b": {"c": 1, "c": 2}}', "the key 'c' stands there twice"),
+        ('{"a": 1,}', "is no valid JSON"),
+        ("[1, 2,]", "is no valid JSON"),
+        ('{"a": 1 // note\n}', "is no valid JSON"),
+        ('{"a": ' + "9" * 5000 + "}", "is no valid JSON"),
+        ("", "is no valid JSON"),
+    ],
+)
+def test_text_that_is_no_json_is_refused(tmp_path, text, sentence):
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(BinposeError, match=sentence):
+        read_json(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize("data", [b"\xff\xfe\x00", b"\xfe\xff\x00", b"\x00\x01\x02", b"\xe9"])
+def test_bytes_that_are_no_text_are_refused(tmp_path, data):
+    (tmp_path / "a.json").write_bytes(data)
+    with pytest.raises(BinposeError, match="is no valid JSON"):
+        read_json(tmp_path / "a.json")

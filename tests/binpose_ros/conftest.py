@@ -1,7 +1,9 @@
 """ROS' message types without ROS: those of `rosbags`, which have the same fields and the same serialization."""
 
+import sys
 from collections.abc import Iterable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,8 @@ from binpose_core.meshes import Mesh
 from binpose_core.objects import ObjectModel, make_object
 from binpose_ros.message_types import PACKAGE_OF
 from binpose_ros.stamps import Header
+
+sys.path.insert(0, str(Path(__file__).parent))  # pytest's import mode leaves it out
 
 VISION_MSGS = {
     "Point2D": "float64 x\nfloat64 y",

@@ -15,6 +15,7 @@ from binpose_ros.images import (
     from_labels,
     to_color,
     to_depth_m,
+    to_picture,
     to_pixels,
 )
 from binpose_ros.stamps import Header, from_header, to_header
@@ -47,6 +48,8 @@ def message(
 def encoded(rgb: np.ndarray, encoding: str) -> np.ndarray:
     """The pixels (H, W) or (H, W, n) in which a camera would send a picture (H, W, 3)."""
     alpha = np.full((*rgb.shape[:2], 1), 7, np.uint8)
+    if encoding.startswith("bayer_") and encoding.endswith("16"):
+        return encoded(rgb, encoding.replace("16", "8")).astype(np.uint16) * 257
     if encoding.startswith("bayer_"):
         pattern = encoding.removeprefix("bayer_")[:4]
         colors = {"r": 0, "g": 1, "b": 2}
@@ -73,6 +76,8 @@ def encoded(rgb: np.ndarray, encoding: str) -> np.ndarray:
         "rgb16": rgb.astype(np.uint16) * 257,
         "bgr16": rgb[..., ::-1].astype(np.uint16) * 257,
         "mono16": rgb[..., 0].astype(np.uint16) * 257,
+        "rgba16": np.concatenate([rgb, alpha], 2).astype(np.uint16) * 257,
+        "bgra16": np.concatenate([rgb[..., ::-1], alpha], 2).astype(np.uint16) * 257,
     }.get(encoding, interleaved)
 
 
@@ -151,3 +156,35 @@ def test_data_that_is_too_short_is_refused(types: Any, header: Header, field: st
 def test_depth_is_sent_in_no_other_encoding(types: Any, header: Header) -> None:
     with pytest.raises(BinposeError, match="16UC1"):
         from_depth_m(np.ones((2, 2), np.float32), header, types, "mono16")
+
+
+@pytest.mark.parametrize("encoding", ["rgb16", "bgr16", "mono16", "bayer_rggb16"])
+@pytest.mark.parametrize("bits", [10, 12, 14])
+def test_bits_at_the_lower_end_give_the_same_picture(types: Any, header: Header, encoding: str, bits: int) -> None:
+    pixels = encoded(RGB, encoding) // 257
+    pixels[0, 0] = 255
+    full = to_picture(message(types, (pixels * 257).astype(np.uint16), encoding, header))
+    right = to_picture(message(types, (pixels << (bits - 8)).astype(np.uint16), encoding, header))
+    np.testing.assert_array_equal(right.color, full.color)
+    assert not full.notes and f"read as one of {bits} bits" in right.notes[0]
+
+
+@pytest.mark.parametrize("encoding", ["yuyv", "uyvy", "yuv422", "yuv422_yuy2"])
+def test_shared_chroma_wants_an_even_width(types: Any, header: Header, encoding: str) -> None:
+    pixels = np.zeros((6, 7, 2), np.uint8)
+    with pytest.raises(BinposeError, match=f"7x6 pixels in {encoding}, .* expected an even width"):
+        to_color(message(types, pixels, encoding, header))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 4), (4, 1), (2, 2), (3, 5)])
+def test_a_mosaic_may_be_small(types: Any, header: Header, size: tuple[int, int]) -> None:
+    assert to_color(message(types, np.zeros(size, np.uint8), "bayer_rggb8", header)).shape == (*size, 3)
+
+
+@pytest.mark.parametrize("change", [-1, 1, 24])
+def test_data_of_another_length_is_refused(types: Any, header: Header, change: int) -> None:
+    image = message(types, RGB, "rgb8", header)
+    data = bytes(image.data) + bytes(24)
+    object.__setattr__(image, "data", np.frombuffer(data[: len(image.data) + change], np.uint8))
+    with pytest.raises(BinposeError, match=r"has \d+ bytes in rows of 18; expected 8 rows of at least 18 bytes"):
+        to_color(image)

@@ -199,7 +199,11 @@ def damaged_message(topic, **changes):
     [
         (damaged_message(DEPTH, encoding="64FC1"), "encoding '64FC1'"),
         (damaged_message(DEPTH, header=to_header(header(0, "depth_optical"), TYPES)), "aligned"),
-        (damaged_message(DEPTH, height=60), "align"),
+        (damaged_message(DEPTH, height=60), "76800 bytes in rows of 640; expected 60 rows"),
+        (damaged_message(DEPTH, height=60, data=np.ones(60 * 160, np.float32).view(np.uint8)), "align"),
+        (damaged_message(INFO, binning_x=2), r"160x120 pixels, .* of 80x120 \(160x120, binning 2x0\)"),
+        (damaged_message(INFO, distortion_model="equidistant"), "'equidistant'"),
+        (damaged_message(INFO, d=np.full(5, np.nan)), "distortion coefficients .* expected finite numbers"),
         (damaged_message(COLOR, data=np.zeros(100, np.uint8)), "100 bytes"),
         (damaged_message(COLOR, encoding="bayer_42"), "bayer_42"),
         (damaged_message(INFO, width=320), "320"),

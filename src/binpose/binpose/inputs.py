@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from binpose_core.errors import BinposeError
-from binpose_core.folder import FrameSource, open_frames
+from binpose_core.folder import FrameSource, open_recorded
 from binpose_self_training.bag_frames import bag_frames
 from binpose_self_training.bag_reader import is_bag
 from binpose_self_training.bag_topics import CameraTopics
@@ -19,13 +19,16 @@ class Inputs:
     notes: tuple[str, ...] = ()
 
 
-def open_inputs(path: Path, split: str | None = None, topics: CameraTopics | None = None) -> Inputs:
+def open_inputs(
+    path: Path, split: str | None = None, topics: CameraTopics | None = None, sensor: str | None = None
+) -> Inputs:
     """The frames at a path.
 
     Args:
-        path: a bag, or what `binpose_core.folder.open_frames` takes.
+        path: a bag, or what `binpose_core.folder.open_recorded` takes.
         split: of a BOP data set.
         topics: of a bag with more than one camera.
+        sensor: of a BOP data set whose scenes have images of several.
 
     Raises:
         BinposeError: where there is nothing to read, or an option does not belong to it.
@@ -34,8 +37,11 @@ def open_inputs(path: Path, split: str | None = None, topics: CameraTopics | Non
     if path.exists() and is_bag(path):
         if split is not None:
             raise BinposeError(f"{path} is a bag, which has no splits; expected no --split; leave it out.")
+        if sensor is not None:
+            raise BinposeError(f"{path} is a bag, whose cameras are chosen by --color-topic; leave out --sensor.")
         found = bag_frames(path, wanted)
         return Inputs(found.frames, found.notes)
     if wanted != CameraTopics():
         raise BinposeError(f"{path} is no bag; expected one with --color-topic and its like; leave them out.")
-    return Inputs(open_frames(path, split))
+    recorded = open_recorded(path, split, sensor)
+    return Inputs(recorded.frames, recorded.notes)

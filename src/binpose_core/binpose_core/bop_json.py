@@ -43,7 +43,7 @@ def as_annotation(truth: dict[str, Any], info: dict[str, Any], where: str) -> An
             f"cam_R_m2c is not a rotation in {where}; expected an orthonormal right-handed matrix, row by row."
         )
     obj_id = truth.get("obj_id")
-    if not isinstance(obj_id, int):
+    if not isinstance(obj_id, int) or isinstance(obj_id, bool):
         raise BinposeError(f"obj_id is {obj_id} in {where}; expected the number of a model; correct the file.")
     fraction = info.get("visib_fract")
     if fraction is not None and not is_number(fraction):
@@ -59,7 +59,8 @@ def finite_array(values: Any, shape: tuple[int, ...], key: str, where: str) -> F
     except (OverflowError, TypeError, ValueError):
         array = np.full(shape, np.nan)
     if not np.isfinite(array).all():
-        raise BinposeError(f"{key} is {values} in {where}; expected {array.size} finite numbers; correct the file.")
+        shown = str(values) if len(str(values)) <= 200 else f"{str(values)[:200]}..."
+        raise BinposeError(f"{key} is {shown} in {where}; expected {array.size} finite numbers; correct the file.")
     return array
 
 
@@ -95,17 +96,26 @@ def entries_by_image(path: Path) -> dict[int, Any]:
     Raises:
         BinposeError: for a key that is no number.
     """
-    try:
-        return {int(key): value for key, value in read_json_object(path).items()}
-    except ValueError as error:
-        raise BinposeError(
-            f'A key of {path} is not the number of an image ({error}); expected keys like "0".'
-        ) from error
+    entries: dict[int, Any] = {}
+    for key, value in read_json_object(path).items():
+        if not is_digits(key):
+            raise BinposeError(f'A key of {path} is not the number of an image ({key!r}); expected keys like "0".')
+        if int(key) in entries:
+            raise BinposeError(f"{path} has two entries for image {int(key)}; expected one each; remove one.")
+        entries[int(key)] = value
+    return entries
+
+
+def is_digits(text: str) -> bool:
+    """Whether a name is a number as BOP data sets write it: digits alone."""
+    return text.isascii() and text.isdigit()
 
 
 def read_json_object(path: Path) -> dict[str, Any]:
     """The object in a JSON file; raises BinposeError for a file that holds none."""
     content = read_json(path)
     if not isinstance(content, dict):
-        raise BinposeError(f"{path} holds a {type(content).__name__}; expected an object with one entry per number.")
+        raise BinposeError(
+            f"{path} holds a {type(content).__name__}; expected named entries in {{}}; correct the file."
+        )
     return content

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from binpose_core.errors import BinposeError
-from binpose_core.files import write_text
+from binpose_core.files import decode_text, write_text
 from binpose_core.geometry import FloatArray, from_rotation_translation
 
 HEADER = ("scene_id", "im_id", "obj_id", "score", "R", "t", "time")
@@ -61,7 +61,7 @@ def read_results(path: Path | str) -> list[BopResult]:
         BinposeError: for a file that is missing or a line that is not a result, with its number.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        lines = decode_text(Path(path).read_bytes()).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise BinposeError(
             f"Cannot read results {path}: {error}; expected the CSV file that `binpose estimate` writes."

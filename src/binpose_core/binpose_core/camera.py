@@ -7,6 +7,8 @@ import numpy as np
 from binpose_core.errors import BinposeError
 from binpose_core.geometry import FloatArray
 
+DISTORTION_COUNTS = (0, 4, 5, 8, 12, 14)  # numbers of coefficients that OpenCV has
+
 
 @dataclass(frozen=True)
 class Camera:
@@ -36,6 +38,11 @@ class Camera:
                 f"Camera of {self.width}x{self.height} pixels: expected at least 1x1; "
                 "check the image size in the camera file."
             )
+        if len(self.distortion) not in DISTORTION_COUNTS or not all(np.isfinite(self.distortion)):
+            raise BinposeError(
+                f"Camera with the distortion {self.distortion}: expected 4, 5, 8, 12 or 14 finite coefficients "
+                "(k1, k2, p1, p2, k3, ...); check the camera file or camera info."
+            )
 
     @property
     def K(self) -> FloatArray:
@@ -49,9 +56,9 @@ class Camera:
 
     @classmethod
     def from_K(cls, K: FloatArray, width: int, height: int, distortion: tuple[float, ...] = ()) -> "Camera":
-        """A camera from its calibration matrix (3, 3)."""
-        K = np.asarray(K, dtype=np.float64).reshape(3, 3)
-        return cls(K[0, 0], K[1, 1], K[0, 2], K[1, 2], width, height, distortion)
+        """A camera from its calibration matrix (3, 3), which `camera_parameters` checks where it comes from outside."""
+        fx, fy, cx, cy = np.asarray(K, dtype=np.float64).reshape(3, 3)[(0, 1, 0, 1), (0, 1, 2, 2)].tolist()
+        return cls(fx, fy, cx, cy, width, height, distortion)
 
     def project(self, points_cam: FloatArray) -> FloatArray:
         """Pixels (..., 2) of points (..., 3) in metres in front of the camera."""

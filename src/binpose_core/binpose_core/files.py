@@ -1,5 +1,6 @@
 """Files that are either whole or absent: written beside their target, then renamed onto it."""
 
+import codecs
 import contextlib
 import errno
 import json
@@ -17,6 +18,14 @@ import numpy as np
 from binpose_core.errors import BinposeError
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# The longer ones first: that of UTF-32 begins like that of UTF-16.
+_BYTE_ORDER_MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
 _TEMPORARY = re.compile(r"^\..+\.(?P<host>[^.]+)-(?P<pid>\d+)-[0-9a-f]{8}\.tmp(\.[^.]*)?$")
 
 
@@ -82,19 +91,41 @@ def to_json(value: Any, *, indent: int | None = 2) -> str:
 
 
 def read_json(path: Path | str) -> Any:
-    """The value in the JSON file at `path`.
+    """The value in the JSON file at `path`: UTF-8, or UTF-16 and UTF-32 with a byte order mark.
 
     Raises:
-        BinposeError: when there is no such file, it cannot be read, or it holds no JSON.
+        BinposeError: when there is no such file, it cannot be read, or it holds no JSON, or one key twice.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return json.loads(decode_text(Path(path).read_bytes()), object_pairs_hook=_without_twins)
     except FileNotFoundError as error:
         raise BinposeError(f"No file {path}; expected a JSON file there; check the path.") from error
     except OSError as error:
         raise BinposeError(f"Could not read {path}: {error.strerror}; check the path and its permissions.") from error
     except ValueError as error:
         raise BinposeError(f"{path} is no valid JSON ({error}); expected a whole JSON file; restore it.") from error
+    except RecursionError as error:
+        raise BinposeError(
+            f"{path} is nested too deeply to be read; expected a JSON file of data; restore it."
+        ) from error
+
+
+def decode_text(data: bytes) -> str:
+    """The text in the bytes of a file, UTF-8 unless a byte order mark says otherwise.
+
+    Raises:
+        UnicodeDecodeError: for bytes that are no such text.
+    """
+    mark = next((mark for mark in _BYTE_ORDER_MARKS if data.startswith(mark)), b"")
+    return data.decode(_BYTE_ORDER_MARKS.get(mark, "utf-8"))
+
+
+def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} stands there twice")
+    return values
 
 
 def remove_leftovers(directory: Path | str) -> list[Path]:

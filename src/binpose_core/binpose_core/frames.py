@@ -27,6 +27,7 @@ class RgbdFrame:
         0); None for a camera without depth.
     distance_m: about how far away the parts are, where there is no depth to tell it; None = not known either.
     stamp_ns: time of exposure; frame_id: name of the optical frame.
+    notes: a sentence about each thing that was ignored or looks odd; the same text for every frame that shares it.
     derived: what stages computed from this frame and others may use again, by key.
     """
 
@@ -37,6 +38,7 @@ class RgbdFrame:
     frame_id: str = "camera"
     name: str = ""
     distance_m: float | None = None
+    notes: tuple[str, ...] = ()
     derived: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -49,7 +51,8 @@ class RgbdFrame:
         if self.color.shape[:2] != expected:
             raise BinposeError(
                 f"Frame {self.name!r}: colour image of {self.color.shape[1]}x{self.color.shape[0]} pixels, but the "
-                f"intrinsics are for {expected[1]}x{expected[0]}; use the camera file that belongs to this image size."
+                f"intrinsics are for {expected[1]}x{expected[0]}; expected those of this image size; correct the "
+                "camera file or camera info."
             )
         if self.distance_m is not None and not NEAREST_M <= self.distance_m <= FARTHEST_M:
             raise BinposeError(
@@ -87,7 +90,8 @@ def depth_from_encoding(depth: npt.NDArray[Any], encoding: str, name: str = "") 
             f"Frame {name!r}: depth image with encoding {encoding!r}, type {depth.dtype} and shape {depth.shape}; "
             "expected one channel as 32FC1 (float32, metres) or 16UC1 (uint16, millimetres); convert it (REP-118)."
         )
-    return depth.astype(np.float32) * np.float32(types[encoding][1])
+    with np.errstate(invalid="ignore"):  # a signalling NaN
+        return depth.astype(np.float32) * np.float32(types[encoding][1])
 
 
 def _checked_depth(depth_m: npt.NDArray[Any], expected: tuple[int, int], name: str) -> npt.NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""Images on disk, checked as they are read: whatever is wrong with a file is told in one sentence."""
+"""Images on disk, checked as they are read: an error is one sentence."""
 
 from pathlib import Path
 from typing import Any
@@ -8,17 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from binpose_core.errors import BinposeError
+from binpose_core.exif import orientation
+from binpose_core.pixels import Picture, to_eight_bits
 
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 _TO_RGB = {3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGB}
-
-
-def find_image(directory: Path, stem: str) -> Path | None:
-    """The image file of that name in the directory, whatever its format; None if there is none."""
-    return next(
-        (path for ext in EXTENSIONS if (path := directory / f"{stem}{ext}").is_file()),
-        None,
-    )
+_UPRIGHT = 1
 
 
 def read_image(path: Path) -> npt.NDArray[Any]:
@@ -27,32 +21,40 @@ def read_image(path: Path) -> npt.NDArray[Any]:
     Raises:
         BinposeError: for a file that is missing, empty or corrupt.
     """
-    try:
-        data = np.fromfile(path, dtype=np.uint8)
-    except OSError as error:
-        raise BinposeError(f"Cannot read image {path}: {error.strerror or error}; check the path.") from error
-    image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
-    if image is None:
+    return _decoded(path, _content(path))
+
+
+def read_picture(path: Path) -> Picture:
+    """The colour image in a file of 8 or 16 bits with one, three or four channels.
+
+    An alpha channel is dropped. The pixels stay as the sensor wrote them, whatever orientation EXIF states: the
+    camera's matrix belongs to these.
+
+    Raises:
+        BinposeError: for a file that is missing or corrupt, or no such image.
+    """
+    content = _content(path)
+    image = _decoded(path, content)
+    channels = image.shape[2] if image.ndim == 3 else 1
+    if image.dtype not in (np.uint8, np.uint16):
         raise BinposeError(
-            f"{path} ({data.size} bytes) is not a readable image; expected a complete PNG, JPEG or TIFF file; "
-            "it may be truncated: copy or record it again."
+            f"Colour image {path} is of type {image.dtype}; expected 8 or 16 bits per channel; convert it first."
         )
-    return image
+    if channels != 1 and channels not in _TO_RGB:
+        raise BinposeError(f"Colour image {path} has {channels} channels; expected 1, 3 or 4; convert it first.")
+    narrow, notes = to_eight_bits(image[..., :3] if channels == 4 else image)
+    if channels == 4 and image[..., 3].min() < np.iinfo(image.dtype).max:
+        notes += ("A colour image has transparent pixels: their colours were taken, the alpha channel was ignored.",)
+    if orientation(content) not in (None, _UPRIGHT):
+        notes += ("The EXIF data of a colour image states a rotation, which was ignored.",)
+    if channels == 1:
+        return Picture(narrow.reshape(image.shape[:2]), notes)
+    return Picture(np.ascontiguousarray(narrow[..., ::-1]), notes)
 
 
 def read_color(path: Path) -> npt.NDArray[np.uint8]:
-    """(H, W, 3) uint8 RGB or, for a file of one channel, (H, W) uint8; an alpha channel is dropped."""
-    image = read_image(path)
-    if image.dtype != np.uint8:
-        raise BinposeError(
-            f"Colour image {path} is of type {image.dtype}; expected 8 bits per channel; convert it first."
-        )
-    channels = image.shape[2] if image.ndim == 3 else 1
-    if channels == 1:
-        return image.reshape(image.shape[:2])
-    if channels not in _TO_RGB:
-        raise BinposeError(f"Colour image {path} has {channels} channels; expected 1, 3 or 4; convert it first.")
-    return np.asarray(cv2.cvtColor(image, _TO_RGB[channels]), dtype=np.uint8)
+    """(H, W, 3) uint8 RGB or, for a file of one channel, (H, W) uint8; see `read_picture`."""
+    return read_picture(path).color
 
 
 def read_depth_m(path: Path, mm_per_unit: float) -> npt.NDArray[np.float32]:
@@ -87,3 +89,37 @@ def encode_png(image: npt.NDArray[Any]) -> bytes:
             "uint16."
         )
     return data.tobytes()
+
+
+def decode_image(content: bytes) -> npt.NDArray[Any] | None:
+    """The pixels of a whole PNG, JPEG, TIFF or BMP file as stored, OpenCV's channel order; None for anything else."""
+    if not content or _is_cut(content):
+        return None
+    try:
+        return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:  # a header that states more pixels than OpenCV takes
+        return None
+
+
+def _is_cut(content: bytes) -> bool:
+    """Whether the end is missing: some decoders give grey pixels for the rest."""
+    if content.startswith(b"\xff\xd8"):
+        return content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda")
+    return content.startswith(b"\x89PNG") and b"IEND" not in content
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BinposeError(f"Cannot read image {path}: {error.strerror or error}; check the path.") from error
+
+
+def _decoded(path: Path, content: bytes) -> npt.NDArray[Any]:
+    image = decode_image(content)
+    if image is None:
+        raise BinposeError(
+            f"{path} ({len(content)} bytes) is not a readable image; expected a complete PNG, JPEG, TIFF or BMP file; "
+            "it may be truncated: copy or record it again."
+        )
+    return image

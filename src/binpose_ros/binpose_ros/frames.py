@@ -5,38 +5,45 @@ from typing import Any
 import numpy as np
 
 from binpose_core.camera import Camera
+from binpose_core.camera_parameters import CheckedCamera, Window, check_camera
 from binpose_core.errors import BinposeError
 from binpose_core.frames import RgbdFrame, undistort
-from binpose_ros.images import to_color, to_depth_m
+from binpose_ros.images import to_depth_m, to_picture
 from binpose_ros.stamps import Header, from_header, to_header
-
-# Coefficients k1, k2, p1, p2, k3, ... in OpenCV's order; others (fisheye) mean something else.
-DISTORTION_MODELS = ("", "none", "plumb_bob", "rational_polynomial")
 
 
 def to_camera(info: Any, rectified: bool = False) -> Camera:
-    """The camera of a sensor_msgs/CameraInfo.
+    """The camera of a sensor_msgs/CameraInfo; see `check_info`."""
+    return check_info(info, rectified).camera
+
+
+def check_info(info: Any, rectified: bool = False) -> CheckedCamera:
+    """The camera of a sensor_msgs/CameraInfo for the part and resolution that its images have, and what looks odd.
 
     Args:
         info: of the images as the camera takes them; image_proc sends it with rectified images as well.
         rectified: whether the images are rectified: then P is their matrix, and they have no distortion left.
 
     Raises:
-        BinposeError: for an uncalibrated camera, or a distortion model other than OpenCV's.
+        BinposeError: for an uncalibrated camera, or parameters that `check_camera` refuses.
     """
-    K = np.asarray(info.p, np.float64).reshape(3, 4)[:, :3] if rectified else np.asarray(info.k, np.float64)
-    K, distortion = K.reshape(3, 3), () if rectified else tuple(float(value) for value in info.d)
-    if not K[0, 0]:
+    where, name = f"the camera info of {info.header.frame_id!r}", "P" if rectified else "K"
+    matrix = [info.p[index] for index in (0, 1, 2, 4, 5, 6, 8, 9, 10)] if rectified else info.k
+    if matrix[0] == 0:
         raise BinposeError(
             f"The camera info of {info.header.frame_id!r} has a focal length of 0, that of an uncalibrated camera; "
-            f"expected its matrix {'P' if rectified else 'K'}; calibrate the camera."
+            f"expected its matrix {name}; calibrate the camera."
         )
-    if any(distortion) and info.distortion_model not in DISTORTION_MODELS:
-        raise BinposeError(
-            f"The camera info has the distortion model {info.distortion_model!r}; expected plumb_bob or "
-            "rational_polynomial; rectify the images with image_proc, and set the parameter `rectified`."
-        )
-    return Camera.from_K(K, int(info.width), int(info.height), distortion if any(distortion) else ())
+    roi = info.roi
+    return check_camera(
+        matrix,
+        (info.width, info.height),
+        where,
+        name=name,
+        distortion=() if rectified else info.d,
+        model="" if rectified else str(info.distortion_model),
+        window=Window(roi.x_offset, roi.y_offset, roi.width, roi.height, info.binning_x, info.binning_y),
+    )
 
 
 def from_camera(camera: Camera, header: Header, types: Any) -> Any:
@@ -69,9 +76,10 @@ def to_frame(color: Any, depth: Any | None, info: Any, rectified: bool = False) 
     """
     header = from_header(color)
     _check_frames("colour image", header, info, depth)
+    checked, picture = check_info(info, rectified), to_picture(color)
+    _check_size(picture.color.shape, checked.camera, info)
     depth_m = None if depth is None else to_depth_m(depth)
-    camera = to_camera(info, rectified)
-    return undistort(RgbdFrame(to_color(color), depth_m, camera, header.stamp_ns, header.frame_id, header.frame_id))
+    return _frame(picture.color, depth_m, checked.camera, header, (*checked.notes, *picture.notes))
 
 
 def to_depth_frame(depth: Any, info: Any, header: Header, rectified: bool = False) -> RgbdFrame:
@@ -87,10 +95,28 @@ def to_depth_frame(depth: Any, info: Any, header: Header, rectified: bool = Fals
         BinposeError: when they do not belong together, or one of them cannot be used.
     """
     _check_frames("array of poses", header, info, depth)
-    depth_m = to_depth_m(depth)
-    black = np.zeros(depth_m.shape, np.uint8)
-    camera = to_camera(info, rectified)
-    return undistort(RgbdFrame(black, depth_m, camera, header.stamp_ns, header.frame_id, header.frame_id))
+    depth_m, checked = to_depth_m(depth), check_info(info, rectified)
+    _check_size(depth_m.shape, checked.camera, info)
+    return _frame(np.zeros(depth_m.shape, np.uint8), depth_m, checked.camera, header, checked.notes)
+
+
+def _frame(color: Any, depth_m: Any, camera: Camera, header: Header, notes: tuple[str, ...]) -> RgbdFrame:
+    return undistort(RgbdFrame(color, depth_m, camera, header.stamp_ns, header.frame_id, header.frame_id, notes=notes))
+
+
+def _check_size(shape: tuple[int, ...], camera: Camera, info: Any) -> None:
+    """Whether the images have the size that the camera info states, after region of interest and binning."""
+    height, width = shape[:2]
+    if (width, height) == (camera.width, camera.height):
+        return
+    roi, full = info.roi, f"{info.width}x{info.height}"
+    part = f", region of interest {roi.width}x{roi.height}" if roi.width or roi.height else ""
+    binning = f", binning {info.binning_x}x{info.binning_y}" if max(info.binning_x, info.binning_y) > 1 else ""
+    raise BinposeError(
+        f"The image of {info.header.frame_id!r} has {width}x{height} pixels, but its camera info is of "
+        f"{camera.width}x{camera.height} ({full}{part}{binning}); expected one size; take the camera info of these "
+        "images, or correct the camera's driver."
+    )
 
 
 def _check_frames(what: str, header: Header, info: Any, depth: Any | None) -> None:

@@ -64,7 +64,8 @@ def true_detections(golden: GoldenFrame, objects: Mapping[str, ObjectModel]) -> 
     Raises:
         BinposeError: when a mask is missing or damaged.
     """
-    if not (golden.source.scene.directory / "mask_visib").is_dir():
+    scene = golden.source.scene
+    if not (scene.directory / scene.layout.folder("mask_visib")).is_dir():
         return []
     masks = golden.source.masks()[list(golden.annotations)]
     found = []

@@ -12,13 +12,17 @@ import numpy.typing as npt
 
 from binpose_core.errors import BinposeError
 from binpose_core.frames import depth_from_encoding
+from binpose_core.pixels import Picture, to_eight_bits
 from binpose_ros.stamps import Header, from_header, to_header
 
 Pixels = npt.NDArray[Any]
 
 
 class Layout(NamedTuple):
-    """How the pixels of an encoding lie in memory, and how colour is made of them (None: it is none)."""
+    """How the pixels of an encoding lie in memory, and how colour is made of their eight highest bits.
+
+    to_color is None where the image is no picture.
+    """
 
     dtype: str
     channels: int
@@ -29,10 +33,6 @@ def _convert(code: int) -> Callable[[Pixels], Pixels]:
     return lambda pixels: cv2.cvtColor(pixels, code)
 
 
-def _high_byte(pixels: Pixels) -> Pixels:
-    return (pixels >> 8).astype(np.uint8)
-
-
 LAYOUTS = {
     "rgb8": Layout("u1", 3, np.ascontiguousarray),
     "bgr8": Layout("u1", 3, _convert(cv2.COLOR_BGR2RGB)),
@@ -40,14 +40,22 @@ LAYOUTS = {
     "bgra8": Layout("u1", 4, _convert(cv2.COLOR_BGRA2RGB)),
     "mono8": Layout("u1", 1, np.ascontiguousarray),
     "8UC1": Layout("u1", 1, np.ascontiguousarray),
-    "rgb16": Layout("u2", 3, _high_byte),
-    "bgr16": Layout("u2", 3, lambda pixels: _high_byte(pixels[..., ::-1])),
-    "mono16": Layout("u2", 1, _high_byte),
+    "rgb16": Layout("u2", 3, np.ascontiguousarray),
+    "bgr16": Layout("u2", 3, _convert(cv2.COLOR_BGR2RGB)),
+    "rgba16": Layout("u2", 4, _convert(cv2.COLOR_RGBA2RGB)),
+    "bgra16": Layout("u2", 4, _convert(cv2.COLOR_BGRA2RGB)),
+    "mono16": Layout("u2", 1, np.ascontiguousarray),
     # OpenCV names a Bayer pattern by the second row's second and third pixel, ROS by the first four.
-    "bayer_rggb8": Layout("u1", 1, _convert(cv2.COLOR_BayerBG2RGB)),
-    "bayer_bggr8": Layout("u1", 1, _convert(cv2.COLOR_BayerRG2RGB)),
-    "bayer_gbrg8": Layout("u1", 1, _convert(cv2.COLOR_BayerGR2RGB)),
-    "bayer_grbg8": Layout("u1", 1, _convert(cv2.COLOR_BayerGB2RGB)),
+    **{
+        f"bayer_{pattern}{8 * size}": Layout(f"u{size}", 1, _convert(code))
+        for size in (1, 2)
+        for pattern, code in (
+            ("rggb", cv2.COLOR_BayerBG2RGB),
+            ("bggr", cv2.COLOR_BayerRG2RGB),
+            ("gbrg", cv2.COLOR_BayerGR2RGB),
+            ("grbg", cv2.COLOR_BayerGB2RGB),
+        )
+    },
     "yuv422": Layout("u1", 2, _convert(cv2.COLOR_YUV2RGB_UYVY)),
     "uyvy": Layout("u1", 2, _convert(cv2.COLOR_YUV2RGB_UYVY)),
     "yuv422_yuy2": Layout("u1", 2, _convert(cv2.COLOR_YUV2RGB_YUY2)),
@@ -57,6 +65,7 @@ LAYOUTS = {
 }
 COLOR_ENCODINGS = tuple(name for name, layout in LAYOUTS.items() if layout.to_color is not None)
 DEPTH_ENCODINGS = ("32FC1", "16UC1")
+SHARED_CHROMA = ("yuv422", "uyvy", "yuv422_yuy2", "yuyv")  # by two neighbours in a row
 
 
 def to_pixels(message: Any) -> Pixels:
@@ -71,10 +80,17 @@ def to_pixels(message: Any) -> Pixels:
     height, width, step = int(message.height), int(message.width), int(message.step)
     row_bytes = width * layout.channels * int(layout.dtype[1])
     data = np.frombuffer(message.data, np.uint8)
-    if height < 1 or width < 1 or step < row_bytes or data.size < step * (height - 1) + row_bytes:
+    # Some drivers leave out the padding of the last row.
+    whole = data.size in (step * height, step * (height - 1) + row_bytes)
+    if height < 1 or width < 1 or step < row_bytes or not whole:
         raise BinposeError(
-            f"An image of {width}x{height} pixels in {message.encoding} with {data.size} bytes in rows of {step}; "
-            f"expected rows of at least {row_bytes} bytes and as many as the height; check the camera's driver."
+            f"An image of {width}x{height} pixels in {message.encoding} has {data.size} bytes in rows of {step}; "
+            f"expected {height} rows of at least {row_bytes} bytes; check the camera's driver."
+        )
+    if width % 2 and message.encoding in SHARED_CHROMA:
+        raise BinposeError(
+            f"An image of {width}x{height} pixels in {message.encoding}, where two neighbours share their colour; "
+            "expected an even width; set the camera to one, or to another encoding."
         )
     rows = np.lib.stride_tricks.as_strided(data, (height, row_bytes), (step, 1), writeable=False)
     typed = np.ascontiguousarray(rows).view((">" if message.is_bigendian else "<") + layout.dtype)
@@ -82,8 +98,8 @@ def to_pixels(message: Any) -> Pixels:
     return native.reshape((height, width, layout.channels) if layout.channels > 1 else (height, width))
 
 
-def to_color(message: Any) -> npt.NDArray[np.uint8]:
-    """The picture (H, W, 3) uint8 RGB, or (H, W) uint8 for one channel.
+def to_picture(message: Any) -> Picture:
+    """The picture in a message, and what was ignored.
 
     Raises:
         BinposeError: for an encoding that is no colour, or damaged data.
@@ -91,7 +107,13 @@ def to_color(message: Any) -> npt.NDArray[np.uint8]:
     layout = LAYOUTS.get(message.encoding)
     if layout is None or layout.to_color is None:
         raise _unknown(message, COLOR_ENCODINGS)
-    return layout.to_color(to_pixels(message))
+    pixels, notes = to_eight_bits(to_pixels(message))
+    return Picture(layout.to_color(pixels), notes)
+
+
+def to_color(message: Any) -> npt.NDArray[np.uint8]:
+    """The picture (H, W, 3) uint8 RGB, or (H, W) uint8 for one channel; see `to_picture`."""
+    return to_picture(message).color
 
 
 def to_depth_m(message: Any) -> npt.NDArray[np.float32]:

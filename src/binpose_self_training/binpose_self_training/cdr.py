@@ -5,13 +5,13 @@ from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from rosbags.typesys import Stores, get_typestore
 from rosbags.typesys.store import Typestore
 
 from binpose_core.errors import BinposeError
+from binpose_core.image_files import decode_image
 from binpose_ros.message_types import PACKAGE_OF
 from binpose_ros.stamps import from_header, to_header
 
@@ -115,8 +115,7 @@ def _depth_pixels(message: Any) -> npt.NDArray[Any] | None:
 
 def _pixels(data: Any) -> npt.NDArray[Any] | None:
     """What a PNG or JPEG holds; None for something else."""
-    content = np.frombuffer(data, np.uint8)
-    return cv2.imdecode(content, cv2.IMREAD_UNCHANGED) if content.size else None
+    return decode_image(bytes(data))
 
 
 # By the type and, where there are several, the channels; OpenCV gives colour as BGR.

@@ -46,6 +46,8 @@ class Estimate(Command):
     """Folder for the results."""
     split: str | None = None
     """Split of the BOP data set; not needed where there is only one."""
+    sensor: str | None = None
+    """Sensor of the BOP data set, such as photoneo, where a scene has images of several."""
     threshold: float = EstimationConfig.threshold
     """Least score (probability to be right) of a reported part."""
     objects: str = ""
@@ -83,7 +85,7 @@ class Estimate(Command):
         region = Region.from_text(self.region)
         topics = CameraTopics(self.color_topic, self.depth_topic, self.info_topic)
         with waiting(f"Opening {self.path} ..."):
-            inputs = open_inputs(self.path, self.split, topics)
+            inputs = open_inputs(self.path, self.split, topics, self.sensor)
         for note in inputs.notes:
             console.print(note, style="yellow", markup=False)
         with waiting(f"Loading {self.model} ..."):

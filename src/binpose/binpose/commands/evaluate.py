@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import tyro
 
 from binpose.commands.command import Command, console, split_names, tracked, waiting
-from binpose_core.errors import BinposeError
 from binpose_core.evaluation import EvaluationConfig
 
 if TYPE_CHECKING:
@@ -34,6 +33,8 @@ class Evaluate(Command):
     """BOP data set with known poses."""
     split: str | None = None
     """Split of the data set; by default the one of the run."""
+    sensor: str | None = None
+    """Sensor of the data set, such as photoneo, where a scene has images of several."""
     regions: Path | None = None
     """JSON of image polygons where parts can be: {"000014_000000": [[[u, v], ...], ...]}; parts outside are wrong."""
     complete: str | None = None
@@ -54,12 +55,8 @@ class Evaluate(Command):
 
         run = RunDirectory(self.run_directory)
         record = run.read_record()
-        dataset, split = BopDataset(self.dataset), self.split or record.split
-        if split is None:
-            splits = dataset.splits()
-            if len(splits) != 1:
-                raise BinposeError(f"{self.dataset} has the splits {', '.join(splits)}; choose one with --split.")
-            (split,) = splits
+        dataset = BopDataset(self.dataset, self.sensor)
+        split = dataset.choose_split(self.split or record.split)
         config = EvaluationConfig(
             max_error=self.max_error, min_visible_fraction=self.min_visible, score_threshold=record.threshold
         )
