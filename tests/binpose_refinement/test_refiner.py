@@ -58,7 +58,7 @@ def test_hypotheses_come_back_ranked_and_the_first_is_the_estimate(parts, pile, 
     for estimate in refiner(pile.frame, pile.detections, hypotheses_of(pile, parts, seed=2)):
         assert np.array_equal(estimate.hypotheses[0].T_cam_obj, estimate.T_cam_obj)
         kinds = {h.object_id for h in estimate.hypotheses}
-        assert len(estimate.hypotheses) <= refiner.config.keep_best + len(kinds) - 1
+        assert len(estimate.hypotheses) <= refiner.config.keep_best + refiner.config.keep_of_object * (len(kinds) - 1)
         assert set(FEATURES) <= set(estimate.residuals)
 
 

@@ -31,6 +31,7 @@ def test_the_best_pose_of_each_object_stays(parts):
     many = batch("cleat", poses).joined(batch("plate", [T, poses[1]]))
     kept = PoseComparer(parts).distinct(many, np.array([0.9, 0.8, 0.7, 0.1, 0.2]), 0.04, 2)
     assert kept.tolist() == [0, 1, 4]
+    assert PoseComparer(parts).distinct(many, np.array([0.9, 0.8, 0.7, 0.1, 0.2]), 0.04, 2, 2).tolist() == [0, 1, 4, 3]
 
 
 def test_rivals_are_poses_that_cannot_both_be_right(parts):

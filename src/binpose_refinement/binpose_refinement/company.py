@@ -37,7 +37,7 @@ def company_of(batch: Batch, score: FloatArray, kind: FloatArray, objects: int) 
         objects: number of objects.
     """
     company = np.zeros(len(batch))
-    owners, place = np.unique(batch.owner, return_inverse=True)
+    place = np.unique(batch.owner, return_inverse=True)[1]
     best = best_of_objects(batch, score, place, objects)
     there = best >= 0
     margin = np.where(there, kind[best], -1.0)

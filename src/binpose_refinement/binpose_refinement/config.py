@@ -26,8 +26,8 @@ class RefinerConfig:
     coarse_rounds: renderings of each hypothesis in the first alignment.
     keep_coarse: hypotheses of a detection, the best ones, that the first alignment goes on with for longer.
     narrow_rounds: renderings of each hypothesis that the first alignment goes on with.
-    keep_best: hypotheses of a detection that are polished, all different modulo the part's symmetries; the best one of
-        each further object stays too.
+    keep_best: hypotheses of a detection that are polished, all different modulo the part's symmetries.
+    keep_of_object: hypotheses of each object that stay to the end in any case, so that look-alikes are compared.
     polish_px: size in pixels of the crops of the second alignment, the polish.
     polish_faces: faces at most of the meshes in the polish.
     polish_rounds: renderings of each hypothesis in the polish.
@@ -60,6 +60,7 @@ class RefinerConfig:
     keep_coarse: int = setting(6, bounds=KEPT)
     narrow_rounds: int = setting(4, bounds=ROUNDS)
     keep_best: int = setting(4, bounds=KEPT)
+    keep_of_object: int = setting(2, bounds=KEPT)
     polish_px: int = setting(48, bounds=PIXELS)
     polish_faces: int = setting(1000, bounds=FACES)
     polish_rounds: int = setting(4, bounds=ROUNDS)

@@ -72,4 +72,5 @@ class Funnel:
 
     def _best(self, batch: Batch, aligned: Alignment, keep: int) -> Batch:
         batch = batch.moved(aligned.T_cam_obj)
-        return batch.take(self._comparer.distinct(batch, aligned.agreement, self._config.same_pose, keep))
+        c = self._config
+        return batch.take(self._comparer.distinct(batch, aligned.agreement, c.same_pose, keep, c.keep_of_object))

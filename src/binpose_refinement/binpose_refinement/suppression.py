@@ -29,28 +29,46 @@ class PoseComparer:
         self._motions = np.ascontiguousarray(np.concatenate(motions))
         self._diameter_m = np.array([part.diameter_m for part in parts])
 
-    def distinct(self, batch: Batch, score: FloatArray, same_pose: float, keep: int) -> npt.NDArray[np.int64]:
+    def distinct(
+        self, batch: Batch, score: FloatArray, same_pose: float, keep: int, of_each_object: int = 1
+    ) -> npt.NDArray[np.int64]:
         """Indices of the best `keep` different poses of each detection, best first within a detection.
 
-        The best pose of each object stays in any case: parts that look alike are compared until the end.
+        The best `of_each_object` different poses of each object stay in any case: parts that look alike are compared
+        until the end.
 
         Args:
             batch: B hypotheses.
             score: (B,), by which they are ranked.
             same_pose: mean surface distance that is still the same, share of the diameter.
             keep: how many per detection.
+            of_each_object: how many per detection and object at least.
         """
         order = np.lexsort((-score, batch.owner)).astype(np.int64)
-        _, first = np.unique(batch.owner[order], return_index=True)
-        bounds = np.append(first, len(order)).astype(np.int64)
+        by_object = np.lexsort((-score, batch.part, batch.owner)).astype(np.int64)
+        pair = batch.owner * (int(batch.part.max(initial=0)) + 1) + batch.part
+        kept = self._marked(batch, order, batch.owner[order], same_pose, keep)
+        kept |= self._marked(batch, by_object, pair[by_object], same_pose, of_each_object)
+        return order[kept[order]]
+
+    def _marked(
+        self,
+        batch: Batch,
+        order: npt.NDArray[np.int64],
+        group: npt.NDArray[np.int64],
+        same_pose: float,
+        keep: int,
+    ) -> npt.NDArray[np.bool_]:
+        """(B,) the first `keep` different poses of each group; order (B,) of the rows, group (B,) rising along it."""
+        bounds = np.append(np.unique(group, return_index=True)[1], len(order)).astype(np.int64)
         chosen = np.zeros(len(order), dtype=np.bool_)
         mark_distinct(
             order, bounds, batch.part, np.ascontiguousarray(batch.T_cam_obj, np.float64), self._points,
             self._motions, self._first, same_pose * self._diameter_m, keep, chosen,
         )  # fmt: skip
-        _, best_of_object = np.unique(np.stack([batch.owner[order], batch.part[order]], -1), axis=0, return_index=True)
-        chosen[best_of_object] = True
-        return order[chosen]
+        marked = np.zeros(len(order), dtype=np.bool_)
+        marked[order[chosen]] = True
+        return marked
 
     def rivals(self, batch: Batch, least: float) -> npt.NDArray[np.int64]:
         """Pairs (P, 2) of hypotheses of one detection that cannot both be right.
