@@ -56,7 +56,7 @@ def company_of(batch: Batch, score: FloatArray, kind: FloatArray, objects: int) 
 def best_of_objects(
     batch: Batch, score: FloatArray, place: npt.NDArray[np.int64], objects: int
 ) -> npt.NDArray[np.int64]:
-    """(D, K) row of the best pose of each detection and object, -1 where there is none; place (B,) of the detections."""
+    """(D, K) row of the best pose of each detection and object, -1 where there is none; place (B,): the detection."""
     best = np.full((int(place.max(initial=-1)) + 1, objects), -1, np.int64)
     order = np.argsort(score, kind="stable")
     best[place[order], batch.part[order]] = order
