@@ -136,10 +136,10 @@ class Catalogue:
         if bop_id is None and named is None:
             return max(taken, default=0) + 1
         number = bop_id if bop_id is not None else int(named.group(1)) if named else 0
-        if number < 1 or number in taken:
-            owner = f"is that of {taken[number]!r}" if number in taken else "is none"
+        if number < 0 or number in taken:
+            owner = f"is that of {taken[number]!r}" if number in taken else "is negative"
             raise BinposeError(
-                f"BOP number {number} for object {id!r} {owner}; expected a free number from 1 on; give one with "
+                f"BOP number {number} for object {id!r} {owner}; expected a free number from 0 on; give one with "
                 f"--bop-id, for example {max(taken, default=0) + 1}."
             )
         return number

@@ -40,7 +40,8 @@ def decimated(mesh: Mesh, faces: int, aggressiveness: int = 3) -> Mesh:
 
     size = float(np.ptp(mesh.vertices, axis=0).max())  # its thresholds suppose parts of about unit size
     scaled = np.ascontiguousarray(mesh.vertices / size, dtype=np.float32)
-    vertices, triangles = fast_simplification.simplify(scaled, mesh.faces, target_count=faces, agg=aggressiveness)[:2]
+    indices = np.ascontiguousarray(mesh.faces)
+    vertices, triangles = fast_simplification.simplify(scaled, indices, target_count=faces, agg=aggressiveness)[:2]
     return Mesh((vertices * size).astype(np.float32), triangles.astype(np.int32))
 
 

@@ -77,7 +77,7 @@ def read_mesh(path: Path | str, unit: str | None = None, allow_odd_size: bool = 
     if unit is None:
         unit = standard_unit(path) or _guessed_unit(path, size, allow_odd_size)
     _check_size(path, size, unit, allow_odd_size)
-    return Mesh((vertices * METRES[unit]).astype(np.float32), faces.astype(np.int32), colors), unit
+    return Mesh((vertices * METRES[unit]).astype(np.float32), np.ascontiguousarray(faces, np.int32), colors), unit
 
 
 def ply_bytes(mesh: Mesh, scale: float = 1.0, comment: str = "unit: metre") -> bytes:
