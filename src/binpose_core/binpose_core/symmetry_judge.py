@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from binpose_core.closest import DistanceField
+from binpose_core.decimation import decimated
 from binpose_core.errors import BinposeError
 from binpose_core.geometry import FloatArray, inverse, transform
 from binpose_core.meshes import Mesh, diameter_m
@@ -18,6 +19,7 @@ from binpose_core.surface import seen_samples
 from binpose_core.view_comparison import ViewComparison
 
 SAMPLES = 4000
+MAX_FACES = 20_000
 # Of the 2,000 pixels of a part in a usual crop, 30 may differ a little, 6 boldly: less than the sensor loses at edges.
 DIFFERING, DIFFERING_BOLDLY = 0.015, 0.003
 
@@ -57,6 +59,11 @@ class SymmetryConfig:
             )
 
 
+def judged_mesh(mesh: Mesh) -> Mesh:
+    """The mesh with at most `MAX_FACES` faces: what this loses is far below any tolerance, and time grows with them."""
+    return decimated(mesh, MAX_FACES, aggressiveness=5) if len(mesh.faces) > MAX_FACES else mesh
+
+
 class Judge:
     """Measures how well a motion maps the visible surface onto the surface."""
 
@@ -65,7 +72,7 @@ class Judge:
         self.size_m = min(diameter_m(mesh), 4 * _middle_extent(self.points))
         self.exact_m, self.near_m = config.exact_tolerance * self.size_m, config.near_tolerance * self.size_m
         self.field = DistanceField(mesh, max(3.01 * self.exact_m, 2 * self.near_m))
-        self._views = ViewComparison(mesh, self.exact_m)
+        self.views = ViewComparison(mesh, self.exact_m)
 
     def exact(self, motions: FloatArray) -> bool:
         """Whether no camera sees a difference after any of the motions (K, 4, 4)."""
@@ -75,7 +82,7 @@ class Judge:
                 return False
         if not all(self._same(self._both_ways(motion[None], len(self.points))) for motion in motions):
             return False
-        return all(self._views.same(motion) for motion in motions)
+        return all(self.views.same(motion) for motion in motions)
 
     def _same(self, distances: FloatArray) -> bool:
         little, boldly = (distances > self.exact_m).mean(), (distances > 3 * self.exact_m).mean()

@@ -16,17 +16,15 @@ from binpose_core.meshes import Mesh
 from binpose_core.near_symmetries import near_symmetries
 from binpose_core.registration import register
 from binpose_core.symmetries import ContinuousSymmetry, Symmetries, closed_group, even_rotations, rotations_about
-from binpose_core.symmetry_judge import Judge, SymmetryConfig
+from binpose_core.symmetry_judge import Judge, SymmetryConfig, judged_mesh
 
 GOLDEN_TURN = np.pi * (3 - np.sqrt(5))
-MAX_FACES = 20_000
 
 
 def find_symmetries(mesh: Mesh, config: SymmetryConfig | None = None) -> Symmetries:
     """The symmetries of a mesh in metres, in its own frame."""
     config = config or SymmetryConfig()
-    if len(mesh.faces) > MAX_FACES:  # what this loses is far below any tolerance, and time grows with the faces
-        mesh = decimated(mesh, MAX_FACES, aggressiveness=5)
+    mesh = judged_mesh(mesh)
     judge = Judge(mesh, config)
     motions = _self_registrations(mesh, judge, config)
     axes = _axes(motions)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from binpose_core.geometry import FloatArray
 from binpose_core.meshes import Mesh, face_areas_normals
-from binpose_core.orbit import Orbit, looking_along, view_rotations
+from binpose_core.orbit import FILLED, Orbit, looking_along, view_rotations
 
 VIEW_PX = 320
 AROUND = 14
@@ -32,13 +32,18 @@ class ViewComparison:
     Args:
         mesh: of the part, in metres.
         tolerance_m: depths that differ by less are the same.
+
+    Attributes:
+        directions: (V, 3) of the views, in the part's frame.
+        pixel_m: what one pixel covers at the part.
     """
 
     def __init__(self, mesh: Mesh, tolerance_m: float) -> None:
-        directions = np.concatenate([_main_directions(mesh), view_rotations(AROUND)[:, 2]])
-        self.orbit = Orbit(mesh, looking_along(directions), VIEW_PX)
-        self.tolerance_m = tolerance_m
-        self._seen = self._depth_m(np.arange(len(directions)), None)
+        self.directions = np.concatenate([_main_directions(mesh), view_rotations(AROUND)[:, 2]])
+        self._orbit = Orbit(mesh, looking_along(self.directions), VIEW_PX)
+        self._tolerance_m = tolerance_m
+        self.pixel_m = self._orbit.width_m / (FILLED * VIEW_PX)
+        self._seen = self._depth_m(np.arange(len(self.directions)), None)
 
     def same(self, motion: FloatArray) -> bool:
         """Whether no view shows a difference after the motion T_obj_obj (4, 4)."""
@@ -53,10 +58,16 @@ class ViewComparison:
         moved = self._depth_m(views, motion)
         return np.stack([self._differing(self._seen[view], image) for view, image in zip(views, moved, strict=True)])
 
+    def deepest_m(self, view: int, motion: FloatArray, differing: npt.NDArray[np.bool_]) -> tuple[float, bool]:
+        """The largest difference of depth among differing pixels (h, w) of a view, and whether one sees through."""
+        apart = np.abs(self._depth_m(np.array([view]), motion)[0] - self._seen[view])[differing]
+        solid = apart[apart < 10 * self._orbit.width_m]
+        return float(solid.max(initial=0.0)), len(solid) < len(apart)
+
     def _depth_m(self, views: npt.NDArray[np.integer], motion: FloatArray | None) -> npt.NDArray[np.float32]:
         """Depth (V, h, w), the background far behind the part."""
-        depth_m = self.orbit.render(views, motion).depth_m
-        return np.where(depth_m > 0, depth_m, np.float32(100 * self.orbit.width_m))
+        depth_m = self._orbit.render(views, motion).depth_m
+        return np.where(depth_m > 0, depth_m, np.float32(100 * self._orbit.width_m))
 
     def _differing(self, one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
         outside = self._outside(one, other) | self._outside(other, one)
@@ -64,8 +75,8 @@ class ViewComparison:
 
     def _outside(self, one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
         """Where one image lies outside the range that the other has within a pixel."""
-        nearer = one < cv2.erode(other, _AROUND_PIXEL) - self.tolerance_m
-        farther = one > cv2.dilate(other, _AROUND_PIXEL) + self.tolerance_m
+        nearer = one < cv2.erode(other, _AROUND_PIXEL) - self._tolerance_m
+        farther = one > cv2.dilate(other, _AROUND_PIXEL) + self._tolerance_m
         return np.asarray(nearer | farther)
 
 
@@ -78,11 +89,11 @@ def _main_directions(mesh: Mesh) -> FloatArray:
     edges = edges / np.maximum(lengths, 1e-30)[:, None]
     edges *= np.where((edges @ [0.9, 0.43, 0.07] < 0), -1, 1)[:, None]  # both ways along an edge are one direction
     along = _frequent(edges, lengths, EDGES)
-    chosen: list[FloatArray] = []
+    chosen: FloatArray = np.zeros((0, 3))
     for direction in [*-_frequent(normals, areas, NORMALS), *along, *-along]:
-        if not any(direction @ other > APART for other in chosen):
-            chosen.append(direction)
-    return np.stack(chosen)
+        if not (chosen @ direction > APART).any():
+            chosen = np.concatenate([chosen, direction[None]])
+    return chosen
 
 
 def _frequent(directions: FloatArray, weights: FloatArray, most: int) -> FloatArray:
