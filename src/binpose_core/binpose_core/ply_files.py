@@ -1,5 +1,6 @@
 """PLY files, text and binary of either byte order, with any elements and properties beside vertices and faces."""
 
+import itertools
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -158,7 +159,7 @@ def _integer(data: bytes, kind: str, order: str) -> int:
 def _read_text(elements: list[_Element], data: bytes) -> None:
     lines = iter([line for line in lines_of(data) if line.strip()])
     for element in elements:
-        rows = [row.split() for row, _ in zip(lines, range(element.count), strict=False)]
+        rows = [row.split() for row in itertools.islice(lines, element.count)]
         if len(rows) < element.count:
             raise _cut(element)
         _parse_rows(element, rows)

@@ -76,13 +76,15 @@ class Judge:
 
     def exact(self, motions: FloatArray) -> bool:
         """Whether no camera sees a difference after any of the motions (K, 4, 4)."""
+        return self.surface_stays(motions) and all(self.views.same(motion) for motion in motions)
+
+    def surface_stays(self, motions: FloatArray) -> bool:
+        """Whether the visible surface comes to lie on the surface under all motions (K, 4, 4), small openings apart."""
         for some in (motions[:: max(1, len(motions) // 3)], motions):  # most candidates fail at a glance
             glance = self._both_ways(some, 100) > self.exact_m
             if glance.mean(axis=-1).max(initial=0.0) > 6 * DIFFERING:
                 return False
-        if not all(self._same(self._both_ways(motion[None], len(self.points))) for motion in motions):
-            return False
-        return all(self.views.same(motion) for motion in motions)
+        return all(self._same(self._both_ways(motion[None], len(self.points))) for motion in motions)
 
     def _same(self, distances: FloatArray) -> bool:
         little, boldly = (distances > self.exact_m).mean(), (distances > 3 * self.exact_m).mean()

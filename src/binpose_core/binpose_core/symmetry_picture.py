@@ -19,7 +19,8 @@ from binpose_core.view_comparison import ViewComparison
 
 Image = npt.NDArray[np.uint8]
 
-TILE_PX, LABEL_PX, GAP_PX = 240, 30, 6
+TILE_PX, LABEL_PX, GAP_PX = 260, 30, 6
+TITLES = ("as it is", "after the motion", "where it differs most: as it is", "after the motion")
 MOST_EXACT, MOST_NEAR = 8, 8
 """Rows of each kind; the text names how many more there are."""
 ANGLES = (0.7, 2.1, 4.0)
@@ -42,11 +43,13 @@ def draw_symmetries(part: ObjectModel) -> Image:
     """RGB (h, w, 3) uint8: rows of pictures for each exact and near symmetry of the part."""
     rows = _rows(part.symmetries)
     views = Judge(judged_mesh(part.mesh), SymmetryConfig()).views
-    pictures = Orbit(part.mesh, looking_along(np.concatenate([_unit(SLANT)[None], views.directions])), TILE_PX)
+    pictures = Orbit(part.mesh, looking_along(np.concatenate([_unit(SLANT)[None], views.directions])), 2 * TILE_PX)
     lines = [_label(f"{part.id}: {_summary(part.symmetries)}", INK, 4 * TILE_PX + 3 * GAP_PX)]
     if not rows:
         alone = pictures.render(np.arange(4)).shaded(STEEL)
-        lines.append(_side_by_side([_on_background(image) for image in alone]))
+        lines.append(_side_by_side([_smaller(_on_background(image)) for image in alone]))
+    else:
+        lines.append(_side_by_side([_label(title, INK, TILE_PX) for title in TITLES]))
     for row in rows:
         differing = views.differing(np.arange(len(views.directions)), row.motion)
         counts = differing.sum(axis=(1, 2))
@@ -125,7 +128,7 @@ def _label(text: str, ink: tuple[int, int, int], width: int) -> Image:
 
 
 def _side_by_side(images: list[Image]) -> Image:
-    gap = np.full((TILE_PX, GAP_PX, 3), BACKGROUND, np.uint8)
+    gap = np.full((len(images[0]), GAP_PX, 3), BACKGROUND, np.uint8)
     return np.concatenate([images[0], *(piece for image in images[1:] for piece in (gap, image))], axis=1)
 
 
@@ -135,8 +138,13 @@ def _on_background(image: Image) -> Image:
 
 def _marked(image: Image, differing: npt.NDArray[np.bool_]) -> Image:
     """The picture with the differing pixels in red."""
-    weight = cv2.resize(differing.astype(np.float32), (TILE_PX, TILE_PX), interpolation=cv2.INTER_AREA)[..., None]
-    return np.rint((1 - 0.75 * weight) * _on_background(image) + 0.75 * weight * DIFFERENT).astype(np.uint8)
+    weight = 0.75 * cv2.resize(differing.astype(np.float32), image.shape[1::-1], interpolation=cv2.INTER_LINEAR)[..., None]
+    return _smaller(np.rint((1 - weight) * _on_background(image) + weight * DIFFERENT).astype(np.uint8))
+
+
+def _smaller(image: Image) -> Image:
+    """A picture drawn at twice the size of a tile, so that its edges are smooth in the tile."""
+    return np.asarray(cv2.resize(image, (TILE_PX, TILE_PX), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _unit(vector: FloatArray) -> FloatArray:
