@@ -76,7 +76,8 @@ class Catalogue:
             path: STL, OBJ, PLY, OFF, glTF or STEP.
             id: the part's name everywhere.
             unit: of the file; guessed when None, see `mesh_files.load_mesh`.
-            bop_id: its number in BOP data sets; else that in a file name like obj_000003.ply, else the next free one.
+            bop_id: its number in BOP data sets, from 0 on; else that in a file name like obj_000003.ply, else that of
+                the part which it replaces, else the next free one.
             symmetries: overrides those found from the mesh.
             replace: an id that exists is otherwise refused.
             allow_odd_size: accept less than 5 mm and more than 1 m.
@@ -87,6 +88,7 @@ class Catalogue:
             BinposeError: for a mesh or an id that cannot be used; the catalogue stays as it was.
         """
         self._check_id(id, replace)
+        number = self._bop_id(path, id, bop_id)
         report("reading the mesh")
         mesh, unit = read_mesh(path, unit, allow_odd_size)
         if not allow_open and not is_watertight(mesh.faces):
@@ -94,7 +96,6 @@ class Catalogue:
                 f"The mesh {path} is not watertight, even after welding and filling small holes; expected the closed "
                 "surface of a solid; export it as one, or add --allow-open to use it as it is."
             )
-        number = self._bop_id(path, id, bop_id)
         origin = {"source": Path(path).name, "unit": unit, "source_faces": len(mesh.faces)}
         report(f"reducing it where it is fine ({len(mesh.faces):,} faces)")
         mesh, error_m = reduced(mesh)
@@ -143,10 +144,12 @@ class Catalogue:
             )
 
     def _bop_id(self, path: Path | str, id: str, bop_id: int | None) -> int:
-        taken = {entry["bop_id"]: entry["id"] for entry in self._entries() if entry["id"] != id}
+        entries = self._entries()
+        taken = {entry["bop_id"]: entry["id"] for entry in entries if entry["id"] != id}
         named = _BOP_NAME.fullmatch(Path(path).stem)
         if bop_id is None and named is None:
-            return max(taken, default=0) + 1
+            own = [entry["bop_id"] for entry in entries if entry["id"] == id]
+            return int(own[0]) if own else max(taken, default=0) + 1
         number = bop_id if bop_id is not None else int(named.group(1)) if named else 0
         if number < 0 or number in taken:
             owner = f"is that of {taken[number]!r}" if number in taken else "is negative"

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -109,13 +110,15 @@ def _piece(scene: Any, node: str) -> Polygons | None:
     return triangle_soup(vertices, faces, colors)
 
 
-def _quietly(call: Any) -> Any:
-    """The call's result, without what its C++ code writes to the standard output."""
-    kept, nothing = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+def _quietly(call: Callable[[], bytes]) -> bytes:
+    """The call's result, without what its C++ code writes to the standard output and error."""
+    nothing, kept = os.open(os.devnull, os.O_WRONLY), {stream: os.dup(stream) for stream in (1, 2)}
     try:
-        os.dup2(nothing, 1)
+        for stream in kept:
+            os.dup2(nothing, stream)
         return call()
     finally:
-        os.dup2(kept, 1)
-        os.close(kept)
+        for stream, copy in kept.items():
+            os.dup2(copy, stream)
+            os.close(copy)
         os.close(nothing)

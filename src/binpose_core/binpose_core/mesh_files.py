@@ -24,8 +24,16 @@ READERS: dict[str, Callable[[bytes], Polygons]] = {
 }  # fmt: skip
 GLTF, STEP = (".glb", ".gltf"), (".step", ".stp")
 SUFFIXES = (*READERS, *GLTF, *STEP)
+CONTENTS = {
+    b"ply": "a PLY file (.ply)", b"gltf": "a GLB file (.glb)", b"off\n": "an OFF file (.off)",
+    b"iso-10303-21": "a STEP file (.step, .stp)", b"solid ": "a text STL file (.stl)", b"{": "JSON (.gltf)",
+    b"<": "XML or a web page", b"pk\3\4": "a ZIP archive, as 3MF files are", b"version https://git-lfs":
+    "a pointer of Git LFS, whose file is still to be fetched",
+}  # fmt: skip
+"""What files begin with: it names the mistake where a file cannot be read as its suffix says."""
 LARGEST_BYTES, MOST_FACES = 2**30, 5_000_000
 SMALLEST_M, LARGEST_M = 0.005, 1.0
+FARTHEST = 2000.0  # from the origin, relative to its size: float32 rounds to 1e-4 of the size there
 THINNEST = 1e-5  # of a part, relative to its size: less is no part, but a drawing of one
 
 
@@ -72,6 +80,11 @@ def read_mesh(path: Path | str, unit: str | None = None, allow_odd_size: bool = 
             f"The mesh {path} is flat: all of its faces lie in one plane; expected a part with a thickness; export the "
             "solid."
         )
+    if np.abs(vertices).max() > FARTHEST * size:
+        raise BinposeError(
+            f"The mesh {path} lies {np.abs(vertices).max() / size:,.0f} times its size away from its origin; expected "
+            f"at most {FARTHEST:,.0f}, as its shape would be rounded; move the part to the origin of its file."
+        )
     if unit not in (None, "m") and path.suffix.lower() in STEP:
         raise BinposeError(f"Unit {unit!r} for {path.name}; expected none, as a STEP file states its own; leave it out.")
     if unit is None:
@@ -94,15 +107,14 @@ def ply_bytes(mesh: Mesh, scale: float = 1.0, comment: str = "unit: metre") -> b
 
 def _read(path: Path) -> Polygons:
     """Everything in a file, as its format holds it."""
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise BinposeError(f"No mesh at {path}, which {what}; expected a file; check the path.")
+    if path.suffix.lower() not in SUFFIXES:
         raise BinposeError(
             f"The mesh {path} is of type {path.suffix or 'unknown'}; expected one of {', '.join(SUFFIXES)}; "
             "export it as one."
         )
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
-        raise BinposeError(f"No mesh at {path}, which {what}; expected a file; check the path.")
     try:
         size = path.stat().st_size
         if size == 0:
@@ -112,7 +124,7 @@ def _read(path: Path) -> Polygons:
                 f"The mesh {path} has {size / 2**30:.1f} GiB; expected at most {LARGEST_BYTES / 2**30:.0f} GiB; "
                 "reduce its number of faces."
             )
-        return _read_as(path, suffix)
+        return _read_as(path, path.suffix.lower())
     except OSError as error:
         raise BinposeError(
             f"Cannot read the mesh {path}: {error.strerror or error}; check the file and its permissions."
@@ -120,11 +132,17 @@ def _read(path: Path) -> Polygons:
 
 
 def _read_as(path: Path, suffix: str) -> Polygons:
-    if suffix in GLTF:
-        return read_gltf(path)
-    if suffix in STEP:
-        return read_step(path)
-    return READERS[suffix](path.read_bytes())
+    try:
+        if suffix in GLTF:
+            return read_gltf(path)
+        return read_step(path) if suffix in STEP else READERS[suffix](path.read_bytes())
+    except MalformedMesh:
+        with path.open("rb") as file:
+            head = file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+        held = next((what for begin, what in CONTENTS.items() if head.startswith(begin)), None)
+        if held is None or suffix in held:
+            raise
+        raise MalformedMesh(f"holds {held}; expected {suffix[1:].upper()}; rename it, or export it again.") from None
 
 
 def _check_numbers(surface: Polygons) -> None:

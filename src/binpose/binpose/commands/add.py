@@ -34,7 +34,7 @@ class Add(Command):
     catalogue: Path = Path("objects")
     """Folder of the catalogue."""
     bop_id: int | None = None
-    """Number in BOP data sets; else that of a file named obj_000003.ply, else the next free one."""
+    """Number in BOP data sets, from 0 on; else that of a file named obj_000003.ply, else the next free one."""
     replace: bool = False
     """Replace the part of that name."""
     allow_odd_size: bool = False
