@@ -69,9 +69,7 @@ def test_zero_is_a_number(parts, box, tmp_path):
 
 def test_a_picture_shows_the_symmetries(parts, tmp_path):
     """A row for each, and red where a near one differs: at both places of a hole."""
-    plate = trimesh.creation.box((60, 40, 3)).difference(
-        trimesh.creation.cylinder(3, 10).apply_translation([20, 0, 0])
-    )
+    plate = trimesh.creation.box((60, 40, 3)).difference(trimesh.creation.cylinder(3, 10).apply_translation([20, 0, 0]))
     plate.export(tmp_path / "plate.stl")
     steps: list[str] = []
     model = parts.add(tmp_path / "plate.stl", "plate", "mm", report=steps.append)

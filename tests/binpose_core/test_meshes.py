@@ -12,7 +12,6 @@ from binpose_core.meshes import (
     bounding_box_center,
     diameter_m,
     face_areas_normals,
-
     is_watertight,
     sample_faces,
     signed_volumes,

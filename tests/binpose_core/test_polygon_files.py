@@ -172,7 +172,11 @@ def test_relative_indices_count_the_vertices_so_far(tmp_path):
 def test_obj_dialects(tmp_path):
     """Continued lines, tabs, comments at the end, colours behind coordinates, a fourth coordinate, Latin-1 names."""
     vertices, polygons = prism([(0, 0), (20, 0), (20, 20), (0, 20)], 20.0)
-    lines = ["# Geh\xe4use \x85 v 1 2 3", "o Geh\xe4use", *(f"v\t{x} {y} {z} 1 0 0.5  # corner" for x, y, z in vertices)]
+    lines = [
+        "# Geh\xe4use \x85 v 1 2 3",
+        "o Geh\xe4use",
+        *(f"v\t{x} {y} {z} 1 0 0.5  # corner" for x, y, z in vertices),
+    ]
     lines += ["f " + " ".join(str(i + 1) for i in polygon[:2]) + " \\\n" + " ".join(str(i + 1) for i in polygon[2:])
               for polygon in polygons]  # fmt: skip
     lines += ["l 1 2", "p 1", "s off"]

@@ -41,7 +41,9 @@ def step_of(extents, unit: str) -> bytes:
             low, high = min(i, j), max(i, j)
             if (low, high) not in edges:
                 along = np.subtract(corners[high], corners[low]).astype(float)
-                vector = add(f"VECTOR('',{add(f'DIRECTION({chr(39)}{chr(39)},{real(along / np.linalg.norm(along))})')},1.)")
+                vector = add(
+                    f"VECTOR('',{add(f'DIRECTION({chr(39)}{chr(39)},{real(along / np.linalg.norm(along))})')},1.)"
+                )
                 line = add(f"LINE('',{vertices[low]},{vector})")
                 edges[low, high] = add(f"EDGE_CURVE('',{points[low]},{points[high]},{line},.T.)")
             loop.append(add(f"ORIENTED_EDGE('',*,*,{edges[low, high]},.{'T' if i < j else 'F'}.)"))
@@ -65,11 +67,15 @@ def step_of(extents, unit: str) -> bytes:
     )
     shape = add(f"ADVANCED_BREP_SHAPE_REPRESENTATION('',({place},{solid}),{context})")
     app = add("APPLICATION_CONTEXT('automotive design')")
-    product = add(f"PRODUCT('block','block','',({add(f'PRODUCT_CONTEXT({chr(39)}{chr(39)},{app},{chr(39)}mechanical{chr(39)})')}))")
+    product = add(
+        f"PRODUCT('block','block','',({add(f'PRODUCT_CONTEXT({chr(39)}{chr(39)},{app},{chr(39)}mechanical{chr(39)})')}))"
+    )
     formation = add(f"PRODUCT_DEFINITION_FORMATION('','',{product})")
     definition_context = add(f"PRODUCT_DEFINITION_CONTEXT('part definition',{app},'design')")
     definition = add(f"PRODUCT_DEFINITION('design','',{formation},{definition_context})")
-    add(f"SHAPE_DEFINITION_REPRESENTATION({add(f'PRODUCT_DEFINITION_SHAPE({chr(39)}{chr(39)},{chr(39)}{chr(39)},{definition})')},{shape})")
+    add(
+        f"SHAPE_DEFINITION_REPRESENTATION({add(f'PRODUCT_DEFINITION_SHAPE({chr(39)}{chr(39)},{chr(39)}{chr(39)},{definition})')},{shape})"
+    )
     if unit == "inch":
         lines.append("#9000=( LENGTH_UNIT() NAMED_UNIT(*) SI_UNIT(.MILLI.,.METRE.) );")
         lines.append("#9001=LENGTH_MEASURE_WITH_UNIT(LENGTH_MEASURE(25.4),#9000);")

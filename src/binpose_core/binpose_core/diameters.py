@@ -90,7 +90,9 @@ def _bound(level: _Level, pairs: npt.NDArray[np.int64]) -> FloatArray:
     """(K,) no two points of a pair of nodes (K, 2) have a larger squared distance."""
     low, high = level.low[pairs], level.high[pairs]
     span = np.maximum(high[:, 0] - low[:, 1], high[:, 1] - low[:, 0])
-    off = np.maximum(0.0, np.maximum(low.sum(axis=1), -high.sum(axis=1)))  # from one box to the other one's mirror image
+    off = np.maximum(
+        0.0, np.maximum(low.sum(axis=1), -high.sum(axis=1))
+    )  # from one box to the other one's mirror image
     opposite = 2 * level.squared_radius[pairs].sum(axis=1) - (off**2).sum(axis=1)
     return np.asarray(np.minimum((span**2).sum(axis=1), opposite))
 

@@ -67,7 +67,7 @@ def read_mesh(path: Path | str, unit: str | None = None, allow_odd_size: bool = 
         _check_numbers(surface)
         faces = triangulated(surface)
     except MalformedMesh as error:
-        raise BinposeError(f"The mesh {path} {error}") from error
+        raise BinposeError(f"The mesh {path} {_held_instead(path) or error}") from error
     vertices, faces = repaired(surface.vertices, faces)
     colors = surface.colors
     if colors is not None:
@@ -86,7 +86,9 @@ def read_mesh(path: Path | str, unit: str | None = None, allow_odd_size: bool = 
             f"at most {FARTHEST:,.0f}, as its shape would be rounded; move the part to the origin of its file."
         )
     if unit not in (None, "m") and path.suffix.lower() in STEP:
-        raise BinposeError(f"Unit {unit!r} for {path.name}; expected none, as a STEP file states its own; leave it out.")
+        raise BinposeError(
+            f"Unit {unit!r} for {path.name}; expected none, as a STEP file states its own; leave it out."
+        )
     if unit is None:
         unit = standard_unit(path) or _guessed_unit(path, size, allow_odd_size)
     _check_size(path, size, unit, allow_odd_size)
@@ -132,17 +134,20 @@ def _read(path: Path) -> Polygons:
 
 
 def _read_as(path: Path, suffix: str) -> Polygons:
-    try:
-        if suffix in GLTF:
-            return read_gltf(path)
-        return read_step(path) if suffix in STEP else READERS[suffix](path.read_bytes())
-    except MalformedMesh:
-        with path.open("rb") as file:
-            head = file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-        held = next((what for begin, what in CONTENTS.items() if head.startswith(begin)), None)
-        if held is None or suffix in held:
-            raise
-        raise MalformedMesh(f"holds {held}; expected {suffix[1:].upper()}; rename it, or export it again.") from None
+    if suffix in GLTF:
+        return read_gltf(path)
+    return read_step(path) if suffix in STEP else READERS[suffix](path.read_bytes())
+
+
+def _held_instead(path: Path) -> str | None:
+    """What is wrong with a file that begins like one of another format."""
+    with path.open("rb") as file:
+        head = file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    held = next((what for begin, what in CONTENTS.items() if head.startswith(begin)), None)
+    suffix = path.suffix.lower()
+    if held is None or suffix in held:
+        return None
+    return f"holds {held}; expected {suffix[1:].upper()}; rename it, or export it again."
 
 
 def _check_numbers(surface: Polygons) -> None:

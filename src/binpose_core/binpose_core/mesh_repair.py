@@ -12,7 +12,7 @@ HOLE_SHARE = 1e-3
 
 
 def repaired(vertices: FloatArray, faces: npt.NDArray[np.int64]) -> tuple[FloatArray, npt.NDArray[np.int64]]:
-    """Vertices (V, 3) and faces (F, 3) welded, without faces of no area, small holes closed, all faces turned outwards."""
+    """Vertices (V, 3) and faces (F, 3), welded, without faces of no area, small holes closed, faces turned outwards."""
     size = float(np.linalg.norm(np.ptp(vertices, axis=0)))
     vertices, faces = welded(vertices, faces, 0.0)
     if not is_watertight(faces):  # exporters round the corners of neighbours differently

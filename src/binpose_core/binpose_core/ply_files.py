@@ -194,7 +194,7 @@ def _colors(vertex: _Element) -> npt.NDArray[np.uint8] | None:
     names = next((n for n in (("red", "green", "blue"), ("r", "g", "b")) if set(n) <= vertex.values.keys()), None)
     if names is None:
         return None
-    fractions = dict((name, kind) for name, kind, _ in vertex.properties)[names[0]].startswith("f")
+    fractions = {name: kind for name, kind, _ in vertex.properties}[names[0]].startswith("f")
     values = np.stack([vertex.values[name].astype(np.float64) for name in names], axis=-1)
     return np.rint(np.clip(np.nan_to_num(values) * (255 if fractions else 1), 0, 255)).astype(np.uint8)
 

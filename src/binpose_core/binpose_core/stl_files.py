@@ -49,7 +49,8 @@ def _read_binary(data: bytes, announced: int) -> Polygons:
             f"{announced + len(rest) // TRIANGLE.itemsize}; expected the same number; export it again."
         )
     triangles = np.frombuffer(data, TRIANGLE, announced, HEADER)  # what follows is no triangle
-    return triangle_soup(triangles["corners"].reshape(-1, 3).astype(np.float64), _in_order(3 * announced))
+    faces = np.arange(3 * announced, dtype=np.int64).reshape(-1, 3)
+    return triangle_soup(triangles["corners"].reshape(-1, 3).astype(np.float64), faces)
 
 
 def _read_text(data: bytes) -> Polygons:
@@ -75,9 +76,4 @@ def _read_text(data: bytes) -> Polygons:
     if begun != len(vertices) or sum(counts) != len(vertices) or (counts and not closed):
         raise MalformedMesh("ends in the middle of a solid; expected 'endsolid' at its end; copy or export it again.")
     values = numbers_of([re.sub(r"^\s*\w+", "", line) for line in vertices], "a vertex of three coordinates", 3)
-    corners = _in_order(len(vertices)).reshape(-1)
-    return Polygons(values.reshape(-1, 3), corners, np.array(counts, dtype=np.int64))
-
-
-def _in_order(count: int) -> np.ndarray:
-    return np.arange(count, dtype=np.int64).reshape(-1, 3) if count % 3 == 0 else np.arange(count, dtype=np.int64)
+    return Polygons(values, np.arange(len(vertices), dtype=np.int64), np.array(counts, dtype=np.int64))

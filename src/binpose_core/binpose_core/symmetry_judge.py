@@ -2,8 +2,8 @@
 
 Exact is what a camera with a good depth sensor cannot see: at the distance at which a part fills its crop, such a
 sensor's noise is about 1 % of the part's diameter (0.3 mm on 30 mm). Points of the visible surface decide first, as
-that is fast; then renderings are compared, which also show holes, notches and pins. Near is what leaves most of the visible
-surface in place, such as a motor's roll that only moves its off-centre shaft.
+that is fast; then renderings are compared, which also show holes, notches and pins. Near is what leaves most of the
+visible surface in place, such as a motor's roll that only moves its off-centre shaft.
 """
 
 from dataclasses import dataclass

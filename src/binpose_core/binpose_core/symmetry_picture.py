@@ -138,7 +138,9 @@ def _on_background(image: Image) -> Image:
 
 def _marked(image: Image, differing: npt.NDArray[np.bool_]) -> Image:
     """The picture with the differing pixels in red."""
-    weight = 0.75 * cv2.resize(differing.astype(np.float32), image.shape[1::-1], interpolation=cv2.INTER_LINEAR)[..., None]
+    weight = (
+        0.75 * cv2.resize(differing.astype(np.float32), image.shape[1::-1], interpolation=cv2.INTER_LINEAR)[..., None]
+    )
     return _smaller(np.rint((1 - weight) * _on_background(image) + weight * DIFFERENT).astype(np.uint8))
 
 

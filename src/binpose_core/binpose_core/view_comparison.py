@@ -84,7 +84,9 @@ def _main_directions(mesh: Mesh) -> FloatArray:
     """Viewing directions (N, 3) onto the largest plane faces and along the edges of most length: holes' axes."""
     areas, normals = face_areas_normals(mesh)
     corners = mesh.vertices.astype(np.float64)[mesh.faces]
-    edges = np.concatenate([corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 1], corners[:, 0] - corners[:, 2]])
+    edges = np.concatenate(
+        [corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 1], corners[:, 0] - corners[:, 2]]
+    )
     lengths = np.linalg.norm(edges, axis=1)
     edges = edges / np.maximum(lengths, 1e-30)[:, None]
     edges *= np.where((edges @ [0.9, 0.43, 0.07] < 0), -1, 1)[:, None]  # both ways along an edge are one direction
