@@ -15,6 +15,7 @@ from typing import Any
 from binpose_core.decimation import reduced
 from binpose_core.errors import BinposeError
 from binpose_core.files import read_json, write_bytes, write_json
+from binpose_core.image_files import encode_png
 from binpose_core.mesh_files import ply_bytes, read_mesh
 from binpose_core.meshes import diameter_m, is_watertight
 from binpose_core.objects import (
@@ -24,7 +25,6 @@ from binpose_core.objects import (
     objects_from_tensors,
     objects_to_tensors,
 )
-from binpose_core.image_files import encode_png
 from binpose_core.symmetries import ContinuousSymmetry, Symmetries
 from binpose_core.symmetry_picture import draw_symmetries
 

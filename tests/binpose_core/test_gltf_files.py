@@ -1,13 +1,60 @@
-"""STEP files are read in metres, whatever unit they state, with the extra `step`; without it a sentence names it."""
+"""glTF is read without its materials; STEP in metres, whatever unit it states, with the extra `step`."""
 
 import builtins
+import json
 
 import numpy as np
 import pytest
+import trimesh
 
 from binpose_core.errors import BinposeError
 from binpose_core.mesh_files import load_mesh
 from binpose_core.meshes import is_watertight, signed_volumes
+
+
+def gltf_of(mesh: trimesh.Trimesh, **changes) -> bytes:
+    """A glTF file with its buffer inside, changed at the top level."""
+    files = trimesh.exchange.gltf.export_gltf(trimesh.Scene(mesh), embed_buffers=True)
+    return json.dumps({**json.loads(files["model.gltf"]), **changes}).encode()
+
+
+def box() -> trimesh.Trimesh:
+    return trimesh.creation.box((0.06, 0.04, 0.02))
+
+
+def test_a_mirrored_node_faces_outwards(tmp_path):
+    """Beside its twin: the volumes of both add up."""
+    scene = trimesh.Scene()
+    scene.add_geometry(box(), node_name="plain")
+    scene.add_geometry(box(), node_name="mirrored", transform=np.diag([-1.0, 1, 1, 1]) + np.eye(4, k=3) * 0.1)
+    scene.export(tmp_path / "two.glb")
+    mesh = load_mesh(tmp_path / "two.glb")
+    assert signed_volumes(mesh.vertices, mesh.faces).sum() == pytest.approx(2 * 0.06 * 0.04 * 0.02, rel=1e-4)
+
+
+def test_materials_and_missing_textures_do_not_matter(tmp_path):
+    materials = {
+        "images": [{"uri": "missing.png"}],
+        "textures": [{"source": 0}],
+        "materials": [{"pbrMetallicRoughness": {"baseColorTexture": {"index": 0}}}],
+    }
+    (tmp_path / "box.gltf").write_bytes(gltf_of(box(), **materials))
+    assert len(load_mesh(tmp_path / "box.gltf").faces) == 12
+
+
+@pytest.mark.parametrize("name", ["KHR_draco_mesh_compression", "EXT_meshopt_compression"])
+def test_compressed_files_are_refused(tmp_path, name):
+    """Without its decoder, trimesh would read zeros in the place of the vertices."""
+    (tmp_path / "box.gltf").write_bytes(gltf_of(box(), extensionsUsed=[name]))
+    with pytest.raises(BinposeError, match=rf"is compressed \({name}\); expected plain glTF"):
+        load_mesh(tmp_path / "box.gltf")
+
+
+def test_a_missing_buffer_is_refused(tmp_path):
+    (tmp_path / "box.gltf").write_bytes(gltf_of(box(), buffers=[{"uri": "missing.bin", "byteLength": 100}]))
+    with pytest.raises(BinposeError, match=r"cannot be read as glTF .*missing.bin"):
+        load_mesh(tmp_path / "box.gltf")
+
 
 UNITS = {
     "mm": "( LENGTH_UNIT() NAMED_UNIT(*) SI_UNIT(.MILLI.,.METRE.) )",
