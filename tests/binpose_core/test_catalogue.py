@@ -9,6 +9,8 @@ import trimesh
 from binpose_core import catalogue as catalogue_module
 from binpose_core.catalogue import Catalogue, Symmetries
 from binpose_core.errors import BinposeError
+from binpose_core.image_files import read_color
+from binpose_core.symmetry_picture import LABEL_PX, TILE_PX
 
 
 @pytest.fixture
@@ -51,6 +53,54 @@ def test_bop_numbers(parts, box, tmp_path):
         add(parts, named, "other")
     assert add(parts, named, "other", bop_id=1).bop_id == 1
     assert parts.ids() == ["other", "five", "six"] and [parts.load(id).id for id in parts.ids()] == parts.ids()
+
+
+def test_zero_is_a_number(parts, box, tmp_path):
+    """Data sets of BOP-Industrial begin with it; the next free number stays 1, and negative ones are refused."""
+    named = tmp_path / "obj_000000.stl"
+    named.write_bytes(box.read_bytes())
+    assert add(parts, named, "zero").bop_id == 0 and parts.load("zero").bop_id == 0
+    assert add(parts, box, "one").bop_id == 1
+    assert add(parts, box, "zero", bop_id=0, replace=True).bop_id == 0
+    assert add(parts, box, "zero", replace=True).bop_id == 0
+    with pytest.raises(BinposeError, match=r"BOP number -1 .* is negative; expected a free number from 0 on"):
+        add(parts, box, "other", bop_id=-1)
+
+
+def test_a_picture_shows_the_symmetries(parts, tmp_path):
+    """A row for each, and red where a near one differs: at both places of a hole."""
+    plate = trimesh.creation.box((60, 40, 3)).difference(trimesh.creation.cylinder(3, 10).apply_translation([20, 0, 0]))
+    plate.export(tmp_path / "plate.stl")
+    steps: list[str] = []
+    model = parts.add(tmp_path / "plate.stl", "plate", "mm", report=steps.append)
+    picture = read_color(parts.directory / "plate" / "symmetries.png").astype(int)
+    assert len(picture) == 2 * LABEL_PX + 3 * (LABEL_PX + TILE_PX)
+    assert (len(model.symmetries.discrete), len(model.symmetries.near)) == (2, 2)
+    red = (picture[..., 0] - picture[..., 1] > 100).any(axis=1)
+    rows = red[2 * LABEL_PX :].reshape(3, -1)[:, LABEL_PX:].any(axis=1)
+    assert rows.tolist() == [False, True, True]
+    assert steps[0] == "reading the mesh" and "finding its symmetries" in steps
+
+
+def test_very_fine_meshes_are_reduced(parts, tmp_path, monkeypatch):
+    """Where that keeps the shape; the entry names what it was and how far it is off."""
+    monkeypatch.setattr("binpose_core.decimation.STORED_FACES", 2000)
+    ball = trimesh.creation.icosphere(5, 20.0)
+    ball.export(tmp_path / "ball.ply")
+    model = add(parts, tmp_path / "ball.ply", "ball")
+    entry = json.loads((parts.directory / "ball" / "object.json").read_text())
+    assert len(model.mesh.faces) == 20480 and entry["source_faces"] == 20480 and entry["reduction_error_m"] == 0
+    monkeypatch.setattr("binpose_core.decimation.STORED_FACES", 15000)
+    model = add(parts, tmp_path / "ball.ply", "ball", replace=True)
+    entry = json.loads((parts.directory / "ball" / "object.json").read_text())
+    assert len(model.mesh.faces) <= 15001 and model.watertight
+    assert 0 < entry["reduction_error_m"] < 5e-4 * model.diameter_m
+
+
+def test_a_catalogue_that_is_a_file_is_refused(tmp_path, box):
+    (tmp_path / "objects").write_text("")
+    with pytest.raises(BinposeError, match=r"Could not write .*objects"):
+        add(Catalogue(tmp_path / "objects"), box, "box")
 
 
 def test_unknown_ids_name_the_known_ones(parts, box):

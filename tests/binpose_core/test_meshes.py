@@ -1,15 +1,17 @@
 """Areas, samples, diameter and closedness of meshes with known answers."""
 
+import time
+
 import numpy as np
 import pytest
 import trimesh
 
+from binpose_core.diameters import farthest_distance
 from binpose_core.meshes import (
     Mesh,
     bounding_box_center,
     diameter_m,
     face_areas_normals,
-    farthest_distance,
     is_watertight,
     sample_faces,
     signed_volumes,
@@ -95,3 +97,29 @@ def test_welding_joins_a_soup_of_triangles():
     faces = np.arange(36).reshape(12, 3)
     vertices, welded_faces = welded(soup, np.concatenate([faces, faces[:2], [[0, 0, 1]]]), 0.0)
     assert len(vertices) == 8 and len(welded_faces) == 12 and is_watertight(welded_faces)
+
+
+@pytest.mark.parametrize("shape", ["ball", "ellipsoid", "half ball", "cylinder", "noise"])
+def test_many_points_on_the_hull_give_the_largest_distance(shape, rng):
+    """As every pair tried gives it, wherever the points and their centre lie."""
+    points = rng.normal(size=(2500, 3))
+    if shape != "noise":
+        points /= np.linalg.norm(points, axis=1, keepdims=True)
+    if shape == "ellipsoid":
+        points *= [1.0, 0.7, 0.5]
+    if shape == "half ball":
+        points[:, 2] = np.abs(points[:, 2])
+    if shape == "cylinder":
+        points[:, :2] /= np.linalg.norm(points[:, :2], axis=1, keepdims=True)
+    points = points + 3.0
+    every_pair = np.linalg.norm(points[:, None] - points[None], axis=-1).max()
+    assert farthest_distance(points) == pytest.approx(every_pair, rel=1e-12)
+
+
+def test_the_diameter_of_a_fine_ball_takes_no_quadratic_time():
+    """A few hundred pairs of boxes decide, not 1e10 pairs of points: minutes otherwise."""
+    ball = trimesh.creation.icosphere(7, 20.0).vertices
+    assert len(ball) > 160_000
+    began = time.process_time()
+    assert farthest_distance(ball) == pytest.approx(40.0)
+    assert time.process_time() - began < 10

@@ -2,17 +2,20 @@
 
 objects/<id>/object.json: id, bop_id, source and its unit, diameter, and the symmetries in BOP's form: edit these here.
 objects/<id>/mesh.ply: the mesh in metres, binary PLY, for people and other programs.
+objects/<id>/symmetries.png: the part under each of its symmetries, with what differs, to check them at a glance.
 objects/<id>/arrays.safetensors: mesh, levels of detail and surface samples; this is what is loaded.
 """
 
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from binpose_core.decimation import reduced
 from binpose_core.errors import BinposeError
 from binpose_core.files import read_json, write_bytes, write_json
+from binpose_core.image_files import encode_png
 from binpose_core.mesh_files import ply_bytes, read_mesh
 from binpose_core.meshes import diameter_m, is_watertight
 from binpose_core.objects import (
@@ -23,6 +26,7 @@ from binpose_core.objects import (
     objects_to_tensors,
 )
 from binpose_core.symmetries import ContinuousSymmetry, Symmetries
+from binpose_core.symmetry_picture import draw_symmetries
 
 __all__ = [
     "ALL_OBJECTS",
@@ -40,7 +44,7 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _BOP_NAME = re.compile(r"obj_(\d{6})")
 ALL_OBJECTS, LIBRARY = "all", "library"
 """Words that stand for parts where an id is expected: all of a table, and those that binpose makes by code."""
-ENTRY, MESH, ARRAYS = "object.json", "mesh.ply", "arrays.safetensors"
+ENTRY, MESH, ARRAYS, PICTURE = "object.json", "mesh.ply", "arrays.safetensors", "symmetries.png"
 
 
 class Catalogue:
@@ -64,31 +68,40 @@ class Catalogue:
         replace: bool = False,
         allow_odd_size: bool = False,
         allow_open: bool = False,
+        report: Callable[[str], None] = lambda step: None,
     ) -> ObjectModel:
         """Read a mesh, derive everything from it (seconds) and keep it.
 
         Args:
-            path: STL, OBJ, PLY, OFF or glTF.
+            path: STL, OBJ, PLY, OFF, glTF or STEP.
             id: the part's name everywhere.
             unit: of the file; guessed when None, see `mesh_files.load_mesh`.
-            bop_id: its number in BOP data sets; else that in a file name like obj_000003.ply, else the next free one.
+            bop_id: its number in BOP data sets, from 0 on; else that in a file name like obj_000003.ply, else that of
+                the part which it replaces, else the next free one.
             symmetries: overrides those found from the mesh.
             replace: an id that exists is otherwise refused.
             allow_odd_size: accept less than 5 mm and more than 1 m.
             allow_open: accept a mesh that does not close even after welding and filling small holes.
+            report: called with the name of each step before it begins.
 
         Raises:
             BinposeError: for a mesh or an id that cannot be used; the catalogue stays as it was.
         """
         self._check_id(id, replace)
+        number = self._bop_id(path, id, bop_id)
+        report("reading the mesh")
         mesh, unit = read_mesh(path, unit, allow_odd_size)
         if not allow_open and not is_watertight(mesh.faces):
             raise BinposeError(
                 f"The mesh {path} is not watertight, even after welding and filling small holes; expected the closed "
                 "surface of a solid; export it as one, or add --allow-open to use it as it is."
             )
-        model = make_object(mesh, id, self._bop_id(path, id, bop_id), symmetries)
-        self._write(model, {"source": Path(path).name, "unit": unit})
+        origin = {"source": Path(path).name, "unit": unit, "source_faces": len(mesh.faces)}
+        report(f"reducing it where it is fine ({len(mesh.faces):,} faces)")
+        mesh, error_m = reduced(mesh)
+        model = make_object(mesh, id, number, symmetries, report)
+        report("drawing its symmetries")
+        self._write(model, {**origin, "reduction_error_m": error_m}, encode_png(draw_symmetries(model)))
         return model
 
     def load(self, id: str) -> ObjectModel:
@@ -131,20 +144,22 @@ class Catalogue:
             )
 
     def _bop_id(self, path: Path | str, id: str, bop_id: int | None) -> int:
-        taken = {entry["bop_id"]: entry["id"] for entry in self._entries() if entry["id"] != id}
+        entries = self._entries()
+        taken = {entry["bop_id"]: entry["id"] for entry in entries if entry["id"] != id}
         named = _BOP_NAME.fullmatch(Path(path).stem)
         if bop_id is None and named is None:
-            return max(taken, default=0) + 1
+            own = [entry["bop_id"] for entry in entries if entry["id"] == id]
+            return int(own[0]) if own else max(taken, default=0) + 1
         number = bop_id if bop_id is not None else int(named.group(1)) if named else 0
-        if number < 1 or number in taken:
-            owner = f"is that of {taken[number]!r}" if number in taken else "is none"
+        if number < 0 or number in taken:
+            owner = f"is that of {taken[number]!r}" if number in taken else "is negative"
             raise BinposeError(
-                f"BOP number {number} for object {id!r} {owner}; expected a free number from 1 on; give one with "
+                f"BOP number {number} for object {id!r} {owner}; expected a free number from 0 on; give one with "
                 f"--bop-id, for example {max(taken, default=0) + 1}."
             )
         return number
 
-    def _write(self, model: ObjectModel, origin: Mapping[str, str]) -> None:
+    def _write(self, model: ObjectModel, origin: Mapping[str, Any], picture: bytes) -> None:
         from safetensors.numpy import save
 
         fresh, old = self.directory / f".{model.id}.new", self.directory / f".{model.id}.old"
@@ -154,6 +169,7 @@ class Catalogue:
             tensors, _ = objects_to_tensors([model])
             write_bytes(fresh / ARRAYS, save(tensors))
             write_bytes(fresh / MESH, ply_bytes(model.mesh))
+            write_bytes(fresh / PICTURE, picture)
             write_json(fresh / ENTRY, {**object_entry(model), **origin})
             if target.exists():
                 shutil.rmtree(old, ignore_errors=True)

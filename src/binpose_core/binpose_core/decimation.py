@@ -1,9 +1,10 @@
 """Levels of detail: the same part in fewer triangles, with the error that this costs."""
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from binpose_core.closest import DistanceField
-from binpose_core.meshes import Mesh, diameter_m, sample_faces
+from binpose_core.meshes import Mesh, diameter_m, is_watertight, sample_faces
 
 LOD_FACES = (5000, 1000, 300)
 # The simplifier's greed: mild settings stop early on parts with many holes, wild ones spoil the shape.
@@ -11,6 +12,8 @@ AGGRESSIVENESS = (2, 3, 4, 5)
 FEW_ENOUGH = 1.5
 WORST_ERROR = 0.05
 SAMPLES = 3000
+STORED_FACES, STORED_ERROR = 200_000, 5e-4
+"""Finer meshes are reduced to this many faces where that moves the surface by less than this share of the diameter."""
 
 
 def levels_of_detail(mesh: Mesh) -> tuple[tuple[Mesh, ...], tuple[float, ...]]:
@@ -34,13 +37,30 @@ def levels_of_detail(mesh: Mesh) -> tuple[tuple[Mesh, ...], tuple[float, ...]]:
     return tuple(levels), tuple(errors_m)
 
 
+def reduced(mesh: Mesh) -> tuple[Mesh, float]:
+    """The mesh with about `STORED_FACES` faces at most, and how far in metres its surface is off then.
+
+    Scans have millions of faces, and every step pays for them. A mesh that would change visibly stays as it is.
+    """
+    if len(mesh.faces) <= STORED_FACES:
+        return mesh, 0.0
+    coarse, cap_m = decimated(mesh, STORED_FACES), 2 * STORED_ERROR * diameter_m(mesh)
+    error_m = surface_error_m(mesh, coarse, cap_m)
+    opened = is_watertight(mesh.faces) and not is_watertight(coarse.faces)
+    if error_m > cap_m / 2 or opened or len(coarse.faces) > FEW_ENOUGH * STORED_FACES:
+        return mesh, 0.0
+    colors = None if mesh.colors is None else mesh.colors[cKDTree(mesh.vertices).query(coarse.vertices)[1]]
+    return Mesh(coarse.vertices, coarse.faces, colors), error_m
+
+
 def decimated(mesh: Mesh, faces: int, aggressiveness: int = 3) -> Mesh:
     """The mesh with about that many faces, by quadric edge collapse; more where the shape does not allow it."""
     import fast_simplification
 
     size = float(np.ptp(mesh.vertices, axis=0).max())  # its thresholds suppose parts of about unit size
     scaled = np.ascontiguousarray(mesh.vertices / size, dtype=np.float32)
-    vertices, triangles = fast_simplification.simplify(scaled, mesh.faces, target_count=faces, agg=aggressiveness)[:2]
+    indices = np.array(mesh.faces, dtype=np.int32, order="C")  # it takes no array that is read-only
+    vertices, triangles = fast_simplification.simplify(scaled, indices, target_count=faces, agg=aggressiveness)[:2]
     return Mesh((vertices * size).astype(np.float32), triangles.astype(np.int32))
 
 

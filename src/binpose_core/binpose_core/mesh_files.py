@@ -1,26 +1,40 @@
 """CAD meshes as they come: read, repaired where that is cheap, put into metres, refused where they make no part."""
 
-import itertools
-import struct
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy.spatial import cKDTree
 
+from binpose_core.diameters import farthest_distance
 from binpose_core.errors import BinposeError
 from binpose_core.geometry import FloatArray
-from binpose_core.meshes import Mesh, areas_normals, farthest_distance, is_watertight, signed_volumes, welded
+from binpose_core.gltf_files import read_gltf, read_step
+from binpose_core.mesh_repair import repaired
+from binpose_core.meshes import Mesh
+from binpose_core.obj_files import read_obj
+from binpose_core.off_files import read_off
+from binpose_core.ply_files import read_ply
+from binpose_core.polygons import MalformedMesh, Polygons, triangulated
+from binpose_core.stl_files import read_stl
 
 METRES: dict[str, float] = {"mm": 1e-3, "m": 1.0, "cm": 1e-2, "in": 0.0254, "inch": 0.0254}
-SUFFIXES = (".stl", ".obj", ".ply", ".off", ".glb", ".gltf")
-STL_HEADER, STL_TRIANGLE = 84, 50  # bytes of a binary file
+READERS: dict[str, Callable[[bytes], Polygons]] = {
+    ".stl": read_stl, ".obj": read_obj, ".ply": read_ply, ".off": read_off,
+}  # fmt: skip
+GLTF, STEP = (".glb", ".gltf"), (".step", ".stp")
+SUFFIXES = (*READERS, *GLTF, *STEP)
+CONTENTS = {
+    b"ply": "a PLY file (.ply)", b"gltf": "a GLB file (.glb)", b"off\n": "an OFF file (.off)",
+    b"iso-10303-21": "a STEP file (.step, .stp)", b"solid ": "a text STL file (.stl)", b"{": "JSON (.gltf)",
+    b"<": "XML or a web page", b"pk\3\4": "a ZIP archive, as 3MF files are", b"version https://git-lfs":
+    "a pointer of Git LFS, whose file is still to be fetched",
+}  # fmt: skip
+"""What files begin with: it names the mistake where a file cannot be read as its suffix says."""
+LARGEST_BYTES, MOST_FACES = 2**30, 5_000_000
 SMALLEST_M, LARGEST_M = 0.005, 1.0
-HOLE_SHARE = 1e-3
+FARTHEST = 2000.0  # from the origin, relative to its size: float32 rounds to 1e-4 of the size there
 THINNEST = 1e-5  # of a part, relative to its size: less is no part, but a drawing of one
-# What trimesh's readers raise on files that are not what their suffix says.
-_DAMAGED = (ValueError, LookupError, TypeError, AttributeError, OSError, struct.error, NotImplementedError, EOFError)
 
 
 def load_mesh(path: Path | str, unit: str | None = None, allow_odd_size: bool = False) -> Mesh:
@@ -29,16 +43,16 @@ def load_mesh(path: Path | str, unit: str | None = None, allow_odd_size: bool = 
 
 
 def read_mesh(path: Path | str, unit: str | None = None, allow_odd_size: bool = False) -> tuple[Mesh, str]:
-    """Read a part's mesh (STL, OBJ, PLY, OFF, glTF) in metres, and the unit of its file.
+    """Read a part's mesh (STL, OBJ, PLY, OFF, glTF, STEP) in metres, and the unit of its file.
 
-    All pieces of a scene are merged, equal vertices welded, faces without area dropped, small holes filled and the
-    winding made consistent where that is possible. Whether the result is closed is `meshes.is_watertight`'s answer.
-    Colours are taken where all pieces have them at their vertices; textures are not.
+    All pieces of a file are merged, polygons split into triangles, equal vertices welded, faces without area dropped,
+    small holes filled and the winding made consistent where that is possible. Whether the result is closed is
+    `meshes.is_watertight`'s answer. Colours are taken where all vertices have one; textures and materials are not.
 
     Args:
-        path: of the file; its suffix tells the format.
-        unit: of the file, a key of `METRES`; None for glTF, which is in metres by its standard, or to guess:
-            millimetres, CAD's usual unit, or metres, whichever makes a part of 5 mm to 1 m.
+        path: of the file; its suffix, in upper or lower case, tells the format.
+        unit: of the file, a key of `METRES`; None for glTF and STEP, which state it, or to guess: millimetres, CAD's
+            usual unit, or metres, whichever makes a part of 5 mm to 1 m.
         allow_odd_size: accept a part smaller or larger than that; without a unit it is then taken for millimetres.
 
     Raises:
@@ -48,23 +62,37 @@ def read_mesh(path: Path | str, unit: str | None = None, allow_odd_size: bool = 
     path = Path(path)
     if unit is not None and unit not in METRES:
         raise BinposeError(f"Unit {unit!r}; expected one of {', '.join(METRES)}; declare the one of {path.name}.")
-    read, faces, colors = _read(path)
-    _check_numbers(path, read, faces)
-    vertices, faces = _repaired(read, faces)
+    try:
+        surface = _read(path)
+        _check_numbers(surface)
+        faces = triangulated(surface)
+    except MalformedMesh as error:
+        raise BinposeError(f"The mesh {path} {_held_instead(path) or error}") from error
+    vertices, faces = repaired(surface.vertices, faces)
+    colors = surface.colors
     if colors is not None:
-        colors = colors[cKDTree(read).query(vertices)[1]]
-    size = farthest_distance(vertices[np.unique(faces)]) if len(faces) else 0.0  # in the unit of the file
+        colors = colors[cKDTree(surface.vertices).query(vertices)[1]]
+    size = farthest_distance(vertices) if len(faces) else 0.0  # in the unit of the file
     if len(faces) == 0 or size == 0.0:
         raise BinposeError(f"The mesh {path} has no face with an area; expected a surface; export it as triangles.")
-    if _thickness(vertices[np.unique(faces)]) < THINNEST * size:
+    if _thickness(vertices) < THINNEST * size:
         raise BinposeError(
             f"The mesh {path} is flat: all of its faces lie in one plane; expected a part with a thickness; export the "
             "solid."
         )
+    if np.abs(vertices).max() > FARTHEST * size:
+        raise BinposeError(
+            f"The mesh {path} lies {np.abs(vertices).max() / size:,.0f} times its size away from its origin; expected "
+            f"at most {FARTHEST:,.0f}, as its shape would be rounded; move the part to the origin of its file."
+        )
+    if unit not in (None, "m") and path.suffix.lower() in STEP:
+        raise BinposeError(
+            f"Unit {unit!r} for {path.name}; expected none, as a STEP file states its own; leave it out."
+        )
     if unit is None:
         unit = standard_unit(path) or _guessed_unit(path, size, allow_odd_size)
     _check_size(path, size, unit, allow_odd_size)
-    return Mesh((vertices * METRES[unit]).astype(np.float32), faces.astype(np.int32), colors), unit
+    return Mesh((vertices * METRES[unit]).astype(np.float32), np.ascontiguousarray(faces, np.int32), colors), unit
 
 
 def ply_bytes(mesh: Mesh, scale: float = 1.0, comment: str = "unit: metre") -> bytes:
@@ -79,67 +107,67 @@ def ply_bytes(mesh: Mesh, scale: float = 1.0, comment: str = "unit: metre") -> b
     return header.encode() + (mesh.vertices * np.float32(scale)).astype("<f4").tobytes() + faces.tobytes()
 
 
-def _read(path: Path) -> tuple[FloatArray, npt.NDArray[np.int64], npt.NDArray[np.uint8] | None]:
-    """Vertices (V, 3) in the file's unit, faces (F, 3) and colours (V, 3), if any, of everything in it."""
-    import trimesh
-
+def _read(path: Path) -> Polygons:
+    """Everything in a file, as its format holds it."""
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise BinposeError(f"No mesh at {path}, which {what}; expected a file; check the path.")
     if path.suffix.lower() not in SUFFIXES:
         raise BinposeError(
-            f"The mesh {path} is of type {path.suffix or 'unknown'}; expected one of "
-            f"{', '.join(SUFFIXES)}; export it as one."
+            f"The mesh {path} is of type {path.suffix or 'unknown'}; expected one of {', '.join(SUFFIXES)}; "
+            "export it as one."
         )
-    if not path.is_file():
-        raise BinposeError(f"No mesh at {path}; expected a file; check the path.")
-    if path.stat().st_size == 0:
-        raise BinposeError(f"The mesh file {path} is empty (0 bytes); expected a mesh; export it again.")
-    _check_length(path)
     try:
-        loaded: Any = trimesh.load_scene(path, process=False, skip_materials=True)
-        merged: Any = [g for g in loaded.dump() if isinstance(g, trimesh.Trimesh)]
-        if not merged:
+        size = path.stat().st_size
+        if size == 0:
+            raise BinposeError(f"The mesh file {path} is empty (0 bytes); expected a mesh; export it again.")
+        if size > LARGEST_BYTES:
             raise BinposeError(
-                f"The mesh {path} has no faces, only points or lines or nothing; expected triangles; export a surface."
+                f"The mesh {path} has {size / 2**30:.1f} GiB; expected at most {LARGEST_BYTES / 2**30:.0f} GiB; "
+                "reduce its number of faces."
             )
-        starts = np.cumsum([0, *(len(g.vertices) for g in merged)])[:-1]
-        vertices = np.concatenate([np.asarray(g.vertices, dtype=np.float64) for g in merged])
-        faces = np.concatenate([np.asarray(g.faces, dtype=np.int64) + s for g, s in zip(merged, starts, strict=True)])
-        colored = all(g.visual.kind == "vertex" for g in merged)
-        colors = np.concatenate([np.asarray(g.visual.vertex_colors)[:, :3] for g in merged]) if colored else None
-    except _DAMAGED as error:
+        return _read_as(path, path.suffix.lower())
+    except OSError as error:
         raise BinposeError(
-            f"The mesh {path} cannot be read as {path.suffix[1:].upper()} ({error or type(error).__name__}); expected "
-            "a whole, valid file; export it again."
+            f"Cannot read the mesh {path}: {error.strerror or error}; check the file and its permissions."
         ) from error
-    return vertices, faces, colors
 
 
-def _check_length(path: Path) -> None:
-    """Refuse a binary STL that ends early, which readers take for text without faces."""
+def _read_as(path: Path, suffix: str) -> Polygons:
+    if suffix in GLTF:
+        return read_gltf(path)
+    return read_step(path) if suffix in STEP else READERS[suffix](path.read_bytes())
+
+
+def _held_instead(path: Path) -> str | None:
+    """What is wrong with a file that begins like one of another format."""
     with path.open("rb") as file:
-        head = file.read(STL_HEADER)
-    if path.suffix.lower() != ".stl" or head.startswith(b"solid") or len(head) < STL_HEADER:
-        return
-    triangles = int.from_bytes(head[-4:], "little")
-    size, expected = path.stat().st_size, STL_HEADER + STL_TRIANGLE * triangles
-    if size < expected and b"facet" not in head:
-        raise BinposeError(
-            f"The mesh {path} ends after {size} bytes; expected {expected}, as it announces {triangles} triangles; "
-            "copy or export it again."
+        head = file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    held = next((what for begin, what in CONTENTS.items() if head.startswith(begin)), None)
+    suffix = path.suffix.lower()
+    if held is None or suffix in held:
+        return None
+    return f"holds {held}; expected {suffix[1:].upper()}; rename it, or export it again."
+
+
+def _check_numbers(surface: Polygons) -> None:
+    vertices, corners = surface.vertices, surface.corners
+    if len(corners) == 0 or len(vertices) == 0:
+        raise MalformedMesh("has no faces, only points or lines or nothing; expected polygons; export a surface.")
+    if len(surface.counts) > MOST_FACES:
+        raise MalformedMesh(
+            f"has {len(surface.counts):,} faces; expected at most {MOST_FACES:,}; reduce them, for example in MeshLab."
         )
-
-
-def _check_numbers(path: Path, vertices: FloatArray, faces: npt.NDArray[np.int64]) -> None:
+    if corners.min() < 0 or corners.max() >= len(vertices):
+        raise MalformedMesh(
+            f"has a face with vertex number {corners.min() if corners.min() < 0 else corners.max()}, counted from 0; "
+            f"expected 0 to {len(vertices) - 1}; export it again."
+        )
     broken = int((~np.isfinite(vertices)).any(axis=1).sum())
     if broken:
-        raise BinposeError(
-            f"The mesh {path} has {broken} of {len(vertices)} vertices that are NaN or infinite; expected finite "
-            "numbers; export it again."
-        )
-    if len(faces) == 0 or len(vertices) == 0:
-        raise BinposeError(f"The mesh {path} has no faces; expected triangles; export a surface.")
-    if faces.min() < 0 or faces.max() >= len(vertices):
-        raise BinposeError(
-            f"The mesh {path} has faces with corners that do not exist (0..{len(vertices) - 1} do); export it again."
+        raise MalformedMesh(
+            f"has {broken} of {len(vertices)} vertices that are NaN or infinite; expected finite numbers; export it "
+            "again."
         )
 
 
@@ -150,67 +178,14 @@ def _thickness(vertices: FloatArray) -> float:
     return float(np.ptp(centered @ directions[:, 0]))
 
 
-def _repaired(vertices: FloatArray, faces: npt.NDArray[np.int64]) -> tuple[FloatArray, npt.NDArray[np.int64]]:
-    """Weld, drop what has no area, close small holes, turn all faces outwards; each only as far as it is needed."""
-    size = float(np.linalg.norm(np.ptp(vertices, axis=0)))
-    vertices, faces = welded(vertices, faces, 0.0)
-    if not is_watertight(faces):  # exporters round the corners of neighbours differently
-        vertices, faces = welded(vertices, faces, 1e-5 * size)
-    vertices, faces = _without_slivers(vertices, faces)
-    return _closed_and_turned(vertices, faces)
-
-
-def _without_slivers(vertices: FloatArray, faces: npt.NDArray[np.int64]) -> tuple[FloatArray, npt.NDArray[np.int64]]:
-    """Drop faces without area, unless they close a surface that would be open without them (T-junctions)."""
-    areas, _ = areas_normals(vertices, faces)
-    kept = faces[areas > 1e-14 * float(np.ptp(vertices, axis=0).max()) ** 2]
-    if len(kept) == 0 or not is_watertight(faces) or is_watertight(kept):
-        return vertices, kept
-    return vertices, faces
-
-
-def _closed_and_turned(vertices: FloatArray, faces: npt.NDArray[np.int64]) -> tuple[FloatArray, npt.NDArray[np.int64]]:
-    """Small holes filled, and the winding made consistent and outward where that is possible."""
-    import trimesh
-
-    mesh = trimesh.Trimesh(vertices, faces, process=False, validate=False)
-    if not mesh.is_winding_consistent:
-        trimesh.repair.fix_winding(mesh)
-        faces = np.asarray(mesh.faces, dtype=np.int64)
-    if not is_watertight(faces):
-        faces = np.concatenate([faces, _hole_fillings(vertices, faces)])
-    if is_watertight(faces) and signed_volumes(vertices, faces).sum() < 0:
-        faces = faces[:, ::-1]
-    return vertices, faces
-
-
-def _hole_fillings(vertices: FloatArray, faces: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Triangles (K, 3) that close the holes whose area is at most `HOLE_SHARE` of the part's extent squared."""
-    edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
-    _, index, counts = np.unique(np.sort(edges, axis=1), axis=0, return_inverse=True, return_counts=True)
-    rim = {int(end): int(start) for start, end in edges[counts[index.reshape(-1)] == 1]}  # a filling runs the other way
-    largest = HOLE_SHARE * float(np.ptp(vertices, axis=0).max()) ** 2
-    fillings: list[npt.NDArray[np.int64]] = []
-    while rim:
-        start, corner = rim.popitem()
-        loop = [start]
-        while corner != start and corner in rim:
-            loop.append(corner)
-            corner = rim.pop(corner)
-        fan = np.array([[start, a, b] for a, b in itertools.pairwise(loop[1:])], dtype=np.int64).reshape(-1, 3)
-        if corner == start and len(fan) and areas_normals(vertices, fan)[0].sum() <= largest:
-            fillings.append(fan)
-    return np.concatenate(fillings) if fillings else np.zeros((0, 3), dtype=np.int64)
-
-
 def fitting_units(size: float) -> list[str]:
     """The units, the usual one first, in which something `size` units across is a part of 5 mm to 1 m."""
     return [unit for unit in ("mm", "m", "cm", "in") if SMALLEST_M <= size * METRES[unit] <= LARGEST_M]
 
 
 def standard_unit(path: Path) -> str | None:
-    """Metres for glTF, which has no other."""
-    return "m" if path.suffix.lower() in (".glb", ".gltf") else None
+    """Metres for glTF, which has no other, and for STEP, which states its own and is read in metres."""
+    return "m" if path.suffix.lower() in (*GLTF, *STEP) else None
 
 
 def _guessed_unit(path: Path, size: float, allow_odd_size: bool) -> str:

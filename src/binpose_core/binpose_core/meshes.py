@@ -1,14 +1,14 @@
 """Triangle meshes as plain arrays: areas, volumes, samples, checks, welding."""
 
-import contextlib
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
-from scipy.spatial import ConvexHull, QhullError, cKDTree
+from scipy.spatial import cKDTree
 
+from binpose_core.diameters import farthest_distance
 from binpose_core.geometry import FloatArray
 
 
@@ -67,23 +67,8 @@ def surface_samples(
 
 
 def diameter_m(mesh: Mesh) -> float:
-    """BOP's diameter: the largest distance between two vertices, found among those of the convex hull."""
+    """BOP's diameter: the largest distance between two vertices."""
     return farthest_distance(mesh.vertices[np.unique(mesh.faces)])
-
-
-def farthest_distance(points: FloatArray) -> float:
-    """The largest distance between two of the points (N, 3), in their unit."""
-    points = np.unique(np.asarray(points, dtype=np.float64), axis=0)
-    with contextlib.suppress(QhullError):  # a flat part has no hull; take all its vertices
-        points = points[ConvexHull(points).vertices]
-    points = points - points.mean(axis=0)
-    squared = (points**2).sum(axis=1)
-    best = 0.0
-    for some in range(0, len(points), 256):  # in blocks, since a finely meshed ball has a hull of 10,000 vertices
-        table = squared[some : some + 256, None] + squared - 2 * points[some : some + 256] @ points.T
-        row, column = np.unravel_index(int(table.argmax()), table.shape)
-        best = max(best, float(np.linalg.norm(points[some + row] - points[column])))
-    return best
 
 
 def bounding_box_center(mesh: Mesh) -> FloatArray:

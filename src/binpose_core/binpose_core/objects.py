@@ -1,7 +1,7 @@
 """A part: its mesh and everything derived from it, once, when it enters the catalogue."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -69,7 +69,13 @@ class ObjectModel:
         return hashlib.sha256(b"".join([*arrays, to_json(symmetries).encode()])).hexdigest()
 
 
-def make_object(mesh: Mesh, id: str, bop_id: int = 1, symmetries: Symmetries | None = None) -> ObjectModel:
+def make_object(
+    mesh: Mesh,
+    id: str,
+    bop_id: int = 1,
+    symmetries: Symmetries | None = None,
+    report: Callable[[str], None] = lambda step: None,
+) -> ObjectModel:
     """A part from its mesh in metres, everything else derived from it (seconds), the same on every call.
 
     Args:
@@ -77,19 +83,26 @@ def make_object(mesh: Mesh, id: str, bop_id: int = 1, symmetries: Symmetries | N
         id: its name everywhere.
         bop_id: its number in BOP data sets.
         symmetries: overrides those found from the mesh.
+        report: called with the name of each step before it begins.
     """
-    if len(mesh.faces) == 0 or diameter_m(mesh) == 0:
+    size_m = diameter_m(mesh) if len(mesh.faces) else 0.0
+    if size_m == 0:
         raise BinposeError(f"The mesh of {id!r} has no surface; expected triangles with an area; check the file.")
+    report("sampling the visible surface")
     points, normals = visible_samples(mesh, POINTS, np.random.default_rng(0))
+    report("reducing it to levels of detail")
     lods, errors_m = levels_of_detail(mesh)
+    if symmetries is None:
+        report("finding its symmetries")
+        symmetries = find_symmetries(mesh)
     return ObjectModel(
         id=id,
         bop_id=bop_id,
         mesh=mesh,
         lods=lods,
-        diameter_m=diameter_m(mesh),
+        diameter_m=size_m,
         center_m=bounding_box_center(mesh),
-        symmetries=find_symmetries(mesh) if symmetries is None else symmetries,
+        symmetries=symmetries,
         points=points,
         normals=normals,
         watertight=is_watertight(mesh.faces),

@@ -16,21 +16,22 @@ from binpose_core.meshes import Mesh
 from binpose_core.near_symmetries import near_symmetries
 from binpose_core.registration import register
 from binpose_core.symmetries import ContinuousSymmetry, Symmetries, closed_group, even_rotations, rotations_about
-from binpose_core.symmetry_judge import Judge, SymmetryConfig
+from binpose_core.symmetry_flips import aligned_flip
+from binpose_core.symmetry_judge import Judge, SymmetryConfig, judged_mesh
 
 GOLDEN_TURN = np.pi * (3 - np.sqrt(5))
-MAX_FACES = 20_000
 
 
 def find_symmetries(mesh: Mesh, config: SymmetryConfig | None = None) -> Symmetries:
     """The symmetries of a mesh in metres, in its own frame."""
     config = config or SymmetryConfig()
-    if len(mesh.faces) > MAX_FACES:  # what this loses is far below any tolerance, and time grows with the faces
-        mesh = decimated(mesh, MAX_FACES, aggressiveness=5)
+    mesh = judged_mesh(mesh)
     judge = Judge(mesh, config)
     motions = _self_registrations(mesh, judge, config)
     axes = _axes(motions)
     revolutions, generators = _exact_axes(axes, judge, config)
+    if not revolutions:
+        generators += _flips_of_nearly_round(axes, motions, judge)
     if len(revolutions) > 1:
         return Symmetries(np.eye(4)[None], tuple(revolutions[:2]), np.zeros((0, 4, 4)))
     discrete = _exact_group(revolutions, generators, judge, config)
@@ -142,6 +143,20 @@ def _prime_powers(most: int) -> list[int]:
     """All powers of primes up to `most`."""
     primes = [n for n in range(2, most + 1) if all(n % d for d in range(2, math.isqrt(n) + 1))]
     return sorted(p**k for p in primes for k in range(1, 8) if p**k <= most)
+
+
+def _flips_of_nearly_round(axes: list[ContinuousSymmetry], motions: FloatArray, judge: Judge) -> list[FloatArray]:
+    """An exact half turn across the axis about which all but a detail of the part is round; none or one (4, 4)."""
+    turns = np.arange(1, 25) * GOLDEN_TURN
+    line = next((line for line in axes if judge.surface_stays(rotations_about(line.axis, line.offset, turns))), None)
+    if line is None:
+        return []
+    across = [_flip(line, _axis_of(motion)) for motion in motions]
+    flip = next((flip for flip in across if flip is not None and judge.surface_stays(flip[None])), None)
+    if flip is None:
+        return []
+    aligned = aligned_flip(line, flip, judge.views)
+    return [aligned] if judge.exact(aligned[None]) else []
 
 
 def _exact_group(

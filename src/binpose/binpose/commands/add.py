@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Add(Command):
-    """Add a part to the catalogue from its mesh (STL, OBJ, PLY, OFF, glTF).
+    """Add a part to the catalogue from its mesh (STL, OBJ, PLY, OFF, glTF, STEP).
 
     Finds its symmetries, diameter and levels of detail, and shows them to be checked.
 
@@ -34,7 +34,7 @@ class Add(Command):
     catalogue: Path = Path("objects")
     """Folder of the catalogue."""
     bop_id: int | None = None
-    """Number in BOP data sets; else that of a file named obj_000003.ply, else the next free one."""
+    """Number in BOP data sets, from 0 on; else that of a file named obj_000003.ply, else the next free one."""
     replace: bool = False
     """Replace the part of that name."""
     allow_odd_size: bool = False
@@ -44,10 +44,10 @@ class Add(Command):
 
     def run(self) -> int:
         """Read, derive, keep, show."""
-        from binpose_core.catalogue import Catalogue
+        from binpose_core.catalogue import PICTURE, Catalogue
         from binpose_core.mesh_files import standard_unit
 
-        with waiting(f"Looking at {self.path.name} ..."):
+        with waiting(f"{self.path.name} ...") as status:
             model = Catalogue(self.catalogue).add(
                 self.path,
                 self.id,
@@ -56,13 +56,16 @@ class Add(Command):
                 replace=self.replace,
                 allow_odd_size=self.allow_odd_size,
                 allow_open=self.allow_open,
+                report=lambda step: status.update(Text(f"{self.path.name}: {step} ...")),
             )
         console.print(object_table(model))
         if self.unit is None and standard_unit(self.path) is None:
             console.print(self._guessed(model), style="yellow")
+        self._print_reduction(model)
         console.print(
-            f"Added to {self.catalogue}/. If the size is wrong, add it again with --unit and --replace; if the "
-            f"symmetries are, correct {self._entry()}"
+            f"Added to {self.catalogue}/. If the size is wrong, add it again with --unit and --replace. "
+            f"{self.catalogue / self.id / PICTURE} shows the part under each symmetry; correct wrong ones in "
+            f"{self._entry()}"
         )
         console.print("Next:", Text(f"binpose train --objects {self.id} --out models/{self.id}", "bold"))
         return 0
@@ -77,6 +80,16 @@ class Add(Command):
         others = [f"{1e3 * size * METRES[u]:.3g} mm in {u}" for u in fitting_units(size) if u != unit]
         told = f"The unit is a guess: {unit}"
         return f"{told}; the part would measure {', '.join(others)}." if others else f"{told}."
+
+    def _print_reduction(self, model: "ObjectModel") -> None:
+        from binpose_core.files import read_json
+
+        entry = read_json(self._entry())
+        if entry["source_faces"] > len(model.mesh.faces):
+            console.print(
+                f"The mesh was reduced from {entry['source_faces']:,} faces to {len(model.mesh.faces):,}, which moves "
+                f"its surface by up to {1e3 * entry['reduction_error_m']:.3f} mm."
+            )
 
     def _entry(self) -> Path:
         return self.catalogue / self.id / "object.json"
