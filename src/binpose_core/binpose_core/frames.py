@@ -25,6 +25,7 @@ class RgbdFrame:
         None for a camera without depth.
     distance_m: about how far away the parts are, where there is no depth to tell it; None = not known either.
     stamp_ns: time of exposure; frame_id: name of the optical frame.
+    notes: a sentence about each thing that was ignored or looks odd; the same text for every frame that shares it.
     derived: what stages computed from this frame and others may use again, by key.
     """
 
@@ -35,6 +36,7 @@ class RgbdFrame:
     frame_id: str = "camera"
     name: str = ""
     distance_m: float | None = None
+    notes: tuple[str, ...] = ()
     derived: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -1,0 +1,222 @@
+"""Why a frame has no results: the most probable reason as a stable code and one sentence that says what to do."""
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from binpose_core.camera import Camera
+from binpose_core.frames import RgbdFrame
+from binpose_core.geometry import FloatArray
+from binpose_core.objects import ObjectModel
+from binpose_core.types import Detection, PoseEstimate
+
+SMALLEST_PX = 20  # across: parts that are smaller in the image are hardly ever found
+LARGEST_FRACTION = 0.6  # of the image's smaller side: a part that is larger has hardly room for its surroundings
+FARTHEST_M, NEAREST_M = 3.0, 0.15  # usual distances of a camera from a bin
+OFF_CENTER = 0.2  # of the image's size: real cameras have their principal point within a few percent of the middle
+LITTLE_DEPTH = 0.3  # fraction of the pixels that have depth
+EVERY_ROWS = 8  # a sample of the rows gives the distance well enough
+
+PARTS_TOO_SMALL, PARTS_TOO_LARGE, PRINCIPAL_POINT = "PARTS_TOO_SMALL", "PARTS_TOO_LARGE", "PRINCIPAL_POINT"
+LITTLE_DEPTH_CODE, NO_PARTS, NO_POSE = "LITTLE_DEPTH", "NO_PARTS", "NO_POSE"
+REJECTED, BELOW_THRESHOLD, OTHER_PARTS = "REJECTED", "BELOW_THRESHOLD", "OTHER_PARTS"
+CODES = (
+    PARTS_TOO_SMALL, PARTS_TOO_LARGE, PRINCIPAL_POINT, LITTLE_DEPTH_CODE, NO_PARTS, NO_POSE, REJECTED, BELOW_THRESHOLD,
+    OTHER_PARTS,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class EmptyReason:
+    """code: one of CODES, which do not change; sentence: the same for people, with what to do."""
+
+    code: str
+    sentence: str
+
+
+def why_empty(
+    frame: RgbdFrame,
+    detections: Sequence[Detection],
+    poses: Sequence[PoseEstimate],
+    objects: Mapping[str, ObjectModel],
+    threshold: float,
+) -> EmptyReason:
+    """The most probable reason why no pose of a frame is reported.
+
+    Args:
+        frame: what the camera saw.
+        detections: all that were found in it.
+        poses: all that came of them, whatever their score.
+        objects: the parts that are reported, by id.
+        threshold: least score of a reported pose.
+    """
+    wanted = [pose for pose in poses if pose.object_id in objects]
+    reasons = (
+        odd_camera(frame, objects),
+        _other_parts([p for p in poses if p.object_id not in objects and p.score >= threshold], wanted, objects),
+        _below_threshold(wanted, threshold),
+        _little_depth(frame),
+        _rejected(wanted),
+        _no_pose(frame, detections),
+    )
+    return next((reason for reason in reasons if reason is not None), None) or _no_parts(frame, objects)
+
+
+def odd_camera(frame: RgbdFrame, objects: Mapping[str, ObjectModel]) -> EmptyReason | None:
+    """Why parts can hardly be found in a frame at all: their size in the image, or the principal point."""
+    return _odd_size(frame, objects) or _off_center(frame.camera)
+
+
+def _odd_size(frame: RgbdFrame, objects: Mapping[str, ObjectModel]) -> EmptyReason | None:
+    """Parts that would be far too small or too large, even in the nearest or farthest tenth of the scene."""
+    distances = _distances_m(frame)
+    if distances is None or not objects:
+        return None
+    nearest, _, farthest = distances
+    camera, diameters = frame.camera, [part.diameter_m for part in objects.values()]
+    focal = max(camera.fx, camera.fy)
+    check = "check depth_scale (the unit of the depth), the focal length and the unit of the CAD files"
+    if max(diameters) * focal / nearest < SMALLEST_PX:
+        return EmptyReason(
+            PARTS_TOO_SMALL, f"{_sizes(frame, objects)}, too small to be found; {check}, or move the camera closer."
+        )
+    if min(diameters) * focal / farthest > LARGEST_FRACTION * min(camera.width, camera.height):
+        image = f"{camera.width}x{camera.height} pixels"
+        return EmptyReason(
+            PARTS_TOO_LARGE,
+            f"{_sizes(frame, objects)}, too large for an image of {image}; {check}, or move the camera away.",
+        )
+    return None
+
+
+def _off_center(camera: Camera) -> EmptyReason | None:
+    """A principal point far from the middle, as intrinsics of another image size have it."""
+    center, size = np.array([camera.cx, camera.cy]), np.array([camera.width, camera.height])
+    if (np.abs(center - (size - 1) / 2) <= OFF_CENTER * size).all():
+        return None
+    other = "x".join(f"{max(1, round(2 * value + 1))}" for value in center)
+    return EmptyReason(
+        PRINCIPAL_POINT,
+        f"The principal point ({camera.cx:.1f}, {camera.cy:.1f}) lies far from the middle of the image of "
+        f"{camera.width}x{camera.height} pixels; use the intrinsics (cam_K) of this image size, as these fit one of "
+        f"about {other}, unless the image is a crop.",
+    )
+
+
+def _other_parts(
+    others: Sequence[PoseEstimate], wanted: Sequence[PoseEstimate], objects: Collection[str]
+) -> EmptyReason | None:
+    if not others or any(pose.score > 0 for pose in wanted):
+        return None
+    return EmptyReason(
+        OTHER_PARTS,
+        f"Only parts that are not to be reported were found ({_counted(p.object_id for p in others)}), and none of "
+        f"{', '.join(objects)}; report all parts of the model to see them.",
+    )
+
+
+def _below_threshold(poses: Sequence[PoseEstimate], threshold: float) -> EmptyReason | None:
+    best = max(poses, key=lambda pose: pose.score, default=None)
+    if best is None or best.score <= 0:
+        return None
+    agreement = best.residuals.get("depth_agreement")
+    known = "" if agreement is None else f" and {agreement:.0%} of its visible surface agree with the depth"
+    others = f"of {len(poses)} poses " if len(poses) > 1 else ""
+    return EmptyReason(
+        BELOW_THRESHOLD,
+        f"The best score {others}is {best.score:.2f} of {best.object_id}, below the threshold of {threshold:.2f}"
+        f"{known}; lower the threshold to see it, or train the model for this camera and these parts.",
+    )
+
+
+def _little_depth(frame: RgbdFrame) -> EmptyReason | None:
+    if frame.depth_m is None:
+        return None
+    valid = np.count_nonzero(frame.depth_m) / frame.depth_m.size
+    if valid >= LITTLE_DEPTH:
+        return None
+    return EmptyReason(
+        LITTLE_DEPTH_CODE,
+        f"Only {valid:.0%} of the depth image's pixels have a measurement; check the exposure, the distance and the "
+        "alignment of the depth to the colour image, and look for shiny or dark surfaces.",
+    )
+
+
+def _rejected(poses: Sequence[PoseEstimate]) -> EmptyReason | None:
+    if not poses:
+        return None
+    reasons = _counted(name.replace("_", " ") for p in poses for name, value in p.residuals.items() if value == 1.0)
+    return EmptyReason(
+        REJECTED,
+        f"None of {len(poses)} poses could be verified ({reasons or 'without a reason'}); check that colour and depth "
+        "show the same scene and that the model was trained for these parts.",
+    )
+
+
+def _no_pose(frame: RgbdFrame, detections: Sequence[Detection]) -> EmptyReason | None:
+    if not detections:
+        return None
+    depth = _depth_on(frame, detections)
+    known = "" if depth is None else f", of whose pixels {depth:.0%} have depth"
+    return EmptyReason(
+        NO_POSE,
+        f"{len(detections)} detections ({_counted(d.object_id for d in detections)}){known}, and no pose of any; "
+        "check that there is depth on the parts and that it is aligned to the colour image.",
+    )
+
+
+def _no_parts(frame: RgbdFrame, objects: Mapping[str, ObjectModel]) -> EmptyReason:
+    distances, size = _distances_m(frame), _sizes(frame, objects)
+    unusual = distances is not None and not NEAREST_M <= distances[1] <= FARTHEST_M
+    check = "check depth_scale (the unit of the depth)" if unusual else "check that they are in sight"
+    where = "" if frame.depth_m is not None else " in the colour image, without depth"
+    return EmptyReason(
+        NO_PARTS,
+        f"No part was detected{where}{f', though {size[0].lower()}{size[1:]}' if size else ''}; {check}, and that the "
+        "model was trained for parts of this look and size.",
+    )
+
+
+def _sizes(frame: RgbdFrame, objects: Mapping[str, ObjectModel]) -> str:
+    """Part of a sentence on the size of the parts in the image; empty where that is unknown."""
+    distances = _distances_m(frame)
+    if distances is None or not objects:
+        return ""
+    focal = max(frame.camera.fx, frame.camera.fy)
+    small, large = (pick(part.diameter_m for part in objects.values()) * focal / distances[1] for pick in (min, max))
+    size = _px(large) if _px(small) == _px(large) else f"{_px(small)} to {_px(large)}"
+    where = "given distance" if frame.depth_m is None else "median depth"
+    return (
+        f"The parts of this model would be {size} pixels across at the {where} of {distances[1]:.2f} m and a focal "
+        f"length of {focal:.4g} pixels"
+    )
+
+
+def _px(size: float) -> str:
+    return f"{size:.0f}" if size >= 1 else f"{size:.1g}"
+
+
+def _distances_m(frame: RgbdFrame) -> FloatArray | None:
+    """(3,) the distance of the scene: its nearest tenth, its median and its farthest tenth."""
+    if frame.depth_m is None:
+        return None if frame.distance_m is None else np.full(3, frame.distance_m)
+    for depth_m in (frame.depth_m[::EVERY_ROWS], frame.depth_m):
+        valid = depth_m[depth_m > 0]
+        if valid.size:
+            return np.percentile(valid, [10, 50, 90])
+    return None
+
+
+def _depth_on(frame: RgbdFrame, detections: Sequence[Detection]) -> float | None:
+    """Fraction of the detections' pixels that have depth."""
+    if frame.depth_m is None:
+        return None
+    shape = frame.camera.height, frame.camera.width
+    masks = np.any([detection.full_mask(*shape) for detection in detections], axis=0)
+    return float((frame.depth_m[masks] > 0).mean()) if masks.any() else 0.0
+
+
+def _counted(names: Iterator[str]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in Counter(names).most_common())
