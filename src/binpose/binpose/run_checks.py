@@ -53,7 +53,8 @@ def empty_sentences(outcomes: Sequence[FrameOutcome]) -> list[str]:
     """A sentence for each kind of reason for frames without reported poses."""
     total = sum(outcome.error is None for outcome in outcomes)
     return [
-        f"{sentence[:-1]} ({counted(len(names), 'frame')} of {total} without a part, {_first(names)})."
+        f"{len(names)} of {counted(total, 'frame')} without a part{', for example' if len(names) > 1 else ','} "
+        f"{names[0]}: {sentence}"
         for sentence, names in empty_frames(outcomes)
     ]
 
@@ -97,7 +98,3 @@ def _advice(poses: Sequence[PoseEstimate]) -> str:
         if check.checked >= FEWEST / 2 and check.agree >= GOOD * check.checked:
             return f"With --threshold {threshold}, {check.agree} of {check.checked} poses agree."
     return "A higher --threshold does not separate them."
-
-
-def _first(names: Sequence[str], most: int = 3) -> str:
-    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")

@@ -122,12 +122,12 @@ def _below_threshold(poses: Sequence[PoseEstimate], threshold: float) -> EmptyRe
     if best is None or best.score <= 0:
         return None
     agreement = best.residuals.get("depth_agreement")
-    known = "" if agreement is None else f" and {agreement:.0%} of its visible surface agree with the depth"
-    others = f"of {len(poses)} poses " if len(poses) > 1 else ""
+    known = "" if agreement is None else f" ({agreement:.0%} of its visible surface agree with the depth)"
+    others = f", of {len(poses)} poses," if len(poses) > 1 else ""
     return EmptyReason(
         BELOW_THRESHOLD,
-        f"The best score {others}is {best.score:.2f} of {best.object_id}, below the threshold of {threshold:.2f}"
-        f"{known}; lower the threshold to see it, or train the model for this camera and these parts.",
+        f"The best score{others} is {best.score:.2f} of {best.object_id}{known}, below the threshold of "
+        f"{threshold:.2f}; lower the threshold to see it, or train the model for this camera and these parts.",
     )
 
 
