@@ -1,7 +1,7 @@
 """Estimates of many frames against known poses: every measure of the field, per object and for all."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -69,7 +69,7 @@ class EvaluationResult:
     frames: Mapping[str, FrameEvaluation]
     reliability: Reliability
     config: EvaluationConfig
-    depth_check: DepthCheck = DepthCheck()
+    depth_check: DepthCheck = field(default_factory=DepthCheck)
 
     def to_json(self) -> dict[str, Any]:
         """The figures, and per frame the verdict and error of each estimate."""
@@ -116,9 +116,8 @@ class PoseEvaluation:
             BinposeError: for an estimate or a part of an unknown object.
         """
         judged = self._judged(name, truth, poses)
-        self._sure += [
-            replace(p, hypotheses=(), detection=None) for p in poses if p.score >= self.config.score_threshold
-        ]
+        counted = [pose for pose in poses if pose.score >= self.config.score_threshold]
+        self._sure += [replace(pose, hypotheses=(), detection=None) for pose in counted]
         # BOP has no parts in doubt and none without annotation: what lies on such a part must not take another's place.
         # What is near a part that nothing else has found may be right at one of BOP's looser thresholds.
         found = {estimate.part for estimate in judged.estimates if estimate.verdict is Verdict.RIGHT}

@@ -43,8 +43,8 @@ def add_evaluation(report: Report, result: EvaluationResult) -> None:
         f"A pose is right when its ADD or, for a symmetric part, ADD-S is below {100 * config.max_error:g} % of the "
         f"diameter. Counted are parts visible by at least {100 * config.min_visible_fraction:g} % and estimates scored "
         f"at least {config.score_threshold:g}. AUC is the area under the recall over the error up to that limit. VSD, "
-        "MSSD and MSPD are BOP's average recalls. Depth agrees: without labels, of the estimates with depth on them, those "
-        "whose visible surface lies by at least 80 % where the camera measured."
+        "MSSD and MSPD are BOP's average recalls. Depth agrees: without labels, of the estimates with depth on them, "
+        "those whose visible surface lies by at least 80 % where the camera measured."
     )
     shown = shown_columns(result)
     rows = [formatted_row(row) for row in result.rows]

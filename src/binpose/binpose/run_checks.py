@@ -23,7 +23,7 @@ def agreement_sentence(check: DepthCheck) -> str:
     if not check.checked:
         return ""
     unchecked = check.reported - check.checked
-    rest = f" ({unchecked} could not be checked, for lack of depth)" if unchecked else ""
+    rest = f" ({unchecked} could not be checked)" if unchecked else ""
     return f"{check.agree} of {check.reported} reported poses agree with the depth{rest}."
 
 

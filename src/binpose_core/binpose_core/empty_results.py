@@ -12,9 +12,9 @@ from binpose_core.geometry import FloatArray
 from binpose_core.objects import ObjectModel
 from binpose_core.types import Detection, PoseEstimate
 
-SMALLEST_PX = 20  # across: parts that are smaller in the image are hardly ever found
-LARGEST_FRACTION = 0.6  # of the image's smaller side: a part that is larger has hardly room for its surroundings
-FARTHEST_M, NEAREST_M = 3.0, 0.15  # usual distances of a camera from a bin
+SMALLEST_PX, SMALL_PX = 32, 64  # across: if no part is larger, none is found; few are
+LARGEST_FRACTION, LARGE_FRACTION = 1.0, 0.7  # of the image's smaller side: a larger part is not found; hardly
+FARTHEST_M, NEAREST_M = 2.0, 0.2  # usual distances of a camera from a bin
 OFF_CENTER = 0.2  # of the image's size: real cameras have their principal point within a few percent of the middle
 LITTLE_DEPTH = 0.3  # fraction of the pixels that have depth
 EVERY_ROWS = 8  # a sample of the rows gives the distance well enough
@@ -56,7 +56,7 @@ def why_empty(
     reasons = (
         odd_camera(frame, objects),
         _other_parts([p for p in poses if p.object_id not in objects and p.score >= threshold], wanted, objects),
-        _below_threshold(wanted, threshold),
+        _below_threshold(frame, wanted, objects, threshold),
         _little_depth(frame),
         _rejected(wanted),
         _no_pose(frame, detections),
@@ -75,14 +75,14 @@ def _odd_size(frame: RgbdFrame, objects: Mapping[str, ObjectModel]) -> EmptyReas
     if distances is None or not objects:
         return None
     nearest, _, farthest = distances
-    camera, diameters = frame.camera, [part.diameter_m for part in objects.values()]
+    camera, largest_m = frame.camera, max(part.diameter_m for part in objects.values())
     focal = max(camera.fx, camera.fy)
     check = "check depth_scale (the unit of the depth), the focal length and the unit of the CAD files"
-    if max(diameters) * focal / nearest < SMALLEST_PX:
+    if largest_m * focal / nearest < SMALLEST_PX:
         return EmptyReason(
             PARTS_TOO_SMALL, f"{_sizes(frame, objects)}, too small to be found; {check}, or move the camera closer."
         )
-    if min(diameters) * focal / farthest > LARGEST_FRACTION * min(camera.width, camera.height):
+    if largest_m * focal / farthest > LARGEST_FRACTION * min(camera.width, camera.height):
         image = f"{camera.width}x{camera.height} pixels"
         return EmptyReason(
             PARTS_TOO_LARGE,
@@ -117,7 +117,9 @@ def _other_parts(
     )
 
 
-def _below_threshold(poses: Sequence[PoseEstimate], threshold: float) -> EmptyReason | None:
+def _below_threshold(
+    frame: RgbdFrame, poses: Sequence[PoseEstimate], objects: Mapping[str, ObjectModel], threshold: float
+) -> EmptyReason | None:
     best = max(poses, key=lambda pose: pose.score, default=None)
     if best is None or best.score <= 0:
         return None
@@ -126,8 +128,9 @@ def _below_threshold(poses: Sequence[PoseEstimate], threshold: float) -> EmptyRe
     others = f", of {len(poses)} poses," if len(poses) > 1 else ""
     return EmptyReason(
         BELOW_THRESHOLD,
-        f"The best score{others} is {best.score:.2f} of {best.object_id}{known}, below the threshold of "
-        f"{threshold:.2f}; lower the threshold to see it, or train the model for this camera and these parts.",
+        f"The best score{others} is {_below(best.score, threshold)} of {best.object_id}{known}, below the threshold of "
+        f"{threshold:g}; lower the threshold to see it, or train the model for this camera and these parts"
+        f"{_doubt(frame, objects)}.",
     )
 
 
@@ -168,15 +171,31 @@ def _no_pose(frame: RgbdFrame, detections: Sequence[Detection]) -> EmptyReason |
 
 
 def _no_parts(frame: RgbdFrame, objects: Mapping[str, ObjectModel]) -> EmptyReason:
-    distances, size = _distances_m(frame), _sizes(frame, objects)
-    unusual = distances is not None and not NEAREST_M <= distances[1] <= FARTHEST_M
-    check = "check depth_scale (the unit of the depth)" if unusual else "check that they are in sight"
     where = "" if frame.depth_m is not None else " in the colour image, without depth"
     return EmptyReason(
         NO_PARTS,
-        f"No part was detected{where}{f', though {size[0].lower()}{size[1:]}' if size else ''}; {check}, and that the "
-        "model was trained for parts of this look and size.",
+        f"No part was detected{where}; check that parts of this model are in sight and that it was trained for this "
+        f"kind of camera{_doubt(frame, objects)}.",
     )
+
+
+def _doubt(frame: RgbdFrame, objects: Mapping[str, ObjectModel]) -> str:
+    """End of a sentence where size or distance are unusual, as with a wrong unit; else empty."""
+    distances = _distances_m(frame)
+    if distances is None or not objects:
+        return ""
+    camera, middle = frame.camera, distances[1]
+    largest_px = max(part.diameter_m for part in objects.values()) * max(camera.fx, camera.fy) / middle
+    usual = SMALL_PX <= largest_px <= LARGE_FRACTION * min(camera.width, camera.height)
+    if usual and NEAREST_M <= middle <= FARTHEST_M:
+        return ""
+    size = _sizes(frame, objects)
+    return f", and check depth_scale (the unit of the depth), because {size[0].lower()}{size[1:]}"
+
+
+def _below(score: float, threshold: float) -> str:
+    """The score with as many digits as it takes to differ from the threshold."""
+    return next((text for n in (2, 3, 4) if float(text := f"{score:.{n}f}") < threshold), f"{score:.6g}")
 
 
 def _sizes(frame: RgbdFrame, objects: Mapping[str, ObjectModel]) -> str:
