@@ -56,10 +56,10 @@ def why_empty(
     reasons = (
         odd_camera(frame, objects),
         _other_parts([p for p in poses if p.object_id not in objects and p.score >= threshold], wanted, objects),
+        _little_depth(frame, detections),
         _below_threshold(frame, wanted, objects, threshold),
-        _little_depth(frame),
         _rejected(wanted),
-        _no_pose(frame, detections),
+        _no_pose(frame, detections, objects),
     )
     return next((reason for reason in reasons if reason is not None), None) or _no_parts(frame, objects)
 
@@ -134,16 +134,20 @@ def _below_threshold(
     )
 
 
-def _little_depth(frame: RgbdFrame) -> EmptyReason | None:
+def _little_depth(frame: RgbdFrame, detections: Sequence[Detection]) -> EmptyReason | None:
+    """Depth that is missing on what was detected, or where nothing was, in most of the image."""
     if frame.depth_m is None:
         return None
-    valid = np.count_nonzero(frame.depth_m) / frame.depth_m.size
-    if valid >= LITTLE_DEPTH:
+    seen = frame.depth_m > 0
+    if detections:
+        seen = seen[np.any([d.full_mask(*seen.shape) for d in detections], axis=0)]
+    if not seen.size or seen.mean() >= LITTLE_DEPTH:
         return None
+    where = f"the {len(detections)} detected parts'" if detections else "the depth image's"
     return EmptyReason(
         LITTLE_DEPTH_CODE,
-        f"Only {valid:.0%} of the depth image's pixels have a measurement; check the exposure, the distance and the "
-        "alignment of the depth to the colour image, and look for shiny or dark surfaces.",
+        f"Only {seen.mean():.0%} of {where} pixels have depth; check the exposure, the distance and the alignment of "
+        "the depth to the colour image, and look for shiny or dark surfaces.",
     )
 
 
@@ -158,15 +162,15 @@ def _rejected(poses: Sequence[PoseEstimate]) -> EmptyReason | None:
     )
 
 
-def _no_pose(frame: RgbdFrame, detections: Sequence[Detection]) -> EmptyReason | None:
+def _no_pose(
+    frame: RgbdFrame, detections: Sequence[Detection], objects: Mapping[str, ObjectModel]
+) -> EmptyReason | None:
     if not detections:
         return None
-    depth = _depth_on(frame, detections)
-    known = "" if depth is None else f", of whose pixels {depth:.0%} have depth"
     return EmptyReason(
         NO_POSE,
-        f"{len(detections)} detections ({_counted(d.object_id for d in detections)}){known}, and no pose of any; "
-        "check that there is depth on the parts and that it is aligned to the colour image.",
+        f"{len(detections)} detections ({_counted(d.object_id for d in detections)}) and no pose of any; check that "
+        f"the depth is aligned to the colour image{_doubt(frame, objects)}.",
     )
 
 
@@ -226,15 +230,6 @@ def _distances_m(frame: RgbdFrame) -> FloatArray | None:
         if valid.size:
             return np.percentile(valid, [10, 50, 90])
     return None
-
-
-def _depth_on(frame: RgbdFrame, detections: Sequence[Detection]) -> float | None:
-    """Fraction of the detections' pixels that have depth."""
-    if frame.depth_m is None:
-        return None
-    shape = frame.camera.height, frame.camera.width
-    masks = np.any([detection.full_mask(*shape) for detection in detections], axis=0)
-    return float((frame.depth_m[masks] > 0).mean()) if masks.any() else 0.0
 
 
 def _counted(names: Iterator[str]) -> str:
