@@ -63,7 +63,7 @@ def notes_of(outcomes: Iterable[FrameOutcome], others: Iterable[str] = ()) -> li
     """What the reader ignored or found odd: each note once, with the number of frames where it is not all."""
     outcomes = [outcome for outcome in outcomes if outcome.error is None]
     count = Counter(note for outcome in outcomes for note in outcome.notes)
-    return [*others, *(note if n == len(outcomes) else f"{note} ({n} frames)" for note, n in count.items())]
+    return [*others, *(note if n == len(outcomes) else f"{note} ({counted(n, 'frame')})" for note, n in count.items())]
 
 
 def counted(count: int, noun: str) -> str:

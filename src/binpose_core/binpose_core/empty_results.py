@@ -12,7 +12,8 @@ from binpose_core.geometry import FloatArray
 from binpose_core.objects import ObjectModel
 from binpose_core.types import Detection, PoseEstimate
 
-SMALLEST_PX, SMALL_PX = 32, 64  # across: if no part is larger, none is found; few are
+SMALLEST_PX, SMALL_PX = 32, 64  # across, in images of at least WIDTH_PX: if no part is larger, none is found; few are
+WIDTH_PX = 640
 LARGEST_FRACTION, LARGE_FRACTION = 1.0, 0.7  # of the image's smaller side: a larger part is not found; hardly
 FARTHEST_M, NEAREST_M = 2.0, 0.2  # usual distances of a camera from a bin
 OFF_CENTER = 0.2  # of the image's size: real cameras have their principal point within a few percent of the middle
@@ -78,7 +79,7 @@ def _odd_size(frame: RgbdFrame, objects: Mapping[str, ObjectModel]) -> EmptyReas
     camera, largest_m = frame.camera, max(part.diameter_m for part in objects.values())
     focal = max(camera.fx, camera.fy)
     check = "check depth_scale (the unit of the depth), the focal length and the unit of the CAD files"
-    if largest_m * focal / nearest < SMALLEST_PX:
+    if largest_m * focal / nearest < SMALLEST_PX * _relative_size(camera):
         return EmptyReason(
             PARTS_TOO_SMALL, f"{_sizes(frame, objects)}, too small to be found; {check}, or move the camera closer."
         )
@@ -190,7 +191,7 @@ def _doubt(frame: RgbdFrame, objects: Mapping[str, ObjectModel]) -> str:
         return ""
     camera, middle = frame.camera, distances[1]
     largest_px = max(part.diameter_m for part in objects.values()) * max(camera.fx, camera.fy) / middle
-    usual = SMALL_PX <= largest_px <= LARGE_FRACTION * min(camera.width, camera.height)
+    usual = SMALL_PX * _relative_size(camera) <= largest_px <= LARGE_FRACTION * min(camera.width, camera.height)
     if usual and NEAREST_M <= middle <= FARTHEST_M:
         return ""
     size = _sizes(frame, objects)
@@ -215,6 +216,11 @@ def _sizes(frame: RgbdFrame, objects: Mapping[str, ObjectModel]) -> str:
         f"The parts of this model would be {size} pixels across at the {where} of {distances[1]:.2f} m and a focal "
         f"length of {focal:.4g} pixels"
     )
+
+
+def _relative_size(camera: Camera) -> float:
+    """Of the image to one of WIDTH_PX, at most 1: what fills a small image may be small."""
+    return min(1.0, max(camera.width, camera.height) / WIDTH_PX)
 
 
 def _px(size: float) -> str:
