@@ -49,10 +49,11 @@ def test_nothing_is_found_outside_a_region(bundle: ModelBundle, scenes: Sequence
 
 
 def test_timing_changes_no_result_and_names_every_stage(bundle: ModelBundle, scenes: Sequence) -> None:
-    poses, seconds = bundle.pipeline.timed(scenes[1].frame)
+    poses, seconds, detections = bundle.pipeline.timed(scenes[1].frame)
     plain = bundle.pipeline(scenes[1].frame)
     assert list(seconds) == ["detection", "pose", "refinement"]
     assert all(value >= 0 for value in seconds.values())
+    assert [pose.detection for pose in poses] == detections
     for timed, untimed in zip(poses, plain, strict=True):
         np.testing.assert_array_equal(timed.T_cam_obj, untimed.T_cam_obj)
 

@@ -85,7 +85,7 @@ def test_moving_parts_are_followed_without_the_networks(world: World) -> None:
     pipeline = world.pipeline(redetect_every=0)
     step = exp_se3(np.array([0.002, -0.001, 0.0015, 0.01, 0.02, -0.01]))
     for n in range(6):
-        poses, seconds = pipeline.timed(world.frame(n))
+        poses, seconds, _ = pipeline.timed(world.frame(n))
         assert world.errors_m(poses).max() < 0.0015
         assert (seconds["detection"] > 0) == (n == 0) and seconds["refinement"] > 0
         world.T_cam_obj = world.T_cam_obj @ step

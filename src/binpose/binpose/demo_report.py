@@ -7,7 +7,7 @@ import numpy as np
 from binpose.evaluation import EvaluationResult
 from binpose.evaluation_report import add_evaluation, share_text
 from binpose.report import Report
-from binpose.run_report import RunGallery, add_problems, time_rows
+from binpose.run_report import RunGallery, add_checks, add_problems, time_rows
 from binpose.runs import FrameOutcome, RunRecord
 from binpose_core.evaluation import Verdict
 
@@ -33,6 +33,7 @@ def demo_page(
             "median time per frame": f"{times['all']:.0f} ms" if times else "-",
         },
     )
+    add_checks(report, outcomes, record)
     add_problems(report, outcomes)
     gallery.add_to(report, len(outcomes))
     add_evaluation(report, result)

@@ -1,14 +1,16 @@
 """A pipeline run over many frames, where a bad one is reported and the others go on."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from binpose.pipeline import Pipeline
 from binpose.runs import FrameOutcome
+from binpose_core.empty_results import why_empty
 from binpose_core.errors import BinposeError
 from binpose_core.evaluation import EvaluationConfig
 from binpose_core.folder import FrameSource
 from binpose_core.frames import RgbdFrame
+from binpose_core.objects import ObjectModel
 
 
 @dataclass(frozen=True)
@@ -43,19 +45,24 @@ def check_objects(wanted: Sequence[str], known: Sequence[str], model: str) -> No
 
 
 def estimate_frames(
-    pipeline: Pipeline, sources: Iterable[FrameSource], config: EstimationConfig
+    pipeline: Pipeline,
+    sources: Iterable[FrameSource],
+    config: EstimationConfig,
+    objects: Mapping[str, ObjectModel],
 ) -> Iterator[tuple[FrameOutcome, RgbdFrame | None]]:
-    """The outcome of each frame in turn, and the frame itself where it could be read."""
+    """The outcome of each frame in turn, and the frame itself where it could be read; objects: the model's, by id."""
+    reported = {name: part for name, part in objects.items() if not config.objects or name in config.objects}
     for source in sources:
         numbers = (source.scene_id, source.image_id)
         frame: RgbdFrame | None = None
         try:
             frame = source.read()
-            poses, seconds = pipeline.timed(frame)
+            poses, seconds, detections = pipeline.timed(frame)
         except BinposeError as error:
             yield FrameOutcome(source.name, *numbers, error=str(error)), frame
             continue
-        wanted = [pose for pose in poses if not config.objects or pose.object_id in config.objects]
+        wanted = [pose for pose in poses if pose.object_id in reported]
         kept = tuple(pose for pose in wanted if pose.score >= config.threshold)
         rejected = tuple(pose for pose in wanted if pose.score < config.threshold)
-        yield FrameOutcome(source.name, *numbers, kept, rejected, seconds), frame
+        reason = None if kept else why_empty(frame, detections, poses, reported, config.threshold)
+        yield FrameOutcome(source.name, *numbers, kept, rejected, seconds, reason=reason, notes=frame.notes), frame

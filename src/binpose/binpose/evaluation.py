@@ -1,12 +1,13 @@
 """Estimates of many frames against known poses: every measure of the field, per object and for all."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from binpose.depth_check import DepthCheck, check_depth
 from binpose.reliability import reliability_json
 from binpose_core.bop_recall import BopRecall, BopScore
 from binpose_core.camera import Camera
@@ -38,6 +39,7 @@ class EvaluationRow:
     auc: area under recall over the error up to `EvaluationConfig.max_error`, 1 when all are found without error.
     vsd, mssd, mspd: BOP's average recalls.
     unknown: estimates without a counterpart where the annotation is not complete.
+    agree, contradicted: estimates that agree with the depth, and those that it contradicts; no labels are needed.
     """
 
     object_id: str
@@ -55,22 +57,26 @@ class EvaluationRow:
     wrong: int
     outside: int
     unknown: int
+    agree: int = 0
+    contradicted: int = 0
 
 
 @dataclass(frozen=True)
 class EvaluationResult:
-    """rows: one per object and one for all; frames: what was judged, by name."""
+    """rows: one per object and one for all; frames: what was judged, by name; depth_check: of all estimates."""
 
     rows: tuple[EvaluationRow, ...]
     frames: Mapping[str, FrameEvaluation]
     reliability: Reliability
     config: EvaluationConfig
+    depth_check: DepthCheck = field(default_factory=DepthCheck)
 
     def to_json(self) -> dict[str, Any]:
         """The figures, and per frame the verdict and error of each estimate."""
         return {
             "config": asdict(self.config),
             "objects": [asdict(row) for row in self.rows],
+            "depth_check": self.depth_check.to_json(),
             "reliability": reliability_json(self.reliability),
             "frames": {name: [_judged(e) for e in frame.estimates] for name, frame in self.frames.items()},
         }
@@ -94,6 +100,7 @@ class PoseEvaluation:
         self._recalls = {name: BopRecall({name: model}) for name, model in objects.items()}
         self._frames: dict[str, FrameEvaluation] = {}
         self._mssd_frames: list[FrameEvaluation] = []
+        self._sure: list[PoseEstimate] = []
 
     def add(
         self,
@@ -109,6 +116,8 @@ class PoseEvaluation:
             BinposeError: for an estimate or a part of an unknown object.
         """
         judged = self._judged(name, truth, poses)
+        counted = [pose for pose in poses if pose.score >= self.config.score_threshold]
+        self._sure += [replace(pose, hypotheses=(), detection=None) for pose in counted]
         # BOP has no parts in doubt and none without annotation: what lies on such a part must not take another's place.
         # What is near a part that nothing else has found may be right at one of BOP's looser thresholds.
         found = {estimate.part for estimate in judged.estimates if estimate.verdict is Verdict.RIGHT}
@@ -146,7 +155,8 @@ class PoseEvaluation:
             self._row(score, mssd[score.object_id], bop[score.object_id], frames)
             for score in _by_object(summary).values()
         )
-        return EvaluationResult(rows, dict(self._frames), reliability(*labelled_scores(frames)), self.config)
+        reliable = reliability(*labelled_scores(frames))
+        return EvaluationResult(rows, dict(self._frames), reliable, self.config, self._checked(ALL_OBJECTS))
 
     def _judged(self, name: str, truth: FrameTruth, poses: Sequence[PoseEstimate]) -> FrameEvaluation:
         self._frames[name] = self._evaluator(name, truth, poses)
@@ -167,6 +177,7 @@ class PoseEvaluation:
         return [part for part in truth.parts if part.object_id == object_id and self.config.counts(part)]
 
     def _row(self, score: Score, mssd: Score, bop: BopScore, frames: Iterable[FrameEvaluation]) -> EvaluationRow:
+        check = self._checked(score.object_id)
         return EvaluationRow(
             object_id=score.object_id,
             metric=self._metric(score.object_id),
@@ -183,7 +194,12 @@ class PoseEvaluation:
             wrong=score.n_wrong,
             outside=score.n_outside,
             unknown=score.n_unknown,
+            agree=check.agree,
+            contradicted=check.contradicted,
         )
+
+    def _checked(self, object_id: str) -> DepthCheck:
+        return check_depth(pose for pose in self._sure if object_id in (ALL_OBJECTS, pose.object_id))
 
     def _metric(self, object_id: str) -> str:
         if object_id == ALL_OBJECTS:

@@ -7,6 +7,7 @@ import numpy as np
 from binpose.evaluation import EvaluationResult, EvaluationRow, missed_parts
 from binpose.reliability import reliability_svg
 from binpose.report import Report, comparison
+from binpose.run_checks import agreement_sentence
 from binpose.run_evaluation import EvaluatedFrame
 from binpose.runs import RunRecord
 from binpose_core.drawing import OverlayDrawer, Rgb
@@ -17,9 +18,9 @@ from binpose_core.types import PoseEstimate
 
 HEADER = (
     "object", "by", "parts", "found", "recall", "precision", "median error mm", "AUC", "MSSD recall", "VSD", "MSSD",
-    "MSPD", "wrong", "outside", "unknown",
+    "MSPD", "wrong", "outside", "unknown", "depth agrees",
 )  # fmt: skip
-RARE = ("outside", "unknown")
+RARE = {"outside": "0", "unknown": "0", "depth agrees": "-"}
 VERDICT_COLORS: Mapping[Verdict, Rgb] = {
     Verdict.RIGHT: (64, 230, 110),
     Verdict.WRONG: (255, 76, 64),
@@ -42,7 +43,8 @@ def add_evaluation(report: Report, result: EvaluationResult) -> None:
         f"A pose is right when its ADD or, for a symmetric part, ADD-S is below {100 * config.max_error:g} % of the "
         f"diameter. Counted are parts visible by at least {100 * config.min_visible_fraction:g} % and estimates scored "
         f"at least {config.score_threshold:g}. AUC is the area under the recall over the error up to that limit. VSD, "
-        "MSSD and MSPD are BOP's average recalls."
+        "MSSD and MSPD are BOP's average recalls. Depth agrees: without labels, of the estimates with depth on them, "
+        "those whose visible surface lies by at least 80 % where the camera measured."
     )
     shown = shown_columns(result)
     rows = [formatted_row(row) for row in result.rows]
@@ -58,9 +60,9 @@ def add_evaluation(report: Report, result: EvaluationResult) -> None:
 
 
 def shown_columns(result: EvaluationResult) -> list[int]:
-    """Indices of HEADER, without counts that are zero for every object."""
+    """Indices of HEADER, without those that say nothing for every object."""
     rows = [formatted_row(row) for row in result.rows]
-    return [n for n, name in enumerate(HEADER) if name not in RARE or any(row[n] != "0" for row in rows)]
+    return [n for n, name in enumerate(HEADER) if name not in RARE or any(row[n] != RARE[name] for row in rows)]
 
 
 def formatted_row(row: EvaluationRow) -> tuple[str, ...]:
@@ -76,6 +78,7 @@ def formatted_row(row: EvaluationRow) -> tuple[str, ...]:
         f"{row.median_error_mm:.2f}" if np.isfinite(row.median_error_mm) else "-",
         *(share_text(value) for value in shares),
         *(str(value) for value in (row.wrong, row.outside, row.unknown)),
+        f"{row.agree} of {row.agree + row.contradicted}" if row.agree + row.contradicted else "-",
     )
 
 
@@ -98,6 +101,8 @@ def evaluation_page(
             "version": record.model_version[:12],
         },
     )
+    if result.depth_check.checked:
+        report.add_status(agreement_sentence(result.depth_check), good=not result.depth_check.is_low)
     for note in notes:
         report.add_text(note)
     add_evaluation(report, result)

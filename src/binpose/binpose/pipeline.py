@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from binpose_core.frames import RgbdFrame
 from binpose_core.region import Region
@@ -48,6 +48,14 @@ class Within:
         return self.region.keep(self.segmenter(frame))
 
 
+class TimedResult(NamedTuple):
+    """A frame's poses, best score first, the wall-clock seconds of each stage in their order, and the detections."""
+
+    poses: list[PoseEstimate]
+    seconds: dict[str, float]
+    detections: list[Detection]
+
+
 @dataclass(frozen=True)
 class Pipeline:
     """The stages in their order; all instances of a frame go through each of them in one batch."""
@@ -62,19 +70,15 @@ class Pipeline:
         Raises:
             BinposeError: when the frame lacks what a stage needs, for example depth.
         """
-        detections = self.segmenter(frame)
-        poses = self.estimator(frame, detections)
-        return self.refiner(frame, detections, poses)
+        return self.timed(frame).poses
 
-    def timed(self, frame: RgbdFrame) -> tuple[list[PoseEstimate], dict[str, float]]:
-        """The same poses, and the wall-clock seconds of each stage by name, in their order."""
+    def timed(self, frame: RgbdFrame) -> TimedResult:
+        """The same poses with the detections that they came from, and the time of each stage."""
         watch = Stopwatch()
-        timed = Pipeline(
-            watch.around("detection", self.segmenter),
-            watch.around("pose", self.estimator),
-            watch.around("refinement", self.refiner),
-        )
-        return timed(frame), watch.seconds
+        detections = watch.around("detection", self.segmenter)(frame)
+        poses = watch.around("pose", self.estimator)(frame, detections)
+        refined = watch.around("refinement", self.refiner)(frame, detections, poses)
+        return TimedResult(refined, watch.seconds, detections)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 Image = npt.NDArray[np.uint8]
 Cell = str | int | float | None
+LONG_TEXT = 60  # letters, beyond which a cell of a table breaks its lines
 _NUMBER = re.compile(r"-|[-+]?[0-9.]+( %| mm| ms)?")
 
 
@@ -38,6 +39,10 @@ class Report:
     def add_text(self, text: str) -> None:
         """A paragraph."""
         self._sections.append(f"<p>{html.escape(text)}</p>")
+
+    def add_status(self, text: str, good: bool) -> None:
+        """A framed paragraph, green for good news and orange for a warning."""
+        self._sections.append(f"<p class='status {'good' if good else 'bad'}'>{html.escape(text)}</p>")
 
     def add_html(self, markup: str) -> None:
         """Markup as it is."""
@@ -113,7 +118,8 @@ def _cell(value: Cell) -> str:
     if value is None or (isinstance(value, float) and not np.isfinite(value)):
         return "<td class='number'>-</td>"
     if isinstance(value, str):
-        return f"<td{' class=number' if _is_number(value) else ''}>{html.escape(value)}</td>"
+        kind = " class=number" if _is_number(value) else " class=text" if len(value) > LONG_TEXT else ""
+        return f"<td{kind}>{html.escape(value)}</td>"
     return f"<td class='number'>{value:.3g}</td>" if isinstance(value, float) else f"<td class='number'>{value}</td>"
 
 

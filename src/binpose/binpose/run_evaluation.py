@@ -20,6 +20,9 @@ from binpose_core.geometry import FloatArray
 from binpose_core.mesh_files import load_mesh
 from binpose_core.symmetries import Symmetries
 from binpose_core.types import PoseEstimate
+from binpose_refinement.batch import Workshop
+from binpose_refinement.config import RefinerConfig
+from binpose_refinement.consistency import with_depth_agreement
 
 Regions = Mapping[str, Sequence[FloatArray]]
 EVERY_FRAME = "*"
@@ -71,6 +74,7 @@ class RunEvaluator:
         self._run_names = {number: name for name, number in record.objects.items()}
         self.objects = {name: dataset_object(self.dataset.model(number), name) for number, name in self.names.items()}
         self._evaluation = PoseEvaluation(self.objects, self.config)
+        self._workshop = Workshop(self.objects, (RefinerConfig.verify_faces,))
         self.frames = self._frames(record.frames)
         self.complete = self._complete_objects()
 
@@ -86,9 +90,9 @@ class RunEvaluator:
             return EvaluatedFrame(name, None, truth, (), self._evaluation.miss(name, truth))
         regions = self.regions.get(name, self.regions.get(EVERY_FRAME))
         truth = FrameTruth(parts, complete, regions, frame.camera)
-        poses = (*self._poses(source), *self._rejected(name))
+        poses = with_depth_agreement(frame, (*self._poses(source), *self._rejected(name)), self._workshop)
         judged = self._evaluation.add(name, truth, poses, frame.camera, frame.depth_m)
-        return EvaluatedFrame(name, frame, truth, poses, judged)
+        return EvaluatedFrame(name, frame, truth, tuple(poses), judged)
 
     def result(self) -> EvaluationResult:
         """The figures of all frames so far."""

@@ -1,4 +1,4 @@
-"""The report of an estimation: pictures, the 3D scene, what was found and how long it took."""
+"""The report of an estimation: agreement with the depth, warnings, pictures, the 3D scene and the times."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -7,14 +7,26 @@ from typing import Any
 import numpy as np
 
 from binpose.bundle import UNCALIBRATED
+from binpose.depth_check import SURE, check_depth
 from binpose.report import Report, comparison
+from binpose.run_checks import (
+    agreement_sentence,
+    counted,
+    empty_frames,
+    notes_of,
+    reported_poses,
+    warnings,
+)
 from binpose.runs import FrameOutcome, RunRecord
 from binpose.scene_view import add_scene_viewer, scene_traces
-from binpose_core.drawing import OverlayDrawer
+from binpose_core.drawing import ALERT, OverlayDrawer
 from binpose_core.frames import RgbdFrame
 from binpose_core.outlines import Image
+from binpose_core.types import PoseEstimate
+from binpose_refinement.consistency import DEPTH_AGREEMENT, agrees
 
 MAX_PICTURES = 24
+RED = "Red lines: the depth contradicts the pose. "
 MAX_SCENES = 6
 
 
@@ -29,18 +41,17 @@ class RunGallery:
     def add(self, frame: RgbdFrame, outcome: FrameOutcome, overlay: Image, notes: Sequence[str] = ()) -> None:
         """A frame, its poses drawn over it, and a line per pose for the 3D scene's tooltips."""
         if len(self.figures) < MAX_PICTURES:
-            caption = f"{outcome.name}: {_counted(len(outcome.poses), 'part')}, {1000 * _total(outcome):.0f} ms"
-            self.figures.append(comparison(frame.rgb, overlay, caption))
+            self.figures.append(comparison(frame.rgb, overlay, _caption(outcome)))
         if len(self.scenes) < MAX_SCENES and (outcome.poses or frame.depth_m is not None):
             self.scenes[outcome.name] = scene_traces(
-                frame, outcome.poses, self.drawer.objects, self.drawer.colors, notes
+                frame, outcome.poses, self.drawer.objects, self.drawer.colors, notes or _tooltips(outcome.poses)
             )
 
     def add_to(self, report: Report, frames: int) -> None:
         """The sections with pictures and scenes."""
         if self.figures:
             shown = f"The first {len(self.figures)} of {frames} frames. " if frames > len(self.figures) else ""
-            report.add_section("Frames", f"{shown}Drag across a picture to see what is under the outlines.")
+            report.add_section("Frames", f"{shown}{RED}Drag across a picture to see what is under the outlines.")
             report.add_figures(self.figures)
         if self.scenes:
             report.add_section(
@@ -53,12 +64,11 @@ def run_report(record: RunRecord, outcomes: Sequence[FrameOutcome], gallery: Run
     """The page of a finished run."""
     done = [outcome for outcome in outcomes if outcome.error is None]
     report = Report(
-        title=f"{_counted(sum(len(o.poses) for o in done), 'part')} in {_counted(len(done), 'frame')}",
+        title=f"{counted(sum(len(o.poses) for o in done), 'part')} in {counted(len(done), 'frame')}",
         subtitle=f"{record.source}{f', split {record.split}' if record.split else ''}",
         facts=_facts(record, done),
     )
-    if not record.calibrated:
-        report.add_text(UNCALIBRATED)
+    add_checks(report, outcomes, record)
     add_problems(report, outcomes)
     gallery.add_to(report, len(done))
     report.add_section("Found parts")
@@ -68,11 +78,38 @@ def run_report(record: RunRecord, outcomes: Sequence[FrameOutcome], gallery: Run
     return report.render()
 
 
+def add_checks(report: Report, outcomes: Sequence[FrameOutcome], record: RunRecord) -> None:
+    """What must be seen first: agreement with the depth, warnings, frames without parts, remarks of the reader."""
+    done = [outcome for outcome in outcomes if outcome.error is None]
+    check, found = check_depth(reported_poses(done)), warnings(done)
+    if check.checked:
+        report.add_status(agreement_sentence(check), good=not check.is_low)
+    for text in [*found, *([] if record.calibrated else [UNCALIBRATED])]:
+        report.add_status(text, good=False)
+    _add_empty(report, done)
+    notes = notes_of(done, record.notes)
+    if notes:
+        report.add_section("Remarks on the input")
+        for note in notes:
+            report.add_text(note)
+    if check.checked:
+        _add_agreement(report, done, record)
+
+
+def draw_checked(drawer: OverlayDrawer, frame: RgbdFrame, poses: Sequence[PoseEstimate]) -> Image:
+    """The overlay (H, W, 3) with red lines for poses that the depth contradicts."""
+    alert = [agrees(pose) is False for pose in poses]
+    legend = drawer.counts(poses)
+    if any(alert):
+        legend.append((f"contradicted by the depth x{sum(alert)}", ALERT))
+    return drawer(frame, poses, legend=legend, alert=alert)
+
+
 def add_problems(report: Report, outcomes: Sequence[FrameOutcome]) -> None:
     """The frames that could not be processed, with their reasons."""
     failed = [outcome for outcome in outcomes if outcome.error is not None]
     if failed:
-        report.add_section(f"{_counted(len(failed), 'frame')} could not be processed")
+        report.add_section(f"{counted(len(failed), 'frame')} could not be processed")
         report.add_table(("frame", "reason"), [(outcome.name, outcome.error) for outcome in failed])
 
 
@@ -90,6 +127,7 @@ def time_rows(outcomes: Sequence[FrameOutcome]) -> list[tuple[str, float, float]
 def _facts(record: RunRecord, done: Sequence[FrameOutcome]) -> dict[str, str]:
     seconds = [_total(outcome) for outcome in done]
     return {
+        "agree with the depth": _agreement(done),
         "model": record.model,
         "version": record.model_version[:12],
         "threshold": f"{record.threshold:.2f}",
@@ -109,5 +147,58 @@ def _total(outcome: FrameOutcome) -> float:
     return sum(outcome.seconds.values())
 
 
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
+def _add_empty(report: Report, done: Sequence[FrameOutcome]) -> None:
+    empty = empty_frames(done)
+    if not empty:
+        return
+    report.add_section(f"{counted(sum(len(names) for _, names in empty), 'frame')} of {len(done)} without a part")
+    report.add_table(("reason", "frames"), [(sentence, ", ".join(names)) for sentence, names in empty])
+
+
+def _add_agreement(report: Report, done: Sequence[FrameOutcome], record: RunRecord) -> None:
+    poses = reported_poses(done)
+    report.add_section(
+        "Agreement with the depth",
+        "A check without labels: of the visible surface of a pose, at least 80 % must lie where the camera measured. "
+        "A pose that agrees may still be wrong, for example a similar part; a contradicted one stands in empty space.",
+    )
+    groups = {name: [pose for pose in poses if pose.object_id == name] for name in record.objects}
+    groups = {name: group for name, group in groups.items() if group} | ({"all": poses} if len(groups) > 1 else {})
+    checks = {name: check_depth(group) for name, group in groups.items()}
+    header = ["object", "reported", "agree", "contradicted", f"of these scored {SURE} or more"]
+    unlike = any(check.out_of_distribution for check in checks.values())
+    report.add_table(
+        [*header, "unlike the score's samples"] if unlike else header,
+        [
+            [
+                name,
+                c.reported,
+                c.agree,
+                c.contradicted,
+                c.contradicted_sure,
+                *([c.out_of_distribution] if unlike else []),
+            ]
+            for name, c in checks.items()
+        ],
+    )
+
+
+def _agreement(done: Sequence[FrameOutcome]) -> str:
+    check = check_depth(reported_poses(done))
+    return f"{check.agree} of {check.reported}" if check.checked else "-"
+
+
+def _caption(outcome: FrameOutcome) -> str:
+    check = check_depth(outcome.poses)
+    contradicted = f", {check.contradicted} contradicted by the depth" if check.contradicted else ""
+    time = f"{1000 * _total(outcome):.0f} ms"
+    if outcome.reason is not None:
+        return f"{outcome.name}: no part, {time}. {outcome.reason.sentence}"
+    return f"{outcome.name}: {counted(len(outcome.poses), 'part')}{contradicted}, {time}"
+
+
+def _tooltips(poses: Sequence[PoseEstimate]) -> list[str]:
+    return [
+        f"{pose.residuals[DEPTH_AGREEMENT]:.0%} agree with the depth" if DEPTH_AGREEMENT in pose.residuals else ""
+        for pose in poses
+    ]

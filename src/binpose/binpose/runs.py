@@ -9,14 +9,16 @@
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from binpose.depth_check import check_depth
 from binpose_core.bop_json import as_entries, as_entry, finite_array
 from binpose_core.bop_results import BopResult, read_results, write_results
+from binpose_core.empty_results import EmptyReason
 from binpose_core.errors import BinposeError
 from binpose_core.files import read_json, write_bytes, write_json
 from binpose_core.geometry import quat_xyzw_from_rotation
@@ -32,6 +34,8 @@ class FrameOutcome:
 
     rejected: what scored too low to be reported.
     seconds: wall-clock time per stage, in their order.
+    reason: why no pose is reported, if so.
+    notes: what the reader ignored or found odd.
     """
 
     name: str
@@ -41,6 +45,8 @@ class FrameOutcome:
     rejected: tuple[PoseEstimate, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
     error: str | None = None
+    reason: EmptyReason | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,8 @@ class RunRecord:
 
     objects: object id to its number in results.csv; only those that were asked for.
     diameters_m: of these objects; empty in runs of earlier versions.
+    notes: what was left out of the input.
+    depth_check: of all reported poses, see `depth_check.DepthCheck`.
     calibrated: whether the scores are probabilities.
     """
 
@@ -61,6 +69,8 @@ class RunRecord:
     calibrated: bool = True
     frames: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     diameters_m: Mapping[str, float] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+    depth_check: Mapping[str, int] = field(default_factory=dict)
 
     def number(self, object_id: str) -> int:
         """The object's number in results.csv."""
@@ -89,6 +99,7 @@ class RunDirectory:
             "seconds": {stage: round(value, 4) for stage, value in outcome.seconds.items()},
             "poses": [pose_to_json(pose) for pose in outcome.poses],
             "rejected": [pose_to_json(pose) for pose in outcome.rejected],
+            **_checks(outcome),
         }
         write_json(directory / "poses.json", content, indent=1, durable=False)
         write_bytes(directory / "overlay.png", overlay_png, durable=False)
@@ -101,7 +112,9 @@ class RunDirectory:
         """
         write_results(self.root / "results.csv", bop_results(record, outcomes))
         frames = {outcome.name: _frame_entry(outcome) for outcome in outcomes}
-        write_json(self.root / "run.json", {**vars(record), "objects": dict(record.objects), "frames": frames})
+        total = check_depth(pose for outcome in outcomes for pose in outcome.poses).to_json()
+        content = {**vars(record), "objects": dict(record.objects), "frames": frames, "depth_check": total}
+        write_json(self.root / "run.json", content)
         self._remove_stale({outcome.name for outcome in outcomes if outcome.error is None})
 
     def read_record(self) -> RunRecord:
@@ -213,4 +226,10 @@ def _frame_entry(outcome: FrameOutcome) -> dict[str, Any]:
         "parts": len(outcome.poses),
         "seconds": {stage: round(value, 4) for stage, value in outcome.seconds.items()},
     }
-    return entry if outcome.error is None else {**entry, "error": outcome.error}
+    return {**entry, **_checks(outcome)} if outcome.error is None else {**entry, "error": outcome.error}
+
+
+def _checks(outcome: FrameOutcome) -> dict[str, Any]:
+    """What is known without labels: agreement with the depth, why there is no pose, what the reader noted."""
+    entry: dict[str, Any] = {"depth_check": check_depth(outcome.poses).to_json(), "notes": list(outcome.notes)}
+    return entry if outcome.reason is None else {**entry, "reason": asdict(outcome.reason)}

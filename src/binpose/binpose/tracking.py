@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from binpose.pipeline import Pipeline, RefinerStage, Stopwatch
+from binpose.pipeline import Pipeline, RefinerStage, Stopwatch, TimedResult
 from binpose_core.camera import Camera
 from binpose_core.errors import BinposeError
 from binpose_core.evaluation import EvaluationConfig
@@ -94,12 +94,10 @@ class TrackingPipeline(Pipeline):
         Raises:
             BinposeError: when the frame lacks what a stage needs.
         """
-        return self.timed(frame, T_cam_before)[0]
+        return self.timed(frame, T_cam_before).poses
 
-    def timed(
-        self, frame: RgbdFrame, T_cam_before: FloatArray | None = None
-    ) -> tuple[list[PoseEstimate], dict[str, float]]:
-        """The same poses, and the seconds of each stage; those that did not run took none."""
+    def timed(self, frame: RgbdFrame, T_cam_before: FloatArray | None = None) -> TimedResult:
+        """The same poses, and the time of each stage; those that did not run took none and give no detections."""
         c, state, watch = self.config, self.followed, Stopwatch(dict.fromkeys(STAGES, 0.0))
         refine = watch.around("refinement", self.refiner)
         expected = state.poses
@@ -107,6 +105,7 @@ class TrackingPipeline(Pipeline):
             expected = [replace(pose, T_cam_obj=T_cam_before @ pose.T_cam_obj) for pose in expected]
         due = c.mode == "join" or not expected or (0 < c.redetect_every <= state.frames)
         found = expected if due else self.predictor.follow(frame, expected, refine, c)
+        detections: list[Detection] = []
         if due or len(_going_on(found, c.keep)) < len(expected):
             state.frames = 0
             detections = watch.around("detection", self.segmenter)(frame)
@@ -115,7 +114,7 @@ class TrackingPipeline(Pipeline):
             found = refine(frame, *self.predictor.joined(frame, detections, poses, going_on, c))
         state.frames += 1
         state.poses = _going_on(found, c.keep)
-        return found, watch.seconds
+        return TimedResult(found, watch.seconds, detections)
 
     @property
     def predictor(self) -> "Predictor":

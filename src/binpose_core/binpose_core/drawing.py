@@ -19,8 +19,10 @@ Rgb = tuple[int, int, int]
 # Bright and far apart in hue: they stand on grey metal, blue bins and black shadows alike.
 PALETTE: tuple[Rgb, ...] = (
     (0, 214, 255), (255, 138, 0), (140, 255, 66), (255, 72, 176), (255, 226, 64),
-    (168, 128, 255), (255, 96, 80), (40, 232, 180), (96, 160, 255), (208, 176, 128),
+    (168, 128, 255), (240, 240, 240), (40, 232, 180), (96, 160, 255), (208, 176, 128),
 )  # fmt: skip
+ALERT: Rgb = (255, 36, 36)
+"""Outline of parts that something speaks against; no type has this colour."""
 
 
 def type_colors(object_ids: Sequence[str]) -> dict[str, Rgb]:
@@ -46,6 +48,7 @@ class OverlayDrawer:
         poses: Sequence[PoseEstimate],
         colors: Sequence[Rgb] | None = None,
         legend: Sequence[tuple[str, Rgb]] | None = None,
+        alert: Sequence[bool] | None = None,
     ) -> Image:
         """The frame's picture (H, W, 3) uint8 with the parts drawn over it.
 
@@ -54,6 +57,7 @@ class OverlayDrawer:
             poses: in any order; scores that are NaN are not written.
             colors: one per pose, by default that of its type.
             legend: texts and their colours, by default the types and how many there are.
+            alert: per pose, whether its lines are in the colour ALERT; its score stays in the colour above.
 
         Raises:
             BinposeError: for a pose of an object that this drawer does not know.
@@ -69,7 +73,8 @@ class OverlayDrawer:
         edges = self._edges(poses, frame.camera.cropped(x0, y0, x1 - x0, y1 - y0), size, samples_per_px)
         if not edges.outlines.any():
             return picture
-        tints = np.array(colors, np.float32)
+        lines = [ALERT if mark else color for mark, color in zip(alert or [False] * len(poses), colors, strict=True)]
+        tints = np.array(lines, np.float32)
         composite(picture[y0:y1, x0:x1], edges, tints, self.config, size, samples_per_px)
         scale = line_scale(frame.camera.width)
         if self.config.axes:
@@ -77,7 +82,7 @@ class OverlayDrawer:
                 self._draw_axes(picture, pose, frame.camera, scale)
         if self.config.labels:
             self._draw_scores(picture, poses, colors, edges.instance_ids[::size, ::size], (x0, y0), scale)
-            draw_legend(picture, self._counts(poses) if legend is None else legend, scale)
+            draw_legend(picture, self.counts(poses) if legend is None else legend, scale)
         return picture
 
     def _window(self, poses: Sequence[PoseEstimate], camera: Camera) -> tuple[int, int, int, int] | None:
@@ -138,7 +143,7 @@ class OverlayDrawer:
                 center = (corner[0] + right[n] / count[n], corner[1] + down[n] / count[n])
                 draw_label(picture, f"{pose.score:.2f}", center, colors[n], scale)
 
-    def _counts(self, poses: Sequence[PoseEstimate]) -> list[tuple[str, Rgb]]:
+    def counts(self, poses: Sequence[PoseEstimate]) -> list[tuple[str, Rgb]]:
         """The types drawn and how many there are of each."""
         counts = {name: sum(pose.object_id == name for pose in poses) for name in self.colors}
         return [(f"{name} x{count}", self.colors[name]) for name, count in counts.items() if count]

@@ -16,6 +16,7 @@ from binpose_refinement.batch import Batch, Workshop
 from binpose_refinement.calibration import Calibration
 from binpose_refinement.company import company_of, lead_over_rivals
 from binpose_refinement.config import Method, RefinerConfig
+from binpose_refinement.consistency import with_depth_agreement
 from binpose_refinement.funnel import VERIFY, Funnel
 from binpose_refinement.improvement import Mover
 from binpose_refinement.intake import Intake, gone, take_in, unjudged
@@ -77,9 +78,10 @@ class IcpRefiner:
 
         Returns:
             At most one estimate per pose that came in. Their `residuals` hold the features of
-            `verification.FEATURES`, and `out_of_distribution`: 1 where the evidence is worse than the calibration has
-            seen it for right poses. What could not be judged, or cannot be there beside better parts, is as it came,
-            with score 0 and a reason there; one that is not finite is put, unturned, where its detection lies.
+            `verification.FEATURES`, where there is depth `consistency.DEPTH_AGREEMENT`, and `out_of_distribution`: 1
+            where the evidence is worse than the calibration has seen it for right poses. What could not be judged, or
+            cannot be there beside better parts, is as it came, with score 0 and a reason there; one that is not finite
+            is put, unturned, where its detection lies.
 
         Raises:
             BinposeError: for an object id the refiner does not know.
@@ -87,6 +89,7 @@ class IcpRefiner:
         verified, intake, lost = self._verify(frame, detections, poses)
         accepted, suppressed = verified.together(self._crowding, frame.camera, self.config)
         estimates = [verified.estimate(i, self._workshop, detections) for i in accepted]
+        estimates = with_depth_agreement(frame, estimates, self._workshop, VERIFY)
         estimates += [unjudged(*rejected) for rejected in (*intake.rejected, *intake.told(lost | suppressed))]
         return [e for e in sorted(estimates, key=lambda e: -e.score) if e.score >= self.config.min_score]
 

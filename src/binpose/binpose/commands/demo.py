@@ -8,7 +8,7 @@ from rich.text import Text
 
 from binpose.bundle import ModelBundle, load_bundle
 from binpose.commands.command import Command, console, preparing, progress_bar, waiting
-from binpose.commands.estimate import run_estimation, summary_table
+from binpose.commands.estimate import print_summary, run_estimation
 from binpose.commands.evaluate import evaluation_table
 from binpose.estimation import EstimationConfig
 from binpose_core.evaluation import HALF_VISIBLE, EvaluationConfig
@@ -122,5 +122,5 @@ def show_demo(
         judge,
         lambda outcomes, gallery: demo_page(record, outcomes, gallery, evaluation.result()),
     )
-    console.print(summary_table(outcomes))
+    print_summary(outcomes)
     return outcomes, evaluation.result()

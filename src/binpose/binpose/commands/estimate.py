@@ -86,8 +86,6 @@ class Estimate(Command):
         topics = CameraTopics(self.color_topic, self.depth_topic, self.info_topic)
         with waiting(f"Opening {self.path} ..."):
             inputs = open_inputs(self.path, self.split, topics, self.sensor)
-        for note in inputs.notes:
-            console.print(note, style="yellow", markup=False)
         with waiting(f"Loading {self.model} ..."):
             bundle = with_refiner(load_bundle(self.model, self.device), self.refiner)
         check_objects(config.objects, tuple(bundle.objects), str(self.model))
@@ -102,6 +100,7 @@ class Estimate(Command):
             self.threshold,
             bundle.calibrated,
             diameters_m={name: bundle.objects[name].diameter_m for name in numbers},
+            notes=inputs.notes,
         )
         if not bundle.calibrated:
             console.print(UNCALIBRATED, style="yellow")
@@ -117,7 +116,7 @@ class Estimate(Command):
             stages = bundle.segmenter, bundle.estimator, bundle.refiner
             pipeline = TrackingPipeline(*stages, bundle.objects, TrackingConfig(self.track, keep=self.threshold))
         outcomes = run_estimation(bundle, inputs.frames, config, record, run, explain=explain, pipeline=pipeline)
-        console.print(summary_table(outcomes))
+        print_summary(outcomes, record.notes)
         failed = sum(outcome.error is not None for outcome in outcomes)
         console.print(f"{len(outcomes) - failed} of {len(outcomes)} frames done. Look at {self.out / 'report.html'}")
         return 1 if failed else 0
@@ -164,7 +163,7 @@ def run_estimation(
         BinposeError: when the place cannot be written to, before the first frame, or the disk is full.
     """
     from binpose.estimation import estimate_frames
-    from binpose.run_report import RunGallery, run_report
+    from binpose.run_report import RunGallery, draw_checked, run_report
     from binpose_core.drawing import OverlayDrawer
     from binpose_core.files import write_text
     from binpose_core.image_files import encode_png
@@ -173,13 +172,14 @@ def run_estimation(
     gallery = RunGallery(drawer)
     outcomes: list[FrameOutcome] = []
     run.write_results(record, outcomes)
-    estimates = zip(sources, estimate_frames(pipeline or bundle.pipeline, sources, config), strict=True)
+    results = estimate_frames(pipeline or bundle.pipeline, sources, config, bundle.objects)
+    estimates = zip(sources, results, strict=True)
     try:
         for source, (outcome, frame) in tracked(estimates, len(sources), "Estimating"):
             if outcome.error is not None or frame is None:
                 errors.print(f"frame {outcome.name} skipped: {outcome.error}", markup=False)
             else:
-                overlay = drawer(frame, outcome.poses)
+                overlay = draw_checked(drawer, frame, outcome.poses)
                 run.write_frame(outcome, encode_png(overlay))
                 gallery.add(frame, outcome, overlay, judge(source, frame, outcome) if judge else ())
                 if explain and outcome.poses:
@@ -192,18 +192,32 @@ def run_estimation(
     return outcomes
 
 
+def print_summary(outcomes: Sequence["FrameOutcome"], notes: Sequence[str] = ()) -> None:
+    """How many parts, whether the depth agrees with them, what is odd, why frames are empty, and the times."""
+    from binpose.depth_check import check_depth
+    from binpose.run_checks import agreement_sentence, counted, empty_sentences, notes_of, reported_poses, warnings
+
+    done = [outcome for outcome in outcomes if outcome.error is None]
+    poses = reported_poses(done)
+    console.print(f"{counted(len(poses), 'part')} in {counted(len(done), 'frame')}", style="bold")
+    check = check_depth(poses)
+    if check.checked:
+        console.print(agreement_sentence(check), style="bold yellow" if check.is_low else "green")
+    for text in (*warnings(done), *empty_sentences(done), *notes_of(done, notes)):
+        console.print(text, style="yellow")
+    console.print(summary_table(outcomes))
+
+
 def summary_table(outcomes: Sequence["FrameOutcome"]) -> "Table":
     """Stages and their times."""
     from rich.table import Table
 
     from binpose.run_report import time_rows
 
-    done = [outcome for outcome in outcomes if outcome.error is None]
-    parts = sum(len(outcome.poses) for outcome in done)
-    table = Table(title=f"{parts} parts in {len(done)} frames", title_justify="left")
+    table = Table()
     table.add_column("stage")
     table.add_column("median ms", justify="right")
     table.add_column("slowest ms", justify="right")
-    for name, median, slowest in time_rows(done):
+    for name, median, slowest in time_rows([outcome for outcome in outcomes if outcome.error is None]):
         table.add_row(name, f"{median:.0f}", f"{slowest:.0f}", style="bold" if name == "all" else "")
     return table

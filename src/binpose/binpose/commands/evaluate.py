@@ -47,6 +47,7 @@ class Evaluate(Command):
     def run(self) -> int:
         """Judge every frame of the run, print and write the figures."""
         from binpose.evaluation_report import evaluation_page
+        from binpose.run_checks import agreement_sentence
         from binpose.run_evaluation import RunEvaluator, read_regions
         from binpose.runs import RunDirectory
         from binpose_core.bop import BopDataset
@@ -69,6 +70,8 @@ class Evaluate(Command):
         for note in evaluator.notes:
             console.print(note, style="yellow")
         console.print(evaluation_table(result))
+        if result.depth_check.checked:
+            console.print(f"Without labels: {agreement_sentence(result.depth_check)}")
         write_json(run.root / "evaluation.json", {**result.to_json(), "notes": evaluator.notes})
         page = evaluation_page(record, OverlayDrawer(evaluator.objects), frames, result, evaluator.notes)
         write_text(run.root / "evaluation.html", page)

@@ -1,0 +1,110 @@
+"""Whether poses agree with the depth image: a check that needs neither labels nor a calibrated score.
+
+Of a pose's rendered pixels that have depth and are not occluded, the fraction whose depth agrees. Below
+`ConsistencyConfig.least` most of the part would have to stand where the camera saw through it: the depth contradicts
+the pose. A pose that agrees may still be wrong, for example a similar part or a turn that the depth cannot decide.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from binpose_core.frames import RgbdFrame
+from binpose_core.geometry import FloatArray
+from binpose_core.settings import check_bounds, setting
+from binpose_core.types import PoseEstimate
+from binpose_refinement.batch import Batch, Workshop
+from binpose_refinement.kernels.consistency import AGREEING, COUNTS, FREE, count_depth
+from binpose_refinement.observation import depth_noise_m
+
+DEPTH_AGREEMENT = "depth_agreement"
+"""Name among the residuals of a pose."""
+
+
+@dataclass(frozen=True)
+class ConsistencyConfig:
+    """When a pose agrees with the depth.
+
+    tolerance_m: depth difference in metres that counts as agreement.
+    tolerance_sigmas: the tolerance is at least this multiple of the frame's depth noise: noisy sensors, far scenes.
+    least: fraction of the pixels from which a pose agrees; below, the depth contradicts it.
+    largest_px: sides of the crops in which poses are drawn; larger parts are sampled at every second or third pixel.
+    """
+
+    tolerance_m: float = setting(0.005, bounds=(1e-6, 0.1))
+    tolerance_sigmas: float = setting(3.0, bounds=(0.0, 1000.0))
+    least: float = setting(0.8, bounds=(0.0, 1.0))
+    largest_px: int = setting(256, bounds=(16, 1024))
+
+    def __post_init__(self) -> None:
+        check_bounds(self)
+
+
+def depth_agreement(
+    frame: RgbdFrame,
+    poses: Sequence[PoseEstimate],
+    workshop: Workshop,
+    level: int = 0,
+    config: ConsistencyConfig | None = None,
+) -> FloatArray:
+    """Fraction of the visible surface whose depth agrees, for each pose on its own.
+
+    Args:
+        frame: what the camera saw.
+        poses: of parts that the workshop knows.
+        workshop: draws the parts.
+        level: of detail at which it draws them.
+        config: tolerance and size.
+
+    Returns:
+        (N,) in [0, 1]; 0 where all depth lies in front of the pose; NaN where there is no depth on it, or it cannot be
+        drawn.
+    """
+    agreement = np.full(len(poses), np.nan)
+    if frame.depth_m is None or not poses:
+        return agreement
+    c = config or ConsistencyConfig()
+    batch = _batch(poses, workshop)
+    drawable = workshop.unusable(batch, frame.camera) == ""
+    counts = _counts(frame, batch.take(drawable), workshop, level, c)
+    visible = counts[:, AGREEING] + counts[:, FREE]
+    fraction = counts[:, AGREEING] / np.maximum(visible, 1)
+    agreement[drawable] = np.where(counts.any(axis=1), fraction, np.nan)
+    return agreement
+
+
+def with_depth_agreement(
+    frame: RgbdFrame, poses: Sequence[PoseEstimate], workshop: Workshop, level: int = 0
+) -> list[PoseEstimate]:
+    """The poses with `DEPTH_AGREEMENT` among their residuals, as far as there is depth on them."""
+    return [
+        replace(pose, residuals={**pose.residuals, DEPTH_AGREEMENT: float(value)}) if np.isfinite(value) else pose
+        for pose, value in zip(poses, depth_agreement(frame, poses, workshop, level), strict=True)
+    ]
+
+
+def agrees(pose: PoseEstimate, config: ConsistencyConfig | None = None) -> bool | None:
+    """Whether the depth agrees with a pose; None where that was not measured."""
+    value = pose.residuals.get(DEPTH_AGREEMENT)
+    return None if value is None else value >= (config or ConsistencyConfig()).least
+
+
+def _batch(poses: Sequence[PoseEstimate], workshop: Workshop) -> Batch:
+    """The poses, each of a detection of its own."""
+    part = np.array([workshop.ids.index(pose.object_id) for pose in poses], np.int64)
+    T_cam_obj = np.stack([pose.T_cam_obj for pose in poses]).astype(np.float64)
+    return Batch(np.arange(len(poses)), part, T_cam_obj, np.zeros(len(poses)))
+
+
+def _counts(frame: RgbdFrame, batch: Batch, workshop: Workshop, level: int, config: ConsistencyConfig) -> FloatArray:
+    """(B, COUNTS) pixels that agree, are free, are occluded."""
+    counts = np.zeros((len(batch), COUNTS))
+    if frame.depth_m is None or not len(batch):
+        return counts
+    size_px = min(workshop.largest_px(batch, frame.camera), config.largest_px)
+    windows = workshop.windows(batch, frame.camera, size_px, whole_steps=True)
+    drawn = workshop.draw(batch, level, windows, frame.camera, size_px)
+    tolerance_m = max(config.tolerance_m, config.tolerance_sigmas * depth_noise_m(frame.depth_m))
+    count_depth(drawn.depth_m, windows, np.ascontiguousarray(frame.depth_m), tolerance_m, counts)
+    return counts
