@@ -98,17 +98,17 @@ def _industrial(rng: np.random.Generator) -> DepthSensor:
 
 
 def _active_stereo(rng: np.random.Generator) -> DepthSensor:
-    """D415, D435 and D455 have baselines of 55, 50 and 95 mm."""
+    """D415, D435 and D455 have baselines of 55, 50 and 95 mm; drivers smooth over more than the matcher's window."""
     optics = Optics(
-        uniform(rng, 0.048, 0.1), _along_rows(rng), slant_cosine=between(rng, 0.08, 0.25),
-        weakest=between(rng, 0.001, 0.04), strongest=between(rng, 8, 100), stray=between(rng, 1, 20),
-        dropout=uniform(rng, 0, 0.01), blobs=float(rng.exponential(2)), uneven=uniform(rng, 0.2, 0.8),
+        uniform(rng, 0.048, 0.1), _along_rows(rng), slant_cosine=between(rng, 0.05, 0.2),
+        weakest=between(rng, 0.0005, 0.02), strongest=between(rng, 10, 200), stray=between(rng, 2, 40),
+        dropout=uniform(rng, 0, 0.01), blobs=float(rng.exponential(1)), uneven=uniform(rng, 0.2, 0.8),
         shadow=bool(rng.random() < 0.9),
     )  # fmt: skip
     return WindowMatcher(
-        optics, radius_px=int(rng.integers(2, 6)), noise_px=between(rng, 0.03, 0.12), wave_px=between(rng, 0.02, 0.12),
-        wave_scale_px=between(rng, 12, 60), tolerance_px=uniform(rng, 0.8, 2.5), fattening=between(rng, 0.8, 3.0),
-        consensus=uniform(rng, 0.5, 0.75), support=uniform(rng, 0.15, 0.5), ragged=uniform(rng, 0.1, 0.5),
+        optics, radius_px=int(rng.integers(3, 7)), noise_px=between(rng, 0.05, 0.16), wave_px=between(rng, 0.02, 0.12),
+        wave_scale_px=between(rng, 12, 60), tolerance_px=between(rng, 1.5, 6.0), fattening=between(rng, 0.7, 2.5),
+        consensus=uniform(rng, 0.5, 0.85), support=uniform(rng, 0.1, 0.4), ragged=uniform(rng, 0.1, 0.5),
         step_px=1 / 32, quantum_m=float(rng.choice([0.0001, 0.001])), offset_px=float(rng.normal() * 0.06),
         scale=float(1 + rng.normal() * 0.003), band=bool(rng.random() < 0.4),
     )  # fmt: skip

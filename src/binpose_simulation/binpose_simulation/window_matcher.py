@@ -131,99 +131,102 @@ def _slopes(disparity, normals, intrinsics, slopes):  # type: ignore[no-untyped-
 def match(disparity, votes, slopes, fray, radius, choice, matched):  # type: ignore[no-untyped-def]
     """Fill matched (H, W) with the mean vote of each window's winning surface, 0 = no match.
 
-    Windows that show one surface, found by the range of disparities in blocks as wide as the radius, take their sums
-    from a summed-area table; for the others `winning_surface` is the readable rule.
+    Whole windows that show one surface take their sums from a summed-area table; `match_window` is the rule for all.
     """
     height, width = disparity.shape
-    tolerance = np.float32(choice[0])
     sums, counts = _summed(disparity, votes)
     low, high = _block_ranges(disparity, radius)
+    near, samples = np.empty((2 * radius + 1) ** 2), np.empty((2 * radius + 1) ** 2)
     for v in range(height):
         top, bottom = max(v - radius, 0), min(v + radius + 1, height)
-        i = v // radius
         for u in range(width):
-            j = u // radius
-            nearest, farthest = np.float32(0.0), np.float32(np.inf)
-            for r in range(max(i - 1, 0), min(i + 2, low.shape[0])):
-                for c in range(max(j - 1, 0), min(j + 2, low.shape[1])):
-                    nearest, farthest = max(nearest, high[r, c]), min(farthest, low[r, c])
-            if nearest <= 0.0:
-                continue
             left, right = max(u - radius, 0), min(u + radius + 1, width)
             count = counts[bottom, right] - counts[top, right] - counts[bottom, left] + counts[top, left]
-            if count == 0 or count < _needed(radius, fray[v, u], choice):
+            if count == 0:
                 continue
-            lowest, highest = np.float64(-np.inf), np.float64(np.inf)
-            if nearest - farthest >= tolerance:
-                lowest, highest = winning_surface(disparity, slopes[v, u], v, u, fray[v, u], radius, choice)
-                if highest < lowest:
-                    continue
-            if count == (bottom - top) * (right - left) == (2 * radius + 1) ** 2 and highest - lowest == np.inf:
+            fraction = _support(fray[v, u], choice)
+            if count < fraction * (2 * radius + 1) ** 2:
+                continue
+            whole = count == (2 * radius + 1) ** 2
+            if whole and _one_surface(disparity, slopes, low, high, v, u, radius, choice[0]):
                 # on a whole window the slope cancels out
                 total = sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left]
                 matched[v, u] = total / count
             else:
-                matched[v, u] = window_mean(
-                    disparity, votes, slopes[v, u], v, u, lowest, highest, radius, _needed(radius, fray[v, u], choice)
+                matched[v, u] = match_window(
+                    disparity, votes, slopes[v, u, 0], slopes[v, u, 1], v, u, fray[v, u], radius, choice, near, samples
                 )
 
 
 @numba.njit(cache=True, nogil=True, inline="always", error_model="numpy")
-def _needed(radius, fray, choice):  # type: ignore[no-untyped-def]
-    """Pixels of a window that must have been matched to the winner."""
-    return (2 * radius + 1) ** 2 * min(choice[3] * exponential(choice[4] * fray), 0.95)
+def _support(fray, choice):  # type: ignore[no-untyped-def]
+    """Fraction of a window's pixels that must have been matched to the winner."""
+    return min(choice[3] * exponential(choice[4] * fray), 0.95)
+
+
+@numba.njit(cache=True, nogil=True, inline="always", error_model="numpy")
+def _one_surface(disparity, slopes, low, high, v, u, radius, tolerance):  # type: ignore[no-untyped-def]
+    """Whether a whole window shows one surface: by the range of its blocks, or by eight pixels on its border."""
+    i, j = v // radius, u // radius
+    nearest, farthest = np.float32(0.0), np.float32(np.inf)
+    for r in range(max(i - 1, 0), min(i + 2, low.shape[0])):
+        for c in range(max(j - 1, 0), min(j + 2, low.shape[1])):
+            nearest, farthest = max(nearest, high[r, c]), min(farthest, low[r, c])
+    if nearest - farthest < tolerance:
+        return True
+    across, down = radius * slopes[v, u, 0], radius * slopes[v, u, 1]
+    if 2.0 * (abs(across) + abs(down)) < 0.25 * tolerance:
+        return False
+    d, limit = disparity[v, u], 0.35 * tolerance
+    for y in range(-1, 2):
+        for x in range(-1, 2):
+            if abs(disparity[v + y * radius, u + x * radius] - d - x * across - y * down) > limit:
+                return False
+    return True
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def winning_surface(disparity, slope, v, u, fray, radius, choice):  # type: ignore[no-untyped-def]
-    """Limits (lowest, highest) of the disparities, brought to the window's middle, that win it; (1, 0) for none.
+def match_window(disparity, votes, across, down, v, u, fray, radius, choice, near, samples):  # type: ignore[no-untyped-def]
+    """The disparity of one window, 0 = no match.
 
-    The window is as slanted as its middle. The nearest surface, within the tolerance of the largest disparity, stands
-    against the next one behind it. In large windows every second row and column of pixels votes.
+    The window is as slanted as its middle (across, down: per column and row). The nearest surface, within the tolerance
+    of the largest disparity, stands against the next one behind it. In large windows every second row and column votes;
+    the error of their mean is made that of all. near, samples: room for the window's values.
     """
     tolerance, fattening, consensus, _, ragged = choice
     height, width = disparity.shape
     stride = 1 if radius < 3 else 2
-    front = -np.inf
+    side = 2 * radius // stride + 1
+    shrink = side / (2.0 * radius + 1.0)
+    number, front = 0, -np.inf
     for dv in range(-radius, radius + 1, stride):
         for du in range(-radius, radius + 1, stride):
-            if 0 <= v + dv < height and 0 <= u + du < width and disparity[v + dv, u + du] > 0.0:
-                front = max(front, disparity[v + dv, u + du] - slope[0] * du - slope[1] * dv)
-    limit, back, number = front - tolerance, -np.inf, 0
-    for dv in range(-radius, radius + 1, stride):
-        for du in range(-radius, radius + 1, stride):
-            if 0 <= v + dv < height and 0 <= u + du < width and disparity[v + dv, u + du] > 0.0:
-                d = disparity[v + dv, u + du] - slope[0] * du - slope[1] * dv
-                if d > limit:
-                    number += 1
-                else:
-                    back = max(back, d)
-    if back == -np.inf:
-        return -np.inf, np.inf
-    number_behind = 0
-    for dv in range(-radius, radius + 1, stride):
-        for du in range(-radius, radius + 1, stride):
-            if 0 <= v + dv < height and 0 <= u + du < width and disparity[v + dv, u + du] > 0.0:
-                if back - tolerance < disparity[v + dv, u + du] - slope[0] * du - slope[1] * dv <= limit:
-                    number_behind += 1
-    weight, other = number * fattening * exponential(ragged * fray), np.float64(number_behind)
-    if max(weight, other) < consensus * (weight + other):
-        return 1.0, 0.0
-    return (limit, np.inf) if weight >= other else (back - tolerance, limit)
-
-
-@numba.njit(cache=True, nogil=True, error_model="numpy")
-def window_mean(disparity, votes, slope, v, u, lowest, highest, radius, needed):  # type: ignore[no-untyped-def]
-    """Mean vote for the window's middle of the pixels with disparities in (lowest, highest]; 0 where too few are."""
-    number, total = 0, 0.0
-    for r in range(max(v - radius, 0), min(v + radius + 1, disparity.shape[0])):
-        for c in range(max(u - radius, 0), min(u + radius + 1, disparity.shape[1])):
-            if disparity[r, c] > 0.0:
-                tilt = slope[0] * (c - u) + slope[1] * (r - v)
-                if lowest < disparity[r, c] - tilt <= highest:
-                    number += 1
-                    total += votes[r, c] - tilt
-    return max(total / number, 0.0) if number > 0 and number >= needed else 0.0
+            r, c = v + dv, u + du
+            if 0 <= r < height and 0 <= c < width and disparity[r, c] > 0.0:
+                d = disparity[r, c] - across * du - down * dv
+                near[number], samples[number] = d, d + shrink * (votes[r, c] - disparity[r, c])
+                front = max(front, d)
+                number += 1
+    limit, back = front - tolerance, -np.inf
+    in_front, total_in_front = 0, 0.0
+    for k in range(number):
+        if near[k] > limit:
+            in_front += 1
+            total_in_front += samples[k]
+        else:
+            back = max(back, near[k])
+    behind, total_behind = 0, 0.0
+    if in_front < number:
+        for k in range(number):
+            if back - tolerance < near[k] <= limit:
+                behind += 1
+                total_behind += samples[k]
+    weight, other, winner, total = in_front * fattening * exponential(ragged * fray), behind, in_front, total_in_front
+    if weight < other:
+        weight, other, winner, total = np.float64(behind), weight, behind, total_behind
+    if winner == 0 or winner < _support(fray, choice) * side * side or weight < consensus * (weight + other):
+        return 0.0
+    return max(total / winner, 0.0)
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
