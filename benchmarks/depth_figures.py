@@ -14,7 +14,7 @@ from binpose_core.geometry import FloatArray
 WINDOW_PX = 15
 LAGS = 8
 FLATTEST = 0.15
-"""Fraction of the windows, those with the smallest residuals, that count as plane: the others are bent or have edges."""
+"""Fraction of the windows, those with the smallest residuals, that count as planes: others are bent or have edges."""
 EDGE_PX = 12
 EDGE_M = (0.012, 0.05)
 """Steps between two surfaces whose width is measured."""
@@ -74,7 +74,9 @@ def hull(valid: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     return filled.astype(bool)
 
 
-def _plane_residuals(depth: npt.NDArray[np.float32], focal_baseline: float) -> tuple[FloatArray, FloatArray, FloatArray]:
+def _plane_residuals(
+    depth: npt.NDArray[np.float32], focal_baseline: float
+) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Residuals (K, W, W) of the flattest whole windows, in px; their rms in metres and in px (K,)."""
     size, axis = WINDOW_PX, np.arange(WINDOW_PX) - WINDOW_PX // 2
     design = np.stack([np.ones(size * size), np.tile(axis, size), np.repeat(axis, size)], 1)

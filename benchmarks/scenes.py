@@ -13,10 +13,11 @@ import numpy as np
 
 from binpose_core.catalogue import ObjectModel
 from binpose_simulation.content_config import ContentConfig
-from binpose_simulation.scene import SceneConfig, SimulatedView, render_view
+from binpose_simulation.prepared_parts import as_prepared
+from binpose_simulation.scene import SceneConfig, SimulatedView, render_view, simulate_pile
 from binpose_simulation.sensor import SensorConfig
 from binpose_simulation.stored_bins import StoredBin, read_bins, stored_parts
-from binpose_simulation.stream import VIEWS, SimulationStream
+from binpose_simulation.stream import PILES, VIEWS, SimulationStream
 
 EVALUATION_SEED = 424_242
 TUNING_SEED = 515_151
@@ -57,6 +58,15 @@ def stored_bins(objects: Mapping[str, ObjectModel], scene: SceneConfig) -> list[
         print(f"The bins of {STORED.name} hold other parts; these are settled here and may differ by processor.\n")
         return []
     return read_bins(STORED, objects, scene.content)
+
+
+def settled_bins(objects: Mapping[str, ObjectModel], scene: SceneConfig, count: int, seed: int) -> Iterator[StoredBin]:
+    """The first bins of a seed as physics settles them on this machine, with the viewpoints of their views."""
+    parts = as_prepared(objects, scene.content)
+    for number in range(count):
+        pile = simulate_pile(np.random.default_rng([seed, PILES, number]), parts, scene)
+        view = render_view(pile, np.random.default_rng([seed, VIEWS, number]), scene)
+        yield StoredBin(pile, view.frame.camera, view.T_cam_world)
 
 
 def stored_views(bins: list[StoredBin], scene: SceneConfig, seed: int = EVALUATION_SEED) -> Iterator[SimulatedView]:

@@ -2,11 +2,10 @@
 
     python benchmarks/sensors.py [--real ../shared/data/pipes_d435] [--frames 24] [--out runs/sensors]
 
-With a data set the bins hold its parts and are seen by its camera, else those of `--model`. Figures are measured without
-knowing the truth, in the same way on both: see `depth_figures`.
+With a data set the bins hold its parts and are seen by its camera, else those of `--model`. Figures are measured in the
+same way on both, without the truth: see `depth_figures`.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -81,7 +80,9 @@ def real_frames(root: Path) -> list[RgbdFrame]:
 def real_objects(root: Path) -> dict[str, ObjectModel]:
     """The parts of a data set."""
     models = BopDataset(root).models.values()
-    return {model.object_id: make_object(load_mesh(model.path, "mm"), model.object_id, model.obj_id) for model in models}
+    return {
+        model.object_id: make_object(load_mesh(model.path, "mm"), model.object_id, model.obj_id) for model in models
+    }
 
 
 def _scene(recorded: list[RgbdFrame]) -> SceneConfig:

@@ -20,7 +20,7 @@ from binpose_simulation.pile import Pile
 from binpose_simulation.prepared_parts import PreparedPart
 from binpose_simulation.sensor import SensorConfig
 from binpose_simulation.sensor_input import SensorInput
-from binpose_simulation.viewpoint import ViewpointConfig, check_share, random_camera, random_viewpoint
+from binpose_simulation.viewpoint import ViewpointConfig, check_share, random_camera, random_viewpoint, rounded
 
 
 @dataclass(frozen=True)
@@ -104,11 +104,6 @@ def render_view(
     )  # fmt: skip
     frame = RgbdFrame(shading.color, sensor.apply(rng_sensor, scene), camera)
     return _with_truth(pile, frame, T_cam_obj, T_cam_world, surfaces.depth_m, rendering.instance_ids, kind)
-
-
-def rounded(values: FloatArray) -> FloatArray:
-    """To nine digits after the point: the last bits of a product of matrices depend on the processor."""
-    return np.round(values, 9)
 
 
 def _viewpoint(pile: Pile, rng: np.random.Generator, config: SceneConfig, camera: Camera) -> FloatArray:

@@ -4,7 +4,7 @@
 |---|---|---|
 | industrial | Zivid, Photoneo, Ensenso | `scanner`: precise pixels, holes on what is shiny, dark or in shadow |
 | active_stereo | RealSense D400 | `window_matcher`: smeared edges, noise and bumps growing with z^2, ragged holes |
-| consumer_structured_light | Kinect v1, PrimeSense | `window_matcher`: steps of 1/8 px of disparity, wide windows, shadow |
+| consumer_structured_light | Kinect v1, PrimeSense | `window_matcher`: steps of 1/8 px, wide windows, shadow |
 | time_of_flight | Kinect v2, Azure Kinect, L515, Helios | `time_of_flight`: flying pixels, rounded corners, wiggling |
 | ideal | none | `scanner` with hardly any noise |
 

@@ -1,10 +1,10 @@
 """Settled bins in a file: what is drawn from them is the same on every processor.
 
 Physics is chaotic: the last bit of a product, which depends on the processor, decides how a pile comes to lie. A file
-keeps what physics settled: poses, meshes of the bins and of parts without a name, and the camera of each bin. Numbers are
-float32, rotations quaternions.
+keeps what physics settled: poses, meshes of the bins and of parts without a name, and the camera of each bin. Numbers
+are float32, rotations quaternions.
 
-Rendering from it repeats: pose products are rounded (`scene.rounded`), and the kernels that make depth, masks and
+Rendering from it repeats: pose products are rounded (`viewpoint.rounded`), and the kernels that make depth, masks and
 sensor noise add and multiply in a fixed order. Colour passes through libraries whose last bits depend on the processor:
 few of its 8-bit values differ, by one step.
 """
@@ -36,7 +36,7 @@ from binpose_simulation.content_config import ContentConfig
 from binpose_simulation.gbuffer import smooth_corner_normals
 from binpose_simulation.pile import Pile, packed
 from binpose_simulation.prepared_parts import PreparedPart, drawn_part
-from binpose_simulation.scene import rounded
+from binpose_simulation.viewpoint import rounded
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
