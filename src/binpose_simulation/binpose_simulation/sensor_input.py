@@ -64,6 +64,7 @@ class Optics:
     stray: largest mirrored light, relative to the pixel's own signal.
     dropout: probability of a lone hole. blobs: mean number of round holes. uneven: unevenness of the limits above.
     shadow: whether pixels out of the projector's (the second camera's) sight are lost.
+    reach_m: what is farther away is not seen.
     """
 
     baseline_m: float = 0.12
@@ -76,13 +77,14 @@ class Optics:
     blobs: float = 0.0
     uneven: float = 0.0
     shadow: bool = False
+    reach_m: float = 5.0
 
     def __post_init__(self) -> None:
         name = type(self).__name__
         for share in ("slant_cosine", "dropout"):
             check_share(name, share, getattr(self, share))
-        if not min(self.blobs, self.baseline_m, self.uneven, self.stray) >= 0.0:
-            raise BinposeError(f"{name}: blobs, baseline_m, uneven and stray must be >= 0, got {self}.")
+        if not min(self.blobs, self.baseline_m, self.uneven, self.stray, self.reach_m) >= 0.0:
+            raise BinposeError(f"{name}: blobs, baseline_m, uneven, stray and reach_m must be >= 0, got {self}.")
         if not self.weakest <= self.strongest:
             raise BinposeError(f"{name}: weakest {self.weakest} must not exceed strongest {self.strongest}.")
 
@@ -101,6 +103,7 @@ class Optics:
         middle = scene.median_light
         limits = np.array([
             self.slant_cosine, self.weakest * middle, self.strongest * middle, self.stray, self.dropout, self.uneven,
+            self.reach_m,
         ], np.float64)  # fmt: skip
         result = np.zeros((height, width), np.bool_)
         uneven = smooth_field(rng, height, width, FIELD_PX)
@@ -118,12 +121,12 @@ class Optics:
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def _receive(depth, normals, signal, stray, lit, uneven, limits, seed, result):  # type: ignore[no-untyped-def]
-    slant_limit, weakest, strongest, stray_limit, dropout, unevenness = limits
+    slant_limit, weakest, strongest, stray_limit, dropout, unevenness, reach = limits
     height, width = depth.shape
     state = np.uint64(seed)
     for v in range(height):
         for u in range(width):
-            if depth[v, u] <= 0.0 or lit[v, u] < 0.5:
+            if not 0.0 < depth[v, u] <= reach or lit[v, u] < 0.5:
                 continue
             state = advance(state)
             x = exponential(unevenness * uneven[v, u])
