@@ -57,6 +57,14 @@ def test_neighbours_have_errors_in_common_as_far_as_their_windows_overlap(radius
         assert correlation == pytest.approx(max(1 - lag / size, 0.0), abs=0.12)
 
 
+def test_errors_are_common_to_neighbours_also_beside_an_edge():
+    """There the window's votes are counted one by one."""
+    scene = step(0.5, 0.6)
+    error = apply(scene, radius_px=5, noise_px=0.1)[10:-10, 81:85] - apply(scene, radius_px=5)[10:-10, 81:85]
+    for one, other in ((error[1:], error[:-1]), (error[:, 1:], error[:, :-1])):
+        assert np.corrcoef(one.ravel(), other.ravel())[0, 1] > 0.6
+
+
 def test_dim_pixels_are_noisier():
     signal = np.ones(SHAPE, np.float32)
     signal[:, 80:] = 0.25

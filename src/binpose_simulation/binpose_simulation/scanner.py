@@ -43,8 +43,9 @@ class Scanner:
         name = type(self).__name__
         for share in ("correlated", "edge_drop", "edge_fly"):
             check_share(name, share, getattr(self, share))
-        if not min(self.noise_m, self.noise_per_m, self.quantum_m, self.smoothing_px) >= 0:
-            raise BinposeError(f"{name}: noise, quantum_m and smoothing_px must be >= 0, got {self}.")
+        sizes = ("noise_m", "noise_per_m", "quantum_m", "smoothing_px", "smoothing_m")
+        if not all(getattr(self, size) >= 0 for size in sizes):
+            raise BinposeError(f"{name}: {', '.join(sizes)} must be >= 0, got {self}.")
 
     def apply(self, rng: np.random.Generator, scene: SensorInput) -> FloatImage:
         """The measured depth (H, W) float32 in metres, 0 = hole."""

@@ -83,8 +83,9 @@ class Optics:
         name = type(self).__name__
         for share in ("slant_cosine", "dropout"):
             check_share(name, share, getattr(self, share))
-        if not min(self.blobs, self.baseline_m, self.uneven, self.stray, self.reach_m) >= 0.0:
-            raise BinposeError(f"{name}: blobs, baseline_m, uneven, stray and reach_m must be >= 0, got {self}.")
+        sizes = ("blobs", "baseline_m", "uneven", "stray", "reach_m")
+        if not all(getattr(self, size) >= 0.0 for size in sizes):
+            raise BinposeError(f"{name}: {', '.join(sizes)} must be >= 0, got {self}.")
         if not self.weakest <= self.strongest:
             raise BinposeError(f"{name}: weakest {self.weakest} must not exceed strongest {self.strongest}.")
 

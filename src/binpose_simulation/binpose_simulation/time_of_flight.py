@@ -64,9 +64,9 @@ class TimeOfFlight:
         for share in ("edge_drop", "footprint", "bounce"):
             check_share(name, share, getattr(self, share))
         sizes = ("noise_m", "noise_per_m", "quantum_m", "wiggle_m")
-        if not min(getattr(self, size) for size in sizes) >= 0.0:
+        if not all(getattr(self, size) >= 0.0 for size in sizes):
             raise BinposeError(f"{name}: {', '.join(sizes)} must be >= 0, got {self}.")
-        if not min(self.scale, self.wiggle_period_m) > 0.0:
+        if not (self.scale > 0.0 and self.wiggle_period_m > 0.0):
             raise BinposeError(f"{name}: scale and wiggle_period_m must be positive, got {self}.")
 
     def apply(self, rng: np.random.Generator, scene: SensorInput) -> FloatImage:

@@ -64,9 +64,10 @@ class WindowMatcher:
         for share in ("consensus", "support"):
             check_share(name, share, getattr(self, share))
         sizes = ("noise_px", "wave_px", "ragged", "step_px", "quantum_m")
-        if not min(getattr(self, size) for size in sizes) >= 0.0:
+        if not all(getattr(self, size) >= 0.0 for size in sizes):
             raise BinposeError(f"{name}: {', '.join(sizes)} must be >= 0, got {self}.")
-        if not (self.radius_px >= 1 and min(self.tolerance_px, self.fattening, self.scale, self.optics.baseline_m) > 0):
+        positive = self.tolerance_px, self.fattening, self.scale, self.optics.baseline_m
+        if not (self.radius_px >= 1 and all(value > 0.0 for value in positive)):
             raise BinposeError(
                 f"{name}: radius_px must be >= 1; tolerance_px, fattening, scale and the baseline positive, got {self}."
             )
@@ -190,20 +191,21 @@ def match_window(disparity, votes, across, down, v, u, fray, radius, choice, nea
     """The disparity of one window, 0 = no match.
 
     The window is as slanted as its middle (across, down: per column and row). The nearest surface, within the tolerance
-    of the largest disparity, stands against the next one behind it. In large windows every second row and column votes;
-    the error of their mean is made that of all. near, samples: room for the window's values.
+    of the largest disparity, stands against the next one behind it. In large windows the pixels of even rows and columns
+    vote; the error of their mean is made that of all. near, samples: room for the window's values.
     """
     tolerance, fattening, consensus, _, ragged = choice
     height, width = disparity.shape
     stride = 1 if radius < 3 else 2
-    side = 2 * radius // stride + 1
-    shrink = side / (2.0 * radius + 1.0)
+    rows = range(v - radius + (v - radius) % stride, v + radius + 1, stride)
+    columns = range(u - radius + (u - radius) % stride, u + radius + 1, stride)
+    size = len(rows) * len(columns)
+    shrink = np.sqrt(size) / (2.0 * radius + 1.0)
     number, front = 0, -np.inf
-    for dv in range(-radius, radius + 1, stride):
-        for du in range(-radius, radius + 1, stride):
-            r, c = v + dv, u + du
+    for r in rows:
+        for c in columns:
             if 0 <= r < height and 0 <= c < width and disparity[r, c] > 0.0:
-                d = disparity[r, c] - across * du - down * dv
+                d = disparity[r, c] - across * (c - u) - down * (r - v)
                 near[number], samples[number] = d, d + shrink * (votes[r, c] - disparity[r, c])
                 front = max(front, d)
                 number += 1
@@ -224,7 +226,7 @@ def match_window(disparity, votes, across, down, v, u, fray, radius, choice, nea
     weight, other, winner, total = in_front * fattening * exponential(ragged * fray), behind, in_front, total_in_front
     if weight < other:
         weight, other, winner, total = np.float64(behind), weight, behind, total_behind
-    if winner == 0 or winner < _support(fray, choice) * side * side or weight < consensus * (weight + other):
+    if winner == 0 or winner < _support(fray, choice) * size or weight < consensus * (weight + other):
         return 0.0
     return max(total / winner, 0.0)
 
