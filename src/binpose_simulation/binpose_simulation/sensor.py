@@ -139,8 +139,8 @@ def _time_of_flight(rng: np.random.Generator) -> DepthSensor:
     return TimeOfFlight(
         optics, noise_m=between(rng, 2e-4, 1.5e-3), noise_per_m=between(rng, 3e-4, 2e-3),
         footprint=uniform(rng, 0.1, 0.7), edge_m_per_m=between(rng, 0.015, 0.06), edge_drop=uniform(rng, 0.0, 0.9),
-        bounce=uniform(rng, 0.1, 0.8), wiggle_m=between(rng, 3e-4, 2.5e-3), wiggle_period_m=between(rng, 0.25, 1.5),
-        wiggle_phase=float(rng.random()), dark_m=float(rng.normal() * 1e-3), offset_m=float(rng.normal() * 2e-3),
+        bounce=uniform(rng, 0.05, 0.5), wiggle_m=between(rng, 3e-4, 2e-3), wiggle_period_m=between(rng, 0.25, 1.5),
+        wiggle_phase=float(rng.random()), dark_m=float(rng.normal() * 1e-3), offset_m=float(rng.normal() * 1.5e-3),
         scale=float(1 + rng.normal() * 0.002), quantum_m=float(rng.choice([0.0001, 0.00025, 0.001])),
     )  # fmt: skip
 
