@@ -34,6 +34,7 @@ def test_the_files_tell_what_the_views_are(objects, small, parts, tmp_path):
         written = truths[str(index)]
         np.testing.assert_allclose([t["cam_t_m2c"] for t in written], view.T_cam_obj[:, :3, 3] * 1e3, atol=1e-6)
         assert [t["obj_id"] for t in written] == [1 if i == "block" else 2 for i in view.object_ids]
+        assert json.loads((scene / "scene_camera.json").read_text())[str(index)]["sensor"] == view.sensor
         depth = cv2.imread(str(scene / "depth" / f"{index:06d}.png"), cv2.IMREAD_UNCHANGED)
         np.testing.assert_allclose(depth * 1e-4, view.frame.depth_m, atol=5.1e-5)
         for number in range(len(written)):

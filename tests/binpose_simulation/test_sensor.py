@@ -1,142 +1,81 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from binpose_core.camera import Camera
 from binpose_core.errors import BinposeError
-from binpose_core.geometry import inverse
-from binpose_core.rendering import Renderer
-from binpose_simulation.gbuffer import SmoothMeshes, Table, gbuffer
-from binpose_simulation.lighting import Lamp, shadow
-from binpose_simulation.sensor import SensorConfig, SensorModel
-from binpose_simulation.viewpoint import look_at
+from binpose_simulation.scanner import Scanner
+from binpose_simulation.scene import render_view
+from binpose_simulation.sensor import SENSOR_KINDS, SensorConfig
+from binpose_simulation.sensor_noise import exponential, normal, sine, smooth_field
+from binpose_simulation.time_of_flight import TimeOfFlight
+from binpose_simulation.window_matcher import WindowMatcher
 
-SHAPE = (120, 160)
-
-
-def flat(depth_m, tilt_rad=0.0):
-    """A plane: depth and normals; the depth is constant, for the noise depends on the normal alone."""
-    normals = np.zeros((*SHAPE, 3), np.float32)
-    normals[..., 0], normals[..., 2] = np.sin(tilt_rad), -np.cos(tilt_rad)
-    return np.full(SHAPE, depth_m, np.float32), normals
-
-
-def measured_noise(depth_m, tilt_rad=0.0, **settings):
-    depth, normals = flat(depth_m, tilt_rad)
-    sensor = SensorModel(quantum_m=0.0, **settings)
-    return (sensor.apply(np.random.default_rng(0), depth, normals) - depth).std()
+CLASSES = {
+    "industrial": Scanner,
+    "active_stereo": WindowMatcher,
+    "consumer_structured_light": WindowMatcher,
+    "time_of_flight": TimeOfFlight,
+    "ideal": Scanner,
+}
 
 
-def test_an_ideal_sensor_returns_the_quantised_truth(view):
-    rng, depth = np.random.default_rng(0), view.depth_clean_m
-    normals = np.zeros((*depth.shape, 3), np.float32)
-    normals[..., 2] = -1
-    result = SensorModel(quantum_m=0.001).apply(rng, depth, normals)
-    assert np.abs(result - depth).max() < 0.000501
-    np.testing.assert_allclose(result, np.round(result / 0.001) * 0.001, atol=1e-6)
+def test_every_kind_is_drawn_as_often_as_stated():
+    rng, config = np.random.default_rng(0), SensorConfig()
+    kinds = [config.draw(rng)[0] for _ in range(2000)]
+    for kind in SENSOR_KINDS:
+        assert kinds.count(kind) / len(kinds) == pytest.approx(getattr(config, kind), abs=0.04)
 
 
-def test_noise_grows_with_the_square_of_the_distance():
-    ratio = measured_noise(1.2, noise_per_m=0.002) / measured_noise(0.6, noise_per_m=0.002)
-    assert ratio == pytest.approx(4.0, rel=0.05)
+@pytest.mark.parametrize("kind", SENSOR_KINDS)
+def test_one_kind_alone_is_drawn_with_parameters_of_its_own_each_time(kind):
+    rng, config = np.random.default_rng(0), SensorConfig.only(kind)
+    drawn = [config.draw(rng) for _ in range(200)]
+    assert {name for name, _ in drawn} == {kind}
+    assert all(isinstance(sensor, CLASSES[kind]) for _, sensor in drawn)
+    assert len({repr(sensor) for _, sensor in drawn}) == len(drawn)
 
 
-def test_noise_has_the_stated_size_and_grows_with_slant():
-    facing, slanted = measured_noise(1.0, noise_m=0.001), measured_noise(1.0, np.pi / 3, noise_m=0.001)
-    assert facing == pytest.approx(0.001, rel=0.05)
-    assert slanted == pytest.approx(0.002, rel=0.05)
+@pytest.mark.parametrize("kind", SENSOR_KINDS)
+def test_a_view_has_its_sensor_and_all_else_is_the_same(kind, pile, small, view):
+    other = render_view(pile, np.random.default_rng(1), replace(small, sensor=SensorConfig.only(kind)))
+    assert other.sensor == kind and view.sensor in SENSOR_KINDS
+    for name in ("T_cam_obj", "T_cam_world", "instance_ids", "depth_clean_m", "visible_px"):
+        np.testing.assert_array_equal(getattr(other, name), getattr(view, name))
+    measured = other.frame.depth_m > 0
+    assert measured.mean() > 0.2
+    error = np.abs(other.frame.depth_m - other.depth_clean_m)[measured]
+    assert np.median(error) < 0.008
 
 
-def test_correlated_noise_keeps_its_size_and_is_shared_by_neighbours():
-    depth, normals = flat(1.0)
-    sensor = SensorModel(quantum_m=0.0, noise_m=0.001, correlated=0.9, correlation_px=6)
-    error = sensor.apply(np.random.default_rng(3), depth, normals) - depth
-    assert error.std() == pytest.approx(0.001, rel=0.2)
-    assert np.corrcoef(error[:, :-1].ravel(), error[:, 1:].ravel())[0, 1] > 0.5
+@pytest.mark.parametrize("kind", SENSOR_KINDS)
+def test_the_same_seed_gives_the_same_depth(kind, pile, small):
+    config = replace(small, sensor=SensorConfig.only(kind))
+    one, same, other = (render_view(pile, np.random.default_rng(seed), config) for seed in (5, 5, 6))
+    np.testing.assert_array_equal(one.frame.depth_m, same.frame.depth_m)
+    assert (one.frame.depth_m != other.frame.depth_m).any()
 
 
-def test_edges_are_lost_and_planes_are_not():
-    depth, normals = flat(0.5)
-    depth[:, 80:] = 0.6
-    result = SensorModel(edge_drop=1.0).apply(np.random.default_rng(0), depth, normals)
-    assert (result[:, 79:81] == 0).all()
-    assert (result[:, :79] > 0).all() and (result[:, 81:] > 0).all()
+def test_unknown_kinds_and_probabilities_that_are_none_are_refused():
+    with pytest.raises(BinposeError, match=r"'lidar'; expected one of industrial, active_stereo"):
+        SensorConfig.only("lidar")
+    with pytest.raises(BinposeError, match=r"sum to 1.5; expected 1"):
+        SensorConfig(ideal=0.55)
+    with pytest.raises(BinposeError, match="ideal"):
+        SensorConfig(ideal=-0.1, industrial=0.5)
 
 
-def test_flying_pixels_lie_between_front_and_back():
-    depth, normals = flat(0.5)
-    depth[:, 80:] = 0.6
-    result = SensorModel(edge_fly=1.0, quantum_m=0.0).apply(np.random.default_rng(0), depth, normals)[:, 79:81]
-    assert ((result >= 0.5) & (result <= 0.6)).all()
-    assert ((result > 0.51) & (result < 0.59)).mean() > 0.5
+def test_approximations_are_close():
+    x = np.linspace(-3, 3, 101)
+    np.testing.assert_allclose([exponential(v) for v in x], np.exp(x), rtol=0.04)
+    np.testing.assert_allclose([sine(v) for v in x], np.sin(2 * np.pi * x), atol=0.002)
 
 
-def test_slanted_faces_are_lost():
-    sensor = SensorModel(slant_cosine=0.3)
-    assert (sensor.apply(np.random.default_rng(0), *flat(0.5, 1.5)) == 0).all()
-    assert (sensor.apply(np.random.default_rng(0), *flat(0.5, 0.5)) > 0).all()
-
-
-def test_too_little_and_too_much_light_is_lost():
-    signal = np.ones(SHAPE, np.float32)
-    signal[:20], signal[-20:] = 0.01, 50.0
-    result = SensorModel(weakest=0.1, strongest=10.0).apply(np.random.default_rng(0), *flat(0.5), signal=signal)
-    assert (result[:20] == 0).all() and (result[-20:] == 0).all() and (result[20:-20] > 0).all()
-
-
-def test_mirrored_light_disturbs():
-    stray = np.zeros(SHAPE, np.float32)
-    stray[:, :50] = 3.0
-    result = SensorModel(stray=1.0).apply(np.random.default_rng(0), *flat(0.5), stray=stray)
-    assert (result[:, :50] == 0).all() and (result[:, 50:] > 0).all()
-
-
-def test_dropout_has_the_stated_share():
-    result = SensorModel(dropout=0.05).apply(np.random.default_rng(0), *flat(0.5))
-    assert (result == 0).mean() == pytest.approx(0.05, abs=0.01)
-
-
-def test_smoothing_leaves_planes_alone_and_rounds_steps():
-    depth, normals = flat(0.5)
-    depth[:, 80:] = 0.502
-    sensor = SensorModel(smoothing_px=2, smoothing_m=0.01, quantum_m=0.0)
-    result = sensor.apply(np.random.default_rng(0), depth, normals)
-    np.testing.assert_allclose(result[:, :75], 0.5, atol=1e-6)
-    assert 0.5002 < result[60, 79] < 0.5018
-
-
-@pytest.mark.parametrize("azimuth_rad", [0.0, np.pi / 2, np.pi, -np.pi / 2])
-def test_the_shadow_falls_away_from_the_projector(parts, azimuth_rad):
-    """A block over a table, seen from straight above: holes on the far side of the block only."""
-    camera = Camera(300, 300, 79.5, 59.5, 160, 120)
-    T_cam_world = inverse(look_at(np.array([0, 0, 0.4]), np.zeros(3)))
-    T_world_obj = np.eye(4)[None].copy()
-    T_world_obj[0, 2, 3] = 0.06
-    renderer, T_cam_obj = Renderer([parts["block"].mesh]), T_cam_world @ T_world_obj
-    smooth = SmoothMeshes([parts["block"].mesh], [parts["block"].corner_normals])
-    ids = np.zeros(1, int)
-    surfaces = gbuffer(renderer.scene(ids, T_cam_obj, camera), smooth, ids, T_cam_obj, camera, T_cam_world, Table())
-    sensor = SensorModel(baseline_m=0.15, azimuth_rad=azimuth_rad, shadow=True)
-    lamp = Lamp(sensor.projector_m(T_cam_world), np.ones(3), 0.4)
-    lit = shadow(lamp, np.zeros(3), renderer, ids, T_world_obj, surfaces, camera, T_cam_world)
-    depth = sensor.apply(np.random.default_rng(0), surfaces.depth_m, surfaces.normals, projector_lit=lit)
-    rows, columns = np.nonzero(depth == 0)
-    toward = np.array([np.cos(azimuth_rad), np.sin(azimuth_rad)])
-    away = -(np.stack([columns - camera.cx, rows - camera.cy], -1) @ toward)
-    assert len(rows) > 50
-    assert away.mean() > 5 and (away > 0).mean() > 0.9
-
-
-def test_drawn_sensors_are_valid_and_of_all_kinds():
-    rng = np.random.default_rng(0)
-    sensors = [SensorConfig().draw(rng) for _ in range(300)]
-    assert min(s.noise_per_m for s in sensors) < 2e-4 < 2e-3 < max(s.noise_per_m for s in sensors)
-    assert 0.6 < np.mean([abs(np.sin(s.azimuth_rad)) < 0.3 for s in sensors]) < 0.95
-
-
-def test_nonsense_is_refused():
-    with pytest.raises(BinposeError, match="edge_drop"):
-        SensorModel(edge_drop=1.5)
-    with pytest.raises(BinposeError, match="weakest"):
-        SensorModel(weakest=3.0, strongest=2.0)
-    with pytest.raises(BinposeError, match="ideal_share"):
-        SensorConfig(ideal_share=0.8, stereo_share=0.8)
+def test_random_numbers_are_standard_normal():
+    bits = np.random.default_rng(0).integers(0, 2**64, 20000, np.uint64)
+    values = np.array([normal(b) for b in bits])
+    assert values.mean() == pytest.approx(0, abs=0.03) and values.std() == pytest.approx(1, abs=0.02)
+    field = smooth_field(np.random.default_rng(0), 400, 500, 4.0)
+    assert field.mean() == pytest.approx(0, abs=0.05) and field.std() == pytest.approx(1, abs=0.05)
+    assert np.corrcoef(field[:, 1:].ravel(), field[:, :-1].ravel())[0, 1] > 0.8
+    assert abs(np.corrcoef(field[:, 12:].ravel(), field[:, :-12].ravel())[0, 1]) < 0.1

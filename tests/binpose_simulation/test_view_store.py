@@ -1,3 +1,4 @@
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -33,12 +34,14 @@ def view(seed: int, mono: bool = False, depth: bool = True, parts: int = 3) -> S
         visible_px=rng.integers(0, 1000, parts),
         T_cam_world=from_rotation_translation(random_rotation(rng), rng.normal(size=3)),
         depth_clean_m=(depth_m + np.float32(0.003)).astype(np.float32),
+        sensor="active_stereo",
     )
 
 
 def assert_close(read: SimulatedView, written: SimulatedView) -> None:
     """The truth as it was, the images within a step of their coding."""
     assert read.object_ids == written.object_ids and read.frame.camera == written.frame.camera
+    assert read.sensor == written.sensor
     for name in ("T_cam_obj", "T_cam_world", "visible_fraction", "visible_px", "instance_ids"):
         one, other = getattr(read, name), getattr(written, name)
         assert one.dtype == other.dtype and one.shape == other.shape
@@ -133,6 +136,19 @@ def test_a_damaged_view_is_told_in_one_sentence(tmp_path: Path, damage: str) -> 
     with pytest.raises(BinposeError, match=r"simulated view .* cannot be read .*; expected .*; delete") as raised:
         store[0]
     assert "\n" not in str(raised.value)
+
+
+def test_a_view_stored_before_sensors_were_named_is_read(tmp_path: Path) -> None:
+    store = ViewStore(tmp_path)
+    store.append(view(0))
+    path = next(tmp_path.glob("view-*.npz"))
+    with np.load(path) as data:
+        arrays = {name: data[name] for name in data.files}
+    header = json.loads(arrays["header"].tobytes())
+    del header["sensor"]
+    np.savez(path, **(arrays | {"header": np.frombuffer(json.dumps(header).encode(), np.uint8)}))
+    assert_close(replace(store[0], sensor="active_stereo"), view(0))
+    assert store[0].sensor == ""
 
 
 def test_a_view_is_small(tmp_path: Path) -> None:

@@ -88,6 +88,7 @@ class BopWriter:
         T_cam_obj: FloatArray,
         instance_ids: npt.NDArray[np.integer],
         T_cam_world: FloatArray | None = None,
+        sensor: str = "",
     ) -> int:
         """Add a frame and the parts in it.
 
@@ -97,6 +98,7 @@ class BopWriter:
             T_cam_obj: (N, 4, 4), metres.
             instance_ids: (H, W) the part that each pixel shows, an index into object_ids; negative = none.
             T_cam_world: (4, 4), metres, where it is known.
+            sensor: kind of the depth sensor, an extra key of scene_camera.json where it is known.
 
         Returns:
             The number of the image.
@@ -116,7 +118,7 @@ class BopWriter:
         whole = silhouettes(self._renderer, indices, poses, frame.camera)
         truths = [_truth(self._objects[index].bop_id, pose) for index, pose in zip(indices, poses, strict=True)]
         infos = [_truth_info(*masks, frame.depth_m) for masks in zip(whole, visible, strict=True)]
-        self._add_lines(image_id, self._view(frame.camera, T_cam_world), truths, infos)
+        self._add_lines(image_id, self._view(frame.camera, T_cam_world, sensor), truths, infos)
         return image_id
 
     def flush(self) -> None:
@@ -166,12 +168,14 @@ class BopWriter:
             )
         return units.astype(np.uint16)
 
-    def _view(self, camera: Camera, T_cam_world: FloatArray | None) -> dict[str, Any]:
+    def _view(self, camera: Camera, T_cam_world: FloatArray | None, sensor: str) -> dict[str, Any]:
         """An image's entry of scene_camera.json."""
         view: dict[str, Any] = {"cam_K": camera.K.ravel().tolist(), "depth_scale": self._depth_scale_mm}
         if T_cam_world is not None:
             view["cam_R_w2c"] = np.asarray(T_cam_world)[:3, :3].ravel().tolist()
             view["cam_t_w2c"] = (np.asarray(T_cam_world)[:3, 3] * 1e3).tolist()
+        if sensor:
+            view["sensor"] = sensor
         return view
 
     def _add_lines(

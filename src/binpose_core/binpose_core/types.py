@@ -120,3 +120,7 @@ class LabelledView(Protocol):
     @property
     def visible_fraction(self) -> FloatArray:
         """(N,) in [0, 1]."""
+
+    @property
+    def sensor(self) -> str:
+        """Kind of the depth sensor; "" where it is not known."""

@@ -18,8 +18,12 @@ from binpose_core.meshes import Mesh
 from binpose_core.rendering import SceneRendering
 
 TABLE, FLOOR, NOTHING = -2, -3, -1
+# Without leave to reorder sums or to fuse operations, which depends on the processor: a view looks the same on each.
+REPEATABLE = {"nnan", "ninf", "nsz"}
 # Kernels that slice per pixel and own no array: without reference counts they take three quarters of the time.
-UNCOUNTED: dict[str, Any] = {"cache": True, "nogil": True, "fastmath": True, "error_model": "numpy", "_nrt": False}
+UNCOUNTED: dict[str, Any] = {
+    "cache": True, "nogil": True, "fastmath": REPEATABLE, "error_model": "numpy", "_nrt": False
+}  # fmt: skip
 CREASE_COSINE = np.float32(np.cos(np.radians(38.0)))
 
 
@@ -166,7 +170,7 @@ def _fill(  # type: ignore[no-untyped-def]
             normals[v, u, 0], normals[v, u, 1], normals[v, u, 2] = cx * scale, cy * scale, cz * scale
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True, inline="always")
+@numba.njit(cache=True, nogil=True, fastmath=REPEATABLE, inline="always")
 def _interpolated(vertices, face, corners, px, py, pz):  # type: ignore[no-untyped-def]
     """Barycentric mean of the three corner normals at a point of the face's plane."""
     a, b, c = vertices[face[0]], vertices[face[1]], vertices[face[2]]
@@ -187,7 +191,7 @@ def _interpolated(vertices, face, corners, px, py, pz):  # type: ignore[no-untyp
     )
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@numba.njit(cache=True, nogil=True, fastmath=REPEATABLE)
 def _table_pixel(depth, surface, normals, coordinates, v, u, rx, ry, T, table):  # type: ignore[no-untyped-def]
     """Intersect one viewing ray with the table, its holes and the floor; T is T_world_cam."""
     wx = T[0, 0] * rx + T[0, 1] * ry + T[0, 2]

@@ -10,8 +10,8 @@ import numpy.typing as npt
 from binpose_core.camera import Camera
 from binpose_core.geometry import FloatArray, inverse
 from binpose_core.rendering import Renderer
-from binpose_simulation.gbuffer import GBuffer
-from binpose_simulation.viewpoint import look_at
+from binpose_simulation.gbuffer import REPEATABLE, GBuffer
+from binpose_simulation.viewpoint import look_at, rounded
 
 ENVIRONMENT_PX = 96
 LEVELS = 6
@@ -119,9 +119,9 @@ def shadow(
     The map covers what the camera sees of the bodies; the table receives shadows but casts none.
     """
     T_lamp_world = inverse(look_at(lamp.position_m, target_m))
-    view = _lamp_camera(surfaces, camera, T_lamp_world @ inverse(T_cam_world), size_px)
-    depth = renderer.scene(mesh_ids, T_lamp_world @ T_world_obj, view).depth_m
-    T_lamp_cam = T_lamp_world @ inverse(T_cam_world)
+    T_lamp_cam = rounded(T_lamp_world @ inverse(T_cam_world))
+    view = _lamp_camera(surfaces, camera, T_lamp_cam, size_px)
+    depth = renderer.scene(mesh_ids, rounded(T_lamp_world @ T_world_obj), view).depth_m
     lit = _lit(surfaces.depth_m, surfaces.normals, camera.intrinsics, T_lamp_cam, depth, view.intrinsics)
     return cv2.GaussianBlur(lit, (0, 0), lamp.softness_px) if lamp.softness_px > 0.3 else lit
 
@@ -137,13 +137,13 @@ def _lamp_camera(surfaces: GBuffer, camera: Camera, T_lamp_cam: FloatArray, size
     if len(points) == 0:
         return Camera(size_px, size_px, size_px / 2, size_px / 2, size_px, size_px)
     rays = points[:, :2] / points[:, 2:]
-    low, high = rays.min(0) - 0.02, rays.max(0) + 0.02
+    low, high = rounded(rays.min(0) - 0.02, 6), rounded(rays.max(0) + 0.02, 6)
     focal = (size_px - 1) / np.minimum(high - low, 6.0)
     (fx, fy), (cx, cy) = focal.tolist(), (-low * focal).tolist()
     return Camera(fx, fy, cx, cy, size_px, size_px)
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+@numba.njit(cache=True, nogil=True, fastmath=REPEATABLE, error_model="numpy")
 def _lit(depth, normals, intrinsics, T, lamp_depth, lamp):  # type: ignore[no-untyped-def]
     """1 where no body is nearer to the lamp, with 2x2 percentage-closer filtering; T is T_lamp_cam."""
     height, width = depth.shape

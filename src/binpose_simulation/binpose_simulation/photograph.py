@@ -7,6 +7,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from binpose_simulation.gbuffer import REPEATABLE
 from binpose_simulation.viewpoint import check_range, check_share
 
 TONE_STEPS = 2048
@@ -112,7 +113,7 @@ def _tone(rng: np.random.Generator) -> npt.NDArray[np.float32]:
     return (np.clip(black + (1 - black) * y, 0, 1) * 255).astype(np.float32)
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@numba.njit(cache=True, nogil=True, fastmath=REPEATABLE)
 def _expose(light, gains, rows, columns, noise, seed, tone, mosaic, image):  # type: ignore[no-untyped-def]
     """Gain, vignette, shot and read noise, tone curve; with mosaic only the RGGB photosite, in channel 0."""
     height, width, _ = light.shape

@@ -135,16 +135,17 @@ def _assemble(rng: np.random.Generator, contents: Sequence[Sequence[PreparedPart
         for part, T_world_obj, kept in zip(content, settled.T_world_obj, settled.kept, strict=True):
             if kept:
                 (known if part.object_id else strangers).append((part, T_world_obj))
-    return _packed(known, strangers, bin_mesh, np.array(boxes), bins.bin_sides(floor_of(shape)))
+    return packed(known, strangers, bin_mesh, np.array(boxes), bins.bin_sides(floor_of(shape)))
 
 
-def _packed(
-    known: list[tuple[PreparedPart, FloatArray]],
-    strangers: list[tuple[PreparedPart, FloatArray]],
+def packed(
+    known: Sequence[tuple[PreparedPart, FloatArray]],
+    strangers: Sequence[tuple[PreparedPart, FloatArray]],
     bin_mesh: Mesh,
     boxes: FloatArray,
     sides: tuple[bins.Wall, ...],
 ) -> Pile:
+    """A pile from settled parts with T_world_obj (4, 4); bin_mesh stands at each of the boxes (K, 2, 3)."""
     box = PreparedPart("", bin_mesh, smooth_corner_normals(bin_mesh), (), 0.0, np.array([0.0, 0.0, 1.0]))
     placed = [(box, _translation(low, bin_mesh)) for low, _ in boxes]
     bodies = [*known, *strangers, *placed]

@@ -1,7 +1,7 @@
 """Parts made ready for physics and shading."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -55,11 +55,16 @@ def prepare_parts(
 
 
 def _prepared(model: ObjectModel, config: ContentConfig) -> PreparedPart:
+    part = drawn_part(model, config)
+    return replace(part, pieces=tuple(convex_pieces(part.mesh, config.max_pieces)))
+
+
+def drawn_part(model: ObjectModel, config: ContentConfig) -> PreparedPart:
+    """A part that is drawn but not dropped: without convex pieces, which take seconds."""
     mesh = model.lod(config.max_faces)
     continuous = model.symmetries.continuous
     axis = np.asarray(continuous[0].axis, np.float64) if continuous else longest_axis(mesh)
-    pieces = tuple(convex_pieces(mesh, config.max_pieces))
-    return PreparedPart(model.id, mesh, smooth_corner_normals(mesh), pieces, model.diameter_m, axis)
+    return PreparedPart(model.id, mesh, smooth_corner_normals(mesh), (), model.diameter_m, axis)
 
 
 def longest_axis(mesh: Mesh) -> FloatArray:

@@ -19,7 +19,8 @@ from binpose_simulation.gbuffer import Table, gbuffer
 from binpose_simulation.pile import Pile
 from binpose_simulation.prepared_parts import PreparedPart
 from binpose_simulation.sensor import SensorConfig
-from binpose_simulation.viewpoint import ViewpointConfig, check_share, random_camera, random_viewpoint
+from binpose_simulation.sensor_input import SensorInput
+from binpose_simulation.viewpoint import ViewpointConfig, check_share, random_camera, random_viewpoint, rounded
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class SimulatedView:
     visible_fraction: (N,) float64, visible_px by all pixels of the part's silhouette, also those beyond the image.
     T_cam_world: (4, 4), world: z up, z = 0 the inner floor of the bin, its centre the origin.
     depth_clean_m: (H, W) float32, depth before the sensor, 0 = nothing in reach.
+    sensor: kind of the depth sensor, one of `sensor.SENSOR_KINDS`; "" where it is not known.
     """
 
     frame: RgbdFrame
@@ -65,6 +67,7 @@ class SimulatedView:
     visible_px: npt.NDArray[np.int64]
     T_cam_world: FloatArray
     depth_clean_m: npt.NDArray[np.float32]
+    sensor: str = ""
 
 
 def simulate_pile(
@@ -75,29 +78,32 @@ def simulate_pile(
 
 
 def render_view(
-    pile: Pile, rng: np.random.Generator, config: SceneConfig, camera: Camera | None = None
+    pile: Pile,
+    rng: np.random.Generator,
+    config: SceneConfig,
+    camera: Camera | None = None,
+    T_cam_world: FloatArray | None = None,
 ) -> SimulatedView:
-    """One view of a pile with lights, materials and a sensor of its own; also a camera, where none is given."""
+    """One view of a pile with lights, materials and a sensor of its own; also camera and place where not given.
+
+    Appearance and sensor are drawn from generators of their own: another kind of sensor changes nothing else.
+    """
+    rng_look, rng_sensor = rng.spawn(2)
     camera = camera or random_camera(rng, config.viewpoint)
-    T_cam_world = _viewpoint(pile, rng, config, camera)
-    T_cam_obj = T_cam_world @ pile.T_world_obj
-    table = _random_table(pile, rng, config)
+    T_cam_world = _viewpoint(pile, rng, config, camera) if T_cam_world is None else T_cam_world
+    T_cam_obj = rounded(T_cam_world @ pile.T_world_obj)
+    table = _random_table(pile, rng_look, config)
     rendering = pile.renderer.scene(pile.mesh_ids, T_cam_obj, camera)
     surfaces = gbuffer(rendering, pile.smooth, pile.mesh_ids, T_cam_obj, camera, T_cam_world, table)
-    sensor = config.sensor.draw(rng)
-    projector_m = sensor.projector_m(T_cam_world)
-    shading = shade(rng, config.appearance, pile, surfaces, camera, T_cam_world, projector_m, table)
-    depth_m = sensor.apply(
-        rng,
-        surfaces.depth_m,
-        surfaces.normals,
-        shading.signal,
-        shading.stray,
-        shading.projector_lit,
+    kind, sensor = config.sensor.draw(rng_sensor)
+    projector_m = rounded(sensor.optics.projector_m(T_cam_world))
+    shading = shade(rng_look, config.appearance, pile, surfaces, camera, T_cam_world, projector_m, table)
+    scene = SensorInput(
+        surfaces.depth_m, surfaces.normals, camera, shading.signal, shading.stray, shading.projector_lit,
         rendering.instance_ids >= 0,
-    )
-    frame = RgbdFrame(shading.color, depth_m, camera)
-    return _with_truth(pile, frame, T_cam_obj, T_cam_world, surfaces.depth_m, rendering.instance_ids)
+    )  # fmt: skip
+    frame = RgbdFrame(shading.color, sensor.apply(rng_sensor, scene), camera)
+    return _with_truth(pile, frame, T_cam_obj, T_cam_world, surfaces.depth_m, rendering.instance_ids, kind)
 
 
 def _viewpoint(pile: Pile, rng: np.random.Generator, config: SceneConfig, camera: Camera) -> FloatArray:
@@ -130,6 +136,7 @@ def _with_truth(
     T_cam_world: FloatArray,
     depth_clean_m: npt.NDArray[np.float32],
     instance_ids: npt.NDArray[np.int32],
+    sensor: str,
 ) -> SimulatedView:
     number = len(pile.object_ids)
     whole = silhouettes(pile.renderer, pile.mesh_ids[:number].tolist(), T_cam_obj[:number], frame.camera)
@@ -147,4 +154,5 @@ def _with_truth(
         visible_px=visible[kept],
         T_cam_world=T_cam_world,
         depth_clean_m=depth_clean_m,
+        sensor=sensor,
     )

@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 
 from binpose_simulation import materials as mat
-from binpose_simulation.gbuffer import NOTHING, TABLE, UNCOUNTED
+from binpose_simulation.gbuffer import NOTHING, REPEATABLE, TABLE, UNCOUNTED
 
 _METALLIC, _ROUGHNESS, _ANISOTROPY, _F0 = mat.METALLIC, mat.ROUGHNESS, mat.ANISOTROPY, mat.F0
 _GRAIN, _GRAIN_PER_M, _MIRROR = mat.GRAIN, mat.GRAIN_PER_M, mat.MIRROR
@@ -21,7 +21,7 @@ HIGHLIGHT_LIMIT = 30.0
 RIB_HALF_WIDTH_M = 0.0006
 
 # Inlined, the helpers make the pass twice as fast as called.
-_inlined = njit(cache=True, nogil=True, fastmath=True, error_model="numpy", inline="always")
+_inlined = njit(cache=True, nogil=True, fastmath=REPEATABLE, error_model="numpy", inline="always")
 
 
 @_inlined

@@ -72,6 +72,7 @@ def _packed(view: SimulatedView) -> dict[str, npt.NDArray[Any]]:
         "camera": [*frame.camera.intrinsics.tolist(), frame.camera.width, frame.camera.height],
         "object_ids": view.object_ids,
         "has_depth": frame.depth_m is not None,
+        "sensor": view.sensor,
     }
     depth = np.zeros(frame.gray.shape, np.float32) if frame.depth_m is None else frame.depth_m
     return {
@@ -122,5 +123,6 @@ def _read(path: Path) -> SimulatedView:
         object_ids=tuple(header["object_ids"]),
         instance_ids=instances.astype(np.int16),
         depth_clean_m=clean,
+        sensor=header.get("sensor", ""),
         **arrays,
     )

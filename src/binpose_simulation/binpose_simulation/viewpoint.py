@@ -123,6 +123,11 @@ def _roll(rng: np.random.Generator, aligned_share: float) -> float:
     return rng.uniform(-np.pi, np.pi)
 
 
+def rounded(values: FloatArray, digits: int = 9) -> FloatArray:
+    """To so many digits after the point: the last bits of a product of matrices depend on the processor."""
+    return np.round(values, digits)
+
+
 def look_at(position_m: FloatArray, target_m: FloatArray, roll_rad: float = 0.0) -> FloatArray:
     """T_world_cam (4, 4) of an optical frame at position_m (3,) that looks at target_m (3,).
 

@@ -1,0 +1,96 @@
+"""Calibration that has not seen the sensor: fitted on all kinds of depth sensors but one, tested on that one.
+
+    python benchmarks/calibration.py [--model demo] [--frames 40]
+
+The candidates of all bins and sensors are collected once. Bins of the fit and of the test are different ones.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import tyro
+
+from binpose.bundle import load_bundle
+from binpose.calibration import LabelledCandidates, labelled_candidates
+from binpose_core.pose_errors import PartErrors
+from binpose_refinement.calibration import Calibration, fit_calibration, reliability
+from binpose_simulation.sensor import SENSOR_KINDS, SensorConfig
+from common import heading, table
+from scenes import TUNING_SEED, scene_of, settled_bins, stored_views
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """model: a store's folder or a shipped model's name. frames: per kind of sensor, half of them for the test."""
+
+    model: str = "demo"
+    frames: int = 40
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Of the candidates of one kind of sensor.
+
+    seen, left_out: expected calibration error with and without the kind among the samples of the fit.
+    correct: fraction of right poses. candidates: how many.
+    """
+
+    candidates: int
+    correct: float
+    seen: float
+    left_out: float
+
+
+def main(arguments: Arguments) -> None:
+    """Measure and print the table."""
+    heading("Calibration error of all candidates, by kind of depth sensor")
+    bundle = load_bundle(arguments.model)
+    pipeline, errors = bundle.pipeline, {name: PartErrors(model) for name, model in bundle.objects.items()}
+    bins = list(settled_bins(bundle.objects, scene_of(bundle.objects), arguments.frames, TUNING_SEED))
+    found = {}
+    for kind in SENSOR_KINDS:
+        views = stored_views(bins, scene_of(bundle.objects, sensor=SensorConfig.only(kind)), TUNING_SEED)
+        found[kind] = labelled_candidates(pipeline.segmenter, pipeline.estimator, pipeline.refiner, errors, views)
+    rows = [
+        [kind, str(f.candidates), f"{f.correct:.1%}", f"{f.seen:.3f}", f"{f.left_out:.3f}"]
+        for kind, f in leave_one_out(found, len(bundle.objects)).items()
+    ]
+    table(["sensor", "candidates", "right", "calibration error", "the same, sensor left out of the fit"], rows)
+    print(f"model {bundle.version[:12]}")
+
+
+def leave_one_out(found: Mapping[str, LabelledCandidates], parts: int, seed: int = 0) -> dict[str, Figures]:
+    """Figures by kind of sensor, of candidates by kind; every second frame is tested, the others are fitted.
+
+    parts: number of objects of the model.
+    """
+    fitted = {kind: _chosen(candidates, candidates.frame % 2 == 0) for kind, candidates in found.items()}
+    tested = {kind: _chosen(candidates, candidates.frame % 2 == 1) for kind, candidates in found.items()}
+    every = _fit(list(fitted.values()), parts, seed)
+    figures = {}
+    for kind, test in tested.items():
+        without = _fit([candidates for other, candidates in fitted.items() if other != kind], parts, seed)
+        seen, left_out = (
+            reliability(calibration(test.features, test.part), test.correct).expected_calibration_error
+            for calibration in (every, without)
+        )
+        figures[kind] = Figures(len(test.correct), float(test.correct.mean()), seen, left_out)
+    return figures
+
+
+def _fit(candidates: Sequence[LabelledCandidates], parts: int, seed: int) -> Calibration:
+    """A calibration of several sets of candidates; frames of different sets are different groups."""
+    groups = [found.frame + 100_000 * number for number, found in enumerate(candidates)]
+    features, correct, part = (
+        np.concatenate([getattr(found, name) for found in candidates]) for name in ("features", "correct", "part")
+    )
+    return fit_calibration(features, correct, part, parts, np.concatenate(groups), seed=seed)
+
+
+def _chosen(found: LabelledCandidates, rows: np.ndarray) -> LabelledCandidates:
+    return LabelledCandidates(**{name: values[rows] for name, values in vars(found).items()})
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Arguments))
