@@ -12,9 +12,9 @@ import numpy as np
 import tyro
 
 from binpose.bundle import load_bundle
-from binpose.calibration import LabelledCandidates, labelled_candidates
-from binpose_core.pose_errors import PartErrors
-from binpose_refinement.calibration import Calibration, fit_calibration, reliability
+from binpose.calibration_samples import LabelledCandidates, labelled_candidates
+from binpose_refinement.calibration import Calibration, fit_calibration
+from binpose_refinement.reliability import reliability
 from binpose_simulation.sensor import SENSOR_KINDS, SensorConfig
 from common import heading, table
 from scenes import TUNING_SEED, scene_of, settled_bins, stored_views
@@ -46,46 +46,44 @@ def main(arguments: Arguments) -> None:
     """Measure and print the table."""
     heading("Calibration error of all candidates, by kind of depth sensor")
     bundle = load_bundle(arguments.model)
-    pipeline, errors = bundle.pipeline, {name: PartErrors(model) for name, model in bundle.objects.items()}
+    stages = bundle.segmenter, bundle.estimator, bundle.refiner
     bins = list(settled_bins(bundle.objects, scene_of(bundle.objects), arguments.frames, TUNING_SEED))
     found = {}
     for kind in SENSOR_KINDS:
         views = stored_views(bins, scene_of(bundle.objects, sensor=SensorConfig.only(kind)), TUNING_SEED)
-        found[kind] = labelled_candidates(pipeline.segmenter, pipeline.estimator, pipeline.refiner, errors, views)
+        found[kind] = labelled_candidates(*stages, bundle.objects, views)
     rows = [
         [kind, str(f.candidates), f"{f.correct:.1%}", f"{f.seen:.3f}", f"{f.left_out:.3f}"]
-        for kind, f in leave_one_out(found, len(bundle.objects)).items()
+        for kind, f in leave_one_out(found).items()
     ]
     table(["sensor", "candidates", "right", "calibration error", "the same, sensor left out of the fit"], rows)
     print(f"model {bundle.version[:12]}")
 
 
-def leave_one_out(found: Mapping[str, LabelledCandidates], parts: int, seed: int = 0) -> dict[str, Figures]:
+def leave_one_out(found: Mapping[str, LabelledCandidates]) -> dict[str, Figures]:
     """Figures by kind of sensor, of candidates by kind; every second frame is tested, the others are fitted.
 
-    parts: number of objects of the model.
+    Only candidates that the stages made themselves are tested, not those that were added for the fit.
     """
     fitted = {kind: _chosen(candidates, candidates.frame % 2 == 0) for kind, candidates in found.items()}
-    tested = {kind: _chosen(candidates, candidates.frame % 2 == 1) for kind, candidates in found.items()}
-    every = _fit(list(fitted.values()), parts, seed)
+    own = {kind: _chosen(candidates, candidates.weight == 1.0) for kind, candidates in found.items()}
+    tested = {kind: _chosen(candidates, candidates.frame % 2 == 1) for kind, candidates in own.items()}
+    every = _fit(list(fitted.values()))
     figures = {}
     for kind, test in tested.items():
-        without = _fit([candidates for other, candidates in fitted.items() if other != kind], parts, seed)
+        without = _fit([candidates for other, candidates in fitted.items() if other != kind])
         seen, left_out = (
-            reliability(calibration(test.features, test.part), test.correct).expected_calibration_error
+            reliability(calibration(test.features), test.correct).expected_calibration_error
             for calibration in (every, without)
         )
         figures[kind] = Figures(len(test.correct), float(test.correct.mean()), seen, left_out)
     return figures
 
 
-def _fit(candidates: Sequence[LabelledCandidates], parts: int, seed: int) -> Calibration:
-    """A calibration of several sets of candidates; frames of different sets are different groups."""
-    groups = [found.frame + 100_000 * number for number, found in enumerate(candidates)]
-    features, correct, part = (
-        np.concatenate([getattr(found, name) for found in candidates]) for name in ("features", "correct", "part")
-    )
-    return fit_calibration(features, correct, part, parts, np.concatenate(groups), seed=seed)
+def _fit(candidates: Sequence[LabelledCandidates]) -> Calibration:
+    """A calibration of several sets of candidates."""
+    names = "features", "correct", "weight"
+    return fit_calibration(*(np.concatenate([getattr(found, name) for found in candidates]) for name in names))
 
 
 def _chosen(found: LabelledCandidates, rows: np.ndarray) -> LabelledCandidates:

@@ -6,9 +6,11 @@ from pathlib import Path
 
 from binpose.bundle import ModelBundle, save_bundle, shipped_or_own
 from binpose.calibration import calibrated_bundle
+from binpose.pipeline import SegmenterStage
 from binpose.training_scene import training_scene
 from binpose_core.errors import BinposeError
 from binpose_core.model_store import ModelStore
+from binpose_detection.segmenter import Segmenter, SegmenterConfig
 from binpose_estimator.estimator import PoseEstimator
 from binpose_refinement.refiner import IcpRefiner
 from binpose_simulation.scene import SceneConfig
@@ -57,11 +59,24 @@ def recalibrate(
             yield item
             advance(stage)
 
+    segmenter = _naming_alternatives(bundle.segmenter)
     bins = training_scene(scene, estimator.config.gsd_m, len(bundle.objects))
     calibrated = calibrated_bundle(
-        bundle.segmenter, estimator, bundle.objects, bins, seed, workers, fitted_views, judged_views, track
+        segmenter, estimator, bundle.objects, bins, seed, workers, fitted_views, judged_views, track
     )
-    fitted = calibrated.refiner.calibration
-    merged = replace(bundle, refiner=refiner.using(calibration=fitted), metrics=calibrated.metrics)
+    fitted = calibrated.refiner.calibration if isinstance(calibrated.refiner, IcpRefiner) else None
+    refiner = refiner.using(calibration=fitted)
+    merged = replace(bundle, segmenter=segmenter, refiner=refiner, metrics=calibrated.metrics)
     header = {"training": ModelStore(shipped_or_own(model)).header(bundle.version).get("training", {})}
     return save_bundle(merged, out, parent=bundle.version, header=header, half=True), merged
+
+
+def _naming_alternatives(segmenter: SegmenterStage) -> SegmenterStage:
+    """The detector with today's rule for alternative classes: scores compare the parts that look alike."""
+    if not isinstance(segmenter, Segmenter):
+        return segmenter
+    today = SegmenterConfig(segmenter.config.objects)
+    config = replace(
+        segmenter.config, alternative_share=today.alternative_share, max_alternatives=today.max_alternatives
+    )
+    return Segmenter(segmenter.network, config, str(segmenter.device))
