@@ -19,8 +19,8 @@ Tensors = dict[str, npt.NDArray[Any]]
 
 SHIPPED = Path(__file__).parent / "models"
 UNCALIBRATED = (
-    "The scores of this model are not calibrated, because its training found too few right or wrong poses: they rank "
-    "poses but are no probabilities. Train it for longer with `binpose train --minutes`."
+    "The scores of this model are not calibrated: they rank poses but are no probabilities. Models of earlier versions "
+    "need `binpose calibrate`; a model whose training found too few right or wrong poses needs a longer `binpose train`."
 )
 
 

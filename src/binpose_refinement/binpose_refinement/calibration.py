@@ -86,12 +86,12 @@ class Calibration:
         if not shapes or np.shape(self.knots) != np.shape(self.slopes) or np.shape(self.knots)[:-1] != (count,):
             raise BinposeError(
                 f"A calibration for evidence of shape {np.shape(self.knots)}; expected {count} rows "
-                f"({', '.join(EVIDENCE)}); it was made by another version: fit it again with `binpose calibrate`."
+                f"({', '.join(EVIDENCE)}); the model is damaged: train it again."
             )
         if np.min(self.slopes) < 0:
             raise BinposeError(
                 "A calibration with a negative slope; expected slopes of 0 or more, so that better evidence never "
-                "lowers a score; fit it again with `binpose calibrate`."
+                "lowers a score; the model is damaged: train it again."
             )
 
     def __call__(self, features: FloatArray) -> FloatArray:
@@ -118,10 +118,10 @@ class Calibration:
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, npt.NDArray[Any]]) -> "Calibration | None":
-        """The calibration stored in a model bundle, None if it holds none or one of an earlier, unconstrained kind.
+        """The calibration stored in a model bundle; None if it holds none, or one of other evidence or another kind.
 
         Raises:
-            BinposeError: for a damaged calibration, or one of other evidence.
+            BinposeError: for a damaged calibration.
         """
         ours = {key: value for key, value in tensors.items() if key.startswith(PREFIX)}
         found = {key[len(PREFIX) :]: np.asarray(value, np.float64) for key, value in ours.items()}
@@ -133,6 +133,8 @@ class Calibration:
                 f"The stored calibration lacks {', '.join(sorted(missing))}; expected the tensors of "
                 "`Calibration.to_tensors`; the model bundle is damaged: train it again."
             )
+        if len(np.atleast_1d(found["limit"])) != len(EVIDENCE):
+            return None
         return cls(**{name: found[name] for name in cls.__dataclass_fields__})
 
 
