@@ -117,11 +117,7 @@ def bag_frames(
 
 
 def _notes(bag: Bag, pairer: Pairer[Stamped], unreadable: int, topics: CameraTopics, slop_s: float) -> tuple[str, ...]:
-    notes = [
-        f"{path.name} is unfinished, because its recorder runs or was killed, and was left out; "
-        f"`binpose bag {bag.path} --repair` finishes it."
-        for path in bag.unfinished
-    ]
+    notes = [*bag.notes]
     if pairer.colors_without_depth:
         notes.append(
             f"{pairer.colors_without_depth} images of {topics.color} have no depth within {slop_s:g} s and were left "
