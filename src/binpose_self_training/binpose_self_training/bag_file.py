@@ -87,12 +87,12 @@ class Loss:
 
     def text(self) -> str:
         """Such as "3 messages (1.2 MB, 0.2 s): 1 of /color, 2 of /depth"."""
-        counted = f"{self.count} message{'s' if self.count != 1 else ''}" if self.count else "no message that it counts"
+        counted = f"{self.count} message{'s' if self.count != 1 else ''}" if self.count else "an unknown number of messages"
         size = f"{self.size / 1e6:.1f} MB" if self.size >= 1e5 else f"{self.size} bytes"
         parts = [f"{number} of {topic or 'unknown topics'}" for topic, number in sorted(self.messages.items())]
-        named = f": {', '.join(parts)}" if parts else ""
-        end = ", and what came after its end" if self.is_cut else ""
-        return f"{counted} ({size}, {self.seconds:.1f} s){named}{end}"
+        time = f", {self.seconds:.1f} s" if self.seconds else ""
+        end = " and all that came after the end of the file" if self.is_cut else ""
+        return f"{counted} ({size}{time}){end}" + (f": {', '.join(parts)}" if parts else "")
 
 
 def total(losses: Collection[Loss]) -> Loss:

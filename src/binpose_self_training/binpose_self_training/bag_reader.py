@@ -100,7 +100,8 @@ class Bag:
             for path in self.unfinished
         ]
         notes += [
-            f"{part.path.name} is damaged and lost {part.loss.text()}; the rest was read; {remedy} writes it anew."
+            f"{part.path.name} is damaged or was cut: it lost {part.loss.text()}; the rest was read; {remedy} writes a "
+            "whole file."
             for part in self._parts
             if part.loss
         ]

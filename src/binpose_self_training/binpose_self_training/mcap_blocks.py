@@ -24,7 +24,8 @@ from binpose_self_training.mcap_records import HEAD
 _CHUNK = struct.Struct("<QQQI")
 _MESSAGE = struct.Struct("<HIQQ")
 _MESSAGE_PATTERN = re.compile(rb"(?=\x05[\s\S]{4}\x00\x00\x00\x00)")
-_LARGEST = 1 << 32
+_LARGEST, _LONGEST_NAME = 1 << 32, 16
+_STEP = 1 << 16
 _INNER = (Opcode.SCHEMA, Opcode.CHANNEL, Opcode.MESSAGE)
 COMPRESSIONS = ("", "lz4", "zstd")
 
@@ -52,9 +53,10 @@ class Block:
     """A part of the file that is read at once: a chunk, or some records outside of chunks.
 
     offset, end: in the file.
-    compression, stored_bytes, content_bytes: of a chunk; the first is None for records outside of chunks.
     start_ns, end_ns: of its messages.
     counts: messages by channel.
+    compression, stored_bytes, content_bytes: of a chunk; the first is None for records outside of chunks.
+    is_cut: the file ends before the chunk does.
     """
 
     offset: int
@@ -65,6 +67,7 @@ class Block:
     compression: str | None = None
     stored_bytes: int = 0
     content_bytes: int = 0
+    is_cut: bool = False
 
     def read(self, source: Source) -> Content | None:
         """Its records; None where they are not those that were written."""
@@ -75,6 +78,8 @@ class Block:
         stored = source.read(self.end - self.stored_bytes, self.stored_bytes)
         if len(stored) < self.stored_bytes or len(head) < _CHUNK.size:
             return None
+        if self.is_cut:
+            return Content(_decompressed_beginning(stored, self.compression), has_checksum=False)
         checksum = _CHUNK.unpack(head)[3]
         data = _decompressed(stored, self.compression, self.content_bytes)
         if data is None or (checksum and zlib.crc32(data) != checksum):
@@ -126,22 +131,31 @@ class Definitions:
         ]
 
 
-def chunk_at(source: Source, offset: int, end: int, counts: dict[int, int] | None = None) -> Block | None:
-    """The chunk that a record holds, as its head describes it; None where that is damaged."""
+def chunk_at(source: Source, offset: int, end: int) -> Block | None:
+    """The chunk in a record, as its head describes it; None where that is damaged.
+
+    Of a chunk that the file cuts off, what is there is taken where its recorder wrote no checksums: nothing would be
+    known of it in a whole file either.
+    """
     body = offset + HEAD.size
     head = source.read(body, _CHUNK.size + 4)
     if len(head) < _CHUNK.size + 4:
         return None
-    start_ns, end_ns, content_bytes, _ = _CHUNK.unpack_from(head)
+    start_ns, end_ns, content_bytes, checksum = _CHUNK.unpack_from(head)
     length = int.from_bytes(head[_CHUNK.size :], "little")
-    rest = source.read(body + len(head), min(length, 16) + 8)
-    compression, stored = rest[:length], int.from_bytes(rest[length : length + 8], "little")
-    if length > 16 or body + len(head) + length + 8 + stored != end or content_bytes > _LARGEST:
+    if length > _LONGEST_NAME or content_bytes > _LARGEST:
         return None
-    name = compression.decode(errors="replace")
-    if name not in COMPRESSIONS:
+    rest = source.read(body + len(head), length + 8)
+    compression, stored = rest[:length].decode(errors="replace"), int.from_bytes(rest[length:], "little")
+    is_cut = body + len(head) + len(rest) + stored > source.size and not checksum and start_ns <= end_ns
+    if compression not in COMPRESSIONS or len(rest) < length + 8:
         return None
-    return Block(offset, end, start_ns, end_ns, counts or {}, name, stored, content_bytes)
+    if is_cut:
+        stored = source.size - body - len(head) - len(rest)
+        end = source.size
+    elif body + len(head) + len(rest) + stored != end:
+        return None
+    return Block(offset, end, start_ns, end_ns, {}, compression, stored, content_bytes, is_cut)
 
 
 def entries(content: Content, block: Block, channels: Collection[int], definitions: Definitions) -> Iterator[Entry]:
@@ -206,3 +220,17 @@ def _decompressed(stored: bytes, compression: str, size: int) -> bytes | None:
     except (zstandard.ZstdError, RuntimeError, ValueError, MemoryError, EOFError):
         return None
     return data if len(data) == size else None
+
+
+def _decompressed_beginning(stored: bytes, compression: str) -> bytes:
+    """What can be decompressed of data that is cut off."""
+    if not compression:
+        return stored
+    parts: list[bytes] = []
+    one = lz4.frame.LZ4FrameDecompressor() if compression == "lz4" else zstandard.ZstdDecompressor().decompressobj()
+    try:
+        for start in range(0, len(stored), _STEP):
+            parts.append(one.decompress(stored[start : start + _STEP]))
+    except (zstandard.ZstdError, RuntimeError, ValueError, MemoryError, EOFError):
+        pass
+    return b"".join(parts)

@@ -167,6 +167,8 @@ class _Scan:
         self._end_run()
         if record.opcode == 0:
             self._lose(record.offset, record.end)
+            if record.end == self._source.size and self._source.read(record.offset, 1) == bytes([Opcode.CHUNK]):
+                self._add_chunk(record)
         elif record.opcode == Opcode.CHUNK:
             self._add_chunk(record)
         elif record.opcode == Opcode.MESSAGE_INDEX:
@@ -199,7 +201,7 @@ class _Scan:
 
     def _add_chunk(self, record: Record) -> None:
         block = chunk_at(self._source, record.offset, record.end)
-        if block is None or not self._add_block(block):
+        if (block is None or not self._add_block(block)) and record.opcode:
             self._lose(record.offset, record.end)
 
     def _add_block(self, block: Block) -> bool:
