@@ -64,21 +64,21 @@ class BagFrames:
 
 
 def bag_frames(
-    path: Path | str, wanted: CameraTopics | None = None, slop_s: float = RecorderConfig.slop_s
+    path: Path | str | Bag, wanted: CameraTopics | None = None, slop_s: float = RecorderConfig.slop_s
 ) -> BagFrames:
     """The frames of a bag: colour and depth paired by their stamps, each with the camera info that holds for it.
 
     The images are gone through once for their stamps and read when a frame is.
 
     Args:
-        path: folder or file.
+        path: folder or file, or the bag that was opened.
         wanted: topics, where there is more than one camera.
         slop_s: colour and depth of one frame are stamped at most this far apart.
 
     Raises:
-        BinposeError: for what is no bag, a damaged bag, or one without frames.
+        BinposeError: for what is no bag, or one without frames that can be read.
     """
-    bag = Bag(path)
+    bag = path if isinstance(path, Bag) else Bag(path)
     topics = choose_topics(bag, wanted)
     pairer: Pairer[Stamped] = Pairer(int(slop_s * 1e9), with_depth=bool(topics.depth))
     infos: Infos[Stamped] = Infos()
@@ -99,7 +99,7 @@ def bag_frames(
     notes = _notes(bag, pairer, unreadable, topics, slop_s)
     if not pairs:
         raise BinposeError(
-            f"The bag {path} has no frame: {' '.join(notes) or 'its topics are empty.'} Expected {topics.color} and "
+            f"The bag {bag.path} has no frame: {' '.join(notes) or 'its topics are empty.'} Expected {topics.color} and "
             f"{topics.depth or 'nothing else'} with stamps at most {slop_s:g} s apart; check the topics."
         )
     names: dict[int, int] = {}
@@ -108,7 +108,7 @@ def bag_frames(
         info = infos.at(pair.stamp_ns)
         if info is None:
             raise BinposeError(
-                f"The bag {path} has no camera info that can be read in {topics.info} ({unreadable} damaged messages); "
+                f"The bag {bag.path} has no camera info that can be read in {topics.info} ({unreadable} damaged messages); "
                 "expected at least one; choose another topic (--info-topic), or record again."
             )
         names[pair.stamp_ns] = names.get(pair.stamp_ns, 0) + 1

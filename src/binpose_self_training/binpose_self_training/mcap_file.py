@@ -102,7 +102,9 @@ class McapFile:
                     )
                 )
                 counts[entry.channel_id] = counts.get(entry.channel_id, 0) + 1
-        if lost := missing(block, counts):
+        if number not in self._checked and (lost := missing(block, counts)):
+            for channel, count in lost.items():
+                self.counts[channel] -= count
             size = block.end - block.offset if content is None else _lost_bytes(content.data, found)
             self._damages[block.offset] = self._damage(block.offset, size, lost)
         self._last = (number, found)

@@ -132,6 +132,8 @@ class SalvagedRows:
         data = values(payload)[3] if payload is not None else None
         if not isinstance(data, bytes):
             name = self.topics[topic].name if topic in self.topics else UNKNOWN
+            if -cell.rowid not in self._damages:
+                self.counts[topic] -= 1
             self._damages[-cell.rowid] = Damage(cell.payload_bytes, stamp_ns, stamp_ns, {name: 1})
             return None
         return StoredMessage(topic, stamp_ns, data, (number, cell.rowid), stamp_ns)
