@@ -1,7 +1,7 @@
 """The header of stored weights, and how the weights cover it.
 
-The weights file holds a digest of the header's values, so that the version, which is the hash of that file, covers both.
-Weights that an earlier binpose wrote hold none: their header is taken as it is.
+The weights file holds a digest of the header's values. So the version, which is the hash of that file, covers both.
+Weights of an earlier release hold none: their header is taken as it is.
 """
 
 import hashlib

@@ -40,7 +40,6 @@ from binpose_core.model_header import (
     stored_digest,
 )
 
-
 Tensors = dict[str, npt.NDArray[Any]]
 
 
@@ -291,8 +290,8 @@ class ModelStore:
             )
         if len(data) != header["bytes"]:
             raise BinposeError(
-                f"{self._header_path(version)} says {header['bytes']} bytes, and {path.name} has {len(data)}: the header "
-                "was altered; copy it again from where the model came from."
+                f"{self._header_path(version)} says {header['bytes']} bytes, and {path.name} has {len(data)}: the "
+                "header was altered; copy it again from where the model came from."
             )
         return data
 

@@ -15,7 +15,8 @@ CREATE TABLE topics(id INTEGER PRIMARY KEY, name TEXT NOT NULL, type TEXT NOT NU
     offered_qos_profiles TEXT NOT NULL, type_description_hash TEXT NOT NULL);
 CREATE TABLE message_definitions(id INTEGER PRIMARY KEY, topic_type TEXT NOT NULL, encoding TEXT NOT NULL,
     encoded_message_definition TEXT NOT NULL, type_description_hash TEXT NOT NULL);
-CREATE TABLE messages(id INTEGER PRIMARY KEY, topic_id INTEGER NOT NULL, timestamp INTEGER NOT NULL, data BLOB NOT NULL);
+CREATE TABLE messages(id INTEGER PRIMARY KEY, topic_id INTEGER NOT NULL, timestamp INTEGER NOT NULL,
+    data BLOB NOT NULL);
 CREATE INDEX timestamp_idx ON messages (timestamp ASC);
 INSERT INTO schema(schema_version, ros_distro) VALUES (4, 'jazzy');
 """
@@ -44,7 +45,7 @@ def _to_mcap(file: BagFile, target: Path) -> int:
         writer = mcap_writer(out, "zstd")
         schemas: dict[tuple[str, str, str], int] = {}
         channels: dict[int, int] = {}
-        for count, message in enumerate(_plain_messages(file), 1):
+        for message in _plain_messages(file):
             if message.topic_id not in channels:
                 topic = file.topics[message.topic_id]
                 schema = (topic.type, topic.definition_format, topic.definition)
@@ -55,6 +56,7 @@ def _to_mcap(file: BagFile, target: Path) -> int:
                 )
             channel = channels[message.topic_id]
             writer.add_message(channel, message.stamp_ns, message.data, message.publish_ns, message.sequence)
+            count += 1
         writer.finish()
     return count
 
@@ -72,12 +74,15 @@ def _to_sqlite(file: BagFile, target: Path) -> int:
         for number, topic in file.topics.items():
             values = (number, topic.name, topic.type, topic.serialization, topic.qos_text, topic.digest)
             database.execute("INSERT INTO topics VALUES(?, ?, ?, ?, ?, ?)", values)
-        for definition in {(topic.type, topic.definition_format, topic.definition, topic.digest) for topic in file.topics.values()}:
+        for definition in {
+            (topic.type, topic.definition_format, topic.definition, topic.digest) for topic in file.topics.values()
+        }:
             if definition[2]:
                 database.execute("INSERT INTO message_definitions VALUES(NULL, ?, ?, ?, ?)", definition)
-        for count, message in enumerate(_plain_messages(file), 1):
+        for message in _plain_messages(file):
             row = (message.topic_id, message.stamp_ns, message.data)
             database.execute("INSERT INTO messages(topic_id, timestamp, data) VALUES(?, ?, ?)", row)
+            count += 1
         database.commit()
     except sqlite3.OperationalError as error:  # The reader's own errors never come here; these are the disk's.
         raise OSError(f"SQLite: {error}") from error

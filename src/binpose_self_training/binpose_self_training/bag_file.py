@@ -87,7 +87,9 @@ class Loss:
 
     def text(self) -> str:
         """Such as "3 messages (1.2 MB, 0.2 s): 1 of /color, 2 of /depth"."""
-        counted = f"{self.count} message{'s' if self.count != 1 else ''}" if self.count else "an unknown number of messages"
+        counted = (
+            f"{self.count} message{'s' if self.count != 1 else ''}" if self.count else "an unknown number of messages"
+        )
         size = f"{self.size / 1e6:.1f} MB" if self.size >= 1e5 else f"{self.size} bytes"
         parts = [f"{number} of {topic or 'unknown topics'}" for topic, number in sorted(self.messages.items())]
         time = f", {self.seconds:.1f} s" if self.seconds else ""

@@ -79,6 +79,7 @@ def bag_frames(
         BinposeError: for what is no bag, or one without frames that can be read.
     """
     bag = path if isinstance(path, Bag) else Bag(path)
+    path = bag.path
     topics = choose_topics(bag, wanted)
     pairer: Pairer[Stamped] = Pairer(int(slop_s * 1e9), with_depth=bool(topics.depth))
     infos: Infos[Stamped] = Infos()
@@ -99,7 +100,7 @@ def bag_frames(
     notes = _notes(bag, pairer, unreadable, topics, slop_s)
     if not pairs:
         raise BinposeError(
-            f"The bag {bag.path} has no frame: {' '.join(notes) or 'its topics are empty.'} Expected {topics.color} and "
+            f"The bag {path} has no frame: {' '.join(notes) or 'its topics are empty.'} Expected {topics.color} and "
             f"{topics.depth or 'nothing else'} with stamps at most {slop_s:g} s apart; check the topics."
         )
     names: dict[int, int] = {}
@@ -108,7 +109,7 @@ def bag_frames(
         info = infos.at(pair.stamp_ns)
         if info is None:
             raise BinposeError(
-                f"The bag {bag.path} has no camera info that can be read in {topics.info} ({unreadable} damaged messages); "
+                f"The bag {path} has no camera info that can be read in {topics.info} ({unreadable} damaged messages); "
                 "expected at least one; choose another topic (--info-topic), or record again."
             )
         names[pair.stamp_ns] = names.get(pair.stamp_ns, 0) + 1

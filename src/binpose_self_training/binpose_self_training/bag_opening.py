@@ -38,8 +38,8 @@ def open_file(path: Path, described: list[Described] | None = None) -> BagFile:
     if not file.counts and not file.is_whole:
         size = path.stat().st_size
         raise BinposeError(
-            f"{path} ({size} bytes) {'is empty' if not size else 'holds no message that can be read'}; expected MCAP or "
-            "SQLite as ROS 2 records them; copy it again, or record again."
+            f"{path} ({size} bytes) {'holds no message that can be read' if size else 'is empty'}; expected MCAP or SQLite "
+            "as ROS 2 records them; copy it again, or record again."
         )
     return file
 

@@ -1,4 +1,4 @@
-"""Reading bags that any recorder made, whole or damaged, on a machine without ROS: MCAP and SQLite, folders and files."""
+"""Reading bags that any recorder made, whole or damaged, without ROS: MCAP and SQLite, folders and single files."""
 
 from collections import OrderedDict
 from collections.abc import Collection, Iterator
@@ -96,7 +96,8 @@ class Bag:
         remedy = f"`binpose bag {self.path} --repair`"
         notes = [str(error) for error in self._unreadable]
         notes += [
-            f"{path.name} is unfinished, because its recorder runs or was killed, and was left out; {remedy} finishes it."
+            f"{path.name} is unfinished, because its recorder runs or was killed, and was left out; {remedy} finishes "
+            "it."
             for path in self.unfinished
         ]
         notes += [

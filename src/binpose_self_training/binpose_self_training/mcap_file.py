@@ -97,9 +97,7 @@ class McapFile:
                 data = content.data[entry.start : entry.end]
                 position = (number, entry.start)
                 found.append(
-                    StoredMessage(
-                        entry.channel_id, entry.stamp_ns, data, position, entry.publish_ns, entry.sequence
-                    )
+                    StoredMessage(entry.channel_id, entry.stamp_ns, data, position, entry.publish_ns, entry.sequence)
                 )
                 counts[entry.channel_id] = counts.get(entry.channel_id, 0) + 1
         if number not in self._checked and (lost := missing(block, counts)):

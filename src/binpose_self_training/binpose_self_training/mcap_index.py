@@ -101,7 +101,7 @@ def _parsed(source: Source, summary: bytes, footer: Footer) -> Index | None:
 
 
 def _block(chunk: ChunkIndex) -> Block:
-    """A chunk as the index describes it; how many messages it has of a channel follows from the lengths of its indexes."""
+    """A chunk as the index describes it; the length of each channel's index gives the number of its messages."""
     end = chunk.chunk_start_offset + chunk.chunk_length
     places = sorted((offset, channel) for channel, offset in chunk.message_index_offsets.items())
     ends = [offset for offset, _ in places[1:]] + [end + chunk.message_index_length]
@@ -238,7 +238,11 @@ class _Scan:
 
 def missing(block: Block, found: dict[int, int]) -> dict[int, int]:
     """Messages by channel that a block should have and has not."""
-    return {channel: count - found.get(channel, 0) for channel, count in block.counts.items() if count > found.get(channel, 0)}
+    return {
+        channel: count - found.get(channel, 0)
+        for channel, count in block.counts.items()
+        if count > found.get(channel, 0)
+    }
 
 
 def in_order(blocks: list[Block]) -> Iterator[tuple[int, Block]]:

@@ -108,8 +108,8 @@ def repair_bag(bag: Path) -> list[Recovery]:
         return [found for found in [_repaired(bag)] if found is not None]
     if compressed := sorted(bag.glob(f"*{COMPRESSED}")):
         raise BinposeError(
-            f"{compressed[0]} is compressed as a whole; expected files that are not; decompress them (`zstd -d`), remove "
-            f"{METADATA} and repair again."
+            f"{compressed[0]} is compressed as a whole; expected files that are not; decompress them (`zstd -d`), "
+            f"remove {METADATA} and repair again."
         )
     recoveries = recover_bag(bag)
     recoveries += [found for path in bag_segments(bag) if (found := _repaired(path)) is not None]

@@ -159,9 +159,13 @@ def _topics(database: sqlite3.Connection) -> dict[int, StoredTopic]:
     if _columns(database, "message_definitions"):
         query = "SELECT topic_type, encoding, encoded_message_definition FROM message_definitions"
         definitions = {str(kind): (str(text), str(format)) for kind, format, text in database.execute(query)}
-    optional = [name for name in ("offered_qos_profiles", "type_description_hash") if name in _columns(database, "topics")]
+    optional = [
+        name for name in ("offered_qos_profiles", "type_description_hash") if name in _columns(database, "topics")
+    ]
     found = {}
-    for row in database.execute(f"SELECT {', '.join(['id', 'name', 'type', 'serialization_format', *optional])} FROM topics"):
+    for row in database.execute(
+        f"SELECT {', '.join(['id', 'name', 'type', 'serialization_format', *optional])} FROM topics"
+    ):
         more = dict(zip(optional, row[4:], strict=True))
         found[int(row[0])] = StoredTopic(
             str(row[1]),

@@ -26,7 +26,10 @@ Value = int | bytes | str | None
 
 
 class Cell(NamedTuple):
-    """A row in a leaf page. payload_bytes: of the whole record; local: its beginning; overflow: page of the rest, or 0."""
+    """A row in a leaf page.
+
+    payload_bytes: of the whole record. local: its beginning. overflow: number of the page with the rest, or 0.
+    """
 
     rowid: int
     payload_bytes: int
@@ -131,7 +134,9 @@ class Pages:
     def _found_size(self) -> int:
         """The smallest size by which nearly all pages begin as pages do: those of tables, indexes and overflow."""
         shares = {size: self._share(size) for size in _SIZES}
-        return next((size for size, share in shares.items() if share > 0.95), max(shares, key=lambda size: shares[size]))
+        return next(
+            (size for size, share in shares.items() if share > 0.95), max(shares, key=lambda size: shares[size])
+        )
 
     def _share(self, size: int) -> float:
         starts = range(size, min(self._source.size, size * _SAMPLED_PAGES), size)
@@ -143,10 +148,7 @@ def varint(data: bytes, place: int) -> tuple[int, int]:
     """A number of one to nine bytes, and where the next thing begins."""
     value = 0
     for count, byte in enumerate(data[place : place + 9]):
-        if count == 8:
-            value = value << 8 | byte
-        else:
-            value = value << 7 | byte & 0x7F
+        value = value << 8 | byte if count == 8 else value << 7 | byte & 0x7F
         if byte < 0x80 or count == 8:
             return value, place + count + 1
     return value, len(data)

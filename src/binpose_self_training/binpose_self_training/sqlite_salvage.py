@@ -146,6 +146,8 @@ def _fields(cell: Cell) -> tuple[int, int] | None:
         return None
     found = values(cell.local)
     topic, stamp_ns = found[1], found[2]
-    if not isinstance(topic, int) or not isinstance(stamp_ns, int) or not (0 < topic and 0 <= stamp_ns and 0 < cell.rowid < 1 << 62):
+    if not isinstance(topic, int) or not isinstance(stamp_ns, int):
+        return None
+    if topic <= 0 or stamp_ns < 0 or not 0 < cell.rowid < 1 << 62:
         return None
     return topic, stamp_ns

@@ -71,7 +71,11 @@ def uncovered_versions(store: ModelStore) -> list[str]:
     """The versions of earlier releases whose header the hash does not cover, unless they were saved anew."""
     covered = [version for version in store.versions() if store.covers_header(version)]
     sealed = [_content(store.header(version)) for version in covered]
-    return [version for version in store.versions() if version not in covered and _content(store.header(version)) not in sealed]
+    return [
+        version
+        for version in store.versions()
+        if version not in covered and _content(store.header(version)) not in sealed
+    ]
 
 
 def _content(header: Mapping[str, Any]) -> dict[str, Any]:
