@@ -37,8 +37,9 @@ def open_file(path: Path, described: list[Described] | None = None) -> BagFile:
         ) from error
     if not file.counts and not file.is_whole:
         size = path.stat().st_size
+        problem = "holds no message that can be read" if size else "is empty"
         raise BinposeError(
-            f"{path} ({size} bytes) {'holds no message that can be read' if size else 'is empty'}; expected MCAP or SQLite "
+            f"{path} ({size} bytes) {problem}; expected MCAP or SQLite "
             "as ROS 2 records them; copy it again, or record again."
         )
     return file
