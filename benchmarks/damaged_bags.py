@@ -53,7 +53,7 @@ def by_rosbags(path: Path, count: int, storage: str) -> None:
     """A bag as the library rosbags writes it: MCAP in chunks without compression or checksums, or SQLite."""
     from rosbags.rosbag2 import StoragePlugin, Writer
 
-    with Writer(path, version=9, storage_plugin=StoragePlugin(storage)) as writer:
+    with Writer(path, version=9, storage_plugin=StoragePlugin[storage]) as writer:
         topics = {}
         for frame in frames(count):
             for message, topic in frame_messages(frame):
@@ -64,8 +64,8 @@ def by_rosbags(path: Path, count: int, storage: str) -> None:
 
 WRITERS: dict[str, Callable[[Path, int], None]] = {
     "binpose, MCAP zstd": by_binpose,
-    "rosbags, MCAP": lambda path, count: by_rosbags(path, count, "mcap"),
-    "rosbags, SQLite": lambda path, count: by_rosbags(path, count, "sqlite3"),
+    "rosbags, MCAP": lambda path, count: by_rosbags(path, count, "MCAP"),
+    "rosbags, SQLite": lambda path, count: by_rosbags(path, count, "SQLITE3"),
 }
 
 

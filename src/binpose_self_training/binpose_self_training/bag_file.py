@@ -92,7 +92,7 @@ class Loss:
         )
         size = f"{self.size / 1e6:.1f} MB" if self.size >= 1e5 else f"{self.size} bytes"
         parts = [f"{number} of {topic or 'unknown topics'}" for topic, number in sorted(self.messages.items())]
-        time = f", {self.seconds:.1f} s" if self.seconds else ""
+        time = f", {self.seconds:.1f} s" if self.seconds >= 0.05 else ""
         end = " and all that came after the end of the file" if self.is_cut else ""
         return f"{counted} ({size}{time}){end}" + (f": {', '.join(parts)}" if parts else "")
 

@@ -10,7 +10,7 @@ from binpose_core.errors import BinposeError
 from binpose_self_training.bag_file import BagFile, Source
 from binpose_self_training.lost_topics import Described
 from binpose_self_training.mcap_file import McapFile
-from binpose_self_training.mcap_index import stored_index
+from binpose_self_training.mcap_index import is_sound
 from binpose_self_training.segment import SUFFIX
 from binpose_self_training.sqlite_file import SqliteFile
 from binpose_self_training.sqlite_pages import MAGIC
@@ -51,7 +51,7 @@ def has_index(path: Path) -> bool:
         return True
     source = Source(path)
     try:
-        return stored_index(source) is not None
+        return is_sound(source)
     finally:
         source.close()
 

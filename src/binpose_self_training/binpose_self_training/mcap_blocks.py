@@ -56,6 +56,7 @@ class Block:
     start_ns, end_ns: of its messages.
     counts: messages by channel.
     compression, stored_bytes, content_bytes: of a chunk; the first is None for records outside of chunks.
+    has_checksum: the recorder gave its chunks checksums, so that one without is damaged.
     is_cut: the file ends before the chunk does.
     """
 
@@ -67,6 +68,7 @@ class Block:
     compression: str | None = None
     stored_bytes: int = 0
     content_bytes: int = 0
+    has_checksum: bool = False
     is_cut: bool = False
 
     def read(self, source: Source) -> Content | None:
@@ -74,17 +76,21 @@ class Block:
         if self.compression is None:
             data = source.read(self.offset, self.end - self.offset)
             return Content(data, has_checksum=False)
-        head = source.read(self.offset + HEAD.size, _CHUNK.size)
+        checksum = self.checksum(source)
         stored = source.read(self.end - self.stored_bytes, self.stored_bytes)
-        if len(stored) < self.stored_bytes or len(head) < _CHUNK.size:
+        if len(stored) < self.stored_bytes or (self.has_checksum and not checksum):
             return None
         if self.is_cut:
             return Content(_decompressed_beginning(stored, self.compression), has_checksum=False)
-        checksum = _CHUNK.unpack(head)[3]
         data = _decompressed(stored, self.compression, self.content_bytes)
         if data is None or (checksum and zlib.crc32(data) != checksum):
             return None
         return Content(data, has_checksum=checksum != 0)
+
+    def checksum(self, source: Source) -> int:
+        """That of its content, 0 where the recorder wrote none."""
+        head = source.read(self.offset + HEAD.size, _CHUNK.size)
+        return int(_CHUNK.unpack(head)[3]) if len(head) == _CHUNK.size else 0
 
 
 @dataclass
@@ -155,7 +161,7 @@ def chunk_at(source: Source, offset: int, end: int) -> Block | None:
         end = source.size
     elif body + len(head) + len(rest) + stored != end:
         return None
-    return Block(offset, end, start_ns, end_ns, {}, compression, stored, content_bytes, is_cut)
+    return Block(offset, end, start_ns, end_ns, {}, compression, stored, content_bytes, is_cut=is_cut)
 
 
 def entries(content: Content, block: Block, channels: Collection[int], definitions: Definitions) -> Iterator[Entry]:

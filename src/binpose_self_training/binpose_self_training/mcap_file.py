@@ -5,6 +5,8 @@ from bisect import bisect
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from mcap.writer import MCAP0_MAGIC
+
 from binpose_self_training.bag_file import Damage, Loss, Source, StoredMessage, StoredTopic, loss_of
 from binpose_self_training.lost_topics import Described, topic_by_content, topic_score
 from binpose_self_training.mcap_blocks import Block, Definitions, entries
@@ -47,7 +49,8 @@ class McapFile:
     @property
     def is_whole(self) -> bool:
         """Whether the index is that of the file and nothing was found damaged so far."""
-        return self._index.is_stored and not self._damages
+        begins = self._source.read(0, len(MCAP0_MAGIC)) == MCAP0_MAGIC
+        return begins and self._index.is_stored and not self._damages
 
     @property
     def loss(self) -> Loss:

@@ -14,7 +14,7 @@ from binpose_self_training.bag_file import Source
 from binpose_self_training.mcap_blocks import COMPRESSIONS, Block, Definitions, chunk_at, entries
 from binpose_self_training.mcap_records import FOOTER_BYTES, HEAD, Record, all_records
 
-_RUN_BYTES = 1 << 20
+_RUN_BYTES, _PROBED = 1 << 20, 3
 _INNER = (Opcode.SCHEMA, Opcode.CHANNEL, Opcode.MESSAGE)
 
 
@@ -50,9 +50,7 @@ def stored_index(source: Source) -> Index | None:
     and hold as many messages as its statistics say.
     """
     tail = source.read(source.size - FOOTER_BYTES - len(MCAP0_MAGIC), FOOTER_BYTES + len(MCAP0_MAGIC))
-    if source.read(0, len(MCAP0_MAGIC)) != MCAP0_MAGIC or not tail.endswith(MCAP0_MAGIC):
-        return None
-    if HEAD.unpack_from(tail) != (Opcode.FOOTER, 20):
+    if not tail.endswith(MCAP0_MAGIC) or HEAD.unpack_from(tail) != (Opcode.FOOTER, 20):
         return None
     footer = Footer.read(ReadDataStream(BytesIO(tail[HEAD.size :])))
     size = source.size - len(tail) - footer.summary_start
@@ -65,6 +63,11 @@ def stored_index(source: Source) -> Index | None:
         return _parsed(source, summary, footer)
     except Exception:  # Lengths, texts and enums fail each in their own way, and all mean the same.
         return None
+
+
+def is_sound(source: Source) -> bool:
+    """Whether a file begins and ends as other readers want it."""
+    return source.read(0, len(MCAP0_MAGIC)) == MCAP0_MAGIC and stored_index(source) is not None
 
 
 def scanned_index(source: Source) -> Index:
@@ -91,7 +94,9 @@ def _parsed(source: Source, summary: bytes, footer: Footer) -> Index | None:
             statistics = Statistics.read(ReadDataStream(BytesIO(body)))
         offset += HEAD.size + length
     chunks.sort(key=lambda chunk: chunk.chunk_start_offset)
-    index.blocks = [_block(chunk) for chunk in chunks]
+    blocks = [_block(chunk) for chunk in chunks]
+    has_checksum = any(block.checksum(source) for block in (*blocks[:_PROBED], *blocks[-_PROBED:]))
+    index.blocks = [replace(block, has_checksum=has_checksum) for block in blocks]
     if statistics is None or not _counts_agree(index, statistics):
         return None
     if not footer.summary_crc and not _is_plausible(source, index, chunks, footer):
