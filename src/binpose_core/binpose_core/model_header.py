@@ -6,7 +6,7 @@ Weights of an earlier release hold none: their header is taken as it is.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +15,22 @@ from binpose_core.files import read_json
 
 FORMAT = "binpose-model-1"
 SHORT = 12
-OWN_KEYS = ("format", "sha256", "bytes", "created", "parent")
+OWN_KEYS = ("format", "sha256", "bytes", "created", "parent", "check")
 DIGEST_KEY = "header_sha256"
-# These follow from the weights file, which follows from the digest; they are compared with the file instead.
-_OF_FILE = ("sha256", "bytes")
+# The first two follow from the weights file, which follows from the digest. The same content saved at another time is
+# the same version. `check` is the header's own digest, which covers these too.
+_BESIDE = ("sha256", "bytes", "created", "check")
 
 
-def header_digest(header: Mapping[str, Any]) -> str:
-    """sha256 of all values of a header, as JSON gives them, but the hash and the length of the weights file."""
-    content = {key: value for key, value in header.items() if key not in _OF_FILE}
+def header_digest(header: Mapping[str, Any], beside: Collection[str] = _BESIDE) -> str:
+    """sha256 of the values of a header, as JSON gives them, but those that the version does not depend on."""
+    content = {key: value for key, value in header.items() if key not in beside}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def own_digest(header: Mapping[str, Any]) -> str:
+    """The entry `check` of a header: sha256 of all its other values."""
+    return header_digest(header, ("check",))
 
 
 def stored_digest(data: bytes) -> str | None:
@@ -53,7 +59,7 @@ def check_covered(path: Path, header: Mapping[str, Any], digest: str | None) -> 
     Raises:
         BinposeError: when it was altered.
     """
-    if digest is not None and header_digest(header) != digest:
+    if digest is not None and (header_digest(header) != digest or header.get("check") != own_digest(header)):
         raise BinposeError(
             f"{path} was altered: its values are not those that were saved with the weights of version "
             f"{str(header['sha256'])[:SHORT]}; expected the header as it was written; copy it again from where the "

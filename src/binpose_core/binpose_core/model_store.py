@@ -1,7 +1,7 @@
 """Trained weights on disk: a folder of immutable versions and a pointer to the one in use.
 
     weights-3f9c01ab52de.safetensors    the tensors; the name begins with the version, the sha256 of this file
-    weights-3f9c01ab52de.json           the header: sha256, bytes, created, parent, and what the trainer adds
+    weights-3f9c01ab52de.json           the header: sha256, bytes, created, parent, check, and what the trainer adds
     current.json                        the version in use
 
 The tensors' file holds a digest of the header's values, so that the version covers all that changes results: a header
@@ -32,10 +32,11 @@ from binpose_core.model_header import (
     DIGEST_KEY,
     FORMAT,
     OWN_KEYS,
-    SHORT,
+    SHORT as SHORT,
     check_covered,
     checked_header,
     header_digest,
+    own_digest,
     read_digest,
     stored_digest,
 )
@@ -126,7 +127,8 @@ class ModelStore:
         version = hashlib.sha256(data).hexdigest()
         before = self.current()
         remove_leftovers(self.directory)
-        self._write(version, data, {"sha256": version, "bytes": len(data), **content})
+        complete = {"sha256": version, "bytes": len(data), **content}
+        self._write(version, data, {**complete, "check": own_digest(complete)})
         if not self._pointer.is_file():
             self.promote(before or version)
         return version

@@ -82,10 +82,10 @@ class Block:
             return None
         if self.is_cut:
             return Content(_decompressed_beginning(stored, self.compression), has_checksum=False)
-        data = _decompressed(stored, self.compression, self.content_bytes)
-        if data is None or (checksum and zlib.crc32(data) != checksum):
+        content = _decompressed(stored, self.compression, self.content_bytes)
+        if content is None or (checksum and zlib.crc32(content) != checksum):
             return None
-        return Content(data, has_checksum=checksum != 0)
+        return Content(content, has_checksum=checksum != 0)
 
     def checksum(self, source: Source) -> int:
         """That of its content, 0 where the recorder wrote none."""
@@ -110,7 +110,7 @@ class Definitions:
         known = self.schemas if opcode == Opcode.SCHEMA else self.channels
         versions = known.setdefault(record.id, [])
         if record not in versions:
-            versions.append(record)  # type: ignore[arg-type]  # the list is that of its kind
+            versions.append(record)
 
     def topics(self, score: Callable[[StoredTopic], int]) -> dict[int, StoredTopic]:
         """The topic of each channel: of several versions the one with the highest score, the first in the file else."""
@@ -184,7 +184,8 @@ def entries(content: Content, block: Block, channels: Collection[int], definitio
         if end > size:
             return
         if opcode == Opcode.MESSAGE:
-            yield Entry(*_MESSAGE.unpack_from(data, body), body + _MESSAGE.size, end)
+            channel, sequence, stamp_ns, publish_ns = _MESSAGE.unpack_from(data, body)
+            yield Entry(channel, sequence, stamp_ns, publish_ns, body + _MESSAGE.size, end)
         elif opcode in (Opcode.SCHEMA, Opcode.CHANNEL):
             definitions.add(opcode, data[body:end])
         offset = end
