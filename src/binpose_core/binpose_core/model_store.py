@@ -32,7 +32,7 @@ from binpose_core.model_header import (
     DIGEST_KEY,
     FORMAT,
     OWN_KEYS,
-    SHORT as SHORT,
+    SHORT,
     check_covered,
     checked_header,
     header_digest,
@@ -40,6 +40,8 @@ from binpose_core.model_header import (
     read_digest,
     stored_digest,
 )
+
+__all__ = ["SHORT", "ModelStore", "StoredModel", "Tensors"]
 
 Tensors = dict[str, npt.NDArray[Any]]
 
