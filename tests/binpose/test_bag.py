@@ -48,16 +48,28 @@ def test_a_bag_tells_what_it_holds(bag: Path, capsys: pytest.CaptureFixture) -> 
     assert "3 frames of /camera/color/image_raw and /camera/aligned_depth_to_color/image_raw." in text
 
 
-def test_a_bag_that_was_cut_is_repaired(bag: Path, capsys: pytest.CaptureFixture) -> None:
+def test_a_damaged_bag_says_what_is_lost_and_is_repaired(bag: Path, capsys: pytest.CaptureFixture) -> None:
     path = sorted(bag.glob("*.mcap"))[-1]
-    whole = path.read_bytes()
-    path.write_bytes(whole[:-200])
-    assert cli.main(["bag", str(bag)]) == cli.FAILED
-    assert "--repair" in capsys.readouterr().err
+    whole = bytearray(path.read_bytes())
+    whole[len(whole) // 2] ^= 1
+    path.write_bytes(whole)
+    assert cli.main(["bag", str(bag)]) == 0
+    text = words(capsys)
+    assert f"{path.name} is damaged or was cut" in text and "1 lost" in text and "--repair" in text
     assert cli.main(["bag", str(bag), "--repair"]) == 0
     text = words(capsys)
-    assert f"{path.name}: 3 messages saved" in text and "3 frames" in text
-    assert cli.main(["bag", str(bag)]) == 0
+    assert f"{path.name}: 2 messages saved, lost 1 message" in text
+    assert f"kept as {path.name}.damaged" in text and path.with_name(f"{path.name}.damaged").read_bytes() == whole
+    assert cli.main(["bag", str(bag), "--repair"]) == 0
+    text = words(capsys)
+    assert "whole: nothing to repair" in text and "lost" not in text
+
+
+def test_a_bag_of_which_nothing_is_left_is_refused(bag: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    (tmp_path / "empty.mcap").write_bytes(b"")
+    for options in ([], ["--repair"]):
+        assert cli.main(["bag", str(tmp_path / "empty.mcap"), *options]) == cli.FAILED
+        assert len(capsys.readouterr().err.strip().splitlines()) == 1
 
 
 def test_mistakes_are_told_in_one_sentence(

@@ -1,9 +1,12 @@
 """`binpose models` lists what is there."""
 
+import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save as save_tensors
 
 from binpose import cli
 from binpose.commands.models import find_stores, metrics_text, store_rows
@@ -44,6 +47,33 @@ def test_an_empty_folder_is_told(tmp_path: Path, capsys: pytest.CaptureFixture) 
 def test_a_shipped_model_is_listed_by_its_name(capsys: pytest.CaptureFixture) -> None:
     assert cli.main(["models", "demo"]) == 0
     assert "demo" in capsys.readouterr().out
+
+
+def test_a_header_that_the_version_does_not_cover_is_named_until_it_is_saved_anew(
+    models: Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert cli.main(["models", str(models)]) == 0
+    assert "does not cover" not in capsys.readouterr().out
+    (store,) = find_stores(models)
+    old = stored_without_digest(store)
+    assert cli.main(["models", str(models)]) == 0
+    assert f"does not cover the header of {old[:12]}" in " ".join(capsys.readouterr().out.split())
+    assert cli.main(["models", str(models), "--reseal"]) == 0
+    assert f"{old[:12]} is now" in capsys.readouterr().out
+    assert len(store.versions()) == 4
+    assert cli.main(["models", str(models), "--reseal"]) == 0
+    assert "is now" not in capsys.readouterr().out and len(store.versions()) == 4
+
+
+def stored_without_digest(store: ModelStore) -> str:
+    """A version as earlier releases wrote it."""
+    data = save_tensors({"a": np.full(3, 2.0, np.float32)})
+    version = hashlib.sha256(data).hexdigest()
+    path = store.directory / f"weights-{version[:12]}.safetensors"
+    path.write_bytes(data)
+    header = {"format": "binpose-model-1", "sha256": version, "bytes": len(data), "created": "2026", "parent": None}
+    path.with_suffix(".json").write_text(json.dumps({**header, "objects": [{"id": "cog"}]}))
+    return version
 
 
 def test_damaged_versions_are_told(models: Path, capsys: pytest.CaptureFixture) -> None:

@@ -5,12 +5,15 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors import safe_open as open_weights
+from safetensors.numpy import save as save_tensors
 
 from binpose_core.errors import BinposeError
 from binpose_core.model_store import ModelStore, Tensors
@@ -71,11 +74,107 @@ def test_the_version_is_the_hash_of_the_file(store: ModelStore) -> None:
     assert hashlib.sha256(weights_file(store, version).read_bytes()).hexdigest() == version
 
 
-def test_the_version_depends_on_the_tensors_alone(store: ModelStore, tmp_path: Path) -> None:
+def test_the_version_depends_on_the_tensors_and_on_the_header_alone(store: ModelStore, tmp_path: Path) -> None:
     version = store.save(tensors(), {"metrics": 1})
     shuffled = dict(reversed(tensors().items()))
-    assert ModelStore(tmp_path / "other").save(shuffled, {"metrics": 2}) == version
-    assert store.save(tensors(1), {}) != version
+    assert ModelStore(tmp_path / "other").save(shuffled, {"metrics": 1}) == version
+    assert store.save(tensors(), {"metrics": 2}) != version
+    assert store.save(tensors(1), {"metrics": 1}) != version
+
+
+HEADER = {
+    "config": {"width": 64, "names": ["a", "b"], "on": True, "none": None, "deep": [{"x": [1.5, -2]}]},
+    "objects": [{"id": "cog", "diameter_m": 0.084, "symmetries": [[0.0, 1.0]]}],
+    "metrics": {"recall": 0.9, "not measured": float("nan")},
+    "calibrated": True,
+}
+
+
+def leaves(value: object, path: tuple[object, ...] = ()) -> Iterator[tuple[object, ...]]:
+    """The place of every value in JSON data, and of every list and mapping."""
+    yield path
+    for key, item in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        yield from leaves(item, (*path, key))
+
+
+def other(value: object, rng: np.random.Generator) -> object:
+    """A value that differs: of the same kind, of another, or none."""
+    kind = rng.integers(4)
+    if kind == 0 or value is None:
+        return "other"
+    if kind == 1:
+        return not value if isinstance(value, bool) else -value - 1 if isinstance(value, int | float) else None
+    return {"more": value} if kind == 2 else [value]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_other_value_in_the_header_is_accepted(store: ModelStore, seed: int) -> None:
+    version = store.save(tensors(), HEADER)
+    path = weights_file(store, version).with_suffix(".json")
+    text, rng = path.read_text(), np.random.default_rng(seed)
+    for *parents, key in list(leaves(json.loads(text)))[1:]:
+        header = json.loads(text)
+        place = header
+        for step in parents:
+            place = place[step]
+        if rng.random() < 0.2:
+            del place[key]
+        else:
+            place[key] = other(place[key], rng)
+        if header.get("parent") is None and key == "parent":
+            continue  # It was left out, which means the same.
+        path.write_text(json.dumps(header))
+        with pytest.raises(BinposeError, match=path.stem) as caught:
+            store.load(version)
+        assert "\n" not in str(caught.value)
+    path.write_text(text)
+    assert store.load(version).version == version
+
+
+@pytest.mark.parametrize("suffix", [".json", ".safetensors"])
+def test_no_flipped_bit_is_accepted(store: ModelStore, suffix: str) -> None:
+    version = store.save(tensors(), HEADER)
+    path, rng = weights_file(store, version).with_suffix(suffix), np.random.default_rng(0)
+    data, before = path.read_bytes(), store.load(version).header
+    for place in rng.integers(0, len(data), 300):
+        flipped = bytearray(data)
+        flipped[place] ^= 1 << int(rng.integers(8))
+        path.write_bytes(flipped)
+        try:
+            loaded = store.load(version)
+        except BinposeError:
+            continue
+        assert suffix == ".json" and loaded.header == before  # White space between the values.
+
+
+def test_the_listing_names_an_altered_header(store: ModelStore) -> None:
+    version = store.save(tensors(), HEADER)
+    path = weights_file(store, version).with_suffix(".json")
+    assert store.damages() == []
+    path.write_text(path.read_text().replace("0.084", "1.84"))
+    assert "was altered" in store.damages()[0]
+
+
+def without_digest(store: ModelStore) -> str:
+    """A version as earlier releases wrote it."""
+    data = save_tensors({"half": np.ones(3, np.float16), "w": np.arange(3.0)})
+    version = hashlib.sha256(data).hexdigest()
+    store.directory.mkdir(exist_ok=True)
+    weights_file(store, version).write_bytes(data)
+    header = {"format": "binpose-model-1", "sha256": version, "bytes": len(data), "created": "2026", "parent": None}
+    weights_file(store, version).with_suffix(".json").write_text(json.dumps({**header, **{"config": {"width": 64}}}))
+    return version
+
+
+def test_weights_of_an_earlier_release_are_loaded_and_can_be_sealed(store: ModelStore) -> None:
+    old = without_digest(store)
+    assert store.load().version == old and not store.covers_header(old)
+    new = store.reseal(old)
+    assert store.covers_header(new) and store.current() == new and store.reseal(new) == new
+    assert_same(store.load().tensors, store.load(old).tensors)
+    assert store.load().header["config"] == {"width": 64}
+    with open_weights(weights_file(store, new), "np") as file:
+        assert file.get_tensor("half").dtype == np.float16  # Stored as it was, not made larger.
 
 
 def test_views_of_arrays_are_stored_as_they_look(store: ModelStore) -> None:

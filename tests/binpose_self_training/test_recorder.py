@@ -1,6 +1,7 @@
 import errno
 import os
 import subprocess
+import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -225,10 +226,12 @@ def test_a_full_disk_stops_the_recording_with_a_reason_and_what_was_recorded_is_
 
 @pytest.mark.parametrize(("number", "words"), [(errno.EIO, "Input/output error"), (errno.ENOSPC, "is full")])
 def test_a_disk_that_refuses_a_write_stops_the_recording_and_raises_nowhere(tmp_path, rng, monkeypatch, number, words):
-    recorder = Recorder(TOPICS.values(), settings(tmp_path / "rec"), shrink)
+    told = []
+    recorder = Recorder(TOPICS.values(), settings(tmp_path / "rec"), shrink, on_stop=told.append)
     recorder.start()
     give(recorder, noise(0, rng))
     until(lambda: recorder.status.messages == 1)
+    assert not told
 
     def refuse(descriptor):
         raise OSError(number, os.strerror(number))
@@ -237,9 +240,51 @@ def test_a_disk_that_refuses_a_write_stops_the_recording_and_raises_nowhere(tmp_
     give(recorder, noise(1, rng))
     until(lambda: not recorder.status.is_recording)
     assert words in recorder.status.reason
+    give(recorder, noise(2, rng))  # It stays stopped, and says so once.
+    until(lambda: told)
+    assert told == [recorder.status.reason] and not recorder.status.is_recording
     monkeypatch.undo()
     recorder.start()
-    assert recorder.status.is_recording and not recorder.stop().reason
+    assert recorder.status.is_recording and not recorder.status.reason and not recorder.stop().reason
+    assert len(told) == 1
+
+
+FULL_DISK = """
+import logging, os, resource, signal, sys, time
+from pathlib import Path
+from binpose_self_training.config import RecorderConfig, Role
+from binpose_self_training.messages import Topic
+from binpose_self_training.recorder import Recorder
+logging.basicConfig(format="%(levelname)s %(message)s")
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000))
+topic = Topic("/pick_outcome", "std_msgs/msg/String", Role.EVENT)
+recorder = Recorder([topic], RecorderConfig(Path(sys.argv[1]), min_free_gb=0.0))
+recorder.start()
+number = 0
+while recorder.status.is_recording and number < 2000:
+    recorder.add(topic.name, 1_700_000_000_000_000_000 + number, os.urandom(20_000))
+    number += 1
+    time.sleep(0.005)
+status = recorder.stop()
+print(status.messages, status.reason)
+"""
+
+
+def test_a_full_disk_is_logged_once(tmp_path):
+    """The limit of a process for the size of its files stands for the disk."""
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr.count("is full") == 1 and done.stderr.startswith("ERROR The disk of")
+    assert "is full" in done.stdout
+    recover_recordings(tmp_path)
+    (bag,) = tmp_path.iterdir()
+    assert 10 <= len(contents(bag)) <= int(done.stdout.split()[0])
 
 
 def test_the_quota_is_kept_by_removing_the_oldest(tmp_path, rng):

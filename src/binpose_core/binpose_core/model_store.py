@@ -1,14 +1,19 @@
 """Trained weights on disk: a folder of immutable versions and a pointer to the one in use.
 
     weights-3f9c01ab52de.safetensors    the tensors; the name begins with the version, the sha256 of this file
-    weights-3f9c01ab52de.json           the header: sha256, bytes, created, parent, and what the trainer adds
+    weights-3f9c01ab52de.json           the header: sha256, bytes, created, parent, check, and what the trainer adds
     current.json                        the version in use
+
+The tensors' file holds a digest of the header's values, so that the version covers all that changes results: a header
+with one other value is refused. Weights of an earlier binpose have no such digest and are loaded as they are; `reseal`
+saves them anew.
 
 Never pickle: loading a model runs no code of its maker.
 """
 
 import contextlib
 import hashlib
+import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -23,10 +28,20 @@ from safetensors.numpy import save as bytes_from_tensors
 
 from binpose_core.errors import BinposeError
 from binpose_core.files import read_json, remove_leftovers, to_json, write_atomically, write_json
+from binpose_core.model_header import (
+    DIGEST_KEY,
+    FORMAT,
+    OWN_KEYS,
+    SHORT,
+    check_covered,
+    checked_header,
+    header_digest,
+    own_digest,
+    read_digest,
+    stored_digest,
+)
 
-FORMAT = "binpose-model-1"
-SHORT = 12
-_OWN_KEYS = ("format", "sha256", "bytes", "created", "parent")
+__all__ = ["SHORT", "ModelStore", "StoredModel", "Tensors"]
 
 Tensors = dict[str, npt.NDArray[Any]]
 
@@ -37,7 +52,7 @@ class StoredModel:
 
     tensors: by name; those stored as float16 are float32 again.
     header: what was saved with them, and the store's own entries (sha256, bytes, created, parent).
-    version: sha256 of the weights file, 64 hex digits.
+    version: sha256 of the weights file, which covers the header too; 64 hex digits.
     parent: version that this one was trained from, or None.
     """
 
@@ -65,25 +80,57 @@ class ModelStore:
 
         Args:
             tensors: arrays of any shape, by name.
-            header: JSON-able: config, objects, metrics. Saving the same tensors again replaces their header.
+            header: JSON-able: config, objects, metrics.
             parent: version that this one was trained from.
             half: names of tensors to store as float16, for half the size at a relative error of at most 2**-11.
 
         Returns:
-            The version: sha256 of the weights file, 64 hex digits.
+            The version: sha256 of the weights file, which covers the header too; 64 hex digits.
 
         Raises:
             BinposeError: when the disk is full, or a tensor does not fit into float16.
         """
         if unknown := set(half) - set(tensors):
             raise BinposeError(f"No tensors {sorted(unknown)} to store as float16; expected names among the tensors.")
-        data = bytes_from_tensors({name: _storable(name, value, name in half) for name, value in tensors.items()})
-        version = hashlib.sha256(data).hexdigest()
+        stored = {name: _storable(name, value, name in half) for name, value in tensors.items()}
+        return self._save(stored, header, parent)
+
+    def reseal(self, version: str) -> str:
+        """Save a version whose weights do not cover its header anew, with the same tensors and values.
+
+        The old files stay. Where the old version was in use, the new one is.
+
+        Returns:
+            The new version; the same one where its weights cover the header already.
+
+        Raises:
+            BinposeError: as `load` and `save`.
+        """
+        version = self.resolve(version)
+        header = self.header(version)
+        data = self._verified_bytes(version, header)
+        if stored_digest(data) is not None:
+            return version
+        current = self.current()
+        new = self._save(tensors_from_bytes(data), header, header["parent"])
+        if current == version:
+            self.promote(new)
+        return new
+
+    def covers_header(self, version: str) -> bool:
+        """Whether the weights of a version hold a digest of its header; those of an earlier binpose do not."""
+        return read_digest(self._weights_path(self.resolve(version))) is not None
+
+    def _save(self, stored: Mapping[str, npt.NDArray[Any]], header: Mapping[str, Any], parent: str | None) -> str:
         created = datetime.now(timezone.utc).isoformat(timespec="microseconds")
-        own = {"format": FORMAT, "sha256": version, "bytes": len(data), "created": created, "parent": parent}
+        others = {key: value for key, value in header.items() if key not in OWN_KEYS}
+        content = json.loads(to_json({"format": FORMAT, "created": created, "parent": parent, **others}))
+        data = bytes_from_tensors(dict(stored), metadata={DIGEST_KEY: header_digest(content)})
+        version = hashlib.sha256(data).hexdigest()
         before = self.current()
         remove_leftovers(self.directory)
-        self._write(version, data, {**own, **_without_own(header)})
+        complete = {"sha256": version, "bytes": len(data), **content}
+        self._write(version, data, {**complete, "check": own_digest(complete)})
         if not self._pointer.is_file():
             self.promote(before or version)
         return version
@@ -93,18 +140,20 @@ class ModelStore:
         headers = []
         for path in self.directory.glob("weights-*.json"):
             with contextlib.suppress(BinposeError):  # One damaged header must not hide the other versions.
-                headers.append(_checked_header(path))
+                headers.append(checked_header(path))
         return [header["sha256"] for header in sorted(headers, key=lambda header: str(header["created"]))]
 
     def damages(self) -> list[str]:
-        """A sentence for each version whose header is damaged or whose weights are missing or of another length."""
+        """A sentence for each version whose header is damaged or altered, or whose weights are missing or cut."""
         found = []
         for path in sorted(self.directory.glob("weights-*.json")):
             try:
-                header, weights = _checked_header(path), path.with_suffix(".safetensors")
+                header, weights = checked_header(path), path.with_suffix(".safetensors")
                 size = weights.stat().st_size if weights.is_file() else 0
                 if size != header["bytes"]:
                     found.append(f"{weights} has {size} bytes; expected {header['bytes']}; copy it again.")
+                else:
+                    check_covered(path, header, read_digest(weights))
             except BinposeError as error:
                 found.append(str(error))
         return found
@@ -135,7 +184,7 @@ class ModelStore:
         write_json(self._pointer, {"version": version})
 
     def load(self, version: str | None = None) -> StoredModel:
-        """A version, verified against its hash; without an argument the current one.
+        """A version, verified with its header against its hash; without an argument the current one.
 
         Args:
             version: 64 hex digits, or as many of the first ones as are unique.
@@ -147,6 +196,7 @@ class ModelStore:
         version = self.resolve(self._current_or_error() if version is None else version)
         header = self.header(version)
         data = self._verified_bytes(version, header)
+        check_covered(self._header_path(version), header, stored_digest(data))
         try:
             tensors = tensors_from_bytes(data)
         except SafetensorError as error:
@@ -162,7 +212,7 @@ class ModelStore:
         Raises:
             BinposeError: when the version is unknown, or its header is missing or damaged.
         """
-        return _checked_header(self._header_path(self.resolve(version)))
+        return checked_header(self._header_path(self.resolve(version)))
 
     def resolve(self, version: str) -> str:
         """The full version (64 hex digits) that begins with `version`.
@@ -175,7 +225,7 @@ class ModelStore:
         if len(matches) == 1:
             return matches[0]
         if version and not matches and self._weights_path(version).is_file():
-            _checked_header(self._header_path(version))
+            checked_header(self._header_path(version))
         listed = ", ".join(candidate[:SHORT] for candidate in known) or "none"
         what = "Several versions begin with" if matches else "No version"
         raise BinposeError(f"{what} {version!r} in {self.directory}; known: {listed}; give one of these.")
@@ -232,45 +282,22 @@ class ModelStore:
                 f"Could not read {path}: {error.strerror}; expected the weights of version {version[:SHORT]}; restore "
                 "the file or train again."
             ) from error
-        if len(data) < header["bytes"]:
+        actual = hashlib.sha256(data).hexdigest()
+        if actual != version and len(data) < header["bytes"]:
             raise BinposeError(
                 f"{path} is truncated: {len(data)} of {header['bytes']} bytes; expected the whole file; copy it again."
             )
-        actual = hashlib.sha256(data).hexdigest()
         if actual != version:
             raise BinposeError(
                 f"{path} has sha256 {actual[:SHORT]}..., expected {version[:SHORT]}...: the file was altered; copy it "
                 "again from where the model came from."
             )
+        if len(data) != header["bytes"]:
+            raise BinposeError(
+                f"{self._header_path(version)} says {header['bytes']} bytes, and {path.name} has {len(data)}: the "
+                "header was altered; copy it again from where the model came from."
+            )
         return data
-
-
-def _checked_header(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise BinposeError(
-            f"{path.with_suffix('.safetensors')} has no header; expected {path.name} beside it; restore it from where "
-            "the model came from, or train again."
-        )
-    header = read_json(path)
-    sha256 = header.get("sha256") if isinstance(header, dict) and header.get("format") == FORMAT else None
-    if not isinstance(sha256, str) or path.stem != f"weights-{sha256[:SHORT]}":
-        raise BinposeError(
-            f"{path} is no header of these weights; expected format {FORMAT!r} and the sha256 that the file is named "
-            "after; restore the file or train again."
-        )
-    complete: dict[str, Any] = {"created": "", "parent": None, "bytes": 0, **header}
-    kinds = {"created": str, "parent": str | None, "bytes": int}
-    wrong = [key for key, kind in kinds.items() if not isinstance(complete[key], kind)]
-    if wrong:
-        raise BinposeError(
-            f"{', '.join(f'{key} is {complete[key]!r}' for key in wrong)} in {path}; expected a text for created, a "
-            "version or null for parent and a number for bytes; restore the file or train again."
-        )
-    return complete
-
-
-def _without_own(header: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in header.items() if key not in _OWN_KEYS}
 
 
 def _storable(name: str, value: npt.NDArray[Any], half: bool) -> npt.NDArray[Any]:

@@ -64,21 +64,22 @@ class BagFrames:
 
 
 def bag_frames(
-    path: Path | str, wanted: CameraTopics | None = None, slop_s: float = RecorderConfig.slop_s
+    path: Path | str | Bag, wanted: CameraTopics | None = None, slop_s: float = RecorderConfig.slop_s
 ) -> BagFrames:
     """The frames of a bag: colour and depth paired by their stamps, each with the camera info that holds for it.
 
     The images are gone through once for their stamps and read when a frame is.
 
     Args:
-        path: folder or file.
+        path: folder or file, or the bag that was opened.
         wanted: topics, where there is more than one camera.
         slop_s: colour and depth of one frame are stamped at most this far apart.
 
     Raises:
-        BinposeError: for what is no bag, a damaged bag, or one without frames.
+        BinposeError: for what is no bag, or one without frames that can be read.
     """
-    bag = Bag(path)
+    bag = path if isinstance(path, Bag) else Bag(path)
+    path = bag.path
     topics = choose_topics(bag, wanted)
     pairer: Pairer[Stamped] = Pairer(int(slop_s * 1e9), with_depth=bool(topics.depth))
     infos: Infos[Stamped] = Infos()
@@ -117,11 +118,7 @@ def bag_frames(
 
 
 def _notes(bag: Bag, pairer: Pairer[Stamped], unreadable: int, topics: CameraTopics, slop_s: float) -> tuple[str, ...]:
-    notes = [
-        f"{path.name} is unfinished, because its recorder runs or was killed, and was left out; "
-        f"`binpose bag {bag.path} --repair` finishes it."
-        for path in bag.unfinished
-    ]
+    notes = [*bag.notes]
     if pairer.colors_without_depth:
         notes.append(
             f"{pairer.colors_without_depth} images of {topics.color} have no depth within {slop_s:g} s and were left "

@@ -1,20 +1,17 @@
 """metadata.yaml of a bag: what ROS 2 reads first, always made anew from what the files of the bag say."""
 
-import os
-import struct
 from dataclasses import dataclass
 from functools import lru_cache
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from mcap.exceptions import McapError
-from mcap.reader import make_reader
-from mcap.writer import MCAP0_MAGIC
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from binpose_core.errors import BinposeError
 from binpose_core.files import write_text
+from binpose_self_training.bag_opening import SQLITE_SUFFIX, has_index, open_file
 from binpose_self_training.segment import SUFFIX
 
 METADATA = "metadata.yaml"
@@ -72,11 +69,21 @@ def is_whole(path: Path) -> bool:
 
 def names_all_segments(bag: Path) -> bool:
     """Whether metadata.yaml names every segment; it does not where the recorder died between the two."""
-    try:
-        text = (bag / METADATA).read_text(encoding="utf-8")
-    except OSError:
-        text = ""
-    return all(path.name in text for path in segment_paths(bag))
+    text = metadata_text(bag)
+    return all(path.name in text for path in bag_segments(bag))
+
+
+def agrees_with_files(bag: Path) -> bool:
+    """Whether metadata.yaml can be read and says what the whole segments in the folder say."""
+    segments = [segment_info(path) for path in bag_segments(bag) if is_whole(path)]
+    told = _metadata_content(bag)
+    count = sum(item.messages for item in segments)
+    return named_files(bag) == [item.path.name for item in segments] and told.get("message_count") == count
+
+
+def bag_segments(bag: Path) -> list[Path]:
+    """The closed segments of a bag in either storage."""
+    return segment_paths(bag) or segment_paths(bag, SQLITE_SUFFIX)
 
 
 def write_metadata(bag: Path, without: Path | None = None) -> None:
@@ -91,7 +98,7 @@ def write_metadata(bag: Path, without: Path | None = None) -> None:
     Raises:
         BinposeError: when the disk is full.
     """
-    segments = [segment_info(path) for path in segment_paths(bag) if path != without and is_whole(path)]
+    segments = [segment_info(path) for path in bag_segments(bag) if path != without and is_whole(path)]
     if not segments:
         (bag / METADATA).unlink(missing_ok=True)
         return
@@ -106,7 +113,7 @@ def metadata(segments: list[SegmentInfo]) -> dict[str, Any]:
     start_ns, end_ns = min(item.start_ns for item in segments), max(item.end_ns for item in segments)
     return {
         "version": _VERSION,
-        "storage_identifier": "mcap",
+        "storage_identifier": "mcap" if segments[0].path.name.endswith(SUFFIX) else "sqlite3",
         "duration": {"nanoseconds": end_ns - start_ns},
         "starting_time": {"nanoseconds_since_epoch": start_ns},
         "message_count": sum(item.messages for item in segments),
@@ -149,32 +156,43 @@ def _topics(segments: list[SegmentInfo]) -> list[dict[str, Any]]:
     ]
 
 
+def metadata_text(bag: Path) -> str:
+    """The text of metadata.yaml, empty where there is none."""
+    try:
+        return (bag / METADATA).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def named_files(bag: Path) -> list[str]:
+    """The files that metadata.yaml names; none where it is missing or damaged."""
+    return [Path(str(name)).name for name in _metadata_content(bag).get("relative_file_paths") or ()]
+
+
+def _metadata_content(bag: Path) -> dict[str, Any]:
+    try:
+        content = dict(YAML(typ="safe").load(metadata_text(bag))["rosbag2_bagfile_information"])
+        return content if isinstance(content.get("relative_file_paths"), list) else {}
+    except (YAMLError, LookupError, TypeError, ValueError, RecursionError):
+        return {}
+
+
 @lru_cache(maxsize=4096)
 def _segment_info(path: Path, size: int, changed_ns: int) -> SegmentInfo:
-    try:
-        with path.open("rb") as stream:
-            stream.seek(-min(size, len(MCAP0_MAGIC)), os.SEEK_END)
-            ends = stream.read() == MCAP0_MAGIC
-            stream.seek(0)
-            summary = make_reader(stream).get_summary() if ends else None
-    except (McapError, OSError, ValueError, KeyError, struct.error, StopIteration) as error:
-        raise BinposeError(f"{path} ({size} bytes) cannot be read as MCAP ({error}); {REMEDY}.") from error
-    if summary is None or summary.statistics is None:
+    if not has_index(path):
         raise BinposeError(f"{path} ({size} bytes) has no index: its recorder was killed, or it was cut; {REMEDY}.")
-    statistics = summary.statistics
-    channels = (
-        ChannelInfo(
-            channel.topic,
-            summary.schemas[channel.schema_id].name if channel.schema_id else "",  # MCAP's 0: without a schema
-            statistics.channel_message_counts.get(channel.id, 0),
-            channel.metadata.get("offered_qos_profiles", ""),
-            channel.metadata.get("topic_type_hash", ""),
+    file = open_file(path)
+    try:
+        if not file.is_whole:
+            raise BinposeError(f"{path} ({size} bytes) is damaged; {REMEDY}.")
+        start_ns, end_ns = file.times_ns or (0, 0)
+        channels = tuple(
+            ChannelInfo(topic.name, topic.type, file.counts.get(number, 0), topic.qos_text, topic.digest)
+            for number, topic in file.topics.items()
         )
-        for channel in summary.channels.values()
-    )
-    return SegmentInfo(
-        path, statistics.message_start_time, statistics.message_end_time, statistics.message_count, tuple(channels)
-    )
+        return SegmentInfo(path, start_ns, end_ns, sum(file.counts.values()), channels)
+    finally:
+        file.close()
 
 
 def _number(path: Path) -> int:

@@ -1,62 +1,78 @@
-"""Reading bags that any recorder made, on a machine without ROS: MCAP and SQLite, folders and single files."""
+"""Reading bags that any recorder made, whole or damaged, without ROS: MCAP and SQLite, folders and single files."""
 
 from collections import OrderedDict
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from rosbags.interfaces import Connection
-from rosbags.rosbag2 import Reader
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
 from binpose_core.errors import BinposeError
-from binpose_self_training.bag_metadata import METADATA, segment_info, segment_paths
+from binpose_self_training.bag_file import BagFile, Loss, plain_data, total
+from binpose_self_training.bag_metadata import METADATA, metadata_text, named_files, segment_paths
+from binpose_self_training.bag_opening import COMPRESSED, SQLITE_SUFFIX, open_file
+from binpose_self_training.lost_topics import described_topics
 from binpose_self_training.segment import ACTIVE_SUFFIX, SUFFIX
 
-SQLITE_SUFFIX = ".db3"
-_COMPRESSED_SUFFIXES = (f"{SUFFIX}.zstd", f"{SQLITE_SUFFIX}.zstd")
+_SUFFIXES = (SUFFIX, SQLITE_SUFFIX, SUFFIX + COMPRESSED, SQLITE_SUFFIX + COMPRESSED)
 _OPEN_FILES = 8
 
 
 class Place(NamedTuple):
-    """Where a message lies: the part of the bag, its topic and when it was received, ns."""
+    """Where a message lies: the part of the bag, its topic, when it was received (ns), and its position in the part."""
 
     part: int
     topic: str
     stamp_ns: int
+    position: tuple[int, int] = (0, 0)
 
 
 def is_bag(path: Path) -> bool:
     """Whether a path looks like a bag, whole or damaged."""
-    suffixes = (SUFFIX, ACTIVE_SUFFIX, SQLITE_SUFFIX, *_COMPRESSED_SUFFIXES)
+    suffixes = (*_SUFFIXES, ACTIVE_SUFFIX)
     if path.is_dir():
         return (path / METADATA).is_file() or any(item.name.endswith(suffixes) for item in path.iterdir())
     return path.name.endswith((*suffixes, ".bag"))
 
 
 class Bag:
-    """A recording, which may lie in several files. Files are opened when they are needed.
+    """A recording, which may lie in several files. What is damaged is left out, counted and noted.
+
+    types, counts: by topic; the messages that can be read, as far as the files are known to be damaged.
 
     Raises:
-        BinposeError: for what is no bag, or a damaged one; the sentence says how to repair it.
+        BinposeError: for what is no bag, or one without a message that can be read.
     """
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
-        self._parts = _parts(self.path)
-        self._readers: OrderedDict[int, Reader] = OrderedDict()
-        self.types: dict[str, str] = {}
-        self.counts: dict[str, int] = {}
-        for part in range(len(self._parts)):
-            for connection in self._reader(part).connections:
-                self.types[connection.topic] = connection.msgtype
-                self.counts[connection.topic] = self.counts.get(connection.topic, 0) + connection.msgcount
+        self.files: tuple[Path, ...] = tuple(_files(self.path))
+        self._parts: list[BagFile] = []
+        self._open: OrderedDict[int, BagFile] = OrderedDict()
+        self._unreadable: list[BinposeError] = []
+        self._undecodable = 0
+        described = described_topics(metadata_text(self.path if self.path.is_dir() else self.path.parent))
+        for file in self.files:
+            try:
+                self._parts.append(open_file(file, described))
+            except BinposeError as error:
+                self._unreadable.append(error)
+            else:
+                self._used(len(self._parts) - 1)
+        if self._unreadable and not any(part.counts for part in self._parts):
+            raise self._unreadable[0]
 
     @property
-    def files(self) -> tuple[Path, ...]:
-        """The files that are read, in the order of the recording."""
-        return tuple(self._parts)
+    def types(self) -> dict[str, str]:
+        """The type of each topic."""
+        return {topic.name: topic.type for part in self._parts for topic in part.topics.values()}
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The messages of each topic, less those that were found damaged so far."""
+        counts = dict.fromkeys(self.types, 0)
+        for part in self._parts:
+            for number, topic in part.topics.items():
+                counts[topic.name] += part.counts.get(number, 0)
+        return counts
 
     @property
     def unfinished(self) -> tuple[Path, ...]:
@@ -66,67 +82,75 @@ class Bag:
     @property
     def times_ns(self) -> tuple[int, int]:
         """When the first and the last message were received; (0, 0) for an empty bag."""
-        readers = [self._reader(part) for part in range(len(self._parts))]
-        spans = [(reader.start_time, reader.end_time - 1) for reader in readers if reader.message_count]
+        spans = [part.times_ns for part in self._parts if part.times_ns is not None]
         return (min(start for start, _ in spans), max(end for _, end in spans)) if spans else (0, 0)
 
-    def messages(self, topics: Collection[str]) -> Iterator[tuple[Place, bytes]]:
-        """All messages of some topics, in the order of the recording.
+    @property
+    def loss(self) -> Loss:
+        """What was found damaged so far; complete when all messages were read."""
+        return total([part.loss for part in self._parts])
 
-        Raises:
-            BinposeError: for a damaged file.
-        """
-        for part in range(len(self._parts)):
-            for connection, stamp_ns, data in self._read(part, topics):
-                yield Place(part, connection.topic, stamp_ns), bytes(data)
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """A sentence about each file that is not read, or not to its end, as far as it is known so far."""
+        remedy = f"`binpose bag {self.path} --repair`"
+        notes = [str(error) for error in self._unreadable]
+        notes += [
+            f"{path.name} is unfinished, because its recorder runs or was killed, and was left out; {remedy} finishes "
+            "it."
+            for path in self.unfinished
+        ]
+        notes += [
+            f"{part.path.name} is damaged or was cut: it lost {part.loss.text()}; the rest was read; {remedy} writes a "
+            "whole file."
+            for part in self._parts
+            if part.loss
+        ]
+        if missing := [name for name in named_files(self.path) if not (self.path / name).exists()]:
+            notes.append(f"{METADATA} names {', '.join(missing)}, which the bag does not have; copy it again.")
+        if self._undecodable:
+            notes.append(f"{self._undecodable} compressed messages are damaged and were left out.")
+        return tuple(notes)
+
+    def messages(self, topics: Collection[str]) -> Iterator[tuple[Place, bytes]]:
+        """The messages of some topics, in the order of the recording; damaged ones are left out."""
+        for number, part in enumerate(self._parts):
+            names = {key: topic.name for key, topic in part.topics.items() if topic.name in topics}
+            self._used(number)
+            for message in part.messages(names) if names else ():
+                data = self._plain(message.data)
+                if data is not None:
+                    yield Place(number, names[message.topic_id], message.stamp_ns, message.position), data
 
     def at(self, place: Place) -> Iterator[bytes]:
-        """The messages of a topic that were received at that very time; errors as in `messages`."""
-        for _, _, data in self._read(place.part, [place.topic], place.stamp_ns, place.stamp_ns + 1):
-            yield bytes(data)
+        """The message at that place; none where it cannot be read any more."""
+        self._used(place.part)
+        message = self._parts[place.part].at(place.position)
+        data = None if message is None else self._plain(message.data)
+        if data is not None:
+            yield data
 
-    def _read(
-        self, part: int, topics: Collection[str], start: int | None = None, stop: int | None = None
-    ) -> Iterator[tuple[Connection, int, bytes]]:
-        reader = self._reader(part)
-        connections = [item for item in reader.connections if item.topic in topics]
-        if not connections:
-            return
-        try:
-            yield from reader.messages(connections, start, stop)
-        except BinposeError:
-            raise
-        except Exception as error:  # rosbags, SQLite and the decompressors all have errors of their own.
-            raise damaged(self._parts[part], error) from error
+    def check(self) -> None:
+        """Read all there is, so that the notes and the loss are complete."""
+        for number, part in enumerate(self._parts):
+            self._used(number)
+            part.check()
 
-    def _reader(self, part: int) -> Reader:
-        if part in self._readers:
-            self._readers.move_to_end(part)
-            return self._readers[part]
-        try:
-            reader = Reader(self._parts[part])
-            reader.open()
-        except Exception as error:
-            raise damaged(self._parts[part], error) from error
-        self._readers[part] = reader
-        if len(self._readers) > _OPEN_FILES:
-            self._readers.popitem(last=False)[1].close()
-        return reader
+    def _plain(self, data: bytes) -> bytes | None:
+        found = plain_data(data)
+        self._undecodable += found is None
+        return found
+
+    def _used(self, number: int) -> None:
+        """Keep only so many files open."""
+        self._open[number] = self._parts[number]
+        self._open.move_to_end(number)
+        if len(self._open) > _OPEN_FILES:
+            self._open.popitem(last=False)[1].close()
 
 
-def damaged(path: Path, error: Exception) -> BinposeError:
-    """What is wrong with a file, and how to get at the rest of it."""
-    if path.name.endswith(SUFFIX):
-        try:
-            segment_info(path)
-        except BinposeError as whole_error:
-            return whole_error
-    remedy = "record it again, or try `ros2 bag reindex` where metadata.yaml is wrong"
-    return BinposeError(f"{path} cannot be read as a bag ({error or type(error).__name__}); {remedy}.")
-
-
-def _parts(path: Path) -> list[Path]:
-    """The files to be read one after the other, or the folder where rosbags must undo a compression."""
+def _files(path: Path) -> list[Path]:
+    """The files to be read one after the other."""
     if not path.exists():
         raise BinposeError(f"Nothing at {path}; expected a bag; check the path.")
     if path.name.endswith(".bag"):
@@ -135,9 +159,7 @@ def _parts(path: Path) -> list[Path]:
         raise BinposeError(f"{path} is unfinished: its recorder runs or was killed; {_unfinished(path)}.")
     if path.is_file():
         return [path]
-    if _is_compressed(path):
-        return [path]
-    found = segment_paths(path) or segment_paths(path, SQLITE_SUFFIX)
+    found = next((files for suffix in _SUFFIXES if (files := segment_paths(path, suffix))), [])
     if not found and any(path.glob(f"*{ACTIVE_SUFFIX}")):
         raise BinposeError(f"The bag {path} is unfinished: its recorder runs or was killed; {_unfinished(path)}.")
     if not found:
@@ -150,15 +172,3 @@ def _parts(path: Path) -> list[Path]:
 
 def _unfinished(path: Path) -> str:
     return f"stop the recorder, or run `binpose bag {path} --repair`"
-
-
-def _is_compressed(directory: Path) -> bool:
-    """Whether files or messages are compressed as a whole, which the metadata tell."""
-    path = directory / METADATA
-    if not path.is_file():
-        return False
-    try:
-        content = YAML(typ="safe").load(path)["rosbag2_bagfile_information"]
-        return str(content.get("compression_mode", "")).lower() not in ("", "none", "storage")
-    except (YAMLError, OSError, KeyError, TypeError, AttributeError, ValueError):
-        return False  # The files themselves tell all that is needed.

@@ -69,7 +69,8 @@ class SelfTrainingNode(ManagedNode):
                 f"Finished {found.path or 'a file without messages'} of a recorder that was killed: "
                 f"{found.messages} messages."
             )
-        self._recorder = Recorder(self.settings.camera_topics(self.resolve_topic_name), self.settings.config)
+        topics = self.settings.camera_topics(self.resolve_topic_name)
+        self._recorder = Recorder(topics, self.settings.config, on_stop=self.get_logger().error)
         self._reason = ""
         return super().on_configure(state)
 

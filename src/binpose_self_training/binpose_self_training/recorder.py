@@ -1,14 +1,15 @@
 """The recorder: takes serialized messages from any thread and keeps what is worth keeping, never in the way.
 
 A thread of its own chooses, writes and waits for the disk. Whatever goes wrong there (a full disk, a folder that is
-gone) ends the recording with a reason in `status`, and nothing else.
+gone) ends the recording with a reason, which `on_stop` is called with and `status` keeps. It stays ended until `start`
+is called again.
 """
 
 import logging
 import queue
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -55,6 +56,7 @@ class Recorder:
         config: where and how.
         shrink: thumbnail of a frame's messages, by which keyframes are chosen.
         definitions: where those of message types come from.
+        on_stop: called once with the reason, from the recorder's thread, when a recording ends by itself or not whole.
     """
 
     def __init__(
@@ -63,11 +65,13 @@ class Recorder:
         config: RecorderConfig | None = None,
         shrink: Shrink | None = None,
         definitions: Definitions | None = None,
+        on_stop: Callable[[str], None] | None = None,
     ) -> None:
         self.topics = {topic.name: topic for topic in topics}
         self.config = config or RecorderConfig()
         self._shrink = shrink or Shrinker(self.topics)
         self._definitions = definitions or Definitions()
+        self._on_stop = on_stop or _LOG.error
         self._ring = RingBuffer(self.config.snapshot_s, self.config.snapshot_mb)
         self._latched = Latched()
         self._last_ns = 0
@@ -117,7 +121,7 @@ class Recorder:
             return worker.recording.bag_path
         self.stop()
         recording = Recording(self.config, self.topics, self._shrink, self._definitions)
-        worker = _Worker(recording, self.config)
+        worker = _Worker(recording, self.config, self._on_stop)
         with self._lock:
             for message, _ in self._latched.messages(self._last_ns):
                 worker.put(message)
@@ -152,9 +156,10 @@ class Recorder:
 class _Worker(threading.Thread):
     """Feeds a recording from a queue that holds a limited number of bytes."""
 
-    def __init__(self, recording: Recording, config: RecorderConfig) -> None:
+    def __init__(self, recording: Recording, config: RecorderConfig, on_stop: Callable[[str], None]) -> None:
         super().__init__(name="recorder", daemon=True)
         self.recording = recording
+        self._on_stop = on_stop
         self._sync_s = config.bag.sync_s
         self._limit = int(config.queue_mb * 1e6)
         self._queue: queue.SimpleQueue[tuple[RawMessage, float] | None] = queue.SimpleQueue()
@@ -212,6 +217,8 @@ class _Worker(threading.Thread):
             self._reason = self._reason or end_reason
             self._unsynced_since = None
             self._ended = True
+            if self._reason:
+                self._on_stop(self._reason)
 
     def _work(self) -> None:
         synced = time.monotonic()

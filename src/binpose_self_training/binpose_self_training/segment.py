@@ -24,7 +24,7 @@ from binpose_self_training.definitions import Definition
 from binpose_self_training.messages import RawMessage, Topic
 
 SUFFIX, ACTIVE_SUFFIX, DAMAGED_SUFFIX = ".mcap", ".mcap.active", ".damaged"
-CHUNK_BYTES = 1 << 20
+CHUNK_BYTES = 1 << 14  # A damaged chunk is lost as a whole: larger ones would take several frames with them.
 _COMPRESSIONS = {"none": CompressionType.NONE, "lz4": CompressionType.LZ4, "zstd": CompressionType.ZSTD}
 
 

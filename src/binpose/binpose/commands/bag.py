@@ -1,4 +1,4 @@
-"""`binpose bag`: what a recording holds, and repairing it."""
+"""`binpose bag`: what a recording holds, what damage took away, and repairing it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +13,12 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from binpose_self_training.bag_reader import Bag
+    from binpose_self_training.recovery import Recovery
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShowBag(Command):
-    """Show what a bag of ROS 2 holds, or repair one whose recorder was killed. Needs no ROS.
+    """Show what a bag of ROS 2 holds and what of it is lost, or repair a damaged one. Needs no ROS.
 
     Example: binpose bag recordings/recording_20260314_091500_000
     """
@@ -25,27 +26,43 @@ class ShowBag(Command):
     path: tyro.conf.Positional[Path]
     """Folder of the bag, or a file of it."""
     repair: bool = False
-    """First finish what its recorder left unfinished; damaged files are kept as *.damaged."""
+    """First write damaged and unfinished files anew; the damaged ones are kept as *.damaged."""
 
     def run(self) -> int:
-        """Repair and print."""
+        """Repair, read everything and print."""
         from binpose_self_training.bag_reader import Bag
 
-        if self.repair:
-            self._repair()
-        bag = Bag(self.path)
+        path = self._repair() if self.repair else self.path
+        bag = Bag(path)
+        frames = frames_text(bag)
+        bag.check()
         console.print(topic_table(bag))
-        console.print(frames_text(self.path), markup=False)
+        console.print(" ".join([frames, *bag.notes]), markup=False)
         return 0
 
-    def _repair(self) -> None:
+    def _repair(self) -> Path:
+        """Where the repaired bag lies; a file that a killed recorder left gets another name."""
         from binpose_self_training.recovery import repair_bag
 
         if not self.path.exists():
             raise BinposeError(f"Nothing at {self.path}; expected a bag; check the path.")
-        for found in repair_bag(self.path):
-            name = found.path.name if found.path else "nothing"
-            console.print(f"{name}: {found.messages} messages saved, {found.lost_bytes} bytes lost", markup=False)
+        found = repair_bag(self.path)
+        for recovery in found:
+            console.print(recovery_text(recovery), markup=False)
+        if not found:
+            console.print(f"{self.path} is whole: nothing to repair.", markup=False)
+        if found and not any(recovery.path for recovery in found) and not self.path.exists():
+            raise BinposeError(f"Nothing of {self.path} could be saved; record again.")
+        return found[0].path or self.path if found and not self.path.is_dir() else self.path
+
+
+def recovery_text(recovery: "Recovery") -> str:
+    """What became of a damaged file."""
+    kept = f"; the damaged file is kept as {recovery.kept.name}" if recovery.kept else ""
+    if recovery.path is None:
+        return f"Nothing could be saved of a file of {recovery.loss.size} bytes{kept}."
+    lost = f"lost {recovery.loss.text()}" if recovery.loss else "lost none; its index was made anew"
+    return f"{recovery.path.name}: {recovery.messages} messages saved, {lost}{kept}."
 
 
 def topic_table(bag: "Bag") -> "Table":
@@ -54,24 +71,30 @@ def topic_table(bag: "Bag") -> "Table":
     from rich.table import Table
 
     start_ns, end_ns = bag.times_ns
-    size = sum(path.stat().st_size for file in bag.files for path in ([file] if file.is_file() else file.iterdir()))
-    title = f"{sum(bag.counts.values())} messages, {(end_ns - start_ns) / 1e9:.1f} s, {size / 1e6:.1f} MB"
+    lost, counts, types = bag.loss.messages, bag.counts, bag.types
+    size = sum(path.stat().st_size for path in bag.files)
+    damaged = f", {bag.loss.count} lost" if lost else ""
+    title = f"{sum(counts.values())} messages, {(end_ns - start_ns) / 1e9:.1f} s, {size / 1e6:.1f} MB{damaged}"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("topic", overflow="fold")
     table.add_column("type", overflow="fold")
     table.add_column("messages", justify="right")
-    for topic, kind in sorted(bag.types.items()):
-        table.add_row(topic, kind, str(bag.counts[topic]))
+    if lost:
+        table.add_column("lost", justify="right")
+    for topic in sorted({*types, *lost}):
+        row = [topic or "unknown", types.get(topic, ""), str(counts.get(topic, 0))]
+        table.add_row(*row, *([str(lost.get(topic, 0))] if lost else []))
     return table
 
 
-def frames_text(path: Path) -> str:
-    """How many frames `binpose estimate` finds in a bag, or why none."""
+def frames_text(bag: "Bag") -> str:
+    """How many frames `binpose estimate` finds in a bag, or why none; a sentence about each thing left out."""
     from binpose_self_training.bag_frames import bag_frames
 
     try:
-        found = bag_frames(path)
+        found = bag_frames(bag)
     except BinposeError as error:
         return f"No frames for `binpose estimate`: {error}"
     depth = f" and {found.topics.depth}" if found.topics.depth else ""
-    return " ".join([f"{len(found.frames)} frames of {found.topics.color}{depth}.", *found.notes])
+    own = [note for note in found.notes if note not in bag.notes]
+    return " ".join([f"{len(found.frames)} frames of {found.topics.color}{depth}.", *own])

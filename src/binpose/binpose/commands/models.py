@@ -9,6 +9,7 @@ import tyro
 
 from binpose.commands.command import Command, console
 from binpose_core.errors import BinposeError
+from binpose_core.model_header import OWN_KEYS
 from binpose_core.model_store import SHORT, ModelStore
 
 
@@ -21,6 +22,8 @@ class Models(Command):
 
     path: Annotated[Path, tyro.conf.Positional] = Path("models")
     """A model's folder, a folder of such folders, or the name of a shipped model."""
+    reseal: bool = False
+    """Save versions of earlier releases anew, so that the version covers the header too; the old files stay."""
 
     def run(self) -> int:
         """Print one line per version."""
@@ -35,6 +38,9 @@ class Models(Command):
                 f"No models in {self.path}; expected folders with weights-*.safetensors; train one with "
                 "`binpose train --objects a,b --out models/x`."
             )
+        uncovered = [(store, version) for store in stores for version in uncovered_versions(store)]
+        for store, version in uncovered if self.reseal else ():
+            console.print(f"{version[:SHORT]} is now {store.reseal(version)[:SHORT]}.", markup=False)
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
         for name in ("model", "version", "parent", "parts", "metrics", "MB", "created"):
             table.add_column(name, justify="right" if name == "MB" else "left")
@@ -42,6 +48,13 @@ class Models(Command):
             for row in store_rows(store):
                 table.add_row(*row)
         console.print(table)
+        if uncovered and not self.reseal:
+            names = ", ".join(version[:SHORT] for _, version in uncovered)
+            console.print(
+                f"The version does not cover the header of {names}, saved by an earlier release: a changed value in it "
+                "goes unnoticed. `binpose models --reseal` saves such versions anew.",
+                markup=False,
+            )
         if damages := [damage for store in stores for damage in store.damages()]:
             raise BinposeError(" ".join(damages))
         return 0
@@ -52,6 +65,21 @@ def find_stores(path: Path) -> Iterator[ModelStore]:
     for directory in (path, *sorted(child for child in path.glob("*") if child.is_dir())):
         if any(directory.glob("weights-*.json")):
             yield ModelStore(directory)
+
+
+def uncovered_versions(store: ModelStore) -> list[str]:
+    """The versions of earlier releases whose header the hash does not cover, unless they were saved anew."""
+    covered = [version for version in store.versions() if store.covers_header(version)]
+    sealed = [_content(store.header(version)) for version in covered]
+    return [
+        version
+        for version in store.versions()
+        if version not in covered and _content(store.header(version)) not in sealed
+    ]
+
+
+def _content(header: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in header.items() if key not in OWN_KEYS}
 
 
 def store_rows(store: ModelStore) -> Iterator[tuple[str, ...]]:
