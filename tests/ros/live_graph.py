@@ -27,6 +27,7 @@ MODULES = {
     "bin_picking": "binpose.node",
     "grasp_publisher": "binpose_grasping.node",
 }
+FASTDDS_FILES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")  # of Fast DDS 2, and of 3
 # No multicast, no other interface; few big packets, and a receive buffer that holds a frame.
 LOOPBACK = """<CycloneDDS><Domain><General><Interfaces><NetworkInterface name="lo"/></Interfaces>
 <AllowMulticast>false</AllowMulticast><MaxMessageSize>65500B</MaxMessageSize><FragmentSize>65000B</FragmentSize></General>
@@ -46,6 +47,8 @@ def use_loopback() -> None:
     """ROS reads these when it is initialised."""
     os.environ["CYCLONEDDS_URI"] = LOOPBACK
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    for name in FASTDDS_FILES:
+        os.environ.setdefault(name, str(ROOT / "src/binpose/config/fastdds.xml"))
 
 
 def node_environment() -> dict[str, str]:
