@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -123,11 +123,22 @@ class Graph:
     def start(self, name: str, remap: tuple[str, str] | None = None, **parameters: Any) -> None:
         """Start a node; without other parameters with the demo's model, and with a topic under another name."""
         values = {"model": str(MODEL), **parameters}
-        texts = [part for key, value in values.items() for part in ("-p", f"{key}:={_yaml(value)}")]
-        texts += ["-r", ":=".join(remap)] if remap else []
+        self.run(name, MODULES[name], values, [remap] if remap else [])
+
+    def run(
+        self,
+        name: str,
+        module: str,
+        parameters: Mapping[str, Any],
+        remappings: Iterable[tuple[str, str]] = (),
+        further: Sequence[str] = (),
+    ) -> None:
+        """Start a module as a node; `further` are arguments for ROS."""
+        texts = [part for key, value in parameters.items() for part in ("-p", f"{key}:={_yaml(value)}")]
+        texts += [part for pair in remappings for part in ("-r", ":=".join(pair))]
         log = (self.folder / f"{name}.log").open("ab")
         self.processes[name] = subprocess.Popen(
-            [sys.executable, "-m", MODULES[name], "--ros-args", *texts],
+            [sys.executable, "-m", module, "--ros-args", *texts, *further],
             env=self._environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
 
