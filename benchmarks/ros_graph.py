@@ -1,7 +1,7 @@
 """What the ROS graph costs: time beside the library's own, frames lost in swaps, latency under load, memory, start.
 
-    source /opt/ros/jazzy/setup.bash
-    python benchmarks/ros_graph.py [--what latency swaps load memory] [--frames 40] [--memory-frames 10000]
+    tools/ros/python benchmarks/ros_graph.py [--what latency swaps load memory] [--frames 40] [--memory-frames 10000]
+    tools/ros/python benchmarks/ros_graph.py --what middleware    # which middlewares lose images
 
 A simulated camera sends 640x480 RGB-D frames of a bin of 14 parts to the shipped model; all on the loopback interface.
 Latency is the time from a frame's stamp, taken before the camera sends it, to the arrival of its poses in this process.
@@ -9,11 +9,18 @@ What the graph adds to a frame is its latency less the times of the three stages
 tell; until the first node begins to work, that is the camera's sending and the transport of the images. Rates are
 chosen from the machine's own time per frame, which is measured first. For the memory the same nodes work on small
 images of few parts, so that many frames take minutes.
+
+`frames` counts, at 2 Hz with sensor-data quality of service, the frames that become poses, and those whose images all
+reach the first node: a node that is busy for longer than a period skips frames, which is no loss of the middleware.
+`middleware` does so for each middleware that is installed, in processes of their own.
 """
 
 import importlib.util
+import os
 import shutil
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -37,21 +44,31 @@ MODEL = ROOT / "src/binpose/binpose/models/demo"
 STAGES = ("detection", "pose", "refinement")
 COMPOSED = ("bin_picking",)
 SEPARATE = ("refinement", "pose_estimator", "detection")
+ARRANGEMENTS = {"composed": COMPOSED, "separate": SEPARATE}
 WARM_UP = 5
 TOLD_HZ = 0.8  # nodes tell once per second of their newest frame: at this rate of every one
-Measure = Literal["latency", "swaps", "load", "memory"]
+MIDDLEWARE_HZ = 2.0
+PROFILE = "FASTRTPS_DEFAULT_PROFILES_FILE"
+# Each with the variables that choose it. "DEFAULT" is what Fast DDS does without any variable.
+MIDDLEWARES = {
+    "Fast DDS, as it comes": {"RMW_IMPLEMENTATION": "rmw_fastrtps_cpp", "FASTDDS_BUILTIN_TRANSPORTS": "DEFAULT"},
+    "Fast DDS, config/fastdds.xml": {"RMW_IMPLEMENTATION": "rmw_fastrtps_cpp", "FASTDDS_BUILTIN_TRANSPORTS": ""},
+    "Cyclone DDS": {"RMW_IMPLEMENTATION": "rmw_cyclonedds_cpp"},
+}
+Measure = Literal["latency", "swaps", "load", "memory", "frames", "middleware"]
 
 
 @dataclass(frozen=True)
 class Arguments:
     """What is measured, and how long.
 
-    frames: measured per arrangement. overload_s: at twice the rate.
+    frames: measured per arrangement. counted: frames sent for `frames` and `middleware`. overload_s: at twice the rate.
     memory_frames: between the two looks at the memory. small_px, small_parts: size and content of their images.
     """
 
     what: tuple[Measure, ...] = ("latency", "swaps", "load", "memory")
     frames: int = 40
+    counted: int = 60
     swaps: int = 20
     overload_s: float = 60.0
     memory_frames: int = 10_000
@@ -129,7 +146,12 @@ def main(arguments: Arguments) -> None:
     heading("The ROS graph")
     with tempfile.TemporaryDirectory() as folder:
         store = two_versions(Path(folder) / "store")
-        if set(arguments.what) - {"memory"}:
+        if "frames" in arguments.what:
+            rows = [counted(n, nodes, folder, store, arguments.counted) for n, nodes in ARRANGEMENTS.items()]
+            table(("arrangement", "became poses", "images arrived"), rows)
+        if "middleware" in arguments.what:
+            table(("middleware", "arrangement", "became poses", "images arrived"), middlewares(arguments.counted))
+        if {"latency", "swaps", "load"} & set(arguments.what):
             with live_graph(Path(folder)) as graph:
                 live = Live(graph, COMPOSED, store)
                 print(f"start of the composed node to its first poses: {live.start_s:.1f} s\n")
@@ -209,6 +231,53 @@ def memory(live: Live, frames: int) -> str:
     growth = 100 * (looks_mb[-1] / looks_mb[0] - 1)
     shown = (live.found - found) / frames
     return f"memory over {frames} frames with {shown:.1f} parts reported in each: {looks_mb[0]:.1f} MB, {growth:+.2f} %"
+
+
+def counted(name: str, nodes: tuple[str, ...], folder: str, store: Path, count: int) -> tuple[str, ...]:
+    """Of `count` frames, those whose poses came, and those whose images all came to the first node."""
+    from vision_msgs.msg import Detection3DArray
+
+    with live_graph(Path(folder)) as graph:
+        sent: set[int] = set()
+        came: set[int] = set()
+        for topic, stamps in (("/refinement/poses", came), ("/simulated_camera/truth", sent)):
+            taken = lambda data, stamps=stamps: stamps.add(serialized_header(data).stamp_ns)  # noqa: E731
+            graph.node.create_subscription(Detection3DArray, topic, taken, 50, raw=True)
+        for node in nodes:
+            graph.start(node, model=str(store), watch_s=0.0)
+        for node in nodes:
+            graph.wait(lambda n=node: graph.status(n).get("state") == "active", f"active {node}")
+        graph.start("simulated_camera", rate_hz=MIDDLEWARE_HZ, hold=1, views=4)
+        graph.wait(lambda: len(sent) >= WARM_UP, "the first frames")
+        skipped, before = set(sent), arrived(graph, nodes[-1])
+        graph.wait(lambda: len(sent - skipped) >= count, f"{count} frames", 3600)
+        graph.set_parameters("simulated_camera", rate_hz=0.01)
+        time.sleep(5.0)  # for the last ones, and the diagnostics
+        counted = sent - skipped
+        return name, f"{len(came & counted)} of {len(counted)}", f"{arrived(graph, nodes[-1]) - before}"
+
+
+def arrived(graph: Any, name: str) -> int:
+    """The frames that a node has received whole, worked on or not."""
+    status = graph.status(name)
+    return sum(int(status.get(f"frames_{kind}", 0)) for kind in ("done", "failed", "dropped"))
+
+
+def middlewares(count: int) -> list[tuple[str, ...]]:
+    """The rows of `frames` with each middleware."""
+    rows: list[tuple[str, ...]] = []
+    for name, variables in MIDDLEWARES.items():
+        environment = dict(os.environ, **{PROFILE: "", PROFILE.replace("RTPS", "DDS"): ""}) | variables
+        environment = {key: value for key, value in environment.items() if value}
+        attempt = [sys.executable, "-c", "import rclpy; rclpy.init()"]
+        if subprocess.run(attempt, env=environment, capture_output=True).returncode:
+            rows.append((name, "not installed", "", ""))
+            continue
+        command = [sys.executable, __file__, "--what", "frames", "--counted", str(count)]
+        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+        lines = [line.strip("| ").split(" | ") for line in done.stdout.splitlines()]
+        rows += [(name, *line) for line in lines if line[0] in ARRANGEMENTS]
+    return rows
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The profile for Fast DDS holds images, and is given wherever nodes are started, unless the user has chosen another."""
+"""The profile for Fast DDS holds images, and is set wherever nodes are started, unless the user has chosen another."""
 
 import os
 import subprocess

