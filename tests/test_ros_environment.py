@@ -185,3 +185,29 @@ def test_without_one_the_environment_is_used_and_without_that_it_says_so(tmp_pat
     assert done.stdout.split() == ["wheels", "-m", "something", str(tmp_path / "a/src/binpose/config/fastdds.xml")]
     done = run_python(tmp_path / "b", tmp_path / "none", tmp_path / "nothing")
     assert done.returncode == 1 and "make ros" in done.stderr and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("usable", [True, False])
+def test_no_environment_is_made_beside_an_installed_ros(
+    environment: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, usable: bool
+) -> None:
+    setup = tmp_path / "setup.bash"
+    setup.write_text(f"export PYTHONPATH={tmp_path}\n")
+    (tmp_path / "rclpy.py").write_text("" if usable else "raise ImportError('for another Python')")
+    monkeypatch.delenv("ROS_DISTRO", raising=False)
+    monkeypatch.setattr(environment, "SETUP", setup)
+    if usable:
+        environment.main(tmp_path / "ros")
+    else:
+        with pytest.raises(environment.SetupError, match=r"for another Python.*PYTHON=/usr/bin/python3"):
+            environment.main(tmp_path / "ros")
+    assert not (tmp_path / "ros").exists()
+
+
+def test_a_command_that_fails_shows_its_end_and_where_the_rest_is(environment: Any, tmp_path: Path) -> None:
+    with pytest.raises(environment.SetupError) as failed:
+        environment.call(["sh", "-c", "seq 100; exit 3"], tmp_path, "It failed.")
+    lines = str(failed.value).splitlines()
+    assert lines[-2] == "100" and len(lines) <= 20
+    assert lines[-1] == f"It failed. The end of {tmp_path / 'log.txt'} is above."
+    assert (tmp_path / "log.txt").read_text().startswith("1\n2\n")
