@@ -10,17 +10,14 @@ tell; until the first node begins to work, that is the camera's sending and the 
 chosen from the machine's own time per frame, which is measured first. For the memory the same nodes work on small
 images of few parts, so that many frames take minutes.
 
-`frames` counts, at 2 Hz with sensor-data quality of service, the frames that become poses, and those that the first node
-receives whole. A node that works for longer than a period on a frame skips frames, which the middleware has not lost:
-give a busy machine a lower `--rate-hz`.
-`middleware` does so for each middleware that is installed, in processes of their own.
+`frames` counts, with sensor-data quality of service, the frames that the first node receives whole, and those that
+become poses. A node that works for longer than a period on a frame skips frames, which the middleware has not lost:
+give a busy machine a lower `--rate-hz`. `middleware` does so for each middleware that is installed.
 """
 
 import importlib.util
-import os
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -39,6 +36,7 @@ from binpose_ros.serialized import serialized_header
 from binpose_ros.stamps import NS_PER_S
 from binpose_ros.vision_arrays import array_length
 from common import heading, spread, table
+from ros_middlewares import compared, counted
 
 ROOT = Path(__file__).resolve().parent.parent
 MODEL = ROOT / "src/binpose/binpose/models/demo"
@@ -48,13 +46,6 @@ SEPARATE = ("refinement", "pose_estimator", "detection")
 ARRANGEMENTS = {"composed": COMPOSED, "separate": SEPARATE}
 WARM_UP = 5
 TOLD_HZ = 0.8  # nodes tell once per second of their newest frame: at this rate of every one
-PROFILE = "FASTRTPS_DEFAULT_PROFILES_FILE"
-# Each with the variables that choose it. "DEFAULT" is what Fast DDS does without any variable.
-MIDDLEWARES = {
-    "Fast DDS, as it comes": {"RMW_IMPLEMENTATION": "rmw_fastrtps_cpp", "FASTDDS_BUILTIN_TRANSPORTS": "DEFAULT"},
-    "Fast DDS, config/fastdds.xml": {"RMW_IMPLEMENTATION": "rmw_fastrtps_cpp", "FASTDDS_BUILTIN_TRANSPORTS": ""},
-    "Cyclone DDS": {"RMW_IMPLEMENTATION": "rmw_cyclonedds_cpp"},
-}
 Measure = Literal["latency", "swaps", "load", "memory", "frames", "middleware"]
 
 
@@ -149,10 +140,15 @@ def main(arguments: Arguments) -> None:
     with tempfile.TemporaryDirectory() as folder:
         store = two_versions(Path(folder) / "store")
         if "frames" in arguments.what:
-            rows = [counted(n, nodes, folder, store, arguments) for n, nodes in ARRANGEMENTS.items()]
+            rows = []
+            for name, nodes in ARRANGEMENTS.items():
+                with live_graph(Path(folder)) as graph:
+                    rows.append((name, *counted(graph, nodes, store, arguments.counted, arguments.rate_hz)))
             table(("arrangement", "received whole", "became poses"), rows)
         if "middleware" in arguments.what:
-            table(("middleware", "arrangement", "received whole", "became poses"), middlewares(arguments))
+            options = ["--counted", str(arguments.counted), "--rate-hz", str(arguments.rate_hz)]
+            command = [sys.executable, __file__, "--what", "frames", *options]
+            table(("middleware", "arrangement", "received whole", "became poses"), compared(command, set(ARRANGEMENTS)))
         if {"latency", "swaps", "load"} & set(arguments.what):
             with live_graph(Path(folder)) as graph:
                 live = Live(graph, COMPOSED, store)
@@ -233,59 +229,6 @@ def memory(live: Live, frames: int) -> str:
     growth = 100 * (looks_mb[-1] / looks_mb[0] - 1)
     shown = (live.found - found) / frames
     return f"memory over {frames} frames with {shown:.1f} parts reported in each: {looks_mb[0]:.1f} MB, {growth:+.2f} %"
-
-
-def counted(name: str, nodes: tuple[str, ...], folder: str, store: Path, arguments: Arguments) -> tuple[str, ...]:
-    """Of the frames that were sent, those that the first node received whole, and those whose poses came.
-
-    The first ones do not count, because the processes may not have found each other.
-    """
-    from vision_msgs.msg import Detection3DArray
-
-    with live_graph(Path(folder)) as graph:
-        sent: set[int] = set()
-        came: set[int] = set()
-        for topic, stamps in (("/refinement/poses", came), ("/simulated_camera/truth", sent)):
-            taken = lambda data, stamps=stamps: stamps.add(serialized_header(data).stamp_ns)  # noqa: E731
-            graph.node.create_subscription(Detection3DArray, topic, taken, 50, raw=True)
-        for node in nodes:
-            graph.start(node, model=str(store), watch_s=0.0)
-        for node in nodes:
-            graph.wait(lambda n=node: graph.status(n).get("state") == "active", f"active {node}")
-        graph.start("simulated_camera", rate_hz=arguments.rate_hz, hold=1, views=4)
-        graph.wait(lambda: len(sent) >= WARM_UP, "the first frames")
-        time.sleep(2.0)  # The diagnostics come once a second.
-        before, early = arrived(graph, nodes[-1]), set(sent)
-        graph.wait(lambda: len(sent - early) >= arguments.counted, "the frames", 24 * 3600)
-        graph.set_parameters("simulated_camera", rate_hz=0.01)
-        time.sleep(5.0)  # for the last ones, and the diagnostics
-        late = sent - early
-        whole = min(arrived(graph, nodes[-1]) - before, len(late))
-        return name, f"{whole} of {len(late)}", f"{len(came & late)} of {len(late)}"
-
-
-def arrived(graph: Any, name: str) -> int:
-    """The frames that a node has received whole, worked on or not."""
-    status = graph.status(name)
-    return sum(int(status.get(f"frames_{kind}", 0)) for kind in ("done", "failed", "dropped"))
-
-
-def middlewares(arguments: Arguments) -> list[tuple[str, ...]]:
-    """The rows of `frames` with each middleware."""
-    rows: list[tuple[str, ...]] = []
-    for name, variables in MIDDLEWARES.items():
-        environment = dict(os.environ, **{PROFILE: "", PROFILE.replace("RTPS", "DDS"): ""}) | variables
-        environment = {key: value for key, value in environment.items() if value}
-        attempt = [sys.executable, "-c", "import rclpy; rclpy.init()"]
-        if subprocess.run(attempt, env=environment, capture_output=True).returncode:
-            rows.append((name, "not installed", "", ""))
-            continue
-        command = [sys.executable, __file__, "--what", "frames"]
-        command += ["--counted", str(arguments.counted), "--rate-hz", str(arguments.rate_hz)]
-        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-        lines = [line.strip("| ").split(" | ") for line in done.stdout.splitlines()]
-        rows += [(name, *line) for line in lines if line[0] in ARRANGEMENTS]
-    return rows
 
 
 @contextmanager
