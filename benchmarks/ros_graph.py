@@ -1,7 +1,7 @@
 """What the ROS graph costs: time beside the library's own, frames lost in swaps, latency under load, memory, start.
 
-    source /opt/ros/jazzy/setup.bash
-    python benchmarks/ros_graph.py [--what latency swaps load memory] [--frames 40] [--memory-frames 10000]
+    tools/ros/python benchmarks/ros_graph.py [--what latency swaps load memory] [--frames 40] [--memory-frames 10000]
+    tools/ros/python benchmarks/ros_graph.py --what middleware    # which middlewares lose images
 
 A simulated camera sends 640x480 RGB-D frames of a bin of 14 parts to the shipped model; all on the loopback interface.
 Latency is the time from a frame's stamp, taken before the camera sends it, to the arrival of its poses in this process.
@@ -9,11 +9,16 @@ What the graph adds to a frame is its latency less the times of the three stages
 tell; until the first node begins to work, that is the camera's sending and the transport of the images. Rates are
 chosen from the machine's own time per frame, which is measured first. For the memory the same nodes work on small
 images of few parts, so that many frames take minutes.
+
+`frames` counts, with sensor-data quality of service, the frames that the first node receives whole, and those that
+become poses. A node that works for longer than a period on a frame skips frames, which the middleware has not lost:
+give a busy machine a lower `--rate-hz`. `middleware` does so for each middleware that is installed.
 """
 
 import importlib.util
 import shutil
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -31,15 +36,17 @@ from binpose_ros.serialized import serialized_header
 from binpose_ros.stamps import NS_PER_S
 from binpose_ros.vision_arrays import array_length
 from common import heading, spread, table
+from ros_middlewares import compared, counted
 
 ROOT = Path(__file__).resolve().parent.parent
 MODEL = ROOT / "src/binpose/binpose/models/demo"
 STAGES = ("detection", "pose", "refinement")
 COMPOSED = ("bin_picking",)
 SEPARATE = ("refinement", "pose_estimator", "detection")
+ARRANGEMENTS = {"composed": COMPOSED, "separate": SEPARATE}
 WARM_UP = 5
 TOLD_HZ = 0.8  # nodes tell once per second of their newest frame: at this rate of every one
-Measure = Literal["latency", "swaps", "load", "memory"]
+Measure = Literal["latency", "swaps", "load", "memory", "frames", "middleware"]
 
 
 @dataclass(frozen=True)
@@ -47,11 +54,14 @@ class Arguments:
     """What is measured, and how long.
 
     frames: measured per arrangement. overload_s: at twice the rate.
+    counted, rate_hz: frames sent for `frames` and `middleware`, and how often.
     memory_frames: between the two looks at the memory. small_px, small_parts: size and content of their images.
     """
 
     what: tuple[Measure, ...] = ("latency", "swaps", "load", "memory")
     frames: int = 40
+    counted: int = 60
+    rate_hz: float = 2.0
     swaps: int = 20
     overload_s: float = 60.0
     memory_frames: int = 10_000
@@ -129,7 +139,17 @@ def main(arguments: Arguments) -> None:
     heading("The ROS graph")
     with tempfile.TemporaryDirectory() as folder:
         store = two_versions(Path(folder) / "store")
-        if set(arguments.what) - {"memory"}:
+        if "frames" in arguments.what:
+            rows = []
+            for name, nodes in ARRANGEMENTS.items():
+                with live_graph(Path(folder)) as graph:
+                    rows.append((name, *counted(graph, nodes, store, arguments.counted, arguments.rate_hz)))
+            table(("arrangement", "received whole", "became poses"), rows)
+        if "middleware" in arguments.what:
+            options = ["--counted", str(arguments.counted), "--rate-hz", str(arguments.rate_hz)]
+            command = [sys.executable, __file__, "--what", "frames", *options]
+            table(("middleware", "arrangement", "received whole", "became poses"), compared(command, set(ARRANGEMENTS)))
+        if {"latency", "swaps", "load"} & set(arguments.what):
             with live_graph(Path(folder)) as graph:
                 live = Live(graph, COMPOSED, store)
                 print(f"start of the composed node to its first poses: {live.start_s:.1f} s\n")

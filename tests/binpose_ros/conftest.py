@@ -17,21 +17,8 @@ from binpose_ros.stamps import Header
 
 sys.path.insert(0, str(Path(__file__).parent))  # pytest's import mode leaves it out
 
-VISION_MSGS = {
-    "Point2D": "float64 x\nfloat64 y",
-    "Pose2D": "vision_msgs/Point2D position\nfloat64 theta",
-    "BoundingBox2D": "vision_msgs/Pose2D center\nfloat64 size_x\nfloat64 size_y",
-    "BoundingBox3D": "geometry_msgs/Pose center\ngeometry_msgs/Vector3 size",
-    "ObjectHypothesis": "string class_id\nfloat64 score",
-    "ObjectHypothesisWithPose": "vision_msgs/ObjectHypothesis hypothesis\ngeometry_msgs/PoseWithCovariance pose",
-    "Detection2D": "std_msgs/Header header\nvision_msgs/ObjectHypothesisWithPose[] results\n"
-    "vision_msgs/BoundingBox2D bbox\nstring id",
-    "Detection2DArray": "std_msgs/Header header\nvision_msgs/Detection2D[] detections",
-    "Detection3D": "std_msgs/Header header\nvision_msgs/ObjectHypothesisWithPose[] results\n"
-    "vision_msgs/BoundingBox3D bbox\nstring id",
-    "Detection3DArray": "std_msgs/Header header\nvision_msgs/Detection3D[] detections",
-    "VisionInfo": "std_msgs/Header header\nstring method\nstring database_location\nint32 database_version",
-}
+# Of the package that `rosbags` does not know; `make ros` generates its messages from the same files.
+DEFINITIONS = Path(__file__).parents[2] / "tools/ros/interfaces/vision_msgs/msg"
 
 
 class RosbagsTypes:
@@ -40,8 +27,9 @@ class RosbagsTypes:
     def __init__(self) -> None:
         typesys = pytest.importorskip("rosbags.typesys")
         self.store = typesys.get_typestore(typesys.Stores.ROS2_JAZZY)
-        for name, text in VISION_MSGS.items():
-            self.store.register(typesys.get_types_from_msg(text, f"vision_msgs/msg/{name}"))
+        for path in sorted(DEFINITIONS.glob("*.msg")):
+            text = path.read_text(encoding="utf-8")
+            self.store.register(typesys.get_types_from_msg(text, f"vision_msgs/msg/{path.stem}"))
 
     def __getattr__(self, name: str) -> Any:
         return self.store.types[f"{PACKAGE_OF[name]}/msg/{name}"]

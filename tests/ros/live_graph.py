@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ MODULES = {
     "bin_picking": "binpose.node",
     "grasp_publisher": "binpose_grasping.node",
 }
+FASTDDS_FILES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")  # of Fast DDS 2, and of 3
 # No multicast, no other interface; few big packets, and a receive buffer that holds a frame.
 LOOPBACK = """<CycloneDDS><Domain><General><Interfaces><NetworkInterface name="lo"/></Interfaces>
 <AllowMulticast>false</AllowMulticast><MaxMessageSize>65500B</MaxMessageSize><FragmentSize>65000B</FragmentSize></General>
@@ -46,6 +47,8 @@ def use_loopback() -> None:
     """ROS reads these when it is initialised."""
     os.environ["CYCLONEDDS_URI"] = LOOPBACK
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    if not any(os.environ.get(name) for name in (*FASTDDS_FILES, "FASTDDS_BUILTIN_TRANSPORTS")):
+        os.environ.update(dict.fromkeys(FASTDDS_FILES, str(ROOT / "src/binpose/config/fastdds.xml")))
 
 
 def node_environment() -> dict[str, str]:
@@ -120,11 +123,22 @@ class Graph:
     def start(self, name: str, remap: tuple[str, str] | None = None, **parameters: Any) -> None:
         """Start a node; without other parameters with the demo's model, and with a topic under another name."""
         values = {"model": str(MODEL), **parameters}
-        texts = [part for key, value in values.items() for part in ("-p", f"{key}:={_yaml(value)}")]
-        texts += ["-r", ":=".join(remap)] if remap else []
+        self.run(name, MODULES[name], values, [remap] if remap else [])
+
+    def run(
+        self,
+        name: str,
+        module: str,
+        parameters: Mapping[str, Any],
+        remappings: Iterable[tuple[str, str]] = (),
+        further: Sequence[str] = (),
+    ) -> None:
+        """Start a module as a node; `further` are arguments for ROS."""
+        texts = [part for key, value in parameters.items() for part in ("-p", f"{key}:={_yaml(value)}")]
+        texts += [part for pair in remappings for part in ("-r", ":=".join(pair))]
         log = (self.folder / f"{name}.log").open("ab")
         self.processes[name] = subprocess.Popen(
-            [sys.executable, "-m", MODULES[name], "--ros-args", *texts],
+            [sys.executable, "-m", module, "--ros-args", *texts, *further],
             env=self._environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
 

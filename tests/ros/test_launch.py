@@ -1,58 +1,17 @@
 """The launch file starts what its arguments ask for, under names that the packages install."""
 
-import configparser
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
-LAUNCH = ROOT / "src/binpose/launch/bin_picking.launch.py"
+from launching import INSTALLED, LAUNCH, ROOT, console_scripts, load_launch_file, started
 
 
 @pytest.fixture(scope="module")
 def launch_file() -> Any:
-    for name in ("launch", "launch_ros"):
-        if importlib.util.find_spec(name) is None:
-            pytest.skip(f"{name} cannot be imported: source ROS 2's setup.bash first")
-    spec = importlib.util.spec_from_file_location("bin_picking_launch", LAUNCH)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except ImportError as error:
-        pytest.skip(f"ROS 2's launch library cannot be imported: {error}")
-    return module
-
-
-def started(launch_file: Any, **arguments: str) -> dict[str, Any]:
-    """The nodes by their executables."""
-    from launch import LaunchContext
-
-    context = LaunchContext()
-    defaults = {name: default for name, (default, _) in launch_file.ARGUMENTS.items()}
-    context.launch_configurations.update(defaults | arguments)
-    return {node.node_executable: node for node in launch_file.nodes(context)}
-
-
-def parameters(node: Any) -> dict[str, Any]:
-    """What a node is given, without files."""
-    from launch_ros.utilities import evaluate_parameters
-
-    from launch import LaunchContext
-
-    given, *_ = evaluate_parameters(LaunchContext(), node._Node__parameters)
-    return dict(given)
-
-
-def installed(package: str) -> set[str]:
-    config = configparser.ConfigParser()
-    config.read(ROOT / "src" / package / "setup.cfg")
-    scripts = config["options.entry_points"]["console_scripts"]
-    return {line.partition("=")[0].strip() for line in scripts.strip().splitlines()}
+    return load_launch_file()
 
 
 def test_composed_is_one_node_and_separate_one_per_stage(launch_file: Any) -> None:
@@ -70,8 +29,8 @@ def test_switches_are_written_as_in_other_launch_files(launch_file: Any, yes: st
     assert set(nodes) == stages | {"simulated_camera", "self_training", "rviz2"}
     alone = started(launch_file, composed=yes, grasps=no, simulated_camera=no, record=no, rviz=no)
     assert set(alone) == {"bin_picking"}
-    assert parameters(started(launch_file, tf=yes)["bin_picking"])["tf"] is True
-    assert parameters(started(launch_file, tf=no)["bin_picking"])["tf"] is False
+    assert started(launch_file, tf=yes)["bin_picking"].parameters["tf"] is True
+    assert started(launch_file, tf=no)["bin_picking"].parameters["tf"] is False
 
 
 def test_a_switch_that_is_neither_is_refused(launch_file: Any) -> None:
@@ -92,19 +51,19 @@ def test_a_configuration_that_is_not_there_is_refused(launch_file: Any, tmp_path
 def test_the_region_is_told_to_the_node_that_looks(launch_file: Any, composed: str, looking: str) -> None:
     outline = "10,10 90,10 90,90"
     nodes = started(launch_file, region=outline, composed=composed)
-    assert {name for name, node in nodes.items() if parameters(node).get("region") == outline} == {looking}
-    assert parameters(started(launch_file, composed=composed)[looking])["region"] == ""
+    assert {name for name, node in nodes.items() if node.parameters.get("region") == outline} == {looking}
+    assert started(launch_file, composed=composed)[looking].parameters["region"] == ""
 
 
 @pytest.mark.parametrize("composed", ["true", "false"])
 def test_the_grasps_are_of_the_same_model(launch_file: Any, composed: str, tmp_path: Path) -> None:
     nodes = started(launch_file, composed=composed, model=str(tmp_path))
-    assert {parameters(node)["model"] for node in nodes.values()} == {str(tmp_path)}
+    assert {node.parameters["model"] for node in nodes.values()} == {str(tmp_path)}
 
 
 def test_objects_may_be_divided_with_blanks(launch_file: Any) -> None:
     node = started(launch_file, objects="gear, bolt")["bin_picking"]
-    assert tuple(parameters(node)["objects"]) == ("gear", "bolt")
+    assert tuple(node.parameters["objects"]) == ("gear", "bolt")
 
 
 @pytest.mark.parametrize("status, starts", [(2, 1), (1, 2)])
@@ -114,7 +73,9 @@ def test_a_node_that_refuses_a_parameter_is_not_started_again(
     from binpose_ros.running import BAD_PARAMETER
 
     assert launch_file.BAD_PARAMETER == BAD_PARAMETER
-    assert started(launch_file)["bin_picking"]._ExecuteLocal__on_exit is launch_file.unless_refused
+    assert started(launch_file)["bin_picking"].on_exit is launch_file.unless_refused
+    if not INSTALLED:
+        pytest.skip("ROS' launch library is not installed: nothing starts a node again")
     code = f"""
 import importlib.util, sys
 from launch.actions import ExecuteProcess
@@ -137,7 +98,7 @@ sys.exit(service.run())
 def test_every_node_is_installed(launch_file: Any) -> None:
     for composed in ("true", "false"):
         for name, node in started(launch_file, composed=composed, simulated_camera="true", record="true").items():
-            assert name in installed(node.node_package)
+            assert name in console_scripts(node.package)
 
 
 def test_every_argument_is_described(launch_file: Any) -> None:
@@ -157,20 +118,32 @@ def test_a_shipped_model_goes_by_its_name_and_others_by_their_folder(launch_file
 
 
 def test_rviz_shows_the_topics_of_this_camera_and_namespace(launch_file: Any) -> None:
-    from launch.utilities import perform_substitutions
     from ruamel.yaml import YAML
-
-    from launch import LaunchContext
 
     config = YAML(typ="safe").load(ROOT / "src/binpose/config/bin_picking.rviz")
     shown = [d["Topic"]["Value"] for d in config["Visualization Manager"]["Displays"] if "Topic" in d]
     node = started(launch_file, rviz="true", namespace="cell", color_topic="/left/color")["rviz2"]
-    context = LaunchContext()
-    remapped = {
-        perform_substitutions(context, source): perform_substitutions(context, target)
-        for source, target in node._Node__remappings
-    }
+    remapped = node.remappings
     assert set(remapped) == set(shown)
     assert remapped["/camera/color/image_raw"] == "/left/color"
     assert remapped["/refinement/poses"] == "refinement/poses"
-    assert node._Node__node_namespace == "cell"
+    assert node.namespace == "cell"
+
+
+def test_fast_dds_gets_the_shipped_profile_unless_the_user_has_chosen(launch_file: Any) -> None:
+    files = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
+    given = launch_file.fastdds_environment({"HOME": "/root", files[0]: ""})
+    assert set(given) == set(files) and len(set(given.values())) == 1
+    assert Path(given[files[0]]).samefile(ROOT / "src/binpose/config/fastdds.xml")
+    for name in (*files, "FASTDDS_BUILTIN_TRANSPORTS"):
+        assert launch_file.fastdds_environment({name: "chosen"}) == {}
+
+
+def test_the_profile_is_set_before_the_nodes_start(launch_file: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (*launch_file.FASTDDS_FILES, launch_file.FASTDDS_TRANSPORTS):
+        monkeypatch.delenv(name, raising=False)
+    assert len(launch_file.middleware(launch_file.LaunchContext())) == 2
+    monkeypatch.setenv(launch_file.FASTDDS_FILES[0], "/etc/own.xml")
+    assert not launch_file.middleware(launch_file.LaunchContext())
+    text = LAUNCH.read_text(encoding="utf-8")
+    assert text.index("OpaqueFunction(function=middleware)") < text.index("OpaqueFunction(function=nodes)")

@@ -1,6 +1,9 @@
-"""`ros2 launch` with the packages' executables: the graph comes up under the names that the arguments ask for."""
+"""The graph that the launch file describes comes up under the names that its arguments ask for.
 
-import configparser
+`ros2 launch` starts it, with the packages' executables; where ROS' launch library is not installed, these tests start
+the modules of the same nodes with the same arguments.
+"""
+
 import contextlib
 import os
 import shutil
@@ -13,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from live_graph import ROOT, Graph
+from launching import LAUNCH, ROOT, console_scripts, load_launch_file, started
+from live_graph import Graph
 from live_messages import parts, poses_of
 
-LAUNCH = ROOT / "src/binpose/launch/bin_picking.launch.py"
 CONFIG = "/**/simulated_camera: {ros__parameters: {rate_hz: 1.0, hold: 1000, views: 1}}\n"
 CAMERA_TOPICS = ("color/image_raw", "color/camera_info", "aligned_depth_to_color/image_raw")
 
@@ -32,10 +35,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     index.mkdir(parents=True)
     for file in sorted((ROOT / "src").glob("*/setup.cfg")):
         (index / file.parent.name).touch()
-        config = configparser.ConfigParser()
-        config.read(file)
-        scripts = config.get("options.entry_points", "console_scripts", fallback="")
-        for name, module in (line.split(" = ") for line in scripts.strip().splitlines()):
+        for name, module in console_scripts(file.parent.name).items():
             path = prefix / "lib" / file.parent.name / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(f"#!{sys.executable}\nfrom {module.replace(':', ' import ')}\nmain()\n")
@@ -45,19 +45,20 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def launch(graph: Graph, ros_environment: dict[str, str], installed: Path, tmp_path: Path) -> Iterator[Any]:
-    """Starts the launch file with a slow camera and other arguments."""
-    ros2 = shutil.which("ros2")
-    if ros2 is None:
-        pytest.skip("ros2 is not found: source ROS 2's setup.bash first")
+    """Starts what the launch file describes, with a slow camera and other arguments."""
     config = tmp_path / "camera.yaml"
     config.write_text(CONFIG)
+    ros2 = shutil.which("ros2")
     environment = dict(ros_environment, ROS_DOMAIN_ID=str(graph.domain), ROS_LOG_DIR=str(tmp_path / "log"))
-    environment["AMENT_PREFIX_PATH"] = os.pathsep.join([str(installed), environment["AMENT_PREFIX_PATH"]])
+    environment["AMENT_PREFIX_PATH"] = os.pathsep.join([str(installed), environment.get("AMENT_PREFIX_PATH", "")])
 
     def start(**arguments: str) -> None:
-        words = [f"{name}:={value}" for name, value in {"config": config, **arguments}.items()]
+        given = {"config": str(config), "simulated_camera": "true", **arguments}
+        if ros2 is None:
+            start_modules(graph, given)
+            return
         graph.processes["launch"] = subprocess.Popen(
-            [ros2, "launch", LAUNCH, "simulated_camera:=true", *words],
+            [ros2, "launch", LAUNCH, *(f"{name}:={value}" for name, value in given.items())],
             env=environment, stdout=(graph.folder / "launch.log").open("wb"), stderr=subprocess.STDOUT,
             start_new_session=True,
             # Python has Ctrl-C raise KeyboardInterrupt only where it was not told to ignore it, as in the background.
@@ -65,19 +66,33 @@ def launch(graph: Graph, ros_environment: dict[str, str], installed: Path, tmp_p
         )  # fmt: skip
 
     yield start
-    if process := graph.processes.pop("launch", None):
+    for name in list(graph.processes):
+        process = graph.processes.pop(name)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
+def start_modules(graph: Graph, arguments: dict[str, str]) -> None:
+    """The nodes of the launch file, each as `python -m`."""
+    for name, node in started(load_launch_file(), **arguments).items():
+        module = console_scripts(node.package)[node.executable].partition(":")[0]
+        files = [word for path in node.files for word in ("--params-file", path)]
+        space = ["-r", f"__ns:=/{node.namespace}"] if node.namespace else []
+        own = [word for word in node.arguments if word != "--ros-args"]
+        graph.run(name, module, node.parameters, node.remappings.items(), [*files, *space, *own])
+
+
 def ended(graph: Graph) -> str:
-    """What `ros2 launch` said until Ctrl-C had ended it and all that it started."""
-    graph.processes["launch"].send_signal(signal.SIGINT)
-    status = graph.processes["launch"].wait(60)  # longer than the patience that the launch file has with its nodes
-    del graph.processes["launch"]
-    assert status == 0, graph.log("launch")
-    log = graph.log("launch")
+    """What was printed until Ctrl-C had ended the launch file, or the modules, and all that was started."""
+    processes = dict(graph.processes)
+    for process in processes.values():
+        process.send_signal(signal.SIGINT)
+    # Longer than the patience that the launch file has with its nodes.
+    statuses = {name: process.wait(60) for name, process in processes.items()}
+    graph.processes.clear()
+    log = "".join(graph.log(name) for name in processes)
+    assert not any(statuses.values()), log
     assert "Traceback" not in log and "process has died" not in log and "SIGKILL" not in log, log
     assert log.count("process has finished cleanly") == log.count("process started with pid"), log
     return log

@@ -4,7 +4,8 @@ ros2 launch binpose bin_picking.launch.py model:=models/wrs camera_ns:=/camera/c
 ros2 launch binpose bin_picking.launch.py simulated_camera:=true rviz:=true
 """
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,10 @@ PATIENCE_S = "15"
 BAD_PARAMETER = 2  # exit status of a node that refuses a parameter (binpose_ros.running, which is not imported here)
 RVIZ_CAMERA = "/camera/color/image_raw"
 RVIZ_RESULTS = ("refinement/overlay", "refinement/markers", "refinement/poses", "grasp_publisher/grasp_poses")
+# Fast DDS' shared memory holds half an image by default. Fast DDS 2 reads the first variable, Fast DDS 3 the second.
+FASTDDS_PROFILE = Path(__file__).parents[1] / "config" / "fastdds.xml"
+FASTDDS_FILES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
+FASTDDS_TRANSPORTS = "FASTDDS_BUILTIN_TRANSPORTS"
 SWITCHES = ("composed", "grasps", "simulated_camera", "record", "rviz", "tf")
 ARGUMENTS = {
     "model": ("demo", "Folder of the model store, or the name of a shipped model."),
@@ -59,6 +64,18 @@ def resolved_model(name: str) -> str:
     path, package = Path(name).expanduser(), find_spec("binpose")
     shipped = Path(next(iter(package.submodule_search_locations or ()))) / "models" / name if package else path
     return str(shipped if not any(path.glob("weights-*")) and shipped.is_dir() else path.absolute())
+
+
+def fastdds_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables that give Fast DDS the shipped profile; none where the user has chosen a profile or transports."""
+    if any(environment.get(name) for name in (*FASTDDS_FILES, FASTDDS_TRANSPORTS)):
+        return {}
+    return dict.fromkeys(FASTDDS_FILES, str(FASTDDS_PROFILE))
+
+
+def middleware(context: LaunchContext) -> list[Any]:
+    """Sets the profile for Fast DDS; other middlewares do not read it."""
+    return [SetEnvironmentVariable(*variable) for variable in fastdds_environment(os.environ).items()]
 
 
 def unless_refused(event: ProcessExited, context: LaunchContext) -> list[Any]:
@@ -146,4 +163,5 @@ def generate_launch_description() -> LaunchDescription:
     ]
     # OpenMP's threads would spin while they wait, and slow all other processes down.
     passive = SetEnvironmentVariable("OMP_WAIT_POLICY", "PASSIVE")
-    return LaunchDescription([*arguments, passive, OpaqueFunction(function=nodes)])
+    before = [passive, OpaqueFunction(function=middleware)]
+    return LaunchDescription([*arguments, *before, OpaqueFunction(function=nodes)])

@@ -7,12 +7,11 @@ from typing import Any
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile, QoSReliabilityPolicy
-from rosidl_runtime_py.utilities import get_message
 from std_srvs.srv import SetBool, Trigger
 
 from binpose_core.errors import BinposeError
 from binpose_ros.lifecycle import ManagedNode, told
-from binpose_ros.message_types import RosTypes, ros_types
+from binpose_ros.message_types import RosTypes, message_class, ros_types
 from binpose_ros.parameters import Parameters
 from binpose_ros.running import run_node
 from binpose_ros.stamps import Header, to_header
@@ -132,7 +131,7 @@ class SelfTrainingNode(ManagedNode):
             if not offered or name in self._listening or name in self._unknown:
                 continue
             try:
-                kind = get_message(offered[0].topic_type)
+                kind = message_class(offered[0].topic_type)
             except (ImportError, AttributeError, ValueError) as error:
                 self._unknown.add(name)
                 self.get_logger().error(f"{name} of type {offered[0].topic_type} is not recorded: {error}.")
