@@ -7,6 +7,7 @@ import numpy as np
 from binpose_core.camera import Camera
 from binpose_core.errors import BinposeError
 from binpose_core.frames import RgbdFrame, undistort
+from binpose_core.reasons import Reason
 from binpose_ros.images import to_color, to_depth_m
 from binpose_ros.stamps import Header, from_header, to_header
 
@@ -29,12 +30,14 @@ def to_camera(info: Any, rectified: bool = False) -> Camera:
     if not K[0, 0]:
         raise BinposeError(
             f"The camera info of {info.header.frame_id!r} has a focal length of 0, that of an uncalibrated camera; "
-            f"expected its matrix {'P' if rectified else 'K'}; calibrate the camera."
+            f"expected its matrix {'P' if rectified else 'K'}; calibrate the camera.",
+            Reason.UNCALIBRATED_CAMERA,
         )
     if any(distortion) and info.distortion_model not in DISTORTION_MODELS:
         raise BinposeError(
             f"The camera info has the distortion model {info.distortion_model!r}; expected plumb_bob or "
-            "rational_polynomial; rectify the images with image_proc, and set the parameter `rectified`."
+            "rational_polynomial; rectify the images with image_proc, and set the parameter `rectified`.",
+            Reason.UNKNOWN_DISTORTION,
         )
     return Camera.from_K(K, int(info.width), int(info.height), distortion if any(distortion) else ())
 
@@ -98,7 +101,8 @@ def _check_frames(what: str, header: Header, info: Any, depth: Any | None) -> No
         if message is not None and message.header.frame_id != header.frame_id:
             raise BinposeError(
                 f"The {other} is of frame {message.header.frame_id!r}, the {what} of {header.frame_id!r}; "
-                "expected one frame; take the depth that is aligned to colour, and the colour camera's info."
+                "expected one frame; take the depth that is aligned to colour, and the colour camera's info.",
+                Reason.FRAME_MISMATCH,
             )
 
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from binpose_core.errors import BinposeError
 from binpose_core.frames import depth_from_encoding
+from binpose_core.reasons import Reason
 from binpose_ros.stamps import Header, from_header, to_header
 
 Pixels = npt.NDArray[Any]
@@ -74,7 +75,8 @@ def to_pixels(message: Any) -> Pixels:
     if height < 1 or width < 1 or step < row_bytes or data.size < step * (height - 1) + row_bytes:
         raise BinposeError(
             f"An image of {width}x{height} pixels in {message.encoding} with {data.size} bytes in rows of {step}; "
-            f"expected rows of at least {row_bytes} bytes and as many as the height; check the camera's driver."
+            f"expected rows of at least {row_bytes} bytes and as many as the height; check the camera's driver.",
+            Reason.DAMAGED_IMAGE,
         )
     rows = np.lib.stride_tricks.as_strided(data, (height, row_bytes), (step, 1), writeable=False)
     typed = np.ascontiguousarray(rows).view((">" if message.is_bigendian else "<") + layout.dtype)
@@ -145,5 +147,6 @@ def _to_message(pixels: Pixels, encoding: str, header: Header, types: Any) -> An
 def _unknown(message: Any, expected: tuple[str, ...]) -> BinposeError:
     return BinposeError(
         f"An image with encoding {message.encoding!r} from {from_header(message).frame_id!r}; expected "
-        f"{', '.join(expected)}; set the camera to one of these, or convert it with image_proc."
+        f"{', '.join(expected)}; set the camera to one of these, or convert it with image_proc.",
+        Reason.UNKNOWN_ENCODING,
     )
