@@ -66,7 +66,7 @@ class Agreement:
                 Remark(
                     Reason.INCONSISTENT_WITH_DEPTH,
                     f"{total.consistent} of {total.measured} reported poses agree with the depth; expected at least "
-                    f"{CONSISTENT:.0%}; check the camera info and the parts' meshes, or train with this camera's noise.",
+                    f"{CONSISTENT:.0%}; check the camera info and the parts' meshes, or train with its noise.",
                 )
             )
         if total.rated >= FEWEST and total.unlike > MOST * total.rated:

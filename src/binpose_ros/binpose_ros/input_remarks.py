@@ -67,7 +67,7 @@ def publisher_remarks(node: Any, subscription: Any) -> list[Remark]:
         found.append(
             Remark(
                 Reason.SEVERAL_PUBLISHERS,
-                f"{name} has {len(publishers)} publishers ({nodes}); expected one; stop the others, or remap the input.",
+                f"{name} has {len(publishers)} publishers ({nodes}); expected one; stop the others, or remap it.",
                 name,
             )
         )

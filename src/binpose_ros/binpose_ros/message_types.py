@@ -73,3 +73,17 @@ class RosTypes:
 def ros_types() -> RosTypes:
     """The one instance."""
     return RosTypes()
+
+
+def message_class(name: str) -> Any:
+    """The class of messages of a full type name, such as "sensor_msgs/msg/Image".
+
+    Raises:
+        ValueError: if the name is not of that form.
+        ImportError: if the package is not installed.
+        AttributeError: if the package has no such message.
+    """
+    parts = name.split("/")
+    if len(parts) != 3 or parts[1] != "msg" or not all(part.isidentifier() for part in parts):
+        raise ValueError(f"Message type {name!r}; expected <package>/msg/<name>")
+    return getattr(import_module(f"{parts[0]}.msg"), parts[2])

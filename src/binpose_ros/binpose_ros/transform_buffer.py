@@ -85,8 +85,8 @@ class TransformBuffer:
             T_shared_target = self._to_ancestor(down[: down.index(shared)], stamp_ns)
         except LookupError as error:
             raise BinposeError(
-                f"No transform from {source!r} to {target!r} at the time of the image ({error}); expected one on /tf or "
-                "/tf_static; publish where the camera is mounted, or correct target_frame.",
+                f"No transform from {source!r} to {target!r} at the time of the image ({error}); expected one on "
+                "/tf or /tf_static; publish where the camera is mounted, or correct target_frame.",
                 Reason.TF_MISSING,
             ) from error
         return inverse(T_shared_target) @ T_shared_source
