@@ -234,8 +234,9 @@ class StageNode(ModelNode[Stage]):
             if self._inputs is not None:
                 self._inputs.follow_types()
         remarks = self.remarks()
-        last = self.monitor.outcome.message  # logged when it arose
-        self._remark_log.update([remark for remark in remarks if remark.message not in (last, self.refusal)])
+        logged = {self.monitor.outcome.message, self.refusal, self.monitor.model_reason}  # when they arose
+        news = [r for r in remarks if r.message not in logged and r.reason is not Reason.NOT_ACTIVE]
+        self._remark_log.update(news)
         name, model = self.get_fully_qualified_name().lstrip("/"), self.models.current
         status = self.monitor.status(name, self.state, model, remarks, self.types)
         self._diagnostics.publish(diagnostics_of([status], self._clock_watch.now_ns, self.types))

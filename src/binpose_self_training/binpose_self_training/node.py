@@ -222,7 +222,9 @@ class SelfTrainingNode(ManagedNode):
     def _on_time(self) -> None:
         self._listen()
         remarks = self.remarks()
-        self._remark_log.update([remark for remark in remarks if remark.message != self.refusal])
+        logged = {self.refusal}  # when it arose
+        news = [r for r in remarks if r.message not in logged and r.reason is not Reason.NOT_ACTIVE]
+        self._remark_log.update(news)
         values = {
             "state": self.state,
             "code": (remarks[0].reason if remarks else Reason.OK).code,
