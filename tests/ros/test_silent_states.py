@@ -28,10 +28,10 @@ PATIENCE_S = 30.0
 @pytest.fixture
 def camera_stage(stage_class: Any) -> Any:
     """A stage with all inputs of a camera."""
-    from binpose_ros import inputs
+    from binpose_ros import inputs as topics
 
     class CameraStage(stage_class):  # type: ignore[misc]
-        inputs = (replace(inputs.COLOR, role="reference"), inputs.DEPTH, inputs.INFO)
+        inputs = (replace(topics.COLOR, role="reference"), topics.DEPTH, topics.INFO)
 
     return CameraStage
 

@@ -10,7 +10,7 @@ from binpose_core.reasons import Reason
 from binpose_ros.stamps import Header, from_header, to_header
 
 REMEMBERED = 50
-PATIENCE_S = 0.2
+PATIENCE_S = 1.0
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,8 @@ class _Link:
         if self.stamps_ns[at] == stamp_ns:
             return self.T_parent_child[at]
         before, after = self.stamps_ns[at - 1 : at + 1]
-        return _between(*self.T_parent_child[at - 1 : at + 1], (stamp_ns - before) / (after - before))
+        T_before, T_after = self.T_parent_child[at - 1 : at + 1]
+        return _between(T_before, T_after, (stamp_ns - before) / (after - before))
 
 
 class TransformBuffer:
