@@ -132,4 +132,6 @@ def _type_of(subscription: Any) -> str:
 
 
 def _full_name(info: Any) -> str:
-    return f"{info.node_namespace.rstrip('/')}/{info.node_name}"
+    """The name of a publisher's node; a middleware may learn it a moment after it learns of the publisher."""
+    is_known = not info.node_name.startswith("_NODE_NAME_UNKNOWN")
+    return f"{info.node_namespace.rstrip('/')}/{info.node_name}" if is_known else "a node that starts or ends"

@@ -107,28 +107,36 @@ class Inputs:
 
     def follow_types(self) -> None:
         """Subscribe to the images of a topic as they are published: raw, or compressed."""
-        changed = {}
         for topic, entry in self._entries.items():
             kind = published_image_kind(self._node, self._names[topic]) if entry.transport else None
             if kind is not None and kind != self._kinds[topic]:
                 self._kinds[topic] = kind
-                changed[topic] = self._subscriptions[topic]
+                self._drop(topic)
+        missing = [topic for topic in self._entries if topic not in self._subscriptions]
+        for topic in missing:
+            try:
                 self._subscriptions[topic] = self._subscribe(topic)
-        if changed:
+            except RuntimeError:  # Some middlewares keep the type of a topic until the last subscription is gone.
+                continue
+        if missing:
             self._listener.listen_to(self._callbacks())
-            for subscription in changed.values():
-                self._node.destroy_subscription(subscription)
+
+    def _drop(self, topic: str) -> None:
+        subscription = self._subscriptions.pop(topic, None)
+        if subscription is not None:
+            self._listener.listen_to(self._callbacks())
+            self._node.destroy_subscription(subscription)
 
     def remarks(self) -> list[Remark]:
         """What is wrong with the inputs now: why no frame is complete, and what else their publishers do."""
         found = []
         if self._monitor.silent:
-            silent = {topic: self._subscriptions[topic] for topic in self._join.silent(SILENT_S)}
+            silent = {t: self._subscriptions[t] for t in self._join.silent(SILENT_S) if t in self._subscriptions}
             images = [topic for topic, entry in self._entries.items() if entry.transport]
             info_arrives = self._arrivals.within(INFO.topic, SILENT_S)
             found = no_frame_remarks(self._node, silent, images if info_arrives else [])
             found += [] if silent else [self._stamps_differ()]
-        for subscription in self._subscriptions.values():
+        for subscription in list(self._subscriptions.values()):
             found += publisher_remarks(self._node, subscription)
         return found
 
@@ -156,7 +164,9 @@ class Inputs:
         )
 
     def _callbacks(self) -> dict[Any, Callable[[bytes], None]]:
-        return {self._subscriptions[topic]: self._callback(entry) for topic, entry in self._entries.items()}
+        return {
+            self._subscriptions[t]: self._callback(self._entries[t]) for t in self._entries if t in self._subscriptions
+        }
 
     def _callback(self, entry: Input) -> Callable[[bytes], None]:
         wrap = CompressedBytes if self._kinds[entry.topic] == COMPRESSED_IMAGE else bytes
@@ -186,7 +196,7 @@ class Inputs:
     def _stamps_differ(self) -> Remark:
         """Messages arrive on all topics, and their stamps do not match."""
         slops_ns = self._join.slops_ns
-        names = {topic: subscription.topic_name for topic, subscription in self._subscriptions.items()}
+        names = self._names
         far = ", ".join(
             f"those of {names[topic]} are {gap / NS_PER_S:.3f} s off, not at most {slops_ns[topic] / NS_PER_S:g}"
             for topic, gap in self._join.too_far().items()
