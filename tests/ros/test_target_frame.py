@@ -2,16 +2,20 @@
 
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from bench import Workbench
 from live_graph import MODEL
 from live_messages import poses_of, stamp
 from scipy.spatial.transform import Rotation
 
+from binpose_core.errors import BinposeError
 from binpose_core.geometry import from_rotation_translation
+from binpose_core.reasons import Reason
 
 T_BASE_CAM = from_rotation_translation(
     Rotation.from_euler("xyz", [2.9, 0.1, 0.4]).as_matrix(), np.array([0.3, -0.2, 1.1])
@@ -97,6 +101,62 @@ def answer(live: Any) -> tuple[Any, Any]:
 
     poses, status = live.wait(answered, "an answer")
     return poses, status
+
+
+@pytest.fixture
+def refinement(bench: Workbench) -> Any:
+    """An active node in this process, and what it publishes by topic."""
+    from binpose_refinement.node import RefinementNode
+
+    node = bench(RefinementNode, model=str(MODEL), watch_s=0.0, target_frame="base", tf=True, tf_prefix="left")
+    node.trigger_configure()
+    node.trigger_activate()
+    node.sent = {}
+    for name in ("_poses", "_tf", "_markers", "_overlay"):
+        fake = SimpleNamespace(
+            publish=lambda message, name=name: node.sent.setdefault(name, []).append(message),
+            get_subscription_count=lambda: 1,
+        )
+        setattr(node._outputs, name, fake)
+    return node
+
+
+def published(node: Any) -> Any:
+    """The result of a frame with one pose above the threshold and one below."""
+    from binpose_core.types import PoseEstimate
+    from binpose_ros.trial import trial_frame
+
+    model, frame = node.models.find(""), replace(trial_frame(), frame_id="camera", stamp_ns=5_000_000_000)
+    name = next(iter(model.objects))
+    T_cam_obj = from_rotation_translation(np.eye(3), np.array([0.01, 0.02, 0.6]))
+    poses = [PoseEstimate(name, T_cam_obj, 0.9), PoseEstimate(name, T_cam_obj, 0.1)]
+    return node._outputs.publish(frame, poses, model, node.settings), T_cam_obj
+
+
+def test_without_the_transform_the_frame_fails_before_anything_is_sent(refinement: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr("binpose_ros.transforms.PATIENCE_S", 0.1)
+    with pytest.raises(BinposeError, match="'camera' and 'base' are not connected") as caught:
+        published(refinement)
+    assert caught.value.reason is Reason.TF_MISSING and refinement.sent == {}
+
+
+def test_poses_markers_and_transforms_are_in_the_target_frame_and_the_overlay_in_the_cameras(refinement: Any) -> None:
+    refinement.transforms._buffer.put("base", "camera", 0, T_BASE_CAM, static=True)
+    result, T_cam_obj = published(refinement)
+    received = poses_of_bytes(refinement.sent["_poses"][0])
+    np.testing.assert_allclose(received[0].T_cam_obj, T_BASE_CAM @ T_cam_obj, atol=1e-9)
+    assert result.header.frame_id == "base" and len(result.poses) == 2
+    assert (result.outcome.reason, result.outcome.found, result.outcome.reported) == (Reason.OK, 2, 1)
+    assert {marker.header.frame_id for marker in refinement.sent["_markers"][0].markers} == {"base"}
+    (transform,) = refinement.sent["_tf"][0].transforms
+    assert transform.header.frame_id == "base" and transform.child_frame_id.startswith("left/")
+    assert refinement.sent["_overlay"][0].header.frame_id == "camera"
+
+
+def poses_of_bytes(data: bytes) -> list[Any]:
+    from binpose_ros.poses import read_poses
+
+    return read_poses(data)[0]
 
 
 def test_without_the_transform_nothing_is_published_in_a_wrong_frame(live: Any) -> None:
