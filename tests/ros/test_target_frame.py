@@ -99,7 +99,7 @@ def answer(live: Any) -> tuple[Any, Any]:
                 return poses, status
         return None
 
-    poses, status = live.wait(answered, "an answer")
+    poses, status = live.wait(answered, "an answer", 300)
     return poses, status
 
 
