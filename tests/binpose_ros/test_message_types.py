@@ -20,7 +20,9 @@ def test_a_class_is_found_by_the_full_name_of_its_type(monkeypatch: pytest.Monke
         message_class("no_such_msgs/msg/Thing")
 
 
-@pytest.mark.parametrize("name", ["", "Image", "sensor_msgs/Image", "sensor_msgs/srv/Image", "os/msg/../path"])
+@pytest.mark.parametrize(
+    "name", ["", "Image", "sensor_msgs/Image", "sensor_msgs/srv/Image", "os/msg/../path", "a/msg/b/c"]
+)
 def test_a_name_of_another_form_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="expected <package>/msg/<name>"):
         message_class(name)

@@ -1,9 +1,11 @@
 import re
 from pathlib import Path
 
+from binpose_core.reasons import Reason
+from binpose_ros.remarks import joined
 from binpose_ros.settings import specs, with_values
 from binpose_self_training.config import Role
-from binpose_self_training.node_settings import SelfTrainingSettings, status_reason, status_values
+from binpose_self_training.node_settings import SelfTrainingSettings, status_remarks, status_values
 from binpose_self_training.recorder import RecorderStatus
 from binpose_self_training.selection import SelectionCounts
 
@@ -48,10 +50,13 @@ def test_the_topics_follow_the_namespace_and_a_camera_without_depth_has_none():
     assert Role.DEPTH not in {*flat.roles(resolve).values(), *(topic.role for topic in flat.camera_topics(resolve))}
 
 
-def test_diagnostics_tell_why_all_is_not_well():
-    assert status_reason(RecorderStatus(), ["/a"]) == ""  # Nothing is recorded, so nothing is missing.
+def test_diagnostics_show_what_is_wrong_with_its_code():
+    assert status_remarks(RecorderStatus(), ["/a"]) == []  # Nothing is recorded, so nothing is missing.
     recording = RecorderStatus(is_recording=True, frames=SelectionCounts(keyframes=3))
-    assert status_reason(recording, []) == "" and status_values(recording)["keyframes"] == "3"
-    assert "/a, /b" in status_reason(recording, ["/a", "/b"])
+    assert status_remarks(recording, []) == [] and status_values(recording)["keyframes"] == "3"
+    (missing,) = status_remarks(recording, ["/a", "/b"])
+    assert "/a, /b" in missing.message and missing.reason is Reason.NO_PUBLISHER
     bad = RecorderStatus(reason="The disk is full.", dropped=4, frames=SelectionCounts(unreadable=1, reason="bayer_42"))
-    assert all(text in status_reason(bad, []) for text in ("full", "4 messages", "bayer_42"))
+    found = status_remarks(bad, [])
+    assert found[0].reason is Reason.RECORDING_STOPPED
+    assert all(text in joined(found) for text in ("full", "4 messages", "bayer_42"))

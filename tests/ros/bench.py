@@ -50,6 +50,7 @@ def stage_class(ros_environment: dict[str, str]) -> Any:
     from binpose_core.errors import BinposeError
     from binpose_core.settings import setting
     from binpose_ros.inputs import COLOR
+    from binpose_ros.outcome import Outcome
     from binpose_ros.settings import StageSettings
     from binpose_ros.stage_node import StageNode
 
@@ -78,10 +79,10 @@ def stage_class(ros_environment: dict[str, str]) -> Any:
         def open_outputs(self) -> None:
             self.out = self.output("Detection2DArray", "~/out")
 
-        def process(self, match: Any) -> str:
-            return ""
+        def process(self, match: Any) -> Outcome:
+            return Outcome()
 
-        def publish_nothing(self, header: Any, reason: str) -> None: ...
+        def publish_nothing(self, header: Any, outcome: Outcome) -> None: ...
 
         def try_out(self, stage: Any, objects: Any, frame: Any) -> None: ...
 

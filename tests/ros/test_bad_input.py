@@ -27,7 +27,7 @@ class HandCamera:
         view = simulate_views(stored_objects(ModelStore(MODEL).load()), settings, 0)[0]
         self.frame = replace(view.frame, frame_id="camera")
         self.types = ros_types()
-        self.stamp_ns = 1_000 * NS_PER_S
+        self.stamp_ns, self.clock_offset_ns = time.time_ns(), 0
         node = graph.node
         self.publishers = {
             "color": node.create_publisher(Image, "/color/image_raw", 10),
@@ -41,7 +41,7 @@ class HandCamera:
         from binpose_ros.images import from_color, from_depth_m
         from binpose_ros.stamps import Header
 
-        self.stamp_ns += NS_PER_S // 10
+        self.stamp_ns = max(self.stamp_ns + NS_PER_S // 10, time.time_ns() + self.clock_offset_ns)
         header, frame, types = Header(self.stamp_ns, "camera"), self.frame, self.types
         return {
             "color": from_color(frame.color, header, types),
@@ -62,9 +62,11 @@ class HandCamera:
 @pytest.fixture(scope="module")
 def live(graph: Any) -> Any:
     """The composed node, before any camera has sent a thing."""
+    from binpose_interfaces.msg import FrameStatus
     from vision_msgs.msg import Detection3DArray
 
     graph.poses = graph.listen("/refinement/poses", Detection3DArray)
+    graph.results = graph.listen("/refinement/status", FrameStatus)
     graph.start("bin_picking")
     graph.wait(lambda: graph.status("bin_picking").get("state") == "active", "the node")
     graph.camera = HandCamera(graph)
@@ -141,26 +143,54 @@ def uncalibrated(camera: HandCamera, messages: dict[str, Any]) -> None:
 
 
 BAD = {
-    "unknown encoding": (lambda c, m: setattr(m["color"], "encoding", "jpeg"), "'jpeg'"),
-    "depth as mono16": (lambda c, m: setattr(m["depth"], "encoding", "mono16"), "'mono16'"),
-    "depth of another frame": (lambda c, m: with_frame(m["depth"], "lidar"), "'lidar'"),
-    "info of another frame": (lambda c, m: with_frame(m["info"], "left"), "'left'"),
-    "truncated image": (lambda c, m: setattr(m["color"], "height", 4000), "bytes"),
-    "no valid depth": (nan_depth, "no valid pixel"),
-    "depth in another unit": (millimetres_as_metres, "median depth"),
-    "info of another size": (small_info, "320x240"),
-    "depth of another size": (small_depth, "align"),
-    "uncalibrated camera": (uncalibrated, "calibrate"),
+    "unknown encoding": (lambda c, m: setattr(m["color"], "encoding", "jpeg"), "'jpeg'", "UNKNOWN_ENCODING"),
+    "depth as mono16": (lambda c, m: setattr(m["depth"], "encoding", "mono16"), "'mono16'", "UNKNOWN_ENCODING"),
+    "depth of another frame": (lambda c, m: with_frame(m["depth"], "lidar"), "'lidar'", "FRAME_MISMATCH"),
+    "info of another frame": (lambda c, m: with_frame(m["info"], "left"), "'left'", "FRAME_MISMATCH"),
+    "truncated image": (lambda c, m: setattr(m["color"], "height", 4000), "bytes", "DAMAGED_IMAGE"),
+    "no valid depth": (nan_depth, "no valid pixel", "NO_DEPTH"),
+    "depth in another unit": (millimetres_as_metres, "median depth", "DEPTH_UNIT"),
+    "info of another size": (small_info, "320x240", "SIZE_MISMATCH"),
+    "depth of another size": (small_depth, "align", "SIZE_MISMATCH"),
+    "uncalibrated camera": (uncalibrated, "calibrate", "UNCALIBRATED_CAMERA"),
 }
 
 
 @pytest.mark.parametrize("name", BAD)
 def test_a_bad_message_has_a_reason_and_the_next_good_one_has_poses(live: Any, name: str) -> None:
-    spoil, expected = BAD[name]
+    spoil, expected, code = BAD[name]
     messages = live.camera.messages()
     spoil(live.camera, messages)
-    assert not answer(live, messages).detections
+    wanted = stamp(answer(live, messages))
+    failed = live.wait(lambda: next((s for s in live.results if stamp(s) == wanted), None), "the frame's status", 20)
+    assert not failed.success and failed.code == code and expected in failed.message and failed.reported == 0
     live.wait(lambda: expected in reason(live), f"the reason {expected!r} in {reason(live)!r}", 20)
+    assert live.status("bin_picking")["last_code"] == code
+    assert_right_again(live)
+    wanted = stamp(live.poses[-1])
+    good = live.wait(lambda: next((s for s in live.results if stamp(s) == wanted), None), "the frame's status", 20)
+    assert good.success and good.code == "OK" and good.reported == len(live.poses[-1].detections)
+
+
+def test_a_request_is_not_answered_with_an_empty_bin_when_every_frame_fails(live: Any) -> None:
+    from binpose_interfaces.action import EstimatePoses
+    from rclpy.action import ActionClient
+
+    client = ActionClient(live.node, EstimatePoses, "/bin_picking/estimate_poses")
+    live.wait(client.server_is_ready, "the action")
+    goal = live.asked(lambda: client.send_goal_async(EstimatePoses.Goal()), "the goal's acceptance")
+    future = goal.get_result_async()
+
+    def answered() -> bool:
+        messages = live.camera.messages()
+        messages["color"].encoding = "jpeg"
+        live.camera.send(messages)
+        return bool(future.done())
+
+    live.wait(answered, "the answer", 60)
+    result = future.result().result
+    assert not result.success and result.code == "UNKNOWN_ENCODING" and "'jpeg'" in result.message
+    client.destroy()
     assert_right_again(live)
 
 
@@ -181,7 +211,8 @@ def test_images_may_change_their_size_and_depth_its_encoding(live: Any) -> None:
 
 
 def test_stamps_that_go_back_are_a_restart(live: Any) -> None:
-    live.camera.stamp_ns = 500 * NS_PER_S
+    live.camera.clock_offset_ns = -20 * NS_PER_S
+    live.camera.stamp_ns -= 20 * NS_PER_S
     assert_right_again(live)
     live.wait(lambda: int(live.status("bin_picking").get("frames_restarts", 0)) >= 1, "the count")
 

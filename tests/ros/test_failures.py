@@ -1,4 +1,4 @@
-"""What fails in a transition, a service or a parameter is told, and the node stays to be told better.
+"""What fails in a transition, a service or a parameter has a reason, and the node stays to try again.
 
 The nodes live in this process, and nothing is sent: any error can be made.
 """
@@ -30,7 +30,7 @@ def test_a_gpu_that_is_not_there_is_told(bench: Workbench, stage_class: Any, mon
     node = bench(stage_class, device="cuda")
     assert node.trigger_configure() == FAILURE and node.state == "unconfigured"
     assert len(node.logged) == 1 and "torch sees no GPU" in node.logged[0]
-    assert node.monitor.reason == node.logged[0]
+    assert node.refusal == node.logged[0]
 
 
 def test_any_error_in_configure_is_told_and_it_can_be_tried_again(
@@ -40,9 +40,11 @@ def test_any_error_in_configure_is_told_and_it_can_be_tried_again(
     with monkeypatch.context() as patch:
         patch.setattr(node, "open_outputs", broken)
         assert node.trigger_configure() == FAILURE and node.state == "unconfigured"
-    assert "KeyError('a slip')" in node.monitor.reason and node.models.current is None
+    assert "KeyError('a slip')" in node.refusal and node.models.current is None
     assert "in broken" in node.logged[0]  # the traceback
+    assert any(remark.message == node.refusal for remark in node.remarks())
     assert node.trigger_configure() == SUCCESS
+    assert node.refusal == "" and not [r for r in node.remarks() if "a slip" in r.message], "its cause is gone"
 
 
 def test_any_error_in_activate_is_told_and_it_can_be_tried_again(
@@ -53,7 +55,7 @@ def test_any_error_in_activate_is_told_and_it_can_be_tried_again(
     with monkeypatch.context() as patch:
         patch.setattr("binpose_ros.stage_node.Inputs", broken)
         assert node.trigger_activate() == FAILURE and node.state == "inactive"
-    assert "KeyError('a slip')" in node.monitor.reason and not node.out.is_activated
+    assert "KeyError('a slip')" in node.refusal and not node.out.is_activated
     assert not [thread for thread in threading.enumerate() if thread.name == "worker"]
     assert node.trigger_activate() == SUCCESS and node.out.is_activated
 

@@ -95,6 +95,27 @@ sys.exit(service.run())
     assert (tmp_path / "starts").read_text() == "+" * starts
 
 
+@pytest.mark.parametrize("composed", ["true", "false"])
+def test_a_second_camera_has_transforms_and_a_frame_of_its_own(launch_file: Any, composed: str) -> None:
+    nodes = started(launch_file, composed=composed, tf_prefix="left", target_frame="base_link")
+    refining = nodes["bin_picking" if composed == "true" else "refinement"].parameters
+    assert refining["tf_prefix"] == "left" and refining["target_frame"] == "base_link"
+    default = started(launch_file, composed=composed)["bin_picking" if composed == "true" else "refinement"].parameters
+    assert default["tf_prefix"] == "bin" and default["target_frame"] == ""
+
+
+@pytest.mark.parametrize("composed", ["true", "false"])
+def test_transports_are_those_of_all_stages_and_of_the_recording(launch_file: Any, composed: str) -> None:
+    chosen = {"color_transport": "compressed", "depth_transport": "compressedDepth"}
+    nodes = started(launch_file, composed=composed, record="true", camera_ns="/cam", **chosen)
+    recorder = nodes.pop("self_training").remappings
+    assert recorder["color/image_raw"] == "/cam/color/image_raw/compressed"
+    assert recorder["aligned_depth_to_color/image_raw"] == "/cam/aligned_depth_to_color/image_raw/compressedDepth"
+    for node in nodes.values():
+        assert chosen.items() <= node.parameters.items()
+        assert node.remappings["color/image_raw"] == "/cam/color/image_raw"
+
+
 def test_every_node_is_installed(launch_file: Any) -> None:
     for composed in ("true", "false"):
         for name, node in started(launch_file, composed=composed, simulated_camera="true", record="true").items():
@@ -123,10 +144,10 @@ def test_rviz_shows_the_topics_of_this_camera_and_namespace(launch_file: Any) ->
     config = YAML(typ="safe").load(ROOT / "src/binpose/config/bin_picking.rviz")
     shown = [d["Topic"]["Value"] for d in config["Visualization Manager"]["Displays"] if "Topic" in d]
     node = started(launch_file, rviz="true", namespace="cell", color_topic="/left/color")["rviz2"]
-    remapped = node.remappings
-    assert set(remapped) == set(shown)
-    assert remapped["/camera/color/image_raw"] == "/left/color"
-    assert remapped["/refinement/poses"] == "refinement/poses"
+    topics = node.remappings
+    assert set(topics) == set(shown)
+    assert topics["/camera/color/image_raw"] == "/left/color"
+    assert topics["/refinement/poses"] == "refinement/poses"
     assert node.namespace == "cell"
 
 

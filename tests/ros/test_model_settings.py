@@ -79,7 +79,7 @@ def test_settings_that_do_not_fit_the_parts_are_refused_live_and_at_the_start(
     assert not refused.successful and "do not bear" in refused.reason
     assert node.models.find("").stage[1] != 0.75
     other = bench(stage_class, tone=0.75)
-    assert other.trigger_configure() == FAILURE and "do not bear" in other.monitor.reason
+    assert other.trigger_configure() == FAILURE and "do not bear" in other.refusal
 
 
 def test_the_parts_to_be_reported_must_be_known_at_the_start(bench: Workbench, store: Path, monkeypatch: Any) -> None:
@@ -89,7 +89,7 @@ def test_the_parts_to_be_reported_must_be_known_at_the_start(bench: Workbench, s
     for kind in (RefinementNode, PipelineNode):
         node = bench(kind, model=str(store), objects=["gearmotr"], watch_s=0.0)
         assert node.trigger_configure() == FAILURE
-        assert "objects names gearmotr; expected some of" in node.monitor.reason
+        assert "objects names gearmotr; expected some of" in node.refusal
 
 
 def test_numbers_of_the_challenge_are_for_known_parts(bench: Workbench, store: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a client of `~/estimate_poses` is told when there is no pose, or when too many ask at once."""
+"""The answers of `~/estimate_poses` when a frame fails, when there is no pose, or when too many ask at once."""
 
 import math
 import threading
@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from bench import Workbench
 from live_graph import MODEL
+
+from binpose_core.reasons import Reason
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed or not sourced")
 
@@ -61,6 +63,7 @@ def test_requests_leave_threads_for_the_services(node: Any) -> None:
     third = Goal()
     answer = node._action._execute(third)
     assert third.outcome == "aborted" and not answer.success and "ask when one is answered" in answer.message
+    assert answer.code == "BUSY"
     for goal in goals:
         goal.is_cancel_requested = True
     for thread in threads:
@@ -74,22 +77,24 @@ def test_requests_leave_threads_for_the_services(node: Any) -> None:
 
 def test_an_empty_frame_is_answered_with_its_own_reason(node: Any) -> None:
     from binpose_refinement.node import NO_POSE, POSES
+    from binpose_ros.outcome import Outcome
     from binpose_ros.stamps import Header
     from binpose_ros.vision_arrays import write_array
 
-    node.monitor.failed("What the frame before was told.")
+    node.monitor.finished(Outcome(Reason.NO_DEPTH, "The reason of the frame before."))
     assert node.process({POSES.topic: write_array(Header(1_000_000_000, "camera"), ())}) == NO_POSE
-    assert node._action._newest.reason == NO_POSE
+    assert node._action._newest.outcome == NO_POSE
 
 
 def test_a_request_that_no_frame_can_answer_is_refused_at_once(node: Any) -> None:
     known = next(iter(node.models.find("").objects))
-    for goal, reason in (
+    for goal, sentence in (
         (Goal(known, "nonsense"), "object_ids names nonsense; expected some of"),
         (Goal(min_score=math.nan), "min_score is NaN"),
     ):
         answer = node._action._execute(goal)
-        assert goal.outcome == "aborted" and not answer.success and reason in answer.message
+        assert goal.outcome == "aborted" and not answer.success and sentence in answer.message
+        assert answer.code == "BAD_REQUEST"
 
 
 def test_only_an_active_node_takes_requests(node: Any) -> None:
@@ -101,3 +106,97 @@ def test_only_an_active_node_takes_requests(node: Any) -> None:
     goal = Goal()
     answer = node._action._execute(goal)
     assert goal.outcome == "aborted" and "The node is inactive; expected active" in answer.message
+    assert answer.code == "NOT_ACTIVE"
+
+
+def answer_to(node: Any, make_result: Any) -> tuple[Goal, Any]:
+    """A goal and its answer, when a frame is finished while it waits."""
+    goal, answers = Goal(), []
+    thread = threading.Thread(target=lambda: answers.append(node._action._execute(goal)), daemon=True)
+    thread.start()
+    end = time.monotonic() + 20
+    while thread.is_alive() and time.monotonic() < end:
+        make_result()
+        time.sleep(0.02)
+    thread.join(1)
+    return goal, answers[0]
+
+
+@pytest.mark.parametrize("reason", [Reason.UNKNOWN_ENCODING, Reason.UNCALIBRATED_CAMERA, Reason.TF_MISSING])
+def test_a_failure_is_not_an_empty_bin(node: Any, reason: Reason) -> None:
+    from binpose_ros.outcome import Outcome
+    from binpose_ros.stamps import Header
+
+    def failed() -> None:
+        stamp_ns = node.get_clock().now().nanoseconds
+        node.publish_nothing(Header(stamp_ns, "camera"), Outcome(reason, "The sentence."))
+
+    goal, answer = answer_to(node, failed)
+    assert goal.outcome == "aborted"
+    assert (answer.success, answer.code, answer.message) == (False, reason.code, "The sentence.")
+    assert not answer.poses.detections
+
+
+@pytest.mark.parametrize("reason", [Reason.NO_PARTS, Reason.BELOW_THRESHOLD])
+def test_an_empty_bin_is_no_failure(node: Any, reason: Reason) -> None:
+    from binpose_ros.outcome import Outcome
+    from binpose_ros.stamps import Header
+
+    def empty() -> None:
+        stamp_ns = node.get_clock().now().nanoseconds
+        node.publish_nothing(Header(stamp_ns, "camera"), Outcome(reason, "The sentence."))
+
+    goal, answer = answer_to(node, empty)
+    assert goal.outcome == "succeeded"
+    assert (answer.success, answer.code, answer.message) == (True, reason.code, "The sentence.")
+
+
+@pytest.mark.parametrize("off_s", [-3600.0, 1e9])
+def test_a_camera_of_another_clock_is_answered_at_once(node: Any, off_s: float) -> None:
+    """Also when one image alone arrives after the request: it cannot be known whether it was taken after it."""
+    start = time.monotonic()
+
+    def arrives() -> None:
+        now_ns = node.get_clock().now().nanoseconds
+        node.monitor.arrived(now_ns - round(off_s * 1e9), now_ns)
+
+    goal, answer = answer_to(node, arrives)
+    assert goal.outcome == "aborted" and time.monotonic() - start < 5
+    assert (answer.success, answer.code) == (False, "CLOCK_MISMATCH") and "another clock" not in answer.message
+    assert f"{abs(off_s):.0f} s" in answer.message and "use_sim_time" in answer.message
+
+
+def test_without_a_frame_the_answer_names_the_cause(node: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr("binpose_ros.estimate_action.PATIENCE_S", 0.5)
+    monkeypatch.setattr("binpose_ros.monitor.SILENT_S", 0.1)
+    goal = Goal()
+    answer = node._action._execute(goal)
+    assert goal.outcome == "aborted" and not answer.success
+    assert answer.code == "NO_PUBLISHER" and "has no publisher" in answer.message
+
+
+def status(reason: Reason, stamp_ns: int) -> Any:
+    from binpose_ros.message_types import ros_types
+    from binpose_ros.outcome import Outcome, from_outcome
+    from binpose_ros.stamps import Header
+
+    return from_outcome(Outcome(reason, "The sentence."), Header(stamp_ns, "camera"), "/pose_estimator", ros_types())
+
+
+@pytest.mark.parametrize("reason", [Reason.NO_DEPTH, Reason.NO_PARTS])
+def test_the_reason_of_the_stage_before_is_that_of_its_empty_array(node: Any, monkeypatch: Any, reason: Reason) -> None:
+    from binpose_core.errors import BinposeError
+    from binpose_refinement.node import POSES
+    from binpose_ros.stamps import Header
+    from binpose_ros.vision_arrays import write_array
+
+    monkeypatch.setattr(node, "count_publishers", lambda topic: 1)
+    node._outcomes.put(status(reason, 7))
+    match = {POSES.topic: write_array(Header(7, "camera"), ())}
+    if reason.is_failure:
+        with pytest.raises(BinposeError, match="The sentence") as caught:
+            node.process(match)
+        assert caught.value.reason is reason
+    else:
+        outcome = node.process(match)
+        assert (outcome.reason, outcome.message) == (reason, "The sentence.")

@@ -12,29 +12,30 @@ from binpose_core.frames import RgbdFrame
 from binpose_core.model_store import StoredModel
 from binpose_core.objects import ObjectModel
 from binpose_detection.backends import stored_segmenter
-from binpose_detection.node import DetectionOutputs
+from binpose_detection.node import NOTHING, DetectionOutputs
 from binpose_estimator.estimator import PoseEstimator
 from binpose_estimator.node import PoseOutputs
 from binpose_refinement.node import (
+    UNSURE,
     RefinementOutputs,
     RefinementSettings,
     check_objects,
     refiner_parameters,
     reported,
+    result_frame_problem,
 )
 from binpose_refinement.stored_refiner import stored_refiner
 from binpose_ros.challenge_adapter import ChallengeService, ChallengeSettings, names_of
 from binpose_ros.estimate_action import EstimateAction, FrameResult
-from binpose_ros.frames import header_of
 from binpose_ros.golden import GoldenFrame, found_share
 from binpose_ros.inputs import COLOR, DEPTH, INFO, Match
+from binpose_ros.outcome import Outcome
 from binpose_ros.running import prepare_process, run_node
 from binpose_ros.settings import DetectionChoice
 from binpose_ros.stage_node import StageNode
 from binpose_ros.stamps import Header
 
-NOTHING = "No part was detected."
-UNSURE = "No pose reached the threshold."
+PREFIXES = DETECTION, POSE, REFINEMENT = "detection/", "pose_estimator/", "refinement/"
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class PipelineNode(StageNode[Pipeline]):
     """Sends the results of all stages of each frame."""
 
     inputs = (replace(COLOR, role="reference"), DEPTH, INFO)
+    prefixes = PREFIXES
 
     def __init__(self, **options: Any) -> None:
         super().__init__("bin_picking", PipelineSettings(), **options)
@@ -81,11 +83,17 @@ class PipelineNode(StageNode[Pipeline]):
 
     def open_outputs(self) -> None:
         """The topics of all stages."""
-        self._detections = DetectionOutputs(self, "detection/")
-        self._poses = PoseOutputs(self, "pose_estimator/")
-        self._refined = RefinementOutputs(self, "refinement/")
+        self._detections = DetectionOutputs(self, DETECTION)
+        self._poses = PoseOutputs(self, POSE)
+        self._refined = RefinementOutputs(self, REFINEMENT)
 
-    def process(self, match: Match) -> str:
+    def frame_problem(self, frame_id: str) -> str:
+        """Also whether the parts' transforms would form a loop."""
+        return super().frame_problem(frame_id) or result_frame_problem(
+            frame_id, self.models.find("").objects, self.settings
+        )
+
+    def process(self, match: Match) -> Outcome:
         """Detect, estimate, refine."""
         model, frame, settings = self.models.find(""), self.frame(match), self.settings
         stages = model.stage
@@ -95,19 +103,18 @@ class PipelineNode(StageNode[Pipeline]):
             poses = stages.estimator(frame, detections)
         with self.monitor.measured("refinement"):
             verified = stages.refiner(frame, detections, poses)
-        refined = reported(verified, settings)
         with self.monitor.measured("publish"):
-            self._refined.publish(frame, refined, model.objects, model.version, settings)
+            result = self._refined.publish(frame, verified, model, settings, UNSURE if detections else NOTHING)
             self._detections.publish(frame, detections, model.version)
             self._poses.publish(frame, poses, model.objects, model.version)
-            self._action.tell(FrameResult(header_of(frame), verified, model.objects, model.version))
-        return "" if refined else UNSURE if detections else NOTHING
+        self._action.put(result)
+        return result.outcome
 
-    def publish_nothing(self, header: Header, reason: str) -> None:
+    def publish_nothing(self, header: Header, outcome: Outcome) -> None:
         """Empty results of all stages."""
         for outputs in (self._refined, self._detections, self._poses):
             outputs.publish_nothing(header)
-        self._action.tell(FrameResult(header, reason=reason))
+        self._action.put(FrameResult(header, outcome))
 
     def try_out(self, stage: Pipeline, objects: Mapping[str, ObjectModel], frame: RgbdFrame) -> None:
         """Run all stages once."""

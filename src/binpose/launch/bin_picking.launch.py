@@ -39,6 +39,8 @@ ARGUMENTS = {
     "color_topic": ("", "Colour image, where it is not <camera_ns>/color/image_raw."),
     "info_topic": ("", "Camera info, where it is not <camera_ns>/color/camera_info."),
     "depth_topic": ("", "Depth aligned to colour, where it is not <camera_ns>/aligned_depth_to_color/image_raw."),
+    "color_transport": ("raw", "How colour images arrive: raw or compressed."),
+    "depth_transport": ("raw", "How depth images arrive: raw, compressed or compressedDepth."),
     "objects": ("", "Parts to be reported, divided by commas; all when empty."),
     "region": ("", "Outline of the bin in pixels: 'u,v u,v u,v'; everywhere when empty."),
     "device": ("cpu", "Where the networks run: cpu or cuda."),
@@ -49,6 +51,8 @@ ARGUMENTS = {
     "recordings": ("~/binpose_recordings", "Folder of the recordings."),
     "rviz": ("false", "Start RViz."),
     "tf": ("true", "Send a transform for each part."),
+    "tf_prefix": ("bin", "What the names of the parts' transforms begin with; another one for each camera."),
+    "target_frame": ("", "Frame of the published poses, such as base_link; the camera's when empty."),
     "config": ("", "YAML file with parameters that replace the defaults."),
     "namespace": ("", "Namespace of all nodes."),
     "log_level": ("info", "debug, info, warn, error or fatal."),
@@ -78,6 +82,11 @@ def middleware(context: LaunchContext) -> list[Any]:
     return [SetEnvironmentVariable(*variable) for variable in fastdds_environment(os.environ).items()]
 
 
+def transported(topic: str, transport: str) -> str:
+    """The topic of a transport, as image_transport names it; the nodes themselves follow their parameter."""
+    return topic if transport == "raw" or topic.endswith(f"/{transport}") else f"{topic}/{transport}"
+
+
 def unless_refused(event: ProcessExited, context: LaunchContext) -> list[Any]:
     """Start a node again when it ends, but not with a parameter that it refused."""
     if event.returncode != BAD_PARAMETER:
@@ -96,14 +105,19 @@ def nodes(context: LaunchContext) -> list[Any]:
     files = [value["config"]] if value["config"] else []
     if missing := [name for name in files if not Path(name).expanduser().is_file()]:
         raise FileNotFoundError(f"No file {missing[0]}; expected a YAML file with parameters; check config:=.")
-    stage: dict[str, Any] = {"model": model, "device": value["device"]}
-    result: dict[str, Any] = {"tf": wanted["tf"]}
+    transports = {name: value[name] for name in ("color_transport", "depth_transport")}
+    stage: dict[str, Any] = {"model": model, "device": value["device"], **transports}
+    result: dict[str, Any] = {"tf": wanted["tf"], **{name: value[name] for name in ("tf_prefix", "target_frame")}}
     looking = {"region": value["region"]}
     if value["objects"]:
         result["objects"] = [name.strip() for name in value["objects"].split(",")]
 
     def node(
-        package: str, executable: str, parameters: dict[str, Any], remappings: Sequence[tuple[str, str]] = ()
+        package: str,
+        executable: str,
+        parameters: dict[str, Any],
+        remappings: Sequence[tuple[str, str]] = (),
+        camera: Sequence[str] = topics,
     ) -> Node:
         return Node(
             package=package,
@@ -111,7 +125,7 @@ def nodes(context: LaunchContext) -> list[Any]:
             name=executable,
             namespace=value["namespace"],
             parameters=[parameters, *files],
-            remappings=[*zip(CAMERA_TOPICS, topics, strict=True), *remappings],
+            remappings=[*zip(CAMERA_TOPICS, camera, strict=True), *remappings],
             arguments=["--ros-args", "--log-level", value["log_level"]],
             output="screen",
             respawn=True,
@@ -136,7 +150,9 @@ def nodes(context: LaunchContext) -> list[Any]:
         names = ["bin_picking"] if wanted["composed"] else ["detection", *FOLLOWERS]
         events = [*(f"{name}/{STATUS}" for name in names), "pick_outcomes"]
         recording = {"record": True, "directory": value["recordings"], "events": events}
-        found.append(node("binpose_self_training", "self_training", recording))
+        recorded = [transported(topics[0], value["color_transport"]), topics[1]]
+        recorded.append(transported(topics[2], value["depth_transport"]))
+        found.append(node("binpose_self_training", "self_training", recording, camera=recorded))
     if wanted["simulated_camera"]:
         found.append(node("binpose_simulation", "simulated_camera", {"model": model}))
     if wanted["rviz"]:

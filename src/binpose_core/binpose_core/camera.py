@@ -6,6 +6,7 @@ import numpy as np
 
 from binpose_core.errors import BinposeError
 from binpose_core.geometry import FloatArray
+from binpose_core.reasons import Reason
 
 DISTORTION_COUNTS = (0, 4, 5, 8, 12, 14)  # numbers of coefficients that OpenCV has
 
@@ -31,7 +32,8 @@ class Camera:
         if not all(np.isfinite(values)) or self.fx <= 0 or self.fy <= 0:
             raise BinposeError(
                 f"Camera with fx={self.fx}, fy={self.fy}, cx={self.cx}, cy={self.cy}: expected "
-                "finite numbers with positive focal lengths in pixels; check cam_K / camera_info."
+                "finite numbers with positive focal lengths in pixels; check cam_K / camera_info.",
+                Reason.UNCALIBRATED_CAMERA,
             )
         if self.width < 1 or self.height < 1:
             raise BinposeError(

@@ -19,6 +19,7 @@ import numpy as np
 
 from binpose_core.camera import DISTORTION_COUNTS, Camera
 from binpose_core.errors import BinposeError
+from binpose_core.reasons import Reason
 from binpose_core.geometry import FloatArray
 
 NO_DISTORTION = ("none", "pinhole")
@@ -109,7 +110,8 @@ def checked_distortion(values: Iterable[float], model: str, where: str) -> tuple
     if not all(map(np.isfinite, numbers)):
         raise BinposeError(
             f"The distortion coefficients in {where} are {_listed(numbers)}; expected finite numbers; calibrate the "
-            "camera again."
+            "camera again.",
+            Reason.UNKNOWN_DISTORTION,
         )
     if not any(numbers):
         return (), []
@@ -119,7 +121,8 @@ def checked_distortion(values: Iterable[float], model: str, where: str) -> tuple
     if not fitting:
         raise BinposeError(
             f"The distortion in {where} has {len(numbers)} coefficients, {_listed(numbers)}; expected OpenCV's 4, 5, "
-            "8, 12 or 14 (k1, k2, p1, p2, k3, ...); calibrate the camera again, or fill up with zeros."
+            "8, 12 or 14 (k1, k2, p1, p2, k3, ...); calibrate the camera again, or fill up with zeros.",
+            Reason.UNKNOWN_DISTORTION,
         )
     coefficients = numbers[: fitting[-1]]
     if model == "plumb_bob" and any(coefficients[PLUMB_BOB:]):
@@ -146,7 +149,8 @@ def _refused_model(model: str, where: str) -> BinposeError:
     return BinposeError(
         f"The distortion model in {where} is {model!r}; expected plumb_bob or rational_polynomial, or none without "
         "coefficients; undistort the images first (in ROS: rectify them with image_proc, and set the parameter "
-        "`rectified`)."
+        "`rectified`).",
+        Reason.UNKNOWN_DISTORTION,
     )
 
 
@@ -155,7 +159,8 @@ def _checked_size(size: tuple[int, int], where: str) -> tuple[int, int]:
     if not (1 <= width <= LARGEST_PX and 1 <= height <= LARGEST_PX):
         raise BinposeError(
             f"The image size in {where} is {width}x{height}; expected 1 to {LARGEST_PX} pixels each; give the size of "
-            "the images."
+            "the images.",
+            Reason.UNCALIBRATED_CAMERA,
         )
     return width, height
 
@@ -166,7 +171,10 @@ def _checked_matrix(values: Any, name: str, where: str) -> FloatArray:
     except (OverflowError, TypeError, ValueError):
         K = np.full((3, 3), np.nan)
     if not np.isfinite(K).all():
-        raise BinposeError(f"{name} is {_short(values)} in {where}; expected 9 finite numbers; correct the matrix.")
+        raise BinposeError(
+            f"{name} is {_short(values)} in {where}; expected 9 finite numbers; correct the matrix.",
+            Reason.UNCALIBRATED_CAMERA,
+        )
     if np.array_equal(K[2], (0, 0, 1)) and K[1, 0] == 0:
         return K
     if np.array_equal(K[:, 2], (0, 0, 1)) and K[0, 1] == 0:
@@ -177,7 +185,8 @@ def _checked_matrix(values: Any, name: str, where: str) -> FloatArray:
         problem, remedy = "is no calibration matrix", "correct the matrix"
     raise BinposeError(
         f"{name} in {where} {problem}: its rows are {'; '.join(_row(row) for row in K)}; expected fx 0 cx; 0 fy cy; "
-        f"0 0 1; {remedy}."
+        f"0 0 1; {remedy}.",
+        Reason.UNCALIBRATED_CAMERA,
     )
 
 
@@ -197,7 +206,8 @@ def _checked_skew(K: FloatArray, height: int, name: str, where: str) -> list[str
     if abs(skew) > 2 * SKEW_PX * K[1, 1] / height:
         raise BinposeError(
             f"{name} in {where} has a skew of {skew:g}; expected 0 in its first row's second place; calibrate without "
-            "skew."
+            "skew.",
+            Reason.UNCALIBRATED_CAMERA,
         )
     return [f"The camera matrix has a skew of {skew:g}, which moves no pixel by more than {SKEW_PX:g}: ignored."]
 
@@ -208,12 +218,14 @@ def _check_focal_lengths(K: FloatArray, width: int, height: int, name: str, wher
     if not (least <= fx <= most and least <= fy <= most):
         raise BinposeError(
             f"The focal lengths of {name} in {where} are fx={fx:g}, fy={fy:g}; expected {least:g} to {most:g} pixels "
-            f"for an image of {width}x{height}; give them in pixels of this image."
+            f"for an image of {width}x{height}; give them in pixels of this image.",
+            Reason.UNCALIBRATED_CAMERA,
         )
     if max(fx / fy, fy / fx) > LARGEST_RATIO:
         raise BinposeError(
             f"The focal lengths of {name} in {where} are fx={fx:g}, fy={fy:g}; expected them to differ by less than a "
-            f"factor of {LARGEST_RATIO:g}; correct the one that is wrong."
+            f"factor of {LARGEST_RATIO:g}; correct the one that is wrong.",
+            Reason.UNCALIBRATED_CAMERA,
         )
 
 
@@ -222,7 +234,8 @@ def _check_principal_point(K: FloatArray, width: int, height: int, name: str, wh
         if max(abs(center), abs(size - 1 - center)) > STEEPEST_RAY * focal:
             raise BinposeError(
                 f"The principal point of {name} in {where} has {axis}={center:g}; expected about {(size - 1) / 2:g}, "
-                f"the centre of an image of {width}x{height}; correct it."
+                f"the centre of an image of {width}x{height}; correct it.",
+                Reason.UNCALIBRATED_CAMERA,
             )
 
 
@@ -253,7 +266,8 @@ def _checked_straightening(camera: Camera, where: str) -> list[str]:
     if (inside[:-1, :-1] & ordered).mean() < LEAST_STRAIGHT:
         raise BinposeError(
             f"The distortion coefficients in {where}, {_listed(camera.distortion)}, leave less than half of the image; "
-            "expected those of a lens (k1, k2, p1, p2, k3, ...) for this matrix; calibrate the camera again."
+            "expected those of a lens (k1, k2, p1, p2, k3, ...) for this matrix; calibrate the camera again.",
+            Reason.UNKNOWN_DISTORTION,
         )
     if ordered.all():
         return []
@@ -281,12 +295,14 @@ def _windowed(full: Camera, window: Window, where: str) -> Camera:
     if not (0 <= x < x + width <= full.width and 0 <= y < y + height <= full.height):
         raise BinposeError(
             f"The region of interest in {where} is {width}x{height} pixels from ({x}, {y}); expected a part of the "
-            f"full resolution, {full.width}x{full.height}, or zeros for all of it; correct the camera's driver."
+            f"full resolution, {full.width}x{full.height}, or zeros for all of it; correct the camera's driver.",
+            Reason.UNCALIBRATED_CAMERA,
         )
     if binning_x > width or binning_y > height:
         raise BinposeError(
             f"The binning in {where} is {binning_x}x{binning_y} for {width}x{height} pixels; expected no more than "
-            "their number; correct the camera's driver."
+            "their number; correct the camera's driver.",
+            Reason.UNCALIBRATED_CAMERA,
         )
     cx, cy = (full.cx - x) / binning_x, (full.cy - y) / binning_y
     size = width // binning_x, height // binning_y

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from binpose_core.camera import Camera
 from binpose_core.errors import BinposeError
+from binpose_core.reasons import Reason
 
 NEAREST_M, FARTHEST_M = 0.05, 20.0
 DEPTH_STEPS_PER_M = 100_000
@@ -52,7 +53,8 @@ class RgbdFrame:
             raise BinposeError(
                 f"Frame {self.name!r}: colour image of {self.color.shape[1]}x{self.color.shape[0]} pixels, but the "
                 f"intrinsics are for {expected[1]}x{expected[0]}; expected those of this image size; correct the "
-                "camera file or camera info."
+                "camera file or camera info.",
+                Reason.SIZE_MISMATCH,
             )
         if self.distance_m is not None and not NEAREST_M <= self.distance_m <= FARTHEST_M:
             raise BinposeError(
@@ -88,7 +90,8 @@ def depth_from_encoding(depth: npt.NDArray[Any], encoding: str, name: str = "") 
     if encoding not in types or depth.dtype != types[encoding][0] or depth.ndim != 2:
         raise BinposeError(
             f"Frame {name!r}: depth image with encoding {encoding!r}, type {depth.dtype} and shape {depth.shape}; "
-            "expected one channel as 32FC1 (float32, metres) or 16UC1 (uint16, millimetres); convert it (REP-118)."
+            "expected one channel as 32FC1 (float32, metres) or 16UC1 (uint16, millimetres); convert it (REP-118).",
+            Reason.UNKNOWN_ENCODING,
         )
     with np.errstate(invalid="ignore"):  # a signalling NaN
         return depth.astype(np.float32) * np.float32(types[encoding][1])
@@ -98,7 +101,8 @@ def _checked_depth(depth_m: npt.NDArray[Any], expected: tuple[int, int], name: s
     if depth_m.shape != expected:
         raise BinposeError(
             f"Frame {name!r}: depth image of shape {depth_m.shape}, but the intrinsics are for "
-            f"{expected[1]}x{expected[0]} pixels; align the depth to the colour image first."
+            f"{expected[1]}x{expected[0]} pixels; align the depth to the colour image first.",
+            Reason.SIZE_MISMATCH,
         )
     if not np.issubdtype(depth_m.dtype, np.floating):
         raise BinposeError(
@@ -109,7 +113,8 @@ def _checked_depth(depth_m: npt.NDArray[Any], expected: tuple[int, int], name: s
     if not valid.any():
         raise BinposeError(
             f"Frame {name!r}: the depth image has no valid pixel (all zero or NaN); expected metres; "
-            "check the sensor, its distance to the scene and the file."
+            "check the sensor, its distance to the scene and the file.",
+            Reason.NO_DEPTH,
         )
     depth_m = np.where(valid, depth_m, np.float32(0)).astype(np.float32, copy=False)
     depth_m = np.rint(depth_m * np.float32(DEPTH_STEPS_PER_M)) / np.float32(DEPTH_STEPS_PER_M)
@@ -118,7 +123,8 @@ def _checked_depth(depth_m: npt.NDArray[Any], expected: tuple[int, int], name: s
     if not NEAREST_M <= middle <= FARTHEST_M:
         raise BinposeError(
             f"Frame {name!r}: the median depth is {middle:.6g} m; expected {NEAREST_M} to {FARTHEST_M:g} m; the unit "
-            "is probably wrong (millimetres read as metres or the reverse): check depth_scale or the encoding."
+            "is probably wrong (millimetres read as metres or the reverse): check depth_scale or the encoding.",
+            Reason.DEPTH_UNIT,
         )
     return depth_m
 

@@ -9,6 +9,7 @@ import numpy as np
 from binpose_core.frames import RgbdFrame
 from binpose_core.model_store import StoredModel
 from binpose_core.objects import ObjectModel
+from binpose_core.reasons import Reason
 from binpose_core.settings import setting
 from binpose_core.types import Detection
 from binpose_detection.backends import stored_segmenter
@@ -19,13 +20,14 @@ from binpose_ros.golden import GoldenFrame, seen_share
 from binpose_ros.images import from_labels
 from binpose_ros.inputs import COLOR, DEPTH, INFO, Match
 from binpose_ros.models import LoadedModel
+from binpose_ros.outcome import Outcome
 from binpose_ros.running import prepare_process, run_node
 from binpose_ros.settings import DetectionChoice
 from binpose_ros.stage_node import StageNode
 from binpose_ros.stamps import Header
 from binpose_ros.vision_arrays import write_array
 
-NOTHING = "No part was detected."
+NOTHING = Outcome(Reason.NO_PARTS, "No part was detected.")
 
 
 @dataclass(frozen=True)
@@ -83,16 +85,17 @@ class DetectionNode(StageNode[Any]):
         """The two topics."""
         self._outputs = DetectionOutputs(self, "~/")
 
-    def process(self, match: Match) -> str:
+    def process(self, match: Match) -> Outcome:
         """Detect."""
         model, frame = self.models.find(""), self.frame(match)
         with self.monitor.measured("detection"):
             detections = self.settings.chosen(model.stage(frame))
         with self.monitor.measured("publish"):
             self._outputs.publish(frame, detections, model.version)
-        return "" if detections else NOTHING
+        number = len(detections)
+        return Outcome(found=number, reported=number, version=model.version) if number else NOTHING
 
-    def publish_nothing(self, header: Header, reason: str) -> None:
+    def publish_nothing(self, header: Header, outcome: Outcome) -> None:
         """Empty detections."""
         self._outputs.publish_nothing(header)
 

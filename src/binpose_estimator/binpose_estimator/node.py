@@ -6,6 +6,7 @@ from typing import Any
 from binpose_core.frames import RgbdFrame
 from binpose_core.model_store import StoredModel
 from binpose_core.objects import ObjectModel
+from binpose_core.reasons import Reason
 from binpose_core.types import PoseEstimate
 from binpose_estimator.estimator import PoseEstimator
 from binpose_ros.detections import read_detections
@@ -13,6 +14,7 @@ from binpose_ros.following import FollowerNode
 from binpose_ros.frames import header_of
 from binpose_ros.golden import Found, GoldenFrame, found_share, true_detections
 from binpose_ros.inputs import COLOR, DEPTH, INFO, Input, Match, read
+from binpose_ros.outcome import Outcome
 from binpose_ros.poses import write_poses
 from binpose_ros.running import prepare_process, run_node
 from binpose_ros.serialized import serialized_header
@@ -23,7 +25,7 @@ from binpose_ros.vision_arrays import array_length, write_array
 
 DETECTIONS = Input("detection/detections", "Detection2DArray", "reference", camera=False)
 MASK = Input("detection/instance_mask", "Image", "same", camera=False)
-NOTHING = "There was no detection to estimate a pose of."
+NOTHING = Outcome(Reason.NO_PARTS, "There was no detection to estimate a pose of.")
 
 
 class PoseOutputs:
@@ -48,6 +50,7 @@ class PoseEstimatorNode(FollowerNode[PoseEstimator]):
     """Sends `~/poses` of each frame's detections."""
 
     inputs = (DETECTIONS, MASK, COLOR, DEPTH, INFO)
+    earlier = "detection/status"
 
     def __init__(self, **options: Any) -> None:
         super().__init__("pose_estimator", StageSettings(), **options)
@@ -60,12 +63,11 @@ class PoseEstimatorNode(FollowerNode[PoseEstimator]):
         """The topic."""
         self._outputs = PoseOutputs(self, "~/")
 
-    def process(self, match: Match) -> str:
+    def process(self, match: Match) -> Outcome:
         """Estimate, with the model that the detections were made with."""
         data = match[DETECTIONS.topic]
         if not array_length(data):
-            self.publish_nothing(serialized_header(data), NOTHING)
-            return NOTHING
+            return self.nothing(serialized_header(data), NOTHING)
         frame = self.frame(match)
         detections, version = read_detections(data, read(match, MASK, self.types), frame.camera)
         model = self.models.find(version)
@@ -73,9 +75,9 @@ class PoseEstimatorNode(FollowerNode[PoseEstimator]):
             poses = model.stage(frame, detections)
         with self.monitor.measured("publish"):
             self._outputs.publish(frame, poses, model.objects, model.version)
-        return ""
+        return Outcome(found=len(detections), reported=len(poses), version=model.version)
 
-    def publish_nothing(self, header: Header, reason: str) -> None:
+    def publish_nothing(self, header: Header, outcome: Outcome) -> None:
         """No poses."""
         self._outputs.publish_nothing(header)
 

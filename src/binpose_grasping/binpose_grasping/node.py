@@ -1,30 +1,34 @@
 """The node `grasp_publisher`: refined poses and depth in, grasps out."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from binpose_core.frames import RgbdFrame
-from binpose_core.geometry import FloatArray
+from binpose_core.geometry import FloatArray, inverse
 from binpose_core.model_store import StoredModel
 from binpose_core.objects import ObjectModel
+from binpose_core.reasons import Reason
 from binpose_core.types import Grasp
 from binpose_grasping.config import PlannerConfig
 from binpose_grasping.planner import NO_POSE, GraspPlanner
 from binpose_ros.following import FollowerNode
-from binpose_ros.frames import header_of, to_depth_frame
+from binpose_ros.frames import to_depth_frame
 from binpose_ros.inputs import DEPTH, INFO, Input, Match, read
+from binpose_ros.outcome import Outcome
 from binpose_ros.poses import from_matrices, read_poses
 from binpose_ros.running import prepare_process, run_node
 from binpose_ros.serialized import serialized_header
 from binpose_ros.settings import StageSettings
-from binpose_ros.stamps import Header, to_header
+from binpose_ros.stamps import Header, from_header, to_header
+from binpose_ros.transforms import moved
 from binpose_ros.trial import trial_detection, trial_pose
 from binpose_ros.vision_arrays import array_length, instance_id
 
 POSES = Input("refinement/poses", "Detection3DArray", "reference", camera=False)
+NOTHING = Outcome(Reason.NO_PARTS, NO_POSE)
 
 
 @dataclass(frozen=True)
@@ -77,10 +81,24 @@ def _poses(T: Sequence[FloatArray], types: Any) -> list[Any]:
     return from_matrices(np.stack(T), types) if T else []
 
 
+def in_frame(grasps: Sequence[Grasp], T_target_cam: FloatArray) -> list[Grasp]:
+    """Grasps in another frame than the camera's, such as that of the poses that they belong to."""
+    return [
+        replace(
+            grasp,
+            T_cam_hand=T_target_cam @ grasp.T_cam_hand,
+            T_cam_pregrasp=T_target_cam @ grasp.T_cam_pregrasp,
+            T_cam_retreat=T_target_cam @ grasp.T_cam_retreat,
+        )
+        for grasp in grasps
+    ]
+
+
 class GraspPublisherNode(FollowerNode[GraspPlanner]):
     """Sends `~/grasps`, `~/best_grasp` and `~/grasp_poses` of each frame's poses."""
 
     inputs = (POSES, DEPTH, INFO)
+    earlier = "refinement/status"
 
     def __init__(self, **options: Any) -> None:
         super().__init__("grasp_publisher", GraspSettings(), **options)
@@ -97,25 +115,28 @@ class GraspPublisherNode(FollowerNode[GraspPlanner]):
         """The topics."""
         self._outputs = GraspOutputs(self, "~/")
 
-    def process(self, match: Match) -> str:
+    def process(self, match: Match) -> Outcome:
         """Plan, with the parts of the model that the poses were made with."""
         data = match[POSES.topic]
         header = serialized_header(data)
         if not array_length(data):
-            self.publish_nothing(header, NO_POSE)
-            return NO_POSE
+            return self.nothing(header, NOTHING)
         poses, version = read_poses(data)
         model = self.models.find(version)
         with self.monitor.measured("convert"):
             depth, info = read(match, DEPTH, self.types), read(match, INFO, self.types)
-            frame = to_depth_frame(depth, info, header, self.settings.rectified)
+            camera = Header(header.stamp_ns, from_header(depth).frame_id)
+            frame = to_depth_frame(depth, info, camera, self.settings.rectified)
+            T_cam_poses = self.transforms.lookup(camera.frame_id, header)
         with self.monitor.measured("grasps"):
-            plan = model.stage.plan(frame, poses)
+            plan = model.stage.plan(frame, moved(poses, T_cam_poses))
+        grasps = in_frame(plan.grasps, inverse(T_cam_poses))
         with self.monitor.measured("publish"):
-            self._outputs.publish(header_of(frame), plan.grasps, model.version)
-        return plan.reason
+            self._outputs.publish(header, grasps, model.version)
+        reason = Reason.OK if grasps else Reason.NO_GRASP
+        return Outcome(reason, plan.reason, found=len(poses), reported=len(grasps), version=model.version)
 
-    def publish_nothing(self, header: Header, reason: str) -> None:
+    def publish_nothing(self, header: Header, outcome: Outcome) -> None:
         """No grasps."""
         self._outputs.publish(header, (), "")
 

@@ -1,7 +1,7 @@
-"""The node `refinement`: images, detections and poses in, verified poses out, and how they look."""
+"""The node `refinement`: images, detections and poses in, verified poses out, with markers and an overlay."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from binpose_core.errors import BinposeError
 from binpose_core.frames import RgbdFrame
 from binpose_core.model_store import StoredModel
 from binpose_core.objects import ObjectModel
+from binpose_core.reasons import Reason
 from binpose_core.settings import setting
 from binpose_core.types import PoseEstimate
 from binpose_refinement.config import RefinerConfig
@@ -22,19 +23,23 @@ from binpose_ros.frames import header_of
 from binpose_ros.images import from_color
 from binpose_ros.inputs import COLOR, DEPTH, INFO, Input, Match, read
 from binpose_ros.markers import MeshResources, to_markers
+from binpose_ros.models import LoadedModel
+from binpose_ros.node_remarks import frame_id_problem
+from binpose_ros.outcome import Outcome
 from binpose_ros.poses import read_poses, transforms, with_detections, write_poses
 from binpose_ros.running import prepare_process, run_node
 from binpose_ros.serialized import serialized_header
 from binpose_ros.settings import Overrides, StageSettings
 from binpose_ros.stamps import Header
+from binpose_ros.transforms import placed
 from binpose_ros.trial import trial_detection, trial_pose
 from binpose_ros.vision_arrays import write_array
 
 POSES = Input("pose_estimator/poses", "Detection3DArray", "reference", camera=False)
 DETECTIONS = Input("detection/detections", "Detection2DArray", "same", camera=False)
 MASK = Input("detection/instance_mask", "Image", "same", camera=False)
-NO_POSE = "There was no pose to refine."
-NOTHING = "No pose reached the threshold."
+NO_POSE = Outcome(Reason.NO_PARTS, "There was no pose to refine.")
+UNSURE = Outcome(Reason.BELOW_THRESHOLD, "No pose reached the threshold.")
 
 
 @dataclass(frozen=True)
@@ -44,8 +49,10 @@ class RefinementSettings(StageSettings):
     threshold: least score (probability to be right) of a reported part.
     objects: parts to be reported, all when empty; the others are looked for all the same.
     overlay: send the picture with the parts drawn over it, where someone listens.
+    target_frame: frame in which poses, markers and transforms are published, such as the robot's base; that of the
+        camera when empty. Its transform is looked up at the time of the image.
     tf: send a transform <tf_prefix>/<object>_<n> for each part.
-    tf_prefix: what the names of the transforms begin with.
+    tf_prefix: what the names of the transforms begin with; another one for each camera.
     mesh_directory: where the meshes for RViz are written.
     refiner: settings of the refinement that replace the model's own.
     """
@@ -53,12 +60,20 @@ class RefinementSettings(StageSettings):
     threshold: float = setting(0.5, bounds=(0.0, 1.0), live=True)
     objects: tuple[str, ...] = setting((), live=True)
     overlay: bool = setting(True, live=True)
+    target_frame: str = setting("", live=True)
     tf: bool = setting(False, live=True)
-    tf_prefix: str = "bin"
+    tf_prefix: str = setting("bin", live=True)
     mesh_directory: str = "~/.cache/binpose/meshes"
     refiner: Overrides[RefinerConfig] = field(
         default_factory=lambda: Overrides(RefinerConfig()), metadata={"live": True}
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("target_frame", "tf_prefix"):
+            value = getattr(self, name)
+            if value.startswith("/") or value.endswith("/") or any(letter.isspace() for letter in value):
+                raise BinposeError(f"{name} is {value!r}; expected a name of TF, without blanks and outer slashes.")
 
 
 class RefinementOutputs:
@@ -75,23 +90,39 @@ class RefinementOutputs:
     def publish(
         self,
         frame: RgbdFrame,
-        poses: Sequence[PoseEstimate],
-        objects: Mapping[str, ObjectModel],
-        version: str,
+        verified: Sequence[PoseEstimate],
+        model: LoadedModel[Any],
         settings: RefinementSettings,
-    ) -> None:
-        """Send a frame's poses, then how they look."""
-        header = header_of(frame)
-        self._poses.publish(write_poses(poses, objects, header, version))
-        if settings.tf and poses:
+        empty: Outcome = UNSURE,
+    ) -> FrameResult:
+        """Send the poses of a frame that are to be reported, then how they look.
+
+        Args:
+            frame: the images.
+            verified: all poses, in the camera frame.
+            model: that made them.
+            settings: which ones are reported, and in which frame.
+            empty: why there are none to report, if so.
+
+        Raises:
+            BinposeError: with the reason TF_MISSING, before anything is sent.
+        """
+        header, in_target = placed(self._node.transforms, header_of(frame), verified, settings.target_frame)
+        poses, seen = reported(in_target, settings), reported(verified, settings)
+        self._poses.publish(write_poses(poses, model.objects, header, model.version))
+        if settings.tf and poses and not result_frame_problem(frame.frame_id, model.objects, settings):
             self._tf.publish(transforms(poses, header, self._types, settings.tf_prefix))
         if self._markers.get_subscription_count():
-            drawer, meshes = self._drawing(objects, version, settings)
+            drawer, meshes = self._drawing(model.objects, model.version, settings)
             colors = {name: (r / 255, g / 255, b / 255) for name, (r, g, b) in drawer.colors.items()}
-            self._markers.publish(to_markers(poses, objects, meshes, colors, header, self._types))
+            self._markers.publish(to_markers(poses, model.objects, meshes, colors, header, self._types))
         if settings.overlay and self._overlay.get_subscription_count():
-            drawer, _ = self._drawing(objects, version, settings)
-            self._overlay.publish(from_color(drawer(frame, poses), header, self._types))
+            drawer, _ = self._drawing(model.objects, model.version, settings)
+            self._overlay.publish(from_color(drawer(frame, seen), header_of(frame), self._types))
+        self._node.monitor.reported(seen)
+        outcome = Outcome() if poses else empty
+        outcome = replace(outcome, found=len(verified), reported=len(poses), version=model.version)
+        return FrameResult(header, outcome, in_target, model.objects)
 
     def publish_nothing(self, header: Header) -> None:
         """Send that nothing was found."""
@@ -117,10 +148,32 @@ def reported(poses: Sequence[PoseEstimate], settings: RefinementSettings) -> lis
     return [p for p in poses if p.score >= settings.threshold and (not wanted or p.object_id in wanted)]
 
 
+def result_frame_problem(frame_id: str, objects: Mapping[str, ObjectModel], settings: RefinementSettings) -> str:
+    """Why the frame in which results are published can be no parent of the parts' own frames; empty when it can.
+
+    Args:
+        frame_id: of the images.
+        objects: the known parts by id.
+        settings: of the node.
+    """
+    parent = settings.target_frame or frame_id
+    if problem := frame_id_problem(parent):
+        return problem
+    begin = f"{settings.tf_prefix}/" if settings.tf_prefix else ""
+    name, _, number = parent.removeprefix(begin).rpartition("_")
+    if not (parent.startswith(begin) and name in objects and number.isdecimal()):
+        return ""
+    return (
+        f"The results are in frame {parent!r}, which is the name of a part's own frame; expected the camera's or "
+        "target_frame, so that the transforms form no loop; rename it, or change tf_prefix. No transforms are sent."
+    )
+
+
 class RefinementNode(FollowerNode[IcpRefiner]):
     """Sends `~/poses`, `~/markers`, `~/overlay` and transforms of each frame's poses."""
 
     inputs = (POSES, DETECTIONS, MASK, COLOR, DEPTH, INFO)
+    earlier = "pose_estimator/status"
 
     def __init__(self, **options: Any) -> None:
         super().__init__("refinement", RefinementSettings(), **options)
@@ -146,29 +199,35 @@ class RefinementNode(FollowerNode[IcpRefiner]):
         """The topics."""
         self._outputs = RefinementOutputs(self, "~/")
 
-    def process(self, match: Match) -> str:
+    def frame_problem(self, frame_id: str) -> str:
+        """Also whether the parts' transforms would form a loop."""
+        return super().frame_problem(frame_id) or result_frame_problem(
+            frame_id, self.models.find("").objects, self.settings
+        )
+
+    def process(self, match: Match) -> Outcome:
         """Refine, with the model that the poses were made with."""
         poses, version = read_poses(match[POSES.topic])
         if not poses:
-            self.publish_nothing(serialized_header(match[POSES.topic]), NO_POSE)
-            return NO_POSE
+            return self.nothing(serialized_header(match[POSES.topic]), NO_POSE)
         model, frame = self.models.find(version), self.frame(match)
         found, source = read_detections(match[DETECTIONS.topic], read(match, MASK, self.types), frame.camera)
         if source != version:
-            raise BinposeError(f"Detections of model {source} with poses of {version}; expected one model.")
+            raise BinposeError(
+                f"Detections of model {source} with poses of {version}; expected one model.", Reason.MODEL_MISMATCH
+            )
         poses = with_detections(poses, found)
         with self.monitor.measured("refinement"):
             verified = model.stage(frame, found, poses)
-        refined = reported(verified, self.settings)
         with self.monitor.measured("publish"):
-            self._outputs.publish(frame, refined, model.objects, model.version, self.settings)
-            self._action.tell(FrameResult(header_of(frame), verified, model.objects, model.version))
-        return "" if refined else NOTHING
+            result = self._outputs.publish(frame, verified, model, self.settings)
+        self._action.put(result)
+        return result.outcome
 
-    def publish_nothing(self, header: Header, reason: str) -> None:
+    def publish_nothing(self, header: Header, outcome: Outcome) -> None:
         """No poses."""
         self._outputs.publish_nothing(header)
-        self._action.tell(FrameResult(header, reason=reason))
+        self._action.put(FrameResult(header, outcome))
 
     def try_out(self, stage: IcpRefiner, objects: Mapping[str, ObjectModel], frame: RgbdFrame) -> None:
         """Refine once."""

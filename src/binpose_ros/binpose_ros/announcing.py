@@ -1,4 +1,4 @@
-"""What a node tells of its model, and the services that change it."""
+"""What a node publishes about its model, and the services that change it."""
 
 import json
 from collections.abc import Callable

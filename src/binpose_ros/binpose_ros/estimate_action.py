@@ -8,24 +8,31 @@ from typing import Any
 
 from binpose_core.errors import BinposeError
 from binpose_core.objects import ObjectModel
+from binpose_core.reasons import Reason
 from binpose_core.types import PoseEstimate
+from binpose_ros.node_remarks import clock_mismatch
+from binpose_ros.outcome import Outcome
 from binpose_ros.poses import write_poses
+from binpose_ros.remarks import Remark, joined
 from binpose_ros.stamps import Header
 
 PATIENCE_S = 30.0
 STEP_S = 0.2
 MOST_WAITING = 2  # each takes one of the executor's threads, see running.THREADS
+CLOCKS = (Reason.NO_CLOCK, Reason.CLOCK_MISMATCH)
 
 
 @dataclass(frozen=True)
 class FrameResult:
-    """What became of one frame; `poses` also holds those below the node's threshold, best first."""
+    """What became of one frame.
+
+    poses: also those below the node's threshold, best first, in the frame of the header.
+    """
 
     header: Header
+    outcome: Outcome
     poses: Sequence[PoseEstimate] = ()
     objects: Mapping[str, ObjectModel] = field(default_factory=dict)
-    version: str = ""
-    reason: str = ""
 
 
 class EstimateAction:
@@ -39,7 +46,7 @@ class EstimateAction:
         self._node, self._kind = node, EstimatePoses
         self._changed = threading.Condition()
         self._waiting = self._number = 0
-        self._newest = FrameResult(Header(0, ""))
+        self._newest = FrameResult(Header(0, ""), Outcome())
         self._server = ActionServer(
             node,
             EstimatePoses,
@@ -49,7 +56,7 @@ class EstimateAction:
             cancel_callback=lambda goal: CancelResponse.ACCEPT,
         )
 
-    def tell(self, result: FrameResult) -> None:
+    def put(self, result: FrameResult) -> None:
         """Take what became of a frame."""
         with self._changed:
             self._newest, self._number = result, self._number + 1
@@ -58,20 +65,32 @@ class EstimateAction:
     def _execute(self, goal: Any) -> Any:
         try:
             self._check(goal.request)
-            with self._changed:
-                if self._waiting >= MOST_WAITING:
-                    raise BinposeError(
-                        f"{MOST_WAITING} requests wait for an image already; expected fewer; ask when one is answered."
-                    )
-                self._waiting += 1
+            self._enter()
         except BinposeError as error:
-            goal.abort()
-            return self._kind.Result(success=False, message=str(error))
+            return self._failed(goal, error)
         try:
             return self._executed(goal)
+        except BinposeError as error:
+            return self._failed(goal, error)
         finally:
             with self._changed:
                 self._waiting -= 1
+
+    def _failed(self, goal: Any, error: BinposeError) -> Any:
+        if error.reason is Reason.CANCELLED:
+            goal.canceled()
+        else:
+            goal.abort()
+        return self._kind.Result(success=False, code=error.reason.code, message=str(error))
+
+    def _enter(self) -> None:
+        with self._changed:
+            if self._waiting >= MOST_WAITING:
+                raise BinposeError(
+                    f"{MOST_WAITING} requests wait for an image already; expected fewer; ask when one is answered.",
+                    Reason.BUSY,
+                )
+            self._waiting += 1
 
     def _check(self, request: Any) -> None:
         """Refuse a request that no frame can answer.
@@ -82,44 +101,64 @@ class EstimateAction:
         self._node.expect_active()
         known = self._node.models.find("").objects
         if unknown := [name for name in request.object_ids if name not in known]:
-            raise BinposeError(f"object_ids names {', '.join(unknown)}; expected some of {', '.join(known)}.")
+            raise BinposeError(
+                f"object_ids names {', '.join(unknown)}; expected some of {', '.join(known)}.", Reason.BAD_REQUEST
+            )
         if math.isnan(request.min_score):
-            raise BinposeError("min_score is NaN; expected 0 to 1, or 0 for the node's own threshold.")
+            sentence = "min_score is NaN; expected 0 to 1, or 0 for the node's own threshold."
+            raise BinposeError(sentence, Reason.BAD_REQUEST)
+        self._check_clock(self._node.clock_remarks())
+
+    def _check_clock(self, remarks: Sequence[Remark]) -> None:
+        """Refuse to wait where it cannot be known which image was taken after the request."""
+        for remark in remarks:
+            if remark.reason in CLOCKS:
+                raise BinposeError(remark.message, remark.reason)
 
     def _executed(self, goal: Any) -> Any:
         goal.publish_feedback(self._kind.Feedback(stage="waiting for an image"))
-        asked_ns = self._node.get_clock().now().nanoseconds
-        result = self._next(goal, asked_ns)
-        if goal.is_cancel_requested:
-            goal.canceled()
-            return self._kind.Result(success=False, message="The request was cancelled.")
-        if result is None:
-            goal.abort()
-            node = self._node
-            why = node.monitor.told(node.state) if node.state == "active" else f"The node is {node.state} now."
-            return self._kind.Result(success=False, message=f"No frame was processed. {why}".strip())
+        result = self._next(goal, self._node.get_clock().now().nanoseconds)
+        outcome = result.outcome.expect_processed()
         goal.succeed()
-        return self._answer(goal.request, result)
+        return self._answer(goal.request, result, outcome)
 
-    def _next(self, goal: Any, asked_ns: int) -> FrameResult | None:
-        """The first result of a frame taken after the request; the second one where the camera has another clock."""
+    def _next(self, goal: Any, asked_ns: int) -> FrameResult:
+        """The first result of a frame taken after the request; the second one where the clocks differ a little.
+
+        Raises:
+            BinposeError: when there is none, with the reason.
+        """
         with self._changed:
             first, waited_s = self._number, 0.0
             while waited_s < PATIENCE_S and not goal.is_cancel_requested and self._node.state == "active":
                 self._changed.wait(STEP_S)
                 waited_s += STEP_S
+                self._check_clock(clock_mismatch(self._node.monitor.age_s))
                 new = self._number - first
                 if new and (self._newest.header.stamp_ns >= asked_ns or new >= 2):
                     return self._newest
-        return None
+        if goal.is_cancel_requested:
+            raise BinposeError("The request was cancelled.", Reason.CANCELLED)
+        if self._node.state != "active":
+            raise BinposeError(f"No frame was processed. The node is {self._node.state} now.", Reason.NOT_ACTIVE)
+        remarks = self._node.remarks()
+        reason = remarks[0].reason if remarks else Reason.NO_FRAME
+        raise BinposeError(f"No frame was processed. {joined(remarks)}".strip(), reason)
 
-    def _answer(self, request: Any, result: FrameResult) -> Any:
+    def _answer(self, request: Any, result: FrameResult, outcome: Outcome) -> Any:
         from rclpy.serialization import deserialize_message
 
         least = request.min_score or self._node.settings.threshold
         wanted = set(request.object_ids)
         poses = [p for p in result.poses if p.score >= least and (not wanted or p.object_id in wanted)]
-        message = result.reason or ("" if poses else "No pose reached the score.")
-        data = write_poses(poses, result.objects, result.header, result.version)
+        if not result.poses:
+            reason, message = outcome.reason, outcome.message
+        elif poses:
+            reason, message = Reason.OK, ""
+        else:
+            reason, message = Reason.BELOW_THRESHOLD, "No pose reached the score."
+        data = write_poses(poses, result.objects, result.header, outcome.version)
         array = deserialize_message(data, self._node.types.Detection3DArray)
-        return self._kind.Result(success=True, message=message, poses=array, model_version=result.version)
+        return self._kind.Result(
+            success=True, code=reason.code, message=message, poses=array, model_version=outcome.version
+        )

@@ -7,6 +7,7 @@ one it uses and which one it used before. A follower works with the version that
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,14 @@ from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 
 from binpose_core.errors import BinposeError
 from binpose_core.model_store import SHORT, ModelStore
+from binpose_core.reasons import Reason
 from binpose_ros.announcing import LATCHED
 from binpose_ros.model_node import Stage
 from binpose_ros.models import LoadedModel, Unanswered
+from binpose_ros.outcome import EarlierOutcomes, Outcome
 from binpose_ros.settings import StageSettings
-from binpose_ros.stage_node import StageNode
+from binpose_ros.stage_node import STATUS, StageNode
+from binpose_ros.stamps import Header
 
 STEP_S = 0.2
 WORD_S = 2.0
@@ -83,9 +87,13 @@ class Followers:
 class FollowerNode(StageNode[Stage]):
     """A stage that works on another node's results, with the model that they were made with.
 
-    It holds the model that the leader uses, the one before, and the one that it was asked to hold last; it starts with
-    its store's current one, until it hears of the leader.
+    It holds the model that the leader uses, the one before, and the one that it was requested to hold last; it starts
+    with its store's current one, until it receives the leader's status.
+
+    earlier: topic on which the stage before publishes what became of each frame.
     """
+
+    earlier: str
 
     def __init__(self, name: str, defaults: StageSettings, **options: Any) -> None:
         super().__init__(name, defaults, **options)
@@ -96,7 +104,33 @@ class FollowerNode(StageNode[Stage]):
         heard = self.create_subscription(
             ModelStatus, "detection/model_status", self._hear, LATCHED, callback_group=self._group
         )
+        self._outcomes = EarlierOutcomes()
+        self._earlier = self.create_subscription(
+            self.types.FrameStatus,
+            self.earlier,
+            self._outcomes.put,
+            STATUS,
+            callback_group=MutuallyExclusiveCallbackGroup(),
+        )
         self.leader = heard.topic_name.rpartition("/")[0].lstrip("/")  # as remapped: bin_picking where it does all
+
+    def nothing(self, header: Header, default: Outcome) -> Outcome:
+        """Publish empty results for an empty array of the stage before, for the reason that this stage had.
+
+        Args:
+            header: of the array.
+            default: the outcome when the stage before publishes none.
+
+        Raises:
+            BinposeError: with that stage's reason, when it could not process the frame.
+        """
+        is_published = self.count_publishers(self._earlier.topic_name) > 0
+        earlier = self._outcomes.of(header.stamp_ns) if is_published else None
+        if earlier is None or earlier.expect_processed().reason is Reason.OK:
+            earlier = default
+        outcome = replace(earlier, reported=0, version="")
+        self.publish_nothing(header, outcome)
+        return outcome
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load a model, and that of the leader where it is another one."""
@@ -143,6 +177,7 @@ class FollowerNode(StageNode[Stage]):
         with self._following:
             leading, current = self._leading, self.models.current
             if current is None or leading.version in ("", current.version):
+                self.monitor.model_reason = ""
                 return
             try:
                 self._exchange(self._held(str(Path(leading.location).parent), leading.version, None))

@@ -8,6 +8,7 @@ from binpose_core.camera import Camera
 from binpose_core.camera_parameters import CheckedCamera, Window, check_camera
 from binpose_core.errors import BinposeError
 from binpose_core.frames import RgbdFrame, undistort
+from binpose_core.reasons import Reason
 from binpose_ros.images import to_depth_m, to_picture
 from binpose_ros.stamps import Header, from_header, to_header
 
@@ -32,7 +33,8 @@ def check_info(info: Any, rectified: bool = False) -> CheckedCamera:
     if matrix[0] == 0:
         raise BinposeError(
             f"The camera info of {info.header.frame_id!r} has a focal length of 0, that of an uncalibrated camera; "
-            f"expected its matrix {name}; calibrate the camera."
+            f"expected its matrix {name}; calibrate the camera.",
+            Reason.UNCALIBRATED_CAMERA,
         )
     roi = info.roi
     return check_camera(
@@ -115,7 +117,8 @@ def _check_size(shape: tuple[int, ...], camera: Camera, info: Any) -> None:
     raise BinposeError(
         f"The image of {info.header.frame_id!r} has {width}x{height} pixels, but its camera info is of "
         f"{camera.width}x{camera.height} ({full}{part}{binning}); expected one size; take the camera info of these "
-        "images, or correct the camera's driver."
+        "images, or correct the camera's driver.",
+        Reason.SIZE_MISMATCH,
     )
 
 
@@ -124,7 +127,8 @@ def _check_frames(what: str, header: Header, info: Any, depth: Any | None) -> No
         if message is not None and message.header.frame_id != header.frame_id:
             raise BinposeError(
                 f"The {other} is of frame {message.header.frame_id!r}, the {what} of {header.frame_id!r}; "
-                "expected one frame; take the depth that is aligned to colour, and the colour camera's info."
+                "expected one frame; take the depth that is aligned to colour, and the colour camera's info.",
+                Reason.FRAME_MISMATCH,
             )
 
 

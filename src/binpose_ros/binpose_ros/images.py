@@ -13,6 +13,7 @@ import numpy.typing as npt
 from binpose_core.errors import BinposeError
 from binpose_core.frames import depth_from_encoding
 from binpose_core.pixels import Picture, to_eight_bits
+from binpose_core.reasons import Reason
 from binpose_ros.stamps import Header, from_header, to_header
 
 Pixels = npt.NDArray[Any]
@@ -85,12 +86,14 @@ def to_pixels(message: Any) -> Pixels:
     if height < 1 or width < 1 or step < row_bytes or not whole:
         raise BinposeError(
             f"An image of {width}x{height} pixels in {message.encoding} has {data.size} bytes in rows of {step}; "
-            f"expected {height} rows of at least {row_bytes} bytes; check the camera's driver."
+            f"expected {height} rows of at least {row_bytes} bytes; check the camera's driver.",
+            Reason.DAMAGED_IMAGE,
         )
     if width % 2 and message.encoding in SHARED_CHROMA:
         raise BinposeError(
             f"An image of {width}x{height} pixels in {message.encoding}, where two neighbours share their colour; "
-            "expected an even width; set the camera to one, or to another encoding."
+            "expected an even width; set the camera to one, or to another encoding.",
+            Reason.DAMAGED_IMAGE,
         )
     rows = np.lib.stride_tricks.as_strided(data, (height, row_bytes), (step, 1), writeable=False)
     typed = np.ascontiguousarray(rows).view((">" if message.is_bigendian else "<") + layout.dtype)
@@ -167,5 +170,6 @@ def _to_message(pixels: Pixels, encoding: str, header: Header, types: Any) -> An
 def _unknown(message: Any, expected: tuple[str, ...]) -> BinposeError:
     return BinposeError(
         f"An image with encoding {message.encoding!r} from {from_header(message).frame_id!r}; expected "
-        f"{', '.join(expected)}; set the camera to one of these, or convert it with image_proc."
+        f"{', '.join(expected)}; set the camera to one of these, or convert it with image_proc.",
+        Reason.UNKNOWN_ENCODING,
     )

@@ -4,20 +4,31 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from rclpy.qos import QoSCompatibility, QoSProfile, QoSReliabilityPolicy, qos_check_compatible
+from rclpy.qos import QoSProfile, QoSReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.serialization import deserialize_message
 
 from binpose_core.errors import BinposeError
+from binpose_core.reasons import Reason
+from binpose_ros.compressed import RAW, decompress, transport_topic
+from binpose_ros.input_remarks import (
+    Arrivals,
+    no_frame_remarks,
+    published_image_kind,
+    publisher_remarks,
+)
 from binpose_ros.joining import Mailbox, StampJoin
 from binpose_ros.listening import AsideGroup, Listener
 from binpose_ros.monitor import SILENT_S, Monitor
+from binpose_ros.outcome import Outcome
+from binpose_ros.remarks import Remark
 from binpose_ros.serialized import serialized_header
 from binpose_ros.settings import StageSettings
 from binpose_ros.stamps import NS_PER_S
 
 Match = dict[str, Any]
 BYTES_PER_MB = 1e6
+IMAGE, COMPRESSED_IMAGE = "Image", "CompressedImage"
 
 
 @dataclass(frozen=True)
@@ -28,28 +39,34 @@ class Input:
     kind: the message class' short name, see `message_types.PACKAGES`.
     role: the reference names the frames; the others have its stamp, are near it, or the latest one counts.
     camera: from a camera: sensor-data QoS; else reliable.
+    transport: name of the setting that says how the images of this topic are compressed; empty for other topics.
     """
 
     topic: str
     kind: str
     role: Literal["reference", "same", "near", "latest"]
     camera: bool = True
+    transport: str = ""
 
 
-COLOR = Input("color/image_raw", "Image", "same")
-DEPTH = Input("aligned_depth_to_color/image_raw", "Image", "near")
+COLOR = Input("color/image_raw", IMAGE, "same", transport="color_transport")
+DEPTH = Input("aligned_depth_to_color/image_raw", IMAGE, "near", transport="depth_transport")
 INFO = Input("color/camera_info", "CameraInfo", "latest")
 
 
+class CompressedBytes(bytes):
+    """A serialized sensor_msgs/CompressedImage; any other bytes are of the kind that the input names."""
+
+
 class Inputs:
-    """Listens on a stage's topics and leaves complete frames, still serialized, in a mailbox.
+    """Subscribes to a stage's topics and leaves complete frames, still serialized, in a mailbox.
 
     Args:
         node: that subscribes.
         inputs: its topics, one of them the reference.
-        settings: slop and number of held messages.
+        settings: slop, number of held messages and transports.
         box: where frames are left.
-        monitor: told of complete frames, and what is missing when there are none.
+        monitor: takes what arrives and what cannot be read.
         types: message classes.
     """
 
@@ -63,20 +80,23 @@ class Inputs:
         types: Any,
     ) -> None:
         self._node, self._box, self._monitor, self._types = node, box, monitor, types
+        self._entries = {entry.topic: entry for entry in inputs}
         self._latest: dict[str, bytes] = {}
         (self._reference,) = (entry.topic for entry in inputs if entry.role == "reference")
         slop_ns = round(settings.slop_s * NS_PER_S)
         slops = {entry.topic: slop_ns * (entry.role == "near") for entry in inputs if entry.role in ("near", "same")}
         self._near = [entry.topic for entry in inputs if entry.role == "near"]
         self._join = StampJoin(self._reference, slops, monitor.counts, settings.keep, settings.keep_mb * BYTES_PER_MB)
+        self._arrivals = Arrivals()
         self._group = AsideGroup()
-        self._subscriptions = {entry.topic: self._subscribe(entry) for entry in inputs}
-        self._listener = Listener(node, {self._subscriptions[entry.topic]: self._callback(entry) for entry in inputs})
-        monitor.listens(self._lacking)
+        self._names = {entry.topic: self._name(entry, settings) for entry in inputs}
+        self._kinds = {entry.topic: self._kind(entry, settings) for entry in inputs}
+        self._subscriptions = {topic: self._subscribe(topic) for topic in self._entries}
+        self._listener = Listener(node, self._callbacks())
+        monitor.starts()
 
     def close(self) -> None:
         """Listen no more."""
-        self._monitor.listens(lambda: "")
         self._listener.close()
         for subscription in self._subscriptions.values():
             self._node.destroy_subscription(subscription)
@@ -85,11 +105,57 @@ class Inputs:
         """Change the largest difference of stamps."""
         self._join.slops_ns.update(dict.fromkeys(self._near, round(slop_s * NS_PER_S)))
 
-    def _subscribe(self, entry: Input) -> Any:
-        reliability = QoSReliabilityPolicy.BEST_EFFORT if entry.camera else QoSReliabilityPolicy.RELIABLE
+    def follow_types(self) -> None:
+        """Subscribe to the images of a topic as they are published: raw, or compressed."""
+        for topic, entry in self._entries.items():
+            kind = published_image_kind(self._node, self._names[topic]) if entry.transport else None
+            if kind is not None and kind != self._kinds[topic]:
+                self._kinds[topic] = kind
+                self._drop(topic)
+        missing = [topic for topic in self._entries if topic not in self._subscriptions]
+        for topic in missing:
+            try:
+                self._subscriptions[topic] = self._subscribe(topic)
+            except RuntimeError:  # Some middlewares keep the type of a topic until the last subscription is gone.
+                continue
+        if missing:
+            self._listener.listen_to(self._callbacks())
+
+    def _drop(self, topic: str) -> None:
+        subscription = self._subscriptions.pop(topic, None)
+        if subscription is not None:
+            self._listener.listen_to(self._callbacks())
+            self._node.destroy_subscription(subscription)
+
+    def remarks(self) -> list[Remark]:
+        """What is wrong with the inputs now: why no frame is complete, and what else their publishers do."""
+        found = []
+        if self._monitor.silent:
+            silent = {t: self._subscriptions[t] for t in self._join.silent(SILENT_S) if t in self._subscriptions}
+            images = [topic for topic, entry in self._entries.items() if entry.transport]
+            info_arrives = self._arrivals.within(INFO.topic, SILENT_S)
+            found = no_frame_remarks(self._node, silent, images if info_arrives else [])
+            found += [] if silent else [self._stamps_differ()]
+        for subscription in list(self._subscriptions.values()):
+            found += publisher_remarks(self._node, subscription)
+        return found
+
+    def _name(self, entry: Input, settings: StageSettings) -> str:
+        """The topic that is subscribed; a transport's is named after the remapped one, as in image_transport."""
+        transport = getattr(settings, entry.transport) if entry.transport else RAW
+        return transport_topic(self._node.resolve_topic_name(entry.topic), transport)
+
+    def _kind(self, entry: Input, settings: StageSettings) -> str:
+        compressed = entry.transport and getattr(settings, entry.transport) != RAW
+        published = published_image_kind(self._node, self._names[entry.topic]) if entry.transport else None
+        return published or (COMPRESSED_IMAGE if compressed else entry.kind)
+
+    def _subscribe(self, topic: str) -> Any:
+        camera = self._entries[topic].camera
+        reliability = QoSReliabilityPolicy.BEST_EFFORT if camera else QoSReliabilityPolicy.RELIABLE
         return self._node.create_subscription(
-            getattr(self._types, entry.kind),
-            entry.topic,
+            getattr(self._types, self._kinds[topic]),
+            self._names[topic],
             _left_to_the_listener,
             QoSProfile(depth=5, reliability=reliability),
             callback_group=self._group,
@@ -97,48 +163,49 @@ class Inputs:
             raw=True,
         )
 
+    def _callbacks(self) -> dict[Any, Callable[[bytes], None]]:
+        return {
+            self._subscriptions[t]: self._callback(self._entries[t]) for t in self._entries if t in self._subscriptions
+        }
+
     def _callback(self, entry: Input) -> Callable[[bytes], None]:
+        wrap = CompressedBytes if self._kinds[entry.topic] == COMPRESSED_IMAGE else bytes
+
         def latest(data: bytes) -> None:
+            self._arrivals.put(entry.topic)
             self._latest[entry.topic] = data
 
         def joined(data: bytes) -> None:
+            self._arrivals.put(entry.topic)
             try:
-                match = self._join.put(entry.topic, serialized_header(data).stamp_ns, data)
+                self._put(entry, wrap(data))
             except BinposeError as error:
-                self._monitor.failed(str(error))
-                return
-            if match is not None:
-                self._monitor.completed()
-                self._box.put({**match, **self._latest})
+                self._monitor.finished(Outcome(error.reason, str(error)))
 
         return latest if entry.role == "latest" else joined
 
-    def _lacking(self) -> str:
-        """Why no frame is complete."""
-        if silent := self._join.silent(SILENT_S):
-            why = " ".join(self._silence(topic) for topic in silent)
-            return f"No complete frame for {SILENT_S:g} s; check the camera and the topics' names. {why}"
+    def _put(self, entry: Input, data: bytes) -> None:
+        stamp_ns = serialized_header(data).stamp_ns
+        if entry.topic == self._reference:
+            self._monitor.arrived(stamp_ns, self._node.get_clock().now().nanoseconds)
+        match = self._join.put(entry.topic, stamp_ns, data)
+        if match is not None:
+            self._monitor.completed()
+            self._box.put({**match, **self._latest})
+
+    def _stamps_differ(self) -> Remark:
+        """Messages arrive on all topics, and their stamps do not match."""
         slops_ns = self._join.slops_ns
-        names = {topic: subscription.topic_name for topic, subscription in self._subscriptions.items()}
+        names = self._names
         far = ", ".join(
             f"those of {names[topic]} are {gap / NS_PER_S:.3f} s off, not at most {slops_ns[topic] / NS_PER_S:g}"
             for topic, gap in self._join.too_far().items()
         )
-        return (
+        return Remark(
+            Reason.STAMPS_DIFFER,
             f"No complete frame for {SILENT_S:g} s; expected stamps like those of {names[self._reference]}: "
-            f"{far or 'no stamp is on all topics'}; synchronise the camera's streams, or raise slop_s."
+            f"{far or 'no stamp is on all topics'}; synchronise the camera's streams, or raise slop_s.",
         )
-
-    def _silence(self, topic: str) -> str:
-        """Why nothing comes on a topic, as far as its publishers of now tell."""
-        subscription = self._subscriptions[topic]
-        name = subscription.topic_name
-        offered = [info.qos_profile for info in self._node.get_publishers_info_by_topic(name)]
-        for qos in offered:
-            fits, why = qos_check_compatible(qos, subscription.qos_profile)
-            if fits == QoSCompatibility.ERROR:
-                return f"A publisher of {name} offers another QoS ({why.strip(' ;')}); set qos_overrides of this topic."
-        return f"Nothing came on {name}." if offered else f"Nobody sends {name}."
 
 
 def _left_to_the_listener(data: bytes) -> None:
@@ -146,14 +213,18 @@ def _left_to_the_listener(data: bytes) -> None:
 
 
 def read(match: Match, entry: Input, types: Any) -> Any:
-    """The message of a topic in a complete frame.
+    """The message of a topic in a complete frame; a compressed image is decompressed.
 
     Raises:
-        BinposeError: when the topic, whose latest message counts, has had none yet.
+        BinposeError: when the topic, whose latest message counts, has had none yet, or an image cannot be read.
     """
     if entry.topic not in match:
         raise BinposeError(
             f"No message on {entry.topic} yet; expected one with the images; start the camera's driver, or remap the "
-            "topic."
+            "topic.",
+            Reason.NO_CAMERA_INFO,
         )
-    return deserialize_message(match[entry.topic], getattr(types, entry.kind))
+    data = match[entry.topic]
+    if isinstance(data, CompressedBytes):
+        return decompress(deserialize_message(data, types.CompressedImage), types)
+    return deserialize_message(data, getattr(types, entry.kind))

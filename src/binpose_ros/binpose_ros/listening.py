@@ -1,4 +1,4 @@
-"""A thread that takes serialized messages as they come.
+"""A thread that takes serialized messages as they arrive.
 
 With every message that rclpy's executor hands over it gathers all that a node waits for anew, services, timers and
 events; with three images to a frame that takes longer than the frame's conversion. Here only the inputs are waited for.
@@ -14,7 +14,8 @@ from rclpy.guard_condition import GuardCondition
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.subscription import Subscription
 
-LOOK_S = 0.5  # how often it is looked whether the process ends
+LOOK_S = 0.5  # how often the thread checks whether the process ends
+Callbacks = Mapping[Any, Callable[[bytes], None]]
 
 
 class AsideGroup(CallbackGroup):
@@ -40,15 +41,24 @@ class Listener:
         callbacks: by subscription; each is in an `AsideGroup`, and raw.
     """
 
-    def __init__(self, node: Any, callbacks: Mapping[Any, Callable[[bytes], None]]) -> None:
-        self._node, self._callbacks = node, dict(callbacks)
+    def __init__(self, node: Any, callbacks: Callbacks) -> None:
+        self._node = node
+        self._next = (dict(callbacks), threading.Event())
         self._closed = False
         self._wake = GuardCondition(callback=None, callback_group=None, context=node.context)
         self._thread = threading.Thread(target=self._listen, name="listener", daemon=True)
         self._thread.start()
 
+    def listen_to(self, callbacks: Callbacks) -> None:
+        """Listen to other subscriptions from now on; the earlier ones may be destroyed afterwards."""
+        adopted = threading.Event()
+        self._next = (dict(callbacks), adopted)
+        self._wake.trigger()
+        while not adopted.wait(LOOK_S) and self._thread.is_alive():
+            pass
+
     def close(self) -> None:
-        """Listen no more; the callback under way is waited for."""
+        """Listen no more; waits for the callback under way."""
         self._closed = True
         self._wake.trigger()
         self._thread.join()
@@ -56,17 +66,23 @@ class Listener:
 
     def _listen(self) -> None:
         context = self._node.context
-        wait_set = rclpy_implementation.WaitSet(len(self._callbacks), 1, 0, 0, 0, 0, context.handle)
         while not self._closed and context.ok():
-            wait_set.clear_entities()
-            for subscription in self._callbacks:
-                wait_set.add_subscription(subscription.handle)
-            wait_set.add_guard_condition(self._wake.handle)
-            wait_set.wait(round(LOOK_S * 1e9))
-            ready = wait_set.get_ready_entities("subscription")
-            for subscription, callback in self._callbacks.items():
-                if subscription.handle.pointer in ready:
-                    self._take(subscription, callback)
+            callbacks, adopted = self._next
+            adopted.set()
+            wait_set = rclpy_implementation.WaitSet(len(callbacks), 1, 0, 0, 0, 0, context.handle)
+            while not self._closed and context.ok() and self._next[0] is callbacks:
+                self._wait(wait_set, callbacks)
+
+    def _wait(self, wait_set: Any, callbacks: Callbacks) -> None:
+        wait_set.clear_entities()
+        for subscription in callbacks:
+            wait_set.add_subscription(subscription.handle)
+        wait_set.add_guard_condition(self._wake.handle)
+        wait_set.wait(round(LOOK_S * 1e9))
+        ready = wait_set.get_ready_entities("subscription")
+        for subscription, callback in callbacks.items():
+            if subscription.handle.pointer in ready:
+                self._take(subscription, callback)
 
     def _take(self, subscription: Any, callback: Callable[[bytes], None]) -> None:
         try:

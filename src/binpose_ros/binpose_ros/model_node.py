@@ -5,7 +5,7 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 
@@ -28,6 +28,18 @@ from binpose_ros.trial import trial_frame
 Stage = TypeVar("Stage")
 
 
+class _Trial(NamedTuple):
+    """With what a version was tried: name, time and size of its files, and the settings."""
+
+    files: tuple[tuple[str, int, int], ...]
+    settings: Any
+
+
+def _files(store: Path, version: str) -> tuple[tuple[str, int, int], ...]:
+    found = [(path.name, path.stat()) for path in sorted(store.glob(f"weights-{version[:SHORT]}*"))]
+    return tuple((name, stat.st_mtime_ns, stat.st_size) for name, stat in found)
+
+
 class ModelNode(ManagedNode, Generic[Stage]):
     """Holds the model in use and the one before, built with the settings of now.
 
@@ -44,11 +56,12 @@ class ModelNode(ManagedNode, Generic[Stage]):
         self._declared = Parameters(self, defaults, lambda: self.state != "unconfigured", self._changed)
         self._group = MutuallyExclusiveCallbackGroup()  # of all that changes the model
         self._announcer = Announcer(self, self._group)
-        self._seen: str | None = None
+        self._seen: str | None = None  # the store's current version at the last look
+        self._refused: tuple[_Trial, str] | None = None  # what was tried of it, and why it was refused
         if self.settings.watch_s:
-            self.create_timer(self.settings.watch_s, self._watch, callback_group=self._group)
+            self.create_steady_timer(self.settings.watch_s, self._watch, self._group)
 
-    # --- What a stage says of itself ----------------------------------------------------------------------------------
+    # --- What a stage defines -----------------------------------------------------------------------------------------
 
     @abstractmethod
     def build(self, stored: StoredModel, objects: Mapping[str, ObjectModel], settings: Any) -> Stage:
@@ -142,7 +155,7 @@ class ModelNode(ManagedNode, Generic[Stage]):
         number = 1 + max((held.number for held in self.models.held()), default=0)
         model = replace(model, number=number)
         self.models.exchange(model)
-        self.monitor.model_reason = ""
+        self.monitor.model_reason, self._refused = "", None
         self._seen = model.version if self._seen is None else self._seen
         self._declared.show(self.in_use(model.stage))
         self._announcer.announce(model, self.models.previous)
@@ -151,26 +164,40 @@ class ModelNode(ManagedNode, Generic[Stage]):
         return model
 
     def _watch(self) -> None:
-        """Put the store's current version in use when it is another one than at the last look."""
+        """Put the store's current version in use when it is another one than at the last look.
+
+        One that was refused is tried again once its files or the node's settings have changed.
+        """
         model = self.models.current
         if model is None or self.settings.version:
             return
-        seen = self._seen
         try:
             newest = ModelStore(model.store).current()
-            if newest is None or newest == seen:
-                return
-            self._seen = newest
+            if newest is not None:
+                self._follow_store(model, newest, _Trial(_files(model.store, newest), self.settings))
+        except Exception as error:
+            self._refuse(self.mistake("The new model", error))
+
+    def _follow_store(self, model: LoadedModel[Stage], newest: str, trial: _Trial) -> None:
+        seen, refused = self._seen, self._refused
+        if newest == seen and (refused is None or refused[0] == trial):
+            self.monitor.model_reason = refused[1] if refused else ""
+            return
+        self._seen, self._refused = newest, None
+        try:
             if newest != model.version:
                 self.swap("", newest)
             self.monitor.model_reason = ""
+        except Unanswered as error:
+            self._seen = seen
+            self._refuse(str(error))
         except Exception as error:
-            if isinstance(error, Unanswered):
-                self._seen = seen
-            self._refuse(self.mistake("The new model", error))
+            reason = self.mistake("The new model", error)
+            self._refused = trial, reason
+            self._refuse(reason)
 
     def _refuse(self, reason: str) -> None:
-        """Tell in the diagnostics, and once in the log, why the model that should be in use is not."""
+        """Report in the diagnostics, and once in the log, why the model that should be in use is not."""
         if reason != self.monitor.model_reason:
             self.get_logger().error(f"The new model is refused: {reason}")
         self.monitor.model_reason = reason

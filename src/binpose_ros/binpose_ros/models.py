@@ -10,6 +10,7 @@ import numpy as np
 from binpose_core.errors import BinposeError
 from binpose_core.model_store import SHORT, ModelStore, StoredModel
 from binpose_core.objects import ObjectModel
+from binpose_core.reasons import Reason
 from binpose_core.stored_parts import assemble, stored_objects
 
 Stage = TypeVar("Stage")
@@ -93,7 +94,8 @@ class ModelSlot(Generic[Stage]):
         known = ", ".join(model.version[:SHORT] for model in held)
         raise BinposeError(
             f"A result of model {version}, but this node holds {known}; expected one of these; load that version here "
-            "too with ~/load_model."
+            "too with ~/load_model.",
+            Reason.MODEL_MISMATCH,
         )
 
     def exchange(self, model: LoadedModel[Stage]) -> None:

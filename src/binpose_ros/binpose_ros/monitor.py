@@ -1,23 +1,29 @@
-"""What a node tells of itself: latencies per stage, counts, model, and the reason when there is no result."""
+"""What a node reports in /diagnostics: times per stage, counts, model, and the reasons when there are no results."""
 
 import math
 import statistics
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from binpose_core.model_store import SHORT
+from binpose_core.reasons import Reason
+from binpose_core.types import PoseEstimate
+from binpose_ros.agreement import Agreement
 from binpose_ros.joining import Counts
 from binpose_ros.models import LoadedModel
+from binpose_ros.outcome import Outcome
+from binpose_ros.remarks import Remark, codes, joined
 from binpose_ros.stamps import NS_PER_S, Header, to_header
 
 WINDOW = 100
 SILENT_S = 5.0
 OK, WARN, ERROR = 0, 1, 2
+NO_FRAME_YET = Outcome(Reason.NO_FRAME, "No frame yet.")
 
 
 @dataclass
@@ -25,19 +31,24 @@ class Monitor:
     """Collects, and gives a diagnostic_msgs/DiagnosticStatus. Threads may share it.
 
     counts: see `joining.Counts`.
-    reason: why the last frame gave no result; empty when it did.
-    model_reason: why the last new model was refused; empty when it was not.
+    outcome: of the last frame.
+    model_reason: why the model that should be in use is refused; empty when it is not.
+    agreement: of the reported poses with the depth image, and with what the scores were calibrated with.
     """
 
     counts: Counts = field(default_factory=Counts)
-    reason: str = "no frame yet"
+    outcome: Outcome = NO_FRAME_YET
     model_reason: str = ""
+    agreement: Agreement = field(default_factory=Agreement)
+    _notes: dict[Reason, str] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _times: dict[str, deque[float]] = field(default_factory=dict)
     _last_complete: float = -math.inf
-    _lacking: Callable[[], str] = lambda: "The node does not listen."
+    _arrived: tuple[float, float] = (-math.inf, 0.0)
     _current: dict[str, float] = field(default_factory=dict)
     _newest: tuple[int, dict[str, float]] = field(default_factory=lambda: (0, {}))
+
+    # --- One frame ----------------------------------------------------------------------------------------------------
 
     @contextmanager
     def frame(self, stamp_ns: int, now_ns: int) -> Iterator[None]:
@@ -63,57 +74,104 @@ class Monitor:
             self._times.setdefault(stage, deque(maxlen=WINDOW)).append(seconds)
             self._current[stage] = seconds
 
-    def listens(self, lacking: Callable[[], str]) -> None:
-        """Frames are waited for from now on; `lacking` says what is missing when none is complete for a while."""
-        self._last_complete, self._lacking = time.monotonic(), lacking
+    def reported(self, poses: Sequence[PoseEstimate]) -> None:
+        """Take the reported poses of a frame."""
+        with self._lock:
+            self.agreement.add(poses)
+
+    def finished(self, outcome: Outcome) -> None:
+        """Take what became of a frame."""
+        with self._lock:
+            self.counts.failed += outcome.is_failure
+            self.counts.done += not outcome.is_failure
+            self.outcome = outcome
+
+    def note(self, reason: Reason, message: str) -> None:
+        """Take what is wrong with a frame that is processed all the same; an empty message takes it back."""
+        with self._lock:
+            self._notes[reason] = message
+
+    # --- The inputs ---------------------------------------------------------------------------------------------------
+
+    def starts(self) -> None:
+        """Frames are expected from now on; what became of earlier ones counts no more."""
+        self._last_complete, self._arrived = time.monotonic(), (-math.inf, 0.0)
+        with self._lock:
+            self.outcome = NO_FRAME_YET
+            self._notes.clear()
+            self.agreement.clear()
 
     def completed(self) -> None:
-        """All messages of a frame came."""
+        """All messages of a frame arrived."""
         self._last_complete = time.monotonic()
 
-    def failed(self, reason: str) -> None:
-        """A frame gave no result."""
+    def arrived(self, stamp_ns: int, now_ns: int) -> None:
+        """A message of the topic that names the frames arrived."""
+        self._arrived = (time.monotonic(), (now_ns - stamp_ns) / NS_PER_S)
+
+    @property
+    def silent(self) -> bool:
+        """Whether no frame was complete for a while."""
+        return time.monotonic() - self._last_complete > SILENT_S
+
+    @property
+    def age_s(self) -> float | None:
+        """How old the last message's stamp was when it arrived; None when none arrived for a while."""
+        arrived_s, age_s = self._arrived
+        return age_s if time.monotonic() - arrived_s <= SILENT_S else None
+
+    # --- Diagnostics --------------------------------------------------------------------------------------------------
+
+    def remarks(self) -> list[Remark]:
+        """What is wrong with the last frames and the model."""
         with self._lock:
-            self.counts.failed += 1
-            self.reason = reason
+            outcome, notes = self.outcome, dict(self._notes)
+            agreement = self.agreement.remarks()
+        found = [] if outcome.reason is Reason.OK else [Remark(outcome.reason, outcome.message)]
+        found += [Remark(reason, message) for reason, message in notes.items() if message]
+        found += [Remark(Reason.MODEL_REFUSED, self.model_reason)] if self.model_reason else []
+        return found + agreement
 
-    def succeeded(self, reason: str = "") -> None:
-        """A frame gave a result; `reason` where it is empty."""
-        with self._lock:
-            self.counts.done += 1
-            self.reason = reason
+    def status(
+        self, name: str, state: str, model: LoadedModel[Any] | None, remarks: Sequence[Remark], types: Any
+    ) -> Any:
+        """The DiagnosticStatus of now.
 
-    def told(self, state: str) -> str:
-        """Why there are no results, or a new model is not used; empty when all is well."""
-        silent = state == "active" and time.monotonic() - self._last_complete > SILENT_S
-        return " ".join(text for text in (self._lacking() if silent else "", self.reason, self.model_reason) if text)
-
-    def status(self, name: str, state: str, model: LoadedModel[Any] | None, types: Any) -> Any:
-        """The DiagnosticStatus of now; `state` is that of the lifecycle."""
-        reason = self.told(state)
+        Args:
+            name: of the node.
+            state: of its lifecycle.
+            model: in use.
+            remarks: all that is wrong, the most important first.
+            types: message classes.
+        """
         with self._lock:
             stamp_ns, newest = self._newest[0], dict(self._newest[1])
             all_times = {stage: tuple(times) for stage, times in self._times.items()}
+            outcome, agreement = self.outcome, self.agreement.values()
         values = {
             "state": state,
+            "code": (remarks[0].reason if remarks else Reason.OK).code,
+            "codes": codes(remarks),
             "model_version": model.version[:SHORT] if model else "",
-            **{f"frames_{name}": str(value) for name, value in vars(self.counts).items()},
+            **{f"frames_{key}": str(value) for key, value in vars(self.counts).items()},
             **{f"{stage}_ms": f"{1e3 * statistics.median(times):.1f}" for stage, times in all_times.items()},
             **{f"{stage}_ms_worst": f"{1e3 * max(times):.1f}" for stage, times in all_times.items()},
             "last_stamp_ns": str(stamp_ns),
             **{f"{stage}_ms_last": f"{1e3 * seconds:.2f}" for stage, seconds in newest.items()},
-            "last_reason": self.reason,
+            "last_code": outcome.reason.code,
+            "last_reason": outcome.message,
             "model_refused": self.model_reason,
+            **agreement,
         }
         return types.DiagnosticStatus(
-            level=types.byte(WARN if state != "active" or reason else OK),
+            level=types.byte(WARN if remarks else OK),
             name=name,
-            message=reason or "ok",
+            message=joined(remarks) or "ok",
             hardware_id="binpose",
             values=[types.KeyValue(key=key, value=value) for key, value in values.items()],
         )
 
-    def message(self, name: str, state: str, model: LoadedModel[Any] | None, stamp_ns: int, types: Any) -> Any:
-        """The DiagnosticArray for /diagnostics."""
-        header = to_header(Header(stamp_ns, ""), types)
-        return types.DiagnosticArray(header=header, status=[self.status(name, state, model, types)])
+
+def diagnostics_of(statuses: Sequence[Any], stamp_ns: int, types: Any) -> Any:
+    """The DiagnosticArray for /diagnostics."""
+    return types.DiagnosticArray(header=to_header(Header(stamp_ns, ""), types), status=list(statuses))

@@ -8,6 +8,8 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.parameter import Parameter
 
 from binpose_core.errors import BinposeError
+from binpose_ros.overrides import shared_parameters, unknown_parameters
+from binpose_ros.remarks import Remark
 from binpose_ros.settings import Spec, specs, with_values
 
 Settings = TypeVar("Settings")
@@ -35,10 +37,19 @@ class Parameters(Generic[Settings]):
     ) -> None:
         self._node, self._frozen, self._on_change = node, frozen, on_change
         self._showing = threading.local()
+        self._shared: set[str] | None = None
         self._specs = {spec.name: spec for spec in specs(defaults)}
         given = {spec.name: self._declare(spec) for spec in self._specs.values()}
         self.settings = with_values(defaults, {name: value for name, value in given.items() if value is not None})
         node.add_on_set_parameters_callback(self._set)
+
+    def remarks(self) -> list[Remark]:
+        """The parameters that the node was given and does not have."""
+        given = self._node._parameter_overrides  # rclpy has no other name for them
+        unknown = [name for name in given if not self._node.has_parameter(name)]
+        if unknown and self._shared is None:
+            self._shared = shared_parameters()
+        return unknown_parameters(unknown, self._specs, self._shared or ())
 
     def show(self, values: Mapping[str, Any]) -> None:
         """Have parameters tell what is in use, such as a model's own settings, in place of their defaults.

@@ -59,6 +59,12 @@ def to_matrix(pose: Any) -> FloatArray:
     return _matrices(np.array([[p.x, p.y, p.z, q.x, q.y, q.z, q.w]], np.float64))[0]
 
 
+def from_transform(transform: Any) -> FloatArray:
+    """T (4, 4) of a geometry_msgs/Transform."""
+    t, q = transform.translation, transform.rotation
+    return _matrices(np.array([[t.x, t.y, t.z, q.x, q.y, q.z, q.w]], np.float64))[0]
+
+
 def from_matrix(T: FloatArray, types: Any) -> Any:
     """A geometry_msgs/Pose of T (4, 4)."""
     return from_matrices(np.asarray(T)[None], types)[0]
@@ -128,7 +134,11 @@ def with_detections(poses: Sequence[PoseEstimate], detections: Sequence[Detectio
 
 
 def transforms(poses: Sequence[PoseEstimate], header: Header, types: Any, prefix: str = "bin") -> Any:
-    """A TFMessage with a frame <prefix>/<object>_<n> per part, n counting the parts of a type from 0, best first."""
+    """A TFMessage with a frame <prefix>/<object>_<n> per part, n counting the parts of a type from 0, best first.
+
+    Without a prefix the frames are named <object>_<n>.
+    """
+    begin = f"{prefix}/" if prefix else ""
     seen: dict[str, int] = {}
     entries = []
     turns = [m.orientation for m in from_matrices(np.stack([p.T_cam_obj for p in poses]), types)] if poses else []
@@ -138,7 +148,7 @@ def transforms(poses: Sequence[PoseEstimate], header: Header, types: Any, prefix
         entries.append(
             types.TransformStamped(
                 header=to_header(header, types),
-                child_frame_id=f"{prefix}/{pose.object_id}_{number}",
+                child_frame_id=f"{begin}{pose.object_id}_{number}",
                 transform=types.Transform(
                     translation=_vector(pose.T_cam_obj[:3, 3], types.Vector3),
                     rotation=turn,

@@ -15,6 +15,7 @@ from binpose_core.errors import BinposeError
 from binpose_core.region import Region
 from binpose_core.settings import Bounds, check_bounds, setting
 from binpose_core.types import Detection
+from binpose_ros.compressed import COLOR_TRANSPORTS, DEPTH_TRANSPORTS, RAW
 
 Settings = TypeVar("Settings")
 SCALARS = (bool, int, float, str)
@@ -124,6 +125,8 @@ class StageSettings:
     required_objects: parts that a model must know to be put in use.
     watch_s: seconds after which the model store is looked at again for a new current version; 0 = never.
     rectified: the images are rectified already, as by image_proc: the camera info's P counts, and no distortion.
+    color_transport: how colour images arrive: raw, or compressed (JPEG or PNG, on <topic>/compressed).
+    depth_transport: how depth images arrive: raw, compressed (PNG, on <topic>/compressed) or compressedDepth.
     slop_s: largest difference of stamps of a colour image and its depth image, in seconds.
     keep: messages held per topic until their partners come.
     keep_mb: memory for the messages held per topic, in megabytes; the oldest go first.
@@ -136,6 +139,8 @@ class StageSettings:
     required_objects: tuple[str, ...] = ()
     watch_s: float = setting(2.0, bounds=(0.0, 3600.0))
     rectified: bool = False
+    color_transport: str = RAW
+    depth_transport: str = RAW
     slop_s: float = setting(0.02, bounds=(0.0, 1.0), live=True)
     keep: int = setting(30, bounds=(2, 1000))
     keep_mb: float = setting(200.0, bounds=(1.0, 100000.0))
@@ -145,6 +150,9 @@ class StageSettings:
         check_bounds(self)
         if self.device not in ("cpu", "cuda") and not self.device.startswith("cuda:"):
             raise BinposeError(f"device is {self.device!r}; expected cpu or cuda.")
+        for name, known in (("color_transport", COLOR_TRANSPORTS), ("depth_transport", DEPTH_TRANSPORTS)):
+            if getattr(self, name) not in known:
+                raise BinposeError(f"{name} is {getattr(self, name)!r}; expected {' or '.join(known)}.")
 
 
 @dataclass(frozen=True)

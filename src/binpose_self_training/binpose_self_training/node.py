@@ -10,20 +10,22 @@ from rclpy.qos import QoSDurabilityPolicy, QoSProfile, QoSReliabilityPolicy
 from std_srvs.srv import SetBool, Trigger
 
 from binpose_core.errors import BinposeError
-from binpose_ros.lifecycle import ManagedNode, told
+from binpose_core.reasons import Reason
+from binpose_ros.lifecycle import ManagedNode, guarded
 from binpose_ros.message_types import RosTypes, message_class, ros_types
+from binpose_ros.monitor import OK, WARN, diagnostics_of
+from binpose_ros.node_remarks import ClockWatch, duplicate_node
 from binpose_ros.parameters import Parameters
+from binpose_ros.remarks import Remark, RemarkLog, by_importance, codes, joined
 from binpose_ros.running import run_node
-from binpose_ros.stamps import Header, to_header
 from binpose_self_training.config import Role
 from binpose_self_training.messages import Topic, qos
-from binpose_self_training.node_settings import SelfTrainingSettings, status_reason, status_values
+from binpose_self_training.node_settings import SelfTrainingSettings, status_remarks, status_values
 from binpose_self_training.recorder import Recorder, RecorderStatus
 from binpose_self_training.recording import prepare
 
 PERIOD_S = 1.0
 CAMERA_ROLES = (Role.COLOR, Role.DEPTH, Role.INFO)
-OK, WARN = 0, 1
 
 
 class SelfTrainingNode(ManagedNode):
@@ -40,14 +42,16 @@ class SelfTrainingNode(ManagedNode):
         self._topics = threading.Lock()
         self._open = False
         self._listening: dict[str, Any] = {}
-        self._unknown: set[str] = set()
-        self._reason = ""
+        self._unknown: dict[str, str] = {}  # topics of types that cannot be imported, and why
+        self._wanted, self._reason = False, ""  # a recording, and why it could not be started
+        self._clock_watch = ClockWatch(self)
+        self._remark_log = RemarkLog(lambda text: self.get_logger().warning(text))
         self._messages_group = MutuallyExclusiveCallbackGroup()
         services = MutuallyExclusiveCallbackGroup()  # A snapshot takes its time; messages and diagnostics do not wait.
         self.create_service(SetBool, "~/record", self._record, callback_group=services)
         self.create_service(Trigger, "~/snapshot", self._snapshot, callback_group=services)
         self._diagnostics = self.create_publisher(self.types.DiagnosticArray, "/diagnostics", 10)
-        self.create_timer(PERIOD_S, self._on_time, callback_group=MutuallyExclusiveCallbackGroup())
+        self.create_steady_timer(PERIOD_S, self._on_time, MutuallyExclusiveCallbackGroup())
 
     @property
     def settings(self) -> SelfTrainingSettings:
@@ -60,7 +64,7 @@ class SelfTrainingNode(ManagedNode):
 
     # --- Lifecycle ----------------------------------------------------------------------------------------------------
 
-    @told
+    @guarded
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Finish what an earlier recorder left unfinished."""
         for found in prepare(self.settings.config.directory):
@@ -73,7 +77,7 @@ class SelfTrainingNode(ManagedNode):
         self._reason = ""
         return super().on_configure(state)
 
-    @told
+    @guarded
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Listen, and record where that is wanted."""
         with self._topics:
@@ -87,16 +91,19 @@ class SelfTrainingNode(ManagedNode):
             self._start()
         return super().on_activate(state)
 
+    @guarded
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """End the recording and listen no more."""
         self.close()
         return super().on_deactivate(state)
 
+    @guarded
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Forget what was held for a snapshot."""
         self._recorder = None
         return super().on_cleanup(state)
 
+    @guarded
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """End the recording."""
         self.close()
@@ -108,14 +115,10 @@ class SelfTrainingNode(ManagedNode):
             self._open = False
             for subscription in self._listening.values():
                 self.destroy_subscription(subscription)
-            self._listening = {}
+            self._listening, self._unknown = {}, {}
+        self._wanted, self._reason = False, ""
         if self._recorder is not None:
             self._recorder.stop()
-
-    def refused(self, reason: str) -> None:
-        """Tell why something is not done, in the diagnostics too."""
-        self._reason = reason
-        super().refused(reason)
 
     # --- Topics -------------------------------------------------------------------------------------------------------
 
@@ -133,8 +136,7 @@ class SelfTrainingNode(ManagedNode):
             try:
                 kind = message_class(offered[0].topic_type)
             except (ImportError, AttributeError, ValueError) as error:
-                self._unknown.add(name)
-                self.get_logger().error(f"{name} of type {offered[0].topic_type} is not recorded: {error}.")
+                self._unknown[name] = f"{name} of type {offered[0].topic_type} is not recorded: {error}."
                 continue
             profiles = [entry.qos_profile for entry in offered]
             reliable = all(profile.reliability == QoSReliabilityPolicy.RELIABLE for profile in profiles)
@@ -170,6 +172,7 @@ class SelfTrainingNode(ManagedNode):
             response.message = self._start()
             response.success = recorder.status.is_recording
         else:
+            self._wanted, self._reason = False, ""
             status = recorder.stop()
             response.success = not status.reason
             response.message = status.reason or f"{status.messages} messages in {status.bag}."
@@ -187,33 +190,57 @@ class SelfTrainingNode(ManagedNode):
 
     def _start(self) -> str:
         """Begin a recording; returns its folder, or why there is none."""
+        self._wanted, self._reason = True, ""
         try:
             assert self._recorder is not None
             path = str(self._recorder.start())
         except Exception as error:
-            self.refused(self.mistake("The recording", error))
+            self._reason = self.mistake("The recording", error)
             return self._reason
-        self._reason = ""
         self.get_logger().info(f"Recording to {path}.")
         return path
 
+    def remarks(self) -> list[Remark]:
+        """All that is wrong now, the most important first."""
+        found = [Remark(Reason.TRANSITION_REFUSED, self.refusal)] if self.refusal else []
+        if self.state != "active":
+            found.append(Remark(Reason.NOT_ACTIVE, f"The node is {self.state}."))
+        if self._reason:
+            found.append(Remark(Reason.RECORDING_STOPPED, self._reason))
+        if self._wanted and not self._reason:
+            found += status_remarks(self._status, self._missing())
+        found += [Remark(Reason.RECORDING_INCOMPLETE, text, name) for name, text in list(self._unknown.items())]
+        found += self._clock_watch.remarks(None)
+        return by_importance([*found, *duplicate_node(self), *self._declared.remarks()])
+
+    @property
+    def _status(self) -> RecorderStatus:
+        return RecorderStatus() if self._recorder is None else self._recorder.status
+
+    def _missing(self) -> list[str]:
+        roles = self.settings.roles(self.resolve_topic_name)
+        return [name for name, role in roles.items() if role in CAMERA_ROLES and name not in self._listening]
+
     def _on_time(self) -> None:
         self._listen()
-        status = RecorderStatus() if self._recorder is None else self._recorder.status
-        roles = self.settings.roles(self.resolve_topic_name)
-        listening = self._listening
-        missing = [name for name, role in roles.items() if role in CAMERA_ROLES and name not in listening]
-        reason = " ".join(text for text in (self._reason, status_reason(status, missing)) if text)
-        values = {"state": self.state, **status_values(status)}
-        report = self.types.DiagnosticStatus(
-            level=self.types.byte(WARN if reason or self.state != "active" else OK),
+        remarks = self.remarks()
+        logged = {self.refusal}  # when it arose
+        news = [r for r in remarks if r.message not in logged and r.reason is not Reason.NOT_ACTIVE]
+        self._remark_log.update(news)
+        values = {
+            "state": self.state,
+            "code": (remarks[0].reason if remarks else Reason.OK).code,
+            "codes": codes(remarks),
+            **status_values(self._status),
+        }
+        status = self.types.DiagnosticStatus(
+            level=self.types.byte(WARN if remarks else OK),
             name=self.get_fully_qualified_name().lstrip("/"),
-            message=reason or "ok",
+            message=joined(remarks) or "ok",
             hardware_id="binpose",
             values=[self.types.KeyValue(key=key, value=value) for key, value in values.items()],
         )
-        header = to_header(Header(self.get_clock().now().nanoseconds, ""), self.types)
-        self._diagnostics.publish(self.types.DiagnosticArray(header=header, status=[report]))
+        self._diagnostics.publish(diagnostics_of([status], self._clock_watch.now_ns, self.types))
 
 
 def main() -> None:

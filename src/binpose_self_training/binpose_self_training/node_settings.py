@@ -1,9 +1,11 @@
-"""What the node `self_training` can be told, which topics it records, and what it tells of itself. Knows no ROS."""
+"""The settings of the node `self_training`, which topics it records, and what it reports of itself. Knows no ROS."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from binpose_core.reasons import Reason
+from binpose_ros.remarks import Remark
 from binpose_self_training.cdr import CAMERA_INFO, IMAGE
 from binpose_self_training.config import RecorderConfig, Role
 from binpose_self_training.messages import Topic, qos
@@ -65,7 +67,7 @@ class SelfTrainingSettings:
 
 
 def status_values(status: RecorderStatus) -> dict[str, str]:
-    """What the diagnostics tell of a recorder."""
+    """What the diagnostics show of a recorder."""
     frames = status.frames
     return {
         "recording": str(status.is_recording),
@@ -82,13 +84,22 @@ def status_values(status: RecorderStatus) -> dict[str, str]:
     }
 
 
-def status_reason(status: RecorderStatus, missing: list[str]) -> str:
-    """Why all is not well; empty where it is."""
-    reasons = [status.reason]
+def status_remarks(status: RecorderStatus, missing: list[str]) -> list[Remark]:
+    """What is wrong with a recording that is wanted.
+
+    Args:
+        status: of the recorder.
+        missing: topics of the camera that have no publisher.
+    """
+    found = []
+    if status.reason:
+        found.append(Remark(Reason.RECORDING_STOPPED, status.reason))
     if status.is_recording and missing:
-        reasons.append(f"No publisher of {', '.join(missing)}; start the camera's driver, or remap the topics.")
+        sentence = f"No publisher of {', '.join(missing)}; start the camera's driver, or remap the topics."
+        found.append(Remark(Reason.NO_PUBLISHER, sentence))
     if status.dropped:
-        reasons.append(f"{status.dropped} messages came faster than the disk takes them.")
+        sentence = f"{status.dropped} messages came faster than the disk takes them."
+        found.append(Remark(Reason.RECORDING_INCOMPLETE, sentence, "disk"))
     if status.frames.unreadable:
-        reasons.append(status.frames.reason)
-    return " ".join(reason for reason in reasons if reason)
+        found.append(Remark(Reason.RECORDING_INCOMPLETE, status.frames.reason, "frames"))
+    return found

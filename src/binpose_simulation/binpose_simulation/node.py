@@ -21,7 +21,7 @@ from binpose_core.stored_parts import assemble, stored_objects
 from binpose_core.types import PoseEstimate
 from binpose_ros.frames import from_camera, header_of
 from binpose_ros.images import from_color, from_depth_m
-from binpose_ros.lifecycle import ManagedNode, told
+from binpose_ros.lifecycle import ManagedNode, guarded
 from binpose_ros.message_types import ros_types
 from binpose_ros.parameters import Parameters
 from binpose_ros.poses import write_poses
@@ -99,6 +99,8 @@ class SimulatedCameraNode(ManagedNode):
         self._timer: Any = None
         self._count = 0
         self._seed = self.settings.seed
+        for remark in self._declared.remarks():
+            self.get_logger().warning(remark.message)
         self.create_service(Trigger, "~/reset", self._reset, callback_group=MutuallyExclusiveCallbackGroup())
 
     @property
@@ -106,7 +108,7 @@ class SimulatedCameraNode(ManagedNode):
         """The settings of now."""
         return self._declared.settings
 
-    @told
+    @guarded
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Fill the bin."""
         if not self.settings.model:
@@ -125,7 +127,7 @@ class SimulatedCameraNode(ManagedNode):
         }
         return super().on_configure(state)
 
-    @told
+    @guarded
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start the shutter."""
         result = super().on_activate(state)
