@@ -20,7 +20,7 @@ Tensors = dict[str, npt.NDArray[Any]]
 SHIPPED = Path(__file__).parent / "models"
 UNCALIBRATED = (
     "The scores of this model are not calibrated: they rank poses but are no probabilities. Models of earlier versions "
-    "need `binpose calibrate`; a model whose training found too few right or wrong poses needs a longer `binpose train`."
+    "need `binpose calibrate`; one whose training found too few right or wrong poses needs a longer `binpose train`."
 )
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from binpose_refinement.calibration import Reliability
+from binpose_refinement.reliability import Reliability
 
 LEFT, TOP, SIZE = 46, 10, 340
 BAR_SHARE = 0.35

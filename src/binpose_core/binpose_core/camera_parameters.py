@@ -19,8 +19,8 @@ import numpy as np
 
 from binpose_core.camera import DISTORTION_COUNTS, Camera
 from binpose_core.errors import BinposeError
-from binpose_core.reasons import Reason
 from binpose_core.geometry import FloatArray
+from binpose_core.reasons import Reason
 
 NO_DISTORTION = ("none", "pinhole")
 OPENCV_MODELS = ("", "plumb_bob", "rational_polynomial", "thin_prism", "brown_conrady", "radtan", "opencv")

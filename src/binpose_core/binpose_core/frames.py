@@ -117,7 +117,8 @@ def _checked_depth(depth_m: npt.NDArray[Any], expected: tuple[int, int], name: s
             Reason.NO_DEPTH,
         )
     depth_m = np.where(valid, depth_m, np.float32(0)).astype(np.float32, copy=False)
-    depth_m = np.rint(depth_m * np.float32(DEPTH_STEPS_PER_M)) / np.float32(DEPTH_STEPS_PER_M)
+    steps = np.float32(DEPTH_STEPS_PER_M)
+    depth_m = np.asarray(np.rint(depth_m * steps) / steps, np.float32)
     rows = slice(None, None, MIDDLE_ROWS if valid[::MIDDLE_ROWS].any() else None)
     middle = float(np.median(depth_m[rows][valid[rows]]))
     if not NEAREST_M <= middle <= FARTHEST_M:

@@ -138,7 +138,8 @@ class IcpRefiner:
         intake = take_in(workshop, frame.camera, detections, poses, c.gate_start)
         observation = observe(frame, detections, c.noise_floor_m)
         tolerance = tolerance_of(observation, c.tolerance_m, c.tolerance_sigmas)
-        batch, information = intake.batch, np.zeros((len(intake.batch), 6, 6))
+        batch = intake.batch
+        information: FloatArray = np.zeros((len(batch), 6, 6))
         if refine:
             batch, information = self._funnel(observation, batch, tolerance)
         drawable = workshop.unusable(batch, frame.camera) == ""
