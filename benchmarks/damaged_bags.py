@@ -119,8 +119,8 @@ def read(bag: Path) -> tuple[dict[str, bytes], str]:
             frame = source.read()
         except BinposeError:
             continue
-        assert frame.depth_m is not None
-        found[source.name] = frame.color.tobytes() + frame.depth_m.tobytes()
+        depth = b"" if frame.depth_m is None else frame.depth_m.tobytes()
+        found[source.name] = frame.color.tobytes() + depth
     return found, ""
 
 

@@ -1,6 +1,5 @@
 """A model that was saved is the model that is loaded, and a damaged one is refused."""
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -107,10 +106,11 @@ HEADERS_OF_NO_MODEL: dict[str, Callable[[dict], object]] = {
 
 
 def edit_header(store: Path, change: Callable[[dict], object]) -> None:
-    (path,) = store.glob("weights-*.json")
-    header = json.loads(path.read_text())
-    change(header)
-    path.write_text(json.dumps(header))
+    """Put a version with another header in the place of the one in use, as another release would have written it."""
+    models = ModelStore(store)
+    stored = models.load()
+    change(stored.header)
+    models.promote(models.save(stored.tensors, stored.header))
 
 
 @pytest.mark.parametrize("damage", HEADERS_OF_NO_MODEL.values(), ids=HEADERS_OF_NO_MODEL)
