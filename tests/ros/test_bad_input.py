@@ -263,5 +263,5 @@ def test_a_publisher_with_a_qos_that_does_not_fit_is_told(live: Any) -> None:
     live.node.destroy_publisher(publisher)
     # That of bin_picking, which fits, is still there.
     live.wait(lambda: "another QoS" not in live.status("pose_estimator")["message"], "diagnostics without it")
-    assert "Nothing came on /detection/detections." in live.status("pose_estimator")["message"]
+    live.wait(lambda: "Nothing came on /detection/detections." in live.status("pose_estimator")["message"], "why")
     assert live.stop("pose_estimator") == 0
