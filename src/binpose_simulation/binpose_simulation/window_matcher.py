@@ -80,13 +80,13 @@ class WindowMatcher:
         fray = smooth_field(rng, height, width, max(0.7 * self.radius_px, 1.0))
         side = (1 if np.cos(self.optics.azimuth_rad) > 0 else -1) if self.band else 0
         noise = np.array([self.noise_px * (2 * self.radius_px + 1), self.wave_px, scene.median_light])
-        disparity, votes = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+        disparity, votes = np.zeros((height, width), np.float32), np.zeros((height, width), np.float32)
         _observe(
             scene.depth_m, scene.light, received, wave, focal_baseline, noise, side, seed_of(rng), disparity, votes
         )
-        slopes = np.zeros((*shape, 2), np.float32)
+        slopes = np.zeros((height, width, 2), np.float32)
         _slopes(disparity, scene.normals, scene.camera.intrinsics, slopes)
-        matched = np.zeros(shape, np.float32)
+        matched = np.zeros((height, width), np.float32)
         choice = np.array([self.tolerance_px, self.fattening, self.consensus, self.support, self.ragged])
         match(disparity, votes, slopes, fray, self.radius_px, choice, matched)
         output = np.array([self.offset_px, self.step_px, focal_baseline * self.scale, self.quantum_m])
