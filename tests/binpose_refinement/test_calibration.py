@@ -88,6 +88,21 @@ def test_evidence_worse_than_that_of_all_right_samples_is_out_of_distribution_an
     assert (calibration(unseen) < 0.1).all()
 
 
+def test_scaling_makes_selected_scores_probabilities_and_keeps_their_order(calibration):
+    """Selected poses are surer than their scores say; a straight line of the log-odds mends that."""
+    rng = np.random.default_rng(0)
+    x, _ = samples(3000, seed=2)
+    score = calibration(x)
+    probability = 1 / (1 + np.exp(-(2.0 * np.log(score / (1 - score)) + 0.7)))
+    correct = rng.random(len(x)) < probability
+    scaled = calibration.scaled(score, correct)
+    assert reliability(score, correct).expected_calibration_error > 0.06
+    assert reliability(scaled(x), correct).expected_calibration_error < 0.03
+    assert (np.diff(scaled(x)[np.argsort(score)]) >= -1e-12).all()
+    assert calibration.scaled(score[:10], correct[:10]) is calibration
+    assert calibration.scaled(score, np.ones(len(score), bool)) is calibration
+
+
 def test_fitting_twice_gives_the_same():
     x, y = samples(500)
     assert np.array_equal(fit_calibration(x, y)(x), fit_calibration(x, y)(x))

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from binpose.bundle import ModelBundle
 from binpose.calibration_samples import labelled_candidates
-from binpose.pipeline import SegmenterStage
+from binpose.pipeline import Pipeline, SegmenterStage
 from binpose_core.catalogue import ObjectModel
 from binpose_core.evaluation import (
     HALF_VISIBLE,
@@ -29,6 +29,9 @@ from binpose_simulation.scene import SceneConfig
 from binpose_simulation.stream import SimulationStream
 
 HELD_OUT_SEED = 1_000_003
+EVALUATION = EvaluationConfig(min_visible_fraction=HALF_VISIBLE)
+SCALING_SHARE = 0.33
+"""Of the calibration's bins, those that give the scale."""
 FEWEST_OF_A_KIND = 30
 """Right and wrong poses without which no calibration is fitted."""
 
@@ -46,17 +49,24 @@ def calibrated_refiner(
     estimator: PoseEstimator,
     objects: Mapping[str, ObjectModel],
     views: Iterable[LabelledView],
+    scaling_views: Iterable[LabelledView],
     seed: int,
 ) -> IcpRefiner:
     """A refiner whose scores are probabilities, fitted on views that the networks have not seen.
 
-    Where hardly any pose was right (or wrong) there is nothing to fit, and the scores stay heuristic ones.
+    The evidence of all hypotheses on `views` gives the model of the score; the poses that it selects on `scaling_views`
+    give its scale. Where hardly any pose was right (or wrong) there is nothing to fit, and the scores stay heuristic.
     """
     refiner = IcpRefiner(objects)
     found = labelled_candidates(segmenter, estimator, refiner, objects, views, seed)
     if min(found.correct.sum(), (~found.correct).sum()) < FEWEST_OF_A_KIND:
         return refiner
-    return IcpRefiner(objects, refiner.config, fit_calibration(found.features, found.correct, found.weight))
+    calibration = fit_calibration(found.features, found.correct, found.weight)
+    refiner = refiner.using(calibration=calibration)
+    known, seen = itertools.tee(scaling_views)
+    pipeline = Pipeline(segmenter, estimator, refiner)
+    judged = judge_views(known, (pipeline(view.frame) for view in seen), objects, EVALUATION)
+    return refiner.using(calibration=calibration.scaled(*labelled_scores(judged)))
 
 
 def calibrated_bundle(
@@ -85,14 +95,14 @@ def calibrated_bundle(
     """
     # One view after the other: with what the stages keep of its frame, a view takes 7 MB.
     with SimulationStream(parts, scene, seed + HELD_OUT_SEED, workers) as stream:
-        fitting = (next(stream) for _ in track(range(fitted_views), "calibration"))
-        refiner = calibrated_refiner(segmenter, estimator, parts, fitting, seed)
+        views = (next(stream) for _ in track(range(fitted_views), "calibration"))
+        fitting = itertools.islice(views, fitted_views - int(SCALING_SHARE * fitted_views))
+        refiner = calibrated_refiner(segmenter, estimator, parts, fitting, views, seed)
         bundle = ModelBundle(segmenter, estimator, refiner, parts)
-        evaluation = EvaluationConfig(min_visible_fraction=HALF_VISIBLE)
         judging = (next(stream) for _ in track(range(judged_views), "evaluation"))
         known, seen = itertools.tee(judging)
-        judged = judge_views(known, (bundle.pipeline(view.frame) for view in seen), parts, evaluation)
-    return replace(bundle, metrics=metrics_of(judged, evaluation))
+        judged = judge_views(known, (bundle.pipeline(view.frame) for view in seen), parts, EVALUATION)
+    return replace(bundle, metrics=metrics_of(judged, EVALUATION))
 
 
 def judge_views(

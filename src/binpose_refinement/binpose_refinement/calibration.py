@@ -7,7 +7,7 @@ change the score little.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -60,6 +60,8 @@ MARGIN = 0.05
 PRIOR_WEIGHT = 0.003
 """Of a squared deviation of one from the prior's log-odds, as a share of the samples."""
 OPTIMISER = {"maxiter": 5000, "maxfun": 20000, "ftol": 1e-12, "gtol": 1e-8, "maxcor": 50}
+SCALES = (0.2, 5.0)
+"""Least and largest factor between the log-odds of all poses and those of selected ones."""
 CAUTION = 10.0
 """Log-odds that evidence loses for each range of the right samples by which it lies outside."""
 
@@ -111,6 +113,28 @@ class Calibration:
     def _excess(self, x: FloatArray) -> FloatArray:
         """(B, E) how far evidence lies outside on the bad side, in ranges of the right samples."""
         return np.maximum((self.limit - x) / self.span - MARGIN, 0.0)
+
+    def scaled(self, scores: FloatArray, correct: npt.NDArray[np.bool_]) -> "Calibration":
+        """The same order of poses, with scores that are probabilities for poses that were selected by score.
+
+        Selection changes what a score means: of each detection the best pose is reported. The log-odds are scaled and
+        shifted (Platt 1999) to fit poses that this calibration has scored and the refiner has selected.
+
+        Args:
+            scores: (N,) of selected poses.
+            correct: (N,) whether they are right.
+        """
+        if len(scores) < MIN_SAMPLES or np.all(correct) or not np.any(correct):
+            return self
+        odds, y = np.clip(scores, 1e-9, 1 - 1e-9), np.asarray(correct, np.float64)
+        logits = np.log(odds / (1.0 - odds))
+
+        def cross_entropy(parameters: FloatArray) -> float:
+            scaled = parameters[0] * logits + parameters[1]
+            return float((np.logaddexp(0.0, scaled) - y * scaled).mean())
+
+        factor, shift = minimize(cross_entropy, [1.0, 0.0], method="L-BFGS-B", bounds=[SCALES, (None, None)]).x
+        return replace(self, slopes=factor * self.slopes, bias=np.array(factor * self.bias + shift))
 
     def to_tensors(self) -> dict[str, npt.NDArray[np.float32]]:
         """Named float32 arrays for the model bundle."""
