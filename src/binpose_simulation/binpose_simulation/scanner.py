@@ -56,7 +56,8 @@ class Scanner:
         self.optics.punch(rng, measured)
         if self.smoothing_px > 0:
             measured = _smoothed(measured, self.smoothing_px, np.float32(self.smoothing_m))
-        common = smooth_field(rng, *measured.shape, self.correlation_px) if self.correlated > 0 else measured
+        height, width = measured.shape
+        common = smooth_field(rng, height, width, self.correlation_px) if self.correlated > 0 else measured
         noise = np.array([self.noise_m, self.noise_per_m, self.correlated, self.quantum_m])
         _disturb(measured, scene.normals, common, noise, seed_of(rng))
         return measured

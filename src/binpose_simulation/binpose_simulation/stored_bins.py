@@ -118,7 +118,7 @@ def _of_bin(arrays: Arrays, number: int) -> dict[str, npt.NDArray[Any]]:
 def _arrays(stored: StoredBin) -> dict[str, npt.NDArray[Any]]:
     pile, camera = stored.pile, stored.camera
     known, bodies = len(pile.object_ids), len(pile.mesh_ids) - len(pile.bin_boxes)
-    arrays = {
+    arrays: dict[str, npt.NDArray[Any]] = {
         "header": _encoded({"object_ids": pile.object_ids, "size": [camera.width, camera.height]}),
         "T_world_obj": _to_rows(pile.T_world_obj[:bodies]),
         "axes": pile.axes[known:bodies].astype(np.float32),

@@ -74,10 +74,11 @@ class WindowMatcher:
 
     def apply(self, rng: np.random.Generator, scene: SensorInput) -> FloatImage:
         """The measured depth (H, W) float32 in metres, 0 = hole."""
-        shape, focal_baseline = scene.depth_m.shape, scene.camera.fx * self.optics.baseline_m
+        height, width = shape = scene.depth_m.shape
+        focal_baseline = scene.camera.fx * self.optics.baseline_m
         received = self.optics.received(rng, scene)
-        wave = smooth_field(rng, *shape, self.wave_scale_px)
-        fray = smooth_field(rng, *shape, max(0.7 * self.radius_px, 1.0))
+        wave = smooth_field(rng, height, width, self.wave_scale_px)
+        fray = smooth_field(rng, height, width, max(0.7 * self.radius_px, 1.0))
         side = (1 if np.cos(self.optics.azimuth_rad) > 0 else -1) if self.band else 0
         noise = np.array([self.noise_px * (2 * self.radius_px + 1), self.wave_px, scene.median_light])
         disparity, votes = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
@@ -223,9 +224,10 @@ def match_window(disparity, votes, across, down, v, u, fray, radius, choice, nea
             if back - tolerance < near[k] <= limit:
                 behind += 1
                 total_behind += samples[k]
-    weight, other, winner, total = in_front * fattening * exponential(ragged * fray), behind, in_front, total_in_front
+    winner, total = in_front, total_in_front
+    weight, other = in_front * fattening * exponential(ragged * fray), np.float64(behind)
     if weight < other:
-        weight, other, winner, total = np.float64(behind), weight, behind, total_behind
+        weight, other, winner, total = other, weight, behind, total_behind
     if winner == 0 or winner < _support(fray, choice) * size or weight < consensus * (weight + other):
         return 0.0
     return max(total / winner, 0.0)
