@@ -47,7 +47,7 @@ def test_what_is_read_shows_what_was_written(bins, objects, small, tmp_path: Pat
 def test_written_again_it_is_the_same_file(bins, objects, small, tmp_path: Path) -> None:
     write_bins(tmp_path / "a.npz", bins, objects)
     write_bins(tmp_path / "b.npz", read_bins(tmp_path / "a.npz", objects, small.content), objects)
-    one, two = ({k: v for k, v in np.load(tmp_path / name).items()} for name in ("a.npz", "b.npz"))
+    one, two = (dict(np.load(tmp_path / name)) for name in ("a.npz", "b.npz"))
     assert one.keys() == two.keys()
     for name in one:
         np.testing.assert_allclose(one[name].astype(float), two[name].astype(float), atol=2e-7)

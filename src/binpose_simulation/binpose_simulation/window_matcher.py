@@ -192,8 +192,8 @@ def match_window(disparity, votes, across, down, v, u, fray, radius, choice, nea
     """The disparity of one window, 0 = no match.
 
     The window is as slanted as its middle (across, down: per column and row). The nearest surface, within the tolerance
-    of the largest disparity, stands against the next one behind it. In large windows the pixels of even rows and columns
-    vote; the error of their mean is made that of all. near, samples: room for the window's values.
+    of the largest disparity, stands against the next one behind it. In large windows only the pixels of even rows and
+    columns vote; the error of their mean is made that of all. near, samples: room for the window's values.
     """
     tolerance, fattening, consensus, _, ragged = choice
     height, width = disparity.shape
