@@ -74,19 +74,20 @@ class WindowMatcher:
 
     def apply(self, rng: np.random.Generator, scene: SensorInput) -> FloatImage:
         """The measured depth (H, W) float32 in metres, 0 = hole."""
-        (height, width), focal_baseline = scene.depth_m.shape, scene.camera.fx * self.optics.baseline_m
+        height, width = shape = scene.depth_m.shape
+        focal_baseline = scene.camera.fx * self.optics.baseline_m
         received = self.optics.received(rng, scene)
         wave = smooth_field(rng, height, width, self.wave_scale_px)
         fray = smooth_field(rng, height, width, max(0.7 * self.radius_px, 1.0))
         side = (1 if np.cos(self.optics.azimuth_rad) > 0 else -1) if self.band else 0
         noise = np.array([self.noise_px * (2 * self.radius_px + 1), self.wave_px, scene.median_light])
-        disparity, votes = np.zeros((height, width), np.float32), np.zeros((height, width), np.float32)
+        disparity, votes = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
         _observe(
             scene.depth_m, scene.light, received, wave, focal_baseline, noise, side, seed_of(rng), disparity, votes
         )
-        slopes = np.zeros((height, width, 2), np.float32)
+        slopes = np.zeros((*shape, 2), np.float32)
         _slopes(disparity, scene.normals, scene.camera.intrinsics, slopes)
-        matched = np.zeros((height, width), np.float32)
+        matched = np.zeros(shape, np.float32)
         choice = np.array([self.tolerance_px, self.fattening, self.consensus, self.support, self.ragged])
         match(disparity, votes, slopes, fray, self.radius_px, choice, matched)
         output = np.array([self.offset_px, self.step_px, focal_baseline * self.scale, self.quantum_m])
@@ -191,7 +192,7 @@ def match_window(disparity, votes, across, down, v, u, fray, radius, choice, nea
     """The disparity of one window, 0 = no match.
 
     The window is as slanted as its middle (across, down: per column and row). The nearest surface, within the tolerance
-    of the largest disparity, stands against the next one behind it. In large windows the pixels of even rows and
+    of the largest disparity, stands against the next one behind it. In large windows only the pixels of even rows and
     columns vote; the error of their mean is made that of all. near, samples: room for the window's values.
     """
     tolerance, fattening, consensus, _, ragged = choice
@@ -223,8 +224,8 @@ def match_window(disparity, votes, across, down, v, u, fray, radius, choice, nea
             if back - tolerance < near[k] <= limit:
                 behind += 1
                 total_behind += samples[k]
-    weight, other = in_front * fattening * exponential(ragged * fray), np.float64(behind)
     winner, total = in_front, total_in_front
+    weight, other = in_front * fattening * exponential(ragged * fray), np.float64(behind)
     if weight < other:
         weight, other, winner, total = other, weight, behind, total_behind
     if winner == 0 or winner < _support(fray, choice) * size or weight < consensus * (weight + other):
