@@ -7,6 +7,7 @@ from binpose_core.closest import DistanceField
 from binpose_core.meshes import Mesh, diameter_m, is_watertight, sample_faces
 
 LOD_FACES = (5000, 1000, 300)
+ENOUGH_FACES = 40_000  # levels are made from a mesh of so many where there are twice as many: it costs no accuracy
 # The simplifier's greed: mild settings stop early on parts with many holes, wild ones spoil the shape.
 AGGRESSIVENESS = (2, 3, 4, 5)
 FEW_ENOUGH = 1.5
@@ -22,12 +23,13 @@ def levels_of_detail(mesh: Mesh) -> tuple[tuple[Mesh, ...], tuple[float, ...]]:
     A level is left out where the mesh is that coarse already, or where it would be off by 5 % of the diameter or more.
     """
     size_m = diameter_m(mesh)
+    source = decimated(mesh, ENOUGH_FACES) if len(mesh.faces) > 2 * ENOUGH_FACES else mesh
     levels: list[Mesh] = []
     errors_m: list[float] = []
     for count in LOD_FACES:
         if count * FEW_ENOUGH >= len(mesh.faces):
             continue
-        candidates = [decimated(mesh, count, aggressiveness) for aggressiveness in AGGRESSIVENESS]
+        candidates = [decimated(source, count, aggressiveness) for aggressiveness in AGGRESSIVENESS]
         candidates = [c for c in candidates if 4 <= len(c.faces) <= FEW_ENOUGH * count]
         scored = [(surface_error_m(mesh, c, WORST_ERROR * size_m), c) for c in candidates]
         error_m, best = min(scored, key=lambda item: item[0], default=(np.inf, mesh))

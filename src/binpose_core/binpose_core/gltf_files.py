@@ -79,12 +79,12 @@ def _scene(data: bytes, kind: str, folder: Path) -> Polygons:
         scene: Any = trimesh.load_scene(
             trimesh.util.wrap_as_stream(data), file_type=kind, resolver=resolver, process=False, skip_materials=True
         )
-        found = [_piece(scene, node) for node in scene.graph.nodes_geometry]
+        placed = [_piece(scene, node) for node in scene.graph.nodes_geometry]
     except Exception as error:  # what trimesh raises depends on the damage, and on the libraries that it finds
         raise MalformedMesh(
             f"cannot be read as glTF ({error or type(error).__name__}); expected a whole, valid file; export it again."
         ) from error
-    pieces = [piece for piece in found if piece is not None]
+    pieces = [piece for piece in placed if piece is not None]
     starts = np.cumsum([0, *(len(piece.vertices) for piece in pieces)])
     colors = [piece.colors for piece in pieces if piece.colors is not None]
     return triangle_soup(
