@@ -12,6 +12,7 @@ from binpose_core.frames import RgbdFrame
 from binpose_core.geometry import from_rotation_translation, random_rotation
 from binpose_core.pose_errors import PartErrors
 from binpose_core.rendering import Renderer
+from binpose_refinement.verification import FEATURES
 from binpose_simulation.parts import PART_NAMES
 
 CAMERA = Camera(600.0, 600.0, 239.5, 179.5, 480, 360)
@@ -28,6 +29,33 @@ def test_it_knows_the_parts_of_the_library_and_its_scores_are_calibrated(bundle:
     assert tuple(bundle.objects) == PART_NAMES
     assert bundle.refiner.calibration is not None
     assert bundle.metrics["objects"]["all"]["parts"] > 100
+
+
+# Of a pose that fits its part and its mask, as the networks see it on a camera that they do not know.
+FITTING = {
+    "explained": 0.99, "solid": 1.0, "mask_explained": 1.0, "mask_iou": 0.9, "visible": 0.9, "normals": 0.97,
+    "residual": 0.4, "contour_confirmed": 0.8, "evidence": 3.3, "duel": 0.5, "kind": 0.8, "lead": 0.4,
+    "confidence": 0.13, "detection": 0.2,
+}  # fmt: skip
+# Of a pose in free space.
+FLOATING = FITTING | {
+    "explained": 0.12, "solid": 0.4, "violation": 0.51, "mask_explained": 0.23, "mask_iou": 0.5, "duel": -0.59,
+    "lead": -0.3, "normals": 0.6,
+}  # fmt: skip
+
+
+def test_a_pose_in_free_space_is_never_sure_and_one_that_fits_is_found_on_an_unknown_camera(
+    bundle: ModelBundle,
+) -> None:
+    """What the networks say of themselves counts for neither."""
+    calibration = bundle.refiner.calibration
+
+    def score(**evidence: float) -> float:
+        return float(calibration(np.array([[evidence.get(name, 0.0) for name in FEATURES]]))[0])
+
+    assert score(**FITTING) > 0.8
+    for confidence in (0.0, 1.0):
+        assert score(**(FLOATING | {"confidence": confidence, "detection": confidence})) < 0.05
 
 
 def test_it_is_small_enough_for_git() -> None:
