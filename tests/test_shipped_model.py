@@ -39,8 +39,8 @@ FITTING = {
 }  # fmt: skip
 # Of a pose in free space.
 FLOATING = FITTING | {
-    "explained": 0.12, "solid": 0.4, "violation": 0.51, "mask_explained": 0.23, "mask_iou": 0.5, "duel": -0.59,
-    "lead": -0.3, "normals": 0.6,
+    "explained": 0.12, "solid": 0.4, "violation": 0.51, "violation_core": 0.4, "mask_explained": 0.23, "mask_iou": 0.5,
+    "duel": -0.59, "lead": -0.3, "normals": 0.6,
 }  # fmt: skip
 
 
