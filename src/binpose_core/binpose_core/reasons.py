@@ -13,7 +13,14 @@ class Reason(Enum):
     # --- A frame was processed ---------------------------------------------------------------------------------------
     OK = "there are results"
     NO_PARTS = "no part was detected"
+    NO_POSE = "parts were detected, and no pose was found of any"
+    REJECTED = "poses were found, and none of them could be verified"
     BELOW_THRESHOLD = "parts were detected, and no pose reached the threshold"
+    OTHER_PARTS = "only parts that are not to be reported were found"
+    LITTLE_DEPTH = "no pose is reported, and depth is missing on the detected parts or in most of the image"
+    PRINCIPAL_POINT = "no pose is reported, and the principal point lies far from the middle of the image"
+    PARTS_TOO_SMALL = "no pose is reported, and the parts would be too small in the image to be found"
+    PARTS_TOO_LARGE = "no pose is reported, and the parts would be too large for the image to be found"
     NO_GRASP = "there are poses, and no grasp of them is free"
 
     # --- A frame could not be processed ------------------------------------------------------------------------------
@@ -68,4 +75,18 @@ class Reason(Enum):
         return self not in _PROCESSED
 
 
-_PROCESSED = frozenset((Reason.OK, Reason.NO_PARTS, Reason.BELOW_THRESHOLD, Reason.NO_GRASP))
+_PROCESSED = frozenset(
+    (
+        Reason.OK,
+        Reason.NO_PARTS,
+        Reason.NO_POSE,
+        Reason.REJECTED,
+        Reason.BELOW_THRESHOLD,
+        Reason.OTHER_PARTS,
+        Reason.LITTLE_DEPTH,
+        Reason.PRINCIPAL_POINT,
+        Reason.PARTS_TOO_SMALL,
+        Reason.PARTS_TOO_LARGE,
+        Reason.NO_GRASP,
+    )
+)
