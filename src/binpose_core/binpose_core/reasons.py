@@ -56,6 +56,7 @@ class Reason(Enum):
     BAD_FRAME_ID = "the frame id of the images is empty, no valid name, or one of the parts' own frames"
     CLOCK_MISMATCH = "the stamps of the images are of another clock than the node's"
     NO_CLOCK = "use_sim_time is set, and the time on /clock does not advance"
+    ODD_INPUT = "something in the images or the camera info was ignored, or looks odd"
     UNKNOWN_PARAMETER = "a parameter was given that the node does not have"
     TRANSITION_REFUSED = "the node could not be configured or activated"
     MODEL_REFUSED = "the model that should be in use was refused"
