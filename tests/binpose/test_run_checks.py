@@ -19,6 +19,7 @@ from binpose_core.drawing import ALERT, OverlayDrawer
 from binpose_core.empty_results import EmptyReason
 from binpose_core.frames import RgbdFrame
 from binpose_core.outlines import DrawingConfig
+from binpose_core.reasons import Reason
 from binpose_core.types import Detection, PoseEstimate
 
 
@@ -66,9 +67,9 @@ def test_poses_unlike_the_samples_of_the_score_are_warned_about() -> None:
 
 def test_each_kind_of_empty_frame_and_each_note_is_stated_once() -> None:
     frames = [
-        replace(outcome(name="a"), reason=EmptyReason("NO_PARTS", "No part was detected."), notes=("odd",)),
-        replace(outcome(name="b"), reason=EmptyReason("NO_PARTS", "No part was detected."), notes=("odd", "new")),
-        replace(outcome(name="c"), reason=EmptyReason("LITTLE_DEPTH", "Only 2% have depth."), notes=("odd",)),
+        replace(outcome(name="a"), reason=EmptyReason(Reason.NO_PARTS, "No part was detected."), notes=("odd",)),
+        replace(outcome(name="b"), reason=EmptyReason(Reason.NO_PARTS, "No part was detected."), notes=("odd", "new")),
+        replace(outcome(name="c"), reason=EmptyReason(Reason.LITTLE_DEPTH, "Only 2% have depth."), notes=("odd",)),
     ]
     assert empty_sentences(frames) == [
         "2 of 3 frames without a part, for example a: No part was detected.",

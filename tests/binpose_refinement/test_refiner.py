@@ -13,6 +13,7 @@ from binpose_refinement.calibration import fit_calibration
 from binpose_refinement.config import RefinerConfig
 from binpose_refinement.refiner import IcpRefiner
 from binpose_refinement.verification import FEATURES
+from binpose_ros.agreement import Agreement
 
 from .conftest import CAMERA, TURN, detection, distance_m, draw, guesses, part, perturbed, pose
 
@@ -52,6 +53,15 @@ def test_the_true_poses_win_and_come_back_within_a_millimetre(parts, pile, refin
     scores = [estimate.score for estimate in estimates]
     assert scores == sorted(scores, reverse=True)
     assert all(0.0 <= score <= 1.0 for score in scores)
+
+
+def test_the_figures_of_the_diagnostics_are_those_of_the_residuals(parts, pile, refiner):
+    agreement = Agreement()
+    agreement.add(found := refiner(pile.frame, pile.detections, hypotheses_of(pile, parts, seed=1)))
+    shown = agreement.values()
+    assert shown["consistent_with_depth"] == f"{len(found)} of {len(found)}"
+    unlike = np.mean([estimate.residuals["out_of_distribution"] for estimate in found])
+    assert shown["out_of_distribution"] == shown["out_of_distribution_last"] == f"{unlike:.2f}"
 
 
 def test_hypotheses_come_back_ranked_and_the_first_is_the_estimate(parts, pile, refiner):

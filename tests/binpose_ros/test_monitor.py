@@ -9,6 +9,7 @@ from binpose_core.reasons import Reason
 from binpose_ros.models import LoadedModel
 from binpose_ros.monitor import ERROR, OK, SILENT_S, WARN, Monitor, diagnostics_of
 from binpose_ros.outcome import Outcome
+from binpose_ros.remarks import RemarkLog
 
 MODEL = LoadedModel("stage", {}, "ab" * 32, None, Path("store"))
 
@@ -71,6 +72,22 @@ def test_a_note_lasts_until_it_is_taken_back(types: Any) -> None:
     assert values(status_of(monitor, types))["codes"] == "BAD_FRAME_ID"
     monitor.note(Reason.BAD_FRAME_ID, "")
     assert status_of(monitor, types).level == OK
+
+
+def test_each_note_of_a_frame_is_a_remark_of_its_own_and_gone_with_the_next_frame(types: Any) -> None:
+    monitor = Monitor(outcome=Outcome(Reason.NO_PARTS, "No part."))
+    monitor.note(Reason.ODD_INPUT, "In a corner.", "12 bits in 16.", "In a corner.")
+    status = status_of(monitor, types)
+    assert status.message == "No part. In a corner. 12 bits in 16." and values(status)["codes"] == "NO_PARTS,ODD_INPUT"
+    written: list[str] = []
+    log = RemarkLog(written.append)
+    log.update(monitor.remarks())
+    log.update(monitor.remarks())
+    assert written == ["No part.", "In a corner.", "12 bits in 16."]
+    monitor.note(Reason.ODD_INPUT, "12 bits in 16.")
+    assert status_of(monitor, types).message == "No part. 12 bits in 16."
+    monitor.note(Reason.ODD_INPUT)
+    assert values(status_of(monitor, types))["codes"] == "NO_PARTS"
 
 
 def test_silence_and_the_age_of_stamps_count_for_a_while(monkeypatch: Any) -> None:

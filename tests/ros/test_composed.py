@@ -121,7 +121,7 @@ def test_a_threshold_counts_from_the_next_frame_on_and_nothing_found_has_a_reaso
     assert live.set_parameters("bin_picking", threshold=1.0)[0].successful
     live.wait(lambda: not live.poses[-1].detections, "an empty array")
     assert live.poses[-1].header.frame_id == "camera_color_optical_frame"
-    live.wait(lambda: live.status("bin_picking").get("last_reason") == "No pose reached the threshold.", "the reason")
+    live.wait(lambda: "below the threshold of 1;" in live.status("bin_picking").get("last_reason", ""), "the reason")
     assert live.set_parameters("bin_picking", threshold=SCORE)[0].successful
     live.wait(lambda: live.poses[-1].detections, "poses again")
     live.wait(lambda: live.status("bin_picking").get("message") == "ok", "all well")
@@ -131,7 +131,7 @@ def test_nothing_is_found_outside_the_region_while_it_counts(live: Any) -> None:
     (refused,) = live.set_parameters("bin_picking", region="0,0 9,0")
     assert not refused.successful and "three corners" in refused.reason
     assert live.set_parameters("bin_picking", region="0,0 1,0 0,1")[0].successful
-    live.wait(lambda: live.status("bin_picking").get("last_reason") == "No part was detected.", "the reason")
+    live.wait(lambda: "lies in the region" in live.status("bin_picking").get("last_reason", ""), "the reason")
     assert not live.poses[-1].detections
     assert live.set_parameters("bin_picking", region="")[0].successful
     live.wait(lambda: live.poses[-1].detections, "poses again")

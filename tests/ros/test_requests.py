@@ -6,6 +6,7 @@ import time
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from bench import Workbench
 from live_graph import MODEL
@@ -149,6 +150,24 @@ def test_an_empty_bin_is_no_failure(node: Any, reason: Reason) -> None:
     goal, answer = answer_to(node, empty)
     assert goal.outcome == "succeeded"
     assert (answer.success, answer.code, answer.message) == (True, reason.code, "The sentence.")
+
+
+def test_poses_that_are_not_reported_are_answered_with_the_reason_of_the_frame(node: Any) -> None:
+    from binpose_core.types import PoseEstimate
+    from binpose_ros.estimate_action import FrameResult
+    from binpose_ros.outcome import Outcome
+    from binpose_ros.stamps import Header
+
+    objects = node.models.find("").objects
+    poses = [PoseEstimate(next(iter(objects)), np.eye(4), 0.2)]
+
+    def unreported() -> None:
+        header = Header(node.get_clock().now().nanoseconds, "camera")
+        node._action.put(FrameResult(header, Outcome(Reason.LITTLE_DEPTH, "The sentence.", found=1), poses, objects))
+
+    _, answer = answer_to(node, unreported)
+    assert (answer.success, answer.code, answer.message) == (True, "LITTLE_DEPTH", "The sentence.")
+    assert not answer.poses.detections
 
 
 @pytest.mark.parametrize("off_s", [-3600.0, 1e9])

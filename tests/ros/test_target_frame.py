@@ -124,13 +124,14 @@ def refinement(bench: Workbench) -> Any:
 def published(node: Any) -> Any:
     """The result of a frame with one pose above the threshold and one below."""
     from binpose_core.types import PoseEstimate
+    from binpose_ros.outcome import Outcome
     from binpose_ros.trial import trial_frame
 
     model, frame = node.models.find(""), replace(trial_frame(), frame_id="camera", stamp_ns=5_000_000_000)
     name = next(iter(model.objects))
     T_cam_obj = from_rotation_translation(np.eye(3), np.array([0.01, 0.02, 0.6]))
     poses = [PoseEstimate(name, T_cam_obj, 0.9), PoseEstimate(name, T_cam_obj, 0.1)]
-    return node._outputs.publish(frame, poses, model, node.settings), T_cam_obj
+    return node._outputs.publish(frame, poses, model, node.settings, Outcome), T_cam_obj
 
 
 def test_without_the_transform_the_frame_fails_before_anything_is_sent(refinement: Any, monkeypatch: Any) -> None:

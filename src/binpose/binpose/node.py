@@ -12,17 +12,17 @@ from binpose_core.frames import RgbdFrame
 from binpose_core.model_store import StoredModel
 from binpose_core.objects import ObjectModel
 from binpose_detection.backends import stored_segmenter
-from binpose_detection.node import NOTHING, DetectionOutputs
+from binpose_detection.node import DetectionOutputs, why_nothing
 from binpose_estimator.estimator import PoseEstimator
 from binpose_estimator.node import PoseOutputs
 from binpose_refinement.node import (
-    UNSURE,
     RefinementOutputs,
     RefinementSettings,
     check_objects,
     refiner_parameters,
     reported,
     result_frame_problem,
+    why_unreported,
 )
 from binpose_refinement.stored_refiner import stored_refiner
 from binpose_ros.challenge_adapter import ChallengeService, ChallengeSettings, names_of
@@ -98,13 +98,20 @@ class PipelineNode(StageNode[Pipeline]):
         model, frame, settings = self.models.find(""), self.frame(match), self.settings
         stages = model.stage
         with self.monitor.measured("detection"):
-            detections = settings.chosen(stages.segmenter(frame))
+            found = stages.segmenter(frame)
+            detections = settings.chosen(found)
         with self.monitor.measured("pose"):
             poses = stages.estimator(frame, detections)
         with self.monitor.measured("refinement"):
             verified = stages.refiner(frame, detections, poses)
+
+        def empty() -> Outcome:
+            if detections:
+                return why_unreported(frame, detections, verified, model.objects, settings)
+            return why_nothing(frame, found, model.objects, settings)
+
         with self.monitor.measured("publish"):
-            result = self._refined.publish(frame, verified, model, settings, UNSURE if detections else NOTHING)
+            result = self._refined.publish(frame, verified, model, settings, empty)
             self._detections.publish(frame, detections, model.version)
             self._poses.publish(frame, poses, model.objects, model.version)
         self._action.put(result)

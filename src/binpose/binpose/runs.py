@@ -9,7 +9,7 @@
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -232,4 +232,7 @@ def _frame_entry(outcome: FrameOutcome) -> dict[str, Any]:
 def _checks(outcome: FrameOutcome) -> dict[str, Any]:
     """What is known without labels: agreement with the depth, why there is no pose, what the reader noted."""
     entry: dict[str, Any] = {"depth_check": check_depth(outcome.poses).to_json(), "notes": list(outcome.notes)}
-    return entry if outcome.reason is None else {**entry, "reason": asdict(outcome.reason)}
+    reason = outcome.reason
+    if reason is None:
+        return entry
+    return {**entry, "reason": {"code": reason.code.code, "sentence": reason.sentence}}

@@ -1,4 +1,4 @@
-"""Why a frame has no results: the most probable reason as a stable code and one sentence that says what to do."""
+"""Why a frame has no results: the most probable reason as a code and one sentence that says what to do."""
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -10,6 +10,7 @@ from binpose_core.camera import Camera
 from binpose_core.frames import RgbdFrame
 from binpose_core.geometry import FloatArray
 from binpose_core.objects import ObjectModel
+from binpose_core.reasons import Reason
 from binpose_core.types import Detection, PoseEstimate
 
 SMALLEST_PX, SMALL_PX = 32, 64  # across, in images of at least WIDTH_PX: if no part is larger, none is found; few are
@@ -20,20 +21,12 @@ OFF_CENTER = 0.2  # of the image's size: real cameras have their principal point
 LITTLE_DEPTH = 0.3  # fraction of the pixels that have depth
 EVERY_ROWS = 8  # a sample of the rows gives the distance well enough
 
-PARTS_TOO_SMALL, PARTS_TOO_LARGE, PRINCIPAL_POINT = "PARTS_TOO_SMALL", "PARTS_TOO_LARGE", "PRINCIPAL_POINT"
-LITTLE_DEPTH_CODE, NO_PARTS, NO_POSE = "LITTLE_DEPTH", "NO_PARTS", "NO_POSE"
-REJECTED, BELOW_THRESHOLD, OTHER_PARTS = "REJECTED", "BELOW_THRESHOLD", "OTHER_PARTS"
-CODES = (
-    PARTS_TOO_SMALL, PARTS_TOO_LARGE, PRINCIPAL_POINT, LITTLE_DEPTH_CODE, NO_PARTS, NO_POSE, REJECTED, BELOW_THRESHOLD,
-    OTHER_PARTS,
-)  # fmt: skip
-
 
 @dataclass(frozen=True)
 class EmptyReason:
-    """code: one of CODES, which do not change; sentence: the same for people, with what to do."""
+    """code: its name does not change; sentence: the same for people, with what to do."""
 
-    code: str
+    code: Reason
     sentence: str
 
 
@@ -81,12 +74,13 @@ def _odd_size(frame: RgbdFrame, objects: Mapping[str, ObjectModel]) -> EmptyReas
     check = "check depth_scale (the unit of the depth), the focal length and the unit of the CAD files"
     if largest_m * focal / nearest < SMALLEST_PX * _relative_size(camera):
         return EmptyReason(
-            PARTS_TOO_SMALL, f"{_sizes(frame, objects)}, too small to be found; {check}, or move the camera closer."
+            Reason.PARTS_TOO_SMALL,
+            f"{_sizes(frame, objects)}, too small to be found; {check}, or move the camera closer.",
         )
     if largest_m * focal / farthest > LARGEST_FRACTION * min(camera.width, camera.height):
         image = f"{camera.width}x{camera.height} pixels"
         return EmptyReason(
-            PARTS_TOO_LARGE,
+            Reason.PARTS_TOO_LARGE,
             f"{_sizes(frame, objects)}, too large for an image of {image}; {check}, or move the camera away.",
         )
     return None
@@ -99,7 +93,7 @@ def _off_center(camera: Camera) -> EmptyReason | None:
         return None
     other = "x".join(f"{max(1, round(2 * value + 1))}" for value in center)
     return EmptyReason(
-        PRINCIPAL_POINT,
+        Reason.PRINCIPAL_POINT,
         f"The principal point ({camera.cx:.1f}, {camera.cy:.1f}) lies far from the middle of the image of "
         f"{camera.width}x{camera.height} pixels; use the intrinsics (cam_K) of this image size, as these fit one of "
         f"about {other}, unless the image is a crop.",
@@ -112,7 +106,7 @@ def _other_parts(
     if not others or any(pose.score > 0 for pose in wanted):
         return None
     return EmptyReason(
-        OTHER_PARTS,
+        Reason.OTHER_PARTS,
         f"Only parts that are not to be reported were found ({_counted(p.object_id for p in others)}), and none of "
         f"{', '.join(objects)}; report all parts of the model to see them.",
     )
@@ -128,7 +122,7 @@ def _below_threshold(
     known = "" if agreement is None else f" ({agreement:.0%} of its visible surface agree with the depth)"
     others = f", of {len(poses)} poses," if len(poses) > 1 else ""
     return EmptyReason(
-        BELOW_THRESHOLD,
+        Reason.BELOW_THRESHOLD,
         f"The best score{others} is {_below(best.score, threshold)} of {best.object_id}{known}, below the threshold of "
         f"{threshold:g}; lower the threshold to see it, or train the model for this camera and these parts"
         f"{_doubt(frame, objects)}.",
@@ -146,7 +140,7 @@ def _little_depth(frame: RgbdFrame, detections: Sequence[Detection]) -> EmptyRea
         return None
     where = f"the {len(detections)} detected parts'" if detections else "the depth image's"
     return EmptyReason(
-        LITTLE_DEPTH_CODE,
+        Reason.LITTLE_DEPTH,
         f"Only {seen.mean():.0%} of {where} pixels have depth; check the exposure, the distance and the alignment of "
         "the depth to the colour image, and look for shiny or dark surfaces.",
     )
@@ -157,7 +151,7 @@ def _rejected(poses: Sequence[PoseEstimate]) -> EmptyReason | None:
         return None
     reasons = _counted(name.replace("_", " ") for p in poses for name, value in p.residuals.items() if value == 1.0)
     return EmptyReason(
-        REJECTED,
+        Reason.REJECTED,
         f"None of {len(poses)} poses could be verified ({reasons or 'without a reason'}); check that colour and depth "
         "show the same scene and that the model was trained for these parts.",
     )
@@ -169,7 +163,7 @@ def _no_pose(
     if not detections:
         return None
     return EmptyReason(
-        NO_POSE,
+        Reason.NO_POSE,
         f"{len(detections)} detections ({_counted(d.object_id for d in detections)}) and no pose of any; check that "
         f"the depth is aligned to the colour image{_doubt(frame, objects)}.",
     )
@@ -178,7 +172,7 @@ def _no_pose(
 def _no_parts(frame: RgbdFrame, objects: Mapping[str, ObjectModel]) -> EmptyReason:
     where = "" if frame.depth_m is not None else " in the colour image, without depth"
     return EmptyReason(
-        NO_PARTS,
+        Reason.NO_PARTS,
         f"No part was detected{where}; check that parts of this model are in sight and that it was trained for this "
         f"kind of camera{_doubt(frame, objects)}.",
     )

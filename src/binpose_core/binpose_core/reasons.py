@@ -13,7 +13,14 @@ class Reason(Enum):
     # --- A frame was processed ---------------------------------------------------------------------------------------
     OK = "there are results"
     NO_PARTS = "no part was detected"
+    NO_POSE = "parts were detected, and no pose was found of any"
+    REJECTED = "poses were found, and none of them could be verified"
     BELOW_THRESHOLD = "parts were detected, and no pose reached the threshold"
+    OTHER_PARTS = "only parts that are not to be reported were found"
+    LITTLE_DEPTH = "no pose is reported, and depth is missing on the detected parts or in most of the image"
+    PRINCIPAL_POINT = "no pose is reported, and the principal point lies far from the middle of the image"
+    PARTS_TOO_SMALL = "no pose is reported, and the parts would be too small in the image to be found"
+    PARTS_TOO_LARGE = "no pose is reported, and the parts would be too large for the image to be found"
     NO_GRASP = "there are poses, and no grasp of them is free"
 
     # --- A frame could not be processed ------------------------------------------------------------------------------
@@ -49,6 +56,7 @@ class Reason(Enum):
     BAD_FRAME_ID = "the frame id of the images is empty, no valid name, or one of the parts' own frames"
     CLOCK_MISMATCH = "the stamps of the images are of another clock than the node's"
     NO_CLOCK = "use_sim_time is set, and the time on /clock does not advance"
+    ODD_INPUT = "something in the images or the camera info was ignored, or looks odd"
     UNKNOWN_PARAMETER = "a parameter was given that the node does not have"
     TRANSITION_REFUSED = "the node could not be configured or activated"
     MODEL_REFUSED = "the model that should be in use was refused"
@@ -68,4 +76,18 @@ class Reason(Enum):
         return self not in _PROCESSED
 
 
-_PROCESSED = frozenset((Reason.OK, Reason.NO_PARTS, Reason.BELOW_THRESHOLD, Reason.NO_GRASP))
+_PROCESSED = frozenset(
+    (
+        Reason.OK,
+        Reason.NO_PARTS,
+        Reason.NO_POSE,
+        Reason.REJECTED,
+        Reason.BELOW_THRESHOLD,
+        Reason.OTHER_PARTS,
+        Reason.LITTLE_DEPTH,
+        Reason.PRINCIPAL_POINT,
+        Reason.PARTS_TOO_SMALL,
+        Reason.PARTS_TOO_LARGE,
+        Reason.NO_GRASP,
+    )
+)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from binpose_core.empty_results import why_empty
 from binpose_core.frames import RgbdFrame
 from binpose_core.model_store import StoredModel
 from binpose_core.objects import ObjectModel
@@ -20,14 +21,12 @@ from binpose_ros.golden import GoldenFrame, seen_share
 from binpose_ros.images import from_labels
 from binpose_ros.inputs import COLOR, DEPTH, INFO, Match
 from binpose_ros.models import LoadedModel
-from binpose_ros.outcome import Outcome
+from binpose_ros.outcome import Outcome, empty_outcome
 from binpose_ros.running import prepare_process, run_node
 from binpose_ros.settings import DetectionChoice
 from binpose_ros.stage_node import StageNode
 from binpose_ros.stamps import Header
 from binpose_ros.vision_arrays import write_array
-
-NOTHING = Outcome(Reason.NO_PARTS, "No part was detected.")
 
 
 @dataclass(frozen=True)
@@ -87,13 +86,15 @@ class DetectionNode(StageNode[Any]):
 
     def process(self, match: Match) -> Outcome:
         """Detect."""
-        model, frame = self.models.find(""), self.frame(match)
+        model, frame, settings = self.models.find(""), self.frame(match), self.settings
         with self.monitor.measured("detection"):
-            detections = self.settings.chosen(model.stage(frame))
+            found = model.stage(frame)
+            detections = settings.chosen(found)
         with self.monitor.measured("publish"):
             self._outputs.publish(frame, detections, model.version)
         number = len(detections)
-        return Outcome(found=number, reported=number, version=model.version) if number else NOTHING
+        outcome = Outcome() if number else why_nothing(frame, found, model.objects, settings)
+        return replace(outcome, found=len(found), reported=number, version=model.version)
 
     def publish_nothing(self, header: Header, outcome: Outcome) -> None:
         """Empty detections."""
@@ -106,6 +107,27 @@ class DetectionNode(StageNode[Any]):
     def score(self, stage: Any, objects: Mapping[str, ObjectModel], frames: Sequence[GoldenFrame]) -> float | None:
         """The share of visible parts that are detected."""
         return seen_share(frames, objects, stage)
+
+
+def why_nothing(
+    frame: RgbdFrame, found: Sequence[Detection], objects: Mapping[str, ObjectModel], settings: DetectionChoice
+) -> Outcome:
+    """Why no detection of a frame is followed up.
+
+    Args:
+        frame: what the camera saw.
+        found: all detections in it.
+        objects: the known parts by id.
+        settings: which detections are followed up.
+    """
+    if not found:
+        return empty_outcome(why_empty(frame, (), (), objects, settings.min_score))
+    where = "lies in the region with" if settings.region else "has"
+    return Outcome(
+        Reason.NO_PARTS,
+        f"None of {len(found)} detections {where} a score of at least {settings.min_score:g}; change region or "
+        "min_score to follow them up.",
+    )
 
 
 def main() -> None:

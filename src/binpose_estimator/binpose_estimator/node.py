@@ -1,8 +1,10 @@
 """The node `pose_estimator`: images and detections in, poses with hypotheses out."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from binpose_core.empty_results import why_empty
 from binpose_core.frames import RgbdFrame
 from binpose_core.model_store import StoredModel
 from binpose_core.objects import ObjectModel
@@ -14,7 +16,7 @@ from binpose_ros.following import FollowerNode
 from binpose_ros.frames import header_of
 from binpose_ros.golden import Found, GoldenFrame, found_share, true_detections
 from binpose_ros.inputs import COLOR, DEPTH, INFO, Input, Match, read
-from binpose_ros.outcome import Outcome
+from binpose_ros.outcome import Outcome, empty_outcome
 from binpose_ros.poses import write_poses
 from binpose_ros.running import prepare_process, run_node
 from binpose_ros.serialized import serialized_header
@@ -75,7 +77,8 @@ class PoseEstimatorNode(FollowerNode[PoseEstimator]):
             poses = model.stage(frame, detections)
         with self.monitor.measured("publish"):
             self._outputs.publish(frame, poses, model.objects, model.version)
-        return Outcome(found=len(detections), reported=len(poses), version=model.version)
+        outcome = Outcome() if poses else empty_outcome(why_empty(frame, detections, (), model.objects, 0.0))
+        return replace(outcome, found=len(detections), reported=len(poses), version=model.version)
 
     def publish_nothing(self, header: Header, outcome: Outcome) -> None:
         """No poses."""

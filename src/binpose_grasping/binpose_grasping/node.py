@@ -127,6 +127,7 @@ class GraspPublisherNode(FollowerNode[GraspPlanner]):
             depth, info = read(match, DEPTH, self.types), read(match, INFO, self.types)
             camera = Header(header.stamp_ns, from_header(depth).frame_id)
             frame = to_depth_frame(depth, info, camera, self.settings.rectified)
+            self.monitor.note(Reason.ODD_INPUT, *frame.notes)
             T_cam_poses = self.transforms.lookup(camera.frame_id, header)
         with self.monitor.measured("grasps"):
             plan = model.stage.plan(frame, moved(poses, T_cam_poses))

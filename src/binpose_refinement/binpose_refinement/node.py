@@ -1,18 +1,19 @@
 """The node `refinement`: images, detections and poses in, verified poses out, with markers and an overlay."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from binpose_core.drawing import OverlayDrawer
+from binpose_core.empty_results import why_empty
 from binpose_core.errors import BinposeError
 from binpose_core.frames import RgbdFrame
 from binpose_core.model_store import StoredModel
 from binpose_core.objects import ObjectModel
 from binpose_core.reasons import Reason
 from binpose_core.settings import setting
-from binpose_core.types import PoseEstimate
+from binpose_core.types import Detection, PoseEstimate
 from binpose_refinement.config import RefinerConfig
 from binpose_refinement.refiner import IcpRefiner
 from binpose_refinement.stored_refiner import stored_refiner
@@ -25,7 +26,7 @@ from binpose_ros.inputs import COLOR, DEPTH, INFO, Input, Match, read
 from binpose_ros.markers import MeshResources, to_markers
 from binpose_ros.models import LoadedModel
 from binpose_ros.node_remarks import frame_id_problem
-from binpose_ros.outcome import Outcome
+from binpose_ros.outcome import Outcome, empty_outcome
 from binpose_ros.poses import read_poses, transforms, with_detections, write_poses
 from binpose_ros.running import prepare_process, run_node
 from binpose_ros.serialized import serialized_header
@@ -39,7 +40,6 @@ POSES = Input("pose_estimator/poses", "Detection3DArray", "reference", camera=Fa
 DETECTIONS = Input("detection/detections", "Detection2DArray", "same", camera=False)
 MASK = Input("detection/instance_mask", "Image", "same", camera=False)
 NO_POSE = Outcome(Reason.NO_PARTS, "There was no pose to refine.")
-UNSURE = Outcome(Reason.BELOW_THRESHOLD, "No pose reached the threshold.")
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class RefinementOutputs:
         verified: Sequence[PoseEstimate],
         model: LoadedModel[Any],
         settings: RefinementSettings,
-        empty: Outcome = UNSURE,
+        empty: Callable[[], Outcome],
     ) -> FrameResult:
         """Send the poses of a frame that are to be reported, then how they look.
 
@@ -102,7 +102,7 @@ class RefinementOutputs:
             verified: all poses, in the camera frame.
             model: that made them.
             settings: which ones are reported, and in which frame.
-            empty: why there are none to report, if so.
+            empty: gives the reason where there are none to report.
 
         Raises:
             BinposeError: with the reason TF_MISSING, before anything is sent.
@@ -120,7 +120,7 @@ class RefinementOutputs:
             drawer, _ = self._drawing(model.objects, model.version, settings)
             self._overlay.publish(from_color(drawer(frame, seen), header_of(frame), self._types))
         self._node.monitor.reported(seen)
-        outcome = Outcome() if poses else empty
+        outcome = Outcome() if poses else empty()
         outcome = replace(outcome, found=len(verified), reported=len(poses), version=model.version)
         return FrameResult(header, outcome, in_target, model.objects)
 
@@ -146,6 +146,26 @@ def reported(poses: Sequence[PoseEstimate], settings: RefinementSettings) -> lis
     """The poses of wanted parts that reach the threshold."""
     wanted = settings.objects
     return [p for p in poses if p.score >= settings.threshold and (not wanted or p.object_id in wanted)]
+
+
+def why_unreported(
+    frame: RgbdFrame,
+    detections: Sequence[Detection],
+    verified: Sequence[PoseEstimate],
+    objects: Mapping[str, ObjectModel],
+    settings: RefinementSettings,
+) -> Outcome:
+    """Why no pose of a frame is reported.
+
+    Args:
+        frame: what the camera saw.
+        detections: that were followed up.
+        verified: all poses.
+        objects: the known parts by id.
+        settings: which poses are reported.
+    """
+    wanted = {name: part for name, part in objects.items() if not settings.objects or name in settings.objects}
+    return empty_outcome(why_empty(frame, detections, verified, wanted, settings.threshold))
 
 
 def result_frame_problem(frame_id: str, objects: Mapping[str, ObjectModel], settings: RefinementSettings) -> str:
@@ -220,7 +240,14 @@ class RefinementNode(FollowerNode[IcpRefiner]):
         with self.monitor.measured("refinement"):
             verified = model.stage(frame, found, poses)
         with self.monitor.measured("publish"):
-            result = self._outputs.publish(frame, verified, model, self.settings)
+            settings = self.settings
+            result = self._outputs.publish(
+                frame,
+                verified,
+                model,
+                settings,
+                lambda: why_unreported(frame, found, verified, model.objects, settings),
+            )
         self._action.put(result)
         return result.outcome
 

@@ -151,10 +151,11 @@ class EstimateAction:
         least = request.min_score or self._node.settings.threshold
         wanted = set(request.object_ids)
         poses = [p for p in result.poses if p.score >= least and (not wanted or p.object_id in wanted)]
-        if not result.poses:
-            reason, message = outcome.reason, outcome.message
-        elif poses:
+        unreported = outcome.reason is not Reason.OK and least >= self._node.settings.threshold
+        if poses:
             reason, message = Reason.OK, ""
+        elif unreported or not result.poses:
+            reason, message = outcome.reason, outcome.message
         else:
             reason, message = Reason.BELOW_THRESHOLD, "No pose reached the score."
         data = write_poses(poses, result.objects, result.header, outcome.version)

@@ -40,7 +40,7 @@ class Monitor:
     outcome: Outcome = NO_FRAME_YET
     model_reason: str = ""
     agreement: Agreement = field(default_factory=Agreement)
-    _notes: dict[Reason, str] = field(default_factory=dict)
+    _notes: dict[Reason, tuple[str, ...]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _times: dict[str, deque[float]] = field(default_factory=dict)
     _last_complete: float = -math.inf
@@ -86,10 +86,15 @@ class Monitor:
             self.counts.done += not outcome.is_failure
             self.outcome = outcome
 
-    def note(self, reason: Reason, message: str) -> None:
-        """Take what is wrong with a frame that is processed all the same; an empty message takes it back."""
+    def note(self, reason: Reason, *messages: str) -> None:
+        """Take what is wrong with a frame that is processed all the same, in place of what was wrong before.
+
+        Args:
+            reason: of the messages.
+            messages: a remark each; empty ones do not count.
+        """
         with self._lock:
-            self._notes[reason] = message
+            self._notes[reason] = tuple(dict.fromkeys(message for message in messages if message))
 
     # --- The inputs ---------------------------------------------------------------------------------------------------
 
@@ -128,7 +133,7 @@ class Monitor:
             outcome, notes = self.outcome, dict(self._notes)
             agreement = self.agreement.remarks()
         found = [] if outcome.reason is Reason.OK else [Remark(outcome.reason, outcome.message)]
-        found += [Remark(reason, message) for reason, message in notes.items() if message]
+        found += [Remark(reason, message, message) for reason, messages in notes.items() for message in messages]
         found += [Remark(Reason.MODEL_REFUSED, self.model_reason)] if self.model_reason else []
         return found + agreement
 

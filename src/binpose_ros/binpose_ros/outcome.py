@@ -5,6 +5,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
+from binpose_core.empty_results import EmptyReason
 from binpose_core.errors import BinposeError
 from binpose_core.reasons import Reason
 from binpose_ros.stamps import Header, from_header, to_header
@@ -44,6 +45,11 @@ class Outcome:
         if self.is_failure:
             raise BinposeError(self.message, self.reason)
         return self
+
+
+def empty_outcome(reason: EmptyReason) -> Outcome:
+    """The outcome of a processed frame without results."""
+    return Outcome(reason.code, reason.sentence)
 
 
 def from_outcome(outcome: Outcome, header: Header, node: str, types: Any) -> Any:

@@ -13,6 +13,7 @@ _BESIDE = {
     Reason.DUPLICATE_NODE,
     Reason.BAD_FRAME_ID,
     Reason.CLOCK_MISMATCH,
+    Reason.ODD_INPUT,
     Reason.UNKNOWN_PARAMETER,
     Reason.MODEL_REFUSED,
     Reason.OUT_OF_DISTRIBUTION,

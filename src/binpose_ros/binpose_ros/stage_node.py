@@ -97,6 +97,7 @@ class StageNode(ModelNode[Stage]):
             color, depth = read(match, COLOR, self.types), read(match, DEPTH, self.types)
             frame = to_frame(color, depth, read(match, INFO, self.types), self.settings.rectified)
         self.monitor.note(Reason.BAD_FRAME_ID, self.frame_problem(frame.frame_id))
+        self.monitor.note(Reason.ODD_INPUT, *frame.notes)
         self._last_frame = frame
         return frame
 
@@ -208,10 +209,11 @@ class StageNode(ModelNode[Stage]):
             self._publish_failure(outcome, header)
 
     def _finish(self, outcome: Outcome) -> None:
-        """Log a reason once, not with every frame."""
-        if outcome.message and outcome.message != self._logged:
+        """Log a reason once, not with every frame; figures in the sentence of a processed frame change with each."""
+        key = outcome.message if outcome.is_failure else outcome.reason.code
+        if outcome.message and key != self._logged:
             self.get_logger().warning(outcome.message)
-        self._logged = outcome.message
+        self._logged = key
         self.monitor.finished(outcome)
 
     def _publish_failure(self, outcome: Outcome, header: Header) -> None:
