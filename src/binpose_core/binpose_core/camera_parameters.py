@@ -92,7 +92,9 @@ def check_camera(
     _check_principal_point(K, width, height, name, where)
     coefficients, distortion_notes = checked_distortion(distortion, model, where)
     full = Camera.from_K(K, width, height, coefficients)
-    notes += distortion_notes + _checked_straightening(full, where) + _central_notes(full)
+    notes += distortion_notes + _checked_straightening(full, where)
+    if (note := principal_point_note(full)) is not None:
+        notes.append(note)
     return CheckedCamera(full if window is None else _windowed(full, window, where), tuple(notes))
 
 
@@ -239,20 +241,20 @@ def _check_principal_point(K: FloatArray, width: int, height: int, name: str, wh
             )
 
 
-def _central_notes(camera: Camera) -> list[str]:
+def principal_point_note(camera: Camera) -> str | None:
     """A remark on a principal point far from the centre, as a matrix of another image size has it."""
     away = [
         abs(center - (size - 1) / 2) > CENTRAL * size
         for center, size in ((camera.cx, camera.width), (camera.cy, camera.height))
     ]
     if not any(away):
-        return []
+        return None
     other = f"{max(1, round(2 * camera.cx + 1))}x{max(1, round(2 * camera.cy + 1))}"
-    return [
+    return (
         f"The principal point ({camera.cx:.1f}, {camera.cy:.1f}) lies {'in a corner' if all(away) else 'at a border'} "
         f"of the image of {camera.width}x{camera.height} pixels: unless the image is a crop, the camera matrix is "
         f"probably of another size (about {other})."
-    ]
+    )
 
 
 def _checked_straightening(camera: Camera, where: str) -> list[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from binpose_core.camera import Camera
+from binpose_core.camera_parameters import principal_point_note
 from binpose_core.frames import RgbdFrame
 from binpose_core.geometry import FloatArray
 from binpose_core.objects import ObjectModel
@@ -17,7 +18,6 @@ SMALLEST_PX, SMALL_PX = 32, 64  # across, in images of at least WIDTH_PX: if no 
 WIDTH_PX = 640
 LARGEST_FRACTION, LARGE_FRACTION = 1.0, 0.7  # of the image's smaller side: a larger part is not found; hardly
 FARTHEST_M, NEAREST_M = 2.0, 0.2  # usual distances of a camera from a bin
-OFF_CENTER = 0.2  # of the image's size: real cameras have their principal point within a few percent of the middle
 LITTLE_DEPTH = 0.3  # fraction of the pixels that have depth
 EVERY_ROWS = 8  # a sample of the rows gives the distance well enough
 
@@ -87,17 +87,8 @@ def _odd_size(frame: RgbdFrame, objects: Mapping[str, ObjectModel]) -> EmptyReas
 
 
 def _off_center(camera: Camera) -> EmptyReason | None:
-    """A principal point far from the middle, as intrinsics of another image size have it."""
-    center, size = np.array([camera.cx, camera.cy]), np.array([camera.width, camera.height])
-    if (np.abs(center - (size - 1) / 2) <= OFF_CENTER * size).all():
-        return None
-    other = "x".join(f"{max(1, round(2 * value + 1))}" for value in center)
-    return EmptyReason(
-        Reason.PRINCIPAL_POINT,
-        f"The principal point ({camera.cx:.1f}, {camera.cy:.1f}) lies far from the middle of the image of "
-        f"{camera.width}x{camera.height} pixels; use the intrinsics (cam_K) of this image size, as these fit one of "
-        f"about {other}, unless the image is a crop.",
-    )
+    note = principal_point_note(camera)
+    return None if note is None else EmptyReason(Reason.PRINCIPAL_POINT, note)
 
 
 def _other_parts(
