@@ -30,6 +30,8 @@ from binpose_simulation.stream import SimulationStream
 
 HELD_OUT_SEED = 1_000_003
 EVALUATION = EvaluationConfig(min_visible_fraction=HALF_VISIBLE)
+MIXED_SHARE = 0.5
+"""Of the calibration's bins, those with several kinds of parts; trainings see more of them, users fewer."""
 SCALING_SHARE = 0.33
 """Of the calibration's bins, those that give the scale."""
 FEWEST_OF_A_KIND = 30
@@ -93,6 +95,7 @@ def calibrated_bundle(
         judged_views: for the metrics.
         track: called with items and a stage's name, "calibration" or "evaluation"; yields the items.
     """
+    scene = replace(scene, content=replace(scene.content, mixed_share=MIXED_SHARE))
     # One view after the other: with what the stages keep of its frame, a view takes 7 MB.
     with SimulationStream(parts, scene, seed + HELD_OUT_SEED, workers) as stream:
         views = (next(stream) for _ in track(range(fitted_views), "calibration"))
