@@ -154,11 +154,17 @@ class Graph:
             raise AssertionError(f"{name} did not end:\n{self.log(name)}") from None
 
     def close(self) -> None:
-        for name in list(self.processes):
-            self.stop(name)
+        failed = []
+        for name in list(self.processes):  # Also after one that does not end: the others would run on.
+            try:
+                self.stop(name)
+            except AssertionError as error:
+                failed.append(error)
         self._executor.shutdown()
         self.node.destroy_node()
         self.context.try_shutdown()
+        if failed:
+            raise failed[0]
 
     def log(self, name: str) -> str:
         path = self.folder / f"{name}.log"
