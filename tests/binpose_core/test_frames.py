@@ -25,11 +25,11 @@ def test_a_distance_that_is_none_or_in_millimetres_is_refused(distance_m: float)
 
 def test_invalid_depth_becomes_zero() -> None:
     depth_m = DEPTH_M.astype(np.float64)
-    depth_m[0, :4] = np.nan, np.inf, -1.0, 0.0
+    depth_m[0, :6] = np.nan, np.inf, -1.0, 0.0, 1e34, 1e39
     frame = RgbdFrame(COLOR, depth_m, CAMERA)
     assert frame.depth_m is not None
     assert frame.depth_m.dtype == np.float32
-    assert not frame.depth_m[0, :4].any()
+    assert not frame.depth_m[0, :6].any()
     assert (frame.depth_m[1:] == np.float32(0.8)).all()
 
 

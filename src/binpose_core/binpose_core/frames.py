@@ -15,6 +15,7 @@ from binpose_core.reasons import Reason
 
 NEAREST_M, FARTHEST_M = 0.05, 20.0
 DEPTH_STEPS_PER_M = 100_000
+LARGEST_M = float(np.finfo(np.float32).max) / DEPTH_STEPS_PER_M  # larger values overflow when they are rounded
 """Depth is rounded to 0.01 mm, far below any sensor's noise: the same image gives the same poses as PNG and as TIFF."""
 MIDDLE_ROWS = 8  # every so many rows tell the median depth well enough to see a wrong unit
 
@@ -109,7 +110,7 @@ def _checked_depth(depth_m: npt.NDArray[Any], expected: tuple[int, int], name: s
             f"Frame {name!r}: depth of type {depth_m.dtype}; expected float metres; "
             "convert with binpose_core.frames.depth_from_encoding."
         )
-    valid = (depth_m > 0) & (depth_m < np.inf)
+    valid = (depth_m > 0) & (depth_m < LARGEST_M)
     if not valid.any():
         raise BinposeError(
             f"Frame {name!r}: the depth image has no valid pixel (all zero or NaN); expected metres; "
