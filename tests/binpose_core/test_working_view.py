@@ -163,9 +163,11 @@ def test_a_view_is_made_once_per_frame_and_setting() -> None:
 def test_depth_is_that_of_the_pixel_whose_label_is_taken(height: int, wanted: int, rng: np.random.Generator) -> None:
     """Also where the middle of a pixel lies on the border of two, which OpenCV's releases decide differently."""
     camera = Camera(300.0, 300.0, 119.5, (height - 1) / 2, 240, height)
-    depth_m = rng.uniform(0.5, 0.7, (height, 240)).astype(np.float32)
+    frame = frame_of(rng.uniform(0.5, 0.7, (height, 240)).astype(np.float32), camera)
+    depth_m = frame.depth_m
+    assert depth_m is not None
     gsd_m = float(np.median(depth_m)) / camera.fx / (wanted / height)
-    view = make_working_view(frame_of(depth_m, camera), gsd_m, MANY)
+    view = make_working_view(frame, gsd_m, MANY)
     assert round(height * view.scale[1]) == wanted
     columns, rows = view.frame_indices()
     inside = np.ix_(rows < height, columns < camera.width)

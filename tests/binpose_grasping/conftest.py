@@ -17,6 +17,7 @@ from binpose_simulation.content_config import ContentConfig
 from binpose_simulation.gbuffer import smooth_corner_normals
 from binpose_simulation.prepared_parts import PreparedPart
 from binpose_simulation.scene import SceneConfig, SimulatedView, render_view, simulate_pile
+from binpose_simulation.sensor import SensorConfig
 from binpose_simulation.viewpoint import ViewpointConfig
 
 CAMERA = Camera(600.0, 600.0, 319.5, 239.5, 640, 480)
@@ -80,6 +81,7 @@ def view(parts: dict[str, ObjectModel]) -> SimulatedView:
     config = SceneConfig(
         content=ContentConfig(parts=(7, 7), row=(1, 1)),
         viewpoint=ViewpointConfig(width=640, height=480, part_size_px=(70, 90)),
+        sensor=SensorConfig.only("ideal"),
     )
     rng = np.random.default_rng(7)
     return render_view(simulate_pile(rng, prepared, config), rng, config)

@@ -67,3 +67,18 @@ def latched_qos() -> Any:
     from rclpy.qos import QoSDurabilityPolicy, QoSProfile
 
     return QoSProfile(depth=20, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
+
+
+def assert_same_parts(ours: Any, theirs: Any, least: float = 0.5, sure: float = 0.9) -> None:
+    """Lists of (object id, score, T): what is sure in one is in the other, at the same place with nearly its score.
+
+    Two processes round differently. Poses that are close to a tie may then be chosen otherwise, sure ones may not.
+    """
+    assert any(score >= sure for _, score, _ in theirs)
+    for one, other in ((ours, theirs), (theirs, ours)):
+        reported = [entry for entry in other if entry[1] >= least]
+        for name, score, T in (entry for entry in one if entry[1] >= sure):
+            near = [s for n, s, U in reported if n == name and np.abs(T[:3, 3] - U[:3, 3]).max() < 1e-3]
+            assert near and min(abs(score - s) for s in near) < 0.1, f"{name} with a score of {score:.2f}"
+    counts = [sum(score >= least for _, score, _ in entries) for entries in (ours, theirs)]
+    assert abs(counts[0] - counts[1]) <= 1

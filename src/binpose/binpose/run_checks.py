@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from binpose.depth_check import FEWEST, SURE, DepthCheck, check_depth
 from binpose.runs import FrameOutcome
 from binpose_core.empty_results import EmptyReason
+from binpose_core.reasons import Reason
 from binpose_core.types import PoseEstimate
 
 HIGHER_THRESHOLDS = (0.6, 0.7, 0.8, 0.9, 0.95)
@@ -42,7 +43,7 @@ def warnings(outcomes: Sequence[FrameOutcome]) -> list[str]:
 
 def empty_frames(outcomes: Iterable[FrameOutcome]) -> list[tuple[str, list[str]]]:
     """(reason, names of the frames) for each kind of reason; the sentence is that of the first frame."""
-    by_code: dict[str, tuple[EmptyReason, list[str]]] = {}
+    by_code: dict[Reason, tuple[EmptyReason, list[str]]] = {}
     for outcome in outcomes:
         if outcome.reason is not None:
             by_code.setdefault(outcome.reason.code, (outcome.reason, []))[1].append(outcome.name)

@@ -55,6 +55,8 @@ KNOTS = 8
 """Support points of each function, at quantiles of the samples."""
 RARE = 0.002
 """Share of the right samples beyond which evidence counts as outside of what was seen."""
+LEAST_SPAN = 0.2
+"""Least range of the right samples: where they are all alike, a little difference says little."""
 MARGIN = 0.05
 """How far evidence must lie beyond that limit, as a share of the range of the right samples."""
 PRIOR_WEIGHT = 0.003
@@ -62,7 +64,7 @@ PRIOR_WEIGHT = 0.003
 OPTIMISER = {"maxiter": 5000, "maxfun": 20000, "ftol": 1e-12, "gtol": 1e-8, "maxcor": 50}
 SCALES = (0.2, 5.0)
 """Least and largest factor between the log-odds of all poses and those of selected ones."""
-CAUTION = 10.0
+CAUTION = 4.0
 """Log-odds that evidence loses for each range of the right samples by which it lies outside."""
 
 
@@ -197,7 +199,7 @@ def fit_calibration(
     """
     features, y = _checked(features, correct)
     x = signed_evidence(features)
-    knots, span = _knots(x), np.maximum(np.quantile(x[y > 0], 1 - RARE, 0) - np.quantile(x[y > 0], RARE, 0), 1e-2)
+    knots, span = _knots(x), np.maximum(np.quantile(x[y > 0], 1 - RARE, 0) - np.quantile(x[y > 0], RARE, 0), LEAST_SPAN)
     prior = np.abs([*PRIOR.values()])[:, None] * np.column_stack([span, np.diff(knots, axis=1)])
     weight = np.ones(len(y)) if weight is None else weight
     slopes, bias = _fitted(basis(x, knots, span), y, weight, prior, prior_weight * len(y))
