@@ -42,8 +42,9 @@ class _Row:
 def draw_symmetries(part: ObjectModel) -> Image:
     """RGB (h, w, 3) uint8: rows of pictures for each exact and near symmetry of the part."""
     rows = _rows(part.symmetries)
-    views = Judge(judged_mesh(part.mesh), SymmetryConfig()).views
-    pictures = Orbit(part.mesh, looking_along(np.concatenate([_unit(SLANT)[None], views.directions])), 2 * TILE_PX)
+    mesh = judged_mesh(part.mesh)
+    views = Judge(mesh, SymmetryConfig()).views
+    pictures = Orbit(mesh, looking_along(np.concatenate([_unit(SLANT)[None], views.directions])), 2 * TILE_PX)
     lines = [_label(f"{part.id}: {_summary(part.symmetries)}", INK, 4 * TILE_PX + 3 * GAP_PX)]
     if not rows:
         alone = pictures.render(np.arange(4)).shaded(STEEL)
