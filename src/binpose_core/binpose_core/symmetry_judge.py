@@ -20,6 +20,8 @@ from binpose_core.view_comparison import ViewComparison
 
 SAMPLES = 4000
 MAX_FACES = 20_000
+SMALL_SHARE = 0.002
+"""Of a round part's pixels in a view, those at which a detail may be deeper than shallow."""
 # Of the 2,000 pixels of a part in a usual crop, 30 may differ a little, 6 boldly: less than the sensor loses at edges.
 DIFFERING, DIFFERING_BOLDLY = 0.015, 0.003
 
@@ -32,6 +34,8 @@ class SymmetryConfig:
         than three times this. The size is the diameter, or four times the middle extent of a slender part, whose
         cross-section would otherwise drown in the tolerance.
     near_tolerance, near_share: a near-symmetry leaves at least this share of the visible surface within this tolerance.
+    shallow: a detail of this depth at most, of the part's size, does not keep a round part from being round, nor does
+        a deeper one on less than `SMALL_SHARE` of a view's pixels.
     near_step_rad: steps in which a part that is nearly round is turned.
     max_order: largest count of a rotation that is looked for, such as the teeth of a gear.
     max_near: so many near-symmetries are kept, the best.
@@ -40,6 +44,7 @@ class SymmetryConfig:
     exact_tolerance: float = 0.01
     near_tolerance: float = 0.02
     near_share: float = 0.85
+    shallow: float = 0.1
     near_step_rad: float = np.pi / 6
     max_order: int = 100
     max_near: int = 24
@@ -71,12 +76,23 @@ class Judge:
         self.points, self.normals = seen_samples(mesh, SAMPLES, np.random.default_rng(config.seed))
         self.size_m = min(diameter_m(mesh), 4 * _middle_extent(self.points))
         self.exact_m, self.near_m = config.exact_tolerance * self.size_m, config.near_tolerance * self.size_m
+        self.shallow_m = config.shallow * self.size_m
         self.field = DistanceField(mesh, max(3.01 * self.exact_m, 2 * self.near_m))
         self.views = ViewComparison(mesh, self.exact_m)
 
     def exact(self, motions: FloatArray) -> bool:
         """Whether no camera sees a difference after any of the motions (K, 4, 4)."""
         return self.surface_stays(motions) and all(self.views.same(motion) for motion in motions)
+
+    def round_about(self, turns: FloatArray) -> bool:
+        """Whether the part is round for cameras under turns (K, 4, 4) about an axis, shallow details apart.
+
+        The ends of a retaining ring or a seam do not make a round part's roll worth telling: as a discrete set of
+        near-symmetries, its turns would be rivals that nothing but this detail decides.
+        """
+        return self.surface_stays(turns) and all(
+            self.views.nearly_same(turn, self.shallow_m, SMALL_SHARE) for turn in turns
+        )
 
     def surface_stays(self, motions: FloatArray) -> bool:
         """Whether the visible surface comes to lie on the surface under all motions (K, 4, 4), small openings apart."""

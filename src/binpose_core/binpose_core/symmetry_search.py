@@ -130,7 +130,7 @@ def _order(line: ContinuousSymmetry, judge: Judge, config: SymmetryConfig) -> in
         turns = rotations_about(line.axis, line.offset, np.arange(1, count // 2 + 1) * (2 * np.pi / count))
         return judge.exact(turns)
 
-    if judge.exact(rotations_about(line.axis, line.offset, np.arange(1, 25) * GOLDEN_TURN)):
+    if judge.round_about(rotations_about(line.axis, line.offset, np.arange(1, 25) * GOLDEN_TURN)):
         return 0
     order = 1
     for power in _prime_powers(config.max_order):

@@ -6,6 +6,8 @@ that the other image has around it. Lines one pixel wide are left out: they are 
 draw differently. Holes, notches and pins that are wider than about 1.5 % of the part remain.
 """
 
+from typing import Any
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -47,16 +49,30 @@ class ViewComparison:
 
     def same(self, motion: FloatArray) -> bool:
         """Whether no view shows a difference after the motion T_obj_obj (4, 4)."""
+        return self._at_most(motion, self._tolerance_m, np.full(len(self._seen), FEWEST_PX - 1))
+
+    def nearly_same(self, motion: FloatArray, tolerance_m: float, share: float) -> bool:
+        """Whether in each view depth differs by more than the tolerance at most at this share of the part's pixels."""
+        part_px = (self._seen < 10 * self._orbit.width_m).sum(axis=(1, 2))
+        return self._at_most(motion, tolerance_m, np.maximum(share * part_px, FEWEST_PX - 1))
+
+    def _at_most(self, motion: FloatArray, tolerance_m: float, most_px: npt.NDArray[Any]) -> bool:
+        """Whether no view shows more than so many (V,) differing pixels."""
         views = np.arange(len(self._seen))
         return not any(
-            self.differing(views[first : first + BATCH], motion).sum(axis=(1, 2)).max() >= FEWEST_PX
-            for first in range(0, len(views), BATCH)
+            (self.differing(some, motion, tolerance_m).sum(axis=(1, 2)) > most_px[some]).any()
+            for some in np.split(views, range(BATCH, len(views), BATCH))
         )
 
-    def differing(self, views: npt.NDArray[np.integer], motion: FloatArray) -> npt.NDArray[np.bool_]:
+    def differing(
+        self, views: npt.NDArray[np.integer], motion: FloatArray, tolerance_m: float | None = None
+    ) -> npt.NDArray[np.bool_]:
         """(V, h, w) the pixels of some views that show another depth after the motion T_obj_obj (4, 4)."""
         moved = self._depth_m(views, motion)
-        return np.stack([self._differing(self._seen[view], image) for view, image in zip(views, moved, strict=True)])
+        limit_m = self._tolerance_m if tolerance_m is None else tolerance_m
+        return np.stack(
+            [self._differing(self._seen[view], image, limit_m) for view, image in zip(views, moved, strict=True)]
+        )
 
     def deepest_m(self, view: int, motion: FloatArray, differing: npt.NDArray[np.bool_]) -> tuple[float, bool]:
         """The largest difference of depth among differing pixels (h, w) of a view, and whether one sees through."""
@@ -69,14 +85,18 @@ class ViewComparison:
         depth_m = self._orbit.render(views, motion).depth_m
         return np.where(depth_m > 0, depth_m, np.float32(100 * self._orbit.width_m))
 
-    def _differing(self, one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
-        outside = self._outside(one, other) | self._outside(other, one)
+    def _differing(
+        self, one: npt.NDArray[np.float32], other: npt.NDArray[np.float32], tolerance_m: float
+    ) -> npt.NDArray[np.bool_]:
+        outside = self._outside(one, other, tolerance_m) | self._outside(other, one, tolerance_m)
         return np.asarray(cv2.morphologyEx(outside.view(np.uint8), cv2.MORPH_OPEN, _BLOCK), bool)
 
-    def _outside(self, one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+    def _outside(
+        self, one: npt.NDArray[np.float32], other: npt.NDArray[np.float32], tolerance_m: float
+    ) -> npt.NDArray[np.bool_]:
         """Where one image lies outside the range that the other has within a pixel."""
-        nearer = one < cv2.erode(other, _AROUND_PIXEL) - self._tolerance_m
-        farther = one > cv2.dilate(other, _AROUND_PIXEL) + self._tolerance_m
+        nearer = one < cv2.erode(other, _AROUND_PIXEL) - tolerance_m
+        farther = one > cv2.dilate(other, _AROUND_PIXEL) + tolerance_m
         return np.asarray(nearer | farther)
 
 
