@@ -6,7 +6,7 @@ are float32, rotations quaternions.
 
 Rendering from it repeats: pose products are rounded (`viewpoint.rounded`), and the kernels that make depth, masks and
 sensor noise add and multiply in a fixed order. Colour passes through libraries whose last bits depend on the processor:
-few of its 8-bit values differ, by one step.
+fewer than one in 1000 of its 8-bit values differ, by up to 4.
 """
 
 import io
