@@ -72,7 +72,7 @@ def labelled_candidates(
     rng = np.random.default_rng(seed)
     rows: list[tuple[FloatArray, bool, float, int, str]] = []
     for number, view in enumerate(views):
-        sensor = getattr(view, "sensor", "")
+        sensor = view.sensor
         misfit = number % MISFIT_EVERY == MISFIT_EVERY - 1
         verifier = IcpRefiner(off_their_cad(objects, rng), refiner.config) if misfit else refiner
         detections = segmenter(view.frame)
