@@ -17,7 +17,7 @@ from binpose_self_training.segment import SUFFIX
 METADATA = "metadata.yaml"
 RECORDING, SNAPSHOT = "recording_", "snapshot_"
 REMEDY = "repair it with `binpose bag --repair`"
-# The last layout that Humble reads as well as Jazzy: from 9 on, the quality of service is told by names.
+# The last layout that Humble reads as well as Jazzy: from 9 on, names state the quality of service.
 _VERSION = 8
 
 
@@ -76,9 +76,9 @@ def names_all_segments(bag: Path) -> bool:
 def agrees_with_files(bag: Path) -> bool:
     """Whether metadata.yaml can be read and says what the whole segments in the folder say."""
     segments = [segment_info(path) for path in bag_segments(bag) if is_whole(path)]
-    told = _metadata_content(bag)
+    stated = _metadata_content(bag)
     count = sum(item.messages for item in segments)
-    return named_files(bag) == [item.path.name for item in segments] and told.get("message_count") == count
+    return named_files(bag) == [item.path.name for item in segments] and stated.get("message_count") == count
 
 
 def bag_segments(bag: Path) -> list[Path]:
