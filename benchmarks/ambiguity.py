@@ -5,11 +5,11 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from binpose_core.catalogue import ObjectModel
-from binpose_core.geometry import FloatArray
-from binpose_core.pose_errors import PartErrors
-from binpose_core.types import LabelledView
-from binpose_refinement.batch import Batch, Workshop
+from binpose_core.evaluation.pose_errors import PartErrors
+from binpose_core.frames.types import LabelledView
+from binpose_core.geometry.transforms import FloatArray
+from binpose_core.parts.catalogue import ObjectModel
+from binpose_refinement.hypothesis_batch import Batch, Workshop
 
 FACES = 20_000
 SAME_M, FREE_M = 0.0015, 0.003

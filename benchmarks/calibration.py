@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 import tyro
 
-from binpose.bundle import load_bundle
-from binpose.calibration_samples import LabelledCandidates, labelled_candidates
+from binpose_pipeline.bundle import load_bundle
 from binpose_refinement.calibration import Calibration, fit_calibration
 from binpose_refinement.reliability import reliability
 from binpose_simulation.sensor import SENSOR_KINDS, SensorConfig
+from binpose_training.calibration_samples import LabelledCandidates, labelled_candidates
 from common import heading, table
 from scenes import TUNING_SEED, scene_of, settled_bins, stored_views
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from binpose_core.threads import available_cpus
+from binpose_core.base.threads import available_cpus
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -13,13 +13,13 @@ import numpy as np
 import tyro
 from mcap.reader import make_reader
 
-from binpose_core.camera import Camera
-from binpose_core.errors import BinposeError
-from binpose_core.frames import RgbdFrame
-from binpose_self_training.bag_frames import bag_frames
-from binpose_self_training.cdr import standard_types
-from binpose_self_training.config import BagConfig
-from binpose_self_training.frame_bag import DEFAULT_START_NS, frame_messages, write_frames
+from binpose_core.base.errors import BinposeError
+from binpose_core.frames.camera import Camera
+from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_recording.bag_frames import bag_frames
+from binpose_recording.cdr import standard_types
+from binpose_recording.config import BagConfig
+from binpose_recording.frame_bag import DEFAULT_START_NS, frame_messages, write_frames
 from common import heading, table
 
 PAGE_BYTES = 4096

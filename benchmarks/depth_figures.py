@@ -8,8 +8,8 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from binpose_core.frames import RgbdFrame
-from binpose_core.geometry import FloatArray
+from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.geometry.transforms import FloatArray
 
 WINDOW_PX = 15
 LAGS = 8

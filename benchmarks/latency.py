@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import tyro
 
-from binpose.bundle import load_bundle
-from binpose_core.threads import available_cpus, limit_threads
+from binpose_core.base.threads import available_cpus, limit_threads
+from binpose_pipeline.bundle import load_bundle
 from common import heading, spread, table
 from scenes import unseen_views
 

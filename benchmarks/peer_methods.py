@@ -15,11 +15,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from binpose_core.catalogue import ObjectModel
-from binpose_core.errors import BinposeError
-from binpose_core.frames import RgbdFrame
-from binpose_core.geometry import FloatArray, inverse
-from binpose_core.threads import available_cpus
+from binpose_core.base.errors import BinposeError
+from binpose_core.base.threads import available_cpus
+from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.geometry.transforms import FloatArray, inverse
+from binpose_core.parts.catalogue import ObjectModel
 
 MM = 1e3
 FEWEST_POINTS = 12

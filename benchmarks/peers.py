@@ -16,13 +16,13 @@ import numpy as np
 import numpy.typing as npt
 import tyro
 
-from binpose.bundle import ModelBundle, load_bundle
-from binpose_core.frames import RgbdFrame
-from binpose_core.geometry import FloatArray
-from binpose_core.pose_errors import PartErrors
-from binpose_core.threads import available_cpus, limit_threads
-from binpose_core.types import Detection
-from binpose_core.working_view import WorkingView
+from binpose_core.base.threads import available_cpus, limit_threads
+from binpose_core.evaluation.pose_errors import PartErrors
+from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.frames.types import Detection
+from binpose_core.frames.working_view import WorkingView
+from binpose_core.geometry.transforms import FloatArray
+from binpose_pipeline.bundle import ModelBundle, load_bundle
 from binpose_simulation.scene import SimulatedView
 from common import heading, spread, table
 from peer_methods import MaskedPart, Method, Open3dFpfh, OpencvPpf

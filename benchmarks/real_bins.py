@@ -12,12 +12,12 @@ import cv2
 import numpy as np
 import tyro
 
-from binpose.bundle import load_bundle
-from binpose_core.bop import BopDataset
-from binpose_core.drawing import OverlayDrawer
-from binpose_core.evaluation import EvaluationConfig, Evaluator, FrameTruth, known_parts
-from binpose_core.files import read_json
-from binpose_core.pose_errors import PartErrors
+from binpose_core.base.files import read_json
+from binpose_core.datasets.bop import BopDataset
+from binpose_core.drawing.overlays import OverlayDrawer
+from binpose_core.evaluation.matching import EvaluationConfig, Evaluator, FrameTruth, known_parts
+from binpose_core.evaluation.pose_errors import PartErrors
+from binpose_pipeline.bundle import load_bundle
 from common import ROOT, heading, table
 
 OBJECTS = {"gearmotor": True, "pulley": False, "pin": False}

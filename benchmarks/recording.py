@@ -16,15 +16,15 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-from binpose.parts import library_objects
-from binpose_core.frames import RgbdFrame
-from binpose_self_training.bag_reader import Bag
-from binpose_self_training.bag_writer import BagWriter
-from binpose_self_training.config import BagConfig, Compression, RecorderConfig, Role
-from binpose_self_training.frame_bag import camera_topics, frame_messages
-from binpose_self_training.messages import RawMessage, Topic
-from binpose_self_training.recorder import Recorder
-from binpose_self_training.recovery import recover_recordings
+from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_recording.bag_reader import Bag
+from binpose_recording.bag_writer import BagWriter
+from binpose_recording.config import BagConfig, Compression, RecorderConfig, Role
+from binpose_recording.frame_bag import camera_topics, frame_messages
+from binpose_recording.messages import RawMessage, Topic
+from binpose_recording.recorder import Recorder
+from binpose_recording.recovery import recover_recordings
+from binpose_training.chosen_parts import library_objects
 from common import heading, spread, table
 from scenes import unseen_views
 

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from binpose.pipeline import SegmenterStage
-from binpose_core.camera import Camera
-from binpose_core.catalogue import ObjectModel
-from binpose_core.frames import RgbdFrame
-from binpose_core.geometry import (
+from binpose_core.frames.camera import Camera
+from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.frames.types import Detection, PoseEstimate
+from binpose_core.geometry.transforms import (
     FloatArray,
     exp_so3,
     from_rotation_translation,
@@ -17,10 +16,11 @@ from binpose_core.geometry import (
     random_rotation,
     transform,
 )
-from binpose_core.rendering import Renderer
-from binpose_core.types import Detection, PoseEstimate
-from binpose_refinement.batch import Batch
+from binpose_core.parts.catalogue import ObjectModel
+from binpose_core.rendering.renderer import Renderer
+from binpose_pipeline.pipeline import SegmenterStage
 from binpose_refinement.descent_config import Phase
+from binpose_refinement.hypothesis_batch import Batch
 from binpose_refinement.observation import observe
 from binpose_refinement.render_and_compare import Descent, View
 from binpose_simulation.scene import SimulatedView

@@ -19,9 +19,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import tyro
 
-from binpose.bundle import ModelBundle, load_bundle
-from binpose_core.threads import available_cpus, limit_threads
-from binpose_refinement.batch import Workshop
+from binpose_core.base.threads import available_cpus, limit_threads
+from binpose_pipeline.bundle import ModelBundle, load_bundle
+from binpose_refinement.hypothesis_batch import Workshop
 from binpose_refinement.refiner import IcpRefiner
 from binpose_refinement.render_and_compare import Descent
 from common import heading, spread, table

@@ -15,14 +15,14 @@ import numpy as np
 import trimesh
 import tyro
 
-from binpose_core.catalogue import ObjectModel, make_object
-from binpose_core.frames import RgbdFrame
-from binpose_core.geometry import FloatArray, exp_so3, from_rotation_translation, random_rotation
-from binpose_core.meshes import Mesh
-from binpose_core.rendering import Renderer
-from binpose_core.threads import available_cpus, limit_threads
-from binpose_refinement.batch import Batch, Workshop
+from binpose_core.base.threads import available_cpus, limit_threads
+from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.geometry.transforms import FloatArray, exp_so3, from_rotation_translation, random_rotation
+from binpose_core.meshes.mesh import Mesh
+from binpose_core.parts.catalogue import ObjectModel, make_object
+from binpose_core.rendering.renderer import Renderer
 from binpose_refinement.descent_config import DescentConfig
+from binpose_refinement.hypothesis_batch import Batch, Workshop
 from binpose_refinement.observation import Observation, observe
 from binpose_refinement.render_and_compare import Descent
 from common import heading, spread, table

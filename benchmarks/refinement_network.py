@@ -24,12 +24,12 @@ import torch
 import tyro
 from scipy.spatial import cKDTree
 
-from binpose.bundle import ModelBundle, load_bundle, save_bundle
-from binpose_core.catalogue import ObjectModel
-from binpose_core.geometry import FloatArray
-from binpose_core.threads import available_cpus, limit_threads
-from binpose_core.training_loop import LoopConfig
-from binpose_refinement.batch import Workshop
+from binpose_core.base.threads import available_cpus, limit_threads
+from binpose_core.geometry.transforms import FloatArray
+from binpose_core.learning.training_loop import LoopConfig
+from binpose_core.parts.catalogue import ObjectModel
+from binpose_pipeline.bundle import ModelBundle, load_bundle, save_bundle
+from binpose_refinement.hypothesis_batch import Workshop
 from binpose_refinement.icp import align
 from binpose_refinement.network import RefinementNetwork, RefinementNetworkConfig
 from binpose_refinement.network_training import (

@@ -20,15 +20,15 @@ import numba
 import numpy as np
 import tyro
 
-from binpose_core.camera import Camera
-from binpose_core.detail import DetailLadders
-from binpose_core.errors import BinposeError
-from binpose_core.geometry import FloatArray, from_rotation_translation, inverse, random_rotation, transform
-from binpose_core.meshes import Mesh, bounding_box_center, diameter_m
-from binpose_core.objects import make_object
-from binpose_core.rendering import Renderer, Rendering
-from binpose_core.symmetries import Symmetries
-from binpose_core.threads import available_cpus, limit_threads
+from binpose_core.base.errors import BinposeError
+from binpose_core.base.threads import available_cpus, limit_threads
+from binpose_core.frames.camera import Camera
+from binpose_core.geometry.transforms import FloatArray, from_rotation_translation, inverse, random_rotation, transform
+from binpose_core.meshes.mesh import Mesh, bounding_box_center, diameter_m
+from binpose_core.parts.detail import DetailLadders
+from binpose_core.parts.objects import make_object
+from binpose_core.parts.symmetries import Symmetries
+from binpose_core.rendering.renderer import Renderer, Rendering
 from binpose_simulation.parts import make_part
 from common import heading, spread, table
 

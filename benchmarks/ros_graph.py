@@ -30,8 +30,8 @@ from typing import Any, Literal
 import numpy as np
 import tyro
 
-from binpose_core.errors import BinposeError
-from binpose_core.model_store import ModelStore
+from binpose_core.base.errors import BinposeError
+from binpose_core.learning.model_store import ModelStore
 from binpose_ros.serialized import serialized_header
 from binpose_ros.stamps import NS_PER_S
 from binpose_ros.vision_arrays import array_length
@@ -39,7 +39,7 @@ from common import heading, spread, table
 from ros_middlewares import compared, counted
 
 ROOT = Path(__file__).resolve().parent.parent
-MODEL = ROOT / "src/binpose/binpose/models/demo"
+MODEL = ROOT / "src/binpose_pipeline/binpose_pipeline/models/demo"
 STAGES = ("detection", "pose", "refinement")
 COMPOSED = ("bin_picking",)
 SEPARATE = ("refinement", "pose_estimator", "detection")

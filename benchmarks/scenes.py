@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from binpose_core.catalogue import ObjectModel
+from binpose_core.parts.catalogue import ObjectModel
 from binpose_simulation.content_config import ContentConfig
 from binpose_simulation.prepared_parts import as_prepared
 from binpose_simulation.scene import SceneConfig, SimulatedView, render_view, simulate_pile

@@ -13,11 +13,11 @@ import cv2
 import numpy as np
 import tyro
 
-from binpose.bundle import load_bundle
-from binpose_core.bop import BopDataset
-from binpose_core.catalogue import ObjectModel, make_object
-from binpose_core.frames import RgbdFrame
-from binpose_core.mesh_files import load_mesh
+from binpose_core.datasets.bop import BopDataset
+from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.meshes.mesh_files import load_mesh
+from binpose_core.parts.catalogue import ObjectModel, make_object
+from binpose_pipeline.bundle import load_bundle
 from binpose_simulation.content_config import ContentConfig
 from binpose_simulation.pile import Pile
 from binpose_simulation.prepared_parts import as_prepared

@@ -9,14 +9,14 @@ import numpy as np
 import tyro
 
 from ambiguity import TELLING_PX, Ambiguity
-from binpose.bundle import ModelBundle, load_bundle
-from binpose.calibration import judge_views
-from binpose_core.errors import BinposeError
-from binpose_core.evaluation import HALF_VISIBLE, EvaluationConfig, labelled_scores
-from binpose_core.pose_errors import ErrorName
-from binpose_core.scores import Score, summarise
+from binpose_core.base.errors import BinposeError
+from binpose_core.evaluation.matching import HALF_VISIBLE, EvaluationConfig, labelled_scores
+from binpose_core.evaluation.pose_errors import ErrorName
+from binpose_core.evaluation.scores import Score, summarise
+from binpose_pipeline.bundle import ModelBundle, load_bundle
 from binpose_refinement.reliability import reliability
 from binpose_simulation.sensor import SENSOR_KINDS, SensorConfig
+from binpose_training.calibration import judge_views
 from common import heading, table
 from scenes import unseen_views
 

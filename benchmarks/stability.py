@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import tyro
 
-from binpose.bundle import load_bundle
-from binpose_core.frames import RgbdFrame
-from binpose_core.types import PoseEstimate
+from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.frames.types import PoseEstimate
+from binpose_pipeline.bundle import load_bundle
 from common import heading, table
 from scenes import TUNING_SEED, unseen_views
 

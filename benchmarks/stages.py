@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import tyro
 
-from binpose.bundle import ModelBundle, load_bundle
-from binpose_core.geometry import FloatArray, transform
-from binpose_core.pose_errors import PartErrors
-from binpose_core.types import Detection, LabelledView
+from binpose_core.evaluation.pose_errors import PartErrors
+from binpose_core.frames.types import Detection, LabelledView
+from binpose_core.geometry.transforms import FloatArray, transform
+from binpose_pipeline.bundle import ModelBundle, load_bundle
 from common import heading, table
 from scenes import TUNING_SEED, unseen_views
 

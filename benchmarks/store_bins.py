@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import tyro
 
-from binpose.bundle import load_bundle
+from binpose_pipeline.bundle import load_bundle
 from binpose_simulation.stored_bins import write_bins
 from scenes import EVALUATION_SEED, STORED, scene_of, settled_bins
 

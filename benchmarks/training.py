@@ -13,7 +13,7 @@ from pathlib import Path
 
 import tyro
 
-from binpose_core.model_store import ModelStore
+from binpose_core.learning.model_store import ModelStore
 from common import ROOT, heading, table
 from real_bins import Arguments as RealBins
 from real_bins import main as measure_real_bins

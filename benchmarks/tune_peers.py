@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import tyro
 
-from binpose_core.catalogue import ObjectModel, make_object
-from binpose_core.pose_errors import PartErrors
-from binpose_core.threads import available_cpus, limit_threads
+from binpose_core.base.threads import available_cpus, limit_threads
+from binpose_core.evaluation.pose_errors import PartErrors
+from binpose_core.parts.catalogue import ObjectModel, make_object
 from binpose_simulation.parts import PART_NAMES, make_part
 from binpose_simulation.scene import SimulatedView
 from common import heading, table

@@ -14,12 +14,14 @@ import pytest
 import trimesh
 from hypothesis import settings
 
-from binpose_core.camera import Camera
-from binpose_core.catalogue import ObjectModel, make_object
-from binpose_core.frames import RgbdFrame
-from binpose_core.geometry import exp_so3, from_rotation_translation
-from binpose_core.meshes import Mesh
-from binpose_core.rendering import Renderer
+from binpose_core.frames.camera import Camera
+from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.geometry.transforms import exp_so3, from_rotation_translation
+from binpose_core.meshes.mesh import Mesh
+from binpose_core.parts.catalogue import ObjectModel, make_object
+from binpose_core.rendering.renderer import Renderer
+
+from .truth_stages import bundle, dataset, networks  # noqa: F401  # fixtures of several packages
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCKER = ROOT / "docker"
-LAUNCH = ROOT / "src/binpose/launch/bin_picking.launch.py"
+LAUNCH = ROOT / "launch/bin_picking.launch.py"
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-CONFIG = ROOT / "src/binpose/config"
+CONFIG = ROOT / "config"
 SPACE = {"": "http://www.eprosima.com/XMLSchemas/fastRTPS_Profiles"}
 FRAGMENT_BYTES = 65_500  # Fast DDS' largest message
 RGBD_BYTES = 5  # per pixel: colour and 16-bit depth

@@ -25,6 +25,7 @@ PYTHON_PACKAGES = [name for name in PACKAGES if name != "binpose_interfaces"]
 
 # Whom each package may import, directly; binpose_ros is shared by the node.py files alone.
 STAGES = {"binpose_simulation", "binpose_detection", "binpose_estimator", "binpose_refinement", "binpose_grasping"}
+WORKFLOWS = {"binpose_pipeline", "binpose_training", "binpose_recording"}
 MAY_IMPORT = {
     "binpose_core": set(),
     "binpose_simulation": {"binpose_core"},
@@ -32,9 +33,12 @@ MAY_IMPORT = {
     "binpose_estimator": {"binpose_core"},
     "binpose_refinement": {"binpose_core", "binpose_estimator"},
     "binpose_grasping": {"binpose_core"},
-    "binpose_self_training": {"binpose_core", "binpose_ros", *STAGES},
+    "binpose_pipeline": {"binpose_core", "binpose_detection", "binpose_estimator", "binpose_refinement"},
+    "binpose_training": {"binpose_core", *STAGES, "binpose_pipeline"},
+    "binpose_recording": {"binpose_core", "binpose_ros"},
+    "binpose_self_training": {"binpose_core", "binpose_ros", *STAGES, *WORKFLOWS},
     "binpose_ros": {"binpose_core"},
-    "binpose": {"binpose_core", *STAGES, "binpose_self_training"},
+    "binpose": {"binpose_core", *STAGES, *WORKFLOWS, "binpose_self_training"},
 }
 ROS_MODULES = ("rclpy", "launch", "launch_ros", "tf2_ros", "cv_bridge", "message_filters", "ament_index_python")
 ROS_SUFFIXES = ("_msgs", "_interfaces", "_srvs")

@@ -147,8 +147,8 @@ def test_what_the_system_lacks_is_named_with_its_package(
 def run_python(tmp_path: Path, setup: Path, ros: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """`tools/ros/python` in a copy of the checkout's layout, whose interpreters print what they are."""
     (tmp_path / "tools/ros").mkdir(parents=True)
-    (tmp_path / "src/binpose/config").mkdir(parents=True)
-    for name in ("tools/ros/python", "src/binpose/config/fastdds.sh"):
+    (tmp_path / "config").mkdir(parents=True)
+    for name in ("tools/ros/python", "config/fastdds.sh"):
         (tmp_path / name).write_text((ROOT / name).read_text(encoding="utf-8"))
     (tmp_path / "tools/ros/python").chmod(0o755)
     interpreter(tmp_path / ".venv", "plain")
@@ -182,7 +182,7 @@ def test_a_sourced_ros_goes_first(tmp_path: Path) -> None:
 
 def test_without_one_the_environment_is_used_and_without_that_it_says_so(tmp_path: Path) -> None:
     done = run_python(tmp_path / "a", tmp_path / "none", interpreter(tmp_path / "ros", "wheels"))
-    assert done.stdout.split() == ["wheels", "-m", "something", str(tmp_path / "a/src/binpose/config/fastdds.xml")]
+    assert done.stdout.split() == ["wheels", "-m", "something", str(tmp_path / "a/config/fastdds.xml")]
     done = run_python(tmp_path / "b", tmp_path / "none", tmp_path / "nothing")
     assert done.returncode == 1 and "make ros" in done.stderr and done.stderr.count("\n") == 1
 

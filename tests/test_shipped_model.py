@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 import binpose
-from binpose.bundle import ModelBundle, load_bundle
-from binpose_core.camera import Camera
-from binpose_core.frames import RgbdFrame
-from binpose_core.geometry import from_rotation_translation, random_rotation
-from binpose_core.pose_errors import PartErrors
-from binpose_core.rendering import Renderer
+from binpose_core.evaluation.pose_errors import PartErrors
+from binpose_core.frames.camera import Camera
+from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.geometry.transforms import from_rotation_translation, random_rotation
+from binpose_core.rendering.renderer import Renderer
+from binpose_pipeline.bundle import ModelBundle, load_bundle
 from binpose_refinement.verification import FEATURES
 from binpose_simulation.parts import PART_NAMES
 

@@ -27,7 +27,7 @@ for package in packages:
                 # missing, and nothing but what nodes share may need that.
                 if package == "binpose_ros" and not error.name.startswith("binpose"):
                     continue
-                assert (info.name, error.name) == ("binpose_core.warp_raycaster", "warp"), error
+                assert (info.name, error.name) == ("binpose_core.rendering.warp_raycaster", "warp"), error
 """
 
 

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import trimesh
 
-from binpose_core.camera import Camera
-from binpose_core.catalogue import ObjectModel, make_object
-from binpose_core.frames import RgbdFrame
-from binpose_core.meshes import Mesh
-from binpose_core.rendering import Renderer
-from binpose_core.symmetries import Symmetries
+from binpose_core.frames.camera import Camera
+from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.meshes.mesh import Mesh
+from binpose_core.parts.catalogue import ObjectModel, make_object
+from binpose_core.parts.symmetries import Symmetries
+from binpose_core.rendering.renderer import Renderer
 
 CAMERA = Camera(500.0, 500.0, 79.5, 59.5, 160, 120)
 HALF_TURN = np.diag([-1.0, -1.0, 1.0, 1.0])

@@ -5,12 +5,12 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from binpose_core.camera import Camera
-from binpose_core.catalogue import ObjectModel, make_object
-from binpose_core.frames import RgbdFrame
-from binpose_core.geometry import FloatArray, exp_so3, from_rotation_translation, inverse
-from binpose_core.pose_errors import PartErrors
-from binpose_core.rendering import Renderer
+from binpose_core.evaluation.pose_errors import PartErrors
+from binpose_core.frames.camera import Camera
+from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.geometry.transforms import FloatArray, exp_so3, from_rotation_translation, inverse
+from binpose_core.parts.catalogue import ObjectModel, make_object
+from binpose_core.rendering.renderer import Renderer
 from binpose_detection.network import OUTPUT_STRIDE
 from binpose_detection.votes import Votes
 from binpose_simulation.parts import make_part
@@ -102,7 +102,7 @@ def test_the_centre_is_what_the_votes_on_the_mask_say(
     methods: ModuleType, seen: tuple[RgbdFrame, np.ndarray, FloatArray]
 ) -> None:
     import peers
-    from binpose_core.working_view import make_working_view
+    from binpose_core.frames.working_view import make_working_view
 
     frame, mask, _ = seen
     view = make_working_view(frame, 1e-3, 640 * 480)

@@ -6,10 +6,10 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from binpose_core.errors import BinposeError
-from binpose_core.meshes import diameter_m
-from binpose_core.rendering import Renderer
-from binpose_core.solids import is_solid
+from binpose_core.base.errors import BinposeError
+from binpose_core.meshes.mesh import diameter_m
+from binpose_core.meshes.solids import is_solid
+from binpose_core.rendering.renderer import Renderer
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from binpose.bundle import load_bundle
-from binpose_core.evaluation import HALF_VISIBLE
+from binpose_core.evaluation.matching import HALF_VISIBLE
+from binpose_pipeline.bundle import load_bundle
 from binpose_simulation.sensor import SENSOR_KINDS, SensorConfig
 
 KNOWN_PARTS = 871

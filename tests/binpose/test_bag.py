@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from binpose import cli
-from binpose.bundle import ModelBundle
 from binpose.commands import estimate
-from binpose_core.bop import read_results
-from binpose_core.folder import open_frames
-from binpose_self_training.config import BagConfig
-from binpose_self_training.frame_bag import write_frames
+from binpose_core.datasets.bop import read_results
+from binpose_core.datasets.folder import open_frames
+from binpose_pipeline.bundle import ModelBundle
+from binpose_recording.config import BagConfig
+from binpose_recording.frame_bag import write_frames
 
 
 @pytest.fixture

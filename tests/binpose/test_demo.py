@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from binpose import cli
-from binpose.bundle import ModelBundle
 from binpose.commands import demo
-from binpose.runs import FrameOutcome
-from binpose_core.bop import BopDataset, BopWriter, read_results
-from binpose_core.files import write_json
+from binpose_core.base.files import write_json
+from binpose_core.datasets.bop import BopDataset, BopWriter, read_results
+from binpose_pipeline.bundle import ModelBundle
+from binpose_pipeline.runs import FrameOutcome
 from binpose_simulation import export
 from binpose_simulation.scene import SceneConfig
 

@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 
 from binpose import cli
-from binpose.bundle import ModelBundle, save_bundle
 from binpose.commands import estimate
 from binpose.commands.command import split_names
 from binpose.commands.estimate import with_refiner
-from binpose.estimation import EstimationConfig
-from binpose_core.bop import read_results
-from binpose_core.errors import BinposeError
-from binpose_refinement.batch import Workshop
+from binpose_core.base.errors import BinposeError
+from binpose_core.datasets.bop import read_results
+from binpose_pipeline.bundle import ModelBundle, save_bundle
+from binpose_pipeline.estimation import EstimationConfig
+from binpose_refinement.hypothesis_batch import Workshop
 from binpose_refinement.network import RefinementNetworkConfig
-from binpose_refinement.network_mover import NetworkMover
+from binpose_refinement.network_optimizer import NetworkMover
 from binpose_refinement.network_training import make_network
 from binpose_refinement.refiner import IcpRefiner
 

@@ -9,15 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from binpose import cli, run_evaluation
-from binpose.bundle import ModelBundle
+from binpose import cli
 from binpose.commands import estimate
 from binpose.evaluation_report import HEADER, formatted_row
-from binpose.reliability import reliability_json, reliability_svg
-from binpose.run_evaluation import matched_objects, read_regions
-from binpose_core.bop import BopDataset, read_results, write_results
-from binpose_core.errors import BinposeError
-from binpose_core.symmetries import Symmetries
+from binpose_core.base.errors import BinposeError
+from binpose_core.datasets.bop import BopDataset, read_results, write_results
+from binpose_core.parts.symmetries import Symmetries
+from binpose_pipeline import run_evaluation
+from binpose_pipeline.bundle import ModelBundle
+from binpose_pipeline.reliability import reliability_json, reliability_svg
+from binpose_pipeline.run_evaluation import matched_objects, read_regions
 from binpose_refinement.reliability import reliability
 
 Evaluate = Callable[..., int]
@@ -210,7 +211,9 @@ def test_a_number_alone_does_not_match_objects_of_other_sizes(dataset: Path) -> 
 def test_symmetries_that_a_data_set_lists_are_not_searched_for(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = BopDataset(dataset).model(1)
     searched: list[object] = []
-    monkeypatch.setattr("binpose_core.objects.find_symmetries", lambda mesh: searched.append(mesh) or Symmetries.none())
+    monkeypatch.setattr(
+        "binpose_core.parts.objects.find_symmetries", lambda mesh: searched.append(mesh) or Symmetries.none()
+    )
     turn = {"symmetries_continuous": [{"axis": [0, 0, 1], "offset": [0, 0, 0]}]}
     listed = run_evaluation.dataset_object(replace(model, info={**model.info, **turn}), "step")
     assert len(listed.symmetries.continuous) == 1 and not searched
@@ -259,7 +262,7 @@ def test_the_diagram_has_a_dot_per_bin_of_scores(rng: np.random.Generator) -> No
 
 @pytest.mark.usefixtures("known_objects")
 def test_every_column_has_its_cell(evaluate: Evaluate, run: Path) -> None:
-    from binpose.evaluation import EvaluationRow
+    from binpose_pipeline.evaluation import EvaluationRow
 
     evaluate()
     rows = [EvaluationRow(**row) for row in figures(run).values()]

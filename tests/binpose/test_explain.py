@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from binpose import cli
-from binpose.bundle import ModelBundle
 from binpose.commands import estimate
 from binpose.explain import AGREES, PANEL_PX, TEXT_PX, Explainer, guess_of
-from binpose_core.geometry import exp_so3
-from binpose_core.symmetries import Symmetries
-from binpose_core.types import PoseEstimate
+from binpose_core.frames.types import PoseEstimate
+from binpose_core.geometry.transforms import exp_so3
+from binpose_core.parts.symmetries import Symmetries
+from binpose_pipeline.bundle import ModelBundle
 
 
 @pytest.fixture

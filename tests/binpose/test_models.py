@@ -10,7 +10,7 @@ from safetensors.numpy import save as save_tensors
 
 from binpose import cli
 from binpose.commands.models import find_stores, metrics_text, store_rows
-from binpose_core.model_store import ModelStore
+from binpose_core.learning.model_store import ModelStore
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import numpy as np
 
 from binpose.report import Report, comparison, image_uri, picture
 from binpose.scene_view import add_scene_viewer, scene_traces
-from binpose_core.drawing import type_colors
-from binpose_core.types import PoseEstimate
+from binpose_core.drawing.overlays import type_colors
+from binpose_core.frames.types import PoseEstimate
 
 
 def decoded(uri: str) -> np.ndarray:

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import trimesh
 
-from binpose import cli, training
+from binpose import cli
 from binpose.commands.train import Train
-from binpose.training_scene import training_scene
-from binpose_core import model_store
-from binpose_core.bop import BopDataset
-from binpose_core.files import read_json
-from binpose_self_training.bag_frames import bag_frames
+from binpose_core.base.files import read_json
+from binpose_core.datasets.bop import BopDataset
+from binpose_core.learning import model_store
+from binpose_recording.bag_frames import bag_frames
+from binpose_training import training
+from binpose_training.training_scene import training_scene
 
 
 @pytest.fixture
@@ -59,7 +60,7 @@ def test_frames_are_whole_reproducible_and_continued(catalogue: Path, tmp_path: 
 def test_wrong_options_are_told_before_the_parts_are_prepared(
     tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch, wrong: list[str], told: str
 ) -> None:
-    monkeypatch.setattr("binpose.parts.library_objects", lambda: pytest.fail("parts were prepared"))
+    monkeypatch.setattr("binpose_training.chosen_parts.library_objects", lambda: pytest.fail("parts were prepared"))
     assert cli.main(["simulate", "--parts", "--out", str(tmp_path / "out"), *wrong]) == cli.FAILED
     assert told in capsys.readouterr().err
 

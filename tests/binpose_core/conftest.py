@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import trimesh
 
-from binpose_core.catalogue import ObjectModel
-from binpose_core.geometry import exp_so3, from_rotation_translation
-from binpose_core.meshes import Mesh, bounding_box_center, diameter_m, surface_samples
-from binpose_core.symmetries import ContinuousSymmetry, Symmetries
+from binpose_core.geometry.transforms import exp_so3, from_rotation_translation
+from binpose_core.meshes.mesh import Mesh, bounding_box_center, diameter_m, surface_samples
+from binpose_core.parts.catalogue import ObjectModel
+from binpose_core.parts.symmetries import ContinuousSymmetry, Symmetries
 
 
 def part(mesh, id, bop_id, discrete=(), continuous=()):

@@ -3,9 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from binpose_core.camera import Camera
-from binpose_core.frames import RgbdFrame
-from binpose_core.working_view import make_working_view, working_view
+from binpose_core.frames.camera import Camera
+from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.frames.working_view import make_working_view, working_view
 from binpose_detection.features import CHANNELS, SHAPE_CHANNELS, view_features
 
 SHAPE = [CHANNELS.index(name) for name in ("normal_x", "normal_y", "normal_z", "valid", "height_near", "height_far")]

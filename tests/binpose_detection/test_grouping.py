@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from binpose_core.errors import BinposeError
+from binpose_core.base.errors import BinposeError
 from binpose_detection.grouping import GroupingConfig, group_cells
 from binpose_detection.network import OUTPUT_STRIDE, STEPS
 from binpose_detection.votes import Votes

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from binpose_core.errors import BinposeError
-from binpose_core.geometry import transform
-from binpose_core.types import Detection
+from binpose_core.base.errors import BinposeError
+from binpose_core.frames.types import Detection
+from binpose_core.geometry.transforms import transform
 from binpose_detection.backends import segmenter_from_tensors
 from binpose_detection.mask_rcnn import (
     Instances,

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import torch
 
-from binpose_core.errors import BinposeError
-from binpose_core.geometry import transform
-from binpose_core.training_loop import LoopConfig
+from binpose_core.base.errors import BinposeError
+from binpose_core.geometry.transforms import transform
+from binpose_core.learning.training_loop import LoopConfig
 from binpose_detection import MaskRcnnConfig, MaskRcnnSegmenter, MaskRcnnTrainingConfig, train_mask_rcnn
 from binpose_detection.augmentation import AugmentationConfig
 from binpose_detection.mask_rcnn_training import WindowSampler, centers_behind_m, window_target, working_instances

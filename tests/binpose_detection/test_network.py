@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from binpose_core.weights import inherit, to_arrays
+from binpose_core.learning.weights import inherit, to_arrays
 from binpose_detection.features import CHANNELS
 from binpose_detection.network import CENTER_CHANNELS, OUTPUT_STRIDE, STEPS, SegmentationNetwork, step_apart
 

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 import torch
 
-from binpose_core.camera import Camera
-from binpose_core.errors import BinposeError
-from binpose_core.frames import RgbdFrame
-from binpose_core.geometry import exp_so3, from_rotation_translation, transform
-from binpose_core.training_loop import LoopConfig
-from binpose_core.working_view import make_working_view
+from binpose_core.base.errors import BinposeError
+from binpose_core.frames.camera import Camera
+from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.frames.working_view import make_working_view
+from binpose_core.geometry.transforms import exp_so3, from_rotation_translation, transform
+from binpose_core.learning.training_loop import LoopConfig
 from binpose_detection import (
     AugmentationConfig,
     SegmentationTrainingConfig,

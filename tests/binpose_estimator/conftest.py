@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import trimesh
 
-from binpose_core.camera import Camera
-from binpose_core.catalogue import ContinuousSymmetry, ObjectModel, Symmetries, make_object
-from binpose_core.frames import RgbdFrame
-from binpose_core.geometry import from_rotation_translation, random_rotation, transform
-from binpose_core.meshes import Mesh
-from binpose_core.rendering import Renderer
-from binpose_core.symmetries import rotations_about
+from binpose_core.frames.camera import Camera
+from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.geometry.transforms import from_rotation_translation, random_rotation, transform
+from binpose_core.meshes.mesh import Mesh
+from binpose_core.parts.catalogue import ContinuousSymmetry, ObjectModel, Symmetries, make_object
+from binpose_core.parts.symmetries import rotations_about
+from binpose_core.rendering.renderer import Renderer
 
 CAMERA = Camera(520.0, 514.0, 236.0, 187.0, 476, 380)
 TABLE_M = 0.62

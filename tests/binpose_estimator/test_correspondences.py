@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from binpose_core.geometry import random_rotation, rotation_angle_rad
+from binpose_core.geometry.transforms import random_rotation, rotation_angle_rad
 from binpose_estimator.correspondences import DISTINCT_COSINE, MIN_POINTS, poses_from_coordinates
 
 BATCH, POINTS = 6, 200

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import torch
 
-from binpose_core.geometry import from_rotation_translation, inverse, transform
-from binpose_core.rendering import Renderer
-from binpose_core.working_view import WorkingView, make_working_view
+from binpose_core.frames.working_view import WorkingView, make_working_view
+from binpose_core.geometry.transforms import from_rotation_translation, inverse, transform
+from binpose_core.rendering.renderer import Renderer
 from binpose_estimator.crop_pool import _working_labels
 from binpose_estimator.crops import (
     CHANNELS,

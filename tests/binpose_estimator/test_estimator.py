@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from binpose_core.errors import BinposeError
-from binpose_core.geometry import random_rotation, rotation_angle_rad, transform
-from binpose_core.types import Detection
-from binpose_core.working_view import make_working_view
+from binpose_core.base.errors import BinposeError
+from binpose_core.frames.types import Detection
+from binpose_core.frames.working_view import make_working_view
+from binpose_core.geometry.transforms import random_rotation, rotation_angle_rad, transform
 from binpose_estimator import EstimatorConfig, PoseEstimator, PoseNetwork, PosePrediction
 from binpose_estimator.candidates import label_image
 from binpose_estimator.crop_pool import _working_labels

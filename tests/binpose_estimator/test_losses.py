@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from binpose_core.geometry import exp_so3, from_rotation_translation, inverse, random_rotation, transform
+from binpose_core.geometry.transforms import exp_so3, from_rotation_translation, inverse, random_rotation, transform
 from binpose_estimator.head import PosePrediction
 from binpose_estimator.losses import PartTables, PoseTargets, part_tables, pose_loss
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from binpose_core import geometry
+from binpose_core.geometry import transforms as geometry
 from binpose_estimator.backbone import ConvolutionalBackbone
 from binpose_estimator.crops import CHANNELS, CROP_PX
 from binpose_estimator.head import HypothesesHead, PosePrediction, rotation_from_6d

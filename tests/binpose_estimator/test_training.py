@@ -6,9 +6,9 @@ import pytest
 import torch
 from scipy.spatial import cKDTree
 
-from binpose_core.errors import BinposeError
-from binpose_core.meshes import surface_samples
-from binpose_core.training_loop import LoopConfig
+from binpose_core.base.errors import BinposeError
+from binpose_core.learning.training_loop import LoopConfig
+from binpose_core.meshes.mesh import surface_samples
 from binpose_estimator import EstimatorConfig, PoseEstimator, PoseNetwork, PoseTrainingConfig, train_estimator
 from binpose_estimator.crop_pool import CropPool, crop_pool
 from binpose_estimator.crops import CROP_PX, QUARTER_TURN, network_input

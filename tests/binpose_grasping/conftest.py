@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import trimesh
 
-from binpose_core.camera import Camera
-from binpose_core.frames import RgbdFrame
-from binpose_core.meshes import Mesh, bounding_box_center, diameter_m, is_watertight, surface_samples
-from binpose_core.objects import POINTS, ObjectModel
-from binpose_core.rendering import Renderer
-from binpose_core.symmetries import Symmetries
-from binpose_core.types import PoseEstimate
+from binpose_core.frames.camera import Camera
+from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.frames.types import PoseEstimate
+from binpose_core.meshes.mesh import Mesh, bounding_box_center, diameter_m, is_watertight, surface_samples
+from binpose_core.parts.objects import POINTS, ObjectModel
+from binpose_core.parts.symmetries import Symmetries
+from binpose_core.rendering.renderer import Renderer
 from binpose_simulation.content_config import ContentConfig
 from binpose_simulation.gbuffer import smooth_corner_normals
 from binpose_simulation.prepared_parts import PreparedPart

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 import trimesh
 
-from binpose_core.closest import DistanceField
-from binpose_core.errors import BinposeError
-from binpose_core.geometry import inverse
-from binpose_core.meshes import Mesh, sample_faces
-from binpose_core.objects import ObjectModel
+from binpose_core.base.errors import BinposeError
+from binpose_core.geometry.transforms import inverse
+from binpose_core.meshes.closest import DistanceField
+from binpose_core.meshes.mesh import Mesh, sample_faces
+from binpose_core.parts.objects import ObjectModel
 from binpose_grasping.antipodal import AntipodalConfig, PartGrasps, antipodal_grasps, center_of_mass
 from binpose_grasping.gripper import GripperConfig, hand_boxes
 from binpose_grasping.inside import count_inside

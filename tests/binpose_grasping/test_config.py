@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from binpose_core.errors import BinposeError
+from binpose_core.base.errors import BinposeError
 from binpose_grasping.config import Direction, PlannerConfig
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from binpose_core.errors import BinposeError
+from binpose_core.base.errors import BinposeError
 from binpose_grasping.gripper import GripperConfig, finger_points, hand_boxes, swept_boxes
 
 WIDTH_M = np.array([0.02, 0.05])

@@ -1,6 +1,6 @@
 import numpy as np
 
-from binpose_core.geometry import from_rotation_translation, random_rotation, transform
+from binpose_core.geometry.transforms import from_rotation_translation, random_rotation, transform
 from binpose_grasping.inside import count_inside
 
 

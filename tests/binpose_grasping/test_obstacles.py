@@ -1,9 +1,9 @@
 import numpy as np
 
-from binpose_core.closest import distance_reference
-from binpose_core.geometry import inverse, transform
-from binpose_core.objects import ObjectModel
-from binpose_core.types import PoseEstimate
+from binpose_core.frames.types import PoseEstimate
+from binpose_core.geometry.transforms import inverse, transform
+from binpose_core.meshes.closest import distance_reference
+from binpose_core.parts.objects import ObjectModel
 from binpose_grasping.obstacles import Obstacles, thinned
 
 from .conftest import TABLE_M, on_table, seen

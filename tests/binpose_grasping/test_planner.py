@@ -3,11 +3,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from binpose_core.errors import BinposeError
-from binpose_core.geometry import inverse, transform
-from binpose_core.meshes import sample_faces
-from binpose_core.objects import ObjectModel
-from binpose_core.types import Grasp, PoseEstimate
+from binpose_core.base.errors import BinposeError
+from binpose_core.frames.types import Grasp, PoseEstimate
+from binpose_core.geometry.transforms import inverse, transform
+from binpose_core.meshes.mesh import sample_faces
+from binpose_core.parts.objects import ObjectModel
 from binpose_grasping.config import Direction, PlannerConfig
 from binpose_grasping.gripper import hand_boxes
 from binpose_grasping.inside import count_inside

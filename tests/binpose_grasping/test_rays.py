@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import trimesh
 
-from binpose_core.geometry import random_rotation
-from binpose_core.meshes import Mesh, face_areas_normals
+from binpose_core.geometry.transforms import random_rotation
+from binpose_core.meshes.mesh import Mesh, face_areas_normals
 from binpose_grasping import rays
 from binpose_grasping.rays import exits
 

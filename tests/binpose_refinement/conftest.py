@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import trimesh
 
-from binpose_core.camera import Camera
-from binpose_core.frames import RgbdFrame
-from binpose_core.geometry import exp_so3, from_rotation_translation, random_rotation, transform
-from binpose_core.meshes import Mesh, bounding_box_center, diameter_m, surface_samples
-from binpose_core.objects import ObjectModel
-from binpose_core.rendering import Renderer
-from binpose_core.symmetries import ContinuousSymmetry, Symmetries
-from binpose_core.types import Detection, Hypothesis, PoseEstimate
+from binpose_core.frames.camera import Camera
+from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.frames.types import Detection, Hypothesis, PoseEstimate
+from binpose_core.geometry.transforms import exp_so3, from_rotation_translation, random_rotation, transform
+from binpose_core.meshes.mesh import Mesh, bounding_box_center, diameter_m, surface_samples
+from binpose_core.parts.objects import ObjectModel
+from binpose_core.parts.symmetries import ContinuousSymmetry, Symmetries
+from binpose_core.rendering.renderer import Renderer
 from binpose_refinement.config import RefinerConfig
 from binpose_refinement.refiner import IcpRefiner
 

@@ -1,6 +1,6 @@
 import numpy as np
 
-from binpose_core.geometry import exp_so3
+from binpose_core.geometry.transforms import exp_so3
 from binpose_refinement.kernels.algebra import rotation_of, solve_spd
 
 

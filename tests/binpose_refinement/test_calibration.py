@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from binpose_core.errors import BinposeError
+from binpose_core.base.errors import BinposeError
 from binpose_refinement.calibration import EVIDENCE, PRIOR, Calibration, fit_calibration
 from binpose_refinement.reliability import reliability
 from binpose_refinement.verification import FEATURES

@@ -8,22 +8,22 @@ import pytest
 import torch
 import trimesh
 
-from binpose_core.differentiable import DifferentiableRenderer
-from binpose_core.frames import RgbdFrame
-from binpose_core.geometry import exp_so3, from_rotation_translation
-from binpose_core.meshes import Mesh
-from binpose_core.rendering import Renderer
-from binpose_core.symmetries import ContinuousSymmetry
-from binpose_refinement.batch import Batch, Workshop
+from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.geometry.transforms import exp_so3, from_rotation_translation
+from binpose_core.meshes.mesh import Mesh
+from binpose_core.parts.symmetries import ContinuousSymmetry
+from binpose_core.rendering.differentiable import DifferentiableRenderer
+from binpose_core.rendering.renderer import Renderer
 from binpose_refinement.chroma import face_chroma, vertex_chroma
 from binpose_refinement.config import RefinerConfig
 from binpose_refinement.descent_config import COARSE, DescentConfig
+from binpose_refinement.hypothesis_batch import Batch, Workshop
 from binpose_refinement.joint_loss import JointLoss, color_loss
 from binpose_refinement.kernels.color import compare_colors
 from binpose_refinement.kernels.descent import NOBODY, OWN
 from binpose_refinement.network_training import Sample, Signals
 from binpose_refinement.observation import observe
-from binpose_refinement.observed import look
+from binpose_refinement.observed_pixels import look
 from binpose_refinement.refiner import IcpRefiner
 from binpose_refinement.render_and_compare import Descent, View
 

@@ -2,7 +2,7 @@ from dataclasses import fields
 
 import pytest
 
-from binpose_core.errors import BinposeError
+from binpose_core.base.errors import BinposeError
 from binpose_refinement.config import RefinerConfig
 
 

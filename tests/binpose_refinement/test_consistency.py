@@ -3,10 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from binpose_core.frames import RgbdFrame
-from binpose_core.rendering import Renderer
-from binpose_core.types import PoseEstimate
-from binpose_refinement.batch import Workshop
+from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.frames.types import PoseEstimate
+from binpose_core.rendering.renderer import Renderer
 from binpose_refinement.consistency import (
     DEPTH_AGREEMENT,
     ConsistencyConfig,
@@ -14,6 +13,7 @@ from binpose_refinement.consistency import (
     depth_agreement,
     with_depth_agreement,
 )
+from binpose_refinement.hypothesis_batch import Workshop
 
 from .conftest import CAMERA, draw, guesses, pose
 

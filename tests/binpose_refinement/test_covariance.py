@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from binpose_core.geometry import exp_so3, from_rotation_translation, log_so3
+from binpose_core.geometry.transforms import exp_so3, from_rotation_translation, log_so3
 
 from .conftest import detection, draw, guesses, perturbed
 

@@ -1,6 +1,6 @@
 import numpy as np
 
-from binpose_refinement.batch import Batch, Workshop
+from binpose_refinement.hypothesis_batch import Batch, Workshop
 from binpose_refinement.kernels import evidence as e
 from binpose_refinement.observation import observe
 

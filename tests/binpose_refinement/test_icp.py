@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from binpose_core.frames import RgbdFrame
-from binpose_refinement.batch import Batch, Workshop
+from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_refinement.hypothesis_batch import Batch, Workshop
 from binpose_refinement.icp import Schedule, align
 from binpose_refinement.observation import observe
 

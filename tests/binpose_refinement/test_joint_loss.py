@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from binpose_core.differentiable import DifferentiableRendering, Occlusions
+from binpose_core.rendering.differentiable import DifferentiableRendering, Occlusions
 from binpose_refinement.joint_loss import JointLoss, Observed, color_loss, masked_median, overlap_loss, robust
 
 SIDE = 12

@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from binpose_core.frames import RgbdFrame
-from binpose_core.geometry import from_rotation_translation
-from binpose_core.meshes import Mesh
-from binpose_refinement import batch as batches
-from binpose_refinement.batch import Batch, in_turns
+from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.geometry.transforms import from_rotation_translation
+from binpose_core.meshes.mesh import Mesh
+from binpose_refinement import hypothesis_batch as batches
+from binpose_refinement.hypothesis_batch import Batch, in_turns
 from binpose_refinement.refiner import IcpRefiner
 
 from .conftest import CAMERA, detection, distance_m, draw, guesses, perturbed

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from binpose_core.errors import BinposeError
-from binpose_core.geometry import exp_se3
-from binpose_core.model_store import ModelStore
-from binpose_core.training_loop import LoopConfig
-from binpose_refinement.batch import Batch, Workshop
+from binpose_core.base.errors import BinposeError
+from binpose_core.geometry.transforms import exp_se3
+from binpose_core.learning.model_store import ModelStore
+from binpose_core.learning.training_loop import LoopConfig
 from binpose_refinement.clouds import clouds
+from binpose_refinement.hypothesis_batch import Batch, Workshop
 from binpose_refinement.network import RefinementNetwork, RefinementNetworkConfig, exp_so3
-from binpose_refinement.network_mover import NetworkMover, network_inputs
+from binpose_refinement.network_optimizer import NetworkMover, network_inputs
 from binpose_refinement.network_training import (
     TEACHING_FACES,
     RefinementTraining,

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from binpose_core.frames import RgbdFrame
-from binpose_core.types import Detection
+from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.frames.types import Detection
 from binpose_refinement.observation import depth_noise_m, observe
 
 from .conftest import CAMERA

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from binpose_core.geometry import exp_so3, from_rotation_translation
-from binpose_core.types import PoseEstimate
-from binpose_refinement.batch import Batch, Workshop
+from binpose_core.frames.types import PoseEstimate
+from binpose_core.geometry.transforms import exp_so3, from_rotation_translation
 from binpose_refinement.calibration import Calibration, fit_calibration
+from binpose_refinement.hypothesis_batch import Batch, Workshop
 from binpose_refinement.overlap import on_mask
 from binpose_refinement.refiner import IcpRefiner
 from binpose_refinement.verification import FEATURES

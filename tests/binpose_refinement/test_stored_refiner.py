@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from binpose_core.errors import BinposeError
-from binpose_core.numba_backend import NumbaBackend
-from binpose_core.packed_meshes import PackedMeshes
-from binpose_core.render_backends import Backend, make_backend
+from binpose_core.base.errors import BinposeError
+from binpose_core.rendering.backends import Backend, make_backend
+from binpose_core.rendering.numba_backend import NumbaBackend
+from binpose_core.rendering.packed_meshes import PackedMeshes
 from binpose_refinement.config import RefinerConfig
 from binpose_refinement.refiner import IcpRefiner
 from binpose_refinement.stored_refiner import stored_refiner
@@ -36,7 +36,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         names.append(name)
         return make_backend("numba", meshes)
 
-    monkeypatch.setattr("binpose_core.rendering.make_backend", note)
+    monkeypatch.setattr("binpose_core.rendering.renderer.make_backend", note)
     return names
 
 

@@ -1,6 +1,6 @@
 import numpy as np
 
-from binpose_refinement.batch import Batch
+from binpose_refinement.hypothesis_batch import Batch
 from binpose_refinement.suppression import Claims, Crowding, PoseComparer
 
 from .conftest import perturbed, pose

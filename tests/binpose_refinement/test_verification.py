@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from binpose_refinement.batch import Batch, Workshop
+from binpose_refinement.hypothesis_batch import Batch, Workshop
 from binpose_refinement.observation import observe
 from binpose_refinement.verification import FEATURES, MEASURED, heuristic_score, measure
 

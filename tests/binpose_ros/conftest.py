@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from binpose_core.camera import Camera
-from binpose_core.meshes import Mesh
-from binpose_core.objects import ObjectModel, make_object
+from binpose_core.frames.camera import Camera
+from binpose_core.meshes.mesh import Mesh
+from binpose_core.parts.objects import ObjectModel, make_object
 from binpose_ros.message_types import PACKAGE_OF
 from binpose_ros.stamps import Header
 

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from binpose_core.reasons import Reason
-from binpose_core.types import PoseEstimate
+from binpose_core.base.reasons import Reason
+from binpose_core.frames.types import PoseEstimate
 from binpose_ros.agreement import FEWEST, FRAMES, Agreement
 
 

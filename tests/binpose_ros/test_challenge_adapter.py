@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from binpose_core.camera import Camera
-from binpose_core.errors import BinposeError
-from binpose_core.geometry import exp_so3, from_rotation_translation, quat_xyzw_from_rotation
-from binpose_core.objects import ObjectModel
-from binpose_core.types import PoseEstimate
+from binpose_core.base.errors import BinposeError
+from binpose_core.frames.camera import Camera
+from binpose_core.frames.types import PoseEstimate
+from binpose_core.geometry.transforms import exp_so3, from_rotation_translation, quat_xyzw_from_rotation
+from binpose_core.parts.objects import ObjectModel
 from binpose_ros.challenge_adapter import (
     ChallengeService,
     ChallengeSettings,

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from binpose_core.errors import BinposeError
-from binpose_core.reasons import Reason
+from binpose_core.base.errors import BinposeError
+from binpose_core.base.reasons import Reason
 from binpose_ros.compressed import decompress, transport_topic
 from binpose_ros.images import to_color, to_depth_m, to_pixels
 from binpose_ros.stamps import Header, to_header

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from binpose_core.camera import Camera
-from binpose_core.errors import BinposeError
-from binpose_core.types import Detection
+from binpose_core.base.errors import BinposeError
+from binpose_core.frames.camera import Camera
+from binpose_core.frames.types import Detection
 from binpose_ros.detections import instance_labels, read_detections, write_detections
 from binpose_ros.images import from_labels
 from binpose_ros.serialized import serialized_header

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from random_messages import ENCODINGS, random_image, random_info
 
-from binpose_core.camera import Camera
-from binpose_core.errors import BinposeError
-from binpose_core.frames import RgbdFrame
+from binpose_core.base.errors import BinposeError
+from binpose_core.frames.camera import Camera
+from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_ros.frames import check_info, from_camera, header_of, to_camera, to_depth_frame, to_frame
 from binpose_ros.images import from_color, from_depth_m, to_picture
 from binpose_ros.stamps import Header

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from binpose_core.bop import BopWriter
-from binpose_core.frames import RgbdFrame
-from binpose_core.types import Detection
+from binpose_core.datasets.bop import BopWriter
+from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.frames.types import Detection
 from binpose_ros.golden import FOLDER, GoldenFrame, found_share, golden_frames, seen_share, true_detections
 
 

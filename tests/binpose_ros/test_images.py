@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from binpose_core.errors import BinposeError
+from binpose_core.base.errors import BinposeError
 from binpose_ros.images import (
     COLOR_ENCODINGS,
     DEPTH_ENCODINGS,

@@ -8,11 +8,11 @@ from urllib.request import url2pathname
 import numpy as np
 import pytest
 
-from binpose_core.errors import BinposeError
-from binpose_core.geometry import from_rotation_translation, random_rotation
-from binpose_core.mesh_files import load_mesh
-from binpose_core.objects import ObjectModel
-from binpose_core.types import PoseEstimate
+from binpose_core.base.errors import BinposeError
+from binpose_core.frames.types import PoseEstimate
+from binpose_core.geometry.transforms import from_rotation_translation, random_rotation
+from binpose_core.meshes.mesh_files import load_mesh
+from binpose_core.parts.objects import ObjectModel
 from binpose_ros.markers import ADD, DELETE_ALL, MESH_RESOURCE, TEXT_VIEW_FACING, MeshResources, to_markers
 from binpose_ros.poses import to_matrix
 from binpose_ros.stamps import Header, from_header

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from binpose_core.errors import BinposeError
-from binpose_core.model_store import ModelStore, StoredModel
-from binpose_core.objects import ObjectModel, objects_to_tensors
+from binpose_core.base.errors import BinposeError
+from binpose_core.learning.model_store import ModelStore, StoredModel
+from binpose_core.parts.objects import ObjectModel, objects_to_tensors
 from binpose_ros.models import Checks, LoadedModel, ModelSlot, load_model
 
 

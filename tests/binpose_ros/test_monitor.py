@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from binpose_core.reasons import Reason
+from binpose_core.base.reasons import Reason
 from binpose_ros.models import LoadedModel
 from binpose_ros.monitor import ERROR, OK, SILENT_S, WARN, Monitor, diagnostics_of
 from binpose_ros.outcome import Outcome

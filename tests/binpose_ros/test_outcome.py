@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from binpose_core.errors import BinposeError
-from binpose_core.reasons import Reason
+from binpose_core.base.errors import BinposeError
+from binpose_core.base.reasons import Reason
 from binpose_ros.outcome import REMEMBERED, EarlierOutcomes, Outcome, from_outcome, to_outcome
 from binpose_ros.stamps import Header
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from binpose_core.reasons import Reason
+from binpose_core.base.reasons import Reason
 from binpose_ros.overrides import shared_parameters, unknown_parameters
 
 KNOWN = ("threshold", "objects", "refiner.keep_best", "tf_prefix", "use_sim_time", "qos_overrides./tf.publisher.depth")

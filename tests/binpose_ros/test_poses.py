@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from binpose_core.errors import BinposeError
-from binpose_core.geometry import from_rotation_translation, random_rotation, transform
-from binpose_core.objects import ObjectModel
-from binpose_core.types import Detection, Hypothesis, PoseEstimate
+from binpose_core.base.errors import BinposeError
+from binpose_core.frames.types import Detection, Hypothesis, PoseEstimate
+from binpose_core.geometry.transforms import from_rotation_translation, random_rotation, transform
+from binpose_core.parts.objects import ObjectModel
 from binpose_ros.poses import read_poses, to_matrix, transforms, with_detections, write_poses
 from binpose_ros.serialized import serialized_header
 from binpose_ros.stamps import Header, from_header

@@ -1,6 +1,6 @@
 """A remark is logged once while it lasts, and again only after it was gone."""
 
-from binpose_core.reasons import Reason
+from binpose_core.base.reasons import Reason
 from binpose_ros.remarks import GONE_S, Remark, RemarkLog, by_importance, codes, joined
 
 

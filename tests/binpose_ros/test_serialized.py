@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from binpose_core.errors import BinposeError
+from binpose_core.base.errors import BinposeError
 from binpose_ros.images import from_color
 from binpose_ros.serialized import Reader, Writer, serialized_header
 from binpose_ros.stamps import Header

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from binpose_core.errors import BinposeError
-from binpose_core.settings import check_bounds, setting
-from binpose_core.types import Detection
+from binpose_core.base.errors import BinposeError
+from binpose_core.base.settings import check_bounds, setting
+from binpose_core.frames.types import Detection
 from binpose_ros.settings import DetectionChoice, Overrides, StageSettings, descriptions, specs, with_values
 
 

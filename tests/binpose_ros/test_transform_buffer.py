@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from binpose_core.errors import BinposeError
-from binpose_core.geometry import FloatArray, from_rotation_translation, inverse
-from binpose_core.reasons import Reason
-from binpose_core.types import Hypothesis, PoseEstimate
+from binpose_core.base.errors import BinposeError
+from binpose_core.base.reasons import Reason
+from binpose_core.frames.types import Hypothesis, PoseEstimate
+from binpose_core.geometry.transforms import FloatArray, from_rotation_translation, inverse
 from binpose_ros.transform_buffer import KEEP_S, TransformBuffer
 
 S = 1_000_000_000

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from binpose_core.errors import BinposeError
+from binpose_core.base.errors import BinposeError
 from binpose_ros.stamps import Header
 from binpose_ros.vision_arrays import Box, Entry, array_length, instance_id, read_array, split_id, write_array
 

@@ -1,13 +1,13 @@
 import re
 from pathlib import Path
 
-from binpose_core.reasons import Reason
+from binpose_core.base.reasons import Reason
+from binpose_recording.config import Role
+from binpose_recording.recorder import RecorderStatus
+from binpose_recording.selection import SelectionCounts
 from binpose_ros.remarks import joined
 from binpose_ros.settings import specs, with_values
-from binpose_self_training.config import Role
 from binpose_self_training.node_settings import SelfTrainingSettings, status_remarks, status_values
-from binpose_self_training.recorder import RecorderStatus
-from binpose_self_training.selection import SelectionCounts
 
 
 def resolve(name):

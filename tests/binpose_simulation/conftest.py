@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from binpose_core.meshes import Mesh
+from binpose_core.meshes.mesh import Mesh
 from binpose_simulation.content_config import ContentConfig
 from binpose_simulation.gbuffer import smooth_corner_normals
 from binpose_simulation.prepared_parts import PreparedPart

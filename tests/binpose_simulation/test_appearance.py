@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from binpose_core.errors import BinposeError
+from binpose_core.base.errors import BinposeError
 from binpose_simulation import materials as mat
 from binpose_simulation.appearance import AppearanceConfig
 from binpose_simulation.lighting import octahedral_directions, random_environment

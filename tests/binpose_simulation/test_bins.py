@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from binpose_core.errors import BinposeError
-from binpose_core.meshes import is_watertight
-from binpose_core.rendering import Renderer
+from binpose_core.base.errors import BinposeError
+from binpose_core.meshes.mesh import is_watertight
+from binpose_core.rendering.renderer import Renderer
 from binpose_simulation.bins import BinSpec, bin_walls, make_bin_mesh, random_bin
 
 STORAGE = BinSpec(front_slope_rad=0.7, front_height_m=0.06)

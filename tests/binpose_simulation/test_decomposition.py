@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import trimesh
 
-from binpose_core.errors import BinposeError
-from binpose_core.meshes import Mesh
+from binpose_core.base.errors import BinposeError
+from binpose_core.meshes.mesh import Mesh
 from binpose_simulation import decomposition
 from binpose_simulation.decomposition import cache_dir, convex_pieces
 

@@ -5,10 +5,10 @@ import cv2
 import numpy as np
 import pytest
 
-from binpose_core.catalogue import make_object
-from binpose_core.errors import BinposeError
-from binpose_core.files import write_json
-from binpose_core.meshes import Mesh
+from binpose_core.base.errors import BinposeError
+from binpose_core.base.files import write_json
+from binpose_core.meshes.mesh import Mesh
+from binpose_core.parts.catalogue import make_object
 from binpose_simulation import export, stream
 from binpose_simulation.export import export_bop, views_there
 

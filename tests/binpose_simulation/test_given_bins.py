@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import trimesh
 
-from binpose_core.errors import BinposeError
-from binpose_core.meshes import Mesh
+from binpose_core.base.errors import BinposeError
+from binpose_core.meshes.mesh import Mesh
 from binpose_simulation import given_bins, mesh_bins
 from binpose_simulation.bins import BinSpec, make_bin_mesh
 from binpose_simulation.content_config import ContentConfig

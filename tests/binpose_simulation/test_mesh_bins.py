@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import trimesh
 
-from binpose_core.errors import BinposeError
-from binpose_core.geometry import exp_so3, transform
-from binpose_core.meshes import Mesh
+from binpose_core.base.errors import BinposeError
+from binpose_core.geometry.transforms import exp_so3, transform
+from binpose_core.meshes.mesh import Mesh
 from binpose_simulation import mesh_bins
 from binpose_simulation.bins import BinSpec, make_bin_mesh
 from binpose_simulation.mesh_bins import bin_from_mesh

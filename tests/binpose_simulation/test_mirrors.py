@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from binpose_core.camera import Camera
-from binpose_core.geometry import inverse, transform
+from binpose_core.frames.camera import Camera
+from binpose_core.geometry.transforms import inverse, transform
 from binpose_simulation import materials as mat
 from binpose_simulation.appearance import AppearanceConfig
 from binpose_simulation.bins import BinSpec, bin_sides

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import trimesh
 
-from binpose_core.errors import BinposeError
-from binpose_core.geometry import transform
-from binpose_core.meshes import Mesh
+from binpose_core.base.errors import BinposeError
+from binpose_core.geometry.transforms import transform
+from binpose_core.meshes.mesh import Mesh
 from binpose_simulation import physics
 from binpose_simulation.bins import BinSpec, bin_walls
 from binpose_simulation.mesh_bins import MeshBin

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import trimesh
 
-from binpose_core.geometry import transform
-from binpose_core.meshes import Mesh
+from binpose_core.geometry.transforms import transform
+from binpose_core.meshes.mesh import Mesh
 from binpose_simulation.bins import BinSpec
 from binpose_simulation.placement import BodyType, bundled, laid, poured
 

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from binpose_core.camera import Camera
-from binpose_core.errors import BinposeError
-from binpose_core.geometry import inverse
-from binpose_core.rendering import Renderer
+from binpose_core.base.errors import BinposeError
+from binpose_core.frames.camera import Camera
+from binpose_core.geometry.transforms import inverse
+from binpose_core.rendering.renderer import Renderer
 from binpose_simulation.gbuffer import SmoothMeshes, Table, gbuffer
 from binpose_simulation.lighting import Lamp, shadow
 from binpose_simulation.scanner import Scanner

@@ -3,11 +3,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from binpose_core.errors import BinposeError
-from binpose_core.geometry import inverse, transform
-from binpose_core.rendering import Renderer
+from binpose_core.base.errors import BinposeError
+from binpose_core.geometry.transforms import inverse, transform
+from binpose_core.rendering.renderer import Renderer
 from binpose_simulation.scene import SceneConfig, render_view, simulate_pile
-from binpose_simulation.strangers import blank, stretched
+from binpose_simulation.unknown_parts import blank, stretched
 
 
 def test_the_same_seed_gives_the_same_view(parts, small):

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from binpose_core.errors import BinposeError
+from binpose_core.base.errors import BinposeError
 from binpose_simulation.scanner import Scanner
 from binpose_simulation.scene import render_view
 from binpose_simulation.sensor import SENSOR_KINDS, SensorConfig

@@ -3,8 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from binpose_core.catalogue import make_object
-from binpose_core.errors import BinposeError
+from binpose_core.base.errors import BinposeError
+from binpose_core.parts.catalogue import make_object
 from binpose_simulation.scene import render_view, simulate_pile
 from binpose_simulation.stored_bins import StoredBin, read_bins, stored_parts, write_bins
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from binpose_core.errors import BinposeError
-from binpose_core.meshes import Mesh
+from binpose_core.base.errors import BinposeError
+from binpose_core.meshes.mesh import Mesh
 from binpose_simulation.stream import SimulationStream
 
 

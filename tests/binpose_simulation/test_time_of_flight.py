@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from binpose_core.camera import Camera
-from binpose_core.errors import BinposeError
+from binpose_core.base.errors import BinposeError
+from binpose_core.frames.camera import Camera
 from binpose_simulation.sensor_input import SensorInput
 from binpose_simulation.time_of_flight import CELL_PX, TimeOfFlight, multipath
 

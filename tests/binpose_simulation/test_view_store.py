@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from binpose_core.camera import Camera
-from binpose_core.errors import BinposeError
-from binpose_core.frames import RgbdFrame
-from binpose_core.geometry import from_rotation_translation, random_rotation
+from binpose_core.base.errors import BinposeError
+from binpose_core.frames.camera import Camera
+from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.geometry.transforms import from_rotation_translation, random_rotation
 from binpose_simulation.scene import SimulatedView
 from binpose_simulation.view_store import DEPTH_UNIT_M, ViewStore
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from binpose_core.camera import Camera
-from binpose_core.errors import BinposeError
+from binpose_core.base.errors import BinposeError
+from binpose_core.frames.camera import Camera
 from binpose_simulation.sensor_input import Optics, SensorInput
 from binpose_simulation.window_matcher import WindowMatcher, match, match_window
 

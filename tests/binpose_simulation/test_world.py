@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import trimesh
 
-from binpose_core.errors import BinposeError
-from binpose_core.meshes import Mesh
+from binpose_core.base.errors import BinposeError
+from binpose_core.meshes.mesh import Mesh
 from binpose_simulation.bins import BinSpec
 from binpose_simulation.placement import BodyType, poured
 from binpose_simulation.world import Contact, UnstableError, World, WorldConfig

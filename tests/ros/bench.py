@@ -47,8 +47,8 @@ def bench(ros_environment: dict[str, str]) -> Iterator[Workbench]:
 @pytest.fixture
 def stage_class(ros_environment: dict[str, str]) -> Any:
     """A stage of the demo's store without networks: the version and the tone that it was built with."""
-    from binpose_core.errors import BinposeError
-    from binpose_core.settings import setting
+    from binpose_core.base.errors import BinposeError
+    from binpose_core.base.settings import setting
     from binpose_ros.inputs import COLOR
     from binpose_ros.outcome import Outcome
     from binpose_ros.settings import StageSettings

@@ -40,7 +40,7 @@ def graph(ros_environment: dict[str, str], tmp_path_factory: pytest.TempPathFact
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The demo's model store, and a second version of the same quality that is not in use."""
-    from binpose_core.model_store import ModelStore
+    from binpose_core.learning.model_store import ModelStore
 
     folder = tmp_path_factory.mktemp("models") / "store"
     shutil.copytree(MODEL, folder)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-LAUNCH = ROOT / "src/binpose/launch/bin_picking.launch.py"
+LAUNCH = ROOT / "launch/bin_picking.launch.py"
 INSTALLED = importlib.util.find_spec("launch_ros") is not None
 
 

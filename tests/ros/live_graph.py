@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-MODEL = ROOT / "src/binpose/binpose/models/demo"
+MODEL = ROOT / "src/binpose_pipeline/binpose_pipeline/models/demo"
 MODULES = {
     "simulated_camera": "binpose_simulation.node",
     "detection": "binpose_detection.node",
@@ -48,7 +48,7 @@ def use_loopback() -> None:
     os.environ["CYCLONEDDS_URI"] = LOOPBACK
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     if not any(os.environ.get(name) for name in (*FASTDDS_FILES, "FASTDDS_BUILTIN_TRANSPORTS")):
-        os.environ.update(dict.fromkeys(FASTDDS_FILES, str(ROOT / "src/binpose/config/fastdds.xml")))
+        os.environ.update(dict.fromkeys(FASTDDS_FILES, str(ROOT / "config/fastdds.xml")))
 
 
 def node_environment() -> dict[str, str]:

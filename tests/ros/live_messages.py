@@ -23,8 +23,8 @@ def poses_of(array: Any) -> list[Any]:
 
 def parts() -> dict[str, Any]:
     """The parts of the demo's model."""
-    from binpose_core.model_store import ModelStore
-    from binpose_core.stored_parts import stored_objects
+    from binpose_core.learning.model_store import ModelStore
+    from binpose_core.learning.stored_parts import stored_objects
 
     return stored_objects(ModelStore(MODEL).load())
 
@@ -51,7 +51,7 @@ def complete_frame(live: Graph, heard: list[Any]) -> list[Any]:
 
 def assert_those_of_the_library(poses: Any, color: Any, depth: Any, info: Any, threshold: float = 0.5) -> None:
     """The poses of a frame are what the library says of its images."""
-    from binpose.bundle import load_bundle
+    from binpose_pipeline.bundle import load_bundle
     from binpose_ros.frames import to_frame
 
     frame = to_frame(color, depth, info)

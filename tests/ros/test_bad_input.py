@@ -18,8 +18,8 @@ class HandCamera:
     def __init__(self, graph: Any) -> None:
         from sensor_msgs.msg import CameraInfo, Image
 
-        from binpose_core.model_store import ModelStore
-        from binpose_core.stored_parts import stored_objects
+        from binpose_core.learning.model_store import ModelStore
+        from binpose_core.learning.stored_parts import stored_objects
         from binpose_ros.message_types import ros_types
         from binpose_simulation.node import CameraSettings, simulate_views
 

@@ -14,7 +14,7 @@ OTHER_NUMBER = 0  # the challenge counts its objects from 0, BOP data sets from 
 
 @pytest.fixture(scope="module")
 def bundle() -> Any:
-    from binpose.bundle import load_bundle
+    from binpose_pipeline.bundle import load_bundle
 
     return load_bundle(MODEL)
 
@@ -44,7 +44,7 @@ def request_(views: list[Any]) -> Any:
 def message(view: Any, name: str, kind: Any) -> Any:
     from geometry_msgs.msg import Point, Pose, Quaternion
 
-    from binpose_core.geometry import quat_xyzw_from_rotation
+    from binpose_core.geometry.transforms import quat_xyzw_from_rotation
     from binpose_ros.images import from_color, from_depth_m
     from binpose_ros.message_types import ros_types
     from binpose_ros.stamps import Header
@@ -64,7 +64,7 @@ def message(view: Any, name: str, kind: Any) -> Any:
 
 
 def T_cam_world(name: str) -> Any:
-    from binpose_core.geometry import exp_so3, from_rotation_translation
+    from binpose_core.geometry.transforms import exp_so3, from_rotation_translation
 
     rng = np.random.default_rng(list(name.encode()))
     return from_rotation_translation(exp_so3(rng.normal(size=3)), rng.normal(size=3))
@@ -72,8 +72,8 @@ def T_cam_world(name: str) -> Any:
 
 def expected(view: Any, name: str, bundle: Any) -> list[tuple[str, float, Any]]:
     """Part, score and T_world_obj of the library's poses."""
-    from binpose_core.frames import RgbdFrame
-    from binpose_core.geometry import inverse
+    from binpose_core.frames.rgbd_frame import RgbdFrame
+    from binpose_core.geometry.transforms import inverse
 
     depth_m = np.round(view.frame.depth_m / UNIT_M).astype(np.float32) * np.float32(UNIT_M)
     poses = bundle.pipeline(RgbdFrame(view.frame.gray, depth_m, view.frame.camera))

@@ -26,7 +26,7 @@ def live(graph: Any, store: Path) -> Any:
 
 def found_and_right(poses: Any, truth: Any) -> tuple[int, int, int]:
     """How many well visible parts were found, how many there are, and how many poses are right."""
-    from binpose_core.metrics import mssd
+    from binpose_core.evaluation.metrics import mssd
 
     known = parts()
     estimated, true = poses_of(poses), poses_of(truth)
@@ -171,7 +171,7 @@ def test_models_are_swapped_under_a_stream_without_losing_a_frame(live: Any, sto
     from binpose_interfaces.srv import LoadModel
     from vision_msgs.msg import VisionInfo
 
-    from binpose_core.model_store import ModelStore
+    from binpose_core.learning.model_store import ModelStore
     from binpose_ros.vision_arrays import split_id
 
     told = live.wait(lambda: live.status("bin_picking"), "diagnostics")
@@ -207,7 +207,7 @@ def test_a_refused_model_changes_nothing(live: Any, store: Path) -> None:
     from binpose_interfaces.msg import ModelStatus
     from binpose_interfaces.srv import LoadModel
 
-    from binpose_core.model_store import ModelStore
+    from binpose_core.learning.model_store import ModelStore
 
     statuses = live.listen("/bin_picking/model_status", ModelStatus, latched_qos())
     in_use = live.wait(lambda: statuses and statuses[-1].version, "the model's status")
@@ -241,7 +241,7 @@ def test_the_store_is_watched_and_the_swap_can_be_rolled_back(live: Any, store: 
     from binpose_interfaces.srv import LoadModel
     from std_srvs.srv import Trigger
 
-    from binpose_core.model_store import ModelStore
+    from binpose_core.learning.model_store import ModelStore
 
     models = ModelStore(store)
     statuses = live.listen("/bin_picking/model_status", ModelStatus, latched_qos())
@@ -259,7 +259,7 @@ def test_the_store_is_watched_and_the_swap_can_be_rolled_back(live: Any, store: 
 
 def _second(store: Path) -> str:
     """The version that was made from the shipped one."""
-    from binpose_core.model_store import ModelStore
+    from binpose_core.learning.model_store import ModelStore
 
     models = ModelStore(store)
     return next(version for version in models.versions() if models.header(version)["parent"] == models.current())

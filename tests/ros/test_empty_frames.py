@@ -8,7 +8,7 @@ import pytest
 from bench import Workbench
 from live_graph import MODEL
 
-from binpose_core.reasons import Reason
+from binpose_core.base.reasons import Reason
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed or not sourced")
 
@@ -86,7 +86,7 @@ def test_detections_that_are_not_followed_up_are_counted() -> None:
 
 
 def test_poses_below_the_threshold_are_no_empty_bin(refinement: Any) -> None:
-    from binpose_core.types import PoseEstimate
+    from binpose_core.frames.types import PoseEstimate
     from binpose_refinement.node import why_unreported
     from binpose_ros.trial import trial_detection
 

@@ -16,7 +16,7 @@ def live(graph: Any, store: Path) -> Any:
     """All stages and the camera, with a watched store that has golden frames."""
     from vision_msgs.msg import Detection3DArray
 
-    from binpose_core.bop import BopWriter
+    from binpose_core.datasets.bop import BopWriter
     from binpose_ros.golden import FOLDER
     from binpose_simulation.node import CameraSettings, simulate_views
 
@@ -59,7 +59,7 @@ def poses_of_version(live: Any, version: str) -> None:
 
 def without(store: Path, part: str, scale: float = 0.0) -> str:
     """A version of the model in which the weights of a network are nothing."""
-    from binpose_core.model_store import ModelStore
+    from binpose_core.learning.model_store import ModelStore
 
     models = ModelStore(store)
     stored = models.load()
@@ -85,7 +85,7 @@ def load(live: Any, node: str, version: str) -> Any:
 
 
 def test_a_worse_pose_network_is_refused_by_all(live: Any, store: Path) -> None:
-    from binpose_core.model_store import ModelStore
+    from binpose_core.learning.model_store import ModelStore
 
     in_use, worse = str(ModelStore(store).current()), without(store, "estimator")
     answer = load(live, "detection", worse)
@@ -96,7 +96,7 @@ def test_a_worse_pose_network_is_refused_by_all(live: Any, store: Path) -> None:
 
 
 def test_refused_models_do_not_drive_the_one_in_use_out(live: Any, store: Path) -> None:
-    from binpose_core.model_store import ModelStore
+    from binpose_core.learning.model_store import ModelStore
 
     models = ModelStore(store)
     in_use = str(models.current())
@@ -120,7 +120,7 @@ def test_a_model_is_rolled_back_in_all_stages_though_one_was_started_again(live:
     from binpose_interfaces.msg import ModelStatus
     from std_srvs.srv import Trigger
 
-    from binpose_core.model_store import ModelStore
+    from binpose_core.learning.model_store import ModelStore
 
     models = ModelStore(store)
     first = str(models.current())
@@ -141,7 +141,7 @@ def test_a_model_is_rolled_back_in_all_stages_though_one_was_started_again(live:
 
 
 def test_the_others_follow_when_the_one_that_decides_is_started_again(live: Any, store: Path) -> None:
-    from binpose_core.model_store import ModelStore
+    from binpose_core.learning.model_store import ModelStore
 
     models = ModelStore(store)
     first = str(models.current())
@@ -155,7 +155,7 @@ def test_the_others_follow_when_the_one_that_decides_is_started_again(live: Any,
 
 
 def test_a_model_waits_for_a_follower_that_is_away(live: Any, store: Path) -> None:
-    from binpose_core.model_store import ModelStore
+    from binpose_core.learning.model_store import ModelStore
 
     models = ModelStore(store)
     other = without(store, "segmenter", 1 - 1e-6)

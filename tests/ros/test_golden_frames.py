@@ -15,7 +15,7 @@ def live(graph: Any, store: Path) -> Any:
     """The composed node before a camera, with a store that has golden frames."""
     from vision_msgs.msg import Detection3DArray
 
-    from binpose_core.bop import BopWriter
+    from binpose_core.datasets.bop import BopWriter
     from binpose_ros.golden import FOLDER
     from binpose_simulation.node import CameraSettings, simulate_views
 
@@ -45,7 +45,7 @@ def load(live: Any, version: str) -> Any:
 
 
 def test_a_model_that_scores_worse_is_refused_and_the_old_one_stays(live: Any, store: Path) -> None:
-    from binpose_core.model_store import ModelStore
+    from binpose_core.learning.model_store import ModelStore
     from binpose_ros.vision_arrays import split_id
 
     models = ModelStore(store)
@@ -61,7 +61,7 @@ def test_a_model_that_scores_worse_is_refused_and_the_old_one_stays(live: Any, s
 
 
 def test_a_model_that_scores_as_well_is_taken(live: Any, store: Path) -> None:
-    from binpose_core.model_store import ModelStore
+    from binpose_core.learning.model_store import ModelStore
 
     models = ModelStore(store)
     other = next(v for v in models.versions() if models.header(v)["parent"] == models.current())

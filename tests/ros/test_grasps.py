@@ -38,8 +38,8 @@ def some(live: Any) -> Any:
 
 
 def test_grasps_lie_on_true_parts(live: Any) -> None:
-    from binpose_core.closest import distance_reference
-    from binpose_core.geometry import inverse, transform
+    from binpose_core.geometry.transforms import inverse, transform
+    from binpose_core.meshes.closest import distance_reference
     from binpose_ros.poses import to_matrix
 
     array, known = some(live), parts()
@@ -95,7 +95,7 @@ def test_no_grasp_is_an_empty_array_with_a_reason_and_settings_count_from_the_ne
 def test_grasps_go_on_with_the_model_that_the_poses_are_of(live: Any, store: Path) -> None:
     from binpose_interfaces.srv import LoadModel
 
-    from binpose_core.model_store import ModelStore
+    from binpose_core.learning.model_store import ModelStore
 
     models = ModelStore(store)
     other = next(version for version in models.versions() if version != models.current())

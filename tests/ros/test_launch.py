@@ -132,7 +132,7 @@ def test_every_argument_is_described(launch_file: Any) -> None:
 
 
 def test_a_shipped_model_goes_by_its_name_and_others_by_their_folder(launch_file: Any, tmp_path: Path) -> None:
-    from binpose.bundle import SHIPPED
+    from binpose_pipeline.bundle import SHIPPED
 
     assert Path(launch_file.resolved_model("demo")) == SHIPPED / "demo"
     assert Path(launch_file.resolved_model(str(tmp_path))) == tmp_path
@@ -141,7 +141,7 @@ def test_a_shipped_model_goes_by_its_name_and_others_by_their_folder(launch_file
 def test_rviz_shows_the_topics_of_this_camera_and_namespace(launch_file: Any) -> None:
     from ruamel.yaml import YAML
 
-    config = YAML(typ="safe").load(ROOT / "src/binpose/config/bin_picking.rviz")
+    config = YAML(typ="safe").load(ROOT / "config/bin_picking.rviz")
     shown = [d["Topic"]["Value"] for d in config["Visualization Manager"]["Displays"] if "Topic" in d]
     node = started(launch_file, rviz="true", namespace="cell", color_topic="/left/color")["rviz2"]
     topics = node.remappings
@@ -155,7 +155,7 @@ def test_fast_dds_gets_the_shipped_profile_unless_the_user_has_chosen(launch_fil
     files = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
     given = launch_file.fastdds_environment({"HOME": "/root", files[0]: ""})
     assert set(given) == set(files) and len(set(given.values())) == 1
-    assert Path(given[files[0]]).samefile(ROOT / "src/binpose/config/fastdds.xml")
+    assert Path(given[files[0]]).samefile(ROOT / "config/fastdds.xml")
     for name in (*files, "FASTDDS_BUILTIN_TRANSPORTS"):
         assert launch_file.fastdds_environment({name: "chosen"}) == {}
 

@@ -130,7 +130,7 @@ def test_one_process_per_stage_in_a_namespace(graph: Graph, launch: Any, store: 
     from binpose_interfaces.srv import LoadModel
     from vision_msgs.msg import Detection3DArray
 
-    from binpose_core.model_store import ModelStore
+    from binpose_core.learning.model_store import ModelStore
     from binpose_ros.vision_arrays import split_id
 
     poses = graph.listen("/cell/refinement/poses", Detection3DArray)

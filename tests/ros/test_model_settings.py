@@ -12,8 +12,8 @@ rclpy = pytest.importorskip("rclpy", reason="ROS 2 is not installed or not sourc
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
-from binpose_core.errors import BinposeError
-from binpose_core.model_store import ModelStore
+from binpose_core.base.errors import BinposeError
+from binpose_core.learning.model_store import ModelStore
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 

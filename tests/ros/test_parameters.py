@@ -18,8 +18,8 @@ pytest.importorskip("rclpy", reason="ROS 2 is not installed or not sourced")
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
-from binpose_core.errors import BinposeError
-from binpose_core.model_store import ModelStore
+from binpose_core.base.errors import BinposeError
+from binpose_core.learning.model_store import ModelStore
 from binpose_ros.settings import Spec, specs, with_values
 
 SUCCESS = TransitionCallbackReturn.SUCCESS

@@ -18,15 +18,15 @@ from lifecycle_msgs.srv import ChangeState
 from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
 
-from binpose_core.camera import Camera
-from binpose_core.frames import RgbdFrame
+from binpose_core.frames.camera import Camera
+from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_recording.bag_frames import bag_frames
+from binpose_recording.bag_reader import Bag
+from binpose_recording.cdr import read_message
+from binpose_recording.config import KeyframeConfig
 from binpose_ros.frames import from_camera, header_of
 from binpose_ros.images import from_color, from_depth_m
 from binpose_ros.message_types import ros_types
-from binpose_self_training.bag_frames import bag_frames
-from binpose_self_training.bag_reader import Bag
-from binpose_self_training.cdr import read_message
-from binpose_self_training.config import KeyframeConfig
 from binpose_self_training.node import SelfTrainingNode
 
 CAMERA = Camera(220.0, 220.0, 79.5, 59.5, 160, 120)

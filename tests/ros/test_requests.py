@@ -11,7 +11,7 @@ import pytest
 from bench import Workbench
 from live_graph import MODEL
 
-from binpose_core.reasons import Reason
+from binpose_core.base.reasons import Reason
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed or not sourced")
 
@@ -153,7 +153,7 @@ def test_an_empty_bin_is_no_failure(node: Any, reason: Reason) -> None:
 
 
 def test_poses_that_are_not_reported_are_answered_with_the_reason_of_the_frame(node: Any) -> None:
-    from binpose_core.types import PoseEstimate
+    from binpose_core.frames.types import PoseEstimate
     from binpose_ros.estimate_action import FrameResult
     from binpose_ros.outcome import Outcome
     from binpose_ros.stamps import Header
@@ -204,7 +204,7 @@ def status(reason: Reason, stamp_ns: int) -> Any:
 
 @pytest.mark.parametrize("reason", [Reason.NO_DEPTH, Reason.NO_PARTS])
 def test_the_reason_of_the_stage_before_is_that_of_its_empty_array(node: Any, monkeypatch: Any, reason: Reason) -> None:
-    from binpose_core.errors import BinposeError
+    from binpose_core.base.errors import BinposeError
     from binpose_refinement.node import POSES
     from binpose_ros.stamps import Header
     from binpose_ros.vision_arrays import write_array

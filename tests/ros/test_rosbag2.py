@@ -33,8 +33,8 @@ def rosbag2(ros_environment: dict[str, str]) -> list[str] | None:
 @pytest.fixture(scope="module")
 def frames(ros_environment: dict[str, str]) -> list[Any]:
     """Two pictures of one bin."""
-    from binpose.bundle import load_bundle
-    from binpose_self_training.frame_bag import DEFAULT_START_NS
+    from binpose_pipeline.bundle import load_bundle
+    from binpose_recording.frame_bag import DEFAULT_START_NS
     from binpose_simulation.node import CameraSettings, simulate_views
 
     settings = CameraSettings(views=FRAMES)
@@ -47,7 +47,7 @@ def frames(ros_environment: dict[str, str]) -> list[Any]:
 
 @pytest.fixture(scope="module")
 def bag(frames: list[Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from binpose_self_training.frame_bag import write_frames
+    from binpose_recording.frame_bag import write_frames
 
     path = tmp_path_factory.mktemp("bags") / "simulated"
     assert write_frames(path, frames) == FRAMES
@@ -121,7 +121,7 @@ def play(graph: Any, bag: Path, poses: list[Any]) -> None:
 def test_the_nodes_find_in_a_played_bag_what_the_library_finds_in_its_frames(
     played: list[Any], frames: list[Any]
 ) -> None:
-    from binpose.bundle import load_bundle
+    from binpose_pipeline.bundle import load_bundle
     from binpose_ros.stamps import from_header
 
     pipeline = load_bundle(MODEL).pipeline

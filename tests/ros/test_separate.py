@@ -78,7 +78,7 @@ def test_a_model_is_used_when_all_stages_hold_it_and_no_result_is_of_two(live: A
     from binpose_interfaces.srv import LoadModel
     from vision_msgs.msg import Detection2DArray, Detection3DArray
 
-    from binpose_core.model_store import ModelStore
+    from binpose_core.learning.model_store import ModelStore
     from binpose_ros.vision_arrays import split_id
 
     outputs = [
@@ -101,7 +101,7 @@ def test_a_model_is_used_when_all_stages_hold_it_and_no_result_is_of_two(live: A
 
 
 def test_a_killed_node_is_started_again_and_the_poses_come_back(live: Any, store: Path) -> None:
-    from binpose_core.model_store import ModelStore
+    from binpose_core.learning.model_store import ModelStore
 
     in_use = live.status("detection")["model_version"]
     ModelStore(store).promote(ModelStore(store).resolve(in_use))

@@ -18,7 +18,7 @@ import rclpy
 from rclpy.parameter import Parameter
 from rclpy.qos import qos_profile_sensor_data
 
-from binpose_core.reasons import Reason
+from binpose_core.base.reasons import Reason
 from binpose_ros.stamps import Header, to_header
 
 COLOR, DEPTH, INFO = "color/image_raw", "aligned_depth_to_color/image_raw", "color/camera_info"
@@ -282,7 +282,7 @@ def test_a_remark_is_logged_once(node: Any) -> None:
 def test_a_refused_version_is_tried_again_when_its_files_have_changed(
     bench: Workbench, stage_class: Any, store: Any
 ) -> None:
-    from binpose_core.model_store import ModelStore
+    from binpose_core.learning.model_store import ModelStore
 
     models = ModelStore(store)
     in_use, other = models.current(), next(v for v in models.versions() if v != models.current())

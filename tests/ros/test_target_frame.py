@@ -13,9 +13,9 @@ from live_graph import MODEL
 from live_messages import poses_of, stamp
 from scipy.spatial.transform import Rotation
 
-from binpose_core.errors import BinposeError
-from binpose_core.geometry import from_rotation_translation
-from binpose_core.reasons import Reason
+from binpose_core.base.errors import BinposeError
+from binpose_core.base.reasons import Reason
+from binpose_core.geometry.transforms import from_rotation_translation
 
 T_BASE_CAM = from_rotation_translation(
     Rotation.from_euler("xyz", [2.9, 0.1, 0.4]).as_matrix(), np.array([0.3, -0.2, 1.1])
@@ -29,8 +29,8 @@ class CompressedCamera:
     def __init__(self, graph: Any) -> None:
         from sensor_msgs.msg import CameraInfo, CompressedImage
 
-        from binpose_core.model_store import ModelStore
-        from binpose_core.stored_parts import stored_objects
+        from binpose_core.learning.model_store import ModelStore
+        from binpose_core.learning.stored_parts import stored_objects
         from binpose_ros.message_types import ros_types
         from binpose_simulation.node import CameraSettings, simulate_views
 
@@ -123,7 +123,7 @@ def refinement(bench: Workbench) -> Any:
 
 def published(node: Any) -> Any:
     """The result of a frame with one pose above the threshold and one below."""
-    from binpose_core.types import PoseEstimate
+    from binpose_core.frames.types import PoseEstimate
     from binpose_ros.outcome import Outcome
     from binpose_ros.trial import trial_frame
 
@@ -172,7 +172,7 @@ def test_poses_are_those_of_the_library_in_the_target_frame(live: Any) -> None:
     from geometry_msgs.msg import TransformStamped
     from tf2_msgs.msg import TFMessage
 
-    from binpose.bundle import load_bundle
+    from binpose_pipeline.bundle import load_bundle
     from binpose_ros.poses import from_matrix
     from binpose_ros.transforms import STATIC
 

@@ -21,8 +21,8 @@ from binpose.commands.evaluate import Evaluate
 from binpose.commands.models import Models
 from binpose.commands.simulate import Simulate
 from binpose.commands.train import Train
-from binpose_core.errors import BinposeError
-from binpose_core.stored_parts import own_version
+from binpose_core.base.errors import BinposeError
+from binpose_core.learning.stored_parts import own_version
 
 DESCRIPTION = """From a CAD file to the poses of parts in a bin.
 

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from binpose.evaluation import EvaluationResult
 from binpose.evaluation_report import add_evaluation, share_text
 from binpose.report import Report
 from binpose.run_report import RunGallery, add_checks, add_problems, time_rows
-from binpose.runs import FrameOutcome, RunRecord
-from binpose_core.evaluation import Verdict
+from binpose_core.evaluation.matching import Verdict
+from binpose_pipeline.evaluation import EvaluationResult
+from binpose_pipeline.runs import FrameOutcome, RunRecord
 
 
 def demo_page(

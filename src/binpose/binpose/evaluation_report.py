@@ -4,17 +4,17 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from binpose.evaluation import EvaluationResult, EvaluationRow, missed_parts
-from binpose.reliability import reliability_svg
 from binpose.report import Report, comparison
-from binpose.run_checks import agreement_sentence
-from binpose.run_evaluation import EvaluatedFrame
-from binpose.runs import RunRecord
-from binpose_core.drawing import OverlayDrawer, Rgb
-from binpose_core.evaluation import EvaluationConfig, FrameEvaluation, FrameTruth, Verdict
-from binpose_core.frames import RgbdFrame
-from binpose_core.outlines import Image
-from binpose_core.types import PoseEstimate
+from binpose_core.drawing.outlines import Image
+from binpose_core.drawing.overlays import OverlayDrawer, Rgb
+from binpose_core.evaluation.matching import EvaluationConfig, FrameEvaluation, FrameTruth, Verdict
+from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.frames.types import PoseEstimate
+from binpose_pipeline.evaluation import EvaluationResult, EvaluationRow, missed_parts
+from binpose_pipeline.reliability import reliability_svg
+from binpose_pipeline.run_checks import agreement_sentence
+from binpose_pipeline.run_evaluation import EvaluatedFrame
+from binpose_pipeline.runs import RunRecord
 
 HEADER = (
     "object", "by", "parts", "found", "recall", "precision", "median error mm", "AUC", "MSSD recall", "VSD", "MSSD",

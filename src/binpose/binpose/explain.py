@@ -9,16 +9,16 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from binpose.pipeline import RefinerStage
-from binpose.runs import EXPLAIN, FrameOutcome, RunDirectory
-from binpose_core.camera import Camera
-from binpose_core.files import write_bytes
-from binpose_core.frames import RgbdFrame
-from binpose_core.geometry import FloatArray, transform
-from binpose_core.image_files import encode_png
-from binpose_core.objects import ObjectModel
-from binpose_core.rendering import Renderer, Rendering
-from binpose_core.types import Detection, PoseEstimate
+from binpose_core.base.files import write_bytes
+from binpose_core.frames.camera import Camera
+from binpose_core.frames.image_files import encode_png
+from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.frames.types import Detection, PoseEstimate
+from binpose_core.geometry.transforms import FloatArray, transform
+from binpose_core.parts.objects import ObjectModel
+from binpose_core.rendering.renderer import Renderer, Rendering
+from binpose_pipeline.pipeline import RefinerStage
+from binpose_pipeline.runs import EXPLAIN, FrameOutcome, RunDirectory
 
 Image = npt.NDArray[np.uint8]
 

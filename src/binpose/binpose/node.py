@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from binpose.pipeline import Pipeline
-from binpose_core.frames import RgbdFrame
-from binpose_core.model_store import StoredModel
-from binpose_core.objects import ObjectModel
+from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.learning.model_store import StoredModel
+from binpose_core.parts.objects import ObjectModel
 from binpose_detection.backends import stored_segmenter
 from binpose_detection.node import DetectionOutputs, why_nothing
 from binpose_estimator.estimator import PoseEstimator
 from binpose_estimator.node import PoseOutputs
+from binpose_pipeline.pipeline import Pipeline
 from binpose_refinement.node import (
     RefinementOutputs,
     RefinementSettings,

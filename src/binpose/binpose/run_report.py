@@ -6,10 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from binpose.bundle import UNCALIBRATED
-from binpose.depth_check import SURE, check_depth
 from binpose.report import Report, comparison
-from binpose.run_checks import (
+from binpose.scene_view import add_scene_viewer, scene_traces
+from binpose_core.drawing.outlines import Image
+from binpose_core.drawing.overlays import ALERT, OverlayDrawer
+from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.frames.types import PoseEstimate
+from binpose_pipeline.bundle import UNCALIBRATED
+from binpose_pipeline.depth_check import SURE, check_depth
+from binpose_pipeline.run_checks import (
     agreement_sentence,
     counted,
     empty_frames,
@@ -17,12 +22,7 @@ from binpose.run_checks import (
     reported_poses,
     warnings,
 )
-from binpose.runs import FrameOutcome, RunRecord
-from binpose.scene_view import add_scene_viewer, scene_traces
-from binpose_core.drawing import ALERT, OverlayDrawer
-from binpose_core.frames import RgbdFrame
-from binpose_core.outlines import Image
-from binpose_core.types import PoseEstimate
+from binpose_pipeline.runs import FrameOutcome, RunRecord
 from binpose_refinement.consistency import DEPTH_AGREEMENT, agrees
 
 MAX_PICTURES = 24

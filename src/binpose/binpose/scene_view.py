@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from binpose.report import Report
-from binpose_core.catalogue import ObjectModel
-from binpose_core.drawing import Rgb
-from binpose_core.frames import RgbdFrame
-from binpose_core.geometry import FloatArray, transform
-from binpose_core.types import PoseEstimate
+from binpose_core.drawing.overlays import Rgb
+from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.frames.types import PoseEstimate
+from binpose_core.geometry.transforms import FloatArray, transform
+from binpose_core.parts.catalogue import ObjectModel
 
 MAX_POINTS = 30000
 MAX_FACES = 1000

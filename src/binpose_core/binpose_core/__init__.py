@@ -1,4 +1,5 @@
-"""Geometry, cameras and frames, meshes and the object catalogue, rendering, metrics, data sets and the model store.
+"""What all packages share: frames, meshes, rendering, parts, evaluation, data sets and the model store.
 
-Its modules are its public interface: import what you need from them, for example `binpose_core.frames.RgbdFrame`.
+Its modules are its public interface: import what you need from them, for example
+`binpose_core.frames.rgbd_frame.RgbdFrame`.
 """

@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from binpose_core.errors import BinposeError
-from binpose_core.frames import RgbdFrame
-from binpose_core.types import LabelledView
+from binpose_core.base.errors import BinposeError
+from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.frames.types import LabelledView
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from typing import Any, Literal
 
 import numpy.typing as npt
 
-from binpose_core.errors import BinposeError
-from binpose_core.model_store import StoredModel
-from binpose_core.stored_parts import without_prefix
+from binpose_core.base.errors import BinposeError
+from binpose_core.learning.model_store import StoredModel
+from binpose_core.learning.stored_parts import without_prefix
 from binpose_detection.mask_rcnn import MaskRcnnSegmenter
 from binpose_detection.segmenter import Segmenter
 

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit, prange
 
-from binpose_core.working_view import WorkingView
+from binpose_core.frames.working_view import WorkingView
 
 SHAPE_CHANNELS = ("normal_x", "normal_y", "normal_z", "valid", "height_near", "height_far")
 COLOR_CHANNELS = ("luma", "luma_local", "red", "blue")

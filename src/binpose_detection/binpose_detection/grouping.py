@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from binpose_core.errors import BinposeError
+from binpose_core.base.errors import BinposeError
 from binpose_detection.mutex_watershed import mutex_watershed
 from binpose_detection.network import STEPS, step_apart
 from binpose_detection.votes import Votes

@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from binpose_core.errors import BinposeError
-from binpose_core.frames import RgbdFrame
-from binpose_core.precision import channels_last
-from binpose_core.types import Detection
-from binpose_core.weights import load_arrays, to_arrays
-from binpose_core.working_view import WorkingView
+from binpose_core.base.errors import BinposeError
+from binpose_core.base.precision import channels_last
+from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.frames.types import Detection
+from binpose_core.frames.working_view import WorkingView
+from binpose_core.learning.weights import load_arrays, to_arrays
 from binpose_detection.segmenter import DetectorConfig, mask_in_frame
 
 BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101")

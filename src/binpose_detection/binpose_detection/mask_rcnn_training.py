@@ -8,14 +8,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from binpose_core.catalogue import ObjectModel
-from binpose_core.errors import BinposeError
-from binpose_core.geometry import transform
-from binpose_core.masks import box_xyxy
-from binpose_core.precision import channels_last
-from binpose_core.training_loop import LoopConfig, StepCallback, train
-from binpose_core.types import LabelledView
-from binpose_core.working_view import WorkingView
+from binpose_core.base.errors import BinposeError
+from binpose_core.base.precision import channels_last
+from binpose_core.frames.masks import box_xyxy
+from binpose_core.frames.types import LabelledView
+from binpose_core.frames.working_view import WorkingView
+from binpose_core.geometry.transforms import transform
+from binpose_core.learning.training_loop import LoopConfig, StepCallback, train
+from binpose_core.parts.catalogue import ObjectModel
 from binpose_detection.augmentation import AugmentationConfig, Labels
 from binpose_detection.mask_rcnn import MaskRcnnConfig, MaskRcnnSegmenter, build_mask_rcnn, network_image
 from binpose_detection.training import SegmentationTrainingConfig, augmented_view

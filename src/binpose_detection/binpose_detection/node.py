@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from binpose_core.empty_results import why_empty
-from binpose_core.frames import RgbdFrame
-from binpose_core.model_store import StoredModel
-from binpose_core.objects import ObjectModel
-from binpose_core.reasons import Reason
-from binpose_core.settings import setting
-from binpose_core.types import Detection
+from binpose_core.base.reasons import Reason
+from binpose_core.base.settings import setting
+from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.frames.types import Detection
+from binpose_core.learning.model_store import StoredModel
+from binpose_core.parts.empty_results import why_empty
+from binpose_core.parts.objects import ObjectModel
 from binpose_detection.backends import stored_segmenter
 from binpose_ros.detections import instance_labels, write_detections
 from binpose_ros.following import Followers

@@ -9,15 +9,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from binpose_core.catalogue import ObjectModel
-from binpose_core.errors import BinposeError
-from binpose_core.frames import RgbdFrame
-from binpose_core.geometry import transform
-from binpose_core.precision import channels_last
-from binpose_core.training_loop import LoopConfig, StepCallback, train
-from binpose_core.types import LabelledView
-from binpose_core.weights import inherit, to_arrays
-from binpose_core.working_view import WorkingView, make_working_view
+from binpose_core.base.errors import BinposeError
+from binpose_core.base.precision import channels_last
+from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.frames.types import LabelledView
+from binpose_core.frames.working_view import WorkingView, make_working_view
+from binpose_core.geometry.transforms import transform
+from binpose_core.learning.training_loop import LoopConfig, StepCallback, train
+from binpose_core.learning.weights import inherit, to_arrays
+from binpose_core.parts.catalogue import ObjectModel
 from binpose_detection.augmentation import AugmentationConfig, Labels, paste_parts, recolored, with_missing_sense
 from binpose_detection.features import view_features
 from binpose_detection.losses import segmentation_loss

@@ -6,10 +6,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from binpose_core.frames import RgbdFrame
-from binpose_core.geometry import FloatArray
-from binpose_core.types import Detection
-from binpose_core.working_view import WorkingView
+from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.frames.types import Detection
+from binpose_core.frames.working_view import WorkingView
+from binpose_core.geometry.transforms import FloatArray
 
 
 class Candidates(NamedTuple):

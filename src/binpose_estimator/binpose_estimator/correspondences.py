@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit, prange
 
-from binpose_core.geometry import FloatArray
+from binpose_core.geometry.transforms import FloatArray
 
 TRIPLES = 96
 INLIER_DIAMETERS = 0.05

@@ -8,13 +8,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from binpose_core.catalogue import ObjectModel
-from binpose_core.errors import BinposeError
-from binpose_core.frames import RgbdFrame
-from binpose_core.geometry import FloatArray, transform
-from binpose_core.training_loop import prefetched
-from binpose_core.types import Detection, LabelledView
-from binpose_core.working_view import WorkingView, make_working_view
+from binpose_core.base.errors import BinposeError
+from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.frames.types import Detection, LabelledView
+from binpose_core.frames.working_view import WorkingView, make_working_view
+from binpose_core.geometry.transforms import FloatArray, transform
+from binpose_core.learning.training_loop import prefetched
+from binpose_core.parts.catalogue import ObjectModel
 from binpose_estimator.candidates import candidates, center_of, label_image
 from binpose_estimator.crops import MASK, TRUTH, Crops, concatenate, extract_crops
 from binpose_estimator.estimator import EstimatorConfig

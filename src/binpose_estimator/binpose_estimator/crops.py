@@ -8,8 +8,8 @@ import numpy.typing as npt
 import torch
 from numba import njit, prange
 
-from binpose_core.geometry import FloatArray, exp_so3, rotation_between
-from binpose_core.working_view import WorkingView
+from binpose_core.frames.working_view import WorkingView
+from binpose_core.geometry.transforms import FloatArray, exp_so3, rotation_between
 
 CROP_PX = 64
 CROP_DIAMETERS = 1.3

@@ -9,16 +9,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from binpose_core.catalogue import ObjectModel
-from binpose_core.errors import BinposeError
-from binpose_core.frames import RgbdFrame
-from binpose_core.geometry import FloatArray, from_rotation_translation
-from binpose_core.model_store import StoredModel
-from binpose_core.precision import autocast, channels_last
-from binpose_core.stored_parts import without_prefix
-from binpose_core.types import Detection, Hypothesis, PoseEstimate
-from binpose_core.weights import load_arrays, to_arrays
-from binpose_core.working_view import WorkingView, working_view
+from binpose_core.base.errors import BinposeError
+from binpose_core.base.precision import autocast, channels_last
+from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.frames.types import Detection, Hypothesis, PoseEstimate
+from binpose_core.frames.working_view import WorkingView, working_view
+from binpose_core.geometry.transforms import FloatArray, from_rotation_translation
+from binpose_core.learning.model_store import StoredModel
+from binpose_core.learning.stored_parts import without_prefix
+from binpose_core.learning.weights import load_arrays, to_arrays
+from binpose_core.parts.catalogue import ObjectModel
 from binpose_estimator.candidates import candidates, center_of, label_image
 from binpose_estimator.correspondences import poses_from_coordinates
 from binpose_estimator.crops import Crops, extract_crops, network_input

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from binpose_core.catalogue import ObjectModel
+from binpose_core.parts.catalogue import ObjectModel
 from binpose_estimator.head import PosePrediction
 
 RUNNER_UP_SHARE = 0.05

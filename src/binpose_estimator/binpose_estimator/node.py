@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from binpose_core.empty_results import why_empty
-from binpose_core.frames import RgbdFrame
-from binpose_core.model_store import StoredModel
-from binpose_core.objects import ObjectModel
-from binpose_core.reasons import Reason
-from binpose_core.types import PoseEstimate
+from binpose_core.base.reasons import Reason
+from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.frames.types import PoseEstimate
+from binpose_core.learning.model_store import StoredModel
+from binpose_core.parts.empty_results import why_empty
+from binpose_core.parts.objects import ObjectModel
 from binpose_estimator.estimator import PoseEstimator
 from binpose_ros.detections import read_detections
 from binpose_ros.following import FollowerNode

@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from binpose_core.catalogue import ObjectModel
-from binpose_core.geometry import FloatArray
-from binpose_core.precision import channels_last
-from binpose_core.training_loop import StepCallback, on_device, train
-from binpose_core.types import LabelledView
-from binpose_core.weights import inherit, read_progress, to_arrays
+from binpose_core.base.precision import channels_last
+from binpose_core.frames.types import LabelledView
+from binpose_core.geometry.transforms import FloatArray
+from binpose_core.learning.training_loop import StepCallback, on_device, train
+from binpose_core.learning.weights import inherit, read_progress, to_arrays
+from binpose_core.parts.catalogue import ObjectModel
 from binpose_estimator.crop_pool import CropPool, Detect, crop_pool
 from binpose_estimator.crops import QUARTER_TURN, TRUTH, network_input
 from binpose_estimator.estimator import CELL, EstimatorConfig, PoseEstimator

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from binpose_core.errors import BinposeError
-from binpose_core.training_loop import LoopConfig
+from binpose_core.base.errors import BinposeError
+from binpose_core.learning.training_loop import LoopConfig
 
 
 @dataclass(frozen=True)

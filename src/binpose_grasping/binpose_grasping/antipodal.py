@@ -6,10 +6,10 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from binpose_core.geometry import FloatArray, from_rotation_translation, inverse
-from binpose_core.meshes import face_areas_normals, signed_volumes
-from binpose_core.objects import ObjectModel
-from binpose_core.settings import check_bounds, setting
+from binpose_core.base.settings import check_bounds, setting
+from binpose_core.geometry.transforms import FloatArray, from_rotation_translation, inverse
+from binpose_core.meshes.mesh import face_areas_normals, signed_volumes
+from binpose_core.parts.objects import ObjectModel
 from binpose_grasping.gripper import GripperConfig, hand_boxes
 from binpose_grasping.inside import count_inside
 from binpose_grasping.rays import exits

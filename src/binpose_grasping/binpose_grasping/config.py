@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from binpose_core.errors import BinposeError
-from binpose_core.geometry import FloatArray
-from binpose_core.settings import check_bounds, setting
+from binpose_core.base.errors import BinposeError
+from binpose_core.base.settings import check_bounds, setting
+from binpose_core.geometry.transforms import FloatArray
 from binpose_grasping.antipodal import AntipodalConfig
 from binpose_grasping.gripper import GripperConfig
 

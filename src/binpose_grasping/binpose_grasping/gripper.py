@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from binpose_core.errors import BinposeError
-from binpose_core.geometry import FloatArray
-from binpose_core.settings import check_bounds, setting
+from binpose_core.base.errors import BinposeError
+from binpose_core.base.settings import check_bounds, setting
+from binpose_core.geometry.transforms import FloatArray
 
 SIZE_M = (0.001, 1.0)
 LATTICE = (5, 3, 12)  # points of each finger along x, y and z: about 5 mm apart

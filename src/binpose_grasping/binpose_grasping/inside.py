@@ -4,7 +4,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from binpose_core.geometry import FloatArray
+from binpose_core.geometry.transforms import FloatArray
 
 
 def count_inside(

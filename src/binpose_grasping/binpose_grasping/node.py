@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from binpose_core.frames import RgbdFrame
-from binpose_core.geometry import FloatArray, inverse
-from binpose_core.model_store import StoredModel
-from binpose_core.objects import ObjectModel
-from binpose_core.reasons import Reason
-from binpose_core.types import Grasp
+from binpose_core.base.reasons import Reason
+from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.frames.types import Grasp
+from binpose_core.geometry.transforms import FloatArray, inverse
+from binpose_core.learning.model_store import StoredModel
+from binpose_core.parts.objects import ObjectModel
 from binpose_grasping.config import PlannerConfig
 from binpose_grasping.planner import NO_POSE, GraspPlanner
 from binpose_ros.following import FollowerNode

@@ -6,12 +6,12 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from binpose_core.closest import DistanceField
-from binpose_core.frames import RgbdFrame
-from binpose_core.geometry import FloatArray, inverse, transform
-from binpose_core.meshes import Mesh
-from binpose_core.objects import ObjectModel
-from binpose_core.types import PoseEstimate
+from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.frames.types import PoseEstimate
+from binpose_core.geometry.transforms import FloatArray, inverse, transform
+from binpose_core.meshes.closest import DistanceField
+from binpose_core.meshes.mesh import Mesh
+from binpose_core.parts.objects import ObjectModel
 
 FACES = 5000  # the level of detail that observed points are compared with
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from binpose_core.errors import BinposeError
-from binpose_core.frames import RgbdFrame
-from binpose_core.geometry import FloatArray, inverse, transform
-from binpose_core.objects import ObjectModel
-from binpose_core.types import Grasp, PoseEstimate
+from binpose_core.base.errors import BinposeError
+from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.frames.types import Grasp, PoseEstimate
+from binpose_core.geometry.transforms import FloatArray, inverse, transform
+from binpose_core.parts.objects import ObjectModel
 from binpose_grasping.antipodal import PartGrasps, antipodal_grasps
 from binpose_grasping.config import PlannerConfig
 from binpose_grasping.gripper import finger_points, swept_boxes

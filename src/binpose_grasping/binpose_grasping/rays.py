@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from binpose_core.geometry import FloatArray
-from binpose_core.meshes import Mesh, face_areas_normals
+from binpose_core.geometry.transforms import FloatArray
+from binpose_core.meshes.mesh import Mesh, face_areas_normals
 
 PAIRS_AT_ONCE = 500_000  # of rays and faces: 12 MB per array of vectors
 

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
 
-from binpose_core.errors import BinposeError
-from binpose_core.geometry import FloatArray
+from binpose_core.base.errors import BinposeError
+from binpose_core.geometry.transforms import FloatArray
 from binpose_refinement.verification import FEATURES
 
 PREFIX = "calibration."

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from binpose_core.meshes import Mesh
+from binpose_core.meshes.mesh import Mesh
 
 
 def chroma_of(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from binpose_core.geometry import FloatArray
+from binpose_core.geometry.transforms import FloatArray
 from binpose_refinement.observation import Observation
 
 CHROMA_SCALE = 64.0  # of CIELAB's a and b

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from binpose_core.errors import BinposeError
-from binpose_core.settings import check_bounds, setting
+from binpose_core.base.errors import BinposeError
+from binpose_core.base.settings import check_bounds, setting
 
 Method = Literal["icp", "render_and_compare", "network"]
 METHODS: tuple[Method, ...] = get_args(Method)

@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from binpose_core.frames import RgbdFrame
-from binpose_core.geometry import FloatArray
-from binpose_core.settings import check_bounds, setting
-from binpose_core.types import PoseEstimate
-from binpose_refinement.batch import Batch, Workshop
+from binpose_core.base.settings import check_bounds, setting
+from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.frames.types import PoseEstimate
+from binpose_core.geometry.transforms import FloatArray
+from binpose_refinement.hypothesis_batch import Batch, Workshop
 from binpose_refinement.kernels.consistency import AGREEING, COUNTS, FREE, count_depth
 from binpose_refinement.observation import depth_noise_m
 

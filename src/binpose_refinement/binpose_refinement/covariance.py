@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from binpose_core.geometry import FloatArray, skew
+from binpose_core.geometry.transforms import FloatArray, skew
 
 CORRELATED_PIXELS = 4.0  # neighbouring depth pixels are not independent: so many count as one
 

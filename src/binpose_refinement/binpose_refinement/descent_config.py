@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from binpose_core.settings import check_bounds, setting
+from binpose_core.base.settings import check_bounds, setting
 
 SHARE, WEIGHT = (0.0, 1.0), (0.0, 1000.0)
 

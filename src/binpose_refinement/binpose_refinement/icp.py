@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from binpose_core.geometry import FloatArray
-from binpose_refinement.batch import Batch, Workshop, in_turns
+from binpose_core.geometry.transforms import FloatArray
+from binpose_refinement.hypothesis_batch import Batch, Workshop, in_turns
 from binpose_refinement.kernels.icp import SEARCH, icp_round
 from binpose_refinement.observation import Observation
 

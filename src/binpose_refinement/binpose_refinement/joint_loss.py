@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional
 
-from binpose_core.differentiable import DifferentiableRendering, over
+from binpose_core.rendering.differentiable import DifferentiableRendering, over
 from binpose_refinement.descent_config import COARSE, DescentConfig
 from binpose_refinement.kernels.descent import COLOR_REACH_PX
 

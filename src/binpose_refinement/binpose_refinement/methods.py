@@ -2,12 +2,12 @@
 
 from typing import TYPE_CHECKING
 
-from binpose_core.errors import BinposeError
-from binpose_core.geometry import FloatArray
-from binpose_refinement.batch import Batch, Workshop
+from binpose_core.base.errors import BinposeError
+from binpose_core.geometry.transforms import FloatArray
 from binpose_refinement.config import Method
-from binpose_refinement.improvement import Mover
+from binpose_refinement.hypothesis_batch import Batch, Workshop
 from binpose_refinement.observation import Observation
+from binpose_refinement.pose_optimizer import Mover
 from binpose_refinement.render_and_compare import Descent
 
 if TYPE_CHECKING:
@@ -41,6 +41,6 @@ def make_mover(method: Method, workshop: Workshop, network: "RefinementNetwork |
             "The refiner is to be 'network', and the model has no refinement network; expected one; train it with "
             "`binpose train --refinement-network`, or choose icp or render_and_compare."
         )
-    from binpose_refinement.network_mover import NetworkMover  # torch, which nothing else here needs
+    from binpose_refinement.network_optimizer import NetworkMover  # torch, which nothing else here needs
 
     return NetworkMover(network, workshop)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from binpose_core.errors import BinposeError
-from binpose_core.settings import check_bounds, setting
+from binpose_core.base.errors import BinposeError
+from binpose_core.base.settings import check_bounds, setting
 
 SURFACE_POINTS = 512
 PART_ROWS, SURFACES = "part.weight", "surfaces"

@@ -14,21 +14,21 @@ from typing import Literal
 import numpy as np
 import torch
 
-from binpose_core.differentiable import DifferentiableRenderer
-from binpose_core.errors import BinposeError
-from binpose_core.geometry import FloatArray, exp_so3, from_rotation_translation
-from binpose_core.training_loop import LoopConfig, train
-from binpose_core.types import Detection, LabelledView
-from binpose_core.weights import inherit, to_arrays
-from binpose_refinement.batch import Batch, Workshop
+from binpose_core.base.errors import BinposeError
+from binpose_core.frames.types import Detection, LabelledView
+from binpose_core.geometry.transforms import FloatArray, exp_so3, from_rotation_translation
+from binpose_core.learning.training_loop import LoopConfig, train
+from binpose_core.learning.weights import inherit, to_arrays
+from binpose_core.rendering.differentiable import DifferentiableRenderer
 from binpose_refinement.chroma import vertex_chroma
 from binpose_refinement.descent_config import COARSE
+from binpose_refinement.hypothesis_batch import Batch, Workshop
 from binpose_refinement.icp import Schedule, align
 from binpose_refinement.joint_loss import JointLoss
 from binpose_refinement.network import PART_ROWS, SURFACE_POINTS, SURFACES, RefinementNetwork, RefinementNetworkConfig
-from binpose_refinement.network_mover import network_inputs
+from binpose_refinement.network_optimizer import network_inputs
 from binpose_refinement.observation import Observation, observe
-from binpose_refinement.observed import look
+from binpose_refinement.observed_pixels import look
 from binpose_refinement.render_and_compare import Descent, View
 
 RESOLVER = Schedule(48, 0, 10, 0.1, 0.0, 0.0015, 0.2, 0.0015)

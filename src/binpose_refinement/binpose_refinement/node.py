@@ -5,15 +5,15 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from binpose_core.drawing import OverlayDrawer
-from binpose_core.empty_results import why_empty
-from binpose_core.errors import BinposeError
-from binpose_core.frames import RgbdFrame
-from binpose_core.model_store import StoredModel
-from binpose_core.objects import ObjectModel
-from binpose_core.reasons import Reason
-from binpose_core.settings import setting
-from binpose_core.types import Detection, PoseEstimate
+from binpose_core.base.errors import BinposeError
+from binpose_core.base.reasons import Reason
+from binpose_core.base.settings import setting
+from binpose_core.drawing.overlays import OverlayDrawer
+from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.frames.types import Detection, PoseEstimate
+from binpose_core.learning.model_store import StoredModel
+from binpose_core.parts.empty_results import why_empty
+from binpose_core.parts.objects import ObjectModel
 from binpose_refinement.config import RefinerConfig
 from binpose_refinement.refiner import IcpRefiner
 from binpose_refinement.stored_refiner import stored_refiner

@@ -7,10 +7,10 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from binpose_core.camera import Camera
-from binpose_core.frames import RgbdFrame
-from binpose_core.geometry import FloatArray
-from binpose_core.types import Detection
+from binpose_core.frames.camera import Camera
+from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.frames.types import Detection
+from binpose_core.geometry.transforms import FloatArray
 from binpose_refinement.chroma import chroma_of
 from binpose_refinement.kernels.image import fit_normals, image_gradient
 

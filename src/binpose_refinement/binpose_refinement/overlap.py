@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from binpose_core.camera import Camera
-from binpose_core.types import Detection
-from binpose_refinement.batch import Batch, Workshop
+from binpose_core.frames.camera import Camera
+from binpose_core.frames.types import Detection
+from binpose_refinement.hypothesis_batch import Batch, Workshop
 
 
 def on_mask(

@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from binpose_core.catalogue import ObjectModel
-from binpose_core.errors import BinposeError
-from binpose_core.frames import RgbdFrame
-from binpose_core.geometry import FloatArray
-from binpose_core.types import Detection, PoseEstimate
-from binpose_refinement.batch import Batch, Workshop
+from binpose_core.base.errors import BinposeError
+from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.frames.types import Detection, PoseEstimate
+from binpose_core.geometry.transforms import FloatArray
+from binpose_core.parts.catalogue import ObjectModel
 from binpose_refinement.calibration import Calibration
-from binpose_refinement.company import company_of, lead_over_rivals
+from binpose_refinement.coarse_to_fine import VERIFY, Funnel
+from binpose_refinement.collection import Intake, gone, take_in, unjudged
 from binpose_refinement.config import Method, RefinerConfig
 from binpose_refinement.consistency import with_depth_agreement
-from binpose_refinement.funnel import VERIFY, Funnel
-from binpose_refinement.improvement import Mover
-from binpose_refinement.intake import Intake, gone, take_in, unjudged
+from binpose_refinement.hypothesis_batch import Batch, Workshop
+from binpose_refinement.kind_mixture import company_of, lead_over_rivals
 from binpose_refinement.methods import make_mover
 from binpose_refinement.observation import finite_or_zero, observe
+from binpose_refinement.pose_optimizer import Mover
 from binpose_refinement.suppression import Crowding, PoseComparer
 from binpose_refinement.verification import MEASURED, explains_mask, heuristic_score, measure, tolerance_of
 from binpose_refinement.verified import Candidate, Verified

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from binpose_core.geometry import FloatArray
+from binpose_core.geometry.transforms import FloatArray
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from binpose_core.detail import DetailLadders
-from binpose_core.geometry import FloatArray, exp_so3, log_so3
-from binpose_core.rendering import Renderer, Rendering
-from binpose_refinement.batch import Batch, Workshop, in_turns, window_intrinsics
+from binpose_core.geometry.transforms import FloatArray, exp_so3, log_so3
+from binpose_core.parts.detail import DetailLadders
+from binpose_core.rendering.renderer import Renderer, Rendering
 from binpose_refinement.chroma import face_chroma
 from binpose_refinement.descent_config import DescentConfig, Phase
+from binpose_refinement.hypothesis_batch import Batch, Workshop, in_turns, window_intrinsics
 from binpose_refinement.kernels.descent import compare_all
 from binpose_refinement.observation import Observation
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
-from binpose_core.model_store import StoredModel
-from binpose_core.objects import ObjectModel
-from binpose_core.render_backends import backend_for
-from binpose_core.stored_parts import without_prefix
+from binpose_core.learning.model_store import StoredModel
+from binpose_core.learning.stored_parts import without_prefix
+from binpose_core.parts.objects import ObjectModel
+from binpose_core.rendering.backends import backend_for
 from binpose_refinement.calibration import Calibration
 from binpose_refinement.config import RefinerConfig
 from binpose_refinement.refiner import IcpRefiner
@@ -26,7 +26,7 @@ def refiner_to_tensors(refiner: IcpRefiner) -> tuple[dict[str, npt.NDArray[Any]]
     tensors = refiner.calibration.to_tensors() if refiner.calibration is not None else {}
     config: dict[str, Any] = {"refiner": asdict(refiner.config)}
     if refiner.network is not None:
-        from binpose_core.weights import to_arrays
+        from binpose_core.learning.weights import to_arrays
 
         tensors = {**tensors, **{PREFIX + name: value for name, value in to_arrays(refiner.network).items()}}
         config["refinement_network"] = asdict(refiner.network.config)
@@ -62,7 +62,7 @@ def _stored_network(stored: StoredModel) -> "RefinementNetwork | None":
     settings = stored.header["config"].get("refinement_network")
     if settings is None:
         return None
-    from binpose_core.weights import load_arrays
+    from binpose_core.learning.weights import load_arrays
     from binpose_refinement.network import RefinementNetwork, RefinementNetworkConfig
 
     network = RefinementNetwork(RefinementNetworkConfig(**settings))

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from binpose_core.catalogue import ObjectModel
-from binpose_core.geometry import FloatArray, inverse, transform
-from binpose_refinement.batch import Batch
+from binpose_core.geometry.transforms import FloatArray, inverse, transform
+from binpose_core.parts.catalogue import ObjectModel
+from binpose_refinement.hypothesis_batch import Batch
 from binpose_refinement.kernels.suppression import mark_distinct, mark_rivals, visit_pixels
 
 COMPARED_POINTS = 24

@@ -21,11 +21,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from binpose_core.geometry import FloatArray
-from binpose_refinement.batch import Batch, Workshop, in_turns
-from binpose_refinement.duel import duels
+from binpose_core.geometry.transforms import FloatArray
+from binpose_refinement.hypothesis_batch import Batch, Workshop, in_turns
 from binpose_refinement.kernels import evidence as e
 from binpose_refinement.observation import Observation
+from binpose_refinement.pairwise import duels
 
 MEASURED = (
     "explained",  # agreeing pixels / pixels with evidence

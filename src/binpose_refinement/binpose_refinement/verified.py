@@ -7,12 +7,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from binpose_core.camera import Camera
-from binpose_core.geometry import FloatArray
-from binpose_core.types import Detection, Hypothesis, PoseEstimate
-from binpose_refinement.batch import Batch, Workshop
+from binpose_core.frames.camera import Camera
+from binpose_core.frames.types import Detection, Hypothesis, PoseEstimate
+from binpose_core.geometry.transforms import FloatArray
 from binpose_refinement.config import RefinerConfig
 from binpose_refinement.covariance import covariance_of
+from binpose_refinement.hypothesis_batch import Batch, Workshop
 from binpose_refinement.suppression import Claims, Crowding
 from binpose_refinement.verification import FEATURES, Evidence, explains_mask
 

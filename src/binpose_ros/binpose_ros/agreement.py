@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from binpose_core.reasons import Reason
-from binpose_core.types import PoseEstimate
+from binpose_core.base.reasons import Reason
+from binpose_core.frames.types import PoseEstimate
 from binpose_ros.remarks import Remark
 
 DEPTH_AGREEMENT, OUT_OF_DISTRIBUTION = "depth_agreement", "out_of_distribution"  # keys of the residuals

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile
 
-from binpose_core.model_store import SHORT
-from binpose_core.objects import ObjectModel
+from binpose_core.learning.model_store import SHORT
+from binpose_core.parts.objects import ObjectModel
 from binpose_ros.models import LoadedModel
 from binpose_ros.poses import from_matrix
 from binpose_ros.stamps import Header, to_header

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from binpose_core.errors import BinposeError
-from binpose_core.frames import RgbdFrame, undistort
-from binpose_core.geometry import FloatArray, inverse
-from binpose_core.objects import ObjectModel
-from binpose_core.settings import check_bounds, setting
-from binpose_core.types import PoseEstimate
+from binpose_core.base.errors import BinposeError
+from binpose_core.base.settings import check_bounds, setting
+from binpose_core.frames.rgbd_frame import RgbdFrame, undistort
+from binpose_core.frames.types import PoseEstimate
+from binpose_core.geometry.transforms import FloatArray, inverse
+from binpose_core.parts.objects import ObjectModel
 from binpose_ros.frames import to_camera
 from binpose_ros.images import DEPTH_ENCODINGS, to_color, to_pixels
 from binpose_ros.poses import from_matrices, to_matrix

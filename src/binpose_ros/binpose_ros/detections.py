@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from binpose_core.camera import Camera
-from binpose_core.errors import BinposeError
-from binpose_core.types import Detection
+from binpose_core.base.errors import BinposeError
+from binpose_core.frames.camera import Camera
+from binpose_core.frames.types import Detection
 from binpose_ros.images import to_pixels
 from binpose_ros.stamps import Header
 from binpose_ros.vision_arrays import (

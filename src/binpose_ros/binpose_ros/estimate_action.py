@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from binpose_core.errors import BinposeError
-from binpose_core.objects import ObjectModel
-from binpose_core.reasons import Reason
-from binpose_core.types import PoseEstimate
+from binpose_core.base.errors import BinposeError
+from binpose_core.base.reasons import Reason
+from binpose_core.frames.types import PoseEstimate
+from binpose_core.parts.objects import ObjectModel
 from binpose_ros.node_remarks import clock_mismatch
 from binpose_ros.outcome import Outcome
 from binpose_ros.poses import write_poses

@@ -14,9 +14,9 @@ from typing import Any
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 
-from binpose_core.errors import BinposeError
-from binpose_core.model_store import SHORT, ModelStore
-from binpose_core.reasons import Reason
+from binpose_core.base.errors import BinposeError
+from binpose_core.base.reasons import Reason
+from binpose_core.learning.model_store import SHORT, ModelStore
 from binpose_ros.announcing import LATCHED
 from binpose_ros.model_node import Stage
 from binpose_ros.models import LoadedModel, Unanswered

@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 
-from binpose_core.camera import Camera
-from binpose_core.camera_parameters import CheckedCamera, Window, check_camera
-from binpose_core.errors import BinposeError
-from binpose_core.frames import RgbdFrame, undistort
-from binpose_core.reasons import Reason
+from binpose_core.base.errors import BinposeError
+from binpose_core.base.reasons import Reason
+from binpose_core.frames.camera import Camera
+from binpose_core.frames.camera_parameters import CheckedCamera, Window, check_camera
+from binpose_core.frames.rgbd_frame import RgbdFrame, undistort
 from binpose_ros.images import to_depth_m, to_picture
 from binpose_ros.stamps import Header, from_header, to_header
 

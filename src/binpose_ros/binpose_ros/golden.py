@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from binpose_core.bop import BopDataset, BopFrame
-from binpose_core.frames import RgbdFrame
-from binpose_core.geometry import FloatArray, transform
-from binpose_core.masks import box_xyxy
-from binpose_core.metrics import mssd
-from binpose_core.objects import ObjectModel
-from binpose_core.types import Detection
+from binpose_core.datasets.bop import BopDataset, BopFrame
+from binpose_core.evaluation.metrics import mssd
+from binpose_core.frames.masks import box_xyxy
+from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.frames.types import Detection
+from binpose_core.geometry.transforms import FloatArray, transform
+from binpose_core.parts.objects import ObjectModel
 
 FOLDER = "golden"
 LEAST_VISIBLE = 0.5

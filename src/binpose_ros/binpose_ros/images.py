@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from binpose_core.errors import BinposeError
-from binpose_core.frames import depth_from_encoding
-from binpose_core.pixels import Picture, to_eight_bits
-from binpose_core.reasons import Reason
+from binpose_core.base.errors import BinposeError
+from binpose_core.base.reasons import Reason
+from binpose_core.frames.pixels import Picture, to_eight_bits
+from binpose_core.frames.rgbd_frame import depth_from_encoding
 from binpose_ros.stamps import Header, from_header, to_header
 
 Pixels = npt.NDArray[Any]

@@ -7,7 +7,7 @@ from typing import Any
 
 from rclpy.qos import QoSCompatibility, qos_check_compatible
 
-from binpose_core.reasons import Reason
+from binpose_core.base.reasons import Reason
 from binpose_ros.compressed import COMPRESSED, COMPRESSED_DEPTH, transport_topic
 from binpose_ros.message_types import PACKAGE_OF
 from binpose_ros.monitor import SILENT_S

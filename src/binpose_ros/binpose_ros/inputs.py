@@ -8,8 +8,8 @@ from rclpy.qos import QoSProfile, QoSReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.serialization import deserialize_message
 
-from binpose_core.errors import BinposeError
-from binpose_core.reasons import Reason
+from binpose_core.base.errors import BinposeError
+from binpose_core.base.reasons import Reason
 from binpose_ros.compressed import RAW, decompress, transport_topic
 from binpose_ros.input_remarks import (
     Arrivals,

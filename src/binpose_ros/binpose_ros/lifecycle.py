@@ -9,8 +9,8 @@ from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.lifecycle.node import LifecycleNodeMixin
 
-from binpose_core.errors import BinposeError
-from binpose_core.reasons import Reason
+from binpose_core.base.errors import BinposeError
+from binpose_core.base.reasons import Reason
 
 Node = TypeVar("Node", bound="ManagedNode")
 Transition = Callable[[Node, LifecycleState], TransitionCallbackReturn]

@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from binpose_core.errors import BinposeError
-from binpose_core.files import write_bytes
-from binpose_core.mesh_files import ply_bytes
-from binpose_core.objects import ObjectModel
-from binpose_core.types import PoseEstimate
+from binpose_core.base.errors import BinposeError
+from binpose_core.base.files import write_bytes
+from binpose_core.frames.types import PoseEstimate
+from binpose_core.meshes.mesh_files import ply_bytes
+from binpose_core.parts.objects import ObjectModel
 from binpose_ros.poses import from_matrix
 from binpose_ros.stamps import Header, ns_to_stamp, to_header
 

@@ -9,12 +9,12 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 
-from binpose_core.devices import check_device
-from binpose_core.errors import BinposeError
-from binpose_core.frames import RgbdFrame
-from binpose_core.model_store import SHORT, ModelStore, StoredModel
-from binpose_core.objects import ObjectModel
-from binpose_core.stored_parts import assemble
+from binpose_core.base.devices import check_device
+from binpose_core.base.errors import BinposeError
+from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.learning.model_store import SHORT, ModelStore, StoredModel
+from binpose_core.learning.stored_parts import assemble
+from binpose_core.parts.objects import ObjectModel
 from binpose_ros.announcing import Announcer
 from binpose_ros.golden import golden_frames
 from binpose_ros.lifecycle import ManagedNode

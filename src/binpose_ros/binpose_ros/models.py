@@ -7,11 +7,11 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from binpose_core.errors import BinposeError
-from binpose_core.model_store import SHORT, ModelStore, StoredModel
-from binpose_core.objects import ObjectModel
-from binpose_core.reasons import Reason
-from binpose_core.stored_parts import assemble, stored_objects
+from binpose_core.base.errors import BinposeError
+from binpose_core.base.reasons import Reason
+from binpose_core.learning.model_store import SHORT, ModelStore, StoredModel
+from binpose_core.learning.stored_parts import assemble, stored_objects
+from binpose_core.parts.objects import ObjectModel
 
 Stage = TypeVar("Stage")
 

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from binpose_core.model_store import SHORT
-from binpose_core.reasons import Reason
-from binpose_core.types import PoseEstimate
+from binpose_core.base.reasons import Reason
+from binpose_core.frames.types import PoseEstimate
+from binpose_core.learning.model_store import SHORT
 from binpose_ros.agreement import Agreement
 from binpose_ros.joining import Counts
 from binpose_ros.models import LoadedModel

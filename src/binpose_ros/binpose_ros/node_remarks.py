@@ -5,7 +5,7 @@ from typing import Any
 
 from rclpy.clock import Clock, ClockType
 
-from binpose_core.reasons import Reason
+from binpose_core.base.reasons import Reason
 from binpose_ros.monitor import SILENT_S
 from binpose_ros.remarks import Remark
 from binpose_ros.stamps import NS_PER_S

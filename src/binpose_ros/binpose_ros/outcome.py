@@ -5,9 +5,9 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
-from binpose_core.empty_results import EmptyReason
-from binpose_core.errors import BinposeError
-from binpose_core.reasons import Reason
+from binpose_core.base.errors import BinposeError
+from binpose_core.base.reasons import Reason
+from binpose_core.parts.empty_results import EmptyReason
 from binpose_ros.stamps import Header, from_header, to_header
 
 REMEMBERED = 50

@@ -10,7 +10,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from binpose_core.reasons import Reason
+from binpose_core.base.reasons import Reason
 from binpose_ros.remarks import Remark
 
 ALIKE = 0.85  # of difflib's ratio: a slip of the keyboard

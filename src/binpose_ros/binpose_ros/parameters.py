@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
 from rclpy.parameter import Parameter
 
-from binpose_core.errors import BinposeError
+from binpose_core.base.errors import BinposeError
 from binpose_ros.overrides import shared_parameters, unknown_parameters
 from binpose_ros.remarks import Remark
 from binpose_ros.settings import Spec, specs, with_values

@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from binpose_core.errors import BinposeError
-from binpose_core.geometry import (
+from binpose_core.base.errors import BinposeError
+from binpose_core.frames.types import Detection, Hypothesis, PoseEstimate
+from binpose_core.geometry.transforms import (
     FloatArray,
     from_rotation_translation,
     quat_xyzw_from_rotation,
     rotation_from_quat_xyzw,
 )
-from binpose_core.objects import ObjectModel
-from binpose_core.types import Detection, Hypothesis, PoseEstimate
+from binpose_core.parts.objects import ObjectModel
 from binpose_ros.stamps import Header, to_header
 from binpose_ros.vision_arrays import (
     COVARIANCE,

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from binpose_core.reasons import Reason
+from binpose_core.base.reasons import Reason
 
 GONE_S = 300.0
 # What does not keep a node from giving results stands behind what does.

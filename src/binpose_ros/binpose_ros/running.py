@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from binpose_core.errors import BinposeError
+from binpose_core.base.errors import BinposeError
 
 THREADS = 4
 BAD_PARAMETER = 2  # exit status; the launch file does not start such a node again

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from binpose_core.errors import BinposeError
-from binpose_core.geometry import FloatArray
+from binpose_core.base.errors import BinposeError
+from binpose_core.geometry.transforms import FloatArray
 from binpose_ros.stamps import NS_PER_S, Header
 
 START = 4  # CDR's encapsulation header; alignment counts from behind it

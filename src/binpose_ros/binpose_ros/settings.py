@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields, is_dataclass, replace
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from binpose_core.errors import BinposeError
-from binpose_core.region import Region
-from binpose_core.settings import Bounds, check_bounds, setting
-from binpose_core.types import Detection
+from binpose_core.base.errors import BinposeError
+from binpose_core.base.settings import Bounds, check_bounds, setting
+from binpose_core.frames.region import Region
+from binpose_core.frames.types import Detection
 from binpose_ros.compressed import COLOR_TRANSPORTS, DEPTH_TRANSPORTS, RAW
 
 Settings = TypeVar("Settings")

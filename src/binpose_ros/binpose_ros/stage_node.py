@@ -10,10 +10,10 @@ from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
-from binpose_core.errors import BinposeError
-from binpose_core.frames import RgbdFrame
-from binpose_core.model_store import SHORT
-from binpose_core.reasons import Reason
+from binpose_core.base.errors import BinposeError
+from binpose_core.base.reasons import Reason
+from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.learning.model_store import SHORT
 from binpose_ros.frames import to_frame
 from binpose_ros.inputs import COLOR, DEPTH, INFO, Input, Inputs, Match, read
 from binpose_ros.joining import Mailbox

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.spatial.transform import Rotation, Slerp
 
-from binpose_core.errors import BinposeError
-from binpose_core.geometry import FloatArray, from_rotation_translation, inverse
-from binpose_core.reasons import Reason
+from binpose_core.base.errors import BinposeError
+from binpose_core.base.reasons import Reason
+from binpose_core.geometry.transforms import FloatArray, from_rotation_translation, inverse
 from binpose_ros.stamps import NS_PER_S
 
 KEEP_S = 10.0

@@ -9,9 +9,9 @@ import numpy as np
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile
 
-from binpose_core.errors import BinposeError
-from binpose_core.geometry import FloatArray
-from binpose_core.types import PoseEstimate
+from binpose_core.base.errors import BinposeError
+from binpose_core.frames.types import PoseEstimate
+from binpose_core.geometry.transforms import FloatArray
 from binpose_ros.poses import from_transform
 from binpose_ros.stamps import Header, from_header
 from binpose_ros.transform_buffer import TransformBuffer

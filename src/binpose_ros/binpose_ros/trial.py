@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from binpose_core.camera import Camera
-from binpose_core.frames import RgbdFrame
-from binpose_core.types import Detection, PoseEstimate
+from binpose_core.frames.camera import Camera
+from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.frames.types import Detection, PoseEstimate
 
 WIDTH, HEIGHT, FOCAL_PX, TABLE_M = 640, 480, 600.0, 0.6
 SIDE_PX, RISE_M = 60, 0.02

@@ -6,9 +6,9 @@ from enum import IntEnum
 
 import numpy as np
 
-from binpose_core.errors import BinposeError
-from binpose_core.geometry import FloatArray
-from binpose_core.model_store import SHORT
+from binpose_core.base.errors import BinposeError
+from binpose_core.geometry.transforms import FloatArray
+from binpose_core.learning.model_store import SHORT
 from binpose_ros.serialized import Reader, Writer
 from binpose_ros.stamps import Header
 

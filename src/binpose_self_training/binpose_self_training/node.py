@@ -9,8 +9,12 @@ from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile, QoSReliabilityPolicy
 from std_srvs.srv import SetBool, Trigger
 
-from binpose_core.errors import BinposeError
-from binpose_core.reasons import Reason
+from binpose_core.base.errors import BinposeError
+from binpose_core.base.reasons import Reason
+from binpose_recording.config import Role
+from binpose_recording.messages import Topic, qos
+from binpose_recording.recorder import Recorder, RecorderStatus
+from binpose_recording.recording import prepare
 from binpose_ros.lifecycle import ManagedNode, guarded
 from binpose_ros.message_types import RosTypes, message_class, ros_types
 from binpose_ros.monitor import OK, WARN, diagnostics_of
@@ -18,11 +22,7 @@ from binpose_ros.node_remarks import ClockWatch, duplicate_node
 from binpose_ros.parameters import Parameters
 from binpose_ros.remarks import Remark, RemarkLog, by_importance, codes, joined
 from binpose_ros.running import run_node
-from binpose_self_training.config import Role
-from binpose_self_training.messages import Topic, qos
 from binpose_self_training.node_settings import SelfTrainingSettings, status_remarks, status_values
-from binpose_self_training.recorder import Recorder, RecorderStatus
-from binpose_self_training.recording import prepare
 
 PERIOD_S = 1.0
 CAMERA_ROLES = (Role.COLOR, Role.DEPTH, Role.INFO)

@@ -4,12 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from binpose_core.reasons import Reason
+from binpose_core.base.reasons import Reason
+from binpose_recording.cdr import CAMERA_INFO, IMAGE
+from binpose_recording.config import RecorderConfig, Role
+from binpose_recording.messages import Topic, qos
+from binpose_recording.recorder import RecorderStatus
 from binpose_ros.remarks import Remark
-from binpose_self_training.cdr import CAMERA_INFO, IMAGE
-from binpose_self_training.config import RecorderConfig, Role
-from binpose_self_training.messages import Topic, qos
-from binpose_self_training.recorder import RecorderStatus
 
 # Relative names, which remapping changes like those of every node; the types hold until a publisher tells its own.
 CAMERA = {

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from binpose_core.camera import Camera
-from binpose_core.geometry import FloatArray, inverse
+from binpose_core.frames.camera import Camera
+from binpose_core.geometry.transforms import FloatArray, inverse
 from binpose_simulation import materials as mat
 from binpose_simulation.gbuffer import FLOOR, NOTHING, TABLE, GBuffer, Table
 from binpose_simulation.lighting import Lamp, random_environment, shadow

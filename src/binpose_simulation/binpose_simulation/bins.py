@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from manifold3d import Manifold
 
-from binpose_core.errors import BinposeError
-from binpose_core.meshes import Mesh
+from binpose_core.base.errors import BinposeError
+from binpose_core.meshes.mesh import Mesh
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from binpose_core.errors import BinposeError
+from binpose_core.base.errors import BinposeError
 from binpose_simulation import bins
 from binpose_simulation.given_bins import bin_of_mesh, bin_of_size
 from binpose_simulation.mesh_bins import MeshBin

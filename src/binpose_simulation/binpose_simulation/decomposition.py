@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 from manifold3d import Manifold
 
-from binpose_core.errors import BinposeError
-from binpose_core.files import write_atomically
-from binpose_core.meshes import Mesh, signed_volumes
+from binpose_core.base.errors import BinposeError
+from binpose_core.base.files import write_atomically
+from binpose_core.meshes.mesh import Mesh, signed_volumes
 
 _LOG = logging.getLogger(__name__)
 _VERSION = "5"  # raise it when the pieces of the same mesh change

@@ -8,10 +8,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from binpose_core.bop_writer import BopWriter
-from binpose_core.catalogue import ObjectModel
-from binpose_core.errors import BinposeError
-from binpose_core.files import read_json, to_json, write_json
+from binpose_core.base.errors import BinposeError
+from binpose_core.base.files import read_json, to_json, write_json
+from binpose_core.datasets.bop_writer import BopWriter
+from binpose_core.parts.catalogue import ObjectModel
 from binpose_simulation.prepared_parts import OnPart
 from binpose_simulation.scene import SceneConfig
 from binpose_simulation.stream import SimulationStream

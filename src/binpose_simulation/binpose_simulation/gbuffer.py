@@ -12,10 +12,10 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from binpose_core.camera import Camera
-from binpose_core.geometry import FloatArray, inverse
-from binpose_core.meshes import Mesh
-from binpose_core.rendering import SceneRendering
+from binpose_core.frames.camera import Camera
+from binpose_core.geometry.transforms import FloatArray, inverse
+from binpose_core.meshes.mesh import Mesh
+from binpose_core.rendering.renderer import SceneRendering
 
 TABLE, FLOOR, NOTHING = -2, -3, -1
 # Without leave to reorder sums or to fuse operations, which depends on the processor: a view looks the same on each.

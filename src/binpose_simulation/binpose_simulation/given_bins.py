@@ -8,9 +8,9 @@ from typing import Protocol
 
 import numpy as np
 
-from binpose_core.errors import BinposeError
-from binpose_core.mesh_files import load_mesh
-from binpose_core.meshes import Mesh
+from binpose_core.base.errors import BinposeError
+from binpose_core.meshes.mesh import Mesh
+from binpose_core.meshes.mesh_files import load_mesh
 from binpose_simulation.bins import BinSpec
 from binpose_simulation.mesh_bins import MeshBin, bin_from_mesh
 

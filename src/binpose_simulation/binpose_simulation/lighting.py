@@ -7,9 +7,9 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from binpose_core.camera import Camera
-from binpose_core.geometry import FloatArray, inverse
-from binpose_core.rendering import Renderer
+from binpose_core.frames.camera import Camera
+from binpose_core.geometry.transforms import FloatArray, inverse
+from binpose_core.rendering.renderer import Renderer
 from binpose_simulation.gbuffer import REPEATABLE, GBuffer
 from binpose_simulation.viewpoint import look_at, rounded
 

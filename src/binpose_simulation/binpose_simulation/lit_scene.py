@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from binpose_core.camera import Camera
-from binpose_core.geometry import FloatArray, inverse
+from binpose_core.frames.camera import Camera
+from binpose_core.geometry.transforms import FloatArray, inverse
 from binpose_simulation.gbuffer import GBuffer
 from binpose_simulation.lighting import Lamp
 from binpose_simulation.pile import Pile

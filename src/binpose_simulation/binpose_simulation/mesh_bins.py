@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from binpose_core.errors import BinposeError
-from binpose_core.geometry import FloatArray, from_rotation_translation, rotation_between, transform
-from binpose_core.meshes import Mesh
-from binpose_core.rendering import Renderer
+from binpose_core.base.errors import BinposeError
+from binpose_core.geometry.transforms import FloatArray, from_rotation_translation, rotation_between, transform
+from binpose_core.meshes.mesh import Mesh
+from binpose_core.rendering.renderer import Renderer
 from binpose_simulation.bins import BinSpec
 from binpose_simulation.decomposition import convex_pieces
 

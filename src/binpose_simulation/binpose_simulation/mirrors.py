@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from binpose_core.camera import Camera
-from binpose_core.geometry import FloatArray, inverse, transform
-from binpose_core.meshes import bounding_box_center
+from binpose_core.frames.camera import Camera
+from binpose_core.geometry.transforms import FloatArray, inverse, transform
+from binpose_core.meshes.mesh import bounding_box_center
 from binpose_simulation.bins import Wall
 from binpose_simulation.gbuffer import NOTHING, GBuffer, Table, gbuffer
 from binpose_simulation.lit_scene import FloatImage, LitScene

@@ -12,13 +12,13 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.serialization import serialize_message
 from std_srvs.srv import Trigger
 
-from binpose_core.camera import Camera
-from binpose_core.errors import BinposeError
-from binpose_core.model_store import ModelStore
-from binpose_core.objects import ObjectModel
-from binpose_core.settings import check_bounds, setting
-from binpose_core.stored_parts import assemble, stored_objects
-from binpose_core.types import PoseEstimate
+from binpose_core.base.errors import BinposeError
+from binpose_core.base.settings import check_bounds, setting
+from binpose_core.frames.camera import Camera
+from binpose_core.frames.types import PoseEstimate
+from binpose_core.learning.model_store import ModelStore
+from binpose_core.learning.stored_parts import assemble, stored_objects
+from binpose_core.parts.objects import ObjectModel
 from binpose_ros.frames import from_camera, header_of
 from binpose_ros.images import from_color, from_depth_m
 from binpose_ros.lifecycle import ManagedNode, guarded

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from binpose_core.errors import BinposeError
-from binpose_core.geometry import FloatArray
-from binpose_core.meshes import Mesh
+from binpose_core.base.errors import BinposeError
+from binpose_core.geometry.transforms import FloatArray
+from binpose_core.meshes.mesh import Mesh
 from binpose_simulation.bins import BinSpec
 from binpose_simulation.decomposition import convex_pieces
 from binpose_simulation.mesh_bins import MeshBin

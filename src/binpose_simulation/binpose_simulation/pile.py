@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from binpose_core.catalogue import ObjectModel
-from binpose_core.geometry import FloatArray
-from binpose_core.meshes import Mesh
-from binpose_core.rendering import Renderer
+from binpose_core.geometry.transforms import FloatArray
+from binpose_core.meshes.mesh import Mesh
+from binpose_core.parts.catalogue import ObjectModel
+from binpose_core.rendering.renderer import Renderer
 from binpose_simulation import bins
 from binpose_simulation.content_config import ContentConfig
 from binpose_simulation.gbuffer import SmoothMeshes, smooth_corner_normals
@@ -17,7 +17,7 @@ from binpose_simulation.given_bins import capacity, floor_of
 from binpose_simulation.mesh_bins import MeshBin
 from binpose_simulation.physics import settle
 from binpose_simulation.prepared_parts import PreparedPart, as_prepared
-from binpose_simulation.strangers import distractor, stranger
+from binpose_simulation.unknown_parts import distractor, stranger
 
 BIN_GAP_M = 0.012
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from binpose_core.geometry import FloatArray, exp_so3, from_rotation_translation, random_rotation
-from binpose_core.meshes import Mesh
+from binpose_core.geometry.transforms import FloatArray, exp_so3, from_rotation_translation, random_rotation
+from binpose_core.meshes.mesh import Mesh
 from binpose_simulation.bins import BinSpec
 
 CLEARANCE_M = 0.001

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from binpose_core.catalogue import ObjectModel
-from binpose_core.errors import BinposeError
-from binpose_core.geometry import FloatArray
-from binpose_core.meshes import Mesh
+from binpose_core.base.errors import BinposeError
+from binpose_core.geometry.transforms import FloatArray
+from binpose_core.meshes.mesh import Mesh
+from binpose_core.parts.catalogue import ObjectModel
 from binpose_simulation.content_config import ContentConfig
 from binpose_simulation.gbuffer import smooth_corner_normals
 from binpose_simulation.given_bins import check_room, floor_of

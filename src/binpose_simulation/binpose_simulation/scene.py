@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from binpose_core.camera import Camera
-from binpose_core.catalogue import ObjectModel
-from binpose_core.errors import BinposeError
-from binpose_core.frames import RgbdFrame
-from binpose_core.geometry import FloatArray
-from binpose_core.silhouettes import silhouettes
+from binpose_core.base.errors import BinposeError
+from binpose_core.frames.camera import Camera
+from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.geometry.transforms import FloatArray
+from binpose_core.parts.catalogue import ObjectModel
+from binpose_core.rendering.silhouettes import silhouettes
 from binpose_simulation import pile as piles
 from binpose_simulation.appearance import AppearanceConfig, shade
 from binpose_simulation.content_config import ContentConfig

@@ -17,7 +17,7 @@ from typing import Protocol
 
 import numpy as np
 
-from binpose_core.errors import BinposeError
+from binpose_core.base.errors import BinposeError
 from binpose_simulation.scanner import Scanner
 from binpose_simulation.sensor_input import FloatImage, Optics, SensorInput
 from binpose_simulation.sensor_noise import between, uniform

@@ -8,9 +8,9 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from binpose_core.camera import Camera
-from binpose_core.errors import BinposeError
-from binpose_core.geometry import FloatArray, inverse
+from binpose_core.base.errors import BinposeError
+from binpose_core.frames.camera import Camera
+from binpose_core.geometry.transforms import FloatArray, inverse
 from binpose_simulation.sensor_noise import advance, exponential, random_fraction, seed_of, smooth_field
 from binpose_simulation.viewpoint import check_share
 

@@ -20,17 +20,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from binpose_core.camera import Camera
-from binpose_core.catalogue import ObjectModel
-from binpose_core.errors import BinposeError
-from binpose_core.files import write_bytes
-from binpose_core.geometry import (
+from binpose_core.base.errors import BinposeError
+from binpose_core.base.files import write_bytes
+from binpose_core.frames.camera import Camera
+from binpose_core.geometry.transforms import (
     FloatArray,
     from_rotation_translation,
     quat_xyzw_from_rotation,
     rotation_from_quat_xyzw,
 )
-from binpose_core.meshes import Mesh
+from binpose_core.meshes.mesh import Mesh
+from binpose_core.parts.catalogue import ObjectModel
 from binpose_simulation.bins import Wall
 from binpose_simulation.content_config import ContentConfig
 from binpose_simulation.gbuffer import smooth_corner_normals

@@ -12,9 +12,9 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from binpose_core.catalogue import ObjectModel
-from binpose_core.errors import BinposeError
-from binpose_core.threads import available_cpus, process_environment
+from binpose_core.base.errors import BinposeError
+from binpose_core.base.threads import available_cpus, process_environment
+from binpose_core.parts.catalogue import ObjectModel
 from binpose_simulation.pile import Pile
 from binpose_simulation.prepared_parts import OnPart, PreparedPart, as_prepared
 from binpose_simulation.scene import SceneConfig, SimulatedView, render_view, simulate_pile

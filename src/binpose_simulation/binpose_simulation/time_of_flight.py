@@ -18,8 +18,8 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from binpose_core.camera import Camera
-from binpose_core.errors import BinposeError
+from binpose_core.base.errors import BinposeError
+from binpose_core.frames.camera import Camera
 from binpose_simulation.sensor_input import FloatImage, Optics, SensorInput
 from binpose_simulation.sensor_noise import advance, interpolate, normal, random_fraction, seed_of, sine
 from binpose_simulation.viewpoint import check_share

@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from binpose_core.camera import Camera
-from binpose_core.errors import BinposeError
-from binpose_core.files import write_atomically
-from binpose_core.frames import RgbdFrame
+from binpose_core.base.errors import BinposeError
+from binpose_core.base.files import write_atomically
+from binpose_core.frames.camera import Camera
+from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_simulation.scene import SimulatedView
 
 DEPTH_UNIT_M = 5e-5

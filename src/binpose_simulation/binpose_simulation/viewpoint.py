@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from binpose_core.camera import Camera
-from binpose_core.errors import BinposeError
-from binpose_core.geometry import FloatArray, from_rotation_translation, inverse
+from binpose_core.base.errors import BinposeError
+from binpose_core.frames.camera import Camera
+from binpose_core.geometry.transforms import FloatArray, from_rotation_translation, inverse
 
 
 def check_range(owner: str, name: str, bounds: tuple[float, float], low: float, high: float) -> None:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 import numba
 import numpy as np
 
-from binpose_core.errors import BinposeError
+from binpose_core.base.errors import BinposeError
 from binpose_simulation.sensor_input import FloatImage, Optics, SensorInput
 from binpose_simulation.sensor_noise import advance, exponential, normal, seed_of, smooth_field
 from binpose_simulation.viewpoint import check_share

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from binpose_core.errors import BinposeError
-from binpose_core.geometry import (
+from binpose_core.base.errors import BinposeError
+from binpose_core.geometry.transforms import (
     FloatArray,
     from_rotation_translation,
     quat_xyzw_from_rotation,
     rotation_from_quat_xyzw,
 )
-from binpose_core.meshes import Mesh
+from binpose_core.meshes.mesh import Mesh
 from binpose_simulation.bins import BinSpec, Wall, bin_walls
 from binpose_simulation.mesh_bins import MeshBin
 from binpose_simulation.placement import BodyType

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from binpose_core.meshes import is_watertight, welded
+from binpose_core.meshes.mesh import is_watertight, welded
 from binpose_simulation.parts import make_distractor
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from binpose_core.errors import BinposeError
-from binpose_core.meshes import face_areas_normals, is_watertight, welded
+from binpose_core.base.errors import BinposeError
+from binpose_core.meshes.mesh import face_areas_normals, is_watertight, welded
 from binpose_simulation.parts import PART_NAMES, make_part, turned_parts
 
 

@@ -13,7 +13,7 @@ from binpose.commands.command import Command, console, waiting
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from binpose_core.catalogue import ObjectModel, Symmetries
+    from binpose_core.parts.catalogue import ObjectModel, Symmetries
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +44,8 @@ class Add(Command):
 
     def run(self) -> int:
         """Read, derive, keep, show."""
-        from binpose_core.catalogue import PICTURE, Catalogue
-        from binpose_core.mesh_files import standard_unit
+        from binpose_core.meshes.mesh_files import standard_unit
+        from binpose_core.parts.catalogue import PICTURE, Catalogue
 
         with waiting(f"{self.path.name} ...") as status:
             model = Catalogue(self.catalogue).add(
@@ -72,8 +72,8 @@ class Add(Command):
 
     def _guessed(self, model: "ObjectModel") -> str:
         """What the part would measure in other units that fit as well."""
-        from binpose_core.files import read_json
-        from binpose_core.mesh_files import METRES, fitting_units
+        from binpose_core.base.files import read_json
+        from binpose_core.meshes.mesh_files import METRES, fitting_units
 
         unit = read_json(self._entry())["unit"]
         size = model.diameter_m / METRES[unit]
@@ -82,7 +82,7 @@ class Add(Command):
         return f"{told}; the part would measure {', '.join(others)}." if others else f"{told}."
 
     def _print_reduction(self, model: "ObjectModel") -> None:
-        from binpose_core.files import read_json
+        from binpose_core.base.files import read_json
 
         entry = read_json(self._entry())
         if entry["source_faces"] > len(model.mesh.faces):

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import tyro
 
 from binpose.commands.command import Command, console
-from binpose_core.errors import BinposeError
+from binpose_core.base.errors import BinposeError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from binpose_self_training.bag_reader import Bag
-    from binpose_self_training.recovery import Recovery
+    from binpose_recording.bag_reader import Bag
+    from binpose_recording.recovery import Recovery
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,7 @@ class ShowBag(Command):
 
     def run(self) -> int:
         """Repair, read everything and print."""
-        from binpose_self_training.bag_reader import Bag
+        from binpose_recording.bag_reader import Bag
 
         path = self._repair() if self.repair else self.path
         bag = Bag(path)
@@ -42,7 +42,7 @@ class ShowBag(Command):
 
     def _repair(self) -> Path:
         """Where the repaired bag lies; a file that a killed recorder left gets another name."""
-        from binpose_self_training.recovery import repair_bag
+        from binpose_recording.recovery import repair_bag
 
         if not self.path.exists():
             raise BinposeError(f"Nothing at {self.path}; expected a bag; check the path.")
@@ -89,7 +89,7 @@ def topic_table(bag: "Bag") -> "Table":
 
 def frames_text(bag: "Bag") -> str:
     """How many frames `binpose estimate` finds in a bag, or why none; a sentence about each thing left out."""
-    from binpose_self_training.bag_frames import bag_frames
+    from binpose_recording.bag_frames import bag_frames
 
     try:
         found = bag_frames(bag)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from binpose_core.errors import BinposeError
+from binpose_core.base.errors import BinposeError
 
 if TYPE_CHECKING:
     from binpose_simulation.scene import SceneConfig
@@ -34,7 +34,7 @@ class BinOptions:
     def _size_m(self) -> tuple[float, float, float] | None:
         if not self.bin_size:
             return None
-        from binpose_core.mesh_files import METRES
+        from binpose_core.meshes.mesh_files import METRES
 
         try:
             length, width, height = (METRES[self.bin_unit] * float(text) for text in self.bin_size.split(","))

@@ -7,9 +7,9 @@ from typing import Annotated
 import tyro
 from rich.text import Text
 
-from binpose.bundle import UNCALIBRATED
 from binpose.commands.bin_options import BinOptions
 from binpose.commands.command import Command, console, progress_bar
+from binpose_pipeline.bundle import UNCALIBRATED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,10 +36,10 @@ class Calibrate(BinOptions, Command):
 
     def run(self) -> int:
         """Calibrate, save and report what was measured."""
-        from binpose.bundle import load_bundle
-        from binpose.recalibration import recalibrate
-        from binpose_core.threads import available_cpus
+        from binpose_core.base.threads import available_cpus
+        from binpose_pipeline.bundle import load_bundle
         from binpose_simulation.scene import SceneConfig
+        from binpose_training.recalibration import recalibrate
 
         bundle, scene = load_bundle(self.model), self.with_bin(SceneConfig())
         with progress_bar() as progress:

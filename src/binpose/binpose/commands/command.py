@@ -20,7 +20,7 @@ from rich.progress import (
 from rich.status import Status
 from rich.text import Text
 
-from binpose_core.errors import BinposeError
+from binpose_core.base.errors import BinposeError
 
 Item = TypeVar("Item")
 

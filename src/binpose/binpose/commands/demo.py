@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from binpose.bundle import ModelBundle, load_bundle
 from binpose.commands.command import Command, console, preparing, progress_bar, waiting
 from binpose.commands.estimate import print_summary, run_estimation
 from binpose.commands.evaluate import evaluation_table
-from binpose.estimation import EstimationConfig
-from binpose_core.evaluation import HALF_VISIBLE, EvaluationConfig
+from binpose_core.evaluation.matching import HALF_VISIBLE, EvaluationConfig
+from binpose_pipeline.bundle import ModelBundle, load_bundle
+from binpose_pipeline.estimation import EstimationConfig
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from binpose.evaluation import EvaluationResult
-    from binpose.runs import FrameOutcome
-    from binpose_core.catalogue import ObjectModel
+    from binpose_core.parts.catalogue import ObjectModel
+    from binpose_pipeline.evaluation import EvaluationResult
+    from binpose_pipeline.runs import FrameOutcome
     from binpose_simulation.scene import SceneConfig
 
 SPLIT = "sim"
@@ -93,12 +93,12 @@ def show_demo(
 ) -> "tuple[list[FrameOutcome], EvaluationResult]":
     """Estimate the first frames of a simulated scene, judge them against its truth and write the report."""
     from binpose.demo_report import demo_page
-    from binpose.evaluation import PoseEvaluation, frame_notes
-    from binpose.runs import RunDirectory, RunRecord
-    from binpose_core.bop import BopDataset
-    from binpose_core.evaluation import FrameTruth, known_parts
-    from binpose_core.folder import FrameSource
-    from binpose_core.frames import RgbdFrame
+    from binpose_core.datasets.bop import BopDataset
+    from binpose_core.datasets.folder import FrameSource
+    from binpose_core.evaluation.matching import FrameTruth, known_parts
+    from binpose_core.frames.rgbd_frame import RgbdFrame
+    from binpose_pipeline.evaluation import PoseEvaluation, frame_notes
+    from binpose_pipeline.runs import RunDirectory, RunRecord
 
     sources = [frame for frame in BopDataset(dataset).frames(SPLIT) if frame.scene_id == seed][:frames]
     evaluation = PoseEvaluation(bundle.objects, EvaluationConfig(min_visible_fraction=HALF_VISIBLE))

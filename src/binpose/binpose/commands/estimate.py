@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Literal, cast
 
 import tyro
 
-from binpose.bundle import UNCALIBRATED, ModelBundle, load_bundle
 from binpose.commands.command import Command, console, errors, split_names, tracked, waiting
-from binpose.estimation import EstimationConfig
+from binpose_pipeline.bundle import UNCALIBRATED, ModelBundle, load_bundle
+from binpose_pipeline.estimation import EstimationConfig
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from binpose.explain import FrameExplainer
-    from binpose.pipeline import Pipeline
     from binpose.run_report import RunGallery
-    from binpose.runs import FrameOutcome, RunDirectory, RunRecord
-    from binpose_core.folder import FrameSource
-    from binpose_core.frames import RgbdFrame
+    from binpose_core.datasets.folder import FrameSource
+    from binpose_core.frames.rgbd_frame import RgbdFrame
+    from binpose_pipeline.pipeline import Pipeline
+    from binpose_pipeline.runs import FrameOutcome, RunDirectory, RunRecord
     from binpose_refinement.config import Method
 
     Judge = Callable[[FrameSource, RgbdFrame, FrameOutcome], list[str]]
@@ -72,14 +72,14 @@ class Estimate(Command):
 
     def run(self) -> int:
         """Open, load, estimate, report."""
-        from binpose.estimation import check_objects
         from binpose.explain import Explainer, FrameExplainer, Remembering
-        from binpose.inputs import open_inputs
-        from binpose.pipeline import Within
-        from binpose.runs import RunDirectory, RunRecord
-        from binpose.tracking import TrackingConfig, TrackingPipeline
-        from binpose_core.region import Region
-        from binpose_self_training.bag_topics import CameraTopics
+        from binpose_core.frames.region import Region
+        from binpose_pipeline.estimation import check_objects
+        from binpose_pipeline.pipeline import Within
+        from binpose_pipeline.runs import RunDirectory, RunRecord
+        from binpose_pipeline.tracking import TrackingConfig, TrackingPipeline
+        from binpose_recording.bag_topics import CameraTopics
+        from binpose_recording.inputs import open_inputs
 
         config = EstimationConfig(self.threshold, split_names(self.objects, "--objects"))
         region = Region.from_text(self.region)
@@ -162,11 +162,11 @@ def run_estimation(
     Raises:
         BinposeError: when the place cannot be written to, before the first frame, or the disk is full.
     """
-    from binpose.estimation import estimate_frames
     from binpose.run_report import RunGallery, draw_checked, run_report
-    from binpose_core.drawing import OverlayDrawer
-    from binpose_core.files import write_text
-    from binpose_core.image_files import encode_png
+    from binpose_core.base.files import write_text
+    from binpose_core.drawing.overlays import OverlayDrawer
+    from binpose_core.frames.image_files import encode_png
+    from binpose_pipeline.estimation import estimate_frames
 
     drawer = OverlayDrawer(bundle.objects)
     gallery = RunGallery(drawer)
@@ -194,8 +194,15 @@ def run_estimation(
 
 def print_summary(outcomes: Sequence["FrameOutcome"], notes: Sequence[str] = ()) -> None:
     """How many parts, whether the depth agrees with them, what is odd, why frames are empty, and the times."""
-    from binpose.depth_check import check_depth
-    from binpose.run_checks import agreement_sentence, counted, empty_sentences, notes_of, reported_poses, warnings
+    from binpose_pipeline.depth_check import check_depth
+    from binpose_pipeline.run_checks import (
+        agreement_sentence,
+        counted,
+        empty_sentences,
+        notes_of,
+        reported_poses,
+        warnings,
+    )
 
     done = [outcome for outcome in outcomes if outcome.error is None]
     poses = reported_poses(done)

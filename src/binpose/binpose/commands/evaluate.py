@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import tyro
 
 from binpose.commands.command import Command, console, split_names, tracked, waiting
-from binpose_core.evaluation import EvaluationConfig
+from binpose_core.evaluation.matching import EvaluationConfig
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from binpose.evaluation import EvaluationResult
+    from binpose_pipeline.evaluation import EvaluationResult
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,12 +47,12 @@ class Evaluate(Command):
     def run(self) -> int:
         """Judge every frame of the run, print and write the figures."""
         from binpose.evaluation_report import evaluation_page
-        from binpose.run_checks import agreement_sentence
-        from binpose.run_evaluation import RunEvaluator, read_regions
-        from binpose.runs import RunDirectory
-        from binpose_core.bop import BopDataset
-        from binpose_core.drawing import OverlayDrawer
-        from binpose_core.files import write_json, write_text
+        from binpose_core.base.files import write_json, write_text
+        from binpose_core.datasets.bop import BopDataset
+        from binpose_core.drawing.overlays import OverlayDrawer
+        from binpose_pipeline.run_checks import agreement_sentence
+        from binpose_pipeline.run_evaluation import RunEvaluator, read_regions
+        from binpose_pipeline.runs import RunDirectory
 
         run = RunDirectory(self.run_directory)
         record = run.read_record()

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 import tyro
 
 from binpose.commands.command import Command, console
-from binpose_core.errors import BinposeError
-from binpose_core.model_header import OWN_KEYS
-from binpose_core.model_store import SHORT, ModelStore
+from binpose_core.base.errors import BinposeError
+from binpose_core.learning.model_header import OWN_KEYS
+from binpose_core.learning.model_store import SHORT, ModelStore
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,7 @@ class Models(Command):
         from rich import box
         from rich.table import Table
 
-        from binpose.bundle import shipped_or_own
+        from binpose_pipeline.bundle import shipped_or_own
 
         stores = list(find_stores(shipped_or_own(self.path)))
         if not stores:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from binpose.commands.bin_options import BinOptions
 from binpose.commands.command import Command, console, preparing, progress_bar, split_names, waiting
-from binpose_core.errors import BinposeError
+from binpose_core.base.errors import BinposeError
 from binpose_simulation.viewpoint import ViewpointConfig
 
 
@@ -43,10 +43,10 @@ class Simulate(BinOptions, Command):
 
     def run(self) -> int:
         """Simulate and write, frame by frame."""
-        from binpose.parts import chosen_objects
-        from binpose_core.catalogue import LIBRARY
+        from binpose_core.parts.catalogue import LIBRARY
         from binpose_simulation.export import check_count, export_bop, views_there
         from binpose_simulation.scene import SceneConfig
+        from binpose_training.chosen_parts import chosen_objects
 
         if self.parts and self.objects:
             raise BinposeError(
@@ -89,8 +89,8 @@ def write_scene(dataset: Path, split: str, scene_id: int, bag: Path) -> int:
     Raises:
         BinposeError: for a frame that cannot be read, or a place that cannot be written to.
     """
-    from binpose_core.bop import BopDataset
-    from binpose_self_training.frame_bag import write_frames
+    from binpose_core.datasets.bop import BopDataset
+    from binpose_recording.frame_bag import write_frames
 
     frames = (frame for frame in BopDataset(dataset).frames(split) if frame.scene_id == scene_id)
     return write_frames(bag, (frame.read() for frame in frames))

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Literal
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from binpose.bundle import UNCALIBRATED
 from binpose.commands.bin_options import BinOptions
 from binpose.commands.command import Command, console, split_names
+from binpose_pipeline.bundle import UNCALIBRATED
 
 if TYPE_CHECKING:
-    from binpose.training_run import Progress as Report
+    from binpose_training.training_run import Progress as Report
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,14 +51,14 @@ class Train(BinOptions, Command):
 
     def run(self) -> int:
         """Train and say what came of it."""
-        from binpose.bundle import load_bundle
-        from binpose.parts import chosen_objects
-        from binpose.training import train
-        from binpose.training_config import TrainConfig
-        from binpose_core.model_store import ModelStore
-        from binpose_core.threads import available_cpus
+        from binpose_core.base.threads import available_cpus
+        from binpose_core.learning.model_store import ModelStore
+        from binpose_pipeline.bundle import load_bundle
         from binpose_simulation.prepared_parts import check_bin
         from binpose_simulation.scene import SceneConfig
+        from binpose_training.chosen_parts import chosen_objects
+        from binpose_training.config import TrainConfig
+        from binpose_training.training import train
 
         scene = self.with_bin(SceneConfig())
         objects = chosen_objects(split_names(self.objects, "--objects"), self.catalogue)

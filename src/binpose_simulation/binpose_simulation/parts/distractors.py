@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from manifold3d import Manifold
 
-from binpose_core.meshes import Mesh
+from binpose_core.meshes.mesh import Mesh
 from binpose_simulation.parts.solids import (
     Points,
     along_y,

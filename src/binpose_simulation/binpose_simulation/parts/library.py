@@ -5,8 +5,8 @@ from functools import cache
 
 from manifold3d import Manifold
 
-from binpose_core.errors import BinposeError
-from binpose_core.meshes import Mesh
+from binpose_core.base.errors import BinposeError
+from binpose_core.meshes.mesh import Mesh
 from binpose_simulation.parts import formed_parts, turned_parts
 from binpose_simulation.parts.solids import to_mesh
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from manifold3d import CrossSection, FillRule, Manifold
 
-from binpose_core.meshes import Mesh
+from binpose_core.meshes.mesh import Mesh
 
 Points = npt.NDArray[np.float64]
 MM = 1e-3  # metres

@@ -1,0 +1,1 @@
+"""Errors, settings, files, threads and devices."""

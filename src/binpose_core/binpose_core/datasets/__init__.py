@@ -1,0 +1,1 @@
+"""BOP data sets and folders of images."""

@@ -1,0 +1,1 @@
+"""Poses and detections drawn into images."""

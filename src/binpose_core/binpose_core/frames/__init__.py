@@ -1,0 +1,1 @@
+"""Cameras, RGB-D frames, detections and poses, and the pixels of an image."""

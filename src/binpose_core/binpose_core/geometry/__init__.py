@@ -1,0 +1,1 @@
+"""Rigid motions and sizes of point sets."""

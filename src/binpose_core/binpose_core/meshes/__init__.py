@@ -1,0 +1,1 @@
+"""Triangle meshes: readers, repair, decimation and distances."""

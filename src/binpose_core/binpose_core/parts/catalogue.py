@@ -1,0 +1,204 @@
+"""The folder of known parts.
+
+objects/<id>/object.json: id, bop_id, source and its unit, diameter, and the symmetries in BOP's form: edit these here.
+objects/<id>/mesh.ply: the mesh in metres, binary PLY, for people and other programs.
+objects/<id>/symmetries.png: the part under each of its symmetries, with what differs, to check them at a glance.
+objects/<id>/arrays.safetensors: mesh, levels of detail and surface samples; this is what is loaded.
+"""
+
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from binpose_core.base.errors import BinposeError
+from binpose_core.base.files import read_json, write_bytes, write_json
+from binpose_core.frames.image_files import encode_png
+from binpose_core.meshes.decimation import reduced
+from binpose_core.meshes.mesh import diameter_m, is_watertight
+from binpose_core.meshes.mesh_files import ply_bytes, read_mesh
+from binpose_core.parts.objects import (
+    ObjectModel,
+    make_object,
+    object_entry,
+    objects_from_tensors,
+    objects_to_tensors,
+)
+from binpose_core.parts.symmetries import ContinuousSymmetry, Symmetries
+from binpose_core.parts.symmetry_picture import draw_symmetries
+
+__all__ = [
+    "ALL_OBJECTS",
+    "LIBRARY",
+    "Catalogue",
+    "ContinuousSymmetry",
+    "ObjectModel",
+    "Symmetries",
+    "make_object",
+    "objects_from_tensors",
+    "objects_to_tensors",
+]
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_BOP_NAME = re.compile(r"obj_(\d{6})")
+ALL_OBJECTS, LIBRARY = "all", "library"
+"""Words that stand for parts where an id is expected: all of a table, and those that binpose makes by code."""
+ENTRY, MESH, ARRAYS, PICTURE = "object.json", "mesh.ply", "arrays.safetensors", "symmetries.png"
+
+
+class Catalogue:
+    """Parts in a folder, one folder each; a part is there whole or not at all."""
+
+    def __init__(self, directory: Path | str) -> None:
+        self.directory = Path(directory)
+
+    def ids(self) -> list[str]:
+        """The known ids, by their BOP numbers."""
+        return [entry["id"] for entry in self._entries()]
+
+    def add(
+        self,
+        path: Path | str,
+        id: str,
+        unit: str | None = None,
+        *,
+        bop_id: int | None = None,
+        symmetries: Symmetries | None = None,
+        replace: bool = False,
+        allow_odd_size: bool = False,
+        allow_open: bool = False,
+        report: Callable[[str], None] = lambda step: None,
+    ) -> ObjectModel:
+        """Read a mesh, derive everything from it (seconds) and keep it.
+
+        Args:
+            path: STL, OBJ, PLY, OFF, glTF or STEP.
+            id: the part's name everywhere.
+            unit: of the file; guessed when None, see `mesh_files.load_mesh`.
+            bop_id: its number in BOP data sets, from 0 on; else that in a file name like obj_000003.ply, else that of
+                the part which it replaces, else the next free one.
+            symmetries: overrides those found from the mesh.
+            replace: an id that exists is otherwise refused.
+            allow_odd_size: accept less than 5 mm and more than 1 m.
+            allow_open: accept a mesh that does not close even after welding and filling small holes.
+            report: called with the name of each step before it begins.
+
+        Raises:
+            BinposeError: for a mesh or an id that cannot be used; the catalogue stays as it was.
+        """
+        self._check_id(id, replace)
+        number = self._bop_id(path, id, bop_id)
+        report("reading the mesh")
+        mesh, unit = read_mesh(path, unit, allow_odd_size)
+        if not allow_open and not is_watertight(mesh.faces):
+            raise BinposeError(
+                f"The mesh {path} is not watertight, even after welding and filling small holes; expected the closed "
+                "surface of a solid; export it as one, or add --allow-open to use it as it is."
+            )
+        origin = {"source": Path(path).name, "unit": unit, "source_faces": len(mesh.faces)}
+        report(f"reducing it where it is fine ({len(mesh.faces):,} faces)")
+        mesh, error_m = reduced(mesh)
+        model = make_object(mesh, id, number, symmetries, report)
+        report("drawing its symmetries")
+        self._write(model, {**origin, "reduction_error_m": error_m}, encode_png(draw_symmetries(model)))
+        return model
+
+    def load(self, id: str) -> ObjectModel:
+        """The part of that id.
+
+        Raises:
+            BinposeError: if it is not known or its files are damaged.
+        """
+        folder = self.directory / id
+        if not _ID.fullmatch(id) or not (folder / ENTRY).is_file():
+            known = ", ".join(self.ids()) or "none yet"
+            raise BinposeError(f"No object {id!r} in {self.directory}/; known: {known}. Add it with `binpose add`.")
+        entry = _checked_entry(folder / ENTRY)
+        part = objects_from_tensors(_read_arrays(folder / ARRAYS), [entry])[0]
+        true_m = diameter_m(part.mesh)
+        if abs(part.diameter_m - true_m) > 1e-3 * true_m:
+            raise BinposeError(
+                f"{folder / ENTRY} says a diameter of {part.diameter_m:.4g} m, but the part's mesh measures "
+                f"{true_m:.4g} m; expected the same; to change its size, add the part again with `binpose add --unit "
+                "... --replace`."
+            )
+        return part
+
+    def _entries(self) -> list[dict[str, Any]]:
+        entries = [_checked_entry(path) for path in self.directory.glob(f"[!.]*/{ENTRY}")]
+        return sorted(entries, key=lambda entry: (entry["bop_id"], entry["id"]))
+
+    def _check_id(self, id: str, replace: bool) -> None:
+        if not _ID.fullmatch(id):
+            raise BinposeError(
+                f"Object id {id!r}; expected up to 64 letters, digits, - and _, beginning with a letter or digit; "
+                "choose another."
+            )
+        if id.lower() in (ALL_OBJECTS, LIBRARY):
+            raise BinposeError(f"Object id {id!r} is a word of the command line; expected a name; choose another.")
+        same = [known for known in self.ids() if known.lower() == id.lower()]
+        if same and not (replace and same == [id]):
+            raise BinposeError(
+                f"Object {same[0]!r} is already in {self.directory}/; choose another --id, or add --replace."
+            )
+
+    def _bop_id(self, path: Path | str, id: str, bop_id: int | None) -> int:
+        entries = self._entries()
+        taken = {entry["bop_id"]: entry["id"] for entry in entries if entry["id"] != id}
+        named = _BOP_NAME.fullmatch(Path(path).stem)
+        if bop_id is None and named is None:
+            own = [entry["bop_id"] for entry in entries if entry["id"] == id]
+            return int(own[0]) if own else max(taken, default=0) + 1
+        number = bop_id if bop_id is not None else int(named.group(1)) if named else 0
+        if number < 0 or number in taken:
+            owner = f"is that of {taken[number]!r}" if number in taken else "is negative"
+            raise BinposeError(
+                f"BOP number {number} for object {id!r} {owner}; expected a free number from 0 on; give one with "
+                f"--bop-id, for example {max(taken, default=0) + 1}."
+            )
+        return number
+
+    def _write(self, model: ObjectModel, origin: Mapping[str, Any], picture: bytes) -> None:
+        from safetensors.numpy import save
+
+        fresh, old = self.directory / f".{model.id}.new", self.directory / f".{model.id}.old"
+        target = self.directory / model.id
+        shutil.rmtree(fresh, ignore_errors=True)
+        try:
+            tensors, _ = objects_to_tensors([model])
+            write_bytes(fresh / ARRAYS, save(tensors))
+            write_bytes(fresh / MESH, ply_bytes(model.mesh))
+            write_bytes(fresh / PICTURE, picture)
+            write_json(fresh / ENTRY, {**object_entry(model), **origin})
+            if target.exists():
+                shutil.rmtree(old, ignore_errors=True)
+                target.rename(old)
+            fresh.rename(target)
+        finally:
+            if old.exists() and not target.exists():  # stopped between the two
+                old.rename(target)
+            shutil.rmtree(fresh, ignore_errors=True)
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def _checked_entry(path: Path) -> dict[str, Any]:
+    entry, id = read_json(path), path.parent.name
+    if not isinstance(entry, dict) or entry.get("id") != id or not isinstance(entry.get("bop_id"), int):
+        raise BinposeError(
+            f"{path} does not describe object {id!r}; expected its id and bop_id as `binpose add` writes them; correct "
+            f"it, or remove {path.parent} and add the part again."
+        )
+    return entry
+
+
+def _read_arrays(path: Path) -> dict[str, Any]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError, ValueError) as error:
+        raise BinposeError(
+            f"Could not read {path} ({error}); expected what `binpose add` writes; add the part again with --replace."
+        ) from error

@@ -1,0 +1,1 @@
+"""Depth, masks and coordinates of meshes, by several backends; gradients of renderings."""

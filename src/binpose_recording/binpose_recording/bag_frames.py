@@ -1,0 +1,134 @@
+"""The frames of a bag, as `binpose estimate` takes them."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from binpose_core.base.errors import BinposeError
+from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_recording.bag_reader import Bag, Place
+from binpose_recording.bag_topics import CameraTopics, choose_topics
+from binpose_recording.cdr import CAMERA_INFO, read_image, read_message
+from binpose_recording.config import RecorderConfig
+from binpose_recording.pairing import Infos, Pairer
+from binpose_ros.frames import to_frame
+from binpose_ros.serialized import serialized_header
+
+
+@dataclass(frozen=True)
+class Stamped:
+    """A message in a bag, and the stamp in its header, ns."""
+
+    place: Place
+    stamp_ns: int
+
+
+@dataclass(frozen=True)
+class BagFrame:
+    """A frame in a bag, not read yet; its name is the stamp of its colour image."""
+
+    bag: Bag
+    name: str
+    image_id: int
+    color: Stamped
+    depth: Stamped | None
+    info: Stamped
+    scene_id: int = 0
+
+    def read(self) -> RgbdFrame:
+        """The undistorted images, depth in metres or None.
+
+        Raises:
+            BinposeError: for messages that are damaged, in an unknown encoding, or do not fit each other.
+        """
+        color = read_image(self._data(self.color), self.bag.types[self.color.place.topic])
+        depth = None
+        if self.depth is not None:
+            depth = read_image(self._data(self.depth), self.bag.types[self.depth.place.topic])
+        info = read_message(self._data(self.info), CAMERA_INFO)
+        return replace(to_frame(color, depth, info), name=self.name)
+
+    def _data(self, wanted: Stamped) -> bytes:
+        for data in self.bag.at(wanted.place):
+            if serialized_header(data).stamp_ns == wanted.stamp_ns:
+                return data
+        raise BinposeError(f"The message of {wanted.place.topic} at {wanted.stamp_ns} ns is gone from {self.bag.path}.")
+
+
+@dataclass(frozen=True)
+class BagFrames:
+    """What a bag holds: its frames by the time of their arrival, and a sentence about each thing that was left out."""
+
+    frames: tuple[BagFrame, ...]
+    topics: CameraTopics
+    notes: tuple[str, ...] = ()
+
+
+def bag_frames(
+    path: Path | str | Bag, wanted: CameraTopics | None = None, slop_s: float = RecorderConfig.slop_s
+) -> BagFrames:
+    """The frames of a bag: colour and depth paired by their stamps, each with the camera info that holds for it.
+
+    The images are gone through once for their stamps and read when a frame is.
+
+    Args:
+        path: folder or file, or the bag that was opened.
+        wanted: topics, where there is more than one camera.
+        slop_s: colour and depth of one frame are stamped at most this far apart.
+
+    Raises:
+        BinposeError: for what is no bag, or one without frames that can be read.
+    """
+    bag = path if isinstance(path, Bag) else Bag(path)
+    path = bag.path
+    topics = choose_topics(bag, wanted)
+    pairer: Pairer[Stamped] = Pairer(int(slop_s * 1e9), with_depth=bool(topics.depth))
+    infos: Infos[Stamped] = Infos()
+    pairs, unreadable = [], 0
+    for place, data in bag.messages({topics.color, topics.depth, topics.info} - {""}):
+        try:
+            item = Stamped(place, serialized_header(data).stamp_ns)
+        except BinposeError:
+            unreadable += 1
+            continue
+        if place.topic == topics.info:
+            infos.add(item.stamp_ns, item)
+            continue
+        add = pairer.add_color if place.topic == topics.color else pairer.add_depth
+        if (pair := add(item.stamp_ns, item)) is not None:
+            pairs.append(pair)
+    pairer.finish()
+    notes = _notes(bag, pairer, unreadable, topics, slop_s)
+    if not pairs:
+        raise BinposeError(
+            f"The bag {path} has no frame: {' '.join(notes) or 'its topics are empty.'} Expected {topics.color} and "
+            f"{topics.depth or 'nothing else'} with stamps at most {slop_s:g} s apart; check the topics."
+        )
+    names: dict[int, int] = {}
+    frames = []
+    for index, pair in enumerate(pairs):
+        info = infos.at(pair.stamp_ns)
+        if info is None:
+            raise BinposeError(
+                f"The bag {path} has no camera info that can be read in {topics.info} ({unreadable} damaged messages); "
+                "expected at least one; choose another topic (--info-topic), or record again."
+            )
+        names[pair.stamp_ns] = names.get(pair.stamp_ns, 0) + 1
+        frames.append(BagFrame(bag, _name(pair.stamp_ns, names[pair.stamp_ns]), index, pair.color, pair.depth, info))
+    return BagFrames(tuple(frames), topics, notes)
+
+
+def _notes(bag: Bag, pairer: Pairer[Stamped], unreadable: int, topics: CameraTopics, slop_s: float) -> tuple[str, ...]:
+    notes = [*bag.notes]
+    if pairer.colors_without_depth:
+        notes.append(
+            f"{pairer.colors_without_depth} images of {topics.color} have no depth within {slop_s:g} s and were left "
+            "out."
+        )
+    if unreadable:
+        notes.append(f"{unreadable} damaged messages were left out.")
+    return tuple(notes)
+
+
+def _name(stamp_ns: int, count: int) -> str:
+    seconds, nanoseconds = divmod(stamp_ns, 1_000_000_000)
+    return f"{seconds}_{nanoseconds:09d}" + (f"_{count}" if count > 1 else "")

@@ -1,0 +1,47 @@
+"""Opening what the user names: a data set, a folder of images, or a bag."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from binpose_core.base.errors import BinposeError
+from binpose_core.datasets.folder import FrameSource, open_recorded
+from binpose_recording.bag_frames import bag_frames
+from binpose_recording.bag_reader import is_bag
+from binpose_recording.bag_topics import CameraTopics
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Frames that are not read yet, and a sentence about each thing that was left out."""
+
+    frames: Sequence[FrameSource]
+    notes: tuple[str, ...] = ()
+
+
+def open_inputs(
+    path: Path, split: str | None = None, topics: CameraTopics | None = None, sensor: str | None = None
+) -> Inputs:
+    """The frames at a path.
+
+    Args:
+        path: a bag, or what `binpose_core.datasets.folder.open_recorded` takes.
+        split: of a BOP data set.
+        topics: of a bag with more than one camera.
+        sensor: of a BOP data set whose scenes have images of several.
+
+    Raises:
+        BinposeError: where there is nothing to read, or an option does not belong to it.
+    """
+    wanted = topics or CameraTopics()
+    if path.exists() and is_bag(path):
+        if split is not None:
+            raise BinposeError(f"{path} is a bag, which has no splits; expected no --split; leave it out.")
+        if sensor is not None:
+            raise BinposeError(f"{path} is a bag, whose cameras are chosen by --color-topic; leave out --sensor.")
+        found = bag_frames(path, wanted)
+        return Inputs(found.frames, found.notes)
+    if wanted != CameraTopics():
+        raise BinposeError(f"{path} is no bag; expected one with --color-topic and its like; leave them out.")
+    recorded = open_recorded(path, split, sensor)
+    return Inputs(recorded.frames, recorded.notes)

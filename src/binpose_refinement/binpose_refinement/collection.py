@@ -1,0 +1,139 @@
+"""From pose estimates to hypotheses that can be drawn, and why the others cannot."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from binpose_core.base.errors import BinposeError
+from binpose_core.frames.camera import Camera
+from binpose_core.frames.types import Detection, Hypothesis, PoseEstimate
+from binpose_core.geometry.transforms import FloatArray
+from binpose_refinement.hypothesis_batch import Batch, Workshop
+from binpose_refinement.observation import finite_or_zero
+from binpose_refinement.overlap import on_mask
+
+FEWEST_MASK_PX = 4  # masks with fewer pixels tell no pose
+NOWHERE_M = 1.0
+"""How far away a pose that is not finite is put, where the detection does not tell a distance."""
+
+
+@dataclass(frozen=True, eq=False)
+class Intake:
+    """What came in.
+
+    batch: the hypotheses that can be refined. rejected: poses without any, each with the reason.
+    poses: all that came, finite; owners: the place of each one's detection among the detections.
+    """
+
+    batch: Batch
+    rejected: list[tuple[PoseEstimate, str]]
+    poses: Sequence[PoseEstimate]
+    owners: Sequence[int]
+
+    def told(self, reasons: Mapping[int, str]) -> list[tuple[PoseEstimate, str]]:
+        """The poses of those detections for which there is a reason, with it."""
+        pairs = zip(self.poses, self.owners, strict=True)
+        return [(pose, reasons[owner]) for pose, owner in pairs if owner in reasons]
+
+
+def take_in(
+    workshop: Workshop, camera: Camera, detections: Sequence[Detection], poses: Sequence[PoseEstimate], reach: float
+) -> Intake:
+    """Collect all hypotheses of the poses.
+
+    Args:
+        workshop: of the parts.
+        camera: of the frame.
+        detections: of the frame.
+        poses: each from one of the detections.
+        reach: how far beside its detection's mask a pose may be seen and still be refined, share of the diameter.
+
+    Raises:
+        BinposeError: for a part that the workshop does not know, and for a pose of another detection.
+    """
+    owners = [_owner(pose, i, detections) for i, pose in enumerate(poses)]
+    batch = _collected(workshop, poses, owners)
+    reasons = workshop.unusable(batch, camera)
+    small = np.array([detection.mask.sum() < FEWEST_MASK_PX for detection in detections], bool)
+    reasons[small[batch.owner] & (reasons == "")] = "mask_too_small"
+    drawable = np.flatnonzero(reasons == "")
+    overlapping = on_mask(workshop, camera, detections, batch.take(drawable), reach)
+    reasons[drawable[~overlapping]] = "no_overlap"
+    judged = set(batch.owner[reasons == ""].tolist())
+    finite = [_finite(pose, detections[owner], camera) for pose, owner in zip(poses, owners, strict=True)]
+    rejected = [
+        (pose, _reason(reasons[batch.owner == owner]))
+        for pose, owner in zip(finite, owners, strict=True)
+        if owner not in judged
+    ]
+    return Intake(batch.take(reasons == ""), rejected, finite, owners)
+
+
+def unjudged(pose: PoseEstimate, reason: str) -> PoseEstimate:
+    """The pose of an `Intake` as it came, with score 0 and the reason among its residuals."""
+    return PoseEstimate(
+        pose.object_id,
+        pose.T_cam_obj,
+        0.0,
+        detection=pose.detection,
+        hypotheses=pose.hypotheses,
+        residuals={reason: 1.0},
+    )
+
+
+def gone(before: Batch, after: Batch, reason: str) -> dict[int, str]:
+    """The reason for each detection that has hypotheses before and none after."""
+    return dict.fromkeys(set(before.owner.tolist()) - set(after.owner.tolist()), reason)
+
+
+def _finite(pose: PoseEstimate, detection: Detection, camera: Camera) -> PoseEstimate:
+    """The pose and its finite hypotheses; one that is not finite itself is put, unturned, where the detection lies."""
+    hypotheses = tuple(h for h in pose.hypotheses if np.isfinite(h.T_cam_obj).all())
+    if np.isfinite(pose.T_cam_obj).all():
+        return replace(pose, hypotheses=hypotheses)
+    (u, v), z = detection.center_px, detection.center_depth_m
+    z = z if np.isfinite(z) and z > 0 else NOWHERE_M
+    T: FloatArray = np.eye(4)
+    T[:3, 3] = np.nan_to_num([(u - camera.cx) / camera.fx * z, (v - camera.cy) / camera.fy * z, z])
+    return replace(pose, T_cam_obj=T, hypotheses=hypotheses)
+
+
+def _owner(pose: PoseEstimate, index: int, detections: Sequence[Detection]) -> int:
+    """The place of a pose's detection among the detections."""
+    if pose.detection is None and index < len(detections):
+        return index
+    for i, detection in enumerate(detections):
+        if detection is pose.detection:
+            return i
+    raise BinposeError(
+        f"Pose {index} belongs to a detection that is not among the {len(detections)} given; "
+        "pass the detections from which the poses were estimated."
+    )
+
+
+def _collected(workshop: Workshop, poses: Sequence[PoseEstimate], owners: Sequence[int]) -> Batch:
+    rows = [
+        (owner, _part(workshop, h.object_id), h.T_cam_obj, h.score)
+        for owner, pose in zip(owners, poses, strict=True)
+        for h in (pose.hypotheses or (Hypothesis(pose.object_id, pose.T_cam_obj, pose.score),))
+    ]
+    owner, part, T, confidence = zip(*rows, strict=True) if rows else ((), (), (), ())
+    return Batch(
+        np.array(owner, np.int64), np.array(part, np.int64), np.array(T, np.float64).reshape(-1, 4, 4),
+        finite_or_zero(confidence),
+    )  # fmt: skip
+
+
+def _part(workshop: Workshop, object_id: str) -> int:
+    if object_id not in workshop.ids:
+        raise BinposeError(
+            f"A hypothesis of object {object_id!r}; the refiner knows {', '.join(workshop.ids)}; "
+            "give it that object's model, or use the model bundle that belongs to the estimator."
+        )
+    return workshop.ids.index(object_id)
+
+
+def _reason(reasons: npt.NDArray[np.object_]) -> str:
+    return str(reasons[0]) if len(reasons) else "no_hypothesis"

@@ -1,0 +1,74 @@
+"""Evidence that a frame's other hypotheses give."""
+
+import numpy as np
+import numpy.typing as npt
+
+from binpose_core.geometry.transforms import FloatArray
+from binpose_refinement.hypothesis_batch import Batch
+
+DECISIVENESS = 8.0
+"""Log-odds between two objects for each unit of the margin between their poses."""
+PSEUDO_PARTS = 0.5
+"""Parts of each object that a bin is taken to hold before anything is seen."""
+ROUNDS = 10
+LARGEST_LOG_ODDS = 4.0
+
+
+def lead_over_rivals(score: FloatArray, rivals: npt.NDArray[np.int64]) -> FloatArray:
+    """(B,) each score minus that of the best rival, minus 0 without one; rivals (P, 2) as of `PoseComparer.rivals`."""
+    best = np.zeros(len(score))
+    np.maximum.at(best, rivals[:, 0], score[rivals[:, 1]])
+    np.maximum.at(best, rivals[:, 1], score[rivals[:, 0]])
+    return score - best
+
+
+def company_of(batch: Batch, score: FloatArray, kind: FloatArray, objects: int) -> FloatArray:
+    """How much more frequent a pose's object is in the rest of the frame than its strongest rival, in [-1, 1].
+
+    Bins mostly hold few kinds of parts. Where a detection alone does not decide between parts that look alike, the
+    other detections do. The frequencies are those of a mixture model, fitted by expectation maximisation to the margins
+    between the objects' poses; a detection does not count for itself. The log-odds count as far as the pose's own
+    comparison is undecided.
+
+    Args:
+        batch: B hypotheses.
+        score: (B,) heuristic score of each.
+        kind: (B,) margin over rivals of other objects, see `duels`.
+        objects: number of objects.
+    """
+    company = np.zeros(len(batch))
+    place = np.unique(batch.owner, return_inverse=True)[1]
+    best = best_of_objects(batch, score, place, objects)
+    there = best >= 0
+    margin = np.where(there, kind[best], -1.0)
+    weight = np.where(there, score[best], 0.0).max(1, initial=0.0)
+    votes = weight[:, None] * _responsibilities(margin, weight)
+    others = votes.sum(0) - votes + PSEUDO_PARTS  # (D, K): of all detections but one
+    for i, (owner, part) in enumerate(zip(place, batch.part, strict=True)):
+        rivals = np.flatnonzero(there[owner] & (np.arange(objects) != part))
+        if len(rivals):
+            log_odds = np.log(others[owner, part] / others[owner, rivals].max())
+            undecided = 1.0 - min(abs(kind[i]), 1.0)
+            company[i] = undecided * np.clip(log_odds / LARGEST_LOG_ODDS, -1.0, 1.0)
+    return company
+
+
+def best_of_objects(
+    batch: Batch, score: FloatArray, place: npt.NDArray[np.int64], objects: int
+) -> npt.NDArray[np.int64]:
+    """(D, K) row of the best pose of each detection and object, -1 where there is none; place (B,): the detection."""
+    best = np.full((int(place.max(initial=-1)) + 1, objects), -1, np.int64)
+    order = np.argsort(score, kind="stable")
+    best[place[order], batch.part[order]] = order
+    return best
+
+
+def _responsibilities(margin: FloatArray, weight: FloatArray) -> FloatArray:
+    """(D, K) probability of each object for each detection, from margins (D, K) and the detections' weights (D,)."""
+    likelihood = np.exp(DECISIVENESS * margin)
+    frequency = np.full(margin.shape[1], 1.0)
+    for _ in range(ROUNDS):
+        share = likelihood * frequency
+        share /= share.sum(1, keepdims=True)
+        frequency = PSEUDO_PARTS + (weight[:, None] * share).sum(0)
+    return share

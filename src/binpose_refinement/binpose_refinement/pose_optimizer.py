@@ -1,0 +1,70 @@
+"""What follows ICP: each detection's best poses are moved further, and keep the move where it verifies."""
+
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from binpose_core.geometry.transforms import FloatArray
+from binpose_refinement.hypothesis_batch import Batch, Workshop
+from binpose_refinement.observation import Observation
+from binpose_refinement.verification import heuristic_score, measure
+
+COLORED_SLACK = 0.02
+"""By how much a part with colours may verify worse after its move: the evidence does not look at colours."""
+
+Moves = tuple[FloatArray, FloatArray]
+"""Poses (B, 4, 4), and information (B, 6, 6) about them as in `icp.Alignment`."""
+
+
+class Mover(Protocol):
+    """Render-and-compare, the refinement network, or anything else that moves poses."""
+
+    def __call__(self, observation: Observation, batch: Batch) -> Moves:
+        """Other poses for all hypotheses, and their information."""
+        ...
+
+
+class Improvement:
+    """Moves the best `keep` hypotheses of each detection; a pose that verifies worse than before stays where it was."""
+
+    def __init__(self, workshop: Workshop, mover: Mover, keep: int, level: int, size_px: int) -> None:
+        self._workshop, self._mover, self._keep = workshop, mover, keep
+        self._level, self._size_px = level, size_px
+        self._colored = np.array([part.mesh.colors is not None for part in workshop.objects])
+
+    def __call__(
+        self, observation: Observation, batch: Batch, information: FloatArray, tolerance_m: float
+    ) -> tuple[Batch, FloatArray]:
+        """The hypotheses after their moves, in the order in which they came.
+
+        Args:
+            observation: the frame.
+            batch: those of a detection follow each other, best first.
+            information: (B, 6, 6) about their poses.
+            tolerance_m: depth difference that counts as agreement.
+        """
+        rows = np.flatnonzero(ranks(batch.owner) < self._keep)
+        tried = batch.take(rows)
+        poses, about = self._mover(observation, tried)
+        drawable = self._workshop.unusable(tried.moved(poses), observation.camera) == ""
+        rows, tried, poses, about = rows[drawable], tried.take(drawable), poses[drawable], about[drawable]
+        before, after = (self._measured(observation, tried.moved(T), tolerance_m) for T in (tried.T_cam_obj, poses))
+        # Scores by hand: their meaning does not depend on a calibration.
+        slack = np.where(self._colored[tried.part], COLORED_SLACK, 0.0)
+        better = heuristic_score(after) >= heuristic_score(before) - slack
+        moved, told = batch.T_cam_obj.copy(), information.copy()
+        moved[rows[better]], told[rows[better]] = poses[better], about[better]
+        return batch.moved(moved), told
+
+    def _measured(self, observation: Observation, batch: Batch, tolerance_m: float) -> FloatArray:
+        return measure(self._workshop, observation, batch, self._level, self._size_px, tolerance_m).features
+
+
+def ranks(owner: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """(B,) how many earlier rows have the same owner."""
+    order = np.argsort(owner, kind="stable")
+    _, first, counts = np.unique(owner[order], return_index=True, return_counts=True)
+    rank = np.empty(len(owner), np.int64)
+    rank[order] = np.arange(len(owner)) - np.repeat(first, counts)
+    return rank

@@ -1,0 +1,1 @@
+"""Training of a model from simulated bins, and the calibration of its scores."""

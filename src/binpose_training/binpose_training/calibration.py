@@ -1,0 +1,147 @@
+"""Turning evidence into probabilities, and measuring a model on bins it has not seen."""
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+from binpose_core.evaluation.matching import (
+    HALF_VISIBLE,
+    EvaluationConfig,
+    Evaluator,
+    FrameEvaluation,
+    FrameTruth,
+    KnownPart,
+    labelled_scores,
+)
+from binpose_core.evaluation.pose_errors import PartErrors
+from binpose_core.evaluation.scores import Summary, summarise
+from binpose_core.frames.types import LabelledView, PoseEstimate
+from binpose_core.parts.catalogue import ObjectModel
+from binpose_estimator.estimator import PoseEstimator
+from binpose_pipeline.bundle import ModelBundle
+from binpose_pipeline.pipeline import Pipeline, SegmenterStage
+from binpose_refinement.calibration import fit_calibration
+from binpose_refinement.refiner import IcpRefiner
+from binpose_refinement.reliability import reliability
+from binpose_simulation.scene import SceneConfig
+from binpose_simulation.stream import SimulationStream
+from binpose_training.calibration_samples import labelled_candidates
+
+HELD_OUT_SEED = 1_000_003
+EVALUATION = EvaluationConfig(min_visible_fraction=HALF_VISIBLE)
+MIXED_SHARE = 0.5
+"""Of the calibration's bins, those with several kinds of parts; trainings see more of them, users fewer."""
+SCALING_SHARE = 0.33
+"""Of the calibration's bins, those that give the scale."""
+FEWEST_OF_A_KIND = 30
+"""Right and wrong poses without which no calibration is fitted."""
+
+
+class Track(Protocol):
+    """Reports progress."""
+
+    def __call__(self, items: Sequence[int], stage: str) -> Iterator[int]:
+        """Yield the items; each counts as done when the next one is taken."""
+        ...
+
+
+def calibrated_refiner(
+    segmenter: SegmenterStage,
+    estimator: PoseEstimator,
+    objects: Mapping[str, ObjectModel],
+    views: Iterable[LabelledView],
+    scaling_views: Iterable[LabelledView],
+    seed: int,
+) -> IcpRefiner:
+    """A refiner whose scores are probabilities, fitted on views that the networks have not seen.
+
+    The evidence of all hypotheses on `views` gives the model of the score; the poses that it selects on `scaling_views`
+    give its scale. Where hardly any pose was right (or wrong) there is nothing to fit, and the scores stay heuristic.
+    """
+    refiner = IcpRefiner(objects)
+    found = labelled_candidates(segmenter, estimator, refiner, objects, views, seed)
+    if min(found.correct.sum(), (~found.correct).sum()) < FEWEST_OF_A_KIND:
+        return refiner
+    calibration = fit_calibration(found.features, found.correct, found.weight)
+    refiner = refiner.using(calibration=calibration)
+    known, seen = itertools.tee(scaling_views)
+    pipeline = Pipeline(segmenter, estimator, refiner)
+    judged = judge_views(known, (pipeline(view.frame) for view in seen), objects, EVALUATION)
+    return refiner.using(calibration=calibration.scaled(*labelled_scores(judged)))
+
+
+def calibrated_bundle(
+    segmenter: SegmenterStage,
+    estimator: PoseEstimator,
+    parts: Mapping[str, ObjectModel],
+    scene: SceneConfig,
+    seed: int,
+    workers: int,
+    fitted_views: int,
+    judged_views: int,
+    track: Track,
+) -> ModelBundle:
+    """The bundle with a refiner fitted on simulated bins that the networks have not seen, and metrics from others.
+
+    Args:
+        segmenter: trained.
+        estimator: trained.
+        parts: the objects of both by id.
+        scene: the bins.
+        seed: of a training; the bins are others than those it has trained on.
+        workers: processes that simulate.
+        fitted_views: for the calibration.
+        judged_views: for the metrics.
+        track: called with items and a stage's name, "calibration" or "evaluation"; yields the items.
+    """
+    scene = replace(scene, content=replace(scene.content, mixed_share=MIXED_SHARE))
+    # One view after the other: with what the stages keep of its frame, a view takes 7 MB.
+    with SimulationStream(parts, scene, seed + HELD_OUT_SEED, workers) as stream:
+        views = (next(stream) for _ in track(range(fitted_views), "calibration"))
+        fitting = itertools.islice(views, fitted_views - int(SCALING_SHARE * fitted_views))
+        refiner = calibrated_refiner(segmenter, estimator, parts, fitting, views, seed)
+        bundle = ModelBundle(segmenter, estimator, refiner, parts)
+        judging = (next(stream) for _ in track(range(judged_views), "evaluation"))
+        known, seen = itertools.tee(judging)
+        judged = judge_views(known, (bundle.pipeline(view.frame) for view in seen), parts, EVALUATION)
+    return replace(bundle, metrics=metrics_of(judged, EVALUATION))
+
+
+def judge_views(
+    views: Iterable[LabelledView],
+    estimates: Iterable[Sequence[PoseEstimate]],
+    objects: Mapping[str, ObjectModel],
+    config: EvaluationConfig,
+) -> list[FrameEvaluation]:
+    """Judge the estimates of fully labelled views, in the same order."""
+    evaluator = Evaluator({name: PartErrors(model) for name, model in objects.items()}, config)
+    frames = []
+    for number, (view, found) in enumerate(zip(views, estimates, strict=True)):
+        parts = [
+            KnownPart(name, T, float(visible))
+            for name, T, visible in zip(view.object_ids, view.T_cam_obj, view.visible_fraction, strict=True)
+        ]
+        frames.append(evaluator(f"{number:06d}", FrameTruth(parts), found))
+    return frames
+
+
+def metrics_of(frames: Sequence[FrameEvaluation], config: EvaluationConfig) -> dict[str, Any]:
+    """The measured figures as plain JSON data: per object and over all, and how far scores are from probabilities."""
+    summary: Summary = summarise(frames, config)
+    scores, correct = labelled_scores(frames)
+    return {
+        "frames": len(frames),
+        "min_visible_fraction": config.min_visible_fraction,
+        "score_threshold": config.score_threshold,
+        "calibration_error": reliability(scores, correct).expected_calibration_error,
+        "objects": {
+            score.object_id: {
+                "parts": score.n_parts,
+                "recall": score.recall,
+                "precision": score.precision,
+                "median_error_of_diameter": score.median_error,
+            }
+            for score in (*summary.objects, summary.overall)
+        },
+    }

@@ -1,0 +1,294 @@
+"""From parts to a stored model in seconds: what is learnt is nothing, but every stage really runs."""
+
+import sys
+import weakref
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from binpose import cli
+from binpose.commands.estimate import with_refiner
+from binpose_core.base.errors import BinposeError
+from binpose_core.base.files import read_json
+from binpose_core.learning.model_store import ModelStore
+from binpose_core.learning.training_loop import LoopConfig
+from binpose_core.parts.catalogue import ObjectModel
+from binpose_detection.mask_rcnn import MaskRcnnSegmenter
+from binpose_detection.mask_rcnn_training import MaskRcnnTrainingConfig
+from binpose_detection.training import SegmentationTrainingConfig
+from binpose_estimator.training_config import PoseTrainingConfig
+from binpose_pipeline.bundle import ModelBundle, bundle_to_tensors, load_bundle, save_bundle
+from binpose_refinement.network_optimizer import NetworkMover
+from binpose_refinement.network_training import RefinementTraining
+from binpose_refinement.refiner import IcpRefiner
+from binpose_simulation.scene import SceneConfig, SimulatedView
+from binpose_simulation.stream import SimulationStream
+from binpose_training.config import TrainConfig
+from binpose_training.training import train
+from binpose_training.training_scene import training_scene, working_gsd_m
+
+
+@pytest.fixture
+def config() -> TrainConfig:
+    loop = LoopConfig(steps=2, low_precision=False)
+    return TrainConfig(
+        minutes=0.02,
+        workers=1,
+        calibration_views=2,
+        evaluation_views=2,
+        segmentation=SegmentationTrainingConfig(loop=loop, views=1, crops=2, crop_px=64),
+        pose=PoseTrainingConfig(loop=loop, batch_size=4),
+    )
+
+
+class Interrupted:
+    """A progress report that presses Ctrl-C when a stage begins, and remembers the stages."""
+
+    def __init__(self, stage: str | None = None) -> None:
+        self.stage, self.seen = stage, list[str]()
+
+    def __call__(self, stage: str, share: float, message: str) -> None:
+        self.seen.append(stage)
+        if stage == self.stage:
+            raise KeyboardInterrupt
+
+
+class Alive:
+    """Counts the simulated views that something still holds."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = self.most = 0
+        taken = SimulationStream.__next__
+
+        def counted(stream: SimulationStream) -> SimulatedView:
+            view = taken(stream)
+            weakref.finalize(view, self._gone)
+            self.now += 1
+            self.most = max(self.most, self.now)
+            return view
+
+        monkeypatch.setattr(SimulationStream, "__next__", counted)
+
+    def _gone(self) -> None:
+        self.now -= 1
+
+
+def test_an_interrupted_training_goes_on_and_ends_in_a_model(
+    tmp_path: Path, objects: tuple[ObjectModel, ...], config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(objects, tmp_path, config, progress=Interrupted("pose"))
+    assert read_json(tmp_path / "training/run.json")["simulation"] >= 1.0
+    views = len(list((tmp_path / "training/views").iterdir()))
+    with pytest.raises(BinposeError, match="--resume"):
+        train(objects, tmp_path, config)
+    with pytest.raises(BinposeError, match="other objects or settings"):
+        train(objects, tmp_path, replace(config, seed=1), resume=True)
+    assert len(list((tmp_path / "training/views").iterdir())) == views
+
+    report, alive = Interrupted(), Alive(monkeypatch)
+    version = train(objects, tmp_path, config, resume=True, progress=report)
+    assert 1 <= alive.most <= 2, "views are not kept: the unseen ones of a whole training take a gigabyte"
+
+    assert "simulation" not in report.seen, "what was simulated is not simulated again"
+    assert not (tmp_path / "training").exists()
+    done = ModelStore(tmp_path).header(version)["training"]["done"]
+    assert done == {"views": views, "segmentation_steps": 2, "pose_steps": 2}
+    bundle = load_bundle(tmp_path)
+    assert bundle.version == version
+    assert list(bundle.objects) == [part.id for part in objects]
+    assert set(bundle.metrics["objects"]) <= {"all", *bundle.objects}
+    assert not bundle.calibrated, "two untrained steps find no right poses to calibrate with"
+
+
+def test_a_refinement_network_is_trained_after_the_pose_network(
+    tmp_path: Path, objects: tuple[ObjectModel, ...], config: TrainConfig
+) -> None:
+    assert not config.refinement_share
+    loop = LoopConfig(steps=1, low_precision=False)
+    config = replace(config.with_refinement_network(), refinement=RefinementTraining(loop, loop, starts=1, most=4))
+    with pytest.raises(KeyboardInterrupt):
+        train(objects, tmp_path, config, progress=Interrupted("refinement"))
+    report = Interrupted()
+    train(objects, tmp_path, config, resume=True, progress=report)
+    assert "pose" not in report.seen and "refinement" in report.seen
+    bundle = load_bundle(tmp_path)
+    assert ModelStore(tmp_path).load().header["training"]["done"]["refinement_steps"] == 2
+    assert bundle.refiner.config.method == "icp", "the network is there for who asks for it"
+    assert isinstance(with_refiner(bundle, "network").refiner.mover, NetworkMover)
+    again = load_bundle(tmp_path / "again", version=save_bundle(bundle, tmp_path / "again", half=True))
+    stored, copied = (bundle_to_tensors(one)[0] for one in (bundle, again))
+    assert stored.keys() == copied.keys()
+    assert all(np.array_equal(stored[name], copied[name]) for name in stored)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU")
+@pytest.mark.parametrize("detector", ["votes", "mask_rcnn"])
+def test_a_training_on_the_gpu_ends_in_a_model_for_the_processor(
+    tmp_path: Path, objects: tuple[ObjectModel, ...], config: TrainConfig, detector: str
+) -> None:
+    if detector == "mask_rcnn":
+        pytest.importorskip("torchvision")
+    train(objects, tmp_path, replace(config, detector=detector), device="cuda")
+    with SimulationStream({part.id: part for part in objects}, SceneConfig(), 3, 1) as stream:
+        load_bundle(tmp_path).pipeline(next(stream).frame)
+
+
+def test_a_training_starts_from_a_model_of_other_parts(
+    tmp_path: Path, objects: tuple[ObjectModel, ...], config: TrainConfig
+) -> None:
+    parent = train(objects[:2], tmp_path / "parent", config)
+    start = load_bundle(tmp_path / "parent")
+    frozen = LoopConfig(steps=1, low_precision=False, learning_rate=1e-12, weight_decay=0.0)
+    still = replace(
+        config,
+        segmentation=replace(config.segmentation, loop=frozen),
+        pose=replace(config.pose, loop=frozen),
+    )
+    train(objects, tmp_path / "child", still, start=start)
+    child = load_bundle(tmp_path / "child")
+    assert child.parent == parent and list(child.objects) == [part.id for part in objects]
+    for stage in ("segmenter", "estimator"):
+        old, new = (getattr(bundle, stage).network.state_dict() for bundle in (start, child))
+        rows = getattr(start, stage).network.part_rows([part.id for part in objects[:2]])
+        for name in old.keys() - rows.keys():
+            if old[name].is_floating_point() and "running" not in name:
+                np.testing.assert_allclose(new[name], old[name], atol=1e-3, err_msg=name)
+    told, kept = (bundle.estimator.network.state_dict()["head.embedding.weight"] for bundle in (start, child))
+    np.testing.assert_allclose(kept[:2], told, atol=1e-3)
+
+
+def test_mask_rcnn_starts_from_nothing(
+    tmp_path: Path, networks: ModelBundle, config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("binpose_training.training.import_torchvision", lambda: None)
+    with pytest.raises(BinposeError, match="leave out --start-from"):
+        train(tuple(networks.objects.values()), tmp_path, replace(config, detector="mask_rcnn"), start=networks)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_model_with_mask_rcnn_is_trained_and_loaded(
+    torchvision: None, tmp_path: Path, objects: tuple[ObjectModel, ...], config: TrainConfig
+) -> None:
+    loop = LoopConfig(steps=2, low_precision=False)
+    detector = MaskRcnnTrainingConfig(loop=loop, views=1, crops=1, crop_px=64)
+    train(objects, tmp_path, replace(config, detector="mask_rcnn", mask_rcnn=detector))
+    bundle = load_bundle(tmp_path)
+    assert isinstance(bundle.segmenter, MaskRcnnSegmenter) and bundle.config["segmenter"]["backend"] == "mask_rcnn"
+    assert bundle.segmenter.config.objects == tuple(part.id for part in objects)
+    assert len(bundle.segmenter.config.center_behind_m) == len(objects)
+
+
+def test_a_detector_that_lacks_its_library_is_refused_before_anything_is_simulated(
+    tmp_path: Path, objects: tuple[ObjectModel, ...], config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    with pytest.raises(BinposeError, match="pip install torchvision"):
+        train(objects, tmp_path, replace(config, detector="mask_rcnn"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_views_show_the_smallest_part_large_enough(objects: Sequence[ObjectModel]) -> None:
+    gsd_m = working_gsd_m(objects)
+    assert min(part.diameter_m for part in objects) / gsd_m >= 40
+    assert min(np.sort(np.ptp(part.mesh.vertices, axis=0))[1] for part in objects) / gsd_m >= 8.9
+    scene = training_scene(SceneConfig(), gsd_m, types=10)
+    low, high = scene.viewpoint.gsd_m
+    assert low < gsd_m < high
+    assert scene.content.types[1] == 10, "a mixed bin may hold all of them"
+    assert training_scene(SceneConfig(), gsd_m, types=3).content.types == SceneConfig().content.types
+
+
+def test_objects_that_are_none_leave_nothing_behind(
+    tmp_path: Path, objects: tuple[ObjectModel, ...], config: TrainConfig
+) -> None:
+    with pytest.raises(BinposeError, match=r"objects none; expected at least one"):
+        train((), tmp_path, config)
+    with pytest.raises(BinposeError, match=r"objects step, step; expected .* each once"):
+        train((objects[0], objects[0]), tmp_path, config)
+    with pytest.raises(BinposeError, match=r"'gpu'; expected cpu or cuda"):
+        train(objects, tmp_path, config, device="gpu")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--objects", ""), ("--objects", "library", "--seed", "-1"), ("--objects", "library", "--device", "tpu")],
+)
+def test_a_command_that_cannot_work_leaves_nothing_to_resume(
+    tmp_path: Path,
+    objects: tuple[ObjectModel, ...],
+    capsys: pytest.CaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    options: tuple[str, ...],
+) -> None:
+    monkeypatch.setattr("binpose_training.chosen_parts.library_objects", lambda: list(objects))
+    assert cli.main(["train", *options, "--out", str(tmp_path / "model"), "--workers", "1"]) == 2
+    assert "error:" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("calibrated", [False, True])
+def test_the_command_tells_scores_that_are_no_probabilities(
+    tmp_path: Path,
+    networks: ModelBundle,
+    capsys: pytest.CaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    calibrated: bool,
+) -> None:
+    trained = networks if calibrated else replace(networks, refiner=IcpRefiner(networks.objects))
+    monkeypatch.setattr("binpose_training.chosen_parts.library_objects", lambda: list(networks.objects.values()))
+    monkeypatch.setattr("binpose_training.training.train", lambda objects, out, *_, **__: save_bundle(trained, out))
+    assert cli.main(["train", "--objects", "library", "--out", str(tmp_path)]) == 0
+    assert ("not calibrated" in " ".join(capsys.readouterr().out.split())) is not calibrated
+
+
+def test_nothing_to_resume_is_told(tmp_path: Path, objects: tuple[ObjectModel, ...], config: TrainConfig) -> None:
+    with pytest.raises(BinposeError, match=r"No interrupted training in .*expected one to resume"):
+        train(objects, tmp_path / "typo", config, resume=True)
+    assert not (tmp_path / "typo" / "training").exists()
+
+
+def test_a_part_with_another_mesh_or_other_symmetries_is_another_training(
+    tmp_path: Path, objects: tuple[ObjectModel, ...], config: TrainConfig
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(objects, tmp_path, config, progress=Interrupted("simulation"))
+    step, rod = objects
+    larger = replace(rod, mesh=replace(rod.mesh, vertices=rod.mesh.vertices * np.float32(1.01)))
+    for other in (larger, replace(rod, symmetries=step.symmetries)):
+        with pytest.raises(BinposeError, match="other objects or settings"):
+            train((step, other), tmp_path, config, resume=True)
+    with pytest.raises(KeyboardInterrupt):
+        train(objects, tmp_path, config, resume=True, progress=Interrupted("simulation"))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"seed": -1},
+        {"seed": 2**31},
+        {"minutes": float("nan")},
+        {"minutes": 0.0},
+        {"workers": 0},
+        {"pose_share": 0.9},
+        {"calibration_views": -1},
+        {"evaluation_views": 0},
+        {"detector": "yolo"},
+    ],
+)
+def test_a_budget_that_cannot_work_is_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(BinposeError):
+        TrainConfig(**wrong)  # type: ignore[arg-type]
+
+
+def test_longer_trainings_calibrate_on_more_bins() -> None:
+    assert TrainConfig(minutes=5).bins_for_calibration == TrainConfig(minutes=28).bins_for_calibration == 120
+    assert TrainConfig(minutes=100).bins_for_calibration == 400
+    assert TrainConfig(minutes=100, calibration_views=7).bins_for_calibration == 7
