@@ -9,7 +9,7 @@ from binpose_core.evaluation.pose_errors import PartErrors
 from binpose_core.frames.types import LabelledView
 from binpose_core.geometry.transforms import FloatArray
 from binpose_core.parts.catalogue import ObjectModel
-from binpose_refinement.hypothesis_batch import Batch, Workshop
+from binpose_refinement.hypothesis_batch import HypothesisBatch, PartRenderer
 
 FACES = 20_000
 SAME_M, FREE_M = 0.0015, 0.003
@@ -26,7 +26,7 @@ class Ambiguity:
     """
 
     def __init__(self, objects: Mapping[str, ObjectModel], limit: float) -> None:
-        self._workshop, self._names = Workshop(objects, (FACES,)), list(objects)
+        self._part_renderer, self._names = PartRenderer(objects, (FACES,)), list(objects)
         self._motions = {}
         for name, part in objects.items():
             near = part.symmetries.near.reshape(-1, 4, 4)
@@ -40,17 +40,17 @@ class Ambiguity:
             poses = T @ self._motions[name]
             count = len(poses)
             part = np.full(count, self._names.index(name))
-            batch = Batch(np.zeros(count, np.int64), part, poses, np.zeros(count))
-            found[i] = (_telling_px(view, i, batch, self._workshop) < TELLING_PX).any()
+            batch = HypothesisBatch(np.zeros(count, np.int64), part, poses, np.zeros(count))
+            found[i] = (_telling_px(view, i, batch, self._part_renderer) < TELLING_PX).any()
         return found
 
 
-def _telling_px(view: LabelledView, i: int, batch: Batch, workshop: Workshop) -> FloatArray:
+def _telling_px(view: LabelledView, i: int, batch: HypothesisBatch, part_renderer: PartRenderer) -> FloatArray:
     """(B - 1,) how many pixels of the view tell each of the later poses from the first, which is the true one."""
     camera, depth = view.frame.camera, view.frame.depth_m
-    size = workshop.largest_px(batch, camera)
-    windows = np.repeat(workshop.windows(batch, camera, size, whole_steps=True)[:1], len(batch), axis=0)
-    drawn = workshop.draw(batch, 0, windows, camera, size).depth_m
+    size = part_renderer.largest_px(batch, camera)
+    windows = np.repeat(part_renderer.windows(batch, camera, size, whole_steps=True)[:1], len(batch), axis=0)
+    drawn = part_renderer.draw(batch, 0, windows, camera, size).depth_m
     u0, v0, step = windows[0].astype(int)
     rows, columns = v0 + step * np.arange(size), u0 + step * np.arange(size)
     across, down = (columns >= 0) & (columns < camera.width), (rows >= 0) & (rows < camera.height)

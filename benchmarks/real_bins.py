@@ -15,7 +15,7 @@ import tyro
 from binpose_core.base.files import read_json
 from binpose_core.datasets.bop import BopDataset
 from binpose_core.drawing.overlays import OverlayDrawer
-from binpose_core.evaluation.matching import EvaluationConfig, Evaluator, FrameTruth, known_parts
+from binpose_core.evaluation.matching import EvaluationConfig, Evaluator, FrameTruth, ground_truths
 from binpose_core.evaluation.pose_errors import PartErrors
 from binpose_pipeline.bundle import load_bundle
 from common import ROOT, heading, table
@@ -41,7 +41,7 @@ def main(arguments: Arguments) -> None:
     bundle = load_bundle(arguments.model)
     frame = next(iter(BopDataset(arguments.dataset).frames("real")))
     image = frame.read()
-    parts = [part for part in known_parts(frame) if part.object_id in OBJECTS]
+    parts = [part for part in ground_truths(frame) if part.object_id in OBJECTS]
     poses = bundle.pipeline(image)
     regions = [np.array(polygon, np.float64) for polygon in next(iter(read_json(REGIONS).values()))]
     complete = {name for name, known in OBJECTS.items() if known}

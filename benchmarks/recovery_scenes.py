@@ -20,7 +20,7 @@ from binpose_core.parts.catalogue import ObjectModel
 from binpose_core.rendering.renderer import Renderer
 from binpose_pipeline.pipeline import SegmenterStage
 from binpose_refinement.descent_config import Phase
-from binpose_refinement.hypothesis_batch import Batch
+from binpose_refinement.hypothesis_batch import HypothesisBatch
 from binpose_refinement.observation import observe
 from binpose_refinement.render_and_compare import Descent, View
 from binpose_simulation.scene import SimulatedView
@@ -147,5 +147,5 @@ def losses(
 ) -> FloatArray:
     """(N,) joint losses of poses (N, 4, 4) of a part at one scale."""
     observation, count = observe(trial.frame, trial.detections, 2e-4), len(T_cam_obj)
-    batch = Batch(np.full(count, detection), np.full(count, part), T_cam_obj, np.ones(count))
+    batch = HypothesisBatch(np.full(count, detection), np.full(count, part), T_cam_obj, np.ones(count))
     return View(descent, observation, batch, phase).compare(np.arange(count), T_cam_obj).loss

@@ -21,7 +21,7 @@ import tyro
 
 from binpose_core.base.threads import available_cpus, limit_threads
 from binpose_pipeline.bundle import ModelBundle, load_bundle
-from binpose_refinement.hypothesis_batch import Workshop
+from binpose_refinement.hypothesis_batch import PartRenderer
 from binpose_refinement.refiner import IcpRefiner
 from binpose_refinement.render_and_compare import Descent
 from common import heading, spread, table
@@ -78,7 +78,7 @@ def refiner_of(bundle: ModelBundle, method: str, **changes: object) -> IcpRefine
 def recovery(bundle: ModelBundle, trials: Sequence[Trial], title: str) -> None:
     """One row per method."""
     names, rows = list(bundle.objects), []
-    descent = Descent(Workshop(bundle.objects, ()))
+    descent = Descent(PartRenderer(bundle.objects, ()))
     for method in METHODS:
         refiner = refiner_of(bundle, method, expand_limit=0)
         errors, shares, undecided, told = [], [], [], []

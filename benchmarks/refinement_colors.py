@@ -22,7 +22,7 @@ from binpose_core.meshes.mesh import Mesh
 from binpose_core.parts.catalogue import ObjectModel, make_object
 from binpose_core.rendering.renderer import Renderer
 from binpose_refinement.descent_config import DescentConfig
-from binpose_refinement.hypothesis_batch import Batch, Workshop
+from binpose_refinement.hypothesis_batch import HypothesisBatch, PartRenderer
 from binpose_refinement.observation import Observation, observe
 from binpose_refinement.render_and_compare import Descent
 from common import heading, spread, table
@@ -55,7 +55,7 @@ def main(arguments: Arguments) -> None:
             ("paint, weight 0", can, DescentConfig(color=0.0)),
             ("paint", can, DescentConfig()),
         ):
-            descent = Descent(Workshop({"can": model}, ()), config)
+            descent = Descent(PartRenderer({"can": model}, ()), config)
             rows.append([paint, name, *measured(descent, trials)])
     table(["paint", "model", "median roll off", "under 5 degrees", "median axis and place off, mm", "ms"], rows)
 
@@ -91,7 +91,7 @@ def measured(descent: Descent, trials: list[tuple[Observation, FloatArray, Float
     """A row: how far the roll is off, how often hardly, how far the can is off else, and the time."""
     rolls, places, times = [], [], []
     for seen, truth, start in trials:
-        batch = Batch(np.zeros(1, np.int64), np.zeros(1, np.int64), start[None], np.ones(1))
+        batch = HypothesisBatch(np.zeros(1, np.int64), np.zeros(1, np.int64), start[None], np.ones(1))
         for _ in range(2):  # the first one converts the colours, compiles and warms up
             began = time.process_time()
             found = descent(seen, batch).T_cam_obj[0]

@@ -29,7 +29,7 @@ from binpose_core.geometry.transforms import FloatArray
 from binpose_core.learning.training_loop import LoopConfig
 from binpose_core.parts.catalogue import ObjectModel
 from binpose_pipeline.bundle import ModelBundle, load_bundle, save_bundle
-from binpose_refinement.hypothesis_batch import Workshop
+from binpose_refinement.hypothesis_batch import PartRenderer
 from binpose_refinement.icp import align
 from binpose_refinement.network import RefinementNetwork, RefinementNetworkConfig
 from binpose_refinement.network_training import (
@@ -37,7 +37,7 @@ from binpose_refinement.network_training import (
     TEACHING_FACES,
     RefinementTraining,
     Sample,
-    Signals,
+    Supervision,
     make_network,
     sample_of,
     train_refinement_network,
@@ -80,10 +80,10 @@ def main(arguments: Arguments) -> None:
 
 def cost(objects: Mapping[str, ObjectModel], signal: str, repeats: int) -> dict[str, list[float] | float]:
     """Processor milliseconds per sample, and the memory in MB that the signal needed on top."""
-    workshop = Workshop(objects, TEACHING_FACES)
+    part_renderer = PartRenderer(objects, TEACHING_FACES)
     (view,) = unseen_views(objects, 1, seed=TRAINING_SEED, workers=1)
-    sample = sample_of(view, workshop, np.arange(len(objects)), 192, RefinementTraining(), (0,))
-    signals, times = Signals(workshop), []
+    sample = sample_of(view, part_renderer, np.arange(len(objects)), 192, RefinementTraining(), (0,))
+    signals, times = Supervision(part_renderer), []
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for repeat in range(repeats + 2):
         began = time.process_time()
@@ -110,35 +110,37 @@ def costs(arguments: Arguments) -> None:
 def ablation(arguments: Arguments, bundle: ModelBundle) -> None:
     """Mu et al.'s ablation, on our simulated piles."""
     objects = bundle.objects
-    workshop, config = Workshop(objects, TEACHING_FACES), RefinementTraining()
+    part_renderer, config = PartRenderer(objects, TEACHING_FACES), RefinementTraining()
     views = unseen_views(objects, arguments.views, seed=TRAINING_SEED)
     tests = [
-        (view, sample_of(view, workshop, np.arange(len(objects)), 192, config, (1, i)))
+        (view, sample_of(view, part_renderer, np.arange(len(objects)), 192, config, (1, i)))
         for i, view in enumerate(unseen_views(objects, arguments.test_views))
     ]
     samples, truths = [sample for _, sample in tests], [true_poses(view, config) for view, _ in tests]
-    rows = [row("no refinement (the starts)", samples, truths, [s.batch.T_cam_obj for s in samples], workshop)]
+    rows = [row("no refinement (the starts)", samples, truths, [s.batch.T_cam_obj for s in samples], part_renderer)]
     for attention in (False, True):
         torch.manual_seed(0)
-        network = make_network(RefinementNetworkConfig(tuple(objects), attention=attention), workshop)
+        network = make_network(RefinementNetworkConfig(tuple(objects), attention=attention), part_renderer)
         for name, steps in (("resolver", arguments.resolver_steps), ("joint", arguments.joint_steps)):
-            network = taught(network, name, steps, workshop, views)
+            network = taught(network, name, steps, part_renderer, views)
             what = (
                 f"network, {'with' if attention else 'without'} weights, {'+ joint loss' if name == 'joint' else name}"
             )
-            rows.append(row(what, samples, truths, [applied(network, s) for s in samples], workshop))
+            rows.append(row(what, samples, truths, [applied(network, s) for s in samples], part_renderer))
         if attention and arguments.out is not None:
             refiner = bundle.refiner.using(network=network)  # type: ignore[attr-defined]
             save_bundle(replace(bundle, refiner=refiner), arguments.out, parent=bundle.version, half=True)
-    icp = [align(workshop, s.observation, s.batch, RESOLVER).T_cam_obj for s in samples]
-    rows.append(row("ICP with the rendered surface only, 20 steps", samples, truths, icp, workshop))
-    plain = [cloud_icp(workshop, s) for s in samples]
-    rows.append(row(f"ICP with the whole cloud only, {CLOUD_STEPS} steps", samples, truths, plain, workshop))
-    after = [align(workshop, s.observation, s.batch.moved(applied(network, s)), RESOLVER).T_cam_obj for s in samples]
-    rows.append(row("network with weights, then ICP", samples, truths, after, workshop))
-    descent = Descent(workshop)
+    icp = [align(part_renderer, s.observation, s.batch, RESOLVER).T_cam_obj for s in samples]
+    rows.append(row("ICP with the rendered surface only, 20 steps", samples, truths, icp, part_renderer))
+    plain = [cloud_icp(part_renderer, s) for s in samples]
+    rows.append(row(f"ICP with the whole cloud only, {CLOUD_STEPS} steps", samples, truths, plain, part_renderer))
+    after = [
+        align(part_renderer, s.observation, s.batch.moved(applied(network, s)), RESOLVER).T_cam_obj for s in samples
+    ]
+    rows.append(row("network with weights, then ICP", samples, truths, after, part_renderer))
+    descent = Descent(part_renderer)
     compared = [descent(s.observation, s.batch).T_cam_obj for s in samples]
-    rows.append(row("render-and-compare only", samples, truths, compared, workshop))
+    rows.append(row("render-and-compare only", samples, truths, compared, part_renderer))
     print(
         f"{sum(len(s.batch) for s in samples)} starts up to {config.degrees:g} degrees and {config.shift:.0%} of the ",
         end="",
@@ -148,13 +150,13 @@ def ablation(arguments: Arguments, bundle: ModelBundle) -> None:
 
 
 def taught(
-    network: RefinementNetwork, name: str, steps: int, workshop: Workshop, views: Sequence[object]
+    network: RefinementNetwork, name: str, steps: int, part_renderer: PartRenderer, views: Sequence[object]
 ) -> RefinementNetwork:
     """The network after one signal's steps."""
     rate = 5e-3 if name == "resolver" else 5e-4
     loop = LoopConfig(steps=steps, learning_rate=rate, low_precision=False)
     config = RefinementTraining(**{name: loop}, signals=(name,))  # type: ignore[arg-type]
-    return train_refinement_network(network, workshop, views, config, TRAINING_SEED)  # type: ignore[arg-type]
+    return train_refinement_network(network, part_renderer, views, config, TRAINING_SEED)  # type: ignore[arg-type]
 
 
 def true_poses(view: object, config: RefinementTraining) -> FloatArray:
@@ -171,9 +173,9 @@ def applied(network: RefinementNetwork, sample: Sample) -> FloatArray:
         return network.refine(start, *sample.inputs)[-1].double().numpy()
 
 
-def cloud_icp(workshop: Workshop, sample: Sample) -> FloatArray:
+def cloud_icp(part_renderer: PartRenderer, sample: Sample) -> FloatArray:
     """(B, 4, 4) poses by Mu et al.'s baseline: point to point, each seen point to the nearest of the whole part."""
-    trees = [cKDTree(part.points) for part in workshop.objects]
+    trees = [cKDTree(part.points) for part in part_renderer.objects]
     clouds, found = sample.inputs[0].double().numpy(), sample.batch.T_cam_obj.copy()
     for T, cloud, part in zip(found, clouds, sample.batch.part, strict=True):
         for _ in range(CLOUD_STEPS):
@@ -186,14 +188,18 @@ def cloud_icp(workshop: Workshop, sample: Sample) -> FloatArray:
 
 
 def row(
-    name: str, samples: Sequence[Sample], truths: Sequence[FloatArray], poses: Sequence[FloatArray], workshop: Workshop
+    name: str,
+    samples: Sequence[Sample],
+    truths: Sequence[FloatArray],
+    poses: Sequence[FloatArray],
+    part_renderer: PartRenderer,
 ) -> list[str]:
     """One line of the table."""
     errors, shares = [], []
     for sample, truth, found in zip(samples, truths, poses, strict=True):
         for part, owner, T in zip(sample.batch.part, sample.batch.owner, found, strict=True):
-            errors.append(add_m(workshop.objects[part], T, truth[owner], every=16))
-            shares.append(errors[-1] / workshop.diameter_m[part])
+            errors.append(add_m(part_renderer.objects[part], T, truth[owner], every=16))
+            shares.append(errors[-1] / part_renderer.diameter_m[part])
     low, high = np.quantile(1e3 * np.array(errors), [0.5, 0.75])
     share = np.array(shares)
     print(f"{name}: median {low:.2f} mm", file=sys.stderr)

@@ -16,7 +16,7 @@ from binpose_core.evaluation.scores import Score, summarise
 from binpose_pipeline.bundle import ModelBundle, load_bundle
 from binpose_refinement.reliability import reliability
 from binpose_simulation.sensor import SENSOR_KINDS, SensorConfig
-from binpose_training.calibration import judge_views
+from binpose_training.calibration import evaluate_views
 from common import heading, table
 from scenes import unseen_views
 
@@ -62,7 +62,7 @@ def by_sensor(bundle: ModelBundle, count: int) -> None:
     rows = []
     for kind in SENSOR_KINDS:
         views = unseen_views(bundle.objects, count, sensor=SensorConfig.only(kind))
-        frames = judge_views(views, [bundle.pipeline(view.frame) for view in views], bundle.objects, config)
+        frames = evaluate_views(views, [bundle.pipeline(view.frame) for view in views], bundle.objects, config)
         error = reliability(*labelled_scores(frames)).expected_calibration_error
         rows.append([kind, *_row(summarise(frames, config).overall)[1:], f"{error:.3f}"])
     print(f"{ERRORS['add_s']} < 10 % of the diameter, score >= {config.score_threshold}:\n")
@@ -76,7 +76,7 @@ def by_error(bundle: ModelBundle, count: int, sensor: SensorConfig | None) -> No
     estimates = [bundle.pipeline(view.frame) for view in views]
     for error, title in ERRORS.items():
         config = EvaluationConfig(error=error, min_visible_fraction=HALF_VISIBLE)
-        frames = judge_views(views, estimates, bundle.objects, config)
+        frames = evaluate_views(views, estimates, bundle.objects, config)
         summary = summarise(frames, config)
         print(f"{title} < 10 % of the diameter, score >= {config.score_threshold}:\n")
         table(HEADER, [_row(score) for score in (*summary.objects, summary.overall)])

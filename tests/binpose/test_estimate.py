@@ -19,9 +19,9 @@ from binpose_core.base.errors import BinposeError
 from binpose_core.datasets.bop import read_results
 from binpose_pipeline.bundle import ModelBundle, save_bundle
 from binpose_pipeline.estimation import EstimationConfig
-from binpose_refinement.hypothesis_batch import Workshop
+from binpose_refinement.hypothesis_batch import PartRenderer
 from binpose_refinement.network import RefinementNetworkConfig
-from binpose_refinement.network_optimizer import NetworkMover
+from binpose_refinement.network_optimizer import NetworkOptimizer
 from binpose_refinement.network_training import make_network
 from binpose_refinement.refiner import IcpRefiner
 
@@ -271,15 +271,15 @@ def test_lists_of_names_are_split() -> None:
 
 def test_the_refiner_is_the_one_asked_for(networks: ModelBundle) -> None:
     objects = dict(networks.objects)
-    network = make_network(RefinementNetworkConfig(tuple(objects), width=8, points=16), Workshop(objects, ()))
+    network = make_network(RefinementNetworkConfig(tuple(objects), width=8, points=16), PartRenderer(objects, ()))
     bundle = replace(networks, refiner=networks.refiner.using(network=network))  # type: ignore[attr-defined]
     assert with_refiner(bundle, "model") is bundle
     for method in ("icp", "render_and_compare", "network"):
         refiner = with_refiner(bundle, method).refiner
         assert isinstance(refiner, IcpRefiner) and refiner.config.method == method
-        assert (refiner.mover is None) == (method == "icp")
+        assert (refiner.optimizer is None) == (method == "icp")
         assert refiner.calibration is networks.refiner.calibration  # type: ignore[attr-defined]
-        assert isinstance(refiner.mover, NetworkMover) == (method == "network")
+        assert isinstance(refiner.optimizer, NetworkOptimizer) == (method == "network")
 
 
 def test_a_model_without_a_refinement_network_says_so(networks: ModelBundle) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from binpose_core.evaluation.matching import EvaluationConfig, FrameTruth, KnownPart
+from binpose_core.evaluation.matching import EvaluationConfig, FrameTruth, GroundTruth
 from binpose_core.frames.types import PoseEstimate
 from binpose_pipeline.evaluation import PoseEvaluation, frame_notes, missed_parts
 
@@ -22,7 +22,7 @@ def estimates(scene) -> list[PoseEstimate]:
 
 def truth(scene, visible: Sequence[float], ignored: Sequence[bool] = (False,) * 3) -> FrameTruth:
     parts = zip(scene.object_ids, scene.T_cam_obj, visible, ignored, strict=True)
-    return FrameTruth([KnownPart(*part) for part in parts])
+    return FrameTruth([GroundTruth(*part) for part in parts])
 
 
 @pytest.mark.parametrize(

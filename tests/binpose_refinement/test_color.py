@@ -17,13 +17,13 @@ from binpose_core.rendering.renderer import Renderer
 from binpose_refinement.chroma import face_chroma, vertex_chroma
 from binpose_refinement.config import RefinerConfig
 from binpose_refinement.descent_config import COARSE, DescentConfig
-from binpose_refinement.hypothesis_batch import Batch, Workshop
+from binpose_refinement.hypothesis_batch import HypothesisBatch, PartRenderer
 from binpose_refinement.joint_loss import JointLoss, color_loss
 from binpose_refinement.kernels.color import compare_colors
 from binpose_refinement.kernels.descent import NOBODY, OWN
-from binpose_refinement.network_training import Sample, Signals
+from binpose_refinement.network_training import Sample, Supervision
 from binpose_refinement.observation import observe
-from binpose_refinement.observed_pixels import look
+from binpose_refinement.observed_pixels import observed_crops
 from binpose_refinement.refiner import IcpRefiner
 from binpose_refinement.render_and_compare import Descent, View
 
@@ -59,13 +59,13 @@ def rolled(degrees: float) -> np.ndarray:
     return TRUTH @ from_rotation_translation(exp_so3(np.deg2rad(degrees) * AXIS), np.zeros(3))
 
 
-def one(T) -> Batch:
-    return Batch(np.zeros(1, np.int64), np.zeros(1, np.int64), T[None], np.ones(1))
+def one(T) -> HypothesisBatch:
+    return HypothesisBatch(np.zeros(1, np.int64), np.zeros(1, np.int64), T[None], np.ones(1))
 
 
 def compared(can, seen, T, reach):
     """Loss, gradient (6,), and the images that it is of: shown, seen (h, w, 2), and where they are compared (h, w)."""
-    descent = Descent(Workshop({"can": can}, ()))
+    descent = Descent(PartRenderer({"can": can}, ()))
     view = View(descent, seen, one(TRUTH), descent.config.fine)
     drawn = view.draw(np.zeros(1, np.int64), T[None])
     chroma = face_chroma(can.mesh)
@@ -95,13 +95,13 @@ def test_it_is_the_readable_loss(can, seen, reach, degrees) -> None:
 @pytest.mark.parametrize("degrees", [0.0, 10.0, 40.0, 90.0, 180.0])
 def test_the_descent_goes_down_the_joint_loss(can, seen, degrees) -> None:
     """With its default weights. Colours are constant over a face here and interpolated there."""
-    descent, batch = Descent(Workshop({"can": can}, ())), one(rolled(degrees))
+    descent, batch = Descent(PartRenderer({"can": can}, ())), one(rolled(degrees))
     view = View(descent, seen, batch, COARSE)
     renderer = DifferentiableRenderer(descent.renderer, [vertex_chroma(mesh) for mesh in descent.ladders.meshes])
     drawn = renderer(
         view.mesh_ids, torch.from_numpy(batch.T_cam_obj), view.intrinsics, view.size_px, view.size_px
     )  # fmt: skip
-    camera = look(seen, view.windows, batch.owner, view.size_px)
+    camera = observed_crops(seen, view.windows, batch.owner, view.size_px)
     readable = JointLoss()(drawn, camera, torch.from_numpy(view.colored)).item()
     compiled = view.compare(np.zeros(1, np.int64), batch.T_cam_obj).loss[0]
     assert compiled == pytest.approx(readable, rel=0.05, abs=2e-3)
@@ -109,7 +109,7 @@ def test_the_descent_goes_down_the_joint_loss(can, seen, degrees) -> None:
 
 def test_the_joint_loss_teaches_the_turn(can, seen) -> None:
     """The signal that trains the refinement network, and its slope about the axis."""
-    signals, losses = Signals(Workshop({"can": can}, (300,))), []
+    signals, losses = Supervision(PartRenderer({"can": can}, (300,))), []
     for degrees in (0.0, 5.0, 12.0, 40.0):
         sample = Sample(seen, one(rolled(degrees)), ())
         losses.append(signals.joint(sample, torch.from_numpy(sample.batch.T_cam_obj).float()).item())
@@ -125,7 +125,7 @@ def test_the_joint_loss_teaches_the_turn(can, seen) -> None:
 
 def test_its_gradient_is_the_slope_of_the_loss(can, seen) -> None:
     """For a turn about the axis and a shift across it, over several pixels: the rendering is stepwise."""
-    descent, T = Descent(Workshop({"can": can}, ())), rolled(12.0)
+    descent, T = Descent(PartRenderer({"can": can}, ())), rolled(12.0)
     _, gradient, _ = compared(can, seen, T, 0)
     turn = np.concatenate([np.zeros(3), T[:3, :3] @ AXIS])
     across = np.concatenate([np.cross(T[:3, :3] @ AXIS, [0, 0, 1.0]), np.zeros(3)])
@@ -141,7 +141,9 @@ def test_colour_tells_the_turn_that_the_shape_leaves_open(can, seen) -> None:
     for degrees in (-150.0, -25.0, 10.0, 60.0):
         start = rolled(degrees)
         start[:3, 3] += [0.002, -0.001, 0.002]
-        painted, bare = (Descent(Workshop({"can": model}, ()))(seen, one(start)).T_cam_obj[0] for model in (can, plain))
+        painted, bare = (
+            Descent(PartRenderer({"can": model}, ()))(seen, one(start)).T_cam_obj[0] for model in (can, plain)
+        )
         with_color, without = (
             np.rad2deg(np.arccos(np.clip((T[:3, 0] @ TRUTH[:3, 0]), -1, 1))) for T in (painted, bare)
         )
@@ -162,9 +164,9 @@ def test_the_refiner_keeps_the_turn_that_colour_tells(can, seen) -> None:
 def test_parts_without_colours_pay_nothing(parts, pile) -> None:
     """The image is not even looked at."""
     observation = observe(pile.frame, pile.detections, 2e-4)
-    descent = Descent(Workshop(parts, ()))
-    batch = Batch(np.arange(2), np.zeros(2, np.int64), pile.T_cam_obj[[0, 3]], np.ones(2))
+    descent = Descent(PartRenderer(parts, ()))
+    batch = HypothesisBatch(np.arange(2), np.zeros(2, np.int64), pile.T_cam_obj[[0, 3]], np.ones(2))
     plain = descent(observation, batch)
     assert "chroma" not in vars(observation)
-    weighed = Descent(Workshop(parts, ()), DescentConfig(color=5.0))(observation, batch)
+    weighed = Descent(PartRenderer(parts, ()), DescentConfig(color=5.0))(observation, batch)
     np.testing.assert_array_equal(weighed.loss, plain.loss)

@@ -1,22 +1,22 @@
 import numpy as np
 
-from binpose_refinement.hypothesis_batch import Batch, Workshop
+from binpose_refinement.hypothesis_batch import HypothesisBatch, PartRenderer
 from binpose_refinement.kernels import evidence as e
 from binpose_refinement.observation import observe
 
 
 def test_the_tally_agrees_with_its_numpy_twin(parts, pile):
-    workshop = Workshop(parts, (5000,))
-    part = np.array([workshop.ids.index(name) for name in pile.ids], np.int64)
+    part_renderer = PartRenderer(parts, (5000,))
+    part = np.array([part_renderer.ids.index(name) for name in pile.ids], np.int64)
     shifted = pile.T_cam_obj.copy()
     shifted[:, :3, 3] += (0.006, 0.002, -0.001)
-    batch = Batch(np.arange(len(part)), part, shifted, np.ones(len(part)))
+    batch = HypothesisBatch(np.arange(len(part)), part, shifted, np.ones(len(part)))
     seen, tolerance, size = observe(pile.frame, pile.detections, 2e-4), 0.002, 96
-    windows = workshop.windows(batch, seen.camera, size, whole_steps=True)
-    drawn = workshop.draw(batch, 0, windows, seen.camera, size)
+    windows = part_renderer.windows(batch, seen.camera, size, whole_steps=True)
+    drawn = part_renderer.draw(batch, 0, windows, seen.camera, size)
     tally, explained = np.zeros((len(part), e.TALLIES)), np.zeros(drawn.depth_m.shape, np.uint8)
     e.tally_all(
-        drawn.depth_m, drawn.face_ids, workshop.normals, workshop.first_face[part, 0], shifted, windows,
+        drawn.depth_m, drawn.face_ids, part_renderer.normals, part_renderer.first_face[part, 0], shifted, windows,
         seen.camera.intrinsics, seen.depth_m, seen.normals, seen.labels, seen.edges, batch.owner, tolerance, True,
         tally, explained,
     )  # fmt: skip

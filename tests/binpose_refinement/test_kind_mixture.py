@@ -3,19 +3,19 @@
 import numpy as np
 import pytest
 
-from binpose_refinement.hypothesis_batch import Batch
-from binpose_refinement.kind_mixture import company_of, lead_over_rivals
+from binpose_refinement.hypothesis_batch import HypothesisBatch
+from binpose_refinement.kind_mixture import kind_mixture_evidence, lead_over_rivals
 
 
 def two_kinds(margins):
     """Detections that are tried as object 0 and as object 1; the margin of each for object 0."""
     count = len(margins)
-    batch = Batch(
+    batch = HypothesisBatch(
         np.repeat(np.arange(count), 2), np.tile([0, 1], count), np.tile(np.eye(4), (2 * count, 1, 1)),
         np.ones(2 * count),
     )  # fmt: skip
     kind = np.ravel([(m, -m) for m in margins])
-    return company_of(batch, np.full(2 * count, 0.8), kind, 3).reshape(count, 2)
+    return kind_mixture_evidence(batch, np.full(2 * count, 0.8), kind, 3).reshape(count, 2)
 
 
 def test_certain_neighbours_decide_for_an_undecided_part():
@@ -44,10 +44,10 @@ def test_a_part_alone_has_no_company():
 
 
 def test_without_rivals_or_without_hypotheses_there_is_none():
-    one = Batch(np.zeros(1, np.int64), np.zeros(1, np.int64), np.eye(4)[None], np.ones(1))
-    assert company_of(one, np.ones(1), np.ones(1), 2).tolist() == [0.0]
+    one = HypothesisBatch(np.zeros(1, np.int64), np.zeros(1, np.int64), np.eye(4)[None], np.ones(1))
+    assert kind_mixture_evidence(one, np.ones(1), np.ones(1), 2).tolist() == [0.0]
     none = one.take(np.zeros(0, np.int64))
-    assert company_of(none, np.zeros(0), np.zeros(0), 2).shape == (0,)
+    assert kind_mixture_evidence(none, np.zeros(0), np.zeros(0), 2).shape == (0,)
 
 
 def test_the_lead_is_over_rivals_alone():

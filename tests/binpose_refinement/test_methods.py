@@ -9,7 +9,7 @@ from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.geometry.transforms import from_rotation_translation
 from binpose_core.meshes.mesh import Mesh
 from binpose_refinement import hypothesis_batch as batches
-from binpose_refinement.hypothesis_batch import Batch, in_turns
+from binpose_refinement.hypothesis_batch import HypothesisBatch, in_turns
 from binpose_refinement.refiner import IcpRefiner
 
 from .conftest import CAMERA, detection, distance_m, draw, guesses, perturbed
@@ -125,10 +125,10 @@ def test_more_instances_than_are_drawn_at_once(parts, pile, chosen, monkeypatch)
 def test_turns_keep_detections_whole_and_rows_in_order(monkeypatch) -> None:
     monkeypatch.setattr(batches, "CROPS_AT_ONCE", 3)
     owner = np.array([2, 0, 2, 1, 0, 2, 1, 3])
-    batch = Batch(owner, np.arange(8), np.tile(np.eye(4), (8, 1, 1)), np.ones(8))
+    batch = HypothesisBatch(owner, np.arange(8), np.tile(np.eye(4), (8, 1, 1)), np.ones(8))
     seen = []
 
-    def function(some: Batch):
+    def function(some: HypothesisBatch):
         seen.append(some.owner)
         return some.part, some.owner
 

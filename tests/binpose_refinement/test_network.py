@@ -12,14 +12,14 @@ from binpose_core.geometry.transforms import exp_se3
 from binpose_core.learning.model_store import ModelStore
 from binpose_core.learning.training_loop import LoopConfig
 from binpose_refinement.clouds import clouds
-from binpose_refinement.hypothesis_batch import Batch, Workshop
+from binpose_refinement.hypothesis_batch import HypothesisBatch, PartRenderer
 from binpose_refinement.network import RefinementNetwork, RefinementNetworkConfig, exp_so3
-from binpose_refinement.network_optimizer import NetworkMover, network_inputs
+from binpose_refinement.network_optimizer import NetworkOptimizer, network_inputs
 from binpose_refinement.network_training import (
     TEACHING_FACES,
     RefinementTraining,
-    Signals,
-    begun_network,
+    Supervision,
+    init_network,
     make_network,
     sample_of,
     train_refinement_network,
@@ -32,8 +32,8 @@ from .conftest import distance_m, guesses, perturbed
 
 
 @pytest.fixture(scope="module")
-def workshop(parts) -> Workshop:
-    return Workshop(parts, (300, 1000))
+def part_renderer(parts) -> PartRenderer:
+    return PartRenderer(parts, (300, 1000))
 
 
 @pytest.fixture(scope="module")
@@ -46,28 +46,28 @@ def view(pile):
 def network_for(parts, awake=False, **changes) -> RefinementNetwork:
     torch.manual_seed(0)
     config = RefinementNetworkConfig(tuple(parts), **{"width": 16, "points": 64, **changes})
-    network = make_network(config, Workshop(parts, ())) if isinstance(parts, dict) else RefinementNetwork(config)
+    network = make_network(config, PartRenderer(parts, ())) if isinstance(parts, dict) else RefinementNetwork(config)
     if awake:
         torch.nn.init.normal_(network.head[-1].weight, std=0.02)
     return network.eval()
 
 
-def sample(view, workshop, seed=0, **changes):
+def sample(view, part_renderer, seed=0, **changes):
     config = RefinementTraining(**{"starts": 2, **changes})
-    return sample_of(view, workshop, np.arange(len(workshop.ids)), 64, config, (seed,))
+    return sample_of(view, part_renderer, np.arange(len(part_renderer.ids)), 64, config, (seed,))
 
 
-def test_an_untrained_network_leaves_poses_alone(parts, view, workshop) -> None:
-    seen = sample(view, workshop)
+def test_an_untrained_network_leaves_poses_alone(parts, view, part_renderer) -> None:
+    seen = sample(view, part_renderer)
     start = torch.from_numpy(seen.batch.T_cam_obj).float()
     for pose in network_for(parts).refine(start, *seen.inputs):
         torch.testing.assert_close(pose, start)
 
 
 @pytest.mark.parametrize("attention", [True, False])
-def test_the_residual_does_not_depend_on_where_the_camera_is(parts, view, workshop, attention) -> None:
+def test_the_residual_does_not_depend_on_where_the_camera_is(parts, view, part_renderer, attention) -> None:
     """Cloud and pose moved by one rigid motion: the refined pose moves by it too (Mu et al., eq. 5)."""
-    network, seen = network_for(parts, awake=True, attention=attention), sample(view, workshop)
+    network, seen = network_for(parts, awake=True, attention=attention), sample(view, part_renderer)
     start, (points, *others) = torch.from_numpy(seen.batch.T_cam_obj), seen.inputs
     motion = torch.from_numpy(exp_se3(np.array([0.1, -0.2, 0.05, 0.4, -0.3, 0.8])))
     moved = points.double() @ motion[:3, :3].T + motion[:3, 3]
@@ -87,8 +87,8 @@ def test_rotations_are_rotations_with_a_gradient_at_zero() -> None:
 
 
 @pytest.mark.parametrize("name", ["resolver", "joint"])
-def test_both_signals_are_least_at_the_truth_and_lead_there(view, workshop, name) -> None:
-    signal, seen = getattr(Signals(workshop), name), sample(view, workshop, degrees=8.0, shift=0.08)
+def test_both_signals_are_least_at_the_truth_and_lead_there(view, part_renderer, name) -> None:
+    signal, seen = getattr(Supervision(part_renderer), name), sample(view, part_renderer, degrees=8.0, shift=0.08)
     start = torch.from_numpy(seen.batch.T_cam_obj).float().requires_grad_()
     truth = torch.from_numpy(view.T_cam_obj[seen.batch.owner]).float()
     loss = signal(seen, start)
@@ -102,14 +102,16 @@ def test_both_signals_are_least_at_the_truth_and_lead_there(view, workshop, name
 def test_training_brings_poses_nearer(parts, view) -> None:
     """One part, hardly turned: where its points lie is learnt in a few steps."""
     cleats = {"cleat": parts["cleat"]}
-    workshop = Workshop(cleats, (300, 1000))
+    part_renderer = PartRenderer(cleats, (300, 1000))
     loop = LoopConfig(steps=40, learning_rate=5e-3, low_precision=False, average_steps=5)
     config = RefinementTraining(resolver=loop, joint=replace(loop, steps=2), starts=4, degrees=2.0, shift=0.15)
     told: list[str] = []
     network = network_for(cleats)
-    trained = train_refinement_network(network, workshop, [view], config, 1, on_step=lambda name, *_: told.append(name))
+    trained = train_refinement_network(
+        network, part_renderer, [view], config, 1, on_step=lambda name, *_: told.append(name)
+    )
     assert told.count("resolver") == 40 and told.count("joint") == 2
-    seen = sample_of(view, workshop, np.zeros(1, np.int64), 64, config, (99,))
+    seen = sample_of(view, part_renderer, np.zeros(1, np.int64), 64, config, (99,))
     truth = view.T_cam_obj[[i for i, name in enumerate(view.object_ids) if name == "cleat"]][seen.batch.owner]
     with torch.no_grad():
         poses = trained.refine(torch.from_numpy(seen.batch.T_cam_obj).float(), *seen.inputs)[-1].numpy()
@@ -135,26 +137,26 @@ def test_the_network_is_a_refiner_like_the_others(parts, pile) -> None:
         assert a.residuals["explained"] >= b.residuals["explained"] - 0.05
 
 
-def test_without_points_poses_stay(parts, pile, workshop) -> None:
+def test_without_points_poses_stay(parts, pile, part_renderer) -> None:
     frame = replace(pile.frame, depth_m=None)
     observation = observe(frame, pile.detections, 2e-4)
     points, _, seen = clouds(observation, np.array([0, 1]), 16)
     assert not seen.any() and not points.any()
-    batch = Batch(np.array([0]), np.array([0]), pile.T_cam_obj[:1], np.ones(1))
-    poses, information = NetworkMover(network_for(parts, awake=True), workshop)(observation, batch)
+    batch = HypothesisBatch(np.array([0]), np.array([0]), pile.T_cam_obj[:1], np.ones(1))
+    poses, information = NetworkOptimizer(network_for(parts, awake=True), part_renderer)(observation, batch)
     np.testing.assert_allclose(poses, pile.T_cam_obj[:1])
     assert np.isfinite(information).all()
 
 
-def test_points_are_those_of_the_part(parts, pile, workshop) -> None:
+def test_points_are_those_of_the_part(parts, pile, part_renderer) -> None:
     observation = observe(pile.frame, pile.detections, 2e-4)
     part = np.array([list(parts).index(name) for name in pile.ids])
-    batch = Batch(np.arange(len(part)), part, pile.T_cam_obj, np.ones(len(part)))
-    (points, *_), seen = network_inputs(workshop, observation, batch, np.arange(3), 64)
+    batch = HypothesisBatch(np.arange(len(part)), part, pile.T_cam_obj, np.ones(len(part)))
+    (points, *_), seen = network_inputs(part_renderer, observation, batch, np.arange(3), 64)
     assert seen.all()
     for cloud, T, index in zip(points.numpy(), pile.T_cam_obj, part, strict=True):
-        local = (cloud - T[:3, 3]) @ T[:3, :3] - workshop.center_m[index]
-        assert np.quantile(np.linalg.norm(local, axis=1), 0.95) < 0.55 * workshop.diameter_m[index]
+        local = (cloud - T[:3, 3]) @ T[:3, :3] - part_renderer.center_m[index]
+        assert np.quantile(np.linalg.norm(local, axis=1), 0.95) < 0.55 * part_renderer.diameter_m[index]
 
 
 def test_a_stored_refiner_has_its_network(parts, tmp_path) -> None:
@@ -164,7 +166,7 @@ def test_a_stored_refiner_has_its_network(parts, tmp_path) -> None:
         tensors, config = refiner_to_tensors(IcpRefiner(parts, network=network))
         stored = store.load(store.save({"x": np.zeros(1, np.float32), **tensors}, {"config": config}))
         loaded = stored_refiner(stored, parts)
-        assert loaded.mover is None
+        assert loaded.optimizer is None
         if network is None:
             assert loaded.network is None
             with pytest.raises(BinposeError, match=r"the model has no refinement network; .* `binpose train"):
@@ -172,13 +174,13 @@ def test_a_stored_refiner_has_its_network(parts, tmp_path) -> None:
             continue
         for ours, theirs in zip(network.state_dict().values(), loaded.network.state_dict().values(), strict=True):
             torch.testing.assert_close(ours, theirs)
-        assert isinstance(loaded.using("network").mover, NetworkMover)
+        assert isinstance(loaded.using("network").optimizer, NetworkOptimizer)
         assert loaded.using("render_and_compare").network is loaded.network
 
 
 def test_an_interrupted_training_goes_on(parts, view, tmp_path) -> None:
     """The signal that was finished teaches no step more, and the other one starts from its weights."""
-    workshop = Workshop(parts, TEACHING_FACES)
+    part_renderer = PartRenderer(parts, TEACHING_FACES)
     loop = LoopConfig(steps=3, low_precision=False)
     config = RefinementTraining(resolver=loop, joint=loop, starts=1, most=4)
     told: list[tuple[str, float]] = []
@@ -190,7 +192,7 @@ def test_an_interrupted_training_goes_on(parts, view, tmp_path) -> None:
 
     def go_on() -> RefinementNetwork:
         return train_refinement_network(
-            network_for(parts), workshop, [view], config, 1, tmp_path / "refinement.safetensors", on_step
+            network_for(parts), part_renderer, [view], config, 1, tmp_path / "refinement.safetensors", on_step
         )
 
     with pytest.raises(KeyboardInterrupt):
@@ -201,8 +203,8 @@ def test_an_interrupted_training_goes_on(parts, view, tmp_path) -> None:
     assert [share for _, share in told] == pytest.approx(np.arange(1, 7) / 6)
 
 
-def test_a_step_learns_from_some_of_the_starts(view, workshop) -> None:
-    whole = sample(view, workshop, starts=3)
+def test_a_step_learns_from_some_of_the_starts(view, part_renderer) -> None:
+    whole = sample(view, part_renderer, starts=3)
     some = whole.some(5, np.random.default_rng(0))
     assert len(some.batch) == 5 and all(len(tensor) == 5 for tensor in some.inputs)
     assert whole.some(len(whole.batch), np.random.default_rng(0)) is whole
@@ -210,23 +212,23 @@ def test_a_step_learns_from_some_of_the_starts(view, workshop) -> None:
 
 def test_a_network_begins_with_what_another_knows(parts) -> None:
     old = network_for({"rod": parts["rod"], "cog": parts["plate"]}, awake=True)
-    network = begun_network(replace(old.config, objects=tuple(parts)), Workshop(parts, ()), old)
+    network = init_network(replace(old.config, objects=tuple(parts)), PartRenderer(parts, ()), old)
     torch.testing.assert_close(network.head[-1].weight, old.head[-1].weight)
     torch.testing.assert_close(network.part.weight[2], old.part.weight[0])
-    torch.testing.assert_close(network.surfaces, make_network(network.config, Workshop(parts, ())).surfaces)
+    torch.testing.assert_close(network.surfaces, make_network(network.config, PartRenderer(parts, ())).surfaces)
     with pytest.raises(BinposeError, match="another architecture"):
-        begun_network(replace(network.config, width=32), Workshop(parts, ()), old)
+        init_network(replace(network.config, width=32), PartRenderer(parts, ()), old)
 
 
-def test_views_without_parts_teach_nothing(parts, view, workshop) -> None:
+def test_views_without_parts_teach_nothing(parts, view, part_renderer) -> None:
     config = RefinementTraining(fewest_px=10**6)
     with pytest.raises(BinposeError, match="None of the 1 views shows a part"):
-        train_refinement_network(network_for(parts), workshop, [view], config, 0)
+        train_refinement_network(network_for(parts), part_renderer, [view], config, 0)
 
 
-def test_what_does_not_fit_is_refused(parts, workshop) -> None:
+def test_what_does_not_fit_is_refused(parts, part_renderer) -> None:
     with pytest.raises(BinposeError, match="knows cog and not cleat, plate, rod"):
-        NetworkMover(network_for(["cog"]), workshop)
+        NetworkOptimizer(network_for(["cog"]), part_renderer)
     for wrong in ({"points": 1}, {"steps": 0}, {"width": 2}):
         with pytest.raises(BinposeError, match=f"RefinementNetworkConfig.{next(iter(wrong))}"):
             RefinementNetworkConfig(("cog",), **wrong)

@@ -8,7 +8,7 @@ import pytest
 from binpose_core.frames.types import PoseEstimate
 from binpose_core.geometry.transforms import exp_so3, from_rotation_translation
 from binpose_refinement.calibration import Calibration, fit_calibration
-from binpose_refinement.hypothesis_batch import Batch, Workshop
+from binpose_refinement.hypothesis_batch import HypothesisBatch, PartRenderer
 from binpose_refinement.overlap import on_mask
 from binpose_refinement.refiner import IcpRefiner
 from binpose_refinement.verification import FEATURES
@@ -89,15 +89,15 @@ def test_a_coarse_guess_beside_its_mask_is_refined(parts, pile, chosen: IcpRefin
 @pytest.mark.parametrize("reach", [0.0, 0.12, 0.3])
 def test_the_mask_is_grown_by_a_share_of_the_diameter(parts, reach: float) -> None:
     """A rod seen end on, moved sideways until it no longer touches; also beyond the image."""
-    rod, workshop = parts["rod"], Workshop(parts, (300,))
+    rod, part_renderer = parts["rod"], PartRenderer(parts, (300,))
     at = from_rotation_translation(np.eye(3), np.array([0.0, 0.0, 0.6]))
     (seen,) = draw(parts, ["rod"], [at]).detections
     touching_m = 2 * 0.008 + reach * rod.diameter_m
     shifts = np.array([0.0, touching_m - 0.003, touching_m + 0.003, 0.3, 5.0])
     moved = np.repeat(at[None], len(shifts), 0)
     moved[:, 1, 3] += shifts
-    batch = Batch(np.zeros(len(shifts), np.int64), np.full(len(shifts), 2), moved, np.ones(len(shifts)))
-    assert on_mask(workshop, CAMERA, [seen], batch, reach).tolist() == [True, True, False, False, False]
+    batch = HypothesisBatch(np.zeros(len(shifts), np.int64), np.full(len(shifts), 2), moved, np.ones(len(shifts)))
+    assert on_mask(part_renderer, CAMERA, [seen], batch, reach).tolist() == [True, True, False, False, False]
 
 
 def test_parts_that_others_leave_no_room_for_say_so(parts, pile, refiner) -> None:

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from binpose_refinement.hypothesis_batch import Batch, Workshop
+from binpose_refinement.hypothesis_batch import HypothesisBatch, PartRenderer
 from binpose_refinement.observation import observe
-from binpose_refinement.pairwise import duels
+from binpose_refinement.pairwise import compare_pairwise
 
 from .conftest import TURN, draw
 
@@ -11,14 +11,14 @@ PAIR, NONE = np.array([[0, 1]]), np.zeros((0, 2), np.int64)
 
 
 def fought(parts, T_first, T_second, scene):
-    workshop = Workshop(parts, (5000,))
-    batch = Batch(
-        np.zeros(2, np.int64), np.full(2, workshop.ids.index("plate")), np.stack([T_first, T_second]), np.ones(2)
+    part_renderer = PartRenderer(parts, (5000,))
+    batch = HypothesisBatch(
+        np.zeros(2, np.int64), np.full(2, part_renderer.ids.index("plate")), np.stack([T_first, T_second]), np.ones(2)
     )
-    windows = workshop.windows(batch, scene.frame.camera, 96, whole_steps=True)
-    drawn = workshop.draw(batch, 0, windows, scene.frame.camera, 96)
+    windows = part_renderer.windows(batch, scene.frame.camera, 96, whole_steps=True)
+    drawn = part_renderer.draw(batch, 0, windows, scene.frame.camera, 96)
     seen = observe(scene.frame, scene.detections, 2e-4)
-    return duels(drawn.depth_m, windows, batch.owner, batch.part, PAIR, seen.depth_m, seen.labels, 0.002)
+    return compare_pairwise(drawn.depth_m, windows, batch.owner, batch.part, PAIR, seen.depth_m, seen.labels, 0.002)
 
 
 def plate_with_stud(towards_camera):
@@ -49,13 +49,13 @@ def test_a_stud_beyond_the_outline_speaks_against_a_pose_unless_a_neighbour_hide
     studded[16:24, 30:36] = 0.6
     seen[16:24, 30:36] = behind_it_m
     windows, owner = np.array([[0, 0, 1.0]] * 2), np.zeros(2, np.int64)
-    margin, _, _ = duels(np.stack([plain, studded]), windows, owner, owner, PAIR, seen, labels, 0.002)
+    margin, _, _ = compare_pairwise(np.stack([plain, studded]), windows, owner, owner, PAIR, seen, labels, 0.002)
     assert least <= margin[0] <= most and margin[1] == -margin[0]
 
 
 def test_without_a_rival_there_is_nothing_to_lose():
     one = np.zeros(1, np.int64)
-    margin, _, kind = duels(np.zeros((1, 8, 8), np.float32), np.array([[0, 0, 1.0]]), one, one, NONE,
+    margin, _, kind = compare_pairwise(np.zeros((1, 8, 8), np.float32), np.array([[0, 0, 1.0]]), one, one, NONE,
                             np.zeros((8, 8), np.float32), np.zeros((8, 8), np.int32), 0.001)  # fmt: skip
     assert margin.tolist() == kind.tolist() == [1.0]
 
@@ -71,7 +71,7 @@ def test_only_rivals_of_another_object_count_for_the_kind():
     labels, windows = np.where(seen > 0, 0, -1).astype(np.int32), np.array([[0, 0, 1.0]] * 3)
     background = np.where(seen > 0, seen, np.float32(0.8))
     owner, part = np.zeros(3, np.int64), np.array([0, 0, 1])
-    margin, _, kind = duels(
+    margin, _, kind = compare_pairwise(
         np.stack([seen, shorter, longer]),
         windows,
         owner,

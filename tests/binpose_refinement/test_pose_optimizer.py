@@ -8,9 +8,9 @@ import pytest
 from binpose_core.base.errors import BinposeError
 from binpose_refinement.coarse_to_fine import VERIFY
 from binpose_refinement.config import RefinerConfig
-from binpose_refinement.hypothesis_batch import Batch
+from binpose_refinement.hypothesis_batch import HypothesisBatch
 from binpose_refinement.observation import observe
-from binpose_refinement.pose_optimizer import Improvement, ranks
+from binpose_refinement.pose_optimizer import VerifiedOptimization, ranks
 from binpose_refinement.refiner import IcpRefiner
 from binpose_refinement.verification import tolerance_of
 
@@ -51,7 +51,7 @@ def test_the_score_is_that_of_the_final_pose(parts, pile, comparing) -> None:
     def still(observation, batch):
         return np.array([place[id(pile.detections[i])] for i in batch.owner]), np.zeros((len(batch), 6, 6))
 
-    standing = IcpRefiner(parts, comparing.config, mover=still)
+    standing = IcpRefiner(parts, comparing.config, optimizer=still)
     again = {id(p.detection): p for p in standing(pile.frame, pile.detections, found)}
     for pose in found:
         other = again[id(pose.detection)]
@@ -63,15 +63,15 @@ def test_a_move_that_verifies_worse_is_not_kept(parts, pile, refiner) -> None:
     observation = observe(pile.frame, pile.detections, 2e-4)
     names = list(parts)
     part = np.array([names.index(name) for name in pile.ids], np.int64)
-    batch = Batch(np.arange(len(part)), part, pile.T_cam_obj, np.ones(len(part)))
+    batch = HypothesisBatch(np.arange(len(part)), part, pile.T_cam_obj, np.ones(len(part)))
     away = pile.T_cam_obj.copy()
     away[::2, 0, 3] += 0.004
 
-    def mover(observation, batch):
+    def optimizer(observation, batch):
         return away, np.ones((len(batch), 6, 6))
 
     config = refiner.config
-    improve = Improvement(refiner._workshop, mover, 2, VERIFY, config.verify_px)
+    improve = VerifiedOptimization(refiner._part_renderer, optimizer, 2, VERIFY, config.verify_px)
     tolerance = tolerance_of(observation, config.tolerance_m, config.tolerance_sigmas)
     moved, information = improve(observation, batch, np.zeros((len(part), 6, 6)), tolerance)
     np.testing.assert_array_equal(moved.T_cam_obj, pile.T_cam_obj)
@@ -88,5 +88,5 @@ def test_methods_are_checked(parts, refiner) -> None:
         RefinerConfig(method="magic")
     with pytest.raises(BinposeError, match="has no refinement network"):
         refiner.using("network")
-    assert refiner.using("icp").mover is None
+    assert refiner.using("icp").optimizer is None
     assert replace(refiner.config, method="render_and_compare").method == "render_and_compare"

@@ -10,11 +10,11 @@ from binpose_core.base.errors import BinposeError
 from binpose_core.geometry.transforms import exp_so3, from_rotation_translation, rotation_angle_rad
 from binpose_core.rendering.differentiable import DifferentiableRenderer
 from binpose_refinement.descent_config import COARSE, FINE, DescentConfig
-from binpose_refinement.hypothesis_batch import Batch, Workshop
+from binpose_refinement.hypothesis_batch import HypothesisBatch, PartRenderer
 from binpose_refinement.joint_loss import JointLoss
 from binpose_refinement.network import exp_so3 as rotations
 from binpose_refinement.observation import observe
-from binpose_refinement.observed_pixels import look
+from binpose_refinement.observed_pixels import observed_crops
 from binpose_refinement.render_and_compare import Descent, View
 
 from .conftest import CAMERA, distance_m, draw, perturbed
@@ -22,14 +22,14 @@ from .conftest import CAMERA, distance_m, draw, perturbed
 
 @pytest.fixture(scope="module")
 def descent(parts) -> Descent:
-    return Descent(Workshop(parts, (300,)))
+    return Descent(PartRenderer(parts, (300,)))
 
 
-def batch_of(parts, scene, T_cam_obj) -> Batch:
+def batch_of(parts, scene, T_cam_obj) -> HypothesisBatch:
     names = list(parts)
     count = len(scene.ids)
     part = np.array([names.index(name) for name in scene.ids], np.int64)
-    return Batch(np.arange(count), part, np.asarray(T_cam_obj), np.ones(count))
+    return HypothesisBatch(np.arange(count), part, np.asarray(T_cam_obj), np.ones(count))
 
 
 def errors_m(parts, scene, poses) -> np.ndarray:
@@ -84,7 +84,7 @@ def test_the_kernel_and_the_readable_loss_agree(parts, pile, descent: Descent) -
     readable = JointLoss(
         color=0.0, overlap=COARSE.overlap, tolerance_m=view.tolerance_m, truncation_m=view.truncation_m
     )
-    seen = look(observation, view.windows, batch.owner, view.size_px)
+    seen = observed_crops(observation, view.windows, batch.owner, view.size_px)
     np.testing.assert_allclose(found.loss, readable(drawn, seen).numpy(), rtol=2e-3, atol=2e-4)
 
 
@@ -104,7 +104,7 @@ def test_the_gradient_is_that_of_the_readable_loss(parts, pile, descent: Descent
     move = torch.zeros(len(off), 6, dtype=torch.float64, requires_grad=True)
     render = DifferentiableRenderer(descent.renderer, dtype=torch.float64)
     drawn = render(view.mesh_ids, moved(descent, batch, move), view.intrinsics, view.size_px, view.size_px)
-    seen = look(observation, view.windows, batch.owner, view.size_px)
+    seen = observed_crops(observation, view.windows, batch.owner, view.size_px)
     seen = replace(seen, **{name: value.double() for name, value in vars(seen).items()})
     loss = JointLoss(color=0.0, tolerance_m=view.tolerance_m, truncation_m=view.truncation_m)
     loss(drawn, seen).sum().backward()
@@ -116,11 +116,11 @@ def test_the_gradient_is_that_of_the_readable_loss(parts, pile, descent: Descent
     assert ratios.min() > 0.8 and ratios.max() < 1.35 and np.median(ratios) < 1.2
 
 
-def moved(descent: Descent, batch: Batch, move: torch.Tensor) -> torch.Tensor:
+def moved(descent: Descent, batch: HypothesisBatch, move: torch.Tensor) -> torch.Tensor:
     """The poses (B, 4, 4) after moves (B, 6) as `Descent` makes them, with their gradients."""
     part, T = batch.part, torch.from_numpy(batch.T_cam_obj)
-    turn = rotations(move[:, 3:] / torch.from_numpy(0.5 * descent.workshop.diameter_m[part, None]))
-    center = T[:, :3, :3] @ torch.from_numpy(descent.workshop.center_m[part])[..., None]
+    turn = rotations(move[:, 3:] / torch.from_numpy(0.5 * descent.part_renderer.diameter_m[part, None]))
+    center = T[:, :3, :3] @ torch.from_numpy(descent.part_renderer.center_m[part])[..., None]
     shift = T[:, :3, 3:] + move[:, :3, None] + center - turn @ center
     return torch.cat([torch.cat([turn @ T[:, :3, :3], shift], -1), T[:, 3:]], 1)
 
@@ -174,7 +174,7 @@ def test_small_parts_are_seen_at_the_frames_own_pixels(parts, pile, descent: Des
     batch = batch_of(parts, pile, pile.T_cam_obj)
     view = View(descent, observation, batch, FINE)
     assert (view.windows[:, 2] == 1).all() and view.size_px < FINE.size_px
-    assert view.size_px == descent.workshop.largest_px(batch, CAMERA)
+    assert view.size_px == descent.part_renderer.largest_px(batch, CAMERA)
 
 
 @pytest.mark.parametrize(

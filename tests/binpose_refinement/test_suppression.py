@@ -1,7 +1,7 @@
 import numpy as np
 
-from binpose_refinement.hypothesis_batch import Batch
-from binpose_refinement.suppression import Claims, Crowding, PoseComparer
+from binpose_refinement.hypothesis_batch import HypothesisBatch
+from binpose_refinement.suppression import Claims, CollisionCheck, PoseComparer
 
 from .conftest import perturbed, pose
 
@@ -10,7 +10,7 @@ NAMES = ["cleat", "plate", "rod"]
 
 def batch(name, poses, owner=None):
     owner = np.zeros(len(poses), np.int64) if owner is None else np.array(owner)
-    return Batch(owner, np.full(len(poses), NAMES.index(name)), np.array(poses), np.ones(len(poses)))
+    return HypothesisBatch(owner, np.full(len(poses), NAMES.index(name)), np.array(poses), np.ones(len(poses)))
 
 
 def test_the_best_different_poses_are_kept_per_detection(parts):
@@ -49,18 +49,18 @@ def test_turns_about_an_axis_of_revolution_are_the_same_pose(parts):
 
 
 def test_two_parts_in_one_place_intrude_and_two_that_touch_do_not(parts):
-    crowding, a, b = Crowding(parts), np.eye(4), np.eye(4)
+    collision_check, a, b = CollisionCheck(parts), np.eye(4), np.eye(4)
     b[2, 3] = 0.01  # the plate is 10 mm thick, below its stud
     b[0, 3] = 0.045  # beside the stud
-    assert crowding.intrusion(1, a, 1, a) == 1.0
-    assert crowding.intrusion(1, a, 1, b) < 0.05
+    assert collision_check.intrusion(1, a, 1, a) == 1.0
+    assert collision_check.intrusion(1, a, 1, b) < 0.05
     b[2, 3] = 0.003
-    assert crowding.intrusion(1, a, 1, b) > 0.05
+    assert collision_check.intrusion(1, a, 1, b) > 0.05
     inside = np.eye(4)
     inside[:3, :3] = [[0, 0, 1], [0, 1, 0], [-1, 0, 0]]  # the rod lies within the plate's height
-    assert crowding.intrusion(1, a, 2, inside) == crowding.intrusion(2, inside, 1, a) > 0.2
+    assert collision_check.intrusion(1, a, 2, inside) == collision_check.intrusion(2, inside, 1, a) > 0.2
     b[0, 3] = 5.0
-    assert crowding.intrusion(1, a, 1, b) == 0.0
+    assert collision_check.intrusion(1, a, 1, b) == 0.0
 
 
 def test_claims_count_the_pixels_that_better_parts_explain():

@@ -22,7 +22,7 @@ from binpose_detection.mask_rcnn_training import MaskRcnnTrainingConfig
 from binpose_detection.training import SegmentationTrainingConfig
 from binpose_estimator.training_config import PoseTrainingConfig
 from binpose_pipeline.bundle import ModelBundle, bundle_to_tensors, load_bundle, save_bundle
-from binpose_refinement.network_optimizer import NetworkMover
+from binpose_refinement.network_optimizer import NetworkOptimizer
 from binpose_refinement.network_training import RefinementTraining
 from binpose_refinement.refiner import IcpRefiner
 from binpose_simulation.scene import SceneConfig, SimulatedView
@@ -119,7 +119,7 @@ def test_a_refinement_network_is_trained_after_the_pose_network(
     bundle = load_bundle(tmp_path)
     assert ModelStore(tmp_path).load().header["training"]["done"]["refinement_steps"] == 2
     assert bundle.refiner.config.method == "icp", "the network is there for who asks for it"
-    assert isinstance(with_refiner(bundle, "network").refiner.mover, NetworkMover)
+    assert isinstance(with_refiner(bundle, "network").refiner.optimizer, NetworkOptimizer)
     again = load_bundle(tmp_path / "again", version=save_bundle(bundle, tmp_path / "again", half=True))
     stored, copied = (bundle_to_tensors(one)[0] for one in (bundle, again))
     assert stored.keys() == copied.keys()

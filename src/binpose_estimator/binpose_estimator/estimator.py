@@ -31,16 +31,16 @@ NO_PART = 0.05
 LEAST_SHARE = 0.03
 """Classes this much less likely than a detection's best one are not pursued."""
 SURE = 0.5
-"""Where so many of the dense coordinates fit one pose, nobody looks again."""
+"""Crops of which so many dense coordinates fit one pose are not rotated and tried again."""
 
 
 @dataclass(frozen=True)
 class EstimatorConfig:
-    """What the weights belong to, and how often they look.
+    """What the weights belong to, and how often the network runs.
 
     objects: ids in the order of the classes. gsd_m, max_pixels: of the working view.
-    looks: 1, 2 or 4, turned evenly about the line of sight: what one misses, another often sees. The first is enough
-        where its object coordinates fit one pose well.
+    test_time_rotations: 1, 2 or 4 rotations of each crop about the line of sight. The first is enough where its object
+        coordinates fit one pose well.
     """
 
     objects: tuple[str, ...]
@@ -48,7 +48,7 @@ class EstimatorConfig:
     max_pixels: int = 640 * 480
     widths: tuple[int, int, int] = (48, 96, 160)
     hypotheses: int = 5
-    looks: int = 2
+    test_time_rotations: int = 2
 
     def __post_init__(self) -> None:
         if not self.objects or len(set(self.objects)) != len(self.objects):
@@ -59,8 +59,8 @@ class EstimatorConfig:
             raise BinposeError(f"max_pixels must be >= 1, got {self.max_pixels}.")
         if self.hypotheses < 1:
             raise BinposeError(f"hypotheses must be >= 1, got {self.hypotheses}.")
-        if self.looks not in (1, 2, 4):
-            raise BinposeError(f"looks must be 1, 2 or 4 (even parts of a turn), got {self.looks}.")
+        if self.test_time_rotations not in (1, 2, 4):
+            raise BinposeError(f"test_time_rotations must be 1, 2 or 4, got {self.test_time_rotations}.")
 
 
 class PoseEstimator:
@@ -106,16 +106,17 @@ class PoseEstimator:
             )
         centers = np.array([center_of(detections[i], frame) for i in owners])
         crops = self.crops(view, detections, owners, names, centers)
-        first = self.look(crops, names)
+        first = self.run_network(crops, names)
         scores = scores if len(self.config.objects) == 1 else _posterior(owners, scores, first.match)
         likely = np.flatnonzero(scores >= LEAST_SHARE * _largest(scores, owners))
         crops, names = crops[likely], [names[i] for i in likely]
-        rounds = [(np.arange(len(likely)), hypotheses(first.take(likely)))]
+        rounds = [(np.arange(len(likely)), decode_poses(first.take(likely)))]
         again = np.flatnonzero(rounds[0][1].surest < SURE)
-        for quarters in range(4 // self.config.looks, 4, 4 // self.config.looks):
+        step = 4 // self.config.test_time_rotations
+        for quarters in range(step, 4, step):
             if len(again):
-                look = self.look(crops[again].turned(quarters), [names[i] for i in again])
-                rounds.append((again, hypotheses(look)))
+                network_pass = self.run_network(crops[again].turned(quarters), [names[i] for i in again])
+                rounds.append((again, decode_poses(network_pass)))
         return self._estimates(detections, owners[likely], names, scores[likely], centers[likely], rounds)
 
     def crops(
@@ -132,10 +133,10 @@ class PoseEstimator:
         diameters = np.array([self.objects[name].diameter_m for name in names])
         return extract_crops(view, luma, labels, owners, centers, diameters)
 
-    def look(self, crops: Crops, names: Sequence[str]) -> "Look":
-        """What the network says of B crops of parts `names`."""
+    def run_network(self, crops: Crops, names: Sequence[str]) -> "NetworkPass":
+        """Run the network on B crops of parts `names`."""
         x = network_input(crops, self.device).to(memory_format=torch.channels_last)
-        return Look(crops, x, self.predict(x, names))
+        return NetworkPass(crops, x, self.predict(x, names))
 
     @torch.inference_mode()
     def predict(self, x: torch.Tensor, names: Sequence[str]) -> PosePrediction:
@@ -152,7 +153,7 @@ class PoseEstimator:
         names: Sequence[str],
         scores: FloatArray,
         centers: FloatArray,
-        rounds: Sequence[tuple[npt.NDArray[np.int64], "Guesses"]],
+        rounds: Sequence[tuple[npt.NDArray[np.int64], "DecodedPoses"]],
     ) -> list[PoseEstimate]:
         found: list[list[Hypothesis]] = [[] for _ in detections]
         for rows, guesses in rounds:
@@ -198,6 +199,8 @@ class PoseEstimator:
     ) -> "PoseEstimator":
         """The inverse of `to_tensors`; raises BinposeError if the weights do not fit the configuration."""
         values = dict(config) | {"objects": tuple(config["objects"]), "widths": tuple(config["widths"])}
+        if "looks" in values:  # The name in models of binpose 0.1.
+            values["test_time_rotations"] = values.pop("looks")
         settings = EstimatorConfig(**values)
         network = PoseNetwork(len(settings.objects), settings.widths, settings.hypotheses)
         load_arrays(network, tensors, "pose")
@@ -224,7 +227,7 @@ def _largest(values: FloatArray, owners: npt.NDArray[np.int32]) -> FloatArray:
 
 
 @dataclass(frozen=True)
-class Look:
+class NetworkPass:
     """B crops, what the network sees of them (B, 9, n, n), and what it says."""
 
     crops: Crops
@@ -236,14 +239,14 @@ class Look:
         """(B,) logit that the crop shows what was asked for."""
         return self.prediction.match.cpu().numpy()
 
-    def take(self, index: npt.NDArray[np.int64]) -> "Look":
+    def take(self, index: npt.NDArray[np.int64]) -> "NetworkPass":
         """Some of the crops."""
         chosen = torch.from_numpy(index).to(self.x.device)
-        return Look(self.crops[index], self.x[chosen], self.prediction.take(chosen))
+        return NetworkPass(self.crops[index], self.x[chosen], self.prediction.take(chosen))
 
 
 @dataclass(frozen=True)
-class Guesses:
+class DecodedPoses:
     """The K hypotheses of the head, and two from the dense coordinates, in the frames of B crops.
 
     rotation: (B, K + 2, 3, 3). center: (B, K + 2, 3) in diameters from the crop's centre. score: (B, K + 2); for the
@@ -261,16 +264,16 @@ class Guesses:
         return self.score[:, -2:].max(1)
 
 
-def hypotheses(look: Look) -> Guesses:
-    """What a look says of the poses."""
-    prediction = look.prediction
-    observed, valid = observed_cells(look.x)
+def decode_poses(network_pass: NetworkPass) -> DecodedPoses:
+    """The hypotheses of the head and of the dense coordinates."""
+    prediction = network_pass.prediction
+    observed, valid = observed_cells(network_pass.x)
     coordinates = prediction.coordinates.flatten(2).transpose(1, 2).cpu().numpy()
     dense_rotation, dense_center, share = poses_from_coordinates(observed, coordinates, valid)
     rotation = np.concatenate([prediction.rotation.cpu().numpy().astype(np.float64), dense_rotation], 1)
     center = np.concatenate([prediction.center.cpu().numpy().astype(np.float64), dense_center], 1)
     score = np.concatenate([prediction.confidence.softmax(1).cpu().numpy(), share], 1)
-    return Guesses(rotation, center, score, look.crops.R_cam_crop)
+    return DecodedPoses(rotation, center, score, network_pass.crops.R_cam_crop)
 
 
 def observed_cells(x: torch.Tensor) -> tuple[FloatArray, npt.NDArray[np.bool_]]:

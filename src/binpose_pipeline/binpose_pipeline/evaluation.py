@@ -13,7 +13,7 @@ from binpose_core.evaluation.matching import (
     Evaluator,
     FrameEvaluation,
     FrameTruth,
-    KnownPart,
+    GroundTruth,
     Verdict,
     labelled_scores,
 )
@@ -163,7 +163,7 @@ class PoseEvaluation:
         self._mssd_frames.append(self._mssd_evaluator(name, truth, poses))
         return self._frames[name]
 
-    def _near(self, pose: PoseEstimate, parts: Iterable[KnownPart]) -> bool:
+    def _near(self, pose: PoseEstimate, parts: Iterable[GroundTruth]) -> bool:
         """Whether the middle of one of the parts is within the error that BOP's loosest threshold allows."""
         errors = self._errors[pose.object_id]
         middles = (
@@ -173,7 +173,7 @@ class PoseEvaluation:
         middle, limit_m = next(middles), max(BOP_FRACTIONS) * errors.diameter_m
         return any(np.linalg.norm(other - middle) < limit_m for other in middles)
 
-    def _counted(self, truth: FrameTruth, object_id: str) -> list[KnownPart]:
+    def _counted(self, truth: FrameTruth, object_id: str) -> list[GroundTruth]:
         return [part for part in truth.parts if part.object_id == object_id and self.config.counts(part)]
 
     def _row(self, score: Score, mssd: Score, bop: BopScore, frames: Iterable[FrameEvaluation]) -> EvaluationRow:

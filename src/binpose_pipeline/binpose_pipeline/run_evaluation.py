@@ -10,7 +10,7 @@ from binpose_core.base.errors import BinposeError
 from binpose_core.base.files import read_json
 from binpose_core.datasets.bop import BopDataset, BopFrame, BopModel
 from binpose_core.datasets.bop_results import BopResult
-from binpose_core.evaluation.matching import EvaluationConfig, FrameEvaluation, FrameTruth, KnownPart, known_parts
+from binpose_core.evaluation.matching import EvaluationConfig, FrameEvaluation, FrameTruth, GroundTruth, ground_truths
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import PoseEstimate
 from binpose_core.geometry.transforms import FloatArray
@@ -22,7 +22,7 @@ from binpose_pipeline.evaluation import EvaluationResult, PoseEvaluation
 from binpose_pipeline.runs import RunDirectory
 from binpose_refinement.config import RefinerConfig
 from binpose_refinement.consistency import with_depth_agreement
-from binpose_refinement.hypothesis_batch import Workshop
+from binpose_refinement.hypothesis_batch import PartRenderer
 
 Regions = Mapping[str, Sequence[FloatArray]]
 EVERY_FRAME = "*"
@@ -74,13 +74,13 @@ class RunEvaluator:
         self._run_names = {number: name for name, number in record.objects.items()}
         self.objects = {name: dataset_object(self.dataset.model(number), name) for number, name in self.names.items()}
         self._evaluation = PoseEvaluation(self.objects, self.config)
-        self._workshop = Workshop(self.objects, (RefinerConfig.verify_faces,))
+        self._part_renderer = PartRenderer(self.objects, (RefinerConfig.verify_faces,))
         self.frames = self._frames(record.frames)
         self.complete = self._complete_objects()
 
     def add(self, source: BopFrame) -> EvaluatedFrame:
         """Judge a frame. One that cannot be read counts as seen without any estimate."""
-        parts, name = self._known_parts(source), source.name
+        parts, name = self._ground_truths(source), source.name
         complete = None if self.complete == "all" else tuple(self.complete or ())
         try:
             frame = source.read()
@@ -90,7 +90,7 @@ class RunEvaluator:
             return EvaluatedFrame(name, None, truth, (), self._evaluation.miss(name, truth))
         regions = self.regions.get(name, self.regions.get(EVERY_FRAME))
         truth = FrameTruth(parts, complete, regions, frame.camera)
-        poses = with_depth_agreement(frame, (*self._poses(source), *self._rejected(name)), self._workshop)
+        poses = with_depth_agreement(frame, (*self._poses(source), *self._rejected(name)), self._part_renderer)
         judged = self._evaluation.add(name, truth, poses, frame.camera, frame.depth_m)
         return EvaluatedFrame(name, frame, truth, tuple(poses), judged)
 
@@ -130,14 +130,14 @@ class RunEvaluator:
             )
         return () if stated else "all"
 
-    def _known_parts(self, source: BopFrame) -> list[KnownPart]:
+    def _ground_truths(self, source: BopFrame) -> list[GroundTruth]:
         """The annotated parts of the run's objects, under the run's names."""
         annotations = source.ground_truth()
         renamed = []
-        for annotation, part in zip(annotations, known_parts(source), strict=True):
+        for annotation, part in zip(annotations, ground_truths(source), strict=True):
             if annotation.obj_id in self.names:
                 name = self.names[annotation.obj_id]
-                renamed.append(KnownPart(name, part.T_cam_obj, part.visible_fraction, part.ignored))
+                renamed.append(GroundTruth(name, part.T_cam_obj, part.visible_fraction, part.ignored))
         return renamed
 
     def _poses(self, source: BopFrame) -> tuple[PoseEstimate, ...]:

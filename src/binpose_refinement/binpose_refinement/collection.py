@@ -10,7 +10,7 @@ from binpose_core.base.errors import BinposeError
 from binpose_core.frames.camera import Camera
 from binpose_core.frames.types import Detection, Hypothesis, PoseEstimate
 from binpose_core.geometry.transforms import FloatArray
-from binpose_refinement.hypothesis_batch import Batch, Workshop
+from binpose_refinement.hypothesis_batch import HypothesisBatch, PartRenderer
 from binpose_refinement.observation import finite_or_zero
 from binpose_refinement.overlap import on_mask
 
@@ -20,46 +20,50 @@ NOWHERE_M = 1.0
 
 
 @dataclass(frozen=True, eq=False)
-class Intake:
+class CollectedHypotheses:
     """What came in.
 
     batch: the hypotheses that can be refined. rejected: poses without any, each with the reason.
     poses: all that came, finite; owners: the place of each one's detection among the detections.
     """
 
-    batch: Batch
+    batch: HypothesisBatch
     rejected: list[tuple[PoseEstimate, str]]
     poses: Sequence[PoseEstimate]
     owners: Sequence[int]
 
-    def told(self, reasons: Mapping[int, str]) -> list[tuple[PoseEstimate, str]]:
+    def with_reasons(self, reasons: Mapping[int, str]) -> list[tuple[PoseEstimate, str]]:
         """The poses of those detections for which there is a reason, with it."""
         pairs = zip(self.poses, self.owners, strict=True)
         return [(pose, reasons[owner]) for pose, owner in pairs if owner in reasons]
 
 
-def take_in(
-    workshop: Workshop, camera: Camera, detections: Sequence[Detection], poses: Sequence[PoseEstimate], reach: float
-) -> Intake:
+def collect_hypotheses(
+    part_renderer: PartRenderer,
+    camera: Camera,
+    detections: Sequence[Detection],
+    poses: Sequence[PoseEstimate],
+    reach: float,
+) -> CollectedHypotheses:
     """Collect all hypotheses of the poses.
 
     Args:
-        workshop: of the parts.
+        part_renderer: of the parts.
         camera: of the frame.
         detections: of the frame.
         poses: each from one of the detections.
         reach: how far beside its detection's mask a pose may be seen and still be refined, share of the diameter.
 
     Raises:
-        BinposeError: for a part that the workshop does not know, and for a pose of another detection.
+        BinposeError: for a part that the part_renderer does not know, and for a pose of another detection.
     """
     owners = [_owner(pose, i, detections) for i, pose in enumerate(poses)]
-    batch = _collected(workshop, poses, owners)
-    reasons = workshop.unusable(batch, camera)
+    batch = _collected(part_renderer, poses, owners)
+    reasons = part_renderer.unusable(batch, camera)
     small = np.array([detection.mask.sum() < FEWEST_MASK_PX for detection in detections], bool)
     reasons[small[batch.owner] & (reasons == "")] = "mask_too_small"
     drawable = np.flatnonzero(reasons == "")
-    overlapping = on_mask(workshop, camera, detections, batch.take(drawable), reach)
+    overlapping = on_mask(part_renderer, camera, detections, batch.take(drawable), reach)
     reasons[drawable[~overlapping]] = "no_overlap"
     judged = set(batch.owner[reasons == ""].tolist())
     finite = [_finite(pose, detections[owner], camera) for pose, owner in zip(poses, owners, strict=True)]
@@ -68,11 +72,11 @@ def take_in(
         for pose, owner in zip(finite, owners, strict=True)
         if owner not in judged
     ]
-    return Intake(batch.take(reasons == ""), rejected, finite, owners)
+    return CollectedHypotheses(batch.take(reasons == ""), rejected, finite, owners)
 
 
-def unjudged(pose: PoseEstimate, reason: str) -> PoseEstimate:
-    """The pose of an `Intake` as it came, with score 0 and the reason among its residuals."""
+def rejected_pose(pose: PoseEstimate, reason: str) -> PoseEstimate:
+    """The pose of an `CollectedHypotheses` as it came, with score 0 and the reason among its residuals."""
     return PoseEstimate(
         pose.object_id,
         pose.T_cam_obj,
@@ -83,7 +87,7 @@ def unjudged(pose: PoseEstimate, reason: str) -> PoseEstimate:
     )
 
 
-def gone(before: Batch, after: Batch, reason: str) -> dict[int, str]:
+def lost_detections(before: HypothesisBatch, after: HypothesisBatch, reason: str) -> dict[int, str]:
     """The reason for each detection that has hypotheses before and none after."""
     return dict.fromkeys(set(before.owner.tolist()) - set(after.owner.tolist()), reason)
 
@@ -113,26 +117,26 @@ def _owner(pose: PoseEstimate, index: int, detections: Sequence[Detection]) -> i
     )
 
 
-def _collected(workshop: Workshop, poses: Sequence[PoseEstimate], owners: Sequence[int]) -> Batch:
+def _collected(part_renderer: PartRenderer, poses: Sequence[PoseEstimate], owners: Sequence[int]) -> HypothesisBatch:
     rows = [
-        (owner, _part(workshop, h.object_id), h.T_cam_obj, h.score)
+        (owner, _part(part_renderer, h.object_id), h.T_cam_obj, h.score)
         for owner, pose in zip(owners, poses, strict=True)
         for h in (pose.hypotheses or (Hypothesis(pose.object_id, pose.T_cam_obj, pose.score),))
     ]
     owner, part, T, confidence = zip(*rows, strict=True) if rows else ((), (), (), ())
-    return Batch(
+    return HypothesisBatch(
         np.array(owner, np.int64), np.array(part, np.int64), np.array(T, np.float64).reshape(-1, 4, 4),
         finite_or_zero(confidence),
     )  # fmt: skip
 
 
-def _part(workshop: Workshop, object_id: str) -> int:
-    if object_id not in workshop.ids:
+def _part(part_renderer: PartRenderer, object_id: str) -> int:
+    if object_id not in part_renderer.ids:
         raise BinposeError(
-            f"A hypothesis of object {object_id!r}; the refiner knows {', '.join(workshop.ids)}; "
+            f"A hypothesis of object {object_id!r}; the refiner knows {', '.join(part_renderer.ids)}; "
             "give it that object's model, or use the model bundle that belongs to the estimator."
         )
-    return workshop.ids.index(object_id)
+    return part_renderer.ids.index(object_id)
 
 
 def _reason(reasons: npt.NDArray[np.object_]) -> str:

@@ -14,7 +14,7 @@ from binpose_core.base.settings import check_bounds, setting
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import PoseEstimate
 from binpose_core.geometry.transforms import FloatArray
-from binpose_refinement.hypothesis_batch import Batch, Workshop
+from binpose_refinement.hypothesis_batch import HypothesisBatch, PartRenderer
 from binpose_refinement.kernels.consistency import AGREEING, COUNTS, FREE, count_depth
 from binpose_refinement.observation import depth_noise_m
 
@@ -44,7 +44,7 @@ class ConsistencyConfig:
 def depth_agreement(
     frame: RgbdFrame,
     poses: Sequence[PoseEstimate],
-    workshop: Workshop,
+    part_renderer: PartRenderer,
     level: int = 0,
     config: ConsistencyConfig | None = None,
 ) -> FloatArray:
@@ -52,8 +52,8 @@ def depth_agreement(
 
     Args:
         frame: what the camera saw.
-        poses: of parts that the workshop knows.
-        workshop: draws the parts.
+        poses: of parts that the part_renderer knows.
+        part_renderer: draws the parts.
         level: of detail at which it draws them.
         config: tolerance and size.
 
@@ -65,9 +65,9 @@ def depth_agreement(
     if frame.depth_m is None or not poses:
         return agreement
     c = config or ConsistencyConfig()
-    batch = _batch(poses, workshop)
-    drawable = workshop.unusable(batch, frame.camera) == ""
-    counts = _counts(frame, batch.take(drawable), workshop, level, c)
+    batch = _batch(poses, part_renderer)
+    drawable = part_renderer.unusable(batch, frame.camera) == ""
+    counts = _counts(frame, batch.take(drawable), part_renderer, level, c)
     visible = counts[:, AGREEING] + counts[:, FREE]
     fraction = counts[:, AGREEING] / np.maximum(visible, 1)
     agreement[drawable] = np.where(counts.any(axis=1), fraction, np.nan)
@@ -75,12 +75,12 @@ def depth_agreement(
 
 
 def with_depth_agreement(
-    frame: RgbdFrame, poses: Sequence[PoseEstimate], workshop: Workshop, level: int = 0
+    frame: RgbdFrame, poses: Sequence[PoseEstimate], part_renderer: PartRenderer, level: int = 0
 ) -> list[PoseEstimate]:
     """The poses with `DEPTH_AGREEMENT` among their residuals, as far as there is depth on them."""
     return [
         replace(pose, residuals={**pose.residuals, DEPTH_AGREEMENT: float(value)}) if np.isfinite(value) else pose
-        for pose, value in zip(poses, depth_agreement(frame, poses, workshop, level), strict=True)
+        for pose, value in zip(poses, depth_agreement(frame, poses, part_renderer, level), strict=True)
     ]
 
 
@@ -90,21 +90,23 @@ def agrees(pose: PoseEstimate, config: ConsistencyConfig | None = None) -> bool 
     return None if value is None else value >= (config or ConsistencyConfig()).least
 
 
-def _batch(poses: Sequence[PoseEstimate], workshop: Workshop) -> Batch:
+def _batch(poses: Sequence[PoseEstimate], part_renderer: PartRenderer) -> HypothesisBatch:
     """The poses, each of a detection of its own."""
-    part = np.array([workshop.ids.index(pose.object_id) for pose in poses], np.int64)
+    part = np.array([part_renderer.ids.index(pose.object_id) for pose in poses], np.int64)
     T_cam_obj = np.stack([pose.T_cam_obj for pose in poses]).astype(np.float64)
-    return Batch(np.arange(len(poses)), part, T_cam_obj, np.zeros(len(poses)))
+    return HypothesisBatch(np.arange(len(poses)), part, T_cam_obj, np.zeros(len(poses)))
 
 
-def _counts(frame: RgbdFrame, batch: Batch, workshop: Workshop, level: int, config: ConsistencyConfig) -> FloatArray:
+def _counts(
+    frame: RgbdFrame, batch: HypothesisBatch, part_renderer: PartRenderer, level: int, config: ConsistencyConfig
+) -> FloatArray:
     """(B, COUNTS) pixels that agree, are free, are occluded."""
     counts = np.zeros((len(batch), COUNTS))
     if frame.depth_m is None or not len(batch):
         return counts
-    size_px = min(workshop.largest_px(batch, frame.camera), config.largest_px)
-    windows = workshop.windows(batch, frame.camera, size_px, whole_steps=True)
-    drawn = workshop.draw(batch, level, windows, frame.camera, size_px)
+    size_px = min(part_renderer.largest_px(batch, frame.camera), config.largest_px)
+    windows = part_renderer.windows(batch, frame.camera, size_px, whole_steps=True)
+    drawn = part_renderer.draw(batch, level, windows, frame.camera, size_px)
     tolerance_m = max(config.tolerance_m, config.tolerance_sigmas * depth_noise_m(frame.depth_m))
     count_depth(drawn.depth_m, windows, np.ascontiguousarray(frame.depth_m), tolerance_m, counts)
     return counts

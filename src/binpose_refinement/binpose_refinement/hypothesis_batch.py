@@ -21,10 +21,10 @@ RIGID = 0.01
 
 
 @dataclass(frozen=True, eq=False)
-class Batch:
+class HypothesisBatch:
     """B hypotheses.
 
-    owner: (B,) int64 index of the detection; part: (B,) int64 index of the object in the `Workshop`.
+    owner: (B,) int64 index of the detection; part: (B,) int64 index of the object in the `PartRenderer`.
     T_cam_obj: (B, 4, 4) float64 in metres; confidence: (B,) float64 of the network.
     guess: (B, 4, 4) the poses from which these were refined; by default themselves.
     """
@@ -42,29 +42,31 @@ class Batch:
     def __len__(self) -> int:
         return len(self.owner)
 
-    def take(self, index: npt.NDArray[Any]) -> "Batch":
+    def take(self, index: npt.NDArray[Any]) -> "HypothesisBatch":
         """The hypotheses of an index or boolean array."""
-        return Batch(*(column[index] for column in self.columns))
+        return HypothesisBatch(*(column[index] for column in self.columns))
 
     @property
     def columns(self) -> tuple[npt.NDArray[Any], ...]:
         """All arrays, in their order."""
         return self.owner, self.part, self.T_cam_obj, self.confidence, self.guess
 
-    def moved(self, T_cam_obj: FloatArray) -> "Batch":
+    def moved(self, T_cam_obj: FloatArray) -> "HypothesisBatch":
         """The same hypotheses at other poses."""
         return replace(self, T_cam_obj=T_cam_obj)
 
-    def turned(self, T_obj_obj: FloatArray) -> "Batch":
+    def turned(self, T_obj_obj: FloatArray) -> "HypothesisBatch":
         """The hypotheses (B) after motions (B, 4, 4) of the part in its own frame, and their guesses likewise."""
         return replace(self, T_cam_obj=self.T_cam_obj @ T_obj_obj, guess=self.guess @ T_obj_obj)
 
-    def joined(self, other: "Batch") -> "Batch":
+    def joined(self, other: "HypothesisBatch") -> "HypothesisBatch":
         """These hypotheses followed by the other's."""
-        return Batch(*(np.concatenate(pair) for pair in zip(self.columns, other.columns, strict=True)))
+        return HypothesisBatch(*(np.concatenate(pair) for pair in zip(self.columns, other.columns, strict=True)))
 
 
-def in_turns(batch: Batch, function: Callable[[Batch], Sequence[npt.NDArray[Any]]]) -> list[npt.NDArray[Any]]:
+def in_turns(
+    batch: HypothesisBatch, function: Callable[[HypothesisBatch], Sequence[npt.NDArray[Any]]]
+) -> list[npt.NDArray[Any]]:
     """A function's arrays (B, ...) for all hypotheses, a limited number at a time, those of a detection together."""
     if len(batch) <= CROPS_AT_ONCE:
         return list(function(batch))
@@ -77,7 +79,7 @@ def in_turns(batch: Batch, function: Callable[[Batch], Sequence[npt.NDArray[Any]
     return [np.concatenate(columns)[back] for columns in zip(*found, strict=True)]
 
 
-class Workshop:
+class PartRenderer:
     """The parts ready to be drawn at several levels of detail.
 
     Attributes:
@@ -102,17 +104,17 @@ class Workshop:
         counts = [len(normals) for normals in self.renderer.face_normals]
         self.first_face = np.cumsum([0, *counts])[:-1].reshape(len(self.objects), self.levels).astype(np.int64)
 
-    def draw(self, batch: Batch, level: int, windows: FloatArray, camera: Camera, size_px: int) -> Rendering:
+    def draw(self, batch: HypothesisBatch, level: int, windows: FloatArray, camera: Camera, size_px: int) -> Rendering:
         """Render every hypothesis in its window."""
         ids = batch.part * self.levels + level
         return self.renderer.crops(ids, batch.T_cam_obj, window_intrinsics(windows, camera), size_px, size_px)
 
-    def centers_cam(self, batch: Batch) -> FloatArray:
+    def centers_cam(self, batch: HypothesisBatch) -> FloatArray:
         """(B, 3) bounding box centres in the camera frame."""
         center = self.center_m[batch.part]
         return np.einsum("bij,bj->bi", batch.T_cam_obj[:, :3, :3], center) + batch.T_cam_obj[:, :3, 3]
 
-    def windows(self, batch: Batch, camera: Camera, size_px: int, whole_steps: bool = False) -> FloatArray:
+    def windows(self, batch: HypothesisBatch, camera: Camera, size_px: int, whole_steps: bool = False) -> FloatArray:
         """Square windows (B, 3) = (u0, v0, step): pixel (i, j) of the crop is frame pixel (u0 + step i, v0 + step j).
 
         Args:
@@ -129,18 +131,18 @@ class Workshop:
         v0 = np.round(camera.fy * y / z + camera.cy - half)
         return np.stack([u0, v0, step], -1)
 
-    def largest_px(self, batch: Batch, camera: Camera) -> int:
+    def largest_px(self, batch: HypothesisBatch, camera: Camera) -> int:
         """The size at which the crops of all hypotheses have the frame's own pixels, at most the frame's."""
         largest = float(self.extents_px(batch, camera).max(initial=16.0))
         # Even, as the largest crops are: then all sizes put their pixels on the same grid.
         return 2 * int(np.ceil(min(largest, max(camera.width, camera.height)) / 2)) + 2
 
-    def extents_px(self, batch: Batch, camera: Camera) -> FloatArray:
+    def extents_px(self, batch: HypothesisBatch, camera: Camera) -> FloatArray:
         """(B,) side of each window in pixels of the frame."""
         z = self.centers_cam(batch)[:, 2]
         return WINDOW_MARGIN * self.diameter_m[batch.part] * max(camera.fx, camera.fy) / z + 6
 
-    def unusable(self, batch: Batch, camera: Camera) -> npt.NDArray[np.object_]:
+    def unusable(self, batch: HypothesisBatch, camera: Camera) -> npt.NDArray[np.object_]:
         """(B,) why a hypothesis cannot be drawn, "" where it can."""
         reasons = np.full(len(batch), "", dtype=object)
         finite = np.asarray(np.isfinite(batch.T_cam_obj).all(axis=(1, 2)))

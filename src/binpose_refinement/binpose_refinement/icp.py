@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from binpose_core.geometry.transforms import FloatArray
-from binpose_refinement.hypothesis_batch import Batch, Workshop, in_turns
+from binpose_refinement.hypothesis_batch import HypothesisBatch, PartRenderer, in_turns
 from binpose_refinement.kernels.icp import SEARCH, icp_round
 from binpose_refinement.observation import Observation
 
@@ -23,7 +23,7 @@ STEPS_PER_RENDER = 2
 class Schedule:
     """How one call of `align` anneals.
 
-    size_px: crop; level: level of detail of the workshop; rounds: renderings that are followed by steps.
+    size_px: crop; level: level of detail of the part_renderer; rounds: renderings that are followed by steps.
     gate_start, gate_end_m: farthest association, share of the diameter at the start, metres at the end.
     point_share: weight of point-to-point against point-to-plane at the start; falls to a tenth.
     tolerance_m: depth difference that counts as agreement in the score.
@@ -53,21 +53,25 @@ class Alignment:
     information: FloatArray
 
 
-def align(workshop: Workshop, observation: Observation, batch: Batch, schedule: Schedule) -> Alignment:
+def align(
+    part_renderer: PartRenderer, observation: Observation, batch: HypothesisBatch, schedule: Schedule
+) -> Alignment:
     """Refine all hypotheses; poses that do not improve come back unchanged."""
 
-    def together(some: Batch) -> tuple[FloatArray, ...]:
-        return tuple(vars(_align(workshop, observation, some, schedule)).values())
+    def together(some: HypothesisBatch) -> tuple[FloatArray, ...]:
+        return tuple(vars(_align(part_renderer, observation, some, schedule)).values())
 
     return Alignment(*in_turns(batch, together))
 
 
-def _align(workshop: Workshop, observation: Observation, batch: Batch, schedule: Schedule) -> Alignment:
+def _align(
+    part_renderer: PartRenderer, observation: Observation, batch: HypothesisBatch, schedule: Schedule
+) -> Alignment:
     camera = observation.camera
-    diameter = workshop.diameter_m[batch.part]
-    centers = workshop.center_m[batch.part]
-    first_face = workshop.first_face[batch.part, schedule.level]
-    windows = workshop.windows(batch, camera, schedule.size_px)
+    diameter = part_renderer.diameter_m[batch.part]
+    centers = part_renderer.center_m[batch.part]
+    first_face = part_renderer.first_face[batch.part, schedule.level]
+    windows = part_renderer.windows(batch, camera, schedule.size_px)
     current = np.ascontiguousarray(batch.T_cam_obj, dtype=np.float64)
     best, best_score = current.copy(), np.full(len(batch), -1.0)
     information = np.zeros((len(batch), 6, 6))
@@ -77,14 +81,14 @@ def _align(workshop: Workshop, observation: Observation, batch: Batch, schedule:
         end = np.maximum(schedule.gate_end_m, schedule.gate_end * diameter)
         start = np.maximum(schedule.gate_start * diameter, end)
         gate = start * (end / start) ** min(progress, 1.0)
-        pixel_m = windows[:, 2] * workshop.centers_cam(batch.moved(current))[:, 2] / camera.fx
+        pixel_m = windows[:, 2] * part_renderer.centers_cam(batch.moved(current))[:, 2] / camera.fx
         stride = np.clip(np.round(gate / (SEARCH * pixel_m)), 1, 4).astype(np.int64)
         reach = np.where(gate < 1.5 * pixel_m, 1, SEARCH)
-        drawn = workshop.draw(batch.moved(current), schedule.level, windows, camera, schedule.size_px)
+        drawn = part_renderer.draw(batch.moved(current), schedule.level, windows, camera, schedule.size_px)
         score = np.empty(len(batch))
         moved, H = np.empty_like(current), np.empty_like(information)
         icp_round(
-            drawn.depth_m, drawn.face_ids, workshop.normals, first_face, current, centers, diameter, windows,
+            drawn.depth_m, drawn.face_ids, part_renderer.normals, first_face, current, centers, diameter, windows,
             camera.intrinsics, observation.depth_m, observation.normals, observation.labels, batch.owner, mask_px,
             gate, stride, reach, schedule.point_share * 0.1 ** min(progress, 1.0), schedule.tolerance_m,
             STEPS_PER_RENDER if k < schedule.rounds else 0, score, moved, H,

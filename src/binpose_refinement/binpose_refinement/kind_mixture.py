@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from binpose_core.geometry.transforms import FloatArray
-from binpose_refinement.hypothesis_batch import Batch
+from binpose_refinement.hypothesis_batch import HypothesisBatch
 
 DECISIVENESS = 8.0
 """Log-odds between two objects for each unit of the margin between their poses."""
@@ -22,7 +22,7 @@ def lead_over_rivals(score: FloatArray, rivals: npt.NDArray[np.int64]) -> FloatA
     return score - best
 
 
-def company_of(batch: Batch, score: FloatArray, kind: FloatArray, objects: int) -> FloatArray:
+def kind_mixture_evidence(batch: HypothesisBatch, score: FloatArray, kind: FloatArray, objects: int) -> FloatArray:
     """How much more frequent a pose's object is in the rest of the frame than its strongest rival, in [-1, 1].
 
     Bins mostly hold few kinds of parts. Where a detection alone does not decide between parts that look alike, the
@@ -33,7 +33,7 @@ def company_of(batch: Batch, score: FloatArray, kind: FloatArray, objects: int) 
     Args:
         batch: B hypotheses.
         score: (B,) heuristic score of each.
-        kind: (B,) margin over rivals of other objects, see `duels`.
+        kind: (B,) margin over rivals of other objects, see `compare_pairwise`.
         objects: number of objects.
     """
     company = np.zeros(len(batch))
@@ -54,7 +54,7 @@ def company_of(batch: Batch, score: FloatArray, kind: FloatArray, objects: int) 
 
 
 def best_of_objects(
-    batch: Batch, score: FloatArray, place: npt.NDArray[np.int64], objects: int
+    batch: HypothesisBatch, score: FloatArray, place: npt.NDArray[np.int64], objects: int
 ) -> npt.NDArray[np.int64]:
     """(D, K) row of the best pose of each detection and object, -1 where there is none; place (B,): the detection."""
     best = np.full((int(place.max(initial=-1)) + 1, objects), -1, np.int64)

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 from binpose_core.base.errors import BinposeError
 from binpose_core.geometry.transforms import FloatArray
 from binpose_refinement.config import Method
-from binpose_refinement.hypothesis_batch import Batch, Workshop
+from binpose_refinement.hypothesis_batch import HypothesisBatch, PartRenderer
 from binpose_refinement.observation import Observation
-from binpose_refinement.pose_optimizer import Mover
+from binpose_refinement.pose_optimizer import PoseOptimizer
 from binpose_refinement.render_and_compare import Descent
 
 if TYPE_CHECKING:
@@ -15,18 +15,20 @@ if TYPE_CHECKING:
 
 
 class RenderAndCompare:
-    """The descent as a mover."""
+    """The descent as a optimizer."""
 
     def __init__(self, descent: Descent) -> None:
         self.descent = descent
 
-    def __call__(self, observation: Observation, batch: Batch) -> tuple[FloatArray, FloatArray]:
+    def __call__(self, observation: Observation, batch: HypothesisBatch) -> tuple[FloatArray, FloatArray]:
         """Poses (B, 4, 4) and information (B, 6, 6)."""
         found = self.descent(observation, batch)
         return found.T_cam_obj, found.information
 
 
-def make_mover(method: Method, workshop: Workshop, network: "RefinementNetwork | None" = None) -> Mover | None:
+def make_optimizer(
+    method: Method, part_renderer: PartRenderer, network: "RefinementNetwork | None" = None
+) -> PoseOptimizer | None:
     """What follows ICP; None for nothing.
 
     Raises:
@@ -35,12 +37,12 @@ def make_mover(method: Method, workshop: Workshop, network: "RefinementNetwork |
     if method == "icp":
         return None
     if method == "render_and_compare":
-        return RenderAndCompare(Descent(workshop))
+        return RenderAndCompare(Descent(part_renderer))
     if network is None:
         raise BinposeError(
             "The refiner is to be 'network', and the model has no refinement network; expected one; train it with "
             "`binpose train --refinement-network`, or choose icp or render_and_compare."
         )
-    from binpose_refinement.network_optimizer import NetworkMover  # torch, which nothing else here needs
+    from binpose_refinement.network_optimizer import NetworkOptimizer  # torch, which nothing else here needs
 
-    return NetworkMover(network, workshop)
+    return NetworkOptimizer(network, part_renderer)

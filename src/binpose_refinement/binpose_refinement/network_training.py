@@ -22,19 +22,19 @@ from binpose_core.learning.weights import inherit, to_arrays
 from binpose_core.rendering.differentiable import DifferentiableRenderer
 from binpose_refinement.chroma import vertex_chroma
 from binpose_refinement.descent_config import COARSE
-from binpose_refinement.hypothesis_batch import Batch, Workshop
+from binpose_refinement.hypothesis_batch import HypothesisBatch, PartRenderer
 from binpose_refinement.icp import Schedule, align
 from binpose_refinement.joint_loss import JointLoss
 from binpose_refinement.network import PART_ROWS, SURFACE_POINTS, SURFACES, RefinementNetwork, RefinementNetworkConfig
 from binpose_refinement.network_optimizer import network_inputs
 from binpose_refinement.observation import Observation, observe
-from binpose_refinement.observed_pixels import look
+from binpose_refinement.observed_pixels import observed_crops
 from binpose_refinement.render_and_compare import Descent, View
 
 RESOLVER = Schedule(48, 0, 10, 0.1, 0.0, 0.0015, 0.2, 0.0015)
 """Ten renderings of two steps each: the 20 iterations of Mu et al."""
 TEACHING_FACES = (300,)
-"""Levels of detail of the workshop in which the resolver draws."""
+"""Levels of detail of the part_renderer in which the resolver draws."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class RefinementTraining:
                 "the diameter."
             )
 
-    def lasting(self, minutes: float) -> "RefinementTraining":
+    def with_budget(self, minutes: float) -> "RefinementTraining":
         """The same for so many minutes, split between the signals as they are now."""
         total = sum(getattr(self, name).minutes for name in self.signals)
         loops = {name: getattr(self, name) for name in self.signals}
@@ -82,7 +82,7 @@ class Sample:
     """All starts in one frame: the observation, the hypotheses, and the network's other inputs."""
 
     observation: Observation
-    batch: Batch
+    batch: HypothesisBatch
     inputs: tuple[torch.Tensor, ...]
 
     def some(self, most: int, rng: np.random.Generator) -> "Sample":
@@ -93,21 +93,21 @@ class Sample:
         return Sample(self.observation, self.batch.take(rows), tuple(x[torch.from_numpy(rows)] for x in self.inputs))
 
 
-class Signals:
+class Supervision:
     """The two training signals, (B,) losses of poses (B, 4, 4) that carry gradients."""
 
-    def __init__(self, workshop: Workshop, loss: JointLoss | None = None) -> None:
-        self.workshop, self.loss = workshop, loss or JointLoss()
-        self._descent = Descent(workshop)
+    def __init__(self, part_renderer: PartRenderer, loss: JointLoss | None = None) -> None:
+        self.part_renderer, self.loss = part_renderer, loss or JointLoss()
+        self._descent = Descent(part_renderer)
         chroma = [vertex_chroma(mesh) for mesh in self._descent.renderer.meshes]
         self._renderer = DifferentiableRenderer(self._descent.renderer, chroma)
-        self._points = torch.from_numpy(np.stack([part.points[:128] for part in workshop.objects])).float()
-        self._diameter = torch.from_numpy(workshop.diameter_m).float()
+        self._points = torch.from_numpy(np.stack([part.points[:128] for part in part_renderer.objects])).float()
+        self._diameter = torch.from_numpy(part_renderer.diameter_m).float()
 
     def resolver(self, sample: Sample, poses: torch.Tensor) -> torch.Tensor:
         """Mean distance in diameters of the model's points to where the resolver has them (Mu et al., eq. 3)."""
         current = sample.batch.moved(poses.detach().double().numpy())
-        found = align(self.workshop, sample.observation, current, RESOLVER)
+        found = align(self.part_renderer, sample.observation, current, RESOLVER)
         target = torch.from_numpy(found.T_cam_obj).float()
         part = torch.from_numpy(sample.batch.part)
         points = self._points[part]
@@ -119,26 +119,26 @@ class Signals:
         current = sample.batch.moved(poses.detach().double().numpy())
         view = View(self._descent, sample.observation, current, COARSE)
         drawn = self._renderer(view.mesh_ids, poses, view.intrinsics, view.size_px, view.size_px)
-        seen = look(sample.observation, view.windows, sample.batch.owner, view.size_px)
+        seen = observed_crops(sample.observation, view.windows, sample.batch.owner, view.size_px)
         return self.loss(drawn, seen, torch.from_numpy(view.colored))
 
 
-def make_network(config: RefinementNetworkConfig, workshop: Workshop) -> RefinementNetwork:
+def make_network(config: RefinementNetworkConfig, part_renderer: PartRenderer) -> RefinementNetwork:
     """An untrained network that knows the surfaces of its parts."""
-    parts = [workshop.objects[workshop.ids.index(name)] for name in config.objects]
+    parts = [part_renderer.objects[part_renderer.ids.index(name)] for name in config.objects]
     surfaces = [(part.points[:SURFACE_POINTS] - part.center_m) / part.diameter_m for part in parts]
     return RefinementNetwork(config, torch.from_numpy(np.stack(surfaces)).float())
 
 
-def begun_network(
-    config: RefinementNetworkConfig, workshop: Workshop, start: RefinementNetwork | None = None
+def init_network(
+    config: RefinementNetworkConfig, part_renderer: PartRenderer, start: RefinementNetwork | None = None
 ) -> RefinementNetwork:
     """An untrained network, or one with the weights of another one, of these parts or others.
 
     Raises:
         BinposeError: if the other one has another architecture.
     """
-    network = make_network(config, workshop)
+    network = make_network(config, part_renderer)
     if start is not None:
         known, wanted = ({PART_ROWS: names} for names in (start.config.objects, config.objects))
         weights = to_arrays(start) | {SURFACES: network.surfaces.numpy()}
@@ -148,7 +148,7 @@ def begun_network(
 
 def train_refinement_network(
     network: RefinementNetwork,
-    workshop: Workshop,
+    part_renderer: PartRenderer,
     views: Sequence[LabelledView],
     config: RefinementTraining,
     seed: int,
@@ -158,8 +158,8 @@ def train_refinement_network(
     """The trained network, in evaluation mode.
 
     Args:
-        network: conditioned on the workshop's parts.
-        workshop: of the parts.
+        network: conditioned on the part_renderer's parts.
+        part_renderer: of the parts.
         views: frames with masks; their poses are only where starts are drawn around, as an estimator's would be.
         config: how long each signal teaches.
         seed: of all that is drawn.
@@ -170,13 +170,13 @@ def train_refinement_network(
     Raises:
         BinposeError: where no view shows a part with depth; if a checkpoint is damaged or cannot be written.
     """
-    signals = Signals(workshop, config.loss)
-    classes = np.array([network.config.objects.index(name) for name in workshop.ids], np.int64)
+    signals = Supervision(part_renderer, config.loss)
+    classes = np.array([network.config.objects.index(name) for name in part_renderer.ids], np.int64)
 
     def make(step: int) -> Sample:
         for k in range(len(views)):
             view, drawn = views[(step + k) % len(views)], (seed, step)
-            sample = sample_of(view, workshop, classes, network.config.points, config, drawn)
+            sample = sample_of(view, part_renderer, classes, network.config.points, config, drawn)
             if len(sample.batch):
                 return sample.some(config.most, np.random.default_rng(drawn))
         raise BinposeError(
@@ -218,14 +218,14 @@ def _losses(
 
 def sample_of(
     view: LabelledView,
-    workshop: Workshop,
+    part_renderer: PartRenderer,
     classes: np.ndarray,
     points: int,
     config: RefinementTraining,
     seed: tuple[int, ...],
 ) -> Sample:
     """Starts around the parts of a view that show enough of themselves."""
-    rng, known = np.random.default_rng(seed), list(workshop.ids)
+    rng, known = np.random.default_rng(seed), list(part_renderer.ids)
     sizes = np.bincount(view.instance_ids[view.instance_ids >= 0], minlength=len(view.object_ids))
     shown = [i for i, name in enumerate(view.object_ids) if sizes[i] >= config.fewest_px and name in known]
     detections = [_detection(view.object_ids[i], view.instance_ids == i) for i in shown]
@@ -233,22 +233,22 @@ def sample_of(
     owner = np.repeat(np.arange(len(shown)), config.starts)
     part = np.array([known.index(view.object_ids[i]) for i in shown], np.int64)[owner]
     truth = view.T_cam_obj[np.array(shown, int)][owner] if shown else np.zeros((0, 4, 4))
-    batch = Batch(owner, part, _off(rng, workshop, part, truth, config), np.ones(len(owner)))
-    batch = batch.take(workshop.unusable(batch, observation.camera) == "")
-    inputs, seen = network_inputs(workshop, observation, batch, classes, points)
+    batch = HypothesisBatch(owner, part, _off(rng, part_renderer, part, truth, config), np.ones(len(owner)))
+    batch = batch.take(part_renderer.unusable(batch, observation.camera) == "")
+    inputs, seen = network_inputs(part_renderer, observation, batch, classes, points)
     return Sample(observation, batch.take(seen), tuple(tensor[torch.from_numpy(seen)] for tensor in inputs))
 
 
 def _off(
-    rng: np.random.Generator, workshop: Workshop, part: np.ndarray, T: FloatArray, config: RefinementTraining
+    rng: np.random.Generator, part_renderer: PartRenderer, part: np.ndarray, T: FloatArray, config: RefinementTraining
 ) -> FloatArray:
     """Poses (B, 4, 4) turned about the parts' centres and shifted, by up to what the config says."""
     turn, shift = rng.normal(size=(2, len(part), 3))
     turn *= np.deg2rad(config.degrees) * rng.random((len(part), 1)) / np.linalg.norm(turn, axis=1, keepdims=True)
     shift *= config.shift * rng.random((len(part), 1)) / np.linalg.norm(shift, axis=1, keepdims=True)
     R = exp_so3(turn) @ T[:, :3, :3]
-    center = workshop.center_m[part][..., None]
-    middle = (T[:, :3, :3] @ center)[..., 0] + T[:, :3, 3] + shift * workshop.diameter_m[part, None]
+    center = part_renderer.center_m[part][..., None]
+    middle = (T[:, :3, :3] @ center)[..., 0] + T[:, :3, 3] + shift * part_renderer.diameter_m[part, None]
     return from_rotation_translation(R, middle - (R @ center)[..., 0])
 
 

@@ -10,7 +10,9 @@ from binpose_refinement.joint_loss import Observed
 from binpose_refinement.observation import Observation
 
 
-def look(observation: Observation, windows: FloatArray, owner: npt.NDArray[np.int64], size_px: int) -> Observed:
+def observed_crops(
+    observation: Observation, windows: FloatArray, owner: npt.NDArray[np.int64], size_px: int
+) -> Observed:
     """What the camera saw in windows (B, 3) with whole steps, of the detections owner (B,)."""
     steps = np.arange(size_px)
     columns = (windows[:, :1] + steps * windows[:, 2:]).astype(np.int64)

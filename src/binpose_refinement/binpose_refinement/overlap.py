@@ -8,23 +8,23 @@ import numpy.typing as npt
 
 from binpose_core.frames.camera import Camera
 from binpose_core.frames.types import Detection
-from binpose_refinement.hypothesis_batch import Batch, Workshop
+from binpose_refinement.hypothesis_batch import HypothesisBatch, PartRenderer
 
 
 def on_mask(
-    workshop: Workshop, camera: Camera, detections: Sequence[Detection], batch: Batch, reach: float
+    part_renderer: PartRenderer, camera: Camera, detections: Sequence[Detection], batch: HypothesisBatch, reach: float
 ) -> npt.NDArray[np.bool_]:
     """(B,) whether any of the part's surface projects onto the detection's own mask.
 
     Args:
-        workshop: of the parts.
+        part_renderer: of the parts.
         camera: of the frame.
         detections: of the frame; where masks overlap, each counts as if it were alone.
-        batch: hypotheses that can be drawn, see `Workshop.unusable`.
+        batch: hypotheses that can be drawn, see `PartRenderer.unusable`.
         reach: by how much the mask is grown, as a share of the part's diameter where it is.
     """
-    reach_px = reach * workshop.diameter_m[batch.part] * camera.fx / workshop.centers_cam(batch)[:, 2]
-    columns, rows = _projected(workshop, camera, batch)
+    reach_px = reach * part_renderer.diameter_m[batch.part] * camera.fx / part_renderer.centers_cam(batch)[:, 2]
+    columns, rows = _projected(part_renderer, camera, batch)
     found = np.zeros(len(batch), bool)
     for owner in np.unique(batch.owner):
         mine = np.flatnonzero(batch.owner == owner)
@@ -38,10 +38,12 @@ def on_mask(
     return found
 
 
-def _projected(workshop: Workshop, camera: Camera, batch: Batch) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def _projected(
+    part_renderer: PartRenderer, camera: Camera, batch: HypothesisBatch
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Columns and rows (B, N) of the parts' surface points."""
     T = batch.T_cam_obj.astype(np.float32)
-    points = workshop.surface[batch.part] @ np.swapaxes(T[:, :3, :3], 1, 2) + T[:, None, :3, 3]
+    points = part_renderer.surface[batch.part] @ np.swapaxes(T[:, :3, :3], 1, 2) + T[:, None, :3, 3]
     z = np.maximum(points[..., 2], 1e-6)
     u, v = camera.fx * points[..., 0] / z + camera.cx, camera.fy * points[..., 1] / z + camera.cy
     return tuple(np.clip(np.rint(x), -(10**6), 10**6).astype(np.int64) for x in (u, v))

@@ -14,7 +14,7 @@ from binpose_refinement.kernels.pairwise import compare_pairs
 SHRINK_PX = 6.0  # so many undecided pixels are added to every duel
 
 
-def duels(
+def compare_pairwise(
     depth_r: npt.NDArray[np.float32],
     windows: FloatArray,
     owner: npt.NDArray[np.int64],
@@ -28,7 +28,7 @@ def duels(
 
     Args:
         depth_r: (B, h, w) renderings in metres.
-        windows: (B, 3) where they lie, with integer steps, see `Workshop.windows`.
+        windows: (B, 3) where they lie, with integer steps, see `PartRenderer.windows`.
         owner: (B,) detection of each.
         part: (B,) object of each.
         rivals: (P, 2) pairs of hypotheses of one detection that cannot both be right.

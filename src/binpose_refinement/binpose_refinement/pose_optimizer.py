@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from binpose_core.geometry.transforms import FloatArray
-from binpose_refinement.hypothesis_batch import Batch, Workshop
+from binpose_refinement.hypothesis_batch import HypothesisBatch, PartRenderer
 from binpose_refinement.observation import Observation
 from binpose_refinement.verification import heuristic_score, measure
 
@@ -17,25 +17,27 @@ Moves = tuple[FloatArray, FloatArray]
 """Poses (B, 4, 4), and information (B, 6, 6) about them as in `icp.Alignment`."""
 
 
-class Mover(Protocol):
+class PoseOptimizer(Protocol):
     """Render-and-compare, the refinement network, or anything else that moves poses."""
 
-    def __call__(self, observation: Observation, batch: Batch) -> Moves:
+    def __call__(self, observation: Observation, batch: HypothesisBatch) -> Moves:
         """Other poses for all hypotheses, and their information."""
         ...
 
 
-class Improvement:
+class VerifiedOptimization:
     """Moves the best `keep` hypotheses of each detection; a pose that verifies worse than before stays where it was."""
 
-    def __init__(self, workshop: Workshop, mover: Mover, keep: int, level: int, size_px: int) -> None:
-        self._workshop, self._mover, self._keep = workshop, mover, keep
+    def __init__(
+        self, part_renderer: PartRenderer, optimizer: PoseOptimizer, keep: int, level: int, size_px: int
+    ) -> None:
+        self._part_renderer, self._optimizer, self._keep = part_renderer, optimizer, keep
         self._level, self._size_px = level, size_px
-        self._colored = np.array([part.mesh.colors is not None for part in workshop.objects])
+        self._colored = np.array([part.mesh.colors is not None for part in part_renderer.objects])
 
     def __call__(
-        self, observation: Observation, batch: Batch, information: FloatArray, tolerance_m: float
-    ) -> tuple[Batch, FloatArray]:
+        self, observation: Observation, batch: HypothesisBatch, information: FloatArray, tolerance_m: float
+    ) -> tuple[HypothesisBatch, FloatArray]:
         """The hypotheses after their moves, in the order in which they came.
 
         Args:
@@ -46,8 +48,8 @@ class Improvement:
         """
         rows = np.flatnonzero(ranks(batch.owner) < self._keep)
         tried = batch.take(rows)
-        poses, about = self._mover(observation, tried)
-        drawable = self._workshop.unusable(tried.moved(poses), observation.camera) == ""
+        poses, about = self._optimizer(observation, tried)
+        drawable = self._part_renderer.unusable(tried.moved(poses), observation.camera) == ""
         rows, tried, poses, about = rows[drawable], tried.take(drawable), poses[drawable], about[drawable]
         before, after = (self._measured(observation, tried.moved(T), tolerance_m) for T in (tried.T_cam_obj, poses))
         # Scores by hand: their meaning does not depend on a calibration.
@@ -57,8 +59,8 @@ class Improvement:
         moved[rows[better]], told[rows[better]] = poses[better], about[better]
         return batch.moved(moved), told
 
-    def _measured(self, observation: Observation, batch: Batch, tolerance_m: float) -> FloatArray:
-        return measure(self._workshop, observation, batch, self._level, self._size_px, tolerance_m).features
+    def _measured(self, observation: Observation, batch: HypothesisBatch, tolerance_m: float) -> FloatArray:
+        return measure(self._part_renderer, observation, batch, self._level, self._size_px, tolerance_m).features
 
 
 def ranks(owner: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

@@ -13,16 +13,16 @@ from binpose_core.frames.types import Detection, PoseEstimate
 from binpose_core.geometry.transforms import FloatArray
 from binpose_core.parts.catalogue import ObjectModel
 from binpose_refinement.calibration import Calibration
-from binpose_refinement.coarse_to_fine import VERIFY, Funnel
-from binpose_refinement.collection import Intake, gone, take_in, unjudged
+from binpose_refinement.coarse_to_fine import VERIFY, CoarseToFine
+from binpose_refinement.collection import CollectedHypotheses, collect_hypotheses, lost_detections, rejected_pose
 from binpose_refinement.config import Method, RefinerConfig
 from binpose_refinement.consistency import with_depth_agreement
-from binpose_refinement.hypothesis_batch import Batch, Workshop
-from binpose_refinement.kind_mixture import company_of, lead_over_rivals
-from binpose_refinement.methods import make_mover
+from binpose_refinement.hypothesis_batch import HypothesisBatch, PartRenderer
+from binpose_refinement.kind_mixture import kind_mixture_evidence, lead_over_rivals
+from binpose_refinement.methods import make_optimizer
 from binpose_refinement.observation import finite_or_zero, observe
-from binpose_refinement.pose_optimizer import Mover
-from binpose_refinement.suppression import Crowding, PoseComparer
+from binpose_refinement.pose_optimizer import PoseOptimizer
+from binpose_refinement.suppression import CollisionCheck, PoseComparer
 from binpose_refinement.verification import MEASURED, explains_mask, heuristic_score, measure, tolerance_of
 from binpose_refinement.verified import Candidate, Verified
 
@@ -38,7 +38,7 @@ class IcpRefiner:
         config: all settings; its `method` says what follows ICP.
         calibration: turns the evidence into probabilities.
         network: what the method "network" follows ICP with; other methods only keep it.
-        mover: follows ICP instead of what the config names.
+        optimizer: follows ICP instead of what the config names.
         backend: draws; one of `render_backends.BACKENDS`, see `render_backends.backend_for`.
 
     Raises:
@@ -51,7 +51,7 @@ class IcpRefiner:
         config: RefinerConfig | None = None,
         calibration: Calibration | None = None,
         network: "RefinementNetwork | None" = None,
-        mover: Mover | None = None,
+        optimizer: PoseOptimizer | None = None,
         backend: str = "numba",
     ) -> None:
         if not objects:
@@ -60,11 +60,11 @@ class IcpRefiner:
             )
         self.config = c = config or RefinerConfig()
         self.calibration, self.network = calibration, network
-        self._workshop = Workshop(objects, (c.coarse_faces, c.polish_faces, c.verify_faces), backend)
-        self._crowding = Crowding(objects)
-        self.mover = mover if mover is not None else make_mover(c.method, self._workshop, network)
+        self._part_renderer = PartRenderer(objects, (c.coarse_faces, c.polish_faces, c.verify_faces), backend)
+        self._collision_check = CollisionCheck(objects)
+        self.optimizer = optimizer if optimizer is not None else make_optimizer(c.method, self._part_renderer, network)
         self._comparer = PoseComparer(objects)
-        self._funnel = Funnel(self._workshop, self._comparer, c, self.mover)
+        self._coarse_to_fine = CoarseToFine(self._part_renderer, self._comparer, c, self.optimizer)
 
     def __call__(
         self, frame: RgbdFrame, detections: Sequence[Detection], poses: Sequence[PoseEstimate]
@@ -86,11 +86,13 @@ class IcpRefiner:
         Raises:
             BinposeError: for an object id the refiner does not know.
         """
-        verified, intake, lost = self._verify(frame, detections, poses)
-        accepted, suppressed = verified.together(self._crowding, frame.camera, self.config)
-        estimates = [verified.estimate(i, self._workshop, detections) for i in accepted]
-        estimates = with_depth_agreement(frame, estimates, self._workshop, VERIFY)
-        estimates += [unjudged(*rejected) for rejected in (*intake.rejected, *intake.told(lost | suppressed))]
+        verified, collected, lost = self._verify(frame, detections, poses)
+        accepted, suppressed = verified.select_jointly(self._collision_check, frame.camera, self.config)
+        estimates = [verified.estimate(i, self._part_renderer, detections) for i in accepted]
+        estimates = with_depth_agreement(frame, estimates, self._part_renderer, VERIFY)
+        estimates += [
+            rejected_pose(*rejected) for rejected in (*collected.rejected, *collected.with_reasons(lost | suppressed))
+        ]
         return [e for e in sorted(estimates, key=lambda e: -e.score) if e.score >= self.config.min_score]
 
     def using(
@@ -104,10 +106,10 @@ class IcpRefiner:
         Raises:
             BinposeError: for the method "network" where there is none, and for parts that it does not know.
         """
-        objects = dict(zip(self._workshop.ids, self._workshop.objects, strict=True))
+        objects = dict(zip(self._part_renderer.ids, self._part_renderer.objects, strict=True))
         config = replace(self.config, method=method or self.config.method)
         calibration, network = calibration or self.calibration, network or self.network
-        return IcpRefiner(objects, config, calibration, network, backend=self._workshop.backend)
+        return IcpRefiner(objects, config, calibration, network, backend=self._part_renderer.backend)
 
     def candidates(
         self,
@@ -124,7 +126,7 @@ class IcpRefiner:
             poses: as for `__call__`.
             refine: whether the hypotheses are aligned and selected first; otherwise all are measured where they are.
         """
-        return self._verify(frame, detections, poses, refine)[0].candidates(self._workshop.ids)
+        return self._verify(frame, detections, poses, refine)[0].candidates(self._part_renderer.ids)
 
     def _verify(
         self,
@@ -132,37 +134,39 @@ class IcpRefiner:
         detections: Sequence[Detection],
         poses: Sequence[PoseEstimate],
         refine: bool = True,
-    ) -> tuple[Verified, Intake, dict[int, str]]:
-        """Hypotheses through the funnel, with the evidence about them; and why detections have none left."""
-        c, workshop = self.config, self._workshop
-        intake = take_in(workshop, frame.camera, detections, poses, c.gate_start)
+    ) -> tuple[Verified, CollectedHypotheses, dict[int, str]]:
+        """Hypotheses through the coarse_to_fine, with the evidence about them; and why detections have none left."""
+        c, part_renderer = self.config, self._part_renderer
+        collected = collect_hypotheses(part_renderer, frame.camera, detections, poses, c.gate_start)
         observation = observe(frame, detections, c.noise_floor_m)
         tolerance = tolerance_of(observation, c.tolerance_m, c.tolerance_sigmas)
-        batch = intake.batch
+        batch = collected.batch
         information: FloatArray = np.zeros((len(batch), 6, 6))
         if refine:
-            batch, information = self._funnel(observation, batch, tolerance)
-        drawable = workshop.unusable(batch, frame.camera) == ""
+            batch, information = self._coarse_to_fine(observation, batch, tolerance)
+        drawable = part_renderer.unusable(batch, frame.camera) == ""
         batch, information = batch.take(drawable), information[drawable]
-        lost = gone(intake.batch, batch, "lost_in_refinement")
-        evidence = measure(workshop, observation, batch, VERIFY, c.verify_px, tolerance, self._rivals)
+        lost = lost_detections(collected.batch, batch, "lost_in_refinement")
+        evidence = measure(part_renderer, observation, batch, VERIFY, c.verify_px, tolerance, self._rivals)
         features = self._complete(batch, evidence.features, detections)
         score, outside = self._score(features)
         verified = Verified(batch, features, score, outside, evidence, information / observation.noise_m**2)
-        return verified, intake, lost
+        return verified, collected, lost
 
-    def _rivals(self, batch: Batch) -> npt.NDArray[np.int64]:
+    def _rivals(self, batch: HypothesisBatch) -> npt.NDArray[np.int64]:
         return self._comparer.rivals(batch, self.config.rival_pose)
 
-    def _complete(self, batch: Batch, measured: FloatArray, detections: Sequence[Detection]) -> FloatArray:
+    def _complete(self, batch: HypothesisBatch, measured: FloatArray, detections: Sequence[Detection]) -> FloatArray:
         """Append what the networks said, the lead over rivals and the company in the frame: (B, F)."""
-        heuristic, places = heuristic_score(measured), {name: i for i, name in enumerate(self._workshop.ids)}
+        heuristic, places = heuristic_score(measured), {name: i for i, name in enumerate(self._part_renderer.ids)}
         score = finite_or_zero([d.score for d in detections])
         first = np.array([places.get(d.object_id, -1) for d in detections])
         other = (first[batch.owner] != batch.part) if len(batch) else np.zeros(0)
         detected = score[batch.owner] if len(batch) else np.zeros(0)
         lead = lead_over_rivals(heuristic, self._rivals(batch))
-        company = company_of(batch, heuristic, measured[:, MEASURED.index("kind")], len(self._workshop.ids))
+        company = kind_mixture_evidence(
+            batch, heuristic, measured[:, MEASURED.index("kind")], len(self._part_renderer.ids)
+        )
         return np.column_stack([measured, batch.confidence, detected, other, lead, company])
 
     def _score(self, features: FloatArray) -> tuple[FloatArray, npt.NDArray[np.bool_]]:

@@ -18,7 +18,7 @@ from binpose_core.parts.detail import DetailLadders
 from binpose_core.rendering.renderer import Renderer, Rendering
 from binpose_refinement.chroma import face_chroma
 from binpose_refinement.descent_config import DescentConfig, Phase
-from binpose_refinement.hypothesis_batch import Batch, Workshop, in_turns, window_intrinsics
+from binpose_refinement.hypothesis_batch import HypothesisBatch, PartRenderer, in_turns, window_intrinsics
 from binpose_refinement.kernels.descent import compare_all
 from binpose_refinement.observation import Observation
 
@@ -49,23 +49,25 @@ class Equations(NamedTuple):
 class Descent:
     """Poses down the joint loss (Levenberg-Marquardt); the best of all steps, the starts included, comes back."""
 
-    def __init__(self, workshop: Workshop, config: DescentConfig | None = None) -> None:
+    def __init__(self, part_renderer: PartRenderer, config: DescentConfig | None = None) -> None:
         self.config = config or DescentConfig()
-        self.workshop = workshop
-        self.ladders = DetailLadders(workshop.objects)
-        self.renderer = Renderer(self.ladders.meshes, workshop.backend)
-        self.colored = np.array([part.mesh.colors is not None for part in workshop.objects]) & (self.config.color > 0)
+        self.part_renderer = part_renderer
+        self.ladders = DetailLadders(part_renderer.objects)
+        self.renderer = Renderer(self.ladders.meshes, part_renderer.backend)
+        self.colored = np.array([part.mesh.colors is not None for part in part_renderer.objects]) & (
+            self.config.color > 0
+        )
         self._chroma = np.concatenate([*map(face_chroma, self.ladders.meshes), np.zeros((1, 2), np.float32)])
         self._normals = np.concatenate([*self.renderer.face_normals, np.zeros((1, 3), np.float32)])
         self._first_face = np.cumsum([0, *(len(n) for n in self.renderer.face_normals)]).astype(np.int64)
 
-    def __call__(self, observation: Observation, batch: Batch) -> Descended:
-        """The refined poses of all hypotheses, of which `Batch.guess` is a further start."""
+    def __call__(self, observation: Observation, batch: HypothesisBatch) -> Descended:
+        """The refined poses of all hypotheses, of which `HypothesisBatch.guess` is a further start."""
         if not len(batch):
             return Descended(batch.T_cam_obj, np.zeros(0), np.zeros((0, 6, 6)))
         return Descended(*in_turns(batch, lambda some: self._descend_all(observation, some)))
 
-    def _descend_all(self, observation: Observation, batch: Batch) -> Descended:
+    def _descend_all(self, observation: Observation, batch: HypothesisBatch) -> Descended:
         best = None
         for start, guess in self._starts(observation, batch):
             found = self.descend(observation, batch.moved(start), self.config.coarse, guess)
@@ -74,7 +76,7 @@ class Descent:
         found = self.descend(observation, batch.moved(best.T_cam_obj), self.config.fine)
         return self._repainted(observation, batch, found)
 
-    def _repainted(self, observation: Observation, batch: Batch, found: Descended) -> Descended:
+    def _repainted(self, observation: Observation, batch: HypothesisBatch, found: Descended) -> Descended:
         """Parts with colours under all symmetries of their shape: which of them it is, the colours tell."""
         rows = np.flatnonzero(self.colored[batch.part])
         if not len(rows):
@@ -82,7 +84,7 @@ class Descent:
         step = 2 * np.pi / self.config.turns
         view, best = View(self, observation, batch.moved(found.T_cam_obj), self.config.fine), found.T_cam_obj[rows]
         for place, row in enumerate(rows):  # one by one: a part may have hundreds of them
-            motions = self.workshop.objects[batch.part[row]].symmetries.transforms(step)
+            motions = self.part_renderer.objects[batch.part[row]].symmetries.transforms(step)
             turned = found.T_cam_obj[row] @ motions
             best[place] = turned[view.compare(np.repeat(row, len(turned)), turned).loss.argmin()]
         again = self.descend(observation, batch.take(rows).moved(best), self.config.fine)
@@ -92,11 +94,11 @@ class Descent:
         return found
 
     def descend(
-        self, observation: Observation, batch: Batch, phase: Phase, guess: FloatArray | None = None
+        self, observation: Observation, batch: HypothesisBatch, phase: Phase, guess: FloatArray | None = None
     ) -> Descended:
         """One phase; with guesses (B, 4, 4), moving away from them costs `stay`."""
         c, view = self.config, View(self, observation, batch, phase)
-        radius = 0.5 * self.workshop.diameter_m[batch.part]
+        radius = 0.5 * self.part_renderer.diameter_m[batch.part]
         shortest = c.shortest_step * observation.noise_m
         pull = 0.0 if guess is None else 2.0 * c.stay / (2.0 * radius) ** 2
         pose, best = (np.array(batch.T_cam_obj, np.float64) for _ in range(2))
@@ -124,28 +126,28 @@ class Descent:
             pose[active] = self._moved(batch.part[active], best[active], move)
         return Descended(best, state.loss, self._in_radians(batch, state.information))
 
-    def information(self, observation: Observation, batch: Batch) -> FloatArray:
+    def information(self, observation: Observation, batch: HypothesisBatch) -> FloatArray:
         """(B, 6, 6) about poses as they are, see `Descended`."""
         found = View(self, observation, batch, self.config.fine).compare(np.arange(len(batch)), batch.T_cam_obj)
         return self._in_radians(batch, found.information)
 
-    def _in_radians(self, batch: Batch, information: FloatArray) -> FloatArray:
-        radius = np.repeat(0.5 * self.workshop.diameter_m[batch.part, None], 3, 1)
+    def _in_radians(self, batch: HypothesisBatch, information: FloatArray) -> FloatArray:
+        radius = np.repeat(0.5 * self.part_renderer.diameter_m[batch.part, None], 3, 1)
         scale = np.concatenate([np.ones_like(radius), radius], 1)
         scaled: FloatArray = information * scale[:, :, None] * scale[:, None]
         return scaled
 
-    def _starts(self, observation: Observation, batch: Batch) -> list[tuple[FloatArray, FloatArray]]:
+    def _starts(self, observation: Observation, batch: HypothesisBatch) -> list[tuple[FloatArray, FloatArray]]:
         """Poses (B, 4, 4) to start from, with the guess that each should stay near."""
         moved = self._onto_points(observation, batch.moved(batch.guess))
         starts = [(batch.T_cam_obj, batch.guess), (moved, moved)]
         return starts if np.array_equal(batch.T_cam_obj, batch.guess) else [*starts, (batch.guess, batch.guess)]
 
-    def _onto_points(self, observation: Observation, batch: Batch) -> FloatArray:
+    def _onto_points(self, observation: Observation, batch: HypothesisBatch) -> FloatArray:
         """The poses shifted so that the middle of what they show lies on the middle of what the detection saw."""
         view = View(self, observation, batch, self.config.coarse)
         drawn = view.draw(np.arange(len(batch)), batch.T_cam_obj)
-        longest = self.config.farthest_start * self.workshop.diameter_m[batch.part]
+        longest = self.config.farthest_start * self.part_renderer.diameter_m[batch.part]
         seen = {int(owner): _middle_seen(observation, int(owner)) for owner in np.unique(batch.owner)}
         poses = np.array(batch.T_cam_obj, np.float64)
         for i, owner in enumerate(batch.owner):
@@ -160,14 +162,14 @@ class Descent:
 
     def _difference(self, part: npt.NDArray[np.int64], T_a: FloatArray, T_b: FloatArray) -> FloatArray:
         """(B, 6) from a to b: shift of the centre, and turn times the radius, in metres."""
-        center = self.workshop.center_m[part][..., None]
+        center = self.part_renderer.center_m[part][..., None]
         shift = ((T_b[:, :3, :3] - T_a[:, :3, :3]) @ center)[..., 0] + T_b[:, :3, 3] - T_a[:, :3, 3]
         turn = log_so3(T_b[:, :3, :3] @ np.swapaxes(T_a[:, :3, :3], 1, 2))
-        return np.concatenate([shift, turn * 0.5 * self.workshop.diameter_m[part, None]], 1)
+        return np.concatenate([shift, turn * 0.5 * self.part_renderer.diameter_m[part, None]], 1)
 
     def _moved(self, part: npt.NDArray[np.int64], pose: FloatArray, move: FloatArray) -> FloatArray:
-        center = (pose[:, :3, :3] @ self.workshop.center_m[part][..., None])[..., 0]
-        turn = exp_so3(move[:, 3:] / (0.5 * self.workshop.diameter_m[part, None]))
+        center = (pose[:, :3, :3] @ self.part_renderer.center_m[part][..., None])[..., 0]
+        turn = exp_so3(move[:, 3:] / (0.5 * self.part_renderer.diameter_m[part, None]))
         moved = pose.copy()
         moved[:, :3, :3] = turn @ pose[:, :3, :3]
         moved[:, :3, 3] = pose[:, :3, 3] + move[:, :3] + center - (turn @ center[..., None])[..., 0]
@@ -177,12 +179,12 @@ class Descent:
 class View:
     """The windows, meshes and scales of one phase, chosen at its start."""
 
-    def __init__(self, descent: Descent, observation: Observation, batch: Batch, phase: Phase) -> None:
+    def __init__(self, descent: Descent, observation: Observation, batch: HypothesisBatch, phase: Phase) -> None:
         self.descent, self.observation, self.batch = descent, observation, batch
-        camera, workshop = observation.camera, descent.workshop
-        self.size_px = min(phase.size_px, workshop.largest_px(batch, camera))
-        self.windows = workshop.windows(batch, camera, self.size_px, whole_steps=True)
-        self.reach_px = np.ceil(0.5 * workshop.extents_px(batch, camera)).astype(np.int64)
+        camera, part_renderer = observation.camera, descent.part_renderer
+        self.size_px = min(phase.size_px, part_renderer.largest_px(batch, camera))
+        self.windows = part_renderer.windows(batch, camera, self.size_px, whole_steps=True)
+        self.reach_px = np.ceil(0.5 * part_renderer.extents_px(batch, camera)).astype(np.int64)
         self.intrinsics = window_intrinsics(self.windows, camera)
         self.mesh_ids = descent.ladders.mesh_ids(batch.part, batch.T_cam_obj, self.intrinsics, phase.detail_px)
         # Levels of detail keep a part's shape and not its colours.
@@ -200,11 +202,12 @@ class View:
     def compare(self, rows: npt.NDArray[np.int64], pose: FloatArray) -> Equations:
         """The equations of some of the hypotheses at poses (R, 4, 4)."""
         drawn, seen, descent, count = self.draw(rows, pose), self.observation, self.descent, len(rows)
+        parts = descent.part_renderer
         part = self.batch.part[rows]
         found = Equations(np.empty(count), np.empty((count, 6)), np.empty((count, 6, 6)), np.empty((count, 6, 6)))
         compare_all(
             drawn.depth_m, drawn.face_ids, descent._normals, descent._first_face[self.mesh_ids[rows]],
-            np.ascontiguousarray(pose), descent.workshop.center_m[part], 0.5 * descent.workshop.diameter_m[part],
+            np.ascontiguousarray(pose), parts.center_m[part], 0.5 * parts.diameter_m[part],
             self.windows[rows], self.reach_px[rows], seen.camera.intrinsics, seen.depth_m, seen.labels,
             self.batch.owner[rows], self.tolerance_m, self.truncation_m, self.weights,
             (seen.noise_m / CONTOUR_SIGMA_PX) ** 2, descent._chroma, self.colored[rows], self.chroma,

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from binpose_core.geometry.transforms import FloatArray, inverse, transform
 from binpose_core.parts.catalogue import ObjectModel
-from binpose_refinement.hypothesis_batch import Batch
+from binpose_refinement.hypothesis_batch import HypothesisBatch
 from binpose_refinement.kernels.suppression import mark_distinct, mark_rivals, visit_pixels
 
 COMPARED_POINTS = 24
@@ -30,7 +30,7 @@ class PoseComparer:
         self._diameter_m = np.array([part.diameter_m for part in parts])
 
     def distinct(
-        self, batch: Batch, score: FloatArray, same_pose: float, keep: int, of_each_object: int = 1
+        self, batch: HypothesisBatch, score: FloatArray, same_pose: float, keep: int, of_each_object: int = 1
     ) -> npt.NDArray[np.int64]:
         """Indices of the best `keep` different poses of each detection, best first within a detection.
 
@@ -53,7 +53,7 @@ class PoseComparer:
 
     def _marked(
         self,
-        batch: Batch,
+        batch: HypothesisBatch,
         order: npt.NDArray[np.int64],
         group: npt.NDArray[np.int64],
         same_pose: float,
@@ -70,7 +70,7 @@ class PoseComparer:
         marked[order[chosen]] = True
         return marked
 
-    def rivals(self, batch: Batch, least: float) -> npt.NDArray[np.int64]:
+    def rivals(self, batch: HypothesisBatch, least: float) -> npt.NDArray[np.int64]:
         """Pairs (P, 2) of hypotheses of one detection that cannot both be right.
 
         They are of different objects, or their surfaces are on average at least `least` of the diameter apart.
@@ -85,7 +85,7 @@ class PoseComparer:
         return np.argwhere(apart)
 
 
-class Crowding:
+class CollisionCheck:
     """Tells whether two solid parts would share space."""
 
     def __init__(self, objects: Mapping[str, ObjectModel]) -> None:

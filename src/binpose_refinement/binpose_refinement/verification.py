@@ -22,10 +22,10 @@ import numpy as np
 import numpy.typing as npt
 
 from binpose_core.geometry.transforms import FloatArray
-from binpose_refinement.hypothesis_batch import Batch, Workshop, in_turns
+from binpose_refinement.hypothesis_batch import HypothesisBatch, PartRenderer, in_turns
 from binpose_refinement.kernels import evidence as e
 from binpose_refinement.observation import Observation
-from binpose_refinement.pairwise import duels
+from binpose_refinement.pairwise import compare_pairwise
 
 MEASURED = (
     "explained",  # agreeing pixels / pixels with evidence
@@ -75,7 +75,7 @@ class Evidence:
     """features: (B, len(MEASURED)) float64.
 
     explained: (B, h, w) uint8, 1 where depth (or, without depth, the mask) agrees; the crops lie in
-    windows (B, 3), see `Workshop.windows`, whose steps are integers.
+    windows (B, 3), see `PartRenderer.windows`, whose steps are integers.
     """
 
     features: FloatArray
@@ -88,14 +88,14 @@ def tolerance_of(observation: Observation, tolerance_m: float, sigmas: float) ->
     return tolerance_m + sigmas * observation.noise_m
 
 
-Rivals = Callable[[Batch], npt.NDArray[np.int64]]
+Rivals = Callable[[HypothesisBatch], npt.NDArray[np.int64]]
 """Pairs (P, 2) of the hypotheses of a batch that cannot both be right, see `PoseComparer.rivals`."""
 
 
 def measure(
-    workshop: Workshop,
+    part_renderer: PartRenderer,
     observation: Observation,
-    batch: Batch,
+    batch: HypothesisBatch,
     level: int,
     size_px: int,
     tolerance_m: float,
@@ -106,33 +106,33 @@ def measure(
     Without `rivals` no hypothesis is compared with others of its detection.
     """
 
-    def together(some: Batch) -> tuple[npt.NDArray[Any], ...]:
-        return tuple(vars(_measure(workshop, observation, some, level, size_px, tolerance_m, rivals)).values())
+    def together(some: HypothesisBatch) -> tuple[npt.NDArray[Any], ...]:
+        return tuple(vars(_measure(part_renderer, observation, some, level, size_px, tolerance_m, rivals)).values())
 
     return Evidence(*in_turns(batch, together))
 
 
 def _measure(
-    workshop: Workshop,
+    part_renderer: PartRenderer,
     observation: Observation,
-    batch: Batch,
+    batch: HypothesisBatch,
     level: int,
     size_px: int,
     tolerance_m: float,
     rivals: Rivals | None,
 ) -> Evidence:
-    windows = workshop.windows(batch, observation.camera, size_px, whole_steps=True)
-    drawn = workshop.draw(batch, level, windows, observation.camera, size_px)
+    windows = part_renderer.windows(batch, observation.camera, size_px, whole_steps=True)
+    drawn = part_renderer.draw(batch, level, windows, observation.camera, size_px)
     tally = np.zeros((len(batch), e.TALLIES))
     explained = np.zeros(drawn.depth_m.shape, np.uint8)
     e.tally_all(
-        drawn.depth_m, drawn.face_ids, workshop.normals, workshop.first_face[batch.part, level],
+        drawn.depth_m, drawn.face_ids, part_renderer.normals, part_renderer.first_face[batch.part, level],
         np.ascontiguousarray(batch.T_cam_obj, dtype=np.float64), windows, observation.camera.intrinsics,
         observation.depth_m, observation.normals, observation.labels, observation.edges, batch.owner,
         tolerance_m, observation.has_depth, tally, explained,
     )  # fmt: skip
     pairs = rivals(batch) if rivals is not None else np.zeros((0, 2), np.int64)
-    duel = duels(
+    duel = compare_pairwise(
         drawn.depth_m, windows, batch.owner, batch.part, pairs, observation.depth_m, observation.labels, tolerance_m
     )
     features = _features(tally, observation.mask_px[batch.owner], windows[:, 2] ** 2, observation.has_depth)

@@ -12,8 +12,8 @@ from binpose_core.frames.types import Detection, Hypothesis, PoseEstimate
 from binpose_core.geometry.transforms import FloatArray
 from binpose_refinement.config import RefinerConfig
 from binpose_refinement.covariance import covariance_of
-from binpose_refinement.hypothesis_batch import Batch, Workshop
-from binpose_refinement.suppression import Claims, Crowding
+from binpose_refinement.hypothesis_batch import HypothesisBatch, PartRenderer
+from binpose_refinement.suppression import Claims, CollisionCheck
 from binpose_refinement.verification import FEATURES, Evidence, explains_mask
 
 
@@ -33,14 +33,16 @@ class Verified:
     outside: (B,) whether the evidence lies outside of what the calibration was fitted on.
     """
 
-    batch: Batch
+    batch: HypothesisBatch
     features: FloatArray
     score: FloatArray
     outside: npt.NDArray[np.bool_]
     evidence: Evidence
     information: FloatArray
 
-    def together(self, crowding: Crowding, camera: Camera, config: RefinerConfig) -> tuple[list[int], dict[int, str]]:
+    def select_jointly(
+        self, collision_check: CollisionCheck, camera: Camera, config: RefinerConfig
+    ) -> tuple[list[int], dict[int, str]]:
         """The rows that can be there together, best first: each takes its pixels and its space, one per detection.
 
         Of each detection that is left without any, why its best one cannot be there.
@@ -51,7 +53,7 @@ class Verified:
         refused: dict[int, str] = {}
 
         def intrusion(i: int, j: int) -> float:
-            return crowding.intrusion(batch.part[i], batch.T_cam_obj[i], batch.part[j], batch.T_cam_obj[j])
+            return collision_check.intrusion(batch.part[i], batch.T_cam_obj[i], batch.part[j], batch.T_cam_obj[j])
 
         for i in np.argsort(-self.score, kind="stable"):
             if any(batch.owner[i] == batch.owner[j] for j in accepted):
@@ -71,17 +73,17 @@ class Verified:
         taken = set(batch.owner[accepted].tolist())
         return accepted, {owner: reason for owner, reason in refused.items() if owner not in taken}
 
-    def estimate(self, i: int, workshop: Workshop, detections: Sequence[Detection]) -> PoseEstimate:
+    def estimate(self, i: int, part_renderer: PartRenderer, detections: Sequence[Detection]) -> PoseEstimate:
         """The estimate of a row, with the other hypotheses of its detection."""
-        batch, ids = self.batch, workshop.ids
+        batch, ids = self.batch, part_renderer.ids
         residuals = {name: float(value) for name, value in zip(FEATURES, self.features[i], strict=True)}
         residuals["out_of_distribution"] = float(self.outside[i])
         same = np.flatnonzero(batch.owner == batch.owner[i])
         same = same[np.argsort(-self.score[same], kind="stable")]
         same = np.concatenate([[i], same[same != i]]).astype(np.int64)
         covariance = covariance_of(
-            self.information[i], batch.T_cam_obj[i], workshop.center_m[batch.part[i]],
-            float(workshop.diameter_m[batch.part[i]]),
+            self.information[i], batch.T_cam_obj[i], part_renderer.center_m[batch.part[i]],
+            float(part_renderer.diameter_m[batch.part[i]]),
         )  # fmt: skip
         return PoseEstimate(
             ids[batch.part[i]],

@@ -71,7 +71,7 @@ class Announcer:
             where = "in use" if model is self._node.models.current else "held, to be used next"
             response.success, response.message = True, f"Model {model.version[:SHORT]} is {where}."
         except Exception as error:  # The client would wait for ever for an answer that does not come.
-            response.success, response.message = False, self._node.mistake("The new model", error)
+            response.success, response.message = False, self._node.describe_error("The new model", error)
             self._node.get_logger().error(response.message)
         if hasattr(response, "version"):
             current = self._node.models.current

@@ -182,7 +182,7 @@ class FollowerNode(StageNode[Stage]):
             try:
                 self._exchange(self._held(str(Path(leading.location).parent), leading.version, None))
             except Exception as error:
-                self._refuse(self.mistake(f"The model of {self.leader}", error))
+                self._refuse(self.describe_error(f"The model of {self.leader}", error))
 
     def _held(self, store: str, version: str, current: LoadedModel[Stage] | None) -> LoadedModel[Stage]:
         """A version that is held, or else is loaded from the first store that has it: a version is the same in all."""

@@ -37,7 +37,7 @@ class ManagedNode(LifecycleNode):
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         return self.create_timer(period_s, callback, callback_group=group, clock=steady)
 
-    def mistake(self, what: str, error: Exception) -> str:
+    def describe_error(self, what: str, error: Exception) -> str:
         """Log where an error came from, and give the sentence that tells of it: the BinposeError's own, or that it is
         the program's; call it while the error is handled.
         """
@@ -82,7 +82,7 @@ def guarded(transition: Transition[Node]) -> Transition[Node]:
             result = transition(node, state)
         except Exception as error:
             if node.context.ok():
-                node.refused(node.mistake(f"The transition {transition.__name__.removeprefix('on_')}", error))
+                node.refused(node.describe_error(f"The transition {transition.__name__.removeprefix('on_')}", error))
             return TransitionCallbackReturn.FAILURE
         if result == TransitionCallbackReturn.SUCCESS:
             node.refusal = ""

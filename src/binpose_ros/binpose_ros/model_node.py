@@ -176,7 +176,7 @@ class ModelNode(ManagedNode, Generic[Stage]):
             if newest is not None:
                 self._follow_store(model, newest, _Trial(_files(model.store, newest), self.settings))
         except Exception as error:
-            self._refuse(self.mistake("The new model", error))
+            self._refuse(self.describe_error("The new model", error))
 
     def _follow_store(self, model: LoadedModel[Stage], newest: str, trial: _Trial) -> None:
         seen, refused = self._seen, self._refused
@@ -192,7 +192,7 @@ class ModelNode(ManagedNode, Generic[Stage]):
             self._seen = seen
             self._refuse(str(error))
         except Exception as error:
-            reason = self.mistake("The new model", error)
+            reason = self.describe_error("The new model", error)
             self._refused = trial, reason
             self._refuse(reason)
 

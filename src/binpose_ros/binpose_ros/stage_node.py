@@ -204,7 +204,7 @@ class StageNode(ModelNode[Stage]):
             if not self.context.ok():  # The process ends.
                 return
             reason = error.reason if isinstance(error, BinposeError) else Reason.INTERNAL_ERROR
-            outcome = Outcome(reason, self.mistake("The frame", error))
+            outcome = Outcome(reason, self.describe_error("The frame", error))
             self._finish(outcome)
             self._publish_failure(outcome, header)
 

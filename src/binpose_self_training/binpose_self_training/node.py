@@ -184,7 +184,7 @@ class SelfTrainingNode(ManagedNode):
                 raise BinposeError(f"The node is {self.state}; expected active; activate it first.")
             response.success, response.message = True, str(self._recorder.snapshot())
         except Exception as error:  # The client would wait for ever for an answer that does not come.
-            response.success, response.message = False, self.mistake("The snapshot", error)
+            response.success, response.message = False, self.describe_error("The snapshot", error)
             self.get_logger().error(response.message)
         return response
 
@@ -195,7 +195,7 @@ class SelfTrainingNode(ManagedNode):
             assert self._recorder is not None
             path = str(self._recorder.start())
         except Exception as error:
-            self._reason = self.mistake("The recording", error)
+            self._reason = self.describe_error("The recording", error)
             return self._reason
         self.get_logger().info(f"Recording to {path}.")
         return path

@@ -164,7 +164,7 @@ class SimulatedCameraNode(ManagedNode):
         try:
             self._frames = self._simulated(self._seed + 1)
         except Exception as error:  # The client would wait for ever for an answer that does not come.
-            response.success, response.message = False, self.mistake("The simulation", error)
+            response.success, response.message = False, self.describe_error("The simulation", error)
             self.refused(response.message)
             return response
         self._seed += 1

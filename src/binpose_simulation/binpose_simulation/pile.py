@@ -17,7 +17,7 @@ from binpose_simulation.given_bins import capacity, floor_of
 from binpose_simulation.mesh_bins import MeshBin
 from binpose_simulation.physics import settle
 from binpose_simulation.prepared_parts import PreparedPart, as_prepared
-from binpose_simulation.unknown_parts import distractor, stranger
+from binpose_simulation.unknown_parts import distractor, unknown_part
 
 BIN_GAP_M = 0.012
 
@@ -69,7 +69,7 @@ def simulate_pile(
     types = [_types(rng, list(parts.values()), max(1, total // count), config) for _ in range(count)]
     for k in range(1, count):
         if rng.random() < config.stranger_share:
-            types[k] = [stranger(rng, types[k], _median_diameter_m(types[k]))]
+            types[k] = [unknown_part(rng, types[k], _median_diameter_m(types[k]))]
     numbers = _numbers(rng, types, total)
     given = config.given_bin()
     if given is not None:

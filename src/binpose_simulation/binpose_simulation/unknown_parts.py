@@ -27,7 +27,7 @@ def distractor(rng: np.random.Generator, diameter_m: float, sizes: tuple[float, 
     return _prepared(Mesh((mesh.vertices * scale).astype(np.float32), mesh.faces), size_m)
 
 
-def stranger(rng: np.random.Generator, types: Sequence[PreparedPart], diameter_m: float) -> PreparedPart:
+def unknown_part(rng: np.random.Generator, types: Sequence[PreparedPart], diameter_m: float) -> PreparedPart:
     """What lies in a bin of its own beside those of known `types`, whose median diameter is `diameter_m`.
 
     Bins side by side hold things that belong together: a longer sister of a known part, the bar that it could be

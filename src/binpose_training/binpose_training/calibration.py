@@ -11,7 +11,7 @@ from binpose_core.evaluation.matching import (
     Evaluator,
     FrameEvaluation,
     FrameTruth,
-    KnownPart,
+    GroundTruth,
     labelled_scores,
 )
 from binpose_core.evaluation.pose_errors import PartErrors
@@ -67,7 +67,7 @@ def calibrated_refiner(
     refiner = refiner.using(calibration=calibration)
     known, seen = itertools.tee(scaling_views)
     pipeline = Pipeline(segmenter, estimator, refiner)
-    judged = judge_views(known, (pipeline(view.frame) for view in seen), objects, EVALUATION)
+    judged = evaluate_views(known, (pipeline(view.frame) for view in seen), objects, EVALUATION)
     return refiner.using(calibration=calibration.scaled(*labelled_scores(judged)))
 
 
@@ -104,11 +104,11 @@ def calibrated_bundle(
         bundle = ModelBundle(segmenter, estimator, refiner, parts)
         judging = (next(stream) for _ in track(range(judged_views), "evaluation"))
         known, seen = itertools.tee(judging)
-        judged = judge_views(known, (bundle.pipeline(view.frame) for view in seen), parts, EVALUATION)
+        judged = evaluate_views(known, (bundle.pipeline(view.frame) for view in seen), parts, EVALUATION)
     return replace(bundle, metrics=metrics_of(judged, EVALUATION))
 
 
-def judge_views(
+def evaluate_views(
     views: Iterable[LabelledView],
     estimates: Iterable[Sequence[PoseEstimate]],
     objects: Mapping[str, ObjectModel],
@@ -119,7 +119,7 @@ def judge_views(
     frames = []
     for number, (view, found) in enumerate(zip(views, estimates, strict=True)):
         parts = [
-            KnownPart(name, T, float(visible))
+            GroundTruth(name, T, float(visible))
             for name, T, visible in zip(view.object_ids, view.T_cam_obj, view.visible_fraction, strict=True)
         ]
         frames.append(evaluator(f"{number:06d}", FrameTruth(parts), found))

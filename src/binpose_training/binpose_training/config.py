@@ -81,7 +81,7 @@ class TrainConfig:
         return replace(self, segmentation_share=0.37, pose_share=0.28, refinement_share=0.15)
 
 
-def gentler(config: TrainConfig, segmenter: SegmenterStage) -> TrainConfig:
+def fine_tuning(config: TrainConfig, segmenter: SegmenterStage) -> TrainConfig:
     """The settings for going on from a model.
 
     Raises:

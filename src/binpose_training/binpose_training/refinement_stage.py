@@ -9,12 +9,12 @@ from binpose_core.frames.types import LabelledView
 from binpose_core.learning.weights import read_progress
 from binpose_core.parts.catalogue import ObjectModel
 from binpose_pipeline.bundle import ModelBundle
-from binpose_refinement.hypothesis_batch import Workshop
+from binpose_refinement.hypothesis_batch import PartRenderer
 from binpose_refinement.network import RefinementNetwork, RefinementNetworkConfig
 from binpose_refinement.network_training import (
     TEACHING_FACES,
     RefinementTraining,
-    begun_network,
+    init_network,
     train_refinement_network,
 )
 
@@ -45,12 +45,12 @@ def trained_refinement_network(
         BinposeError: for a full disk, a damaged checkpoint, views without parts, and a start of another architecture.
     """
     torch.manual_seed(seed)
-    workshop = Workshop(parts, TEACHING_FACES)
+    part_renderer = PartRenderer(parts, TEACHING_FACES)
     begin = getattr(start.refiner, "network", None) if start is not None else None
-    network = begun_network(RefinementNetworkConfig(tuple(parts)), workshop, begin)
+    network = init_network(RefinementNetworkConfig(tuple(parts)), part_renderer, begin)
     checkpoint = directory / f"{STAGE}.safetensors"
     return train_refinement_network(
-        network, workshop, views, config, seed, checkpoint, lambda _, share, losses: on_step(share, losses)
+        network, part_renderer, views, config, seed, checkpoint, lambda _, share, losses: on_step(share, losses)
     )
 
 

@@ -21,7 +21,7 @@ from binpose_pipeline.bundle import ModelBundle, save_bundle
 from binpose_pipeline.pipeline import SegmenterStage
 from binpose_refinement.network import RefinementNetwork
 from binpose_training.calibration import calibrated_bundle
-from binpose_training.config import TrainConfig, gentler
+from binpose_training.config import TrainConfig, fine_tuning
 from binpose_training.refinement_stage import STAGE as REFINEMENT
 from binpose_training.refinement_stage import refinement_steps, trained_refinement_network
 from binpose_training.training_run import Progress, Run, prepare_directory, simulated_views
@@ -93,7 +93,7 @@ def _begun(
     if config.detector == "mask_rcnn":
         import_torchvision()
     if start is not None:
-        config = gentler(config, start.segmenter)
+        config = fine_tuning(config, start.segmenter)
     report = progress or (lambda stage, share, message: None)
     run = Run({part.id: part for part in objects}, config, out / "training", start, report, device)
     prepare_directory(run, resume)
@@ -112,7 +112,7 @@ def _trained_segmenter(run: Run, views: Sequence[LabelledView]) -> SegmenterStag
     begin = run.start.segmenter if run.start is not None else None
     return train_segmenter(
         views, run.parts, settings, voting, config.seed, checkpoint, report,
-        begin,  # type: ignore[arg-type]  # `gentler` has refused all others
+        begin,  # type: ignore[arg-type]  # `fine_tuning` has refused all others
         run.device,
     )  # fmt: skip
 
@@ -137,7 +137,7 @@ def _trained_estimator(run: Run, views: Sequence[LabelledView], segmenter: Segme
 
 def _trained_refinement(run: Run, views: Sequence[LabelledView]) -> RefinementNetwork:
     config = run.config
-    lasting = config.refinement.lasting(config.minutes * config.refinement_share)
+    lasting = config.refinement.with_budget(config.minutes * config.refinement_share)
     told = run.on_step(REFINEMENT)
     return trained_refinement_network(views, run.parts, lasting, config.seed, run.directory, told, run.start)
 

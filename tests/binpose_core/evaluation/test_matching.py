@@ -9,9 +9,9 @@ from binpose_core.evaluation.matching import (
     EvaluationConfig,
     Evaluator,
     FrameTruth,
-    KnownPart,
+    GroundTruth,
     Verdict,
-    known_parts,
+    ground_truths,
     labelled_scores,
     match,
 )
@@ -33,7 +33,7 @@ def estimate(x_m, score, object_id="bracket", turn_rad=0.0):
 
 
 def known(x_m, object_id="bracket", **kinds):
-    return KnownPart(object_id, at(x_m), **kinds)
+    return GroundTruth(object_id, at(x_m), **kinds)
 
 
 @pytest.fixture(scope="module")
@@ -159,6 +159,6 @@ def test_refusals(judge, errors):
 
 def test_the_known_parts_of_a_real_scan(shared_data):
     (frame,) = BopDataset(shared_data / "wrs_bins").frames("real")
-    parts = known_parts(frame)
+    parts = ground_truths(frame)
     assert [part.object_id for part in parts].count("pulley") == 8 and [part.ignored for part in parts].count(True) == 2
-    assert not any(part.ignored for part in known_parts(frame, doubtful=()))
+    assert not any(part.ignored for part in ground_truths(frame, doubtful=()))

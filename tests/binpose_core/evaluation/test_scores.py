@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from binpose_core.evaluation.matching import EvaluationConfig, FrameEvaluation, JudgedEstimate, JudgedPart, Verdict
+from binpose_core.evaluation.matching import EvaluationConfig, FrameEvaluation, MatchedEstimate, MatchedPart, Verdict
 from binpose_core.evaluation.scores import precision_recall, summarise
 
 CONFIG = EvaluationConfig()
@@ -12,7 +12,7 @@ INF = float("inf")
 
 def judged(score, right=True, object_id="a", **kinds):
     verdict = right if isinstance(right, Verdict) else Verdict.RIGHT if right else Verdict.WRONG
-    return JudgedEstimate(object_id, score, verdict, -1, INF, **kinds)
+    return MatchedEstimate(object_id, score, verdict, -1, INF, **kinds)
 
 
 def test_the_curve_by_hand():
@@ -46,10 +46,10 @@ def test_the_area_lies_between_0_and_1_and_is_1_for_a_perfect_ranking(rng):
 def test_the_score_threshold_splits_what_counts():
     estimates = (judged(0.9), judged(0.5), judged(0.4), judged(0.6, False, duplicate=True), judged(0.3, False))
     parts = (
-        JudgedPart("a", 0.9, 0.01),
-        JudgedPart("a", 0.5, 0.05),
-        JudgedPart("a", 0.4, 0.02),
-        JudgedPart("a", -INF, INF),
+        MatchedPart("a", 0.9, 0.01),
+        MatchedPart("a", 0.5, 0.05),
+        MatchedPart("a", 0.4, 0.02),
+        MatchedPart("a", -INF, INF),
     )
     score = summarise([FrameEvaluation("f", estimates, parts)], CONFIG).overall
     assert (score.n_parts, score.n_found, score.n_right, score.n_wrong, score.n_duplicates) == (4, 2, 2, 1, 1)
@@ -61,7 +61,7 @@ def test_the_score_threshold_splits_what_counts():
 
 def test_ignored_and_unknown_estimates_are_no_mistakes():
     estimates = (judged(0.9), judged(0.9, Verdict.IGNORED), judged(0.8, Verdict.UNKNOWN))
-    score = summarise([FrameEvaluation("f", estimates, (JudgedPart("a", 0.9, 0.0),))], CONFIG).overall
+    score = summarise([FrameEvaluation("f", estimates, (MatchedPart("a", 0.9, 0.0),))], CONFIG).overall
     assert (score.precision, score.n_unknown, score.curve.average_precision) == (1, 1, 1)
 
 
@@ -78,7 +78,7 @@ def test_precision_is_not_available_where_one_frame_is_not_fully_annotated():
 
 def test_the_whole_is_the_sum_of_the_objects():
     estimates = (judged(0.9), judged(0.8, False, "b"), judged(0.7, object_id="b", outside=True))
-    parts = (JudgedPart("a", 0.9, 0.01), JudgedPart("b", 0.7, 0.02), JudgedPart("b", -INF, INF))
+    parts = (MatchedPart("a", 0.9, 0.01), MatchedPart("b", 0.7, 0.02), MatchedPart("b", -INF, INF))
     summary = summarise([FrameEvaluation("f", estimates, parts)] * 2, CONFIG)
     for key in ("n_parts", "n_found", "n_right", "n_wrong", "n_outside"):
         assert getattr(summary.overall, key) == sum(getattr(score, key) for score in summary.objects) > 0

@@ -10,7 +10,7 @@ from binpose_core.meshes.mesh import Mesh
 from binpose_core.meshes.mesh_files import load_mesh
 from binpose_core.parts.symmetries import Symmetries
 from binpose_core.parts.symmetry_search import find_symmetries
-from binpose_core.parts.symmetry_test import Judge, SymmetryConfig
+from binpose_core.parts.symmetry_test import SymmetryConfig, SymmetryTest
 from binpose_simulation.parts import make_part
 
 MOVED = from_rotation_translation(exp_so3(np.array([0.4, -1.1, 0.7])), np.array([0.03, -0.02, 0.05]))
@@ -114,7 +114,7 @@ def test_a_sphere_turns_about_its_center():
 def test_every_exact_motion_leaves_the_surface_in_place():
     """Exact motions are judged by the same measure as a camera's noise, against a motion that is none."""
     mesh = moved_mesh(tee())
-    symmetries, judge = find_symmetries(mesh), Judge(mesh, SymmetryConfig())
+    symmetries, judge = find_symmetries(mesh), SymmetryTest(mesh, SymmetryConfig())
     assert judge.exact(symmetries.transforms())
     tilted = MOVED @ from_rotation_translation(exp_so3(np.array([0, 0.1, 0])), np.zeros(3)) @ inverse(MOVED)
     assert not judge.exact(tilted[None])

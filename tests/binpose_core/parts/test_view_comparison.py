@@ -8,7 +8,7 @@ from binpose_core.geometry.transforms import exp_so3, from_rotation_translation,
 from binpose_core.meshes.mesh import Mesh
 from binpose_core.parts.symmetries import rotations_about
 from binpose_core.parts.symmetry_search import find_symmetries
-from binpose_core.parts.symmetry_test import Judge, SymmetryConfig
+from binpose_core.parts.symmetry_test import SymmetryConfig, SymmetryTest
 from binpose_core.rendering.orbit import looking_along
 
 Solid = manifold3d.Manifold
@@ -72,7 +72,7 @@ def half_turn(axis: int) -> np.ndarray:
 def test_the_difference_is_where_the_hole_is():
     """Seen along the hole: its place and that to which the half turn moves it, and nothing else."""
     plate = mesh_of(block(60, 40, 3) - cylinder(3, 10).translate([20, 0, 0]), np.eye(4))
-    views = Judge(plate, SymmetryConfig()).views
+    views = SymmetryTest(plate, SymmetryConfig()).views
     along = int(np.abs(views.directions @ [0, 0, 1]).argmax())
     assert not views.differing(np.array([along]), half_turn(0)).any()
     (differing,) = views.differing(np.array([along]), half_turn(2))
@@ -82,7 +82,7 @@ def test_the_difference_is_where_the_hole_is():
 
 def test_a_blind_hole_has_its_depth():
     plate = mesh_of(block(60, 40, 6) - cylinder(3, 4).translate([20, 0, 3]), np.eye(4))
-    views = Judge(plate, SymmetryConfig()).views
+    views = SymmetryTest(plate, SymmetryConfig()).views
     above = int((views.directions @ [0, 0, -1]).argmax())
     (differing,) = views.differing(np.array([above]), half_turn(2))
     depth_m, through = views.deepest_m(above, half_turn(2), differing)

@@ -95,7 +95,7 @@ def show_demo(
     from binpose.demo_report import demo_page
     from binpose_core.datasets.bop import BopDataset
     from binpose_core.datasets.folder import FrameSource
-    from binpose_core.evaluation.matching import FrameTruth, known_parts
+    from binpose_core.evaluation.matching import FrameTruth, ground_truths
     from binpose_core.frames.rgbd_frame import RgbdFrame
     from binpose_pipeline.evaluation import PoseEvaluation, frame_notes
     from binpose_pipeline.runs import RunDirectory, RunRecord
@@ -103,7 +103,7 @@ def show_demo(
     sources = [frame for frame in BopDataset(dataset).frames(SPLIT) if frame.scene_id == seed][:frames]
     evaluation = PoseEvaluation(bundle.objects, EvaluationConfig(min_visible_fraction=HALF_VISIBLE))
 
-    truths = {source.name: known_parts(source) for source in sources}
+    truths = {source.name: ground_truths(source) for source in sources}
 
     def judge(source: FrameSource, frame: RgbdFrame, outcome: "FrameOutcome") -> list[str]:
         poses = (*outcome.poses, *outcome.rejected)

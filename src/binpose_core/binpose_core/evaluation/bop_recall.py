@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from binpose_core.base.errors import BinposeError
 from binpose_core.evaluation import metrics
-from binpose_core.evaluation.matching import NOBODY, KnownPart, match
+from binpose_core.evaluation.matching import NOBODY, GroundTruth, match
 from binpose_core.evaluation.pose_errors import PartErrors
 from binpose_core.frames.camera import Camera
 from binpose_core.frames.types import PoseEstimate
@@ -56,7 +56,7 @@ class BopRecall:
 
     def add(
         self,
-        parts: Sequence[KnownPart],
+        parts: Sequence[GroundTruth],
         estimates: Sequence[PoseEstimate],
         camera: Camera,
         depth_m: npt.NDArray[np.float32] | None = None,
@@ -81,7 +81,7 @@ class BopRecall:
             if ranked:
                 self._add_object(object_id, np.stack([e.T_cam_obj for e in ranked]), T_gt, camera, depth_m)
 
-    def miss(self, parts: Sequence[KnownPart]) -> None:
+    def miss(self, parts: Sequence[GroundTruth]) -> None:
         """A frame that could not be read: its parts count as missed by every measure, VSD too."""
         self._n_parts += len(_counted(parts))
 
@@ -134,7 +134,7 @@ class BopRecall:
         return renderer.crops(np.zeros(1, dtype=int), T_cam_obj[None], camera.intrinsics, *size).depth_m[0]
 
 
-def _counted(parts: Sequence[KnownPart]) -> list[KnownPart]:
+def _counted(parts: Sequence[GroundTruth]) -> list[GroundTruth]:
     return [part for part in parts if not part.ignored and not part.visible_fraction < BOP_MIN_VISIBLE_FRACTION]
 
 

@@ -54,13 +54,13 @@ class EvaluationConfig:
         if not 0 <= self.min_visible_fraction <= 1:
             raise BinposeError(f"min_visible_fraction must lie in [0, 1], got {self.min_visible_fraction}.")
 
-    def counts(self, part: "KnownPart") -> bool:
+    def counts(self, part: "GroundTruth") -> bool:
         """Whether a part has to be found."""
         return not part.ignored and not part.visible_fraction < self.min_visible_fraction
 
 
 @dataclass(frozen=True)
-class KnownPart:
+class GroundTruth:
     """A part whose pose T_cam_obj (4, 4) is known; a visible_fraction of NaN counts as visible."""
 
     object_id: str
@@ -77,7 +77,7 @@ class FrameTruth:
     regions_px: polygons (K, 2) of the image where parts can be; None = not told. Needs `camera`.
     """
 
-    parts: Sequence[KnownPart]
+    parts: Sequence[GroundTruth]
     complete: Collection[str] | None = None
     regions_px: Sequence[FloatArray] | None = None
     camera: Camera | None = None
@@ -101,7 +101,7 @@ class Verdict(str, Enum):
 
 
 @dataclass(frozen=True)
-class JudgedEstimate:
+class MatchedEstimate:
     """An estimate and its verdict.
 
     part: index of the known part it was matched to, or -1.
@@ -120,7 +120,7 @@ class JudgedEstimate:
 
 
 @dataclass(frozen=True)
-class JudgedPart:
+class MatchedPart:
     """A known part that counts, and the estimate that found it: its score (-inf: none) and relative error."""
 
     object_id: str
@@ -133,8 +133,8 @@ class FrameEvaluation:
     """A frame judged: estimates in the order given, and the known parts that count."""
 
     name: str
-    estimates: tuple[JudgedEstimate, ...]
-    parts: tuple[JudgedPart, ...]
+    estimates: tuple[MatchedEstimate, ...]
+    parts: tuple[MatchedPart, ...]
     complete: Collection[str] | None = field(default=None)
 
 
@@ -151,8 +151,8 @@ class Evaluator:
         Raises:
             BinposeError: for an estimate or a part of an unknown object.
         """
-        judged: dict[int, JudgedEstimate] = {}
-        parts: list[JudgedPart] = []
+        judged: dict[int, MatchedEstimate] = {}
+        parts: list[MatchedPart] = []
         for object_id in dict.fromkeys([*(part.object_id for part in truth.parts), *(e.object_id for e in estimates)]):
             rows = [row for row, estimate in enumerate(estimates) if estimate.object_id == object_id]
             columns = [column for column, part in enumerate(truth.parts) if part.object_id == object_id]
@@ -163,7 +163,7 @@ class Evaluator:
 
     def _judge(
         self, object_id: str, truth: FrameTruth, estimates: Sequence[PoseEstimate], columns: Sequence[int]
-    ) -> tuple[list[JudgedEstimate], list[JudgedPart]]:
+    ) -> tuple[list[MatchedEstimate], list[MatchedPart]]:
         """The estimates and known parts of one object."""
         part_errors, parts = self._part_errors(object_id), [truth.parts[column] for column in columns]
         counts = np.array([self.config.counts(part) for part in parts], dtype=bool)
@@ -178,9 +178,9 @@ class Evaluator:
         ]
         found = {owner: row for row, owner in enumerate(owners) if owner != NOBODY}
         counted = [
-            JudgedPart(object_id, scores[found[i]], errors_m[found[i], i] / part_errors.diameter_m)
+            MatchedPart(object_id, scores[found[i]], errors_m[found[i], i] / part_errors.diameter_m)
             if i in found
-            else JudgedPart(object_id, -np.inf, np.inf)
+            else MatchedPart(object_id, -np.inf, np.inf)
             for i in np.flatnonzero(counts)
         ]
         return judged, counted
@@ -194,17 +194,17 @@ class Evaluator:
         counts: npt.NDArray[np.bool_],
         limit_m: float,
         truth: FrameTruth,
-    ) -> JudgedEstimate:
+    ) -> MatchedEstimate:
         object_id, score = estimate.object_id, float(estimate.score)
         if owner != NOBODY:
             verdict = Verdict.RIGHT if counts[owner] else Verdict.IGNORED
-            return JudgedEstimate(object_id, score, verdict, columns[owner], float(errors_m[owner]))
+            return MatchedEstimate(object_id, score, verdict, columns[owner], float(errors_m[owner]))
         center_cam = estimate.T_cam_obj @ np.append(self._part_errors(object_id).center_m, 1.0)
         outside = is_outside(center_cam[:3], truth)
         duplicate = bool((errors_m < limit_m).any())
         wrong = outside or duplicate or truth.is_complete(object_id)
         verdict = Verdict.WRONG if wrong else Verdict.UNKNOWN
-        return JudgedEstimate(object_id, score, verdict, NOBODY, float("inf"), outside, duplicate)
+        return MatchedEstimate(object_id, score, verdict, NOBODY, float("inf"), outside, duplicate)
 
     def _part_errors(self, object_id: str) -> PartErrors:
         if object_id not in self._errors:
@@ -254,7 +254,7 @@ def is_outside(center_cam: FloatArray, truth: FrameTruth) -> bool:
     return not Region(truth.regions_px).contains((u, v))
 
 
-def known_parts(frame: BopFrame, doubtful: Collection[str] = ("low",)) -> list[KnownPart]:
+def ground_truths(frame: BopFrame, doubtful: Collection[str] = ("low",)) -> list[GroundTruth]:
     """The annotated parts of a BOP frame under the names of their models.
 
     Args:
@@ -263,7 +263,7 @@ def known_parts(frame: BopFrame, doubtful: Collection[str] = ("low",)) -> list[K
     """
     models = frame.scene.dataset
     return [
-        KnownPart(
+        GroundTruth(
             models.model(truth.obj_id).object_id,
             truth.T_cam_obj,
             truth.visible_fraction,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from binpose_core.evaluation.matching import EvaluationConfig, FrameEvaluation, JudgedEstimate, JudgedPart, Verdict
+from binpose_core.evaluation.matching import EvaluationConfig, FrameEvaluation, MatchedEstimate, MatchedPart, Verdict
 from binpose_core.evaluation.metrics import auc
 from binpose_core.geometry.transforms import FloatArray
 from binpose_core.parts.catalogue import ALL_OBJECTS
@@ -85,7 +85,7 @@ def summarise(frames: Sequence[FrameEvaluation], config: EvaluationConfig) -> Su
     return Summary(objects, _score(ALL_OBJECTS, estimates, parts, len(complete) == len(ids), config), config)
 
 
-def precision_recall(estimates: Sequence[JudgedEstimate], n_parts: int) -> PrecisionRecall:
+def precision_recall(estimates: Sequence[MatchedEstimate], n_parts: int) -> PrecisionRecall:
     """The curve of estimates that are right or wrong, the others left out; equal scores form one point."""
     known = [estimate for estimate in estimates if estimate.verdict in (Verdict.RIGHT, Verdict.WRONG)]
     scores = np.array([estimate.score for estimate in known], dtype=np.float64)
@@ -102,8 +102,8 @@ def precision_recall(estimates: Sequence[JudgedEstimate], n_parts: int) -> Preci
 
 def _score(
     object_id: str,
-    estimates: Sequence[JudgedEstimate],
-    parts: Sequence[JudgedPart],
+    estimates: Sequence[MatchedEstimate],
+    parts: Sequence[MatchedPart],
     complete: bool,
     config: EvaluationConfig,
 ) -> Score:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from binpose_core.geometry.transforms import FloatArray, rotation_angle_rad
 from binpose_core.meshes.registration import register
 from binpose_core.parts.symmetries import ContinuousSymmetry, Symmetries, rotations_about
-from binpose_core.parts.symmetry_test import Judge, SymmetryConfig
+from binpose_core.parts.symmetry_test import SymmetryConfig, SymmetryTest
 
 MAX_PRODUCTS = 24
 NEAR_APART_RAD = np.deg2rad(20)
@@ -19,17 +19,17 @@ POLISHED_POINTS, POLISHING, MAX_POLISH_RAD = 1000, (0.02, 0.002, 16), np.deg2rad
 
 
 def near_symmetries(
-    exact: Symmetries, motions: FloatArray, axes: list[ContinuousSymmetry], judge: Judge, config: SymmetryConfig
+    exact: Symmetries, motions: FloatArray, axes: list[ContinuousSymmetry], test: SymmetryTest, config: SymmetryConfig
 ) -> FloatArray:
     """Near-symmetries (M, 4, 4) that the exact ones do not cover.
 
     A part that is nearly round about an axis gets equal steps about it; then come the other motions, best first, each
     with its products with those steps and with the exact symmetries.
     """
-    rolls = _near_rolls(axes, judge, config)
+    rolls = _near_rolls(axes, test, config)
     left = exact.discrete if len(exact.discrete) <= MAX_PRODUCTS else np.eye(4)[None]
-    motions = _polished(motions, judge)
-    share = judge.share(motions) if len(motions) else np.zeros(0)
+    motions = _polished(motions, test)
+    share = test.share(motions) if len(motions) else np.zeros(0)
     pool = [np.eye(4), *motions[np.argsort(-share, kind="stable")[: int((share >= config.near_share).sum())]]]
     kept: FloatArray = np.zeros((0, 4, 4))
     for motion in pool:
@@ -37,33 +37,33 @@ def near_symmetries(
         if motion is not pool[0] and _apart_rad(motion, known, exact.continuous).min() < NEAR_APART_RAD:
             continue
         family = (left[:, None] @ motion @ rolls[None]).reshape(-1, 4, 4)
-        for member in family[judge.share(family) >= config.near_share]:
+        for member in family[test.share(family) >= config.near_share]:
             known = np.concatenate([exact.discrete, kept])
             if len(kept) < config.max_near and _apart_rad(member, known, exact.continuous).min() > NEAR_APART_RAD:
                 kept = np.concatenate([kept, member[None]])
     return kept
 
 
-def _polished(motions: FloatArray, judge: Judge) -> FloatArray:
+def _polished(motions: FloatArray, test: SymmetryTest) -> FloatArray:
     """The motions, laid on the surface more exactly: a detail that stays behind has tilted some of them by degrees."""
     if not len(motions):
         return motions
-    points, normals = judge.points[:POLISHED_POINTS], judge.normals[:POLISHED_POINTS]
+    points, normals = test.points[:POLISHED_POINTS], test.normals[:POLISHED_POINTS]
     first, last, count = POLISHING
-    found = register(points, normals, judge.field, motions, np.geomspace(first, last, count) * judge.size_m)
+    found = register(points, normals, test.field, motions, np.geomspace(first, last, count) * test.size_m)
     moved = rotation_angle_rad(motions[:, :3, :3], found[:, :3, :3])
-    better = (moved < MAX_POLISH_RAD) & (judge.deviation_m(found) < judge.deviation_m(motions))
+    better = (moved < MAX_POLISH_RAD) & (test.deviation_m(found) < test.deviation_m(motions))
     return np.where(better[:, None, None], found, motions)
 
 
-def _near_rolls(axes: list[ContinuousSymmetry], judge: Judge, config: SymmetryConfig) -> FloatArray:
+def _near_rolls(axes: list[ContinuousSymmetry], test: SymmetryTest, config: SymmetryConfig) -> FloatArray:
     """Rotations (K, 4, 4) in equal steps about the axis about which the part is nearly round; else the identity."""
     steps = np.arange(round(2 * np.pi / config.near_step_rad)) * config.near_step_rad
     best: FloatArray = np.eye(4)[None]
     best_share = config.near_share
     for line in axes:
         turns = rotations_about(line.axis, line.offset, steps)
-        least = float(judge.share(turns).min()) if judge.share(turns[1:4], 200).min() > config.near_share - 0.1 else 0.0
+        least = float(test.share(turns).min()) if test.share(turns[1:4], 200).min() > config.near_share - 0.1 else 0.0
         if least >= best_share:
             best, best_share = turns, least
     return best

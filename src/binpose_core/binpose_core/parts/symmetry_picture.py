@@ -13,7 +13,7 @@ import numpy.typing as npt
 from binpose_core.geometry.transforms import FloatArray, log_so3
 from binpose_core.parts.objects import ObjectModel
 from binpose_core.parts.symmetries import Symmetries, rotations_about
-from binpose_core.parts.symmetry_test import Judge, SymmetryConfig, judged_mesh
+from binpose_core.parts.symmetry_test import SymmetryConfig, SymmetryTest, mesh_to_test
 from binpose_core.parts.view_comparison import ViewComparison
 from binpose_core.rendering.orbit import Orbit, looking_along
 
@@ -42,8 +42,8 @@ class _Row:
 def draw_symmetries(part: ObjectModel) -> Image:
     """RGB (h, w, 3) uint8: rows of pictures for each exact and near symmetry of the part."""
     rows = _rows(part.symmetries)
-    mesh = judged_mesh(part.mesh)
-    views = Judge(mesh, SymmetryConfig()).views
+    mesh = mesh_to_test(part.mesh)
+    views = SymmetryTest(mesh, SymmetryConfig()).views
     pictures = Orbit(mesh, looking_along(np.concatenate([_unit(SLANT)[None], views.directions])), 2 * TILE_PX)
     lines = [_label(f"{part.id}: {_summary(part.symmetries)}", INK, 4 * TILE_PX + 3 * GAP_PX)]
     if not rows:

@@ -17,7 +17,7 @@ from binpose_core.meshes.registration import register
 from binpose_core.parts.near_symmetries import near_symmetries
 from binpose_core.parts.symmetries import ContinuousSymmetry, Symmetries, closed_group, even_rotations, rotations_about
 from binpose_core.parts.symmetry_flips import aligned_flip
-from binpose_core.parts.symmetry_test import Judge, SymmetryConfig, judged_mesh
+from binpose_core.parts.symmetry_test import SymmetryConfig, SymmetryTest, mesh_to_test
 
 GOLDEN_TURN = np.pi * (3 - np.sqrt(5))
 
@@ -25,23 +25,23 @@ GOLDEN_TURN = np.pi * (3 - np.sqrt(5))
 def find_symmetries(mesh: Mesh, config: SymmetryConfig | None = None) -> Symmetries:
     """The symmetries of a mesh in metres, in its own frame."""
     config = config or SymmetryConfig()
-    mesh = judged_mesh(mesh)
-    judge = Judge(mesh, config)
-    motions = _self_registrations(mesh, judge, config)
+    mesh = mesh_to_test(mesh)
+    test = SymmetryTest(mesh, config)
+    motions = _self_registrations(mesh, test, config)
     axes = _axes(motions)
-    revolutions, generators = _exact_axes(axes, judge, config)
+    revolutions, generators = _exact_axes(axes, test, config)
     if not revolutions:
-        generators += _flips_of_nearly_round(axes, motions, judge)
+        generators += _flips_of_nearly_round(axes, motions, test)
     if len(revolutions) > 1:
         return Symmetries(np.eye(4)[None], tuple(revolutions[:2]), np.zeros((0, 4, 4)))
-    discrete = _exact_group(revolutions, generators, judge, config)
+    discrete = _exact_group(revolutions, generators, test, config)
     exact = Symmetries(discrete, tuple(revolutions), np.zeros((0, 4, 4)))
-    return Symmetries(discrete, tuple(revolutions), near_symmetries(exact, motions, axes, judge, config))
+    return Symmetries(discrete, tuple(revolutions), near_symmetries(exact, motions, axes, test, config))
 
 
-def _self_registrations(mesh: Mesh, judge: Judge, config: SymmetryConfig) -> FloatArray:
+def _self_registrations(mesh: Mesh, test: SymmetryTest, config: SymmetryConfig) -> FloatArray:
     """Motions (M, 4, 4) that lay most of the surface on itself, best first, no two alike, without the identity."""
-    size_m, points, normals = judge.size_m, judge.points, judge.normals
+    size_m, points, normals = test.size_m, test.points, test.normals
     coarse = decimated(mesh, 1000) if len(mesh.faces) > 1000 else mesh
     field = DistanceField(coarse, 0.12 * size_m)
     center = points.mean(axis=0)
@@ -54,8 +54,8 @@ def _self_registrations(mesh: Mesh, judge: Judge, config: SymmetryConfig) -> Flo
     motions = register(points[:96], normals[:96], field, motions, scales_m[3:])
     share = _share_within(0.05 * size_m, field, motions, points[:200])
     motions = _distinct(motions, share, config.near_share - 0.15, np.deg2rad(12), 64)
-    motions = register(points[:300], normals[:300], judge.field, motions, np.geomspace(0.03, 0.005, 10) * size_m)
-    return _distinct(motions, judge.share(motions), config.near_share - 0.05, np.deg2rad(5), 64)
+    motions = register(points[:300], normals[:300], test.field, motions, np.geomspace(0.03, 0.005, 10) * size_m)
+    return _distinct(motions, test.share(motions), config.near_share - 0.05, np.deg2rad(5), 64)
 
 
 def _share_within(reach_m: float, field: DistanceField, motions: FloatArray, points: FloatArray) -> FloatArray:
@@ -101,7 +101,7 @@ def _same_line(a: ContinuousSymmetry, b: ContinuousSymmetry, apart_rad: float = 
 
 
 def _exact_axes(
-    axes: list[ContinuousSymmetry], judge: Judge, config: SymmetryConfig
+    axes: list[ContinuousSymmetry], test: SymmetryTest, config: SymmetryConfig
 ) -> tuple[list[ContinuousSymmetry], list[FloatArray]]:
     """Axes of revolution, and the smallest rotations (4, 4) about the others that are exact symmetries."""
     revolutions: list[ContinuousSymmetry] = []
@@ -109,7 +109,7 @@ def _exact_axes(
     for line in axes:
         if revolutions and generators and not _oblique(line, revolutions[0]):
             continue  # one flip is enough beside a revolution
-        order = _order(line, judge, config)
+        order = _order(line, test, config)
         if order == 0:
             revolutions.append(line)
             if len(revolutions) > 1:
@@ -123,14 +123,14 @@ def _oblique(a: ContinuousSymmetry, b: ContinuousSymmetry) -> bool:
     return bool(0.05 < abs(a.axis @ b.axis) < 0.998)
 
 
-def _order(line: ContinuousSymmetry, judge: Judge, config: SymmetryConfig) -> int:
+def _order(line: ContinuousSymmetry, test: SymmetryTest, config: SymmetryConfig) -> int:
     """How often the part repeats in one turn about the line; 0 for always, 1 for not at all."""
 
     def repeats(count: int) -> bool:
         turns = rotations_about(line.axis, line.offset, np.arange(1, count // 2 + 1) * (2 * np.pi / count))
-        return judge.exact(turns)
+        return test.exact(turns)
 
-    if judge.round_about(rotations_about(line.axis, line.offset, np.arange(1, 25) * GOLDEN_TURN)):
+    if test.round_about(rotations_about(line.axis, line.offset, np.arange(1, 25) * GOLDEN_TURN)):
         return 0
     order = 1
     for power in _prime_powers(config.max_order):
@@ -145,27 +145,27 @@ def _prime_powers(most: int) -> list[int]:
     return sorted(p**k for p in primes for k in range(1, 8) if p**k <= most)
 
 
-def _flips_of_nearly_round(axes: list[ContinuousSymmetry], motions: FloatArray, judge: Judge) -> list[FloatArray]:
+def _flips_of_nearly_round(axes: list[ContinuousSymmetry], motions: FloatArray, test: SymmetryTest) -> list[FloatArray]:
     """An exact half turn across the axis about which all but a detail of the part is round; none or one (4, 4)."""
     turns = np.arange(1, 25) * GOLDEN_TURN
-    line = next((line for line in axes if judge.surface_stays(rotations_about(line.axis, line.offset, turns))), None)
+    line = next((line for line in axes if test.surface_stays(rotations_about(line.axis, line.offset, turns))), None)
     if line is None:
         return []
     across = [_flip(line, _axis_of(motion)) for motion in motions]
-    flip = next((flip for flip in across if flip is not None and judge.surface_stays(flip[None])), None)
+    flip = next((flip for flip in across if flip is not None and test.surface_stays(flip[None])), None)
     if flip is None:
         return []
-    aligned = aligned_flip(line, flip, judge.views)
-    return [aligned] if judge.exact(aligned[None]) else []
+    aligned = aligned_flip(line, flip, test.views)
+    return [aligned] if test.exact(aligned[None]) else []
 
 
 def _exact_group(
-    revolutions: list[ContinuousSymmetry], generators: list[FloatArray], judge: Judge, config: SymmetryConfig
+    revolutions: list[ContinuousSymmetry], generators: list[FloatArray], test: SymmetryTest, config: SymmetryConfig
 ) -> FloatArray:
     """The group (S, 4, 4) of the generators, taken in one by one as long as every element proves exact."""
     if revolutions:
         flips = [_flip(revolutions[0], _axis_of(motion)) for motion in generators]
-        proven = [f for f in flips if f is not None and judge.exact(f[None])]
+        proven = [f for f in flips if f is not None and test.exact(f[None])]
         return np.stack([np.eye(4), *proven[:1]])
     chosen: list[FloatArray] = []
     group: FloatArray = np.eye(4)[None]
@@ -173,7 +173,7 @@ def _exact_group(
         if rotation_angle_rad(group[:, :3, :3], motion[:3, :3]).min() < np.deg2rad(1):
             continue
         larger = closed_group([*chosen, motion], most=2 * config.max_order)
-        if larger is not None and judge.exact(larger[1:]):
+        if larger is not None and test.exact(larger[1:]):
             chosen, group = [*chosen, motion], larger
     return group
 

@@ -64,12 +64,12 @@ class SymmetryConfig:
             )
 
 
-def judged_mesh(mesh: Mesh) -> Mesh:
+def mesh_to_test(mesh: Mesh) -> Mesh:
     """The mesh with at most `MAX_FACES` faces: what this loses is far below any tolerance, and time grows with them."""
     return decimated(mesh, MAX_FACES, aggressiveness=5) if len(mesh.faces) > MAX_FACES else mesh
 
 
-class Judge:
+class SymmetryTest:
     """Measures how well a motion maps the visible surface onto the surface."""
 
     def __init__(self, mesh: Mesh, config: SymmetryConfig) -> None:
