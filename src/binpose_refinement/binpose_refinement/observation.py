@@ -1,4 +1,4 @@
-"""What a frame offers to compare renderings with: depth, surface normals, noise and the detections' labels."""
+"""Per-frame data for the comparison with renderings: depth, surface normals, noise and the detections' labels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from binpose_refinement.kernels.image import fit_normals, image_gradient
 
 NO_DETECTION = -1
 NORMAL_RADIUS_PX = 2
-BOX_MARGIN = 0.25  # of the box's longer side: how far around a detection hypotheses may look
+BOX_MARGIN = 0.25  # of the box's longer side: region around a detection that is prepared
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Observation:
     edges: (H, W, 2) float32 gradient of the gray image in gray levels per pixel.
     mask_px: (D,) number of pixels of each detection's mask.
     noise_m: standard deviation of the depth at one pixel.
-    rgb: (H, W, 3) the colour image, for those who compare colours.
+    rgb: (H, W, 3) the colour image.
     """
 
     camera: Camera
@@ -44,12 +44,12 @@ class Observation:
 
     @cached_property
     def chroma(self) -> npt.NDArray[np.float32]:
-        """(H, W, 2) a and b of CIELAB, computed when it is asked for."""
+        """(H, W, 2) a and b of CIELAB, computed on first use."""
         return chroma_of(self.rgb)
 
 
 def observe(frame: RgbdFrame, detections: Sequence[Detection], noise_floor_m: float) -> Observation:
-    """Prepare a frame; where masks overlap, the detection with the higher score owns the pixel."""
+    """Prepare a frame; where masks overlap, the pixel belongs to the detection with the higher score."""
     shape = (frame.camera.height, frame.camera.width)
     depth = np.zeros(shape, np.float32) if frame.depth_m is None else np.ascontiguousarray(frame.depth_m)
     labels = np.full(shape, NO_DETECTION, np.int32)
@@ -80,12 +80,12 @@ def _slices(box: tuple[int, int, int, int], margin: int, shape: tuple[int, int])
 
 
 def finite_or_zero(scores: Sequence[float]) -> FloatArray:
-    """(N,) the scores; 0 for those that are no number, which say nothing."""
+    """(N,) the scores; 0 for NaN and infinity."""
     return np.nan_to_num(np.array(scores, np.float64), nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def _paint(labels: npt.NDArray[np.int32], detection: Detection, index: int, rows: slice, columns: slice) -> None:
-    """Write the index where the mask is, also when the box reaches out of the image or lies outside."""
+    """Write the index on the mask's pixels, also when the box lies partly or completely outside of the image."""
     x0, y0, _, _ = detection.bbox_xyxy
     if rows.start >= rows.stop or columns.start >= columns.stop:
         return
@@ -97,8 +97,8 @@ def _paint(labels: npt.NDArray[np.int32], detection: Detection, index: int, rows
 def depth_noise_m(depth_m: FloatArray, stride: int = 3) -> float:
     """Standard deviation of independent noise per pixel, from the median second difference along rows.
 
-    A plane has no second difference (nearly so in depth), and edges are few, so the median is the noise's:
-    for sigma it is 0.6745 * sqrt(1 + 4 + 1) * sigma. 0 where there is too little depth to tell.
+    Second differences vanish on planes (nearly so in depth), and edges are few, so their median is that of the noise:
+    0.6745 * sqrt(1 + 4 + 1) * sigma. 0 where there is too little depth.
     """
     rows = depth_m[::stride]
     left, middle, right = rows[:, :-2:2], rows[:, 1:-1:2], rows[:, 2::2]

@@ -1,5 +1,5 @@
 # mypy: disable-error-code="no-untyped-def"
-"""What is computed once per frame: surface normals and the gradient of the gray image."""
+"""Computed once per frame: surface normals and the gradient of the gray image."""
 
 import numpy as np
 from numba import njit, prange
@@ -47,7 +47,7 @@ def _fit_normal(depth, v, u, intrinsics, gate_m, radius, normal):
     b = (mzu * mvv - mzv * muv) / determinant
     c = (mzv * muu - mzu * muv) / determinant
     x, y = (u - cx) / fx, (v - cy) / fy
-    # Tangents along u and v of the surface z * (x, y, 1), and their cross product turned to the camera.
+    # Tangents along u and v of the surface z * (x, y, 1), and their cross product flipped towards the camera.
     ax, ay, az = z / fx + x * b, y * b, b
     bx, by, bz = x * c, z / fy + y * c, c
     nx, ny, nz = ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx
