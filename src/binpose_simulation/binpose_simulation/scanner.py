@@ -1,7 +1,7 @@
-"""Structured-light scanners of industry (Zivid, Photoneo, Ensenso): precise pixels, many holes.
+"""Industrial structured-light scanners (Zivid, Photoneo, Ensenso): precise pixels, many holes.
 
-Fringes or Gray codes are decoded for each pixel by itself: there is no window, edges stay sharp, and a pixel that sees
-front and back at once is lost or lies between them.
+Fringes or Gray codes are decoded for each pixel independently. There is no window and edges stay sharp. A pixel that
+covers foreground and background is lost, or measures a depth between them.
 """
 
 from dataclasses import dataclass, field
@@ -12,19 +12,19 @@ import numpy as np
 from binpose_core.base.errors import BinposeError
 from binpose_simulation.sensor_input import FloatImage, Optics, SensorInput
 from binpose_simulation.sensor_noise import advance, normal, random_fraction, seed_of, smooth_field
-from binpose_simulation.viewpoint import check_share
+from binpose_simulation.viewpoint import check_probability
 
 
 @dataclass(frozen=True)
 class Scanner:
-    """One scanner.
+    """Parameters of one scanner.
 
-    noise_m: standard deviation of a pixel near by; noise_per_m: its growth with the squared distance.
-    correlated: fraction of the noise that neighbouring pixels have in common, over correlation_px.
+    noise_m: standard deviation of a near pixel; noise_per_m: its growth with the squared distance.
+    correlated: fraction of the noise that is common to neighbouring pixels, over correlation_px.
     quantum_m: step of the depth values, 0 = continuous.
-    smoothing_px, smoothing_m: radius of the filter and largest depth difference that it mixes.
+    smoothing_px, smoothing_m: radius of the filter, and largest depth difference that it averages.
     edge_m_per_m: depth step between neighbours, per metre of distance, that counts as an edge.
-    edge_drop, edge_fly: probabilities that a pixel at an edge is lost or lies between front and back.
+    edge_drop, edge_fly: probabilities that a pixel at an edge is lost, or lies between foreground and background.
     """
 
     optics: Optics = field(default_factory=Optics)
@@ -41,8 +41,8 @@ class Scanner:
 
     def __post_init__(self) -> None:
         name = type(self).__name__
-        for share in ("correlated", "edge_drop", "edge_fly"):
-            check_share(name, share, getattr(self, share))
+        for key in ("correlated", "edge_drop", "edge_fly"):
+            check_probability(name, key, getattr(self, key))
         sizes = ("noise_m", "noise_per_m", "quantum_m", "smoothing_px", "smoothing_m")
         if not all(getattr(self, size) >= 0 for size in sizes):
             raise BinposeError(f"{name}: {', '.join(sizes)} must be >= 0, got {self}.")
@@ -80,7 +80,7 @@ def _sample(depth, normals, received, edges, seed, measured):  # type: ignore[no
                 r, c = v + dv, u + du
                 if 0 <= r < height and 0 <= c < width and depth[r, c] > 0.0:
                     front, back = min(front, depth[r, c]), max(back, depth[r, c])
-            # a slanted plane steps by its own slope; only more than that is an edge
+            # a slanted plane steps by its own slope; only a larger step is an edge
             slope = np.sqrt(max(1.0 - normals[v, u, 2] ** 2, 0.0)) / max(-normals[v, u, 2], 0.05)
             if back - front > edge * z * (1.0 + 0.3 * slope):
                 if random_fraction(state >> np.uint64(16)) < edge_drop:
@@ -92,7 +92,7 @@ def _sample(depth, normals, received, edges, seed, measured):  # type: ignore[no
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def _smoothed(depth, radius, limit):  # type: ignore[no-untyped-def]
-    """Mean over valid neighbours within the depth limit; only where the surface is not locally flat anyway."""
+    """Mean over valid neighbours within the depth limit; skipped where the surface is locally flat."""
     height, width = depth.shape
     result = depth.copy()
     for v in range(radius, height - radius):
@@ -116,7 +116,7 @@ def _smoothed(depth, radius, limit):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def _disturb(depth, normals, common, noise, seed):  # type: ignore[no-untyped-def]
-    """Add noise to the valid pixels in place and round; noise grows with distance squared and slant."""
+    """Add noise to the valid pixels in place, and quantise; noise grows with distance squared and slant."""
     near, growth, shared, quantum = noise
     height, width = depth.shape
     own = np.sqrt(1.0 - shared * shared)

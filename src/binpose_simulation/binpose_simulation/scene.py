@@ -1,4 +1,4 @@
-"""What a camera above a pile sees, and the truth about it."""
+"""Rendered views of a pile with their ground truth."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,15 +20,15 @@ from binpose_simulation.pile import Pile
 from binpose_simulation.prepared_parts import PreparedPart
 from binpose_simulation.sensor import SensorConfig
 from binpose_simulation.sensor_input import SensorInput
-from binpose_simulation.viewpoint import ViewpointConfig, check_share, random_camera, random_viewpoint, rounded
+from binpose_simulation.viewpoint import ViewpointConfig, check_probability, random_camera, random_viewpoint, rounded
 
 
 @dataclass(frozen=True)
 class SceneConfig:
-    """Everything that is drawn at random when a view is simulated.
+    """All random settings of a simulated view.
 
-    views_per_pile: views with new camera, light, materials and sensor of one settled pile.
-    breadboard_share: tables with a grid of round holes.
+    views_per_pile: views of one settled pile, each with new camera, light, materials and sensor.
+    breadboard_share: probability of a table with a grid of round holes.
     """
 
     content: ContentConfig = field(default_factory=ContentConfig)
@@ -41,22 +41,23 @@ class SceneConfig:
     def __post_init__(self) -> None:
         if self.views_per_pile < 1:
             raise BinposeError(f"SceneConfig.views_per_pile must be >= 1, got {self.views_per_pile}.")
-        check_share("SceneConfig", "breadboard_share", self.breadboard_share)
+        check_probability("SceneConfig", "breadboard_share", self.breadboard_share)
 
 
 @dataclass(frozen=True)
 class SimulatedView:
-    """A frame and the truth about it.
+    """A frame and its ground truth.
 
-    frame: what the camera delivers.
-    object_ids: (N) ids of the parts in the image, hidden ones included.
+    frame: the camera's images.
+    object_ids: (N) ids of the parts in the image, including fully occluded ones.
     T_cam_obj: (N, 4, 4) float64.
     instance_ids: (H, W) int16, index into the N parts, -1 = not a part.
     visible_px: (N,) int64, pixels of the part that are visible.
-    visible_fraction: (N,) float64, visible_px by all pixels of the part's silhouette, also those beyond the image.
+    visible_fraction: (N,) float64, visible_px by all pixels of the part's silhouette, including those outside of the
+        image.
     T_cam_world: (4, 4), world: z up, z = 0 the inner floor of the bin, its centre the origin.
-    depth_clean_m: (H, W) float32, depth before the sensor, 0 = nothing in reach.
-    sensor: kind of the depth sensor, one of `sensor.SENSOR_KINDS`; "" where it is not known.
+    depth_clean_m: (H, W) float32, true depth without the sensor model, 0 = nothing in range.
+    sensor: kind of the depth sensor, one of `sensor.SENSOR_KINDS`; "" where it is unknown.
     """
 
     frame: RgbdFrame
@@ -73,7 +74,7 @@ class SimulatedView:
 def simulate_pile(
     rng: np.random.Generator, objects: Mapping[str, ObjectModel] | Mapping[str, PreparedPart], config: SceneConfig
 ) -> Pile:
-    """Draw bins and content and let the parts settle; see `binpose_simulation.pile`."""
+    """Draw bins and content at random and settle the parts; see `binpose_simulation.pile`."""
     return piles.simulate_pile(rng, objects, config.content)
 
 
@@ -84,9 +85,9 @@ def render_view(
     camera: Camera | None = None,
     T_cam_world: FloatArray | None = None,
 ) -> SimulatedView:
-    """One view of a pile with lights, materials and a sensor of its own; also camera and place where not given.
+    """One view of a pile with new lights, materials and sensor; camera and viewpoint are random unless given.
 
-    Appearance and sensor are drawn from generators of their own: another kind of sensor changes nothing else.
+    Appearance and sensor have separate random generators: another kind of sensor changes nothing else.
     """
     rng_look, rng_sensor = rng.spawn(2)
     camera = camera or random_camera(rng, config.viewpoint)
@@ -109,7 +110,7 @@ def render_view(
 def _viewpoint(pile: Pile, rng: np.random.Generator, config: SceneConfig, camera: Camera) -> FloatArray:
     low, high = pile.bin_boxes[rng.integers(len(pile.bin_boxes))]
     target = np.array([*(low + high)[:2] / 2, 0.3 * high[2]])
-    # a bin whose parts all fell beside it is seen from where its parts would be looked at
+    # if all parts fell beside the bin, the viewpoint aims at where they would lie
     typical_m = float(np.median(pile.diameters_m)) if len(pile.diameters_m) else float((high - low)[:2].min() / 4)
     return random_viewpoint(rng, config.viewpoint, camera, target, (high - low)[:2] / 2, typical_m, high[2])
 
