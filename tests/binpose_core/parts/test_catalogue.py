@@ -137,7 +137,7 @@ def test_ids_that_are_no_folder_names_are_refused(parts, box, id):
 
 @pytest.mark.parametrize("id", ["library", "all", "All"])
 def test_words_of_the_command_line_are_no_ids(parts, box, id):
-    with pytest.raises(BinposeError, match=f"Object id '{id}' is a word of the command line"):
+    with pytest.raises(BinposeError, match=f"Object id '{id}' is a reserved word"):
         add(parts, box, id)
     assert parts.ids() == []
 

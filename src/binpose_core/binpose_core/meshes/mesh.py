@@ -14,7 +14,7 @@ from binpose_core.geometry.transforms import FloatArray
 
 @dataclass(frozen=True, eq=False)
 class Mesh:
-    """vertices (V, 3) float32 in metres, faces (F, 3) int32; colors (V, 3) uint8 RGB of the vertices, where known."""
+    """vertices (V, 3) float32 in metres, faces (F, 3) int32; colors (V, 3) uint8 RGB of the vertices, optional."""
 
     vertices: npt.NDArray[np.float32]
     faces: npt.NDArray[np.int32]
@@ -35,9 +35,9 @@ def areas_normals(vertices: FloatArray, faces: npt.NDArray[np.integer]) -> tuple
 
 
 def signed_volumes(vertices: FloatArray, faces: npt.NDArray[np.integer]) -> FloatArray:
-    """Volumes (F,) between faces (F, 3) and the origin, positive for a face that looks away from it.
+    """Volumes (F,) between faces (F, 3) and the origin, positive for a face that points away from it.
 
-    They sum up to the volume of a closed mesh whose faces wind outward, in the vertices' unit to the third.
+    Their sum is the volume of a closed mesh with outward winding, in the vertices' unit to the third.
     """
     a, b, c = np.moveaxis(np.asarray(vertices, dtype=np.float64)[faces], 1, 0)
     return np.asarray(np.einsum("fi,fi->f", a, np.cross(b, c)) / 6)
@@ -46,8 +46,8 @@ def signed_volumes(vertices: FloatArray, faces: npt.NDArray[np.integer]) -> Floa
 def sample_faces(mesh: Mesh, n: int, rng: np.random.Generator) -> tuple[FloatArray, npt.NDArray[np.intp]]:
     """N points (n, 3) float64 in metres on the surface and the faces (n,) they lie on, in random order.
 
-    The points are stratified: every piece of surface gets its share of them to within one, which leaves
-    fewer gaps than independent draws.
+    The points are stratified: the number of points on every piece of surface is proportional to its area to within one,
+    which leaves fewer gaps than independent draws.
     """
     areas, _ = face_areas_normals(mesh)
     cumulated = np.cumsum(areas)
@@ -72,13 +72,13 @@ def diameter_m(mesh: Mesh) -> float:
 
 
 def bounding_box_center(mesh: Mesh) -> FloatArray:
-    """(3,) float64 in metres: the middle of the axis-aligned bounding box."""
+    """(3,) float64 in metres: the centre of the axis-aligned bounding box."""
     used = mesh.vertices[mesh.faces.ravel()].astype(np.float64)
     return np.asarray((used.min(axis=0) + used.max(axis=0)) / 2)
 
 
 def is_watertight(faces: npt.NDArray[np.integer]) -> bool:
-    """Whether faces (F, 3) close: each edge belongs to an even number of them (two, or four where bodies touch)."""
+    """Whether faces (F, 3) form a closed surface: each edge has an even number of faces (two, or four at contacts)."""
     edges = np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), axis=1)
     edges = edges.astype(np.int64)
     _, counts = np.unique(edges[:, 0] * (edges.max(initial=0) + 1) + edges[:, 1], return_counts=True)
@@ -88,7 +88,7 @@ def is_watertight(faces: npt.NDArray[np.integer]) -> bool:
 def welded(
     vertices: FloatArray, faces: npt.NDArray[np.int64], tolerance: float
 ) -> tuple[FloatArray, npt.NDArray[np.int64]]:
-    """Vertices within the tolerance of each other made one; faces that collapse, or stand there twice, dropped."""
+    """Merge vertices within the tolerance of each other; drop faces that collapse, and duplicates."""
     _, first, index = np.unique(vertices + 0.0, axis=0, return_index=True, return_inverse=True)  # + 0.0: -0 is 0
     vertices, faces = vertices[first], index.reshape(-1)[faces]
     if tolerance > 0:
