@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from typing import Annotated
 
-# OpenMP reads it when it is loaded: spinning threads cost a factor of 5 to 10 beside another busy process.
+# OpenMP reads it when it is loaded: spinning threads slow down 5 to 10 times beside another busy process.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import tyro
@@ -34,7 +34,7 @@ With parts of your own:
     binpose train --objects part --out models/part
     binpose estimate frames/ --model models/part --out runs/part
 
-`binpose --version` tells the version."""
+`binpose --version` prints the version."""
 
 Commands = (
     Annotated[Add, tyro.conf.subcommand("add")]
@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         errors.print(Text("error:", "bold red"), str(error))
         return FAILED
     except KeyboardInterrupt:
-        errors.print("interrupted; what was finished before is kept")
+        errors.print("interrupted; finished results are kept")
         return INTERRUPTED
 
 

@@ -72,7 +72,7 @@ class Estimate(Command):
 
     def run(self) -> int:
         """Open, load, estimate, report."""
-        from binpose.explain import Explainer, FrameExplainer, Remembering
+        from binpose.explain import Explainer, FrameExplainer, RecordingRefiner
         from binpose_core.frames.region import Region
         from binpose_pipeline.estimation import check_objects
         from binpose_pipeline.pipeline import Within
@@ -108,7 +108,7 @@ class Estimate(Command):
             bundle = bundle.using(segmenter=Within(bundle.segmenter, region))
         run, explain = RunDirectory(self.out), None
         if self.explain:
-            remembering = Remembering(bundle.refiner)
+            remembering = RecordingRefiner(bundle.refiner)
             bundle = bundle.using(refiner=remembering)
             explain = FrameExplainer(Explainer(bundle.objects), remembering, run)
         pipeline = bundle.pipeline
