@@ -164,7 +164,7 @@ def test_symmetries_can_be_overridden_in_the_file(parts, box):
     assert np.allclose(parts.load("box").symmetries.continuous[0].offset, [0.005, 0, 0])
     entry["symmetries_discrete"] = [[2.0] * 16]
     path.write_text(json.dumps(entry))
-    with pytest.raises(BinposeError, match="no rigid motion"):
+    with pytest.raises(BinposeError, match="not a rigid motion"):
         parts.load("box")
 
 
