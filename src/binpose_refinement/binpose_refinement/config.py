@@ -25,7 +25,7 @@ class RefinerConfig:
     coarse_faces: largest number of mesh faces in the first alignment.
     coarse_rounds: renderings of each hypothesis in the first alignment.
     keep_coarse: number of best hypotheses per detection that the first alignment continues with.
-    narrow_rounds: further renderings of each of these hypotheses.
+    narrow_rounds: further renderings of each hypothesis that the first alignment continues with.
     keep_best: number of hypotheses per detection that are polished, all distinct modulo the part's symmetries.
     keep_of_object: hypotheses of each object that are always kept until the end, so that similar parts are compared.
     polish_px: size in pixels of the crops of the second alignment, the polish.
