@@ -26,7 +26,7 @@ def calibration(parts, pile, refiner) -> Calibration:
             for name, T, found in zip(pile.ids, pile.T_cam_obj, pile.detections, strict=True)
         ]
         for c in refiner.candidates(pile.frame, pile.detections, poses):
-            off = distance_m(parts[c.object_id], c.T_cam_obj, pile.T_cam_obj[c.detection])
+            off = distance_m(parts[c.object_id], c.T_cam_obj, pile.T_cam_obj[c.detection_index])
             rows.append((c.features, off < 0.005))
     features, right = (np.array(column) for column in zip(*rows, strict=True))
     return fit_calibration(features, right)

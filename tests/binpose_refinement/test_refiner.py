@@ -155,8 +155,11 @@ def test_candidates_train_a_calibration_that_the_refiner_then_uses(parts, pile, 
     for seed in range(4):
         for c in refiner.candidates(pile.frame, pile.detections, hypotheses_of(pile, parts, seed, wrong=4)):
             assert c.features.shape == (len(FEATURES),) and np.isfinite(c.features).all()
-            truth = pile.T_cam_obj[c.detection]
-            right = c.object_id == pile.ids[c.detection] and distance_m(parts[c.object_id], c.T_cam_obj, truth) < 0.005
+            truth = pile.T_cam_obj[c.detection_index]
+            right = (
+                c.object_id == pile.ids[c.detection_index]
+                and distance_m(parts[c.object_id], c.T_cam_obj, truth) < 0.005
+            )
             features.append(c.features)
             correct.append(right)
     calibration = fit_calibration(np.array(features), np.array(correct))

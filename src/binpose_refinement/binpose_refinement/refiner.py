@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from binpose_core.base.errors import BinposeError
 from binpose_core.frames.rgbd_frame import RgbdFrame
-from binpose_core.frames.types import Detection, PoseEstimate
+from binpose_core.frames.types import Candidate, Detection, PoseEstimate
 from binpose_core.geometry.transforms import FloatArray
 from binpose_core.parts.catalogue import ObjectModel
 from binpose_refinement.calibration import Calibration
@@ -24,7 +24,7 @@ from binpose_refinement.observation import finite_or_zero, observe
 from binpose_refinement.pose_optimizer import PoseOptimizer
 from binpose_refinement.suppression import CollisionCheck, PoseComparer
 from binpose_refinement.verification import MEASURED, explains_mask, heuristic_score, measure, tolerance_of
-from binpose_refinement.verified import Candidate, Verified
+from binpose_refinement.verified import Verified
 
 if TYPE_CHECKING:
     from binpose_refinement.network import RefinementNetwork

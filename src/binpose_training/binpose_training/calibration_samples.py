@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from binpose_core.evaluation.matching import EvaluationConfig
 from binpose_core.evaluation.pose_errors import PartErrors
-from binpose_core.frames.types import Detection, Hypothesis, LabelledView, PoseEstimate
+from binpose_core.frames.types import Candidate, Detection, Hypothesis, LabelledView, PoseEstimate
 from binpose_core.geometry.transforms import FloatArray, exp_so3, from_rotation_translation, transform
 from binpose_core.meshes.mesh import Mesh
 from binpose_core.parts.catalogue import ObjectModel
@@ -21,7 +21,6 @@ from binpose_estimator.estimator import PoseEstimator
 from binpose_pipeline.pipeline import SegmenterStage
 from binpose_refinement.refiner import IcpRefiner
 from binpose_refinement.verification import explains_mask
-from binpose_refinement.verified import Candidate
 
 MISFIT_EVERY = 3
 """Every so many views are verified with parts that are a little off their CAD files."""
@@ -155,7 +154,9 @@ def _gross(
             name, T = candidate.object_id, candidate.T_cam_obj
             moved, start = Hypothesis(name, _displaced(rng, T, objects[name]), 1.0), Hypothesis(name, T, 1.0)
             rivals = (moved,) if rng.random() < 0.5 else (start, moved)
-            chosen.append(PoseEstimate(name, T, 1.0, detection=detections[candidate.detection], hypotheses=rivals))
+            chosen.append(
+                PoseEstimate(name, T, 1.0, detection=detections[candidate.detection_index], hypotheses=rivals)
+            )
     return refiner.candidates(view.frame, detections, chosen, refine=False) if chosen else []
 
 
