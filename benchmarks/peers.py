@@ -61,8 +61,8 @@ class Ours:
     def poses(self, frame: RgbdFrame, detections: Sequence[Detection]) -> list[FloatArray | None]:
         """The verified pose of each detection, None where there is none."""
         estimates = self.refiner(frame, detections, self.estimator(frame, detections))
-        found = {id(estimate.detection): estimate.T_cam_obj for estimate in estimates}
-        return [found.get(id(detection)) for detection in detections]
+        found = {estimate.detection_index: estimate.T_cam_obj for estimate in estimates}
+        return [found.get(index) for index in range(len(detections))]
 
 
 class Seconds(NamedTuple):

@@ -68,7 +68,7 @@ def noise_free(objects: Mapping[str, ObjectModel], count: int, degrees: float, s
         depth = np.where(scene.depth_m > 0, scene.depth_m, FLOOR_M).astype(np.float32)
         frame = RgbdFrame(np.where(scene.mask, 150, 40).astype(np.uint8), depth, CAMERA)
         found = detection_of(part.id, scene.mask)
-        guess = PoseEstimate(part.id, perturbed(rng, part, truth, degrees, shift_m), 0.9, detection=found)
+        guess = PoseEstimate(part.id, perturbed(rng, part, truth, degrees, shift_m), 0.9, detection_index=0)
         trials.append(Trial(frame, [found], [guess], truth[None]))
     return trials
 
@@ -103,7 +103,7 @@ def noisy_piles(
             if name not in (detections[best].object_id, *(a for a, _ in detections[best].alternatives)):
                 continue
             start = perturbed(rng, objects[name], view.T_cam_obj[i], degrees, shift_m)
-            poses.append(PoseEstimate(name, start, 0.9, detection=detections[best]))
+            poses.append(PoseEstimate(name, start, 0.9, detection_index=best))
             truths.append(view.T_cam_obj[i])
         if poses:
             trials.append(Trial(frame, detections, poses, np.array(truths)))

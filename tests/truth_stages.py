@@ -70,7 +70,10 @@ class TruthEstimator:
         places = frame.camera.project(poses[:, :3, 3])
         poses[:, 2, 3] += self.error_m
         nearest = [np.linalg.norm(places - d.center_px, axis=1).argmin() for d in detections]
-        return [PoseEstimate(d.object_id, poses[i], 0.5, d) for d, i in zip(detections, nearest, strict=True)]
+        return [
+            PoseEstimate(d.object_id, poses[i], 0.5, n)
+            for n, (d, i) in enumerate(zip(detections, nearest, strict=True))
+        ]
 
 
 class RankingRefiner:

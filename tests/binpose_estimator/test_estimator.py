@@ -91,8 +91,8 @@ def test_the_truth_comes_through(views, objects, number: int, look: int, rng: np
     oracle = Oracle(known, objects, detections, look=look)
     estimates = PoseEstimator(oracle, CONFIG, objects)(known.frame, detections)
     assert oracle.classes == [NAMES.index(name) for name in known.object_ids]
-    for detection, estimate, T_cam_obj in zip(detections, estimates, known.T_cam_obj, strict=True):
-        assert estimate.detection is detection and estimate.object_id == detection.object_id
+    for index, (detection, estimate, T_cam_obj) in enumerate(zip(detections, estimates, known.T_cam_obj, strict=True)):
+        assert estimate.detection_index == index and estimate.object_id == detection.object_id
         np.testing.assert_allclose(estimate.T_cam_obj, T_cam_obj, atol=2e-6)
         scores = [h.score for h in estimate.hypotheses]
         assert scores == sorted(scores, reverse=True) and estimate.score == scores[0] > 0.8

@@ -53,7 +53,7 @@ def test_timing_changes_no_result_and_names_every_stage(bundle: ModelBundle, sce
     plain = bundle.pipeline(scenes[1].frame)
     assert list(seconds) == ["detection", "pose", "refinement"]
     assert all(value >= 0 for value in seconds.values())
-    assert [pose.detection for pose in poses] == detections
+    assert [pose.detection_index for pose in poses] == list(range(len(detections)))
     for timed, untimed in zip(poses, plain, strict=True):
         np.testing.assert_array_equal(timed.T_cam_obj, untimed.T_cam_obj)
 

@@ -105,11 +105,11 @@ def distance_m(model, T_a, T_b):
     return np.linalg.norm(transform(T_a, model.points[::5]) - moved, axis=-1).mean(-1).min()
 
 
-def guesses(*hypotheses, detection=None):
-    """A PoseEstimate of (object_id, T, score) triples."""
+def guesses(*hypotheses, index=None):
+    """A PoseEstimate of (object_id, T, score) triples, of the detection at a place."""
     hypotheses = tuple(Hypothesis(*h) for h in hypotheses)
     first = hypotheses[0]
-    return PoseEstimate(first.object_id, first.T_cam_obj, first.score, detection=detection, hypotheses=hypotheses)
+    return PoseEstimate(first.object_id, first.T_cam_obj, first.score, detection_index=index, hypotheses=hypotheses)
 
 
 @pytest.fixture(scope="session")

@@ -169,11 +169,11 @@ class PoseEstimator:
                     pose = from_rotation_translation(R_cam_obj, center_cam - R_cam_obj @ part.center_m)
                     found[owners[b]].append(Hypothesis(names[b], pose, float(s * scores[b])))
         estimates = []
-        for detection, mine in zip(detections, found, strict=True):
+        for index, mine in enumerate(found):
             ranked = tuple(sorted(mine, key=lambda h: -h.score))
             best = ranked[0]
             estimates.append(
-                PoseEstimate(best.object_id, best.T_cam_obj, best.score, detection=detection, hypotheses=ranked)
+                PoseEstimate(best.object_id, best.T_cam_obj, best.score, detection_index=index, hypotheses=ranked)
             )
         return estimates
 

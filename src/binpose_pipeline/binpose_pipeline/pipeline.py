@@ -49,7 +49,10 @@ class Within:
 
 
 class TimedResult(NamedTuple):
-    """A frame's poses, best score first, the wall-clock seconds of each stage in their order, and the detections."""
+    """A frame's poses, best score first, the wall-clock seconds of each stage in their order, and the detections.
+
+    The `detection_index` of a pose is a place among these detections.
+    """
 
     poses: list[PoseEstimate]
     seconds: dict[str, float]

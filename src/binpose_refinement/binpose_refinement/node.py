@@ -259,8 +259,7 @@ class RefinementNode(FollowerNode[IcpRefiner]):
     def try_out(self, stage: IcpRefiner, objects: Mapping[str, ObjectModel], frame: RgbdFrame) -> None:
         """Refine once."""
         name = next(iter(objects))
-        detection = trial_detection(frame, name)
-        stage(frame, [detection], [trial_pose(frame, name, detection)])
+        stage(frame, [trial_detection(frame, name)], [trial_pose(frame, name)])
 
 
 def refiner_parameters(refiner: IcpRefiner) -> dict[str, Any]:

@@ -74,7 +74,7 @@ class IcpRefiner:
         Args:
             frame: what the camera saw.
             detections: of that frame.
-            poses: estimates with their `hypotheses` and the `detection` (one of `detections`) they came from.
+            poses: estimates with their `hypotheses` and the place of their detection in `detections`.
 
         Returns:
             At most one estimate per pose that came in. Their `residuals` hold the features of
@@ -88,7 +88,7 @@ class IcpRefiner:
         """
         verified, collected, lost = self._verify(frame, detections, poses)
         accepted, suppressed = verified.select_jointly(self._collision_check, frame.camera, self.config)
-        estimates = [verified.estimate(i, self._part_renderer, detections) for i in accepted]
+        estimates = [verified.estimate(i, self._part_renderer) for i in accepted]
         estimates = with_depth_agreement(frame, estimates, self._part_renderer, VERIFY)
         estimates += [
             rejected_pose(*rejected) for rejected in (*collected.rejected, *collected.with_reasons(lost | suppressed))

@@ -154,9 +154,8 @@ def _gross(
             name, T = candidate.object_id, candidate.T_cam_obj
             moved, start = Hypothesis(name, _displaced(rng, T, objects[name]), 1.0), Hypothesis(name, T, 1.0)
             rivals = (moved,) if rng.random() < 0.5 else (start, moved)
-            chosen.append(
-                PoseEstimate(name, T, 1.0, detection=detections[candidate.detection_index], hypotheses=rivals)
-            )
+            index = candidate.detection_index
+            chosen.append(PoseEstimate(name, T, 1.0, detection_index=index, hypotheses=rivals))
     return refiner.candidates(view.frame, detections, chosen, refine=False) if chosen else []
 
 

@@ -28,11 +28,11 @@ def test_a_mask_that_does_not_fit_its_box_is_refused() -> None:
 
 
 def test_results_are_equal_to_themselves_alone() -> None:
-    one, other = (PoseEstimate("cog", np.eye(4), 0.5, detection()) for _ in range(2))
+    one, other = (PoseEstimate("cog", np.eye(4), 0.5, 0) for _ in range(2))
     assert one in [other, one] and one != other and len({one, other, one}) == 2
 
 
 def test_results_cannot_be_changed_afterwards() -> None:
-    estimate = PoseEstimate("cog", np.eye(4), 0.5, detection())
+    estimate = PoseEstimate("cog", np.eye(4), 0.5, 0)
     with pytest.raises(FrozenInstanceError):
         estimate.score = 1.0  # type: ignore[misc]

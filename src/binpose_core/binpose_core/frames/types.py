@@ -63,14 +63,14 @@ class PoseEstimate:
     score: probability in [0, 1] that the pose is right, calibrated once a refiner has verified it.
     covariance: (6, 6) of (translation in m, rotation vector in rad) in the camera frame, or None.
     hypotheses: the candidates that were considered, best first.
-    detection: the detection it came from.
+    detection_index: place of its detection among those of the frame that the stage was given, or None.
     residuals: named measurements of the fit, for reports and calibration.
     """
 
     object_id: str
     T_cam_obj: FloatArray
     score: float
-    detection: Detection | None = None
+    detection_index: int | None = None
     covariance: FloatArray | None = None
     hypotheses: tuple[Hypothesis, ...] = ()
     residuals: dict[str, float] = field(default_factory=dict)
