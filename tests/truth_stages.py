@@ -11,6 +11,7 @@ import torch
 
 from binpose_core.base.errors import BinposeError
 from binpose_core.datasets.bop import BopWriter
+from binpose_core.frames.prepared_frame import AnyFrame, prepared
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import Detection, PoseEstimate
 from binpose_core.parts.catalogue import ObjectModel
@@ -46,7 +47,8 @@ class TruthSegmenter:
         errors = [np.abs(frame.depth_m - scene.frame.depth_m).mean() for scene in self.scenes]
         return self.scenes[int(np.argmin(errors))]
 
-    def __call__(self, frame: RgbdFrame) -> list[Detection]:
+    def __call__(self, frame: AnyFrame) -> list[Detection]:
+        frame = prepared(frame).frame
         scene = self.scene(frame)
         found = []
         for number, object_id in enumerate(scene.object_ids):
@@ -65,7 +67,8 @@ class TruthEstimator:
         self.segmenter = segmenter
         self.error_m = error_m
 
-    def __call__(self, frame: RgbdFrame, detections: Sequence[Detection]) -> list[PoseEstimate]:
+    def __call__(self, frame: AnyFrame, detections: Sequence[Detection]) -> list[PoseEstimate]:
+        frame = prepared(frame).frame
         poses = self.segmenter.scene(frame).T_cam_obj.copy()
         places = frame.camera.project(poses[:, :3, 3])
         poses[:, 2, 3] += self.error_m

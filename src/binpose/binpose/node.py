@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from binpose_core.frames.prepared_frame import prepared
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.learning.model_store import StoredModel
 from binpose_core.parts.objects import ObjectModel
@@ -96,12 +97,12 @@ class PipelineNode(StageNode[Pipeline]):
     def process(self, match: Match) -> Outcome:
         """Detect, estimate, refine."""
         model, frame, settings = self.models.find(""), self.frame(match), self.settings
-        stages = model.stage
+        stages, given = model.stage, prepared(frame)
         with self.monitor.measured("detection"):
-            found = stages.segmenter(frame)
+            found = stages.segmenter(given)
             detections = settings.chosen(found)
         with self.monitor.measured("pose"):
-            poses = stages.estimator(frame, detections)
+            poses = stages.estimator(given, detections)
         with self.monitor.measured("refinement"):
             verified = stages.refiner(frame, detections, poses)
 

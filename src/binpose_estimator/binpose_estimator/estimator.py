@@ -11,9 +11,9 @@ import torch
 
 from binpose_core.base.errors import BinposeError
 from binpose_core.base.precision import autocast, channels_last
-from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.frames.prepared_frame import AnyFrame, prepared
 from binpose_core.frames.types import Detection, Hypothesis, PoseEstimate
-from binpose_core.frames.working_view import WorkingView, working_view
+from binpose_core.frames.working_view import WorkingView
 from binpose_core.geometry.transforms import FloatArray, from_rotation_translation
 from binpose_core.learning.model_store import StoredModel
 from binpose_core.learning.stored_parts import without_prefix
@@ -84,12 +84,14 @@ class PoseEstimator:
         self.device = torch.device(device)
         self.network = channels_last(network.to(self.device).eval())
 
-    def __call__(self, frame: RgbdFrame, detections: Sequence[Detection]) -> list[PoseEstimate]:
+    def __call__(self, frame: AnyFrame, detections: Sequence[Detection]) -> list[PoseEstimate]:
         """Poses of all detections; the list is as long as that of the detections.
 
         Raises:
             BinposeError: if the frame has no depth, or for a detection of a part that the weights do not know.
         """
+        given = prepared(frame)
+        frame = given.frame
         if frame.depth_m is None:
             raise BinposeError(
                 f"Frame {frame.name!r} has no depth, but this pose model needs it; expected an aligned depth image in "
@@ -97,7 +99,7 @@ class PoseEstimator:
             )
         if not detections:
             return []
-        view = working_view(frame, self.config.gsd_m, self.config.max_pixels)
+        view = given.view(self.config.gsd_m, self.config.max_pixels)
         owners, names, scores = candidates(detections)
         if unknown := set(names) - set(self.config.objects):
             raise BinposeError(

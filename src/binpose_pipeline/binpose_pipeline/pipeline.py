@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
+from binpose_core.frames.prepared_frame import AnyFrame, prepared
 from binpose_core.frames.region import Region
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import Detection, PoseEstimate
@@ -13,7 +14,7 @@ from binpose_core.frames.types import Detection, PoseEstimate
 class SegmenterStage(Protocol):
     """Finds the instances of a frame."""
 
-    def __call__(self, frame: RgbdFrame) -> list[Detection]:
+    def __call__(self, frame: AnyFrame) -> list[Detection]:
         """The instances, best first."""
         ...
 
@@ -21,7 +22,7 @@ class SegmenterStage(Protocol):
 class EstimatorStage(Protocol):
     """Gives each detection a pose with hypotheses."""
 
-    def __call__(self, frame: RgbdFrame, detections: Sequence[Detection]) -> list[PoseEstimate]:
+    def __call__(self, frame: AnyFrame, detections: Sequence[Detection]) -> list[PoseEstimate]:
         """One estimate per detection that a pose was found for."""
         ...
 
@@ -43,7 +44,7 @@ class Within:
     segmenter: SegmenterStage
     region: Region
 
-    def __call__(self, frame: RgbdFrame) -> list[Detection]:
+    def __call__(self, frame: AnyFrame) -> list[Detection]:
         """The instances whose centres lie inside, best first."""
         return self.region.keep(self.segmenter(frame))
 
@@ -77,9 +78,9 @@ class Pipeline:
 
     def timed(self, frame: RgbdFrame) -> TimedResult:
         """The same poses with the detections that they came from, and the time of each stage."""
-        watch = Stopwatch()
-        detections = watch.around("detection", self.segmenter)(frame)
-        poses = watch.around("pose", self.estimator)(frame, detections)
+        watch, given = Stopwatch(), prepared(frame)
+        detections = watch.around("detection", self.segmenter)(given)
+        poses = watch.around("pose", self.estimator)(given, detections)
         refined = watch.around("refinement", self.refiner)(frame, detections, poses)
         return TimedResult(refined, watch.seconds, detections)
 

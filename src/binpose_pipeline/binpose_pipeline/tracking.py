@@ -16,6 +16,7 @@ from binpose_core.base.errors import BinposeError
 from binpose_core.evaluation.matching import EvaluationConfig
 from binpose_core.frames.camera import Camera
 from binpose_core.frames.masks import box_xyxy
+from binpose_core.frames.prepared_frame import prepared
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import Detection, Hypothesis, PoseEstimate
 from binpose_core.geometry.transforms import FloatArray, transform
@@ -111,8 +112,9 @@ class TrackingPipeline(Pipeline):
         if due or len(_going_on(found, c.keep)) < expected:
             state.frames = 0
             followed = self.predictor.expected(frame, detections, _going_on(found, c.keep), c.gate_m[0])
-            detections = watch.around("detection", self.segmenter)(frame)
-            poses = watch.around("pose", self.estimator)(frame, detections)
+            given = prepared(frame)
+            detections = watch.around("detection", self.segmenter)(given)
+            poses = watch.around("pose", self.estimator)(given, detections)
             detections, poses = joined(frame.camera, detections, poses, followed, c.overlap)
             found = refine(frame, detections, poses)
         state.frames += 1

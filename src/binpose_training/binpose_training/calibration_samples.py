@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from binpose_core.evaluation.matching import EvaluationConfig
 from binpose_core.evaluation.pose_errors import PartErrors
+from binpose_core.frames.prepared_frame import PreparedFrame, prepared
 from binpose_core.frames.types import Candidate, Detection, Hypothesis, LabelledView, PoseEstimate
 from binpose_core.geometry.transforms import FloatArray, exp_so3, from_rotation_translation, transform
 from binpose_core.meshes.mesh import Mesh
@@ -74,10 +75,11 @@ def labelled_candidates(
         sensor = view.sensor
         misfit = number % MISFIT_EVERY == MISFIT_EVERY - 1
         verifier = IcpRefiner(off_their_cad(objects, rng), refiner.config) if misfit else refiner
-        detections = segmenter(view.frame)
-        poses = estimator(view.frame, detections)
+        frame = prepared(view.frame)
+        detections = segmenter(frame)
+        poses = estimator(frame, detections)
         natural = verifier.candidates(view.frame, detections, poses)
-        added = _confused(rng, estimator, verifier, view, detections)
+        added = _confused(rng, estimator, verifier, frame, detections)
         added += _gross(rng, verifier, objects, view, detections, natural)
         for candidates, weight in ((natural, 1.0), (added, ADDED_WEIGHT)):
             for c in (c for c in candidates if explains_mask(c.features[None])[0]):
@@ -124,7 +126,7 @@ def _confused(
     rng: np.random.Generator,
     estimator: PoseEstimator,
     refiner: IcpRefiner,
-    view: LabelledView,
+    frame: PreparedFrame,
     detections: Sequence[Detection],
 ) -> list[Candidate]:
     """Some detections as a part of another kind, drawn at random, without their own class as a rival."""
@@ -136,7 +138,7 @@ def _confused(
         for d in detections
         if rng.random() < CONFUSED_SHARE
     ]
-    return refiner.candidates(view.frame, chosen, estimator(view.frame, chosen)) if chosen else []
+    return refiner.candidates(frame.frame, chosen, estimator(frame, chosen)) if chosen else []
 
 
 def _gross(

@@ -11,7 +11,6 @@ from binpose_core.frames.working_view import (
     make_working_view,
     resize_depth,
     surface_normals,
-    working_view,
 )
 
 CAMERA = Camera(300.0, 290.0, 161.2, 117.9, 318, 242)
@@ -149,14 +148,6 @@ def test_noise_is_averaged_away_and_holes_are_not_surface(rng: np.random.Generat
     assert not small[18:29, 18:29].any()
     assert np.std(small[small > 0]) < 0.5 * 5e-4
     assert np.abs(small[small > 0] - 0.5).max() < 3e-3
-
-
-def test_a_view_is_made_once_per_frame_and_setting() -> None:
-    frame = frame_of(flat(0.6))
-    first = working_view(frame, 2e-3, MANY)
-    assert working_view(frame, 2e-3, MANY) is first
-    assert working_view(frame, 3e-3, MANY) is not first
-    assert working_view(frame_of(flat(0.6)), 2e-3, MANY) is not first
 
 
 @pytest.mark.parametrize(("height", "wanted"), [(380, 495), (242, 363), (242, 315)])

@@ -1,7 +1,6 @@
 """One observation of the camera, checked where it enters."""
 
-from collections.abc import Hashable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -30,7 +29,6 @@ class RgbdFrame:
     distance_m: about how far away the parts are, where there is no depth to tell it; None = not known either.
     stamp_ns: time of exposure; frame_id: name of the optical frame.
     notes: a sentence about each thing that was ignored or looks odd; the same text for every frame that shares it.
-    derived: what stages computed from this frame and others may use again, by key.
     """
 
     color: npt.NDArray[np.uint8]
@@ -41,7 +39,6 @@ class RgbdFrame:
     name: str = ""
     distance_m: float | None = None
     notes: tuple[str, ...] = ()
-    derived: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         expected = (self.camera.height, self.camera.width)

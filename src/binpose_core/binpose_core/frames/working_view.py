@@ -54,15 +54,6 @@ class WorkingView:
         return _indices(self.camera.width, self.scale[0]), _indices(self.camera.height, self.scale[1])
 
 
-def working_view(frame: RgbdFrame, gsd_m: float, max_pixels: int) -> WorkingView:
-    """The frame's working view, made by `make_working_view` once per frame and kept with it."""
-    key = ("working view", gsd_m, max_pixels)
-    if key not in frame.derived:
-        frame.derived[key] = make_working_view(frame, gsd_m, max_pixels)
-    view: WorkingView = frame.derived[key]
-    return view
-
-
 def make_working_view(frame: RgbdFrame, gsd_m: float, max_pixels: int) -> WorkingView:
     """Resample a frame so that one pixel covers about `gsd_m` at the scene's median depth.
 
