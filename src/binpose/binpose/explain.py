@@ -17,7 +17,7 @@ from binpose_core.frames.types import Detection, PoseEstimate
 from binpose_core.geometry.transforms import FloatArray, transform
 from binpose_core.parts.objects import ObjectModel
 from binpose_core.rendering.renderer import Renderer, Rendering
-from binpose_pipeline.pipeline import RefinerStage
+from binpose_core.stages import Refiner
 from binpose_pipeline.runs import EXPLAIN, FrameOutcome, RunDirectory
 
 Image = npt.NDArray[np.uint8]
@@ -40,7 +40,7 @@ class Remembering:
     detections: of the last round.
     """
 
-    refiner: RefinerStage
+    refiner: Refiner
     poses: list[PoseEstimate] = field(default_factory=list)
     detections: Sequence[Detection] = ()
     _frame: RgbdFrame | None = None

@@ -7,6 +7,7 @@ again and the parts that were followed join what it finds.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -22,7 +23,7 @@ from binpose_core.frames.types import Detection, Hypothesis, PoseEstimate
 from binpose_core.geometry.transforms import FloatArray, transform
 from binpose_core.parts.objects import ObjectModel
 from binpose_core.rendering.renderer import Renderer
-from binpose_pipeline.pipeline import Pipeline, RefinerStage, Stopwatch, TimedResult
+from binpose_pipeline.pipeline import Pipeline, Stopwatch, TimedResult
 
 STAGES = ("detection", "pose", "refinement")
 
@@ -80,7 +81,11 @@ class TrackingPipeline(Pipeline):
     def __post_init__(self) -> None:
         if not self.objects:
             raise BinposeError("TrackingPipeline got no objects; expected those of the model bundle.")
-        object.__setattr__(self, "_predictor", Predictor(self.objects))
+
+    @cached_property
+    def predictor(self) -> "Predictor":
+        """Draws what is expected."""
+        return Predictor(self.objects)
 
     def reset(self) -> None:
         """Forget all parts."""
@@ -121,11 +126,6 @@ class TrackingPipeline(Pipeline):
         state.detections, state.poses = detections, _going_on(found, c.keep)
         return TimedResult(found, watch.seconds, detections)
 
-    @property
-    def predictor(self) -> "Predictor":
-        """Draws what is expected."""
-        return self._predictor  # type: ignore[attr-defined]
-
 
 class Predictor:
     """Expects parts where they were."""
@@ -140,7 +140,7 @@ class Predictor:
         frame: RgbdFrame,
         detections: Sequence[Detection],
         poses: Sequence[PoseEstimate],
-        refine: RefinerStage,
+        refine: Refine,
         config: TrackingConfig,
     ) -> tuple[list[Detection], list[PoseEstimate]]:
         """The poses refined from where they were, in rounds whose masks come ever closer, after the last one's masks.

@@ -18,8 +18,8 @@ from binpose_core.frames.types import Candidate, Detection, Hypothesis, Labelled
 from binpose_core.geometry.transforms import FloatArray, exp_so3, from_rotation_translation, transform
 from binpose_core.meshes.mesh import Mesh
 from binpose_core.parts.catalogue import ObjectModel
+from binpose_core.stages import Segmenter
 from binpose_estimator.estimator import PoseEstimator
-from binpose_pipeline.pipeline import SegmenterStage
 from binpose_refinement.refiner import IcpRefiner
 from binpose_refinement.verification import explains_mask
 
@@ -51,7 +51,7 @@ class LabelledCandidates:
 
 
 def labelled_candidates(
-    segmenter: SegmenterStage,
+    segmenter: Segmenter,
     estimator: PoseEstimator,
     refiner: IcpRefiner,
     objects: Mapping[str, ObjectModel],

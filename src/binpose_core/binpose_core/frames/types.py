@@ -1,7 +1,7 @@
 """What travels between the stages. All immutable, and each equal to itself alone: they hold arrays."""
 
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -56,6 +56,19 @@ class Hypothesis:
 
 
 @dataclass(frozen=True, eq=False)
+class Candidate:
+    """A verified hypothesis with its evidence, for fitting a calibration.
+
+    features: (F,) in the refiner's order. detection_index: place of its detection among those given to the refiner.
+    """
+
+    object_id: str
+    T_cam_obj: FloatArray
+    features: FloatArray
+    detection_index: int
+
+
+@dataclass(frozen=True, eq=False)
 class PoseEstimate:
     """A part's pose.
 
@@ -74,19 +87,6 @@ class PoseEstimate:
     covariance: FloatArray | None = None
     hypotheses: tuple[Hypothesis, ...] = ()
     residuals: dict[str, float] = field(default_factory=dict)
-
-
-class Candidate(NamedTuple):
-    """A verified hypothesis, for fitting a calibration.
-
-    features: (F,) the evidence, in the order of the refiner that measured it.
-    detection_index: place of its detection among those given to the refiner.
-    """
-
-    object_id: str
-    T_cam_obj: FloatArray
-    features: FloatArray
-    detection_index: int
 
 
 @dataclass(frozen=True, eq=False)
