@@ -23,6 +23,7 @@ from binpose_core.frames.types import Detection, Hypothesis, PoseEstimate
 from binpose_core.geometry.transforms import FloatArray, transform
 from binpose_core.parts.objects import ObjectModel
 from binpose_core.rendering.renderer import Renderer
+from binpose_core.stages import Refine
 from binpose_pipeline.pipeline import Pipeline, Stopwatch, TimedResult
 
 STAGES = ("detection", "pose", "refinement")
