@@ -10,7 +10,7 @@ from binpose_core.frames.camera import Camera
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import Detection, Hypothesis, PoseEstimate
 from binpose_core.geometry.transforms import exp_so3, from_rotation_translation, random_rotation, transform
-from binpose_core.meshes.mesh import Mesh, bounding_box_center, diameter_m, surface_samples
+from binpose_core.meshes.mesh import Mesh, surface_samples
 from binpose_core.parts.objects import ObjectModel
 from binpose_core.parts.symmetries import ContinuousSymmetry, Symmetries
 from binpose_core.rendering.renderer import Renderer
@@ -27,8 +27,8 @@ def part(mesh, id, continuous=(), near=()):
     points, normals = surface_samples(mesh, 1500, np.random.default_rng(0))
     near = np.stack(near) if len(near) else np.zeros((0, 4, 4))
     symmetries = Symmetries(np.eye(4)[None], tuple(continuous), near)
-    center = bounding_box_center(mesh)
-    return ObjectModel(id, 1, mesh, (), diameter_m(mesh), center, symmetries, points, normals, watertight=True)
+    center = mesh.box_center_m
+    return ObjectModel(id, 1, mesh, (), mesh.diameter_m, center, symmetries, points, normals, watertight=True)
 
 
 def box(size, at=(0.0, 0.0, 0.0)):

@@ -133,7 +133,7 @@ class RefinementOutputs:
         self, objects: Mapping[str, ObjectModel], version: str, settings: RefinementSettings
     ) -> tuple[OverlayDrawer, MeshResources]:
         if self._prepared is None or self._prepared[0] != version:
-            digest = "".join(part.digest() for part in objects.values())
+            digest = "".join(part.digest for part in objects.values())
             if self._prepared is None or self._prepared[1] != digest:
                 drawing = OverlayDrawer(objects), MeshResources(objects, Path(settings.mesh_directory))
             else:  # another version that knows the same parts

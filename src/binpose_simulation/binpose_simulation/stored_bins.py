@@ -56,7 +56,7 @@ def write_bins(path: Path | str, bins: Sequence[StoredBin], objects: Mapping[str
     Raises:
         BinposeError: the file cannot be written.
     """
-    parts = {name: model.digest() for name, model in objects.items()}
+    parts = {name: model.digest for name, model in objects.items()}
     arrays: dict[str, npt.NDArray[Any]] = {"header": _encoded({"parts": parts, "bins": len(bins)})}
     for number, stored in enumerate(bins):
         arrays |= {f"{number:03d}.{name}": array for name, array in _arrays(stored).items()}
@@ -81,7 +81,7 @@ def read_bins(path: Path | str, objects: Mapping[str, ObjectModel], config: Cont
         BinposeError: the file cannot be read, or was written for other parts.
     """
     header, arrays = _loaded(path)
-    if header["parts"] != {name: model.digest() for name, model in objects.items()}:
+    if header["parts"] != {name: model.digest for name, model in objects.items()}:
         raise BinposeError(
             f"The stored bins {path} hold the parts {', '.join(header['parts'])}; these objects are "
             f"{', '.join(objects) or 'none'}, or others of the same names; use the parts that were stored."

@@ -16,7 +16,6 @@ from binpose_core.base.errors import BinposeError
 from binpose_core.base.files import read_json, write_bytes, write_json
 from binpose_core.frames.image_files import encode_png
 from binpose_core.meshes.decimation import reduced
-from binpose_core.meshes.mesh import diameter_m, is_watertight
 from binpose_core.meshes.mesh_files import ply_bytes, read_mesh
 from binpose_core.parts.objects import (
     ObjectModel,
@@ -91,7 +90,7 @@ class Catalogue:
         number = self._bop_id(path, id, bop_id)
         report("reading the mesh")
         mesh, unit = read_mesh(path, unit, allow_odd_size)
-        if not allow_open and not is_watertight(mesh.faces):
+        if not allow_open and not mesh.watertight:
             raise BinposeError(
                 f"The mesh {path} is not watertight, even after welding and filling small holes; expected the closed "
                 "surface of a solid; export it as one, or add --allow-open to use it as it is."
@@ -116,7 +115,7 @@ class Catalogue:
             raise BinposeError(f"No object {id!r} in {self.directory}/; known: {known}. Add it with `binpose add`.")
         entry = _checked_entry(folder / ENTRY)
         part = objects_from_tensors(_read_arrays(folder / ARRAYS), [entry])[0]
-        true_m = diameter_m(part.mesh)
+        true_m = part.mesh.diameter_m
         if abs(part.diameter_m - true_m) > 1e-3 * true_m:
             raise BinposeError(
                 f"{folder / ENTRY} says a diameter of {part.diameter_m:.4g} m, but the part's mesh measures "
