@@ -18,7 +18,7 @@ from safetensors.numpy import save as save_tensors
 from binpose_core.base.errors import BinposeError
 from binpose_core.learning.model_store import ModelStore, Tensors
 
-SOURCE = Path(__file__).resolve().parents[2] / "src" / "binpose_core"
+SOURCE = Path(__file__).resolve().parents[3] / "src" / "binpose_core"
 
 SAVE_ON_A_FULL_DISK = """
 import resource, signal, sys
