@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from binpose_core.base.errors import BinposeError
+from binpose_core.base.errors import BinposeError, NoDepth, UnknownObject
 from binpose_core.base.precision import autocast, channels_last
 from binpose_core.frames.prepared_frame import AnyFrame, prepared
 from binpose_core.frames.types import Detection, Hypothesis, PoseEstimate
@@ -76,9 +76,11 @@ class PoseEstimator:
     ) -> None:
         missing = [name for name in config.objects if name not in objects]
         if missing:
-            raise BinposeError(
+            raise UnknownObject(
                 f"The pose weights know the parts {', '.join(config.objects)}, but there is no mesh for "
-                f"{', '.join(missing)}; give the model's own objects."
+                f"{', '.join(missing)}; give the model's own objects.",
+                missing,
+                objects,
             )
         self.config, self.objects = config, dict(objects)
         self.device = torch.device(device)
@@ -93,18 +95,21 @@ class PoseEstimator:
         given = prepared(frame)
         frame = given.frame
         if frame.depth_m is None:
-            raise BinposeError(
+            raise NoDepth(
                 f"Frame {frame.name!r} has no depth, but this pose model needs it; expected an aligned depth image in "
-                "metres; record depth too, and lay it where the frame's layout has it (depth/, or <name>_depth.png)."
+                "metres; record depth too, and lay it where the frame's layout has it (depth/, or <name>_depth.png).",
+                frame.name,
             )
         if not detections:
             return []
         view = given.view(self.config.gsd_m, self.config.max_pixels)
         owners, names, scores = candidates(detections)
         if unknown := set(names) - set(self.config.objects):
-            raise BinposeError(
+            raise UnknownObject(
                 f"Detections of {', '.join(sorted(unknown))}, but the pose weights know "
-                f"{', '.join(self.config.objects)}; use the detector of the same model."
+                f"{', '.join(self.config.objects)}; use the detector of the same model.",
+                sorted(unknown),
+                self.config.objects,
             )
         centers = np.array([center_of(detections[i], frame) for i in owners])
         crops = self.crops(view, detections, owners, names, centers)

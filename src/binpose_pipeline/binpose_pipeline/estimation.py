@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from binpose_core.base.errors import BinposeError
+from binpose_core.base.errors import BinposeError, UnknownObject
 from binpose_core.datasets.folder import FrameSource
 from binpose_core.evaluation.matching import EvaluationConfig
 from binpose_core.frames.rgbd_frame import RgbdFrame
@@ -38,9 +38,11 @@ def check_objects(wanted: Sequence[str], known: Sequence[str], model: str) -> No
     """
     unknown = [object_id for object_id in wanted if object_id not in known]
     if unknown:
-        raise BinposeError(
+        raise UnknownObject(
             f"The model {model} does not know {', '.join(map(repr, unknown))}; known: {', '.join(known)}. "
-            "Train a model for them with `binpose train --objects`."
+            "Train a model for them with `binpose train --objects`.",
+            unknown,
+            known,
         )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from binpose_core.base.errors import BinposeError
+from binpose_core.base.errors import BadFile, BinposeError, UnknownObject
 from binpose_core.base.files import read_json
 from binpose_core.datasets.bop import BopDataset, BopFrame, BopModel
 from binpose_core.datasets.bop_results import BopResult
@@ -118,8 +118,10 @@ class RunEvaluator:
         if self.complete is not None:
             unknown = [] if self.complete == "all" else [n for n in self.complete if n not in self.objects]
             if unknown:
-                raise BinposeError(
-                    f"--complete names {', '.join(unknown)}; known: {', '.join(self.objects)}; or give all."
+                raise UnknownObject(
+                    f"--complete names {', '.join(unknown)}; known: {', '.join(self.objects)}; or give all.",
+                    unknown,
+                    self.objects,
                 )
             return self.complete
         stated = any("annotation_confidence" in part.info for frame in self.frames for part in frame.ground_truth())
@@ -217,8 +219,9 @@ def read_regions(path: Path) -> dict[str, list[FloatArray]]:
         if any(len(polygon) < 3 for polygons in regions.values() for polygon in polygons):
             raise ValueError("a polygon with fewer than three corners")
     except (AttributeError, TypeError, ValueError) as error:
-        raise BinposeError(
+        raise BadFile(
             f'{path} does not hold regions ({error}); expected {{"000014_000000": [[[u, v], [u, v], [u, v]], ...]}} '
-            "with polygons in pixels."
+            "with polygons in pixels.",
+            path,
         ) from error
     return regions

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 
-from binpose_core.base.errors import BinposeError
+from binpose_core.base.errors import CannotWrite
 from binpose_recording.bag_metadata import write_metadata
 from binpose_recording.config import BagConfig
 from binpose_recording.definitions import Definitions
@@ -38,8 +38,9 @@ class BagWriter:
         try:
             directory.mkdir(parents=True)
         except FileExistsError:
-            raise BinposeError(
-                f"{directory} is there already; expected a new folder for the bag; choose another or remove it."
+            raise CannotWrite(
+                f"{directory} is there already; expected a new folder for the bag; choose another or remove it.",
+                directory,
             ) from None
         sync_directory(directory.parent)
         self._segment: Segment | None = None
@@ -122,7 +123,7 @@ def write_bag(directory: Path, messages: Iterable[tuple[RawMessage, Topic]], con
             for message, topic in messages:
                 bag.write(message, topic)
     except OSError as error:
-        raise BinposeError(
-            f"Could not write the bag {directory}: {error.strerror or error}; free some space."
+        raise CannotWrite(
+            f"Could not write the bag {directory}: {error.strerror or error}; free some space.", directory
         ) from error
     return bag.messages

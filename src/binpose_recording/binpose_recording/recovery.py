@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from binpose_core.base.errors import BinposeError
+from binpose_core.base.errors import BinposeError, CannotWrite
 from binpose_recording.bag_copy import copy_messages
 from binpose_recording.bag_file import BagFile, Loss
 from binpose_recording.bag_metadata import (
@@ -81,9 +81,10 @@ def recover_bag(bag: Path) -> list[Recovery]:
         elif not any(bag.iterdir()):
             bag.rmdir()
     except OSError as error:
-        raise BinposeError(
+        raise CannotWrite(
             f"Could not finish the bag {bag}: {error.strerror or error}; what is whole on the disk is kept; free some "
-            "space and repair it with `binpose bag --repair`."
+            "space and repair it with `binpose bag --repair`.",
+            bag,
         ) from error
     return recoveries
 
@@ -129,8 +130,8 @@ def _repaired(path: Path) -> Recovery | None:
             with _merged(path) as merged:
                 return None if merged == path and _is_whole(path) else _replaced(path, merged, target)
     except OSError as error:
-        raise BinposeError(
-            f"Could not repair {path}: {error.strerror or error}; it is as it was; free some space and try again."
+        raise CannotWrite(
+            f"Could not repair {path}: {error.strerror or error}; it is as it was; free some space and try again.", path
         ) from error
 
 

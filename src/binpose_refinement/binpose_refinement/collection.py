@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from binpose_core.base.errors import BinposeError
+from binpose_core.base.errors import BinposeError, UnknownObject
 from binpose_core.frames.camera import Camera
 from binpose_core.frames.types import Detection, Hypothesis, PoseEstimate
 from binpose_core.geometry.transforms import FloatArray
@@ -131,9 +131,11 @@ def _collected(part_renderer: PartRenderer, poses: Sequence[PoseEstimate], owner
 
 def _part(part_renderer: PartRenderer, object_id: str) -> int:
     if object_id not in part_renderer.ids:
-        raise BinposeError(
+        raise UnknownObject(
             f"A hypothesis of object {object_id!r}; the refiner knows {', '.join(part_renderer.ids)}; "
-            "give it that object's model, or use the model bundle that belongs to the estimator."
+            "give it that object's model, or use the model bundle that belongs to the estimator.",
+            [object_id],
+            part_renderer.ids,
         )
     return part_renderer.ids.index(object_id)
 

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from binpose_core.base.errors import BinposeError
+from binpose_core.base.errors import BinposeError, ModelMismatch, UnknownObject
 from binpose_core.base.reasons import Reason
 from binpose_core.base.settings import setting
 from binpose_core.drawing.overlays import OverlayDrawer
@@ -233,8 +233,8 @@ class RefinementNode(FollowerNode[IcpRefiner]):
         model, frame = self.models.find(version), self.frame(match)
         found, source = read_detections(match[DETECTIONS.topic], read(match, MASK, self.types), frame.camera)
         if source != version:
-            raise BinposeError(
-                f"Detections of model {source} with poses of {version}; expected one model.", Reason.MODEL_MISMATCH
+            raise ModelMismatch(
+                f"Detections of model {source} with poses of {version}; expected one model.", source, [version]
             )
         poses = with_detections(poses, found)
         with self.monitor.measured("refinement"):
@@ -274,7 +274,7 @@ def check_objects(settings: RefinementSettings, known: Mapping[str, ObjectModel]
         BinposeError: naming them and the known ones.
     """
     if unknown := [name for name in settings.objects if name not in known]:
-        raise BinposeError(f"objects names {', '.join(unknown)}; expected some of {', '.join(known)}.")
+        raise UnknownObject(f"objects names {', '.join(unknown)}; expected some of {', '.join(known)}.", unknown, known)
 
 
 def main() -> None:

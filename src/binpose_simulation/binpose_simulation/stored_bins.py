@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from binpose_core.base.errors import BinposeError
+from binpose_core.base.errors import BadFile, BinposeError
 from binpose_core.base.files import write_bytes
 from binpose_core.frames.camera import Camera
 from binpose_core.geometry.transforms import (
@@ -104,9 +104,10 @@ def _loaded(path: Path | str) -> tuple[dict[str, Any], Arrays]:
 
 
 def _unreadable(path: Path | str, error: Exception) -> BinposeError:
-    return BinposeError(
+    return BadFile(
         f"The stored bins {path} cannot be read ({type(error).__name__}); expected a file that `write_bins` wrote; "
-        "restore it."
+        "restore it.",
+        path,
     )
 
 

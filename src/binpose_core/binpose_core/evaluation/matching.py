@@ -18,7 +18,7 @@ from enum import Enum
 import numpy as np
 import numpy.typing as npt
 
-from binpose_core.base.errors import BinposeError
+from binpose_core.base.errors import BinposeError, UnknownObject
 from binpose_core.datasets.bop import BopFrame
 from binpose_core.evaluation.pose_errors import ERROR_NAMES, ErrorName, PartErrors
 from binpose_core.frames.camera import Camera
@@ -208,9 +208,11 @@ class Evaluator:
 
     def _part_errors(self, object_id: str) -> PartErrors:
         if object_id not in self._errors:
-            raise BinposeError(
+            raise UnknownObject(
                 f"A pose of object {object_id!r} is to be evaluated, but only {', '.join(self._errors) or 'no object'} "
-                "is known; add it to the catalogue or leave it out."
+                "is known; add it to the catalogue or leave it out.",
+                [object_id],
+                self._errors,
             )
         return self._errors[object_id]
 

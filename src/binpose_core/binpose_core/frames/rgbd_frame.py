@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from binpose_core.base.errors import BinposeError
+from binpose_core.base.errors import BinposeError, NoDepth
 from binpose_core.base.reasons import Reason
 from binpose_core.frames.camera import Camera
 
@@ -109,10 +109,10 @@ def _checked_depth(depth_m: npt.NDArray[Any], expected: tuple[int, int], name: s
         )
     valid = (depth_m > 0) & (depth_m < LARGEST_M)
     if not valid.any():
-        raise BinposeError(
+        raise NoDepth(
             f"Frame {name!r}: the depth image has no valid pixel (all zero or NaN); expected metres; "
             "check the sensor, its distance to the scene and the file.",
-            Reason.NO_DEPTH,
+            name,
         )
     depth_m = np.where(valid, depth_m, np.float32(0)).astype(np.float32, copy=False)
     steps = np.float32(DEPTH_STEPS_PER_M)
