@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from binpose_core.base.errors import DamagedModel
+from binpose_core.base.errors import BadFile, DamagedModel
 from binpose_core.base.files import read_json
 
 FORMAT = "binpose-model-1"
@@ -68,6 +68,18 @@ def check_covered(path: Path, header: Mapping[str, Any], digest: str | None) -> 
         )
 
 
+def read_stored(path: Path) -> Any:
+    """The value in a JSON file of a model store.
+
+    Raises:
+        DamagedModel: when it cannot be read.
+    """
+    try:
+        return read_json(path)
+    except BadFile as error:
+        raise DamagedModel(str(error), path) from error
+
+
 def checked_header(path: Path) -> dict[str, Any]:
     """The header at a path.
 
@@ -80,7 +92,7 @@ def checked_header(path: Path) -> dict[str, Any]:
             "the model came from, or train again.",
             path,
         )
-    header = read_json(path)
+    header = read_stored(path)
     sha256 = header.get("sha256") if isinstance(header, dict) and header.get("format") == FORMAT else None
     if not isinstance(sha256, str) or path.stem != f"weights-{sha256[:SHORT]}":
         raise DamagedModel(

@@ -27,7 +27,7 @@ from safetensors.numpy import load as tensors_from_bytes
 from safetensors.numpy import save as bytes_from_tensors
 
 from binpose_core.base.errors import BinposeError, DamagedModel, NoModel, UnknownVersion
-from binpose_core.base.files import read_json, remove_leftovers, to_json, write_atomically, write_json
+from binpose_core.base.files import remove_leftovers, to_json, write_atomically, write_json
 from binpose_core.learning.model_header import (
     DIGEST_KEY,
     FORMAT,
@@ -38,6 +38,7 @@ from binpose_core.learning.model_header import (
     header_digest,
     own_digest,
     read_digest,
+    read_stored,
     stored_digest,
 )
 
@@ -167,7 +168,7 @@ class ModelStore:
         if not self._pointer.is_file():
             versions = self.versions()
             return versions[0] if len(versions) == 1 else None
-        pointer = read_json(self._pointer)
+        pointer = read_stored(self._pointer)
         if not isinstance(pointer, dict) or not isinstance(pointer.get("version"), str):
             raise DamagedModel(
                 f'{self._pointer} names no version; expected {{"version": sha256}}; delete it and promote a version.',
