@@ -184,11 +184,7 @@ def _share(seconds: Seconds, parts: int) -> Seconds:
 
 def _detection(part: MaskedPart, view: WorkingView, votes: Any) -> Detection:
     """A part's mask with the centre that the network's votes (`Segmenter.votes`) on it agree on."""
-    rows, columns = np.nonzero(part.mask)
-    x0, y0, x1, y1 = int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1
-    plain = Detection(
-        part.object_id, 1.0, (x0, y0, x1, y1), part.mask[y0:y1, x0:x1], (float(columns.mean()), float(rows.mean()))
-    )
+    plain = Detection.from_mask(part.object_id, 1.0, part.mask)
     cells = _cells(part.mask, view, votes.scale_px.shape)
     if not len(cells[0]):
         return plain

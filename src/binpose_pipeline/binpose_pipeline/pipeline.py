@@ -1,13 +1,16 @@
 """From a frame to the poses of its parts."""
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
-from binpose_core.frames.region import Region
+from binpose_core.base.stopwatch import Report, Stopwatch, no_report
+from binpose_core.frames.filters import DetectionFilter
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import Detection, PoseEstimate
+
+STAGES = DETECTION, POSE, REFINEMENT = "detection", "pose", "refinement"
+"""Names under which the times of the stages are reported."""
 
 
 class SegmenterStage(Protocol):
@@ -36,33 +39,38 @@ class RefinerStage(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Within:
-    """A segmenter that finds nothing outside a region of the image."""
+class Proposals(NamedTuple):
+    """What the networks make of a frame: all detections, those that are followed up, and the estimates of these."""
 
-    segmenter: SegmenterStage
-    region: Region
-
-    def __call__(self, frame: RgbdFrame) -> list[Detection]:
-        """The instances whose centres lie inside, best first."""
-        return self.region.keep(self.segmenter(frame))
+    found: list[Detection]
+    detections: list[Detection]
+    estimates: list[PoseEstimate]
 
 
-class TimedResult(NamedTuple):
-    """A frame's poses, best score first, the wall-clock seconds of each stage in their order, and the detections."""
+@dataclass(frozen=True, eq=False)
+class TimedResult:
+    """What became of a frame.
+
+    poses: best score first. seconds: wall-clock time of each stage, in their order.
+    proposals: that the poses came from; empty where the networks did not run.
+    """
 
     poses: list[PoseEstimate]
     seconds: dict[str, float]
-    detections: list[Detection]
+    proposals: Proposals = field(default_factory=lambda: Proposals([], [], []))
 
 
 @dataclass(frozen=True)
 class Pipeline:
-    """The stages in their order; all instances of a frame go through each of them in one batch."""
+    """The stages in their order; all instances of a frame go through each of them in one batch.
+
+    chosen: which detections are followed up.
+    """
 
     segmenter: SegmenterStage
     estimator: EstimatorStage
     refiner: RefinerStage
+    chosen: DetectionFilter = field(default=DetectionFilter(), kw_only=True)
 
     def __call__(self, frame: RgbdFrame) -> list[PoseEstimate]:
         """The parts in the frame, best score first.
@@ -72,29 +80,20 @@ class Pipeline:
         """
         return self.timed(frame).poses
 
-    def timed(self, frame: RgbdFrame) -> TimedResult:
-        """The same poses with the detections that they came from, and the time of each stage."""
-        watch = Stopwatch()
-        detections = watch.around("detection", self.segmenter)(frame)
-        poses = watch.around("pose", self.estimator)(frame, detections)
-        refined = watch.around("refinement", self.refiner)(frame, detections, poses)
-        return TimedResult(refined, watch.seconds, detections)
+    def timed(self, frame: RgbdFrame, *, report: Report = no_report) -> TimedResult:
+        """The same poses with what they came from, and the time of each stage.
 
+        Args:
+            frame: what the camera saw.
+            report: takes the time of each stage, also of one that raises.
+        """
+        watch = Stopwatch(report=report)
+        proposals = self.propose(frame, watch)
+        refine = watch.around(REFINEMENT, self.refiner)
+        return TimedResult(refine(frame, proposals.detections, proposals.estimates), watch.seconds, proposals)
 
-@dataclass(frozen=True)
-class Stopwatch:
-    """Measures calls by name; `seconds` adds up those of the same name."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    def around(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The function, with its time added to `seconds[name]` at each call, also when it raises."""
-
-        def measured(*args: Any) -> Any:
-            start = time.perf_counter()
-            try:
-                return function(*args)
-            finally:
-                self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
-
-        return measured
+    def propose(self, frame: RgbdFrame, watch: Stopwatch) -> Proposals:
+        """What the networks make of a frame."""
+        found = watch.around(DETECTION, self.segmenter)(frame)
+        detections = self.chosen(found)
+        return Proposals(found, detections, watch.around(POSE, self.estimator)(frame, detections))

@@ -13,17 +13,16 @@ import numpy as np
 import numpy.typing as npt
 
 from binpose_core.base.errors import BinposeError
-from binpose_core.evaluation.matching import EvaluationConfig
+from binpose_core.base.stopwatch import Report, Stopwatch, no_report
 from binpose_core.frames.camera import Camera
-from binpose_core.frames.masks import box_xyxy
+from binpose_core.frames.filters import PoseFilter
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import Detection, Hypothesis, PoseEstimate
-from binpose_core.geometry.transforms import FloatArray, transform
+from binpose_core.geometry.transforms import FloatArray
 from binpose_core.parts.objects import ObjectModel
+from binpose_core.parts.true_detection import true_detection
 from binpose_core.rendering.renderer import Renderer
-from binpose_pipeline.pipeline import Pipeline, RefinerStage, Stopwatch, TimedResult
-
-STAGES = ("detection", "pose", "refinement")
+from binpose_pipeline.pipeline import REFINEMENT, STAGES, Pipeline, Proposals, RefinerStage, TimedResult
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class TrackingConfig:
     """
 
     mode: Literal["replace", "join"] = "replace"
-    keep: float = EvaluationConfig.score_threshold
+    keep: float = PoseFilter.threshold
     gate_m: tuple[float, float] = (0.015, 0.005)
     redetect_every: int = 10
     overlap: float = 0.3
@@ -96,25 +95,26 @@ class TrackingPipeline(Pipeline):
         """
         return self.timed(frame, T_cam_before).poses
 
-    def timed(self, frame: RgbdFrame, T_cam_before: FloatArray | None = None) -> TimedResult:
-        """The same poses, and the time of each stage; those that did not run took none and give no detections."""
-        c, state, watch = self.config, self.followed, Stopwatch(dict.fromkeys(STAGES, 0.0))
-        refine = watch.around("refinement", self.refiner)
+    def timed(
+        self, frame: RgbdFrame, T_cam_before: FloatArray | None = None, *, report: Report = no_report
+    ) -> TimedResult:
+        """The same poses, and the time of each stage; those that did not run took none and propose nothing."""
+        c, state, watch = self.config, self.followed, Stopwatch(dict.fromkeys(STAGES, 0.0), report)
+        refine = watch.around(REFINEMENT, self.refiner)
         expected = state.poses
         if T_cam_before is not None:
             expected = [replace(pose, T_cam_obj=T_cam_before @ pose.T_cam_obj) for pose in expected]
         due = c.mode == "join" or not expected or (0 < c.redetect_every <= state.frames)
         found = expected if due else self.predictor.follow(frame, expected, refine, c)
-        detections: list[Detection] = []
+        proposals = Proposals([], [], [])
         if due or len(_going_on(found, c.keep)) < len(expected):
             state.frames = 0
-            detections = watch.around("detection", self.segmenter)(frame)
-            poses = watch.around("pose", self.estimator)(frame, detections)
+            proposals = self.propose(frame, watch)
             going_on = _going_on(found, c.keep)
-            found = refine(frame, *self.predictor.joined(frame, detections, poses, going_on, c))
+            found = refine(frame, *self.predictor.joined(frame, proposals.detections, proposals.estimates, going_on, c))
         state.frames += 1
         state.poses = _going_on(found, c.keep)
-        return TimedResult(found, watch.seconds, detections)
+        return TimedResult(found, watch.seconds, proposals)
 
     @property
     def predictor(self) -> "Predictor":
@@ -197,13 +197,8 @@ def _start(
     pose: PoseEstimate, mask: npt.NDArray[np.bool_], camera: Camera, objects: Mapping[str, ObjectModel]
 ) -> PoseEstimate:
     """A pose to be refined, with the detection that its mask (H, W) makes."""
-    x0, y0, x1, y1 = box_xyxy(mask)
-    center = transform(pose.T_cam_obj, objects[pose.object_id].center_m[None])[0]
-    center_px = camera.fx * center[0] / center[2] + camera.cx, camera.fy * center[1] / center[2] + camera.cy
     score = pose.score if pose.detection is None else pose.detection.score
-    detection = Detection(
-        pose.object_id, score, (x0, y0, x1, y1), mask[y0:y1, x0:x1], center_px, center_depth_m=float(center[2])
-    )
+    detection = true_detection(objects[pose.object_id], pose.T_cam_obj, mask, camera, score)
     hypothesis = Hypothesis(pose.object_id, pose.T_cam_obj, pose.score)
     return PoseEstimate(pose.object_id, pose.T_cam_obj, pose.score, detection=detection, hypotheses=(hypothesis,))
 
