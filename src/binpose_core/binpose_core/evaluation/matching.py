@@ -24,7 +24,7 @@ from binpose_core.evaluation.pose_errors import ERROR_NAMES, ErrorName, PartErro
 from binpose_core.frames.camera import Camera
 from binpose_core.frames.filters import PoseFilter
 from binpose_core.frames.region import Region
-from binpose_core.frames.types import PoseEstimate
+from binpose_core.frames.types import LabelledView, PoseEstimate
 from binpose_core.geometry.transforms import FloatArray, transform
 
 NOBODY = -1
@@ -173,12 +173,11 @@ class Evaluator:
         part_errors, parts = self._part_errors(object_id), [truth.parts[column] for column in columns]
         counts = np.array([self.config.counts(part) for part in parts], dtype=bool)
         scores = np.array([estimate.score for estimate in estimates], dtype=np.float64)
-        limit_m = self.config.max_error * part_errors.diameter_m
         T_est, T_gt = (np.reshape([item.T_cam_obj for item in group], (-1, 4, 4)) for group in (estimates, parts))
-        errors_m = part_errors.matrix(self.config.error, T_est, T_gt, limit_m)
-        owners = match(errors_m, scores, limit_m, counts)
+        errors_m = right_errors_m(part_errors, T_est, T_gt, self.config)
+        owners = match(errors_m, scores, np.inf, counts)
         judged = [
-            self._verdict(estimate, owner, row, columns, counts, limit_m, truth)
+            self._verdict(estimate, owner, row, columns, counts, truth)
             for estimate, owner, row in zip(estimates, owners, errors_m, strict=True)
         ]
         found = {owner: row for row, owner in enumerate(owners) if owner != NOBODY}
@@ -197,7 +196,6 @@ class Evaluator:
         errors_m: FloatArray,
         columns: Sequence[int],
         counts: npt.NDArray[np.bool_],
-        limit_m: float,
         truth: FrameTruth,
     ) -> MatchedEstimate:
         object_id, score = estimate.object_id, float(estimate.score)
@@ -206,7 +204,7 @@ class Evaluator:
             return MatchedEstimate(object_id, score, verdict, columns[owner], float(errors_m[owner]))
         center_cam = transform(estimate.T_cam_obj, self._part_errors(object_id).center_m[None])[0]
         outside = not truth.allows(center_cam)
-        duplicate = bool((errors_m < limit_m).any())
+        duplicate = bool(np.isfinite(errors_m).any())
         wrong = outside or duplicate or truth.is_complete(object_id)
         verdict = Verdict.WRONG if wrong else Verdict.UNKNOWN
         return MatchedEstimate(object_id, score, verdict, NOBODY, float("inf"), outside, duplicate)
@@ -218,6 +216,39 @@ class Evaluator:
                 "is known; add it to the catalogue or leave it out."
             )
         return self._errors[object_id]
+
+
+def right_errors_m(
+    part: PartErrors, T_est: FloatArray, T_gt: FloatArray, config: EvaluationConfig | None = None
+) -> FloatArray:
+    """Errors (E, G) of the right poses among T_est (E, 4, 4) of parts in poses T_gt (G, 4, 4); infinite for others.
+
+    The one definition of a right pose: its error is below `EvaluationConfig.max_error` of the diameter.
+    """
+    config = config or EvaluationConfig()
+    limit_m = config.max_error * part.diameter_m
+    errors_m = part.matrix(config.error, T_est, T_gt, limit_m)
+    return np.where(errors_m < limit_m, errors_m, np.inf)
+
+
+def is_right(
+    object_id: str,
+    T_cam_obj: FloatArray,
+    parts: Sequence[GroundTruth],
+    errors: Mapping[str, PartErrors],
+    config: EvaluationConfig | None = None,
+) -> bool | None:
+    """Whether one of the known parts has this pose (4, 4), whatever other poses there are.
+
+    None where no part that counts has it, but one that does not count: a pose that is right by chance tells nothing.
+    """
+    config = config or EvaluationConfig()
+    same = [part for part in parts if part.object_id == object_id]
+    truths = np.reshape([part.T_cam_obj for part in same], (-1, 4, 4))
+    right = np.isfinite(right_errors_m(errors[object_id], T_cam_obj[None], truths, config))[0]
+    if not right.any():
+        return False
+    return True if any(config.counts(part) for part, near in zip(same, right, strict=True) if near) else None
 
 
 def match(
@@ -247,6 +278,12 @@ def match(
                 free[owners[row]] = False
                 break
     return owners
+
+
+def view_truths(view: LabelledView) -> list[GroundTruth]:
+    """The parts of a labelled view."""
+    parts = zip(view.object_ids, view.T_cam_obj, view.visible_fraction, strict=True)
+    return [GroundTruth(name, T_cam_obj, float(visible)) for name, T_cam_obj, visible in parts]
 
 
 def ground_truths(frame: BopFrame, doubtful: Collection[str] = ("low",)) -> list[GroundTruth]:
