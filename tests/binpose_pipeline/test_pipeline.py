@@ -11,11 +11,11 @@ from binpose_core.frames.filters import DetectionFilter
 from binpose_core.frames.region import Region
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import Detection
-from binpose_pipeline.bundle import ModelBundle
+from binpose_pipeline.bundle import PipelineBundle
 from binpose_pipeline.pipeline import Pipeline
 
 
-def test_poses_are_those_of_the_last_stage(bundle: ModelBundle, scenes: Sequence) -> None:
+def test_poses_are_those_of_the_last_stage(bundle: PipelineBundle, scenes: Sequence) -> None:
     poses = bundle.pipeline(scenes[0].frame)
     assert [pose.object_id for pose in poses] == list(scenes[0].object_ids)
     np.testing.assert_allclose([pose.T_cam_obj for pose in poses], scenes[0].T_cam_obj)
@@ -41,7 +41,7 @@ def test_each_stage_gets_what_the_former_gave() -> None:
     ]
 
 
-def test_only_chosen_detections_are_followed_up(bundle: ModelBundle, scenes: Sequence) -> None:
+def test_only_chosen_detections_are_followed_up(bundle: PipelineBundle, scenes: Sequence) -> None:
     frame = scenes[0].frame
     found = bundle.segmenter(frame)
     u, v = found[0].center_px
@@ -53,7 +53,7 @@ def test_only_chosen_detections_are_followed_up(bundle: ModelBundle, scenes: Seq
     assert len(result.proposals.estimates) == len(result.poses) == len(inside)
 
 
-def test_timing_changes_no_result_and_names_every_stage(bundle: ModelBundle, scenes: Sequence) -> None:
+def test_timing_changes_no_result_and_names_every_stage(bundle: PipelineBundle, scenes: Sequence) -> None:
     reported = {}
     result = bundle.pipeline.timed(scenes[1].frame, report=reported.__setitem__)
     plain = bundle.pipeline(scenes[1].frame)
@@ -64,7 +64,7 @@ def test_timing_changes_no_result_and_names_every_stage(bundle: ModelBundle, sce
         np.testing.assert_array_equal(timed.T_cam_obj, untimed.T_cam_obj)
 
 
-def test_a_stage_that_refuses_a_frame_stops_the_pipeline(bundle: ModelBundle, scenes: Sequence) -> None:
+def test_a_stage_that_refuses_a_frame_stops_the_pipeline(bundle: PipelineBundle, scenes: Sequence) -> None:
     frame = scenes[0].frame
     with pytest.raises(BinposeError, match="no depth"):
         bundle.pipeline(RgbdFrame(frame.color, None, frame.camera))

@@ -1,42 +1,16 @@
 """From a frame to the poses of its parts."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from binpose_core.base.stopwatch import Report, Stopwatch, no_report
 from binpose_core.frames.filters import DetectionFilter
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import Detection, PoseEstimate
+from binpose_core.stages import Estimator, Refiner, Segmenter
 
 STAGES = DETECTION, POSE, REFINEMENT = "detection", "pose", "refinement"
 """Names under which the times of the stages are reported."""
-
-
-class SegmenterStage(Protocol):
-    """Finds the instances of a frame."""
-
-    def __call__(self, frame: RgbdFrame) -> list[Detection]:
-        """The instances, best first."""
-        ...
-
-
-class EstimatorStage(Protocol):
-    """Gives each detection a pose with hypotheses."""
-
-    def __call__(self, frame: RgbdFrame, detections: Sequence[Detection]) -> list[PoseEstimate]:
-        """One estimate per detection that a pose was found for."""
-        ...
-
-
-class RefinerStage(Protocol):
-    """Aligns, verifies, scores and ranks poses, and suppresses duplicates."""
-
-    def __call__(
-        self, frame: RgbdFrame, detections: Sequence[Detection], poses: Sequence[PoseEstimate]
-    ) -> list[PoseEstimate]:
-        """The poses that hold, best score first."""
-        ...
 
 
 class Proposals(NamedTuple):
@@ -67,9 +41,9 @@ class Pipeline:
     chosen: which detections are followed up.
     """
 
-    segmenter: SegmenterStage
-    estimator: EstimatorStage
-    refiner: RefinerStage
+    segmenter: Segmenter
+    estimator: Estimator
+    refiner: Refiner
     chosen: DetectionFilter = field(default=DetectionFilter(), kw_only=True)
 
     def __call__(self, frame: RgbdFrame) -> list[PoseEstimate]:

@@ -9,7 +9,7 @@ import tyro
 
 from binpose.commands.command import Command, console, errors, split_names, tracked, waiting
 from binpose_core.frames.filters import DetectionFilter, PoseFilter
-from binpose_pipeline.bundle import UNCALIBRATED, ModelBundle, load_bundle
+from binpose_pipeline.bundle import UNCALIBRATED, PipelineBundle, load_bundle
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -104,7 +104,7 @@ class Estimate(Command):
         run, explain = RunDirectory(self.out), None
         if self.explain:
             remembering = Remembering(bundle.refiner)
-            bundle = replace(bundle, refiner=remembering)
+            bundle = bundle.using(refiner=remembering)
             explain = FrameExplainer(Explainer(bundle.objects), remembering, run)
         pipeline = replace(bundle.pipeline, chosen=detections)
         if self.track != "no":
@@ -117,7 +117,7 @@ class Estimate(Command):
         return 1 if failed else 0
 
 
-def with_refiner(bundle: ModelBundle, method: str) -> ModelBundle:
+def with_refiner(bundle: PipelineBundle, method: str) -> PipelineBundle:
     """The model with another way of refining; `model` leaves its own.
 
     Raises:
@@ -127,11 +127,11 @@ def with_refiner(bundle: ModelBundle, method: str) -> ModelBundle:
 
     if method == "model" or not isinstance(bundle.refiner, IcpRefiner):
         return bundle
-    return replace(bundle, refiner=bundle.refiner.using(cast("Method", method)))
+    return bundle.using(refiner=bundle.refiner.using(cast("Method", method)))
 
 
 def run_estimation(
-    bundle: ModelBundle,
+    bundle: PipelineBundle,
     sources: Sequence["FrameSource"],
     chosen: PoseFilter,
     record: "RunRecord",
