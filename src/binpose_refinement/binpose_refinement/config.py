@@ -5,6 +5,7 @@ from typing import Literal, get_args
 
 from binpose_core.base.errors import BinposeError
 from binpose_core.base.settings import FRACTION, check_bounds, setting
+from binpose_core.evaluation.matching import EvaluationConfig
 
 Method = Literal["icp", "render_and_compare", "network"]
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -74,7 +75,7 @@ class RefinerConfig:
     noise_floor_m: float = setting(0.0002, bounds=LENGTH_M)
     same_pose: float = setting(0.04, bounds=OF_DIAMETER)
     same_start: float = setting(0.05, bounds=OF_DIAMETER)
-    rival_pose: float = setting(0.1, bounds=OF_DIAMETER)
+    rival_pose: float = setting(EvaluationConfig.max_error, bounds=OF_DIAMETER)
     claimed_share: float = setting(0.6, bounds=FRACTION)
     intrusion_share: float = setting(0.2, bounds=FRACTION)
     min_score: float = setting(0.0, bounds=FRACTION)

@@ -21,6 +21,7 @@ from binpose_core.learning.training_loop import LoopConfig, train
 from binpose_core.learning.weights import inherit, to_arrays
 from binpose_core.rendering.differentiable import DifferentiableRenderer
 from binpose_refinement.chroma import vertex_chroma
+from binpose_refinement.config import RefinerConfig
 from binpose_refinement.descent_config import COARSE
 from binpose_refinement.hypothesis_batch import HypothesisBatch, PartRenderer
 from binpose_refinement.icp import Schedule, align
@@ -229,7 +230,7 @@ def sample_of(
     sizes = np.bincount(view.instance_ids[view.instance_ids >= 0], minlength=len(view.object_ids))
     shown = [i for i, name in enumerate(view.object_ids) if sizes[i] >= config.fewest_px and name in known]
     detections = [Detection.from_mask(view.object_ids[i], 1.0, view.instance_ids == i) for i in shown]
-    observation = observe(view.frame, detections, 2e-4)
+    observation = observe(view.frame, detections, RefinerConfig.noise_floor_m)
     owner = np.repeat(np.arange(len(shown)), config.starts)
     part = np.array([known.index(view.object_ids[i]) for i in shown], np.int64)[owner]
     truth = view.T_cam_obj[np.array(shown, int)][owner] if shown else np.zeros((0, 4, 4))
