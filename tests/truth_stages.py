@@ -53,11 +53,8 @@ class TruthSegmenter:
         scene = self.scene(frame)
         found = []
         for number, object_id in enumerate(scene.object_ids):
-            rows, columns = np.nonzero(scene.instance_ids == number)
-            box = (int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1)
-            mask = scene.instance_ids[box[1] : box[3], box[0] : box[2]] == number
-            center = frame.camera.project(scene.T_cam_obj[number, :3, 3])
-            found.append(Detection(object_id, 0.9, box, mask, (float(center[0]), float(center[1]))))
+            u, v = frame.camera.project(scene.T_cam_obj[number, :3, 3]).tolist()
+            found.append(Detection.from_mask(object_id, 0.9, scene.instance_ids == number, (u, v)))
         return found
 
 

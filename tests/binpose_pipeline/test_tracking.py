@@ -47,10 +47,7 @@ class World:
         self.asked += 1
         scene, found = self.draw(), []
         for i, name in enumerate(self.names):
-            v, u = np.nonzero(scene.instance_ids == i)
-            box = int(u.min()), int(v.min()), int(u.max()) + 1, int(v.max()) + 1
-            mask = scene.instance_ids[box[1] : box[3], box[0] : box[2]] == i
-            found.append(Detection(name, 0.9, box, mask, (float(u.mean()), float(v.mean()))))
+            found.append(Detection.from_mask(name, 0.9, scene.instance_ids == i))
         return found
 
     def estimator(self, frame, detections):
@@ -87,9 +84,9 @@ def test_moving_parts_are_followed_without_the_networks(world: World) -> None:
     pipeline = world.pipeline(redetect_every=0)
     step = exp_se3(np.array([0.002, -0.001, 0.0015, 0.01, 0.02, -0.01]))
     for n in range(6):
-        poses, seconds, _ = pipeline.timed(world.frame(n))
-        assert world.errors_m(poses).max() < 0.0015
-        assert (seconds["detection"] > 0) == (n == 0) and seconds["refinement"] > 0
+        result = pipeline.timed(world.frame(n))
+        assert world.errors_m(result.poses).max() < 0.0015
+        assert (result.seconds["detection"] > 0) == (n == 0) and result.seconds["refinement"] > 0
         world.T_cam_obj = world.T_cam_obj @ step
     assert world.asked == 1
 

@@ -79,9 +79,7 @@ def draw(parts, ids, T_cam_obj, noise_m=0.0007, dropout=0.05, seed=0, floor_m=FL
 
 
 def detection(object_id, mask, score=0.9):
-    v, u = np.nonzero(mask)
-    x0, y0, x1, y1 = int(u.min()), int(v.min()), int(u.max()) + 1, int(v.max()) + 1
-    return Detection(object_id, score, (x0, y0, x1, y1), mask[y0:y1, x0:x1], (float(u.mean()), float(v.mean())))
+    return Detection.from_mask(object_id, score, mask)
 
 
 def pose(rng, model, at):

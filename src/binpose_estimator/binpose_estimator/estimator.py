@@ -11,6 +11,7 @@ import torch
 
 from binpose_core.base.errors import BinposeError, NoDepth, UnknownObject
 from binpose_core.base.precision import autocast, channels_last
+from binpose_core.frames.label_image import label_image
 from binpose_core.frames.prepared_frame import AnyFrame, prepared
 from binpose_core.frames.types import Detection, Hypothesis, PoseEstimate
 from binpose_core.frames.working_view import WorkingView
@@ -19,7 +20,7 @@ from binpose_core.learning.model_store import StoredModel
 from binpose_core.learning.stored_parts import without_prefix
 from binpose_core.learning.weights import load_arrays, to_arrays
 from binpose_core.parts.catalogue import ObjectModel
-from binpose_estimator.candidates import candidates, center_of, label_image
+from binpose_estimator.candidates import candidates, center_of
 from binpose_estimator.correspondences import poses_from_coordinates
 from binpose_estimator.crops import Crops, extract_crops, network_input
 from binpose_estimator.head import PosePrediction
@@ -136,7 +137,7 @@ class PoseEstimator:
     ) -> Crops:
         """One crop per (detection, class): owners (B,) indices of detections, names (B,) classes, centers (B, 3)."""
         luma = cv2.cvtColor(view.color, cv2.COLOR_RGB2GRAY)
-        labels = label_image(detections, view)
+        labels = view.labels(label_image(detections, *view.frame_shape))
         diameters = np.array([self.objects[name].diameter_m for name in names])
         return extract_crops(view, luma, labels, owners, centers, diameters)
 

@@ -14,19 +14,17 @@ import numpy as np
 import numpy.typing as npt
 
 from binpose_core.base.errors import BinposeError
-from binpose_core.evaluation.matching import EvaluationConfig
+from binpose_core.base.stopwatch import Report, Stopwatch, no_report
 from binpose_core.frames.camera import Camera
-from binpose_core.frames.masks import box_xyxy
-from binpose_core.frames.prepared_frame import prepared
+from binpose_core.frames.filters import PoseFilter
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import Detection, Hypothesis, PoseEstimate
-from binpose_core.geometry.transforms import FloatArray, transform
+from binpose_core.geometry.transforms import FloatArray
 from binpose_core.parts.objects import ObjectModel
+from binpose_core.parts.true_detection import true_detection
 from binpose_core.rendering.renderer import Renderer
 from binpose_core.stages import Refine
-from binpose_pipeline.pipeline import Pipeline, Stopwatch, TimedResult
-
-STAGES = ("detection", "pose", "refinement")
+from binpose_pipeline.pipeline import REFINEMENT, STAGES, Pipeline, Proposals, TimedResult
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ class TrackingConfig:
     """
 
     mode: Literal["replace", "join"] = "replace"
-    keep: float = EvaluationConfig.score_threshold
+    keep: float = PoseFilter.threshold
     gate_m: tuple[float, float] = (0.015, 0.005)
     redetect_every: int = 10
     overlap: float = 0.3
@@ -104,10 +102,12 @@ class TrackingPipeline(Pipeline):
         """
         return self.timed(frame, T_cam_before).poses
 
-    def timed(self, frame: RgbdFrame, T_cam_before: FloatArray | None = None) -> TimedResult:
+    def timed(
+        self, frame: RgbdFrame, T_cam_before: FloatArray | None = None, *, report: Report = no_report
+    ) -> TimedResult:
         """The same poses, the time of each stage (0 where it did not run), and found and expected detections."""
-        c, state, watch = self.config, self.followed, Stopwatch(dict.fromkeys(STAGES, 0.0))
-        refine = watch.around("refinement", self.refiner)
+        c, state, watch = self.config, self.followed, Stopwatch(dict.fromkeys(STAGES, 0.0), report)
+        refine = watch.around(REFINEMENT, self.refiner)
         detections, found = state.detections, state.poses
         if T_cam_before is not None:
             found = [replace(pose, T_cam_obj=T_cam_before @ pose.T_cam_obj) for pose in found]
@@ -115,17 +115,16 @@ class TrackingPipeline(Pipeline):
         due = c.mode == "join" or not found or (0 < c.redetect_every <= state.frames)
         if not due:
             detections, found = self.predictor.follow(frame, detections, found, refine, c)
+        proposals = Proposals([], [], [])
         if due or len(_going_on(found, c.keep)) < expected:
             state.frames = 0
             followed = self.predictor.expected(frame, detections, _going_on(found, c.keep), c.gate_m[0])
-            given = prepared(frame)
-            detections = watch.around("detection", self.segmenter)(given)
-            poses = watch.around("pose", self.estimator)(given, detections)
-            detections, poses = joined(frame.camera, detections, poses, followed, c.overlap)
+            proposals = self.propose(frame, watch)
+            detections, poses = joined(frame.camera, proposals.detections, proposals.estimates, followed, c.overlap)
             found = refine(frame, detections, poses)
         state.frames += 1
         state.detections, state.poses = detections, _going_on(found, c.keep)
-        return TimedResult(found, watch.seconds, detections)
+        return TimedResult(found, watch.seconds, detections, proposals)
 
 
 class Predictor:
@@ -186,13 +185,8 @@ class Predictor:
         self, pose: PoseEstimate, detections: Sequence[Detection], mask: npt.NDArray[np.bool_], camera: Camera
     ) -> Detection:
         """What a pose's expected mask (H, W) makes, with the score of the detection that it came from."""
-        x0, y0, x1, y1 = box_xyxy(mask)
-        center = transform(pose.T_cam_obj, self._objects[pose.object_id].center_m[None])[0]
-        center_px = camera.fx * center[0] / center[2] + camera.cx, camera.fy * center[1] / center[2] + camera.cy
         score = pose.score if pose.detection_index is None else detections[pose.detection_index].score
-        return Detection(
-            pose.object_id, score, (x0, y0, x1, y1), mask[y0:y1, x0:x1], center_px, center_depth_m=float(center[2])
-        )
+        return true_detection(self._objects[pose.object_id], pose.T_cam_obj, mask, camera, score)
 
 
 def _going_on(poses: Sequence[PoseEstimate], keep: float) -> list[PoseEstimate]:

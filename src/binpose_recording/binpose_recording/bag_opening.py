@@ -7,8 +7,7 @@ from pathlib import Path
 import zstandard
 
 from binpose_core.base.errors import BadFile
-from binpose_recording.bag_file import BagFile, Source
-from binpose_recording.lost_topics import Described
+from binpose_recording.bag_file import BagFile, Described, Source
 from binpose_recording.mcap_file import McapFile
 from binpose_recording.mcap_index import is_sound
 from binpose_recording.segment import SUFFIX

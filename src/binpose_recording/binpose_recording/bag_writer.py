@@ -5,12 +5,13 @@ from pathlib import Path
 from types import TracebackType
 
 from binpose_core.base.errors import CannotWrite
+from binpose_core.base.files import flush_to_disk
 from binpose_recording.bag_metadata import write_metadata
 from binpose_recording.config import BagConfig
 from binpose_recording.definitions import Definitions
 from binpose_recording.latched import Latched
 from binpose_recording.messages import RawMessage, Topic
-from binpose_recording.segment import SUFFIX, Segment, sync_directory
+from binpose_recording.segment import SUFFIX, Segment
 
 
 class BagWriter:
@@ -42,7 +43,7 @@ class BagWriter:
                 f"{directory} is there already; expected a new folder for the bag; choose another or remove it.",
                 directory,
             ) from None
-        sync_directory(directory.parent)
+        flush_to_disk(directory.parent)
         self._segment: Segment | None = None
         self._segments = 0
         self._started_ns = 0

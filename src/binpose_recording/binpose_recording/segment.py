@@ -19,6 +19,7 @@ from rosbags.interfaces import Qos
 from rosbags.rosbag2.metadata import dump_qos_v8
 
 from binpose_core.base.errors import CannotWrite
+from binpose_core.base.files import flush_to_disk
 from binpose_recording.config import Compression
 from binpose_recording.definitions import Definition
 from binpose_recording.messages import RawMessage, Topic
@@ -120,16 +121,7 @@ def publish(stream: BinaryIO, temporary: Path, path: Path) -> None:
     os.fsync(stream.fileno())
     temporary.replace(path)
     stream.close()
-    sync_directory(path.parent)
-
-
-def sync_directory(directory: Path) -> None:
-    """Return when the names in the folder are on the disk."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    flush_to_disk(path.parent)
 
 
 def qos_text(profiles: Sequence[Qos]) -> str:

@@ -7,11 +7,11 @@ import numpy as np
 import numpy.typing as npt
 
 from binpose_core.base.errors import BinposeError, UnknownObject
+from binpose_core.base.finite import finite_or_zero
 from binpose_core.frames.camera import Camera
 from binpose_core.frames.types import Detection, Hypothesis, PoseEstimate
 from binpose_core.geometry.transforms import FloatArray
 from binpose_refinement.hypothesis_batch import HypothesisBatch, PartRenderer
-from binpose_refinement.observation import finite_or_zero
 from binpose_refinement.overlap import on_mask
 
 FEWEST_MASK_PX = 4  # masks with fewer pixels tell no pose

@@ -52,10 +52,10 @@ def write_atomically(path: Path | str, *, durable: bool = True) -> Iterator[Path
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         if durable:
-            _flush_to_disk(temporary)
+            flush_to_disk(temporary)
         temporary.replace(path)
         if durable:
-            _flush_to_disk(path.parent)
+            flush_to_disk(path.parent)
     except OSError as error:
         if error.errno in _NO_SPACE or error.filename in (None, str(temporary), str(path), *map(str, path.parents)):
             raise _write_error(path, error) from error
@@ -155,7 +155,8 @@ def _write_error(path: Path, error: OSError) -> CannotWrite:
     )
 
 
-def _flush_to_disk(path: Path) -> None:
+def flush_to_disk(path: Path) -> None:
+    """Return when a file's content, or the names in a folder, are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

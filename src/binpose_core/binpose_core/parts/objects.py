@@ -60,6 +60,10 @@ class ObjectModel:
         """(3,) float64 sides of the axis-aligned bounding box."""
         return np.ptp(self.mesh.vertices, axis=0).astype(np.float64)
 
+    def center_in(self, T_cam_obj: FloatArray) -> FloatArray:
+        """(..., 3) the middle of the bounding box in the camera frame, of poses (..., 4, 4)."""
+        return T_cam_obj[..., :3, :3] @ self.center_m + T_cam_obj[..., :3, 3]
+
     @cached_property
     def digest(self) -> str:
         """sha256 (hex) of what pictures show of the part and poses mean for it: its mesh and its symmetries."""
