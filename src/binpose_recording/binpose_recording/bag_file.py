@@ -1,14 +1,17 @@
 """The common interface of the MCAP and SQLite readers: topics, messages, and losses by damage."""
 
 import os
-from collections.abc import Collection, Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, Protocol
+from typing import BinaryIO, NamedTuple
 
 import zstandard
 
 UNKNOWN = ""
+Described = tuple[str, str]
+"""Name and type of a topic in the metadata of a bag."""
 _ZSTD = b"\x28\xb5\x2f\xfd"  # CDR begins with 0.
 
 
@@ -120,37 +123,55 @@ def loss_of(damages: Collection[Damage], is_cut: bool = False) -> Loss:
     return Loss(len(damages), sum(item.size for item in damages), seconds, messages, is_cut)
 
 
-class BagFile(Protocol):
+class BagFile(ABC):
     """A file of a bag, of which everything undamaged can be read.
 
-    topics: by their numbers in the file. counts: readable messages by those numbers.
+    Args:
+        path: the file.
+        described: topics in the metadata of the bag, which replace damaged descriptions in the file.
+
+    Attributes:
+        topics: by their numbers in the file.
+        counts: readable messages by those numbers.
+
+    Raises:
+        OSError: if the file cannot be opened.
     """
 
-    path: Path
-    topics: dict[int, StoredTopic]
-    counts: dict[int, int]
+    def __init__(self, path: Path, described: Sequence[Described] | None = None) -> None:
+        self.path = path
+        self.described = list(described or ())
+        self.topics: dict[int, StoredTopic] = {}
+        self.counts: dict[int, int] = {}
 
     @property
+    @abstractmethod
     def times_ns(self) -> tuple[int, int] | None:
         """When the first and the last message were received; None for a file without messages."""
 
     @property
+    @abstractmethod
     def is_whole(self) -> bool:
         """Whether no damage has been found so far."""
 
     @property
+    @abstractmethod
     def loss(self) -> Loss:
         """The damage found so far; complete after `check`."""
 
+    @abstractmethod
     def messages(self, topic_ids: Collection[int]) -> Iterator[StoredMessage]:
         """The messages of some topics in the order of the recording; damaged ones are skipped and counted."""
 
+    @abstractmethod
     def at(self, position: tuple[int, int]) -> StoredMessage | None:
         """The message at a position; None if it cannot be read."""
 
+    @abstractmethod
     def check(self) -> None:
         """Read the whole file, so that `loss` is complete."""
 
+    @abstractmethod
     def close(self) -> None:
         """Close the file; the next access opens it again."""
 
