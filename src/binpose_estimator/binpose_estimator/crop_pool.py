@@ -163,7 +163,7 @@ def _detected_pool(
     centers = np.array([center_of(detections[owner], view.frame) for owner in owners])
     diameters = np.array([objects[name].diameter_m for name in names])
     luma = cv2.cvtColor(working.color, cv2.COLOR_RGB2GRAY)
-    labels = working.labels(label_image(detections, *working.frame_shape))
+    labels = working.labels(label_image(detections, *working.frame_shape, order=range(len(detections))))
     crops = extract_crops(working, luma, labels, owners, centers, diameters)
     true_labels = working.labels(view.instance_ids)
     truth = extract_crops(working, luma, true_labels, np.maximum(shown, 0).astype(np.int32), centers, diameters)

@@ -137,7 +137,7 @@ class PoseEstimator:
     ) -> Crops:
         """One crop per (detection, class): owners (B,) indices of detections, names (B,) classes, centers (B, 3)."""
         luma = cv2.cvtColor(view.color, cv2.COLOR_RGB2GRAY)
-        labels = view.labels(label_image(detections, *view.frame_shape))
+        labels = view.labels(label_image(detections, *view.frame_shape, order=range(len(detections))))
         diameters = np.array([self.objects[name].diameter_m for name in names])
         return extract_crops(view, luma, labels, owners, centers, diameters)
 

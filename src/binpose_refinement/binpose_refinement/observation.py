@@ -10,7 +10,7 @@ import numpy.typing as npt
 from binpose_core.frames.camera import Camera
 from binpose_core.frames.label_image import box_slices, label_image
 from binpose_core.frames.rgbd_frame import RgbdFrame
-from binpose_core.frames.surface_normals import NormalFit, surface_normals
+from binpose_core.frames.surface_normals import DepthFit, surface_normals
 from binpose_core.frames.types import Detection
 from binpose_core.geometry.transforms import FloatArray
 from binpose_refinement.chroma import chroma_of
@@ -58,7 +58,7 @@ def observe(frame: RgbdFrame, detections: Sequence[Detection], noise_floor_m: fl
     for detection in detections:
         needed[box_slices(detection.bbox_xyxy, shape, int(BOX_MARGIN * max(detection.mask.shape)) + 2)] = True
     noise = max(depth_noise_m(depth), noise_floor_m)
-    fit = NormalFit(4.0 * noise, steepest=STEEPEST, through_pixel=True)
+    fit = DepthFit(4.0 * noise, STEEPEST)
     normals = surface_normals(depth, frame.camera, fit, needed)
     edges = np.zeros((*shape, 2), np.float32)
     image_gradient(np.ascontiguousarray(frame.gray), needed, edges)
