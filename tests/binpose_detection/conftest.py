@@ -1,13 +1,12 @@
 """A rendered bin with known poses."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import pytest
 import trimesh
 
 from binpose_core.frames.camera import Camera
 from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.frames.types import LabelledView
 from binpose_core.geometry.transforms import exp_so3, from_rotation_translation
 from binpose_core.meshes.mesh import Mesh
 from binpose_core.parts.catalogue import ObjectModel, Symmetries, make_object
@@ -15,17 +14,6 @@ from binpose_core.rendering.renderer import Renderer
 
 CAMERA = Camera(520.0, 516.0, 236.0, 187.0, 476, 380)
 TABLE_M = 0.50
-
-
-@dataclass(frozen=True)
-class KnownView:
-    """A frame and the truth about it."""
-
-    frame: RgbdFrame
-    object_ids: tuple[str, ...]
-    T_cam_obj: np.ndarray
-    instance_ids: np.ndarray
-    visible_fraction: np.ndarray
 
 
 def _part(mesh: trimesh.Trimesh, id: str, bop_id: int) -> ObjectModel:
@@ -43,7 +31,7 @@ def objects() -> dict[str, ObjectModel]:
     return {part.id: part for part in parts}
 
 
-def known_view(objects: dict[str, ObjectModel], seed: int, camera: Camera = CAMERA) -> KnownView:
+def known_view(objects: dict[str, ObjectModel], seed: int, camera: Camera = CAMERA) -> LabelledView:
     """Six parts over a table: two of them touch, one is cut off by the image's border."""
     rng = np.random.default_rng(seed)
     names = ("block", "rod", "block", "rod", "block", "block")
@@ -61,9 +49,9 @@ def known_view(objects: dict[str, ObjectModel], seed: int, camera: Camera = CAME
     alone = renderer.crops(mesh_ids, T_cam_obj, camera.intrinsics, camera.height, camera.width).mask.sum((1, 2))
     seen = np.array([(scene.instance_ids == i).sum() for i in range(6)])
     frame = RgbdFrame(color, depth_m.astype(np.float32), camera)
-    return KnownView(frame, names, T_cam_obj, scene.instance_ids, seen / np.maximum(alone, 1))
+    return LabelledView(frame, names, T_cam_obj, scene.instance_ids, seen / np.maximum(alone, 1))
 
 
 @pytest.fixture(scope="session")
-def views(objects: dict[str, ObjectModel]) -> list[KnownView]:
+def views(objects: dict[str, ObjectModel]) -> list[LabelledView]:
     return [known_view(objects, seed) for seed in range(3)]

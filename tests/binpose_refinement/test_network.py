@@ -1,13 +1,13 @@
 """The refinement network moves with the camera, leaves poses alone before training, and learns from both signals."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from binpose_core.base.errors import BinposeError
+from binpose_core.frames.types import LabelledView
 from binpose_core.geometry.transforms import exp_se3
 from binpose_core.learning.model_store import ModelStore
 from binpose_core.learning.training_loop import LoopConfig
@@ -38,9 +38,7 @@ def part_renderer(parts) -> PartRenderer:
 
 @pytest.fixture(scope="module")
 def view(pile):
-    return SimpleNamespace(
-        frame=pile.frame, object_ids=tuple(pile.ids), T_cam_obj=pile.T_cam_obj, instance_ids=pile.instance_ids
-    )
+    return LabelledView(pile.frame, tuple(pile.ids), pile.T_cam_obj, pile.instance_ids, np.ones(len(pile.ids)))
 
 
 def network_for(parts, awake=False, **changes) -> RefinementNetwork:

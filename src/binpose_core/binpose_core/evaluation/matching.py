@@ -8,7 +8,8 @@ all estimates with the lower scores left out, and one matching gives the whole p
 Known poses need not be complete. A part that is hardly visible, or whose annotation is in doubt, is
 ignored: finding it is no mistake and missing it neither. Where not every part of an object is annotated, an
 estimate without a counterpart is unknown rather than wrong, precision is not available, and what remains to
-be said is whether it lies outside the regions where parts can be.
+be said is whether it lies outside the regions where parts can be. The same holds for single estimates where the
+labels of some pixels are not known: one that would show itself there is unknown.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -22,6 +23,7 @@ from binpose_core.base.errors import BinposeError
 from binpose_core.datasets.bop import BopFrame
 from binpose_core.evaluation.pose_errors import ERROR_NAMES, ErrorName, PartErrors
 from binpose_core.frames.camera import Camera
+from binpose_core.frames.labels import lies_on
 from binpose_core.frames.region import Region
 from binpose_core.frames.types import PoseEstimate
 from binpose_core.geometry.transforms import FloatArray
@@ -75,16 +77,20 @@ class FrameTruth:
 
     complete: the objects of which every visible part is among `parts`; None = all objects.
     regions_px: polygons (K, 2) of the image where parts can be; None = not told. Needs `camera`.
+    unknown: (H, W) bool, the pixels of which the labels are not known; None = none. Needs `camera`.
     """
 
     parts: Sequence[GroundTruth]
     complete: Collection[str] | None = None
     regions_px: Sequence[FloatArray] | None = None
     camera: Camera | None = None
+    unknown: npt.NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
-        if self.regions_px is not None and self.camera is None:
-            raise BinposeError("FrameTruth with regions but no camera; expected the camera that shows them; pass it.")
+        if (self.regions_px is not None or self.unknown is not None) and self.camera is None:
+            raise BinposeError(
+                "FrameTruth with regions or unknown pixels but no camera; expected the camera that shows them; pass it."
+            )
 
     def is_complete(self, object_id: str) -> bool:
         """Whether every visible part of the object is known."""
@@ -202,9 +208,15 @@ class Evaluator:
         center_cam = estimate.T_cam_obj @ np.append(self._part_errors(object_id).center_m, 1.0)
         outside = is_outside(center_cam[:3], truth)
         duplicate = bool((errors_m < limit_m).any())
-        wrong = outside or duplicate or truth.is_complete(object_id)
+        wrong = outside or duplicate or (truth.is_complete(object_id) and not self._on_unknown(estimate, truth))
         verdict = Verdict.WRONG if wrong else Verdict.UNKNOWN
         return MatchedEstimate(object_id, score, verdict, NOBODY, float("inf"), outside, duplicate)
+
+    def _on_unknown(self, estimate: PoseEstimate, truth: FrameTruth) -> bool:
+        if truth.unknown is None or truth.camera is None:
+            return False
+        points = self._part_errors(estimate.object_id).points
+        return lies_on(truth.unknown, estimate.T_cam_obj, points, truth.camera, self.config.min_visible_fraction)
 
     def _part_errors(self, object_id: str) -> PartErrors:
         if object_id not in self._errors:
