@@ -83,7 +83,9 @@ def _packed(view: SimulatedView) -> dict[str, npt.NDArray[Any]]:
         "color": cv2.imencode(".jpg", color, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1],
         "depth": _png(depth / DEPTH_UNIT_M),
         "depth_clean": _png(view.depth_clean_m / DEPTH_UNIT_M),
-        "instances": _png(np.where(view.instance_ids == UNKNOWN, STORED_UNKNOWN, view.instance_ids.astype(np.int32) + 1)),
+        "instances": _png(
+            np.where(view.instance_ids == UNKNOWN, STORED_UNKNOWN, view.instance_ids.astype(np.int32) + 1)
+        ),
         "T_cam_obj": view.T_cam_obj,
         "T_cam_world": view.T_cam_world,
         "visible_fraction": view.visible_fraction,

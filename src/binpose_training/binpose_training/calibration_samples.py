@@ -40,7 +40,7 @@ ADDED_WEIGHT = 0.5
 class LabelledCandidates:
     """Verified hypotheses of many frames.
 
-    features: (N, F) in the order of FEATURES. correct: (N,) whether the pose is right. weight: (N,) above 0, in the fit.
+    features: (N, F) in the order of FEATURES. correct: (N,) whether the pose is right. weight: (N,) above 0.
     frame: (N,) the view each comes from. sensor: (N,) name of the depth sensor that made the view.
     """
 

@@ -63,7 +63,11 @@ def test_a_weight_of_zero_and_an_unknown_class_are_unknown(view: LabelledView) -
         assert each.known_weight.tolist() == [1, 0, 1] and each.pose_known.tolist() == [True, False, True]
         np.testing.assert_array_equal(each.known_ids == UNKNOWN, view.instance_ids == 1)
     without_pose = replace(view, T_cam_obj=poses, weight=np.array([0.5, 0.5, 1.0]))
-    assert without_pose.known_weight.tolist() == [0.5, 0.5, 1] and without_pose.pose_known.tolist() == [True, False, True]
+    assert without_pose.known_weight.tolist() == [0.5, 0.5, 1] and without_pose.pose_known.tolist() == [
+        True,
+        False,
+        True,
+    ]
     assert without_pose.known_ids is view.instance_ids, "the class is known"
 
 

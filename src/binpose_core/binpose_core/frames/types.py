@@ -167,7 +167,7 @@ def check_labels(view: LabelledView) -> None:
         )
     if ids.shape != shape or not np.issubdtype(ids.dtype, np.integer):
         raise BinposeError(f"LabelledView with instance_ids {ids.dtype} {ids.shape}; expected integers {shape}.")
-    if ids.size and not (UNKNOWN <= ids.min() and ids.max() < count):
+    if ids.size and not (ids.min() >= UNKNOWN and ids.max() < count):
         raise BinposeError(
             f"LabelledView of {count} parts with instance_ids from {ids.min()} to {ids.max()}; expected indices below "
             f"{count}, {BACKGROUND} for background or {UNKNOWN} for unknown pixels."
