@@ -91,8 +91,8 @@ def sample_batch(
     covered = ((x[:, 3] > 0) & true_mask)[:, CELL // 2 :: CELL, CELL // 2 :: CELL]
     points = torch.einsum("bji,bjhw->bihw", rotation, observed - center[..., None, None])
     covered &= points.norm(dim=1) < 0.6
-    classes, matches = (torch.from_numpy(values[index]) for values in (pool.classes, pool.matches))
-    targets = PoseTargets(classes, rotation, center, points, covered, matches)
+    classes, matches, weight = (torch.from_numpy(v[index]) for v in (pool.classes, pool.matches, pool.weight))
+    targets = PoseTargets(classes, rotation, center, points, covered, matches, weight)
     return x.to(memory_format=torch.channels_last), targets
 
 

@@ -1,7 +1,7 @@
 """What a frame offers to compare renderings with: depth, surface normals, noise and the detections' labels."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -65,6 +65,23 @@ def observe(frame: RgbdFrame, detections: Sequence[Detection], noise_floor_m: fl
     mask_px = np.bincount(labels[labels >= 0], minlength=len(detections)).astype(np.int64)
     return Observation(
         frame.camera, depth, normals, labels, edges, mask_px, noise, frame.depth_m is not None, frame.rgb
+    )
+
+
+def without(observation: Observation, unknown: npt.NDArray[np.bool_]) -> Observation:
+    """The observation with nothing to compare at unknown pixels (H, W): no depth, and of a detection of their own.
+
+    Another detection without depth counts as something that may cover a part: a rendering costs nothing there.
+    """
+    if not unknown.any():
+        return observation
+    return replace(
+        observation,
+        depth_m=np.where(unknown, np.float32(0), observation.depth_m),
+        normals=np.where(unknown[..., None], np.float32(0), observation.normals),
+        labels=np.where(unknown, np.int32(len(observation.mask_px)), observation.labels),
+        edges=np.where(unknown[..., None], np.float32(0), observation.edges),
+        mask_px=np.append(observation.mask_px, np.count_nonzero(unknown)),
     )
 
 
