@@ -4,7 +4,6 @@ import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -136,10 +135,9 @@ def _view_pool(
     jitter = rng.standard_t(JITTER_FREEDOM, true_centers.shape).clip(-4, 4) * [across, across, along]
     centers = true_centers + jitter * np.array([[part.diameter_m] for part in parts])
     diameters = np.array([objects[name].diameter_m for name in asked])
-    luma = cv2.cvtColor(working.color, cv2.COLOR_RGB2GRAY)
     labels = _working_labels(view.instance_ids, working)
     roll = rng.uniform(-np.pi, np.pi, len(instances))
-    crops = extract_crops(working, luma, labels, instances, centers, diameters, roll)
+    crops = extract_crops(working, estimator_config.preset.content, labels, instances, centers, diameters, roll)
     classes = np.array([estimator_config.objects.index(name) for name in asked], np.int64)
     return _with_truth(crops, crops, classes, matches, False, poses, true_centers, centers, diameters)
 
@@ -159,12 +157,14 @@ def _detected_pool(
     """
     owners, names, _ = candidates(detections)
     shown = np.array([_shown(detection, view.instance_ids) for detection in detections])[owners]
-    centers = np.array([center_of(detections[owner], view.frame) for owner in owners])
     diameters = np.array([objects[name].diameter_m for name in names])
-    luma = cv2.cvtColor(working.color, cv2.COLOR_RGB2GRAY)
-    crops = extract_crops(working, luma, label_image(detections, working), owners, centers, diameters)
+    centers = np.array([center_of(detections[i], view.frame, d) for i, d in zip(owners, diameters, strict=True)])
+    content = estimator_config.preset.content
+    crops = extract_crops(working, content, label_image(detections, working), owners, centers, diameters)
     true_labels = _working_labels(view.instance_ids, working)
-    truth = extract_crops(working, luma, true_labels, np.maximum(shown, 0).astype(np.int32), centers, diameters)
+    shown_labels = np.maximum(shown, 0).astype(np.int32)
+    masks = replace(content, names=("mask",))
+    truth = extract_crops(working, masks, true_labels, shown_labels, centers, diameters)
     poses, parts = view.T_cam_obj[np.maximum(shown, 0)], [objects[view.object_ids[max(i, 0)]] for i in shown]
     true_centers = np.array([transform(T, p.center_m[None])[0] for T, p in zip(poses, parts, strict=True)])
     near = np.linalg.norm(true_centers - centers, axis=-1) < NEAR_DIAMETERS * diameters
