@@ -24,6 +24,7 @@ from binpose_estimator.crop_pool import _working_labels
 from binpose_estimator.crops import QUARTER_TURN, look_at
 from binpose_estimator.estimator import _posterior
 from binpose_estimator.head import at_cells
+from binpose_estimator.poses import DecodedPoses
 
 NAMES = ("block", "rod", "bracket")
 CONFIG = EstimatorConfig(NAMES, gsd_m=1e-3, preset=DefaultPreset((8, 8, 8), hypotheses=2))
@@ -252,6 +253,21 @@ def test_crops_are_rotated_where_the_preset_allows_it(views, objects, rotatable:
     oracle = Oracle(known, objects, detections, look=5)  # never certain
     PoseEstimator(oracle, replace(CONFIG, test_time_rotations=4, preset=preset), objects)(known.frame, detections)
     assert oracle.asked == passes
+
+
+def test_a_detection_without_a_pose_is_left_out(views, objects, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = views[0]
+    detections = detections_of(known, objects)
+    oracle = Oracle(known, objects, detections)
+
+    def decode(prediction: PosePrediction, inputs, parts) -> DecodedPoses:
+        poses = HypothesesHead.decode(oracle, prediction, inputs, parts)
+        nothing = np.array([part.id == "rod" for part in parts])
+        return replace(poses, score=np.where(nothing[:, None], 0.0, poses.score))
+
+    monkeypatch.setattr(oracle, "decode", decode)
+    estimates = PoseEstimator(oracle, CONFIG, objects)(known.frame, detections)
+    assert [e.detection for e in estimates] == [d for d in detections if d.object_id != "rod"]
 
 
 def test_settings_with_the_estimators_names_are_refused() -> None:

@@ -97,7 +97,7 @@ def build_network(config: EstimatorConfig) -> PoseNetwork:
 
 
 class PoseEstimator:
-    """frame, detections -> one PoseEstimate per detection with its hypotheses, best first.
+    """frame, detections -> a PoseEstimate with its hypotheses, best first, per detection that has a pose.
 
     Args:
         network: trained weights; put into evaluation mode.
@@ -118,7 +118,7 @@ class PoseEstimator:
         self.network = channels_last(network.to(self.device).eval())
 
     def __call__(self, frame: RgbdFrame, detections: Sequence[Detection]) -> list[PoseEstimate]:
-        """Poses of all detections; the list is as long as that of the detections.
+        """Poses of the detections, in their order; those without a pose are left out.
 
         Raises:
             BinposeError: if the preset needs depth and the frame has none, or for a detection of a part that the
@@ -218,11 +218,12 @@ class PoseEstimator:
                     found[owners[b]].append(Hypothesis(names[b], pose, float(s * scores[b])))
         estimates = []
         for detection, mine in zip(detections, found, strict=True):
-            ranked = tuple(sorted(mine, key=lambda h: -h.score))
-            best = ranked[0]
-            estimates.append(
-                PoseEstimate(best.object_id, best.T_cam_obj, best.score, detection=detection, hypotheses=ranked)
-            )
+            if mine:
+                ranked = tuple(sorted(mine, key=lambda h: -h.score))
+                best = ranked[0]
+                estimates.append(
+                    PoseEstimate(best.object_id, best.T_cam_obj, best.score, detection=detection, hypotheses=ranked)
+                )
         return estimates
 
     def to_tensors(self) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:

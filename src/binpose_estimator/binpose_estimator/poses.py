@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 
 from binpose_core.geometry.transforms import FloatArray
@@ -28,7 +27,7 @@ class DecodedPoses:
     """K hypotheses for each of B crops, in the crop's frame, lengths in diameters.
 
     rotation: (B, K, 3, 3). center: (B, K, 3) of the part's centre relative to the crop's centre.
-    score: (B, K); 0 = no pose, but each crop has one pose at least.
+    score: (B, K); 0 = no pose.
     certainty: (B,) in [0, 1]; crops of low certainty are rotated and tried again.
     """
 
@@ -40,7 +39,7 @@ class DecodedPoses:
     def __post_init__(self) -> None:
         shape = self.score.shape
         assert self.rotation.shape == (*shape, 3, 3) and self.center.shape == (*shape, 3)
-        assert self.certainty.shape == shape[:1] and bool(np.all((self.score > 0).any(1)))
+        assert self.certainty.shape == shape[:1]
 
 
 class PoseHead(Protocol):
