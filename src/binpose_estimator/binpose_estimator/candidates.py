@@ -35,8 +35,9 @@ def center_of(detection: Detection, frame: RgbdFrame, diameter_m: float) -> Floa
     Without a voted depth it is that of what surrounds the detection; without any depth the frame's `distance_m`, or the
     distance at which a part of this diameter fills the detection's box.
     """
-    depth = detection.center_depth_m
-    if not np.isfinite(depth) or depth <= 0:
+    voted = detection.center_depth_m
+    depth = voted if np.isfinite(voted) and voted > 0 else None
+    if depth is None:
         depth = _depth_around(detection, frame.depth_m) if frame.depth_m is not None else frame.distance_m
     camera = frame.camera
     if depth is None:

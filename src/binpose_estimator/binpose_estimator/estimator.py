@@ -189,7 +189,7 @@ class PoseEstimator:
         rounds = [_Round(np.arange(len(names)), crops.R_cam_crop, self.decode(first, names))]
         again = np.flatnonzero(rounds[0].poses.certainty < SURE)
         for quarters in self.config.rotations if len(again) else ():
-            turned, uncertain = crops[again].turned(quarters), [names[i] for i in again]
+            turned, uncertain = crops[again].turned(quarters), [names[int(i)] for i in again]
             poses = self.decode(self.run_network(turned, uncertain), uncertain)
             rounds.append(_Round(again, turned.R_cam_crop, poses))
         return rounds
