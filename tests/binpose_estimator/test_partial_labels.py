@@ -11,7 +11,7 @@ from binpose_core.base.errors import BinposeError
 from binpose_core.frames.labels import hide_instances
 from binpose_core.frames.types import UNKNOWN, Detection, LabelledView
 from binpose_core.learning.training_loop import LoopConfig
-from binpose_estimator import EstimatorConfig, PoseTrainingConfig
+from binpose_estimator import DefaultPreset, EstimatorConfig, PoseTrainingConfig
 from binpose_estimator.crop_pool import SHOWN_SHARE, CropPool, crop_pool
 from binpose_estimator.crops import TRUTH
 from binpose_estimator.head import PosePrediction
@@ -25,7 +25,7 @@ from binpose_estimator.losses import (
 from binpose_estimator.training import sample_batch
 
 NAMES = ("block", "rod", "bracket")
-ESTIMATOR = EstimatorConfig(NAMES, gsd_m=1e-3, widths=(8, 8, 8), hypotheses=2)
+ESTIMATOR = EstimatorConfig(NAMES, gsd_m=1e-3, preset=DefaultPreset((8, 8, 8), hypotheses=2))
 LOSSES = ["pose", "confidence", "match", "coordinates"]
 BATCH, HYPOTHESES = 24, 4
 FIELDS = ("rotation", "center", "confidence", "coordinates", "coordinate_scale", "match")
@@ -125,7 +125,7 @@ def test_labels_of_unknown_parts_change_no_batch(views, objects, detected: bool)
             sample_batch(pool_of(v, objects, found), training(), np.random.default_rng(0))
             for v in (hide_instances(known, keep), replace(known, weight=keep.astype(float)))
         ]
-        return [tensor for x, targets in drawn for tensor in (x, *vars(targets).values())]
+        return [tensor for x, targets in drawn for tensor in (x.x, *vars(targets).values())]
 
     torch.testing.assert_close(batches(view), batches(other), rtol=0, atol=0)
 

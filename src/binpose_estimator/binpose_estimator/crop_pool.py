@@ -4,7 +4,6 @@ import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -141,10 +140,9 @@ def _view_pool(
     jitter = rng.standard_t(JITTER_FREEDOM, true_centers.shape).clip(-4, 4) * [across, across, along]
     centers = true_centers + jitter * np.array([[part.diameter_m] for part in parts])
     diameters = np.array([objects[name].diameter_m for name in asked])
-    luma = cv2.cvtColor(working.color, cv2.COLOR_RGB2GRAY)
     labels = working.labels(view.instance_ids)
     roll = rng.uniform(-np.pi, np.pi, len(instances))
-    crops = extract_crops(working, luma, labels, instances, centers, diameters, roll)
+    crops = extract_crops(working, estimator_config.preset.content, labels, instances, centers, diameters, roll)
     classes = np.array([estimator_config.objects.index(name) for name in asked], np.int64)
     weight = view.known_weight[instances]
     return _with_truth(crops, crops, classes, matches, False, poses, true_centers, centers, diameters, weight)
@@ -169,13 +167,13 @@ def _detected_pool(
     shown = np.array([_shown(detection, known_ids) for detection in detections])[owners]
     usable = np.isin(shown, instances)
     shown_part = np.where(usable, shown, instances[0])  # of the others nothing is used
-    centers = np.array([center_of(detections[owner], view.frame) for owner in owners])
     diameters = np.array([objects[name].diameter_m for name in names])
-    luma = cv2.cvtColor(working.color, cv2.COLOR_RGB2GRAY)
+    centers = np.array([center_of(detections[i], view.frame, d) for i, d in zip(owners, diameters, strict=True)])
+    content = estimator_config.preset.content
     labels = working.labels(label_image(detections, *working.frame_shape, order=range(len(detections))))
-    crops = extract_crops(working, luma, labels, owners, centers, diameters)
-    true_labels = working.labels(view.instance_ids)
-    truth = extract_crops(working, luma, true_labels, shown_part.astype(np.int32), centers, diameters)
+    crops = extract_crops(working, content, labels, owners, centers, diameters)
+    true_labels, masks = working.labels(view.instance_ids), replace(content, names=("mask",))
+    truth = extract_crops(working, masks, true_labels, shown_part.astype(np.int32), centers, diameters)
     poses, parts = view.T_cam_obj[shown_part], [objects[view.object_ids[i]] for i in shown_part]
     true_centers = np.array([transform(T, p.center_m[None])[0] for T, p in zip(poses, parts, strict=True)])
     near = np.linalg.norm(true_centers - centers, axis=-1) < NEAR_DIAMETERS * diameters
