@@ -13,7 +13,6 @@ from rich.console import Console
 
 from binpose import cli
 from binpose.commands.command import Command, waiting
-from binpose.commands.train import _bars
 
 NAMES = ("add", "simulate", "train", "estimate", "evaluate", "demo", "models", "bag")
 
@@ -169,11 +168,3 @@ def test_an_unknown_command_or_option_is_refused() -> None:
         with pytest.raises(SystemExit) as stop:
             cli.main(arguments)
         assert stop.value.code == cli.FAILED
-
-
-def test_long_work_tells_its_progress_in_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture) -> None:
-    with _bars() as report:
-        for step in range(101):
-            report("pose", step / 100, f"step {step}")
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 11 and lines[0].split() == ["pose", "0", "%", "step", "0"] and "pose 100 %" in lines[-1]

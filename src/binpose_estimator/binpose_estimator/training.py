@@ -1,5 +1,6 @@
 """Training of the pose network from labelled views."""
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -11,7 +12,9 @@ import torch
 from binpose_core.base.precision import channels_last
 from binpose_core.frames.types import LabelledView
 from binpose_core.geometry.transforms import FloatArray
-from binpose_core.learning.training_loop import StepCallback, on_device, train
+from binpose_core.learning.batches import on_device
+from binpose_core.learning.hooks import Hook
+from binpose_core.learning.training_loop import train
 from binpose_core.learning.weights import inherit, read_progress, to_arrays
 from binpose_core.parts.catalogue import ObjectModel
 from binpose_estimator.crop_pool import CropPool, Detect, crop_pool
@@ -29,7 +32,7 @@ def train_estimator(
     config: PoseTrainingConfig,
     seed: int,
     checkpoint: Path | None = None,
-    on_step: StepCallback | None = None,
+    hooks: Sequence[Hook] = (),
     track: Callable[[Sequence[LabelledView]], Iterable[LabelledView]] = iter,
     start: PoseEstimator | None = None,
     detect: Detect | None = None,
@@ -39,13 +42,15 @@ def train_estimator(
 
     `track` may wrap the passes over the views with a progress bar. `start` is an estimator, of any parts, whose weights
     the training begins with. With `detect`, the detector that the estimator will work with, it learns from that one's
-    masks, centres and mistakes too. `device` is where it runs, cpu or cuda.
+    masks, centres and mistakes too. `hooks` are the training loop's, whose minutes include the cutting of crops.
+    `device` is where it runs, cpu or cuda.
 
     Raises:
         BinposeError: if no view shows enough of any part, or the start has another architecture.
     """
     torch.manual_seed(seed)
-    trained = checkpoint is not None and read_progress(checkpoint).share >= 1.0  # needs no crops any more
+    began = time.monotonic()
+    trained = checkpoint is not None and read_progress(checkpoint).fraction >= 1.0  # needs no crops any more
     pool = None if trained else crop_pool(views, objects, estimator_config, config, seed, track, detect)
     tables = on_device(part_tables([objects[name] for name in estimator_config.objects]), torch.device(device))
     network = PoseNetwork(len(estimator_config.objects), estimator_config.widths, estimator_config.hypotheses)
@@ -60,7 +65,8 @@ def train_estimator(
     def loss(model: torch.nn.Module, batch: tuple[torch.Tensor, PoseTargets]) -> dict[str, torch.Tensor]:
         return _loss(model, batch, tables)
 
-    averaged = train(channels_last(network.to(device)), batch, loss, config.loop, checkpoint, on_step)
+    loop = config.loop.without(time.monotonic() - began)
+    averaged = train(channels_last(network.to(device)), batch, loss, loop, checkpoint, hooks)
     return PoseEstimator(averaged, estimator_config, objects, device)
 
 

@@ -50,6 +50,11 @@ class LabelledCandidates:
     sensor: npt.NDArray[np.str_]
 
 
+def _misfit(refiner: IcpRefiner, objects: Mapping[str, ObjectModel], rng: np.random.Generator) -> IcpRefiner:
+    """The same refiner of parts that are a little off their CAD files."""
+    return IcpRefiner(off_their_cad(objects, rng), refiner.config, network=refiner.network)
+
+
 def labelled_candidates(
     segmenter: SegmenterStage,
     estimator: PoseEstimator,
@@ -74,7 +79,7 @@ def labelled_candidates(
     for number, view in enumerate(views):
         sensor = view.sensor
         misfit = number % MISFIT_EVERY == MISFIT_EVERY - 1
-        verifier = IcpRefiner(off_their_cad(objects, rng), refiner.config) if misfit else refiner
+        verifier = _misfit(refiner, objects, rng) if misfit else refiner
         detections = segmenter(view.frame)
         poses = estimator(view.frame, detections)
         natural = verifier.candidates(view.frame, detections, poses)

@@ -22,11 +22,13 @@ class BinOptions:
     """Unit of --bin-size and of --bin-mesh."""
 
     def with_bin(self, scene: "SceneConfig") -> "SceneConfig":
-        """The scene in the bin of these options.
+        """The scene in the bin of these options, or as it is where they name none.
 
         Raises:
             BinposeError: for a size that is not three lengths of a bin, or a size and a mesh.
         """
+        if not self.bin_size and self.bin_mesh is None:
+            return scene
         mesh = None if self.bin_mesh is None else str(self.bin_mesh.resolve())
         content = replace(scene.content, bin_size_m=self._size_m(), bin_mesh=mesh, bin_unit=self.bin_unit)
         return replace(scene, content=content)

@@ -36,6 +36,7 @@ class Calibrate(BinOptions, Command):
 
     def run(self) -> int:
         """Calibrate, save and report what was measured."""
+        from binpose.held_out import held_out_sentence
         from binpose_core.base.threads import available_cpus
         from binpose_pipeline.bundle import load_bundle
         from binpose_simulation.scene import SceneConfig
@@ -51,9 +52,8 @@ class Calibrate(BinOptions, Command):
                 bundle, self.model, self.out or self.model, scene, self.seed, self.workers or available_cpus(),
                 self.views, self.evaluation_views, lambda stage: progress.advance(tasks[stage]),
             )  # fmt: skip
-        metrics = calibrated.metrics
-        error = metrics["calibration_error"]
-        console.print(f"Model {version[:12]} in {self.out or self.model}. Expected calibration error {error:.3f}.")
+        console.print(f"Model {version[:12]} in {self.out or self.model}.")
+        console.print(held_out_sentence(calibrated.metrics), style="bold")
         if not calibrated.calibrated:
             console.print(UNCALIBRATED, style="yellow")
         console.print("Next:", Text(f"binpose estimate FRAMES --model {self.out or self.model} --out runs/x", "bold"))
