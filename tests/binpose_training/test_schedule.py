@@ -10,7 +10,7 @@ from binpose_training.schedule import LEAST, Schedule
 
 
 class Clock:
-    """Stands until it is told to go on."""
+    """Stands still between two calls of `wait`."""
 
     def __init__(self) -> None:
         self.now = 1000.0

@@ -28,8 +28,8 @@ MISFIT_EVERY = 3
 MISFIT_SCALE = 0.025
 """Standard deviation of their sides' relative error."""
 LEAST_VISIBLE = 0.1
-"""Share of a part that must be seen for its pose to count."""
-CONFUSED_SHARE, GROSS_SHARE = 0.3, 0.3
+"""Fraction of a part that must be seen for its pose to count."""
+CONFUSED_FRACTION, GROSS_FRACTION = 0.3, 0.3
 """Of the detections, those that are also tried as another part, and those that also get a grossly wrong pose."""
 ADDED_WEIGHT = 0.5
 """Of samples that the stages would not have made."""
@@ -99,7 +99,7 @@ def labelled_candidates(
 def is_right(
     object_id: str, T_cam_obj: FloatArray, view: LabelledView, errors: Mapping[str, PartErrors]
 ) -> bool | None:
-    """Whether a part of the view has this pose within the usual share of its diameter by ADD(-S).
+    """Whether a part of the view has this pose within the usual fraction of its diameter by ADD(-S).
 
     None where that part is hidden: a pose that is right by chance says nothing about what evidence means.
     """
@@ -140,7 +140,7 @@ def _confused(
     chosen = [
         replace(d, object_id=str(rng.choice([name for name in names if name != d.object_id])), alternatives=())
         for d in detections
-        if rng.random() < CONFUSED_SHARE
+        if rng.random() < CONFUSED_FRACTION
     ]
     return refiner.candidates(view.frame, chosen, estimator(view.frame, chosen)) if chosen else []
 
@@ -156,7 +156,7 @@ def _gross(
     """Some aligned poses turned and shifted far away, measured where they are, half of them without a rival."""
     chosen = []
     for candidate in aligned:
-        if rng.random() < GROSS_SHARE:
+        if rng.random() < GROSS_FRACTION:
             name, T = candidate.object_id, candidate.T_cam_obj
             moved, start = Hypothesis(name, _displaced(rng, T, objects[name]), 1.0), Hypothesis(name, T, 1.0)
             rivals = (moved,) if rng.random() < 0.5 else (start, moved)

@@ -77,7 +77,7 @@ def test_select_takes_what_is_below_a_prefix() -> None:
 
 
 def test_a_checkpoint_holds_all_that_decides_the_next_step(tmp_path: Path) -> None:
-    """A run that is stored and gone on with takes the same steps as one that was not interrupted."""
+    """A run that is stored and resumed takes the same steps as one that was not interrupted."""
     path = tmp_path / "checkpoint.safetensors"
     one, average = network(1), network(3)
     optimizer = torch.optim.AdamW(one.parameters(), lr=1e-2)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 import tyro
 
-from binpose.commands.command import Command, console, errors, split_names, tracked, waiting
+from binpose.commands.command import Command, compiling, console, errors, split_names, tracked, waiting
 from binpose_pipeline.bundle import UNCALIBRATED, ModelBundle, load_bundle
 from binpose_pipeline.estimation import EstimationConfig
 
@@ -75,6 +75,7 @@ class Estimate(Command):
         from binpose.explain import Explainer, FrameExplainer, Remembering
         from binpose_core.frames.region import Region
         from binpose_pipeline.estimation import check_objects
+        from binpose_pipeline.kernels import compile_kernels
         from binpose_pipeline.pipeline import Within
         from binpose_pipeline.runs import RunDirectory, RunRecord
         from binpose_pipeline.tracking import TrackingConfig, TrackingPipeline
@@ -89,6 +90,8 @@ class Estimate(Command):
         with waiting(f"Loading {self.model} ..."):
             bundle = with_refiner(load_bundle(self.model, self.device), self.refiner)
         check_objects(config.objects, tuple(bundle.objects), str(self.model))
+        with compiling():
+            compile_kernels(bundle.pipeline, bundle.objects)
         chosen = config.objects or tuple(bundle.objects)
         numbers = {name: model.bop_id for name, model in bundle.objects.items() if name in chosen}
         record = RunRecord(

@@ -8,7 +8,7 @@ import tyro
 from rich.text import Text
 
 from binpose.commands.bin_options import BinOptions
-from binpose.commands.command import Command, console, split_names
+from binpose.commands.command import Command, compiling, console, described, split_names
 from binpose.training_progress import training_progress
 from binpose_pipeline.bundle import UNCALIBRATED
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from binpose_training.config import TrainConfig
 
 
+@described
 @dataclass(frozen=True, kw_only=True)
 class Train(BinOptions, Command):
     """Train one model for several parts of the catalogue, on simulation alone.
@@ -23,40 +24,41 @@ class Train(BinOptions, Command):
     Ctrl-C leaves a checkpoint that --resume continues. All settings of all stages can be changed with --config and
     --set; `--write-config FILE` lists them with their descriptions.
 
+    objects: Parts of the catalogue, separated by commas; `library` stands for the parts that binpose makes itself.
+    out: Folder for the model.
+    catalogue: Folder of the catalogue.
+    minutes: How long to train, calibration included; default 28.
+    start_from: A model, of these parts or others, whose weights to begin with: a folder, or `demo` for the shipped one.
+    resume: Continue what an interrupted training left in the model's folder.
+    detector: What finds the instances: votes (the default, for CPUs), or torchvision's Mask R-CNN, on colour alone.
+    refinement_network: Train a refinement network too, in 15 % of the time, for `binpose estimate --refiner network`.
+    config: YAML file with settings of the training; options of the command line win over it.
+    assignments: Single settings by their names in the file, such as detector.training.loop.learning_rate=1e-3.
+    write_config: Write all settings in effect to this YAML file, and do not train.
+    tensorboard: Folder for TensorBoard's event files, with losses and learning rates (extra `tensorboard`).
+    device: Where the networks are trained: cpu, cuda or cuda:<number>.
+    seed: Seed of everything random; default 0.
+    workers: Processes that simulate bins; 0 = one per CPU.
+
     Example: binpose train --objects gearmotor,pulley,pin --out models/wrs --start-from demo --minutes 28
     """
 
     objects: str
-    """Parts of the catalogue, separated by commas; `library` stands for the parts that binpose makes itself."""
     out: Path
-    """Folder for the model."""
     catalogue: Path = Path("objects")
-    """Folder of the catalogue."""
     minutes: float | None = None
-    """How long to train, calibration included; default 28."""
     start_from: Path | None = None
-    """A model, of these parts or others, whose weights to begin with: a folder, or `demo` for the shipped one."""
     resume: bool = False
-    """Continue what an interrupted training left in the model's folder."""
     detector: Literal["votes", "mask_rcnn"] | None = None
-    """What finds the instances: votes (the default, for CPUs), or torchvision's Mask R-CNN, on colour alone."""
     refinement_network: bool = False
-    """Train a refinement network too, in 15 % of the time, for `binpose estimate --refiner network`."""
     config: Path | None = None
-    """YAML file with settings of the training; options of the command line win over it."""
     # `set` is the option's name; the built-in of that name is not hidden.
     assignments: Annotated[tuple[str, ...], tyro.conf.arg(name="set", metavar="NAME=VALUE ...")] = ()
-    """Single settings by their names in the file, such as detector.training.loop.learning_rate=1e-3."""
     write_config: Path | None = None
-    """Write all settings in effect to this YAML file, and do not train."""
     tensorboard: Path | None = None
-    """Folder for TensorBoard's event files, with losses and learning rates (extra `tensorboard`)."""
     device: str = "cpu"
-    """Where the networks are trained: cpu, cuda or cuda:<number>."""
     seed: int | None = None
-    """Seed of everything random; default 0."""
     workers: int = 0
-    """Processes that simulate bins; 0 = one per CPU."""
 
     def run(self) -> int:
         """Train and report what was measured."""
@@ -98,11 +100,14 @@ class Train(BinOptions, Command):
         from binpose_pipeline.bundle import load_bundle
         from binpose_simulation.prepared_parts import check_bin
         from binpose_training.chosen_parts import chosen_objects
+        from binpose_training.kernels import compile_kernels
         from binpose_training.training import train
 
         objects = chosen_objects(split_names(self.objects, "--objects"), self.catalogue)
         check_bin({part.id: part for part in objects}, config.simulation.scene.content)
         start = load_bundle(self.start_from) if self.start_from is not None else None
+        with compiling():
+            compile_kernels(objects, config)
         with training_progress(console) as report:
             return train(
                 objects, self.out, config, resume=self.resume, progress=report, start=start, device=self.device,
