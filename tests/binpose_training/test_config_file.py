@@ -111,6 +111,6 @@ def test_every_value_of_a_training_is_described(tmp_path: Path) -> None:
     """Those of the stages' own classes; a description is the line above its value."""
     write_config(TrainConfig(), tmp_path / "a.yaml")
     lines = (tmp_path / "a.yaml").read_text().splitlines()
-    for name in ("  fraction:", "  backend:", "    batch_size:", "    crop_px:", "      learning_rate:", "  views:"):
+    for name in ("  fraction:", "  backend:", "    batch_size:", "      learning_rate:", "  views:"):
         places = [number for number, line in enumerate(lines) if line.startswith(name)]
         assert places and all(lines[number - 1].lstrip().startswith("#") for number in places), name
