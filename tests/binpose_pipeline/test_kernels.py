@@ -7,7 +7,7 @@ import numpy as np
 from binpose_core.base.errors import BinposeError
 from binpose_core.base.kernel_compilation import on_compilation
 from binpose_core.parts.catalogue import ObjectModel
-from binpose_pipeline.bundle import ModelBundle
+from binpose_pipeline.bundle import PipelineBundle
 from binpose_pipeline.kernels import CAMERA, compile_kernels, drawn_scene
 from binpose_pipeline.pipeline import Pipeline
 
@@ -24,7 +24,7 @@ def test_the_scene_shows_every_part_where_its_pose_says(objects: Sequence[Object
         assert abs(np.median(seen) - center[2]) < parts[pose.object_id].diameter_m
 
 
-def test_a_frame_after_it_compiles_nothing(networks: ModelBundle) -> None:
+def test_a_frame_after_it_compiles_nothing(networks: PipelineBundle) -> None:
     compile_kernels(networks.pipeline, networks.objects)
     compiled: list[str] = []
     with on_compilation(lambda _, name: compiled.append(name)):
@@ -32,7 +32,7 @@ def test_a_frame_after_it_compiles_nothing(networks: ModelBundle) -> None:
     assert not compiled
 
 
-def test_a_stage_that_refuses_the_scene_does_not_end_the_program(networks: ModelBundle) -> None:
+def test_a_stage_that_refuses_the_scene_does_not_end_the_program(networks: PipelineBundle) -> None:
     calls: list[str] = []
 
     def refusing(*_: object) -> list:

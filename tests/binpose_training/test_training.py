@@ -21,7 +21,7 @@ from binpose_detection.mask_rcnn import MaskRcnnSegmenter
 from binpose_detection.mask_rcnn_training import MaskRcnnTrainingConfig
 from binpose_detection.training import SegmentationTrainingConfig
 from binpose_estimator.training_config import PoseTrainingConfig
-from binpose_pipeline.bundle import ModelBundle, bundle_to_tensors, load_bundle, save_bundle
+from binpose_pipeline.bundle import PipelineBundle, bundle_to_tensors, load_bundle, save_bundle
 from binpose_refinement.config import RefinerConfig
 from binpose_refinement.network_optimizer import NetworkOptimizer
 from binpose_refinement.network_training import RefinementTraining
@@ -174,7 +174,7 @@ def with_mask_rcnn(config: TrainConfig) -> TrainConfig:
 
 
 def test_mask_rcnn_starts_from_nothing(
-    tmp_path: Path, networks: ModelBundle, config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, networks: PipelineBundle, config: TrainConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("binpose_training.training.import_torchvision", lambda: None)
     with pytest.raises(BinposeError, match="leave out --start-from"):
@@ -248,7 +248,7 @@ def test_a_command_that_cannot_work_leaves_nothing_to_resume(
 @pytest.mark.parametrize("calibrated", [False, True])
 def test_the_command_reports_what_was_measured_and_scores_that_are_no_probabilities(
     tmp_path: Path,
-    networks: ModelBundle,
+    networks: PipelineBundle,
     capsys: pytest.CaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
     calibrated: bool,
@@ -258,7 +258,7 @@ def test_the_command_reports_what_was_measured_and_scores_that_are_no_probabilit
         "objects": {"all": {"recall": 0.75, "precision": 0.92}},
     }  # fmt: skip
     trained = replace(networks, metrics=metrics)
-    trained = trained if calibrated else replace(trained, refiner=IcpRefiner(networks.objects))
+    trained = trained if calibrated else trained.using(refiner=IcpRefiner(networks.objects))
     monkeypatch.setattr("binpose_training.chosen_parts.library_objects", lambda: list(networks.objects.values()))
     monkeypatch.setattr("binpose_training.training.train", lambda objects, out, *_, **__: save_bundle(trained, out))
     assert cli.main(["train", "--objects", "library", "--out", str(tmp_path)]) == 0
@@ -300,7 +300,7 @@ def test_a_stage_without_a_budget_takes_the_network_of_the_start(
 
 
 def test_a_stage_without_a_budget_needs_a_start_with_the_same_parts(
-    tmp_path: Path, objects: tuple[ObjectModel, ...], networks: ModelBundle, config: TrainConfig
+    tmp_path: Path, objects: tuple[ObjectModel, ...], networks: PipelineBundle, config: TrainConfig
 ) -> None:
     pose_only = replace(config, detector=replace(config.detector, fraction=0.0))
     with pytest.raises(BinposeError, match=r"detector has no budget, .* for none; expected one for step, rod"):

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from binpose_core.evaluation.golden import GoldenFrame, found_share
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.learning.model_store import StoredModel
 from binpose_core.parts.objects import ObjectModel
@@ -27,7 +28,6 @@ from binpose_refinement.node import (
 from binpose_refinement.stored_refiner import stored_refiner
 from binpose_ros.challenge_adapter import ChallengeService, ChallengeSettings, names_of
 from binpose_ros.estimate_action import EstimateAction, FrameResult
-from binpose_ros.golden import GoldenFrame, found_share
 from binpose_ros.inputs import COLOR, DEPTH, INFO, Match
 from binpose_ros.outcome import Outcome
 from binpose_ros.running import prepare_process, run_node

@@ -8,8 +8,10 @@ import numpy as np
 
 from binpose_core.base.reasons import Reason
 from binpose_core.base.settings import setting
+from binpose_core.evaluation.golden import GoldenFrame, seen_share
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import Detection
+from binpose_core.learning.bundle import ModelBundle
 from binpose_core.learning.model_store import StoredModel
 from binpose_core.parts.empty_results import why_empty
 from binpose_core.parts.objects import ObjectModel
@@ -17,10 +19,8 @@ from binpose_detection.backends import stored_segmenter
 from binpose_ros.detections import instance_labels, write_detections
 from binpose_ros.following import Followers
 from binpose_ros.frames import header_of
-from binpose_ros.golden import GoldenFrame, seen_share
 from binpose_ros.images import from_labels
 from binpose_ros.inputs import COLOR, DEPTH, INFO, Match
-from binpose_ros.models import LoadedModel
 from binpose_ros.outcome import Outcome, empty_outcome
 from binpose_ros.running import prepare_process, run_node
 from binpose_ros.settings import DetectionChoice
@@ -76,7 +76,7 @@ class DetectionNode(StageNode[Any]):
         """The segmenter."""
         return stored_segmenter(stored, settings.device)
 
-    def before_swap(self, model: LoadedModel[Any]) -> None:
+    def before_swap(self, model: ModelBundle[Any]) -> None:
         """Have the nodes that work on the detections hold it."""
         self._followers.hold(model, self.settings.follow_s)
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from binpose_core.base.reasons import Reason
+from binpose_core.evaluation.golden import Found, GoldenFrame, found_share, true_detections
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import PoseEstimate
 from binpose_core.learning.model_store import StoredModel
@@ -14,7 +15,6 @@ from binpose_estimator.estimator import PoseEstimator
 from binpose_ros.detections import read_detections
 from binpose_ros.following import FollowerNode
 from binpose_ros.frames import header_of
-from binpose_ros.golden import Found, GoldenFrame, found_share, true_detections
 from binpose_ros.inputs import COLOR, DEPTH, INFO, Input, Match, read
 from binpose_ros.outcome import Outcome, empty_outcome
 from binpose_ros.poses import write_poses

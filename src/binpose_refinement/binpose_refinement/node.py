@@ -11,6 +11,7 @@ from binpose_core.base.settings import setting
 from binpose_core.drawing.overlays import OverlayDrawer
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import Detection, PoseEstimate
+from binpose_core.learning.bundle import ModelBundle
 from binpose_core.learning.model_store import StoredModel
 from binpose_core.parts.empty_results import why_empty
 from binpose_core.parts.objects import ObjectModel
@@ -24,7 +25,6 @@ from binpose_ros.frames import header_of
 from binpose_ros.images import from_color
 from binpose_ros.inputs import COLOR, DEPTH, INFO, Input, Match, read
 from binpose_ros.markers import MeshResources, to_markers
-from binpose_ros.models import LoadedModel
 from binpose_ros.node_remarks import frame_id_problem
 from binpose_ros.outcome import Outcome, empty_outcome
 from binpose_ros.poses import read_poses, transforms, with_detections, write_poses
@@ -91,7 +91,7 @@ class RefinementOutputs:
         self,
         frame: RgbdFrame,
         verified: Sequence[PoseEstimate],
-        model: LoadedModel[Any],
+        model: ModelBundle[Any],
         settings: RefinementSettings,
         empty: Callable[[], Outcome],
     ) -> FrameResult:

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile
 
+from binpose_core.learning.bundle import ModelBundle
 from binpose_core.learning.model_store import SHORT
 from binpose_core.parts.objects import ObjectModel
-from binpose_ros.models import LoadedModel
 from binpose_ros.poses import from_matrix
 from binpose_ros.stamps import Header, to_header
 
@@ -31,7 +31,7 @@ class Announcer:
         node.create_service(LoadModel, "~/load_model", self._load_model, callback_group=group)
         node.create_service(Trigger, "~/rollback", self._roll_back, callback_group=group)
 
-    def announce(self, model: LoadedModel[Any], previous: LoadedModel[Any] | None) -> None:
+    def announce(self, model: ModelBundle[Any], previous: ModelBundle[Any] | None) -> None:
         """Tell which model is in use from now on."""
         from binpose_interfaces.msg import ModelStatus
 
@@ -65,7 +65,7 @@ class Announcer:
     def _roll_back(self, request: Any, response: Any) -> Any:
         return self._answer(self._node.roll_back, response)
 
-    def _answer(self, action: Callable[[], LoadedModel[Any]], response: Any) -> Any:
+    def _answer(self, action: Callable[[], ModelBundle[Any]], response: Any) -> Any:
         try:
             model = action()
             where = "in use" if model is self._node.models.current else "held, to be used next"

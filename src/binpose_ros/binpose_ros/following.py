@@ -16,10 +16,10 @@ from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 
 from binpose_core.base.errors import BinposeError
 from binpose_core.base.reasons import Reason
+from binpose_core.learning.bundle import ModelBundle, Unanswered
 from binpose_core.learning.model_store import SHORT, ModelStore
 from binpose_ros.announcing import LATCHED
 from binpose_ros.model_node import Stage
-from binpose_ros.models import LoadedModel, Unanswered
 from binpose_ros.outcome import EarlierOutcomes, Outcome
 from binpose_ros.settings import StageSettings
 from binpose_ros.stage_node import STATUS, StageNode
@@ -46,7 +46,7 @@ class Followers:
             name: node.create_client(LoadModel, f"{name}/load_model", callback_group=group) for name in names
         }
 
-    def hold(self, model: LoadedModel[Any], timeout_s: float) -> None:
+    def hold(self, model: ModelBundle[Any], timeout_s: float) -> None:
         """Have all of them load and check a model.
 
         Raises:
@@ -138,7 +138,7 @@ class FollowerNode(StageNode[Stage]):
         self._watch()
         return result
 
-    def swap(self, store: str, version: str) -> LoadedModel[Stage]:
+    def swap(self, store: str, version: str) -> ModelBundle[Stage]:
         """Hold another version, until the leader uses it.
 
         Raises:
@@ -150,7 +150,7 @@ class FollowerNode(StageNode[Stage]):
         self.models.offer(model)
         return model
 
-    def roll_back(self) -> LoadedModel[Stage]:
+    def roll_back(self) -> ModelBundle[Stage]:
         """Refuse it.
 
         Raises:
@@ -158,7 +158,7 @@ class FollowerNode(StageNode[Stage]):
         """
         raise BinposeError(f"This node uses the model that {self.leader} uses; ask {self.leader} to roll back.")
 
-    def first_model(self) -> LoadedModel[Stage]:
+    def first_model(self) -> ModelBundle[Stage]:
         """The store's current model, or that of the leader when the current one cannot be used."""
         try:
             return super().first_model()
@@ -184,7 +184,7 @@ class FollowerNode(StageNode[Stage]):
             except Exception as error:
                 self._refuse(self.describe_error(f"The model of {self.leader}", error))
 
-    def _held(self, store: str, version: str, current: LoadedModel[Stage] | None) -> LoadedModel[Stage]:
+    def _held(self, store: str, version: str, current: ModelBundle[Stage] | None) -> ModelBundle[Stage]:
         """A version that is held, or else is loaded from the first store that has it: a version is the same in all."""
         if version:
             for model in self.models.held():

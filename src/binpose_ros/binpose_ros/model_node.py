@@ -4,6 +4,7 @@ import threading
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -11,15 +12,15 @@ from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 
 from binpose_core.base.devices import check_device
 from binpose_core.base.errors import BinposeError
+from binpose_core.evaluation.golden import golden_frames
 from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.learning.bundle import Checks, ModelBundle, ModelSlot, Unanswered, load_model
 from binpose_core.learning.model_store import SHORT, ModelStore, StoredModel
 from binpose_core.learning.stored_parts import assemble
 from binpose_core.parts.objects import ObjectModel
 from binpose_ros.announcing import Announcer
-from binpose_ros.golden import golden_frames
 from binpose_ros.lifecycle import ManagedNode
 from binpose_ros.message_types import RosTypes, ros_types
-from binpose_ros.models import Checks, LoadedModel, ModelSlot, Unanswered, load_model
 from binpose_ros.monitor import Monitor
 from binpose_ros.parameters import Parameters
 from binpose_ros.settings import StageSettings
@@ -93,7 +94,7 @@ class ModelNode(ManagedNode, Generic[Stage]):
         """The settings of now."""
         return self._declared.settings
 
-    def first_model(self) -> LoadedModel[Stage]:
+    def first_model(self) -> ModelBundle[Stage]:
         """The model to begin with: the one that the settings name.
 
         Raises:
@@ -101,7 +102,7 @@ class ModelNode(ManagedNode, Generic[Stage]):
         """
         return self._load(self.settings.model, self.settings.version)
 
-    def swap(self, store: str, version: str) -> LoadedModel[Stage]:
+    def swap(self, store: str, version: str) -> ModelBundle[Stage]:
         """Load another version, check it and put it in use between two frames.
 
         Raises:
@@ -110,7 +111,7 @@ class ModelNode(ManagedNode, Generic[Stage]):
         current = self.models.find("")
         return self._exchange(self._load(store or str(current.store), version, current))
 
-    def roll_back(self) -> LoadedModel[Stage]:
+    def roll_back(self) -> ModelBundle[Stage]:
         """Put the model before in use again.
 
         Raises:
@@ -118,15 +119,15 @@ class ModelNode(ManagedNode, Generic[Stage]):
         """
         return self._exchange(self.models.earlier())
 
-    def before_swap(self, model: LoadedModel[Stage]) -> None:
+    def before_swap(self, model: ModelBundle[Stage]) -> None:
         """See that all is ready for a model before it is put in use."""
 
-    def _exchange(self, model: LoadedModel[Stage]) -> LoadedModel[Stage]:
+    def _exchange(self, model: ModelBundle[Stage]) -> ModelBundle[Stage]:
         self.before_swap(model)
         with self._loading:
             return self._put_in_use(self._fitted(model, self.settings))
 
-    def _load(self, store: str, version: str, current: LoadedModel[Stage] | None = None) -> LoadedModel[Stage]:
+    def _load(self, store: str, version: str, current: ModelBundle[Stage] | None = None) -> ModelBundle[Stage]:
         """A model of a store, checked; it must do no worse than `current`."""
         if not store:
             raise BinposeError("No model is named; expected the folder of a model store; set the parameter `model`.")
@@ -135,10 +136,11 @@ class ModelNode(ManagedNode, Generic[Stage]):
         with self._loading:
             settings, frames = self.settings, golden_frames(folder)
             checks = Checks[Stage](settings.required_objects, self._warm_up, lambda s, o: self.score(s, o, frames))
-            model = load_model(folder, version, lambda stored, o: self.build(stored, o, settings), checks, current)
+            build = partial(self.build, settings=settings)
+            model = load_model(folder, version, build, checks, ModelBundle[Stage], current)
             return replace(model, settings=settings)
 
-    def _fitted(self, model: LoadedModel[Stage], settings: Any) -> LoadedModel[Stage]:
+    def _fitted(self, model: ModelBundle[Stage], settings: Any) -> ModelBundle[Stage]:
         """The model, built again where the settings have changed since; call it while no other model is loaded."""
         self.check(settings, model.objects)
         if not self.rebuild(model.settings, settings):
@@ -151,7 +153,7 @@ class ModelNode(ManagedNode, Generic[Stage]):
         self.check(self.settings, objects)
         self.try_out(stage, objects, replace(self._last_frame or trial_frame()))
 
-    def _put_in_use(self, model: LoadedModel[Stage]) -> LoadedModel[Stage]:
+    def _put_in_use(self, model: ModelBundle[Stage]) -> ModelBundle[Stage]:
         number = 1 + max((held.number for held in self.models.held()), default=0)
         model = replace(model, number=number)
         self.models.exchange(model)
@@ -178,7 +180,7 @@ class ModelNode(ManagedNode, Generic[Stage]):
         except Exception as error:
             self._refuse(self.describe_error("The new model", error))
 
-    def _follow_store(self, model: LoadedModel[Stage], newest: str, trial: _Trial) -> None:
+    def _follow_store(self, model: ModelBundle[Stage], newest: str, trial: _Trial) -> None:
         seen, refused = self._seen, self._refused
         if newest == seen and (refused is None or refused[0] == trial):
             self.monitor.model_reason = refused[1] if refused else ""

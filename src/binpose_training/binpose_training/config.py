@@ -6,12 +6,12 @@ from typing import get_args
 from binpose_core.base.errors import BinposeError
 from binpose_core.base.threads import available_cpus
 from binpose_core.learning.loop_config import LoopConfig
+from binpose_core.stages import Segmenter
 from binpose_detection.backends import Backend
 from binpose_detection.mask_rcnn_training import MaskRcnnTrainingConfig
-from binpose_detection.segmenter import Segmenter
+from binpose_detection.segmenter import VoteSegmenter
 from binpose_detection.training import SegmentationTrainingConfig
 from binpose_estimator.training_config import PoseTrainingConfig
-from binpose_pipeline.pipeline import SegmenterStage
 from binpose_refinement.config import RefinerConfig
 from binpose_refinement.network_training import RefinementTraining
 from binpose_simulation.scene import SceneConfig
@@ -197,7 +197,7 @@ class TrainConfig:
         )
 
 
-def fine_tuning(config: TrainConfig, segmenter: SegmenterStage) -> TrainConfig:
+def fine_tuning(config: TrainConfig, segmenter: Segmenter) -> TrainConfig:
     """The settings for a training that starts from a model.
 
     Raises:
@@ -205,7 +205,7 @@ def fine_tuning(config: TrainConfig, segmenter: SegmenterStage) -> TrainConfig:
     """
     if not config.detector.enabled:
         return replace(config, pose=replace(config.pose, training=_slower(config.pose.training)))
-    if config.detector.backend != "votes" or not isinstance(segmenter, Segmenter):
+    if config.detector.backend != "votes" or not isinstance(segmenter, VoteSegmenter):
         raise BinposeError(
             f"A training of the detector {config.detector.backend!r} that starts from a model with a "
             f"{type(segmenter).__name__}; expected the detector 'votes' in both; leave out --start-from or the "

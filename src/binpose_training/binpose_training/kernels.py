@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 
 from binpose_core.parts.catalogue import ObjectModel
-from binpose_detection.segmenter import Segmenter, SegmenterConfig, build_network
+from binpose_detection.segmenter import SegmenterConfig, VoteSegmenter, build_network
 from binpose_estimator.estimator import EstimatorConfig, PoseEstimator
 from binpose_estimator.network import PoseNetwork
 from binpose_pipeline import kernels as pipeline_kernels
@@ -29,7 +29,7 @@ def compile_kernels(objects: Sequence[ObjectModel], config: TrainConfig) -> None
     with torch.random.fork_rng(devices=()):
         detector = SegmenterConfig(tuple(parts), gsd_m=gsd_m)
         poses = EstimatorConfig(tuple(parts), gsd_m=gsd_m)
-        segmenter = Segmenter(build_network(detector).eval(), detector)
+        segmenter = VoteSegmenter(build_network(detector).eval(), detector)
         network = PoseNetwork(len(parts), poses.widths, poses.hypotheses).eval()
         estimator = PoseEstimator(network, poses, parts)
         settings = config.calibration.refiner

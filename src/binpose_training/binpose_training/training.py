@@ -13,6 +13,7 @@ from binpose_core.frames.types import LabelledView
 from binpose_core.learning.hooks import Hook
 from binpose_core.learning.tensorboard import import_summary_writer
 from binpose_core.parts.catalogue import ObjectModel
+from binpose_core.stages import Segmenter
 from binpose_detection.mask_rcnn import MaskRcnnConfig, import_torchvision
 from binpose_detection.mask_rcnn_training import MaskRcnnTrainingConfig, train_mask_rcnn
 from binpose_detection.segmenter import SegmenterConfig
@@ -20,8 +21,7 @@ from binpose_detection.training import SegmentationTrainingConfig, train_segment
 from binpose_estimator.estimator import EstimatorConfig, PoseEstimator
 from binpose_estimator.training import train_estimator
 from binpose_estimator.training_config import PoseTrainingConfig
-from binpose_pipeline.bundle import ModelBundle, save_bundle
-from binpose_pipeline.pipeline import SegmenterStage
+from binpose_pipeline.bundle import PipelineBundle, save_bundle
 from binpose_refinement.refiner import IcpRefiner
 from binpose_training.calibration import calibrated_bundle
 from binpose_training.config import TrainConfig, fine_tuning
@@ -43,7 +43,7 @@ def train(
     config: TrainConfig,
     resume: bool = False,
     progress: Report | None = None,
-    start: ModelBundle | None = None,
+    start: PipelineBundle | None = None,
     device: str = "cpu",
     tensorboard: Path | None = None,
     clock: Callable[[], float] = time.monotonic,
@@ -88,7 +88,7 @@ def _init_run(
     config: TrainConfig,
     resume: bool,
     progress: Report | None,
-    start: ModelBundle | None,
+    start: PipelineBundle | None,
     device: str,
     tensorboard: Path | None,
     clock: Callable[[], float],
@@ -114,7 +114,7 @@ def _init_run(
     return run
 
 
-def _check_left_out(config: TrainConfig, start: ModelBundle | None, names: tuple[str, ...]) -> None:
+def _check_left_out(config: TrainConfig, start: PipelineBundle | None, names: tuple[str, ...]) -> None:
     """Refuse a training without a network that the start does not have for the same parts in the same order."""
     left_out = [name for name in (DETECTOR, POSE) if name not in config.stages]
     known = tuple(start.objects) if start is not None else ()
@@ -125,9 +125,9 @@ def _check_left_out(config: TrainConfig, start: ModelBundle | None, names: tuple
         )
 
 
-def _check_method(config: TrainConfig, start: ModelBundle | None) -> None:
+def _check_method(config: TrainConfig, start: PipelineBundle | None) -> None:
     """Refuse a refinement by a network that the model will not have."""
-    known = start is not None and getattr(start.refiner, "network", None) is not None
+    known = start is not None and start.refiner.network is not None
     if config.calibration.refiner.method == "network" and not config.refinement.enabled and not known:
         raise BinposeError(
             "calibration.refiner.method is 'network', and no refinement network is trained; expected one; add "
@@ -135,7 +135,7 @@ def _check_method(config: TrainConfig, start: ModelBundle | None) -> None:
         )
 
 
-def _trained_segmenter(run: Run, views: Sequence[LabelledView]) -> SegmenterStage:
+def _trained_segmenter(run: Run, views: Sequence[LabelledView]) -> Segmenter:
     """The detector that the settings name, or that of the start."""
     job, names, seed = run.config.detector, tuple(run.parts), run.config.seed
     begin = run.start.segmenter if run.start is not None else None
@@ -156,7 +156,7 @@ def _trained_segmenter(run: Run, views: Sequence[LabelledView]) -> SegmenterStag
         )  # fmt: skip
 
 
-def _trained_estimator(run: Run, views: Sequence[LabelledView], segmenter: SegmenterStage) -> PoseEstimator:
+def _trained_estimator(run: Run, views: Sequence[LabelledView], segmenter: Segmenter) -> PoseEstimator:
     """The pose network, which learns from what the detector finds too, or that of the start."""
     job, begin = run.config.pose, run.start.estimator if run.start is not None else None
     if not job.enabled:
@@ -180,7 +180,7 @@ def _trained_estimator(run: Run, views: Sequence[LabelledView], segmenter: Segme
 def _trained_refiner(run: Run, views: Sequence[LabelledView]) -> IcpRefiner:
     """The refiner of the settings, without scores; with a network that this training or the start brings."""
     job, settings = run.config.refinement, run.config.calibration.refiner
-    known = getattr(run.start.refiner, "network", None) if run.start is not None else None
+    known = run.start.refiner.network if run.start is not None else None
     if not job.enabled:
         same = known is not None and tuple(known.config.objects) == tuple(run.parts)
         return IcpRefiner(run.parts, settings, network=known if same else None)
@@ -202,7 +202,7 @@ def _trained_refiner(run: Run, views: Sequence[LabelledView]) -> IcpRefiner:
     return IcpRefiner(run.parts, settings, network=network)
 
 
-def _calibrated(run: Run, segmenter: SegmenterStage, estimator: PoseEstimator, refiner: IcpRefiner) -> ModelBundle:
+def _calibrated(run: Run, segmenter: Segmenter, estimator: PoseEstimator, refiner: IcpRefiner) -> PipelineBundle:
     """The bundle with a refiner fitted on some of the unseen views and metrics from the others."""
     config, number = run.config, run.config.calibration_views
     with run.schedule.stage(CALIBRATION):

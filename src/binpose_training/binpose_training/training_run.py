@@ -15,7 +15,7 @@ from binpose_core.learning.hooks import Hook, StepReport
 from binpose_core.learning.tensorboard import TensorBoard
 from binpose_core.learning.weights import read_progress
 from binpose_core.parts.catalogue import ObjectModel
-from binpose_pipeline.bundle import ModelBundle
+from binpose_pipeline.bundle import PipelineBundle
 from binpose_simulation.scene import SceneConfig
 from binpose_simulation.stream import SimulationStream
 from binpose_simulation.view_store import ViewStore
@@ -56,7 +56,7 @@ class Run:
     parts: Mapping[str, ObjectModel]
     config: TrainConfig
     directory: Path
-    start: ModelBundle | None
+    start: PipelineBundle | None
     on_progress: Report
     device: str
     tensorboard: Path | None = None
