@@ -9,7 +9,8 @@ from binpose_core.base.errors import BinposeError
 from binpose_core.frames.labels import hide_instances
 from binpose_core.frames.types import BACKGROUND, UNKNOWN
 from binpose_core.geometry.transforms import transform
-from binpose_core.learning.training_loop import LoopConfig
+from binpose_core.learning.hooks import StepReport
+from binpose_core.learning.loop_config import LoopConfig
 from binpose_detection import MaskRcnnConfig, MaskRcnnSegmenter, MaskRcnnTrainingConfig, train_mask_rcnn
 from binpose_detection.augmentation import AugmentationConfig
 from binpose_detection.mask_rcnn import build_mask_rcnn
@@ -189,24 +190,25 @@ def test_no_region_with_unknown_pixels_is_negative_and_no_mask_has_a_gradient_th
 # --- With torchvision -------------------------------------------------------------------------------------------------
 
 
-def interrupted(after: int):
+def interrupted(after: int) -> list[StepReport]:
     steps = iter(range(1, after + 1))
 
-    def on_step(share: float, losses: dict[str, float]) -> None:
+    def on_step(fraction: float, losses: dict[str, float]) -> None:
         if next(steps) == after:
             raise KeyboardInterrupt
 
-    return on_step
+    return [StepReport(on_step)]
 
 
 def test_training_runs_resumes_and_yields_a_segmenter(torchvision: None, views, objects, tmp_path: Path) -> None:
     path = tmp_path / "segmentation.safetensors"
     with pytest.raises(KeyboardInterrupt):
         train_mask_rcnn(views, objects, SEGMENTER, training(3), 1, path, interrupted(2))
-    told: list[tuple[float, dict[str, float]]] = []
-    trained = train_mask_rcnn(views, objects, SEGMENTER, training(3), 1, path, lambda *step: told.append(step))
-    ((share, losses),) = told
-    assert share == 1.0 and np.isfinite(list(losses.values())).all()
+    steps: list[tuple[float, dict[str, float]]] = []
+    report = StepReport(lambda *step: steps.append(step))
+    trained = train_mask_rcnn(views, objects, SEGMENTER, training(3), 1, path, [report])
+    ((fraction, losses),) = steps
+    assert fraction == 1.0 and np.isfinite(list(losses.values())).all()
     assert set(losses) == {"classifier", "box_reg", "mask", "objectness", "rpn_box_reg"}
     assert trained.config.center_behind_m == centers_behind_m(views, objects, NAMES)
     stored = MaskRcnnSegmenter.from_tensors(*trained.to_tensors())
@@ -214,20 +216,21 @@ def test_training_runs_resumes_and_yields_a_segmenter(torchvision: None, views, 
 
 
 def test_training_lowers_the_loss(torchvision: None, views, objects) -> None:
-    told: list[float] = []
+    sums: list[float] = []
     config = training(14, augmentation=PLAIN)
-    on_step = lambda _, losses: told.append(losses["classifier"] + losses["mask"])  # noqa: E731
-    train_mask_rcnn(views[:1], objects, replace(SEGMENTER, gsd_m=3e-3), config, 0, on_step=on_step)
-    assert np.mean(told[-4:]) < 0.6 * np.mean(told[:2])
+    report = StepReport(lambda _, losses: sums.append(losses["classifier"] + losses["mask"]))
+    train_mask_rcnn(views[:1], objects, replace(SEGMENTER, gsd_m=3e-3), config, 0, hooks=[report])
+    assert np.mean(sums[-4:]) < 0.6 * np.mean(sums[:2])
 
 
 def test_training_with_partial_labels_is_finite_and_leaves_the_network_as_it_was(
     torchvision: None, views, objects
 ) -> None:
     hidden = [hide_instances(view, np.arange(6) < 2, keep_background=False) for view in views]
-    told: list[dict[str, float]] = []
-    trained = train_mask_rcnn(hidden, objects, SEGMENTER, training(2), 0, on_step=lambda _, losses: told.append(losses))
-    assert len(told) == 2 and all(np.isfinite(list(losses.values())).all() for losses in told)
+    seen: list[dict[str, float]] = []
+    report = StepReport(lambda _, losses: seen.append(losses))
+    trained = train_mask_rcnn(hidden, objects, SEGMENTER, training(2), 0, hooks=[report])
+    assert len(seen) == 2 and all(np.isfinite(list(losses.values())).all() for losses in seen)
     assert "assign_targets_to_anchors" not in vars(trained.network.rpn)
     assert not trained.network.roi_heads.mask_predictor._forward_hooks
 

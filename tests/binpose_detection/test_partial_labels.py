@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from binpose_core.frames.labels import hide_instances
 from binpose_core.frames.types import BACKGROUND, UNKNOWN, UNKNOWN_OBJECT, LabelledView
-from binpose_core.learning.training_loop import LoopConfig
+from binpose_core.learning.loop_config import LoopConfig
 from binpose_detection import AugmentationConfig, SegmentationTrainingConfig, SegmenterConfig, train_segmenter
 from binpose_detection.augmentation import paste_parts
 from binpose_detection.losses import AFFINITY_WEIGHT, CLASS_WEIGHT, pairs_of_cells, segmentation_loss

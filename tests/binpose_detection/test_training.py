@@ -10,7 +10,8 @@ from binpose_core.frames.camera import Camera
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.working_view import make_working_view
 from binpose_core.geometry.transforms import exp_so3, from_rotation_translation, transform
-from binpose_core.learning.training_loop import LoopConfig
+from binpose_core.learning.hooks import StepReport
+from binpose_core.learning.loop_config import LoopConfig
 from binpose_detection import (
     AugmentationConfig,
     SegmentationTrainingConfig,
@@ -129,14 +130,14 @@ def test_crops_larger_than_the_view_are_ignored_outside(views, objects) -> None:
     assert not targets.permute(0, 2, 3, 1)[classes == -1].any() and outside.any()
 
 
-def interrupted(after: int):
+def interrupted(after: int) -> list[StepReport]:
     steps = iter(range(1, after + 1))
 
-    def on_step(share: float, losses: dict[str, float]) -> None:
+    def on_step(fraction: float, losses: dict[str, float]) -> None:
         if next(steps) == after:
             raise KeyboardInterrupt
 
-    return on_step
+    return [StepReport(on_step)]
 
 
 def test_training_runs_resumes_and_yields_a_segmenter(views, objects, tmp_path: Path) -> None:
@@ -144,9 +145,10 @@ def test_training_runs_resumes_and_yields_a_segmenter(views, objects, tmp_path: 
     path = tmp_path / "segmentation.safetensors"
     with pytest.raises(KeyboardInterrupt):
         train_segmenter(views, objects, SEGMENTER, training(3), 1, path, interrupted(2))
-    shares: list[float] = []
-    resumed = train_segmenter(views, objects, SEGMENTER, training(3), 1, path, lambda share, _: shares.append(share))
-    assert shares == [1.0]
+    spent: list[float] = []
+    report = StepReport(lambda fraction, _: spent.append(fraction))
+    resumed = train_segmenter(views, objects, SEGMENTER, training(3), 1, path, [report])
+    assert spent == [1.0]
     for name, value in whole.to_tensors()[0].items():
         np.testing.assert_allclose(resumed.to_tensors()[0][name], value, rtol=1e-3, atol=1e-5, err_msg=name)
     stored = VoteSegmenter.from_tensors(*resumed.to_tensors())

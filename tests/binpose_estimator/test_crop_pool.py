@@ -9,7 +9,7 @@ import pytest
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import Detection
 from binpose_core.geometry.transforms import transform
-from binpose_core.learning.training_loop import LoopConfig
+from binpose_core.learning.loop_config import LoopConfig
 from binpose_core.parts.true_detection import true_detection
 from binpose_estimator import DefaultPreset, EstimatorConfig, PoseTrainingConfig
 from binpose_estimator.crop_pool import CropPool, crop_pool

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from binpose_core.learning.training_loop import LoopConfig
+from binpose_core.learning.loop_config import LoopConfig
 from binpose_estimator import DefaultPreset, EstimatorConfig, Objective, PoseTrainingConfig, train_estimator
 from binpose_estimator.features import tapped
 

@@ -10,7 +10,7 @@ from torch.nn import functional
 from binpose_core.base.errors import BinposeError
 from binpose_core.frames.labels import hide_instances
 from binpose_core.frames.types import UNKNOWN, Detection, LabelledView
-from binpose_core.learning.training_loop import LoopConfig
+from binpose_core.learning.loop_config import LoopConfig
 from binpose_estimator import DefaultPreset, EstimatorConfig, PoseTrainingConfig
 from binpose_estimator.crop_pool import SHOWN_SHARE, CropPool, crop_pool
 from binpose_estimator.crops import TRUTH

@@ -7,7 +7,8 @@ import torch
 from scipy.spatial import cKDTree
 
 from binpose_core.base.errors import BinposeError
-from binpose_core.learning.training_loop import LoopConfig
+from binpose_core.learning.hooks import StepReport
+from binpose_core.learning.loop_config import LoopConfig
 from binpose_core.meshes.mesh import surface_samples
 from binpose_estimator import (
     DefaultPreset,
@@ -167,14 +168,14 @@ def test_a_mask_is_not_damaged_away() -> None:
     assert _damaged(small, 1.0, np.random.default_rng(0)).any((1, 2)).all()
 
 
-def interrupted(after: int):
+def interrupted(after: int) -> list[StepReport]:
     steps = iter(range(1, after + 1))
 
-    def on_step(share: float, losses: dict[str, float]) -> None:
+    def on_step(fraction: float, losses: dict[str, float]) -> None:
         if next(steps) == after:
             raise KeyboardInterrupt
 
-    return on_step
+    return [StepReport(on_step)]
 
 
 def test_training_runs_resumes_and_yields_an_estimator(views, objects, tmp_path: Path) -> None:
@@ -182,9 +183,10 @@ def test_training_runs_resumes_and_yields_an_estimator(views, objects, tmp_path:
     path = tmp_path / "pose.safetensors"
     with pytest.raises(KeyboardInterrupt):
         train_estimator(views, objects, ESTIMATOR, training(3), 1, path, interrupted(2))
-    shares: list[float] = []
-    resumed = train_estimator(views, objects, ESTIMATOR, training(3), 1, path, lambda share, _: shares.append(share))
-    assert shares == [1.0]
+    spent: list[float] = []
+    report = StepReport(lambda fraction, _: spent.append(fraction))
+    resumed = train_estimator(views, objects, ESTIMATOR, training(3), 1, path, [report])
+    assert spent == [1.0]
     again = train_estimator([], objects, ESTIMATOR, training(3), 1, path)
     for name, value in resumed.to_tensors()[0].items():
         np.testing.assert_array_equal(again.to_tensors()[0][name], value, "a training that is done needs no views")

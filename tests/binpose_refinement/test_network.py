@@ -10,8 +10,9 @@ from binpose_core.base.errors import BinposeError
 from binpose_core.frames.labels import hide_instances
 from binpose_core.frames.types import UNKNOWN, LabelledView
 from binpose_core.geometry.transforms import exp_se3
+from binpose_core.learning.hooks import StepReport
+from binpose_core.learning.loop_config import LoopConfig
 from binpose_core.learning.model_store import ModelStore
-from binpose_core.learning.training_loop import LoopConfig
 from binpose_refinement.clouds import clouds
 from binpose_refinement.hypothesis_batch import HypothesisBatch, PartRenderer
 from binpose_refinement.network import RefinementNetwork, RefinementNetworkConfig, exp_so3
@@ -105,12 +106,14 @@ def test_training_brings_poses_nearer(parts, view) -> None:
     part_renderer = PartRenderer(cleats, (300, 1000))
     loop = LoopConfig(steps=40, learning_rate=5e-3, low_precision=False, average_steps=5)
     config = RefinementTraining(resolver=loop, joint=replace(loop, steps=2), starts=4, degrees=2.0, shift=0.15)
-    told: list[str] = []
+    steps: list[str] = []
     network = network_for(cleats)
-    trained = train_refinement_network(
-        network, part_renderer, [view], config, 1, on_step=lambda name, *_: told.append(name)
-    )
-    assert told.count("resolver") == 40 and told.count("joint") == 2
+
+    def hooks_of(signal: str) -> list[StepReport]:
+        return [StepReport(lambda *_: steps.append(signal))]
+
+    trained = train_refinement_network(network, part_renderer, [view], config, 1, hooks_of=hooks_of)
+    assert steps.count("resolver") == 40 and steps.count("joint") == 2
     seen = sample_of(view, part_renderer, np.zeros(1, np.int64), 64, config, (99,))
     truth = view.T_cam_obj[[i for i, name in enumerate(view.object_ids) if name == "cleat"]][seen.batch.owner]
     with torch.no_grad():
@@ -183,24 +186,27 @@ def test_an_interrupted_training_goes_on(parts, view, tmp_path) -> None:
     part_renderer = PartRenderer(parts, TEACHING_FACES)
     loop = LoopConfig(steps=3, low_precision=False)
     config = RefinementTraining(resolver=loop, joint=loop, starts=1, most=4)
-    told: list[tuple[str, float]] = []
+    steps: list[tuple[str, float]] = []
 
-    def on_step(name: str, share: float, losses: dict) -> None:
-        told.append((name, share))
-        if name == "joint" and len(told) == 4:
-            raise KeyboardInterrupt
+    def hooks_of(signal: str) -> list[StepReport]:
+        def on_step(fraction: float, losses: dict) -> None:
+            steps.append((signal, fraction))
+            if signal == "joint" and len(steps) == 4:
+                raise KeyboardInterrupt
 
-    def go_on() -> RefinementNetwork:
+        return [StepReport(on_step)]
+
+    def resume() -> RefinementNetwork:
         return train_refinement_network(
-            network_for(parts), part_renderer, [view], config, 1, tmp_path / "refinement.safetensors", on_step
+            network_for(parts), part_renderer, [view], config, 1, tmp_path / "refinement.safetensors", hooks_of
         )
 
     with pytest.raises(KeyboardInterrupt):
-        go_on()
+        resume()
     assert {path.name for path in tmp_path.iterdir()} == {f"refinement_{n}.safetensors" for n in config.signals}
-    go_on()
-    assert [name for name, _ in told] == ["resolver"] * 3 + ["joint"] * 3
-    assert [share for _, share in told] == pytest.approx(np.arange(1, 7) / 6)
+    resume()
+    assert [name for name, _ in steps] == ["resolver"] * 3 + ["joint"] * 3
+    assert [fraction for _, fraction in steps] == pytest.approx([*np.arange(1, 4) / 3] * 2)
 
 
 def test_starts_are_of_known_parts_alone_and_have_their_weights(view, part_renderer) -> None:

@@ -14,7 +14,9 @@ from binpose_core.frames.masks import box_xyxy
 from binpose_core.frames.types import BACKGROUND, UNKNOWN, LabelledView
 from binpose_core.frames.working_view import WorkingView
 from binpose_core.geometry.transforms import transform
-from binpose_core.learning.training_loop import LoopConfig, StepCallback, train
+from binpose_core.learning.hooks import Hook
+from binpose_core.learning.loop_config import LoopConfig
+from binpose_core.learning.training_loop import train
 from binpose_core.parts.catalogue import ObjectModel
 from binpose_detection.augmentation import AugmentationConfig, Labels
 from binpose_detection.mask_rcnn import MaskRcnnConfig, MaskRcnnSegmenter, build_mask_rcnn, network_image
@@ -58,12 +60,12 @@ def train_mask_rcnn(
     config: MaskRcnnTrainingConfig,
     seed: int,
     checkpoint: Path | None = None,
-    on_step: StepCallback | None = None,
+    hooks: Sequence[Hook] = (),
     device: str = "cpu",
 ) -> MaskRcnnSegmenter:
     """A Mask R-CNN for `segmenter_config.objects`, trained from scratch on the views until the budget is spent.
 
-    `device` is where it runs, cpu or cuda.
+    `hooks` are the training loop's; `device` is where it runs, cpu or cuda.
 
     Raises:
         BinposeError: if torchvision cannot be used, or the checkpoint is another network's.
@@ -71,7 +73,7 @@ def train_mask_rcnn(
     torch.manual_seed(seed)
     network = channels_last(build_mask_rcnn(segmenter_config).to(device))
     sampler = WindowSampler(views, objects, segmenter_config, config, seed)
-    trained = train(network, sampler, _loss, config.loop, checkpoint, on_step)
+    trained = train(network, sampler, _loss, config.loop, checkpoint, hooks)
     behind = centers_behind_m(views, objects, segmenter_config.objects)
     return MaskRcnnSegmenter(trained, replace(segmenter_config, center_behind_m=behind), device)
 

@@ -15,7 +15,9 @@ from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import LabelledView
 from binpose_core.frames.working_view import WorkingView, make_working_view
 from binpose_core.geometry.transforms import transform
-from binpose_core.learning.training_loop import LoopConfig, StepCallback, train
+from binpose_core.learning.hooks import Hook
+from binpose_core.learning.loop_config import LoopConfig
+from binpose_core.learning.training_loop import train
 from binpose_core.learning.weights import inherit, to_arrays
 from binpose_core.parts.catalogue import ObjectModel
 from binpose_detection.augmentation import AugmentationConfig, Labels, paste_parts, recolored, with_missing_sense
@@ -55,13 +57,14 @@ def train_segmenter(
     config: SegmentationTrainingConfig,
     seed: int,
     checkpoint: Path | None = None,
-    on_step: StepCallback | None = None,
+    hooks: Sequence[Hook] = (),
     start: VoteSegmenter | None = None,
     device: str = "cpu",
 ) -> VoteSegmenter:
     """A segmenter for `segmenter_config.objects`, trained on the views until the budget is spent.
 
-    `start` is one, of any parts, whose weights the training begins with; `device` is where it runs, cpu or cuda.
+    `hooks` are the training loop's. `start` is one, of any parts, whose weights the training begins with; `device` is
+    where it runs, cpu or cuda.
 
     Raises:
         BinposeError: if the start has another architecture.
@@ -73,7 +76,7 @@ def train_segmenter(
         inherit(network, to_arrays(start.network), known, network.part_rows(segmenter_config.objects))
     network = channels_last(network.to(device))
     sampler = BatchSampler(views, objects, segmenter_config, config, seed)
-    return VoteSegmenter(train(network, sampler, _loss, config.loop, checkpoint, on_step), segmenter_config, device)
+    return VoteSegmenter(train(network, sampler, _loss, config.loop, checkpoint, hooks), segmenter_config, device)
 
 
 def _loss(network: torch.nn.Module, batch: tuple[torch.Tensor, ...]) -> dict[str, torch.Tensor]:

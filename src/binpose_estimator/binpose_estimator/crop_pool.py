@@ -13,7 +13,7 @@ from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import BACKGROUND, UNKNOWN, Detection, LabelledView
 from binpose_core.frames.working_view import WorkingView, make_working_view
 from binpose_core.geometry.transforms import FloatArray, transform
-from binpose_core.learning.training_loop import prefetched
+from binpose_core.learning.batches import prefetched
 from binpose_core.parts.catalogue import ObjectModel
 from binpose_estimator.candidates import candidates, center_of
 from binpose_estimator.crops import MASK, TRUTH, Crops, concatenate, extract_crops

@@ -1,5 +1,6 @@
 """Training of the pose network from labelled views."""
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,9 @@ import torch
 from binpose_core.base.precision import channels_last
 from binpose_core.frames.types import LabelledView
 from binpose_core.geometry.transforms import FloatArray
-from binpose_core.learning.training_loop import LoopConfig, StepCallback, train
+from binpose_core.learning.hooks import Hook
+from binpose_core.learning.loop_config import LoopConfig
+from binpose_core.learning.training_loop import train
 from binpose_core.learning.weights import inherit, read_progress, to_arrays
 from binpose_core.parts.catalogue import ObjectModel
 from binpose_estimator.crop_pool import CropPool, Detect, crop_pool
@@ -33,7 +36,7 @@ def train_estimator(
     config: PoseTrainingConfig,
     seed: int,
     checkpoint: Path | None = None,
-    on_step: StepCallback | None = None,
+    hooks: Sequence[Hook] = (),
     track: Callable[[Sequence[LabelledView]], Iterable[LabelledView]] = iter,
     start: PoseEstimator | None = None,
     detect: Detect | None = None,
@@ -44,14 +47,16 @@ def train_estimator(
 
     `track` may wrap the passes over the views with a progress bar. `start` is an estimator, of any parts, whose weights
     the training begins with. With `detect`, the detector that the estimator will work with, it learns from that one's
-    masks, centres and mistakes too. `device` is where it runs, cpu or cuda.
-    `objective` replaces the preset's loss; weights of its own are optimised together with the network's.
+    masks, centres and mistakes too. `hooks` are the training loop's, whose minutes include the cutting of crops.
+    `device` is where it runs, cpu or cuda. `objective` replaces the preset's loss; weights of its own are optimised
+    together with the network's.
 
     Raises:
         BinposeError: if no view shows enough of any part, or the start has another architecture.
     """
     torch.manual_seed(seed)
-    trained = checkpoint is not None and read_progress(checkpoint).share >= 1.0  # needs no crops any more
+    began = time.monotonic()
+    trained = checkpoint is not None and read_progress(checkpoint).fraction >= 1.0  # needs no crops any more
     pool = None if trained else crop_pool(views, objects, estimator_config, config, seed, track, detect)
     network = build_network(estimator_config)
     if start is not None:
@@ -66,8 +71,10 @@ def train_estimator(
         parts = [objects[name] for name in estimator_config.objects]
         objective = Objective(estimator_config.preset.loss(parts, torch.device(device)))
     network, objective = channels_last(network.to(device)), objective.to(device)
-    network = _trained(network, objective, batch, config.loop, checkpoint, on_step)
-    return PoseEstimator(network, estimator_config, objects, device)
+    loop = config.loop.without(time.monotonic() - began)
+    return PoseEstimator(
+        _trained(network, objective, batch, loop, checkpoint, hooks), estimator_config, objects, device
+    )
 
 
 def _trained(
@@ -76,13 +83,13 @@ def _trained(
     batch: Callable[[int], PoseBatch],
     loop: LoopConfig,
     checkpoint: Path | None,
-    on_step: StepCallback | None,
+    hooks: Sequence[Hook],
 ) -> PoseNetwork:
     """The averaged network; an objective that has weights is optimised with it and kept in the same checkpoint."""
     if not any(weight.requires_grad for weight in objective.parameters()):
-        return train(network, batch, objective, loop, checkpoint, on_step)
+        return train(network, batch, objective, loop, checkpoint, hooks)
     joint = JointNetwork(network, objective)
-    averaged = train(joint, batch, lambda model, batch: model(batch), loop, checkpoint, on_step)
+    averaged = train(joint, batch, lambda model, batch: model(batch), loop, checkpoint, hooks)
     return cast(PoseNetwork, averaged.network)
 
 

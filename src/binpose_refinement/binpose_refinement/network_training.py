@@ -17,7 +17,9 @@ import torch
 from binpose_core.base.errors import BinposeError
 from binpose_core.frames.types import UNKNOWN, Detection, LabelledView
 from binpose_core.geometry.transforms import FloatArray, exp_so3, from_rotation_translation
-from binpose_core.learning.training_loop import LoopConfig, train
+from binpose_core.learning.hooks import Hook
+from binpose_core.learning.loop_config import LoopConfig
+from binpose_core.learning.training_loop import train
 from binpose_core.learning.weights import inherit, to_arrays
 from binpose_core.rendering.differentiable import DifferentiableRenderer
 from binpose_refinement.chroma import vertex_chroma
@@ -86,6 +88,9 @@ class Sample:
     batch: HypothesisBatch
     inputs: tuple[torch.Tensor, ...]
     weight: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.batch)
 
     def some(self, most: int, rng: np.random.Generator) -> "Sample":
         """At most so many of the starts."""
@@ -156,7 +161,7 @@ def train_refinement_network(
     config: RefinementTraining,
     seed: int,
     checkpoint: Path | None = None,
-    on_step: Callable[[str, float, dict[str, float]], None] | None = None,
+    hooks_of: Callable[[str], Sequence[Hook]] = lambda signal: (),
 ) -> RefinementNetwork:
     """The trained network, in evaluation mode.
 
@@ -166,9 +171,9 @@ def train_refinement_network(
         views: frames with masks; their poses are only where starts are drawn around, as an estimator's would be.
         config: how long each signal teaches.
         seed: of all that is drawn.
-        checkpoint: where the run is kept, one file for each signal with its name before the suffix; gone on from where
-            they exist.
-        on_step: called with the signal's name, the share done of all signals, and the losses.
+        checkpoint: where the run is kept, one file for each signal with its name before the suffix; the run resumes
+            from those that exist.
+        hooks_of: the hooks of the training loop of a signal, by its name.
 
     Raises:
         BinposeError: where no view shows a part with depth; if a checkpoint is damaged or cannot be written.
@@ -187,23 +192,11 @@ def train_refinement_network(
             "simulate more of them, or nearer ones."
         )
 
-    for place, name in enumerate(config.signals):
+    for name in config.signals:
         kept = None if checkpoint is None else checkpoint.with_name(f"{checkpoint.stem}_{name}{checkpoint.suffix}")
-        report = None if on_step is None else partial(_report, on_step, name, place, len(config.signals))
         losses = partial(_losses, name, getattr(signals, name))
-        network = train(network, make, losses, getattr(config, name), kept, report)
+        network = train(network, make, losses, getattr(config, name), kept, hooks_of(name))
     return network
-
-
-def _report(
-    on_step: Callable[[str, float, dict[str, float]], None],
-    name: str,
-    place: int,
-    count: int,
-    share: float,
-    losses: dict[str, float],
-) -> None:
-    on_step(name, (place + share) / count, losses)
 
 
 def _losses(

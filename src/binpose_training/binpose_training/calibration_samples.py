@@ -28,7 +28,7 @@ MISFIT_EVERY = 3
 """Every so many views are verified with parts that are a little off their CAD files."""
 MISFIT_SCALE = 0.025
 """Standard deviation of their sides' relative error."""
-CONFUSED_SHARE, GROSS_SHARE = 0.3, 0.3
+CONFUSED_FRACTION, GROSS_FRACTION = 0.3, 0.3
 """Of the detections, those that are also tried as another part, and those that also get a grossly wrong pose."""
 ADDED_WEIGHT = 0.5
 """Of samples that the stages would not have made."""
@@ -47,6 +47,11 @@ class LabelledCandidates:
     weight: FloatArray
     frame: npt.NDArray[np.int64]
     sensor: npt.NDArray[np.str_]
+
+
+def _misfit(refiner: IcpRefiner, objects: Mapping[str, ObjectModel], rng: np.random.Generator) -> IcpRefiner:
+    """The same refiner of parts that are a little off their CAD files."""
+    return IcpRefiner(off_their_cad(objects, rng), refiner.config, network=refiner.network)
 
 
 def labelled_candidates(
@@ -73,7 +78,7 @@ def labelled_candidates(
     for number, view in enumerate(views):
         sensor, truths = view.sensor, view_truths(view)
         misfit = number % MISFIT_EVERY == MISFIT_EVERY - 1
-        verifier = IcpRefiner(off_their_cad(objects, rng), refiner.config) if misfit else refiner
+        verifier = _misfit(refiner, objects, rng) if misfit else refiner
         frame = prepared(view.frame)
         detections = segmenter(frame)
         poses = estimator(frame, detections)
@@ -157,7 +162,7 @@ def _confused(
     chosen = [
         replace(d, object_id=str(rng.choice([name for name in names if name != d.object_id])), alternatives=())
         for d in detections
-        if rng.random() < CONFUSED_SHARE
+        if rng.random() < CONFUSED_FRACTION
     ]
     return refiner.candidates(frame.frame, chosen, estimator(frame, chosen)) if chosen else []
 
@@ -173,7 +178,7 @@ def _gross(
     """Some aligned poses turned and shifted far away, measured where they are, half of them without a rival."""
     chosen = []
     for candidate in aligned:
-        if rng.random() < GROSS_SHARE:
+        if rng.random() < GROSS_FRACTION:
             name, T = candidate.object_id, candidate.T_cam_obj
             moved, start = Hypothesis(name, _displaced(rng, T, objects[name]), 1.0), Hypothesis(name, T, 1.0)
             rivals = (moved,) if rng.random() < 0.5 else (start, moved)

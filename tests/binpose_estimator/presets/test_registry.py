@@ -10,8 +10,8 @@ import pytest
 
 from binpose_core.base.errors import BinposeError
 from binpose_core.frames.types import Detection
+from binpose_core.learning.loop_config import LoopConfig
 from binpose_core.learning.model_store import ModelStore
-from binpose_core.learning.training_loop import LoopConfig
 from binpose_estimator import (
     DefaultPreset,
     EstimatorConfig,

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from binpose_core.learning.training_loop import on_device
+from binpose_core.learning.batches import on_device
 from binpose_core.parts.catalogue import ObjectModel
 from binpose_estimator.crop_content import CropContent
 from binpose_estimator.crops import CropInputs
