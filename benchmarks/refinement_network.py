@@ -26,7 +26,7 @@ from scipy.spatial import cKDTree
 
 from binpose_core.base.threads import available_cpus, limit_threads
 from binpose_core.geometry.transforms import FloatArray
-from binpose_core.learning.training_loop import LoopConfig
+from binpose_core.learning.loop_config import LoopConfig
 from binpose_core.parts.catalogue import ObjectModel
 from binpose_pipeline.bundle import PipelineBundle, load_bundle, save_bundle
 from binpose_refinement.hypothesis_batch import PartRenderer

@@ -54,7 +54,7 @@ def main(arguments: Arguments) -> None:
             [
                 f"{added - began:.0f}",
                 f"{(trained - added) / 60:.1f}",
-                *(f"{done[name]:,}" for name in ("views", "segmentation_steps", "pose_steps")),
+                *(f"{done[name]:,}" for name in ("views", "detector_steps", "pose_steps")),
             ]
         ],
     )

@@ -17,7 +17,7 @@ from binpose_core.frames.types import Detection, PoseEstimate
 from binpose_core.parts.catalogue import ObjectModel
 from binpose_detection.segmenter import SegmenterConfig, VoteSegmenter, build_network
 from binpose_estimator.estimator import EstimatorConfig, PoseEstimator
-from binpose_estimator.network import PoseNetwork
+from binpose_estimator.presets import DefaultPreset
 from binpose_pipeline.bundle import PipelineBundle
 from binpose_pipeline.pipeline import Pipeline
 from binpose_refinement.calibration import fit_calibration
@@ -102,12 +102,12 @@ def networks(objects: Sequence[ObjectModel], rng: np.random.Generator) -> Pipeli
     parts = {model.id: model for model in objects}
     names, n = tuple(parts), len(FEATURES)
     segmenter_config = SegmenterConfig(names, widths=(8, 8, 8, 8))
-    estimator_config = EstimatorConfig(names, widths=(8, 8, 8), hypotheses=2)
+    estimator_config = EstimatorConfig(names, preset=DefaultPreset((8, 8, 8), hypotheses=2))
     evidence = rng.random((200, n))
     calibration = fit_calibration(evidence, evidence.mean(1) > 0.5)
     stages = Pipeline(
         VoteSegmenter(build_network(segmenter_config), segmenter_config),
-        PoseEstimator(PoseNetwork(2, estimator_config.widths, 2), estimator_config, parts),
+        PoseEstimator(estimator_config.preset.network(2), estimator_config, parts),
         IcpRefiner(parts, RefinerConfig(keep_best=3), calibration),
     )
     return PipelineBundle(stages, parts, metrics={"recall": 0.5})

@@ -1,6 +1,6 @@
 """With a network that knows the truth, the estimator's poses are the truth."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -11,12 +11,23 @@ from binpose_core.frames.label_image import label_image
 from binpose_core.frames.types import Detection
 from binpose_core.frames.working_view import make_working_view
 from binpose_core.geometry.transforms import random_rotation, rotation_angle_rad, transform
-from binpose_estimator import EstimatorConfig, PoseEstimator, PoseNetwork, PosePrediction
+from binpose_estimator import (
+    DefaultPreset,
+    EstimatorConfig,
+    HypothesesHead,
+    PoseEstimator,
+    PoseNetwork,
+    PosePrediction,
+    build_network,
+)
+from binpose_estimator.candidates import center_of
 from binpose_estimator.crops import QUARTER_TURN, look_at
-from binpose_estimator.estimator import CELL, _posterior
+from binpose_estimator.estimator import _posterior
+from binpose_estimator.head import at_cells
+from binpose_estimator.poses import DecodedPoses
 
 NAMES = ("block", "rod", "bracket")
-CONFIG = EstimatorConfig(NAMES, gsd_m=1e-3, widths=(8, 8, 8), hypotheses=2)
+CONFIG = EstimatorConfig(NAMES, gsd_m=1e-3, preset=DefaultPreset((8, 8, 8), hypotheses=2))
 
 
 def centers_of(known, objects) -> np.ndarray:
@@ -41,6 +52,8 @@ class Oracle(torch.nn.Module):
     says in the others is nonsense, of which it is not sure.
     """
 
+    decode = HypothesesHead.decode
+
     def __init__(self, known, objects, detections, by_coordinates: bool = False, look: int = 0) -> None:
         super().__init__()
         self.look, self.asked = look, 0
@@ -64,7 +77,7 @@ class Oracle(torch.nn.Module):
         rotation, center = turn @ self.rotation, self.center @ turn.T
         nonsense = torch.from_numpy(random_rotation(np.random.default_rng(0), (len(classes),)))
         first = nonsense if self.by_coordinates or blind else rotation
-        observed = crops[:, :3, CELL // 2 :: CELL, CELL // 2 :: CELL].double()
+        observed = at_cells(crops[:, :3]).double()
         coordinates = torch.einsum("bji,bjhw->bihw", rotation, observed - center[..., None, None])
         told = self.by_coordinates and not blind
         return PosePrediction(
@@ -113,7 +126,7 @@ def test_true_coordinates_alone_give_the_truth(
 @pytest.fixture(scope="module")
 def untrained(objects) -> PoseEstimator:
     torch.manual_seed(0)
-    return PoseEstimator(PoseNetwork(3, CONFIG.widths, CONFIG.hypotheses), CONFIG, objects)
+    return PoseEstimator(build_network(CONFIG), CONFIG, objects)
 
 
 def test_another_class_is_tried_too(views, objects, untrained: PoseEstimator) -> None:
@@ -140,7 +153,8 @@ def test_the_crops_decide_between_the_classes(views, objects) -> None:
             return replace(super().forward(crops, classes), match=torch.tensor([-3.0, 3.0])[classes])
 
     torch.manual_seed(0)
-    (estimate,) = PoseEstimator(Judge(3, CONFIG.widths, CONFIG.hypotheses), CONFIG, objects)(known.frame, detections)
+    plain = build_network(CONFIG)
+    (estimate,) = PoseEstimator(Judge(plain.backbone, plain.head), CONFIG, objects)(known.frame, detections)
     assert {h.object_id for h in estimate.hypotheses} == {"rod"}
 
 
@@ -198,7 +212,7 @@ def test_a_part_that_the_weights_do_not_know_is_refused(views, objects, untraine
 
 def test_a_part_without_mesh_is_refused(objects) -> None:
     with pytest.raises(BinposeError, match="no mesh for bracket"):
-        PoseEstimator(PoseNetwork(3, (8, 8, 8), 2), CONFIG, {n: objects[n] for n in ("block", "rod")})
+        PoseEstimator(build_network(CONFIG), CONFIG, {n: objects[n] for n in ("block", "rod")})
 
 
 def test_a_stored_estimator_says_the_same(views, objects, untrained: PoseEstimator) -> None:
@@ -220,7 +234,53 @@ def test_weights_of_another_shape_are_refused(objects, untrained: PoseEstimator)
         PoseEstimator.from_tensors(tensors | {name: np.full_like(tensors[name], np.nan)}, config, objects)
 
 
-@pytest.mark.parametrize("changes", [{"objects": ()}, {"objects": ("a", "a")}, {"hypotheses": 0}])
+@pytest.mark.parametrize("changes", [{"objects": ()}, {"objects": ("a", "a")}, {"test_time_rotations": 3}])
 def test_nonsense_is_refused(changes: dict[str, object]) -> None:
     with pytest.raises(BinposeError, match="must be"):
         EstimatorConfig(**{"objects": NAMES, **changes})
+
+
+@pytest.mark.parametrize(("rotatable", "passes"), [(True, 4), (False, 1)])
+def test_crops_are_rotated_where_the_preset_allows_it(views, objects, rotatable: bool, passes: int) -> None:
+    known = views[0]
+    detections = detections_of(known, objects)
+    preset = type("Fixed", (DefaultPreset,), {"rotatable": rotatable})((8, 8, 8), hypotheses=2)
+    oracle = Oracle(known, objects, detections, look=5)  # never certain
+    PoseEstimator(oracle, replace(CONFIG, test_time_rotations=4, preset=preset), objects)(known.frame, detections)
+    assert oracle.asked == passes
+
+
+def test_a_detection_without_a_pose_is_left_out(views, objects, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = views[0]
+    detections = detections_of(known, objects)
+    oracle = Oracle(known, objects, detections)
+
+    def decode(prediction: PosePrediction, inputs, parts) -> DecodedPoses:
+        poses = HypothesesHead.decode(oracle, prediction, inputs, parts)
+        nothing = np.array([part.id == "rod" for part in parts])
+        return replace(poses, score=np.where(nothing[:, None], 0.0, poses.score))
+
+    monkeypatch.setattr(oracle, "decode", decode)
+    estimates = PoseEstimator(oracle, CONFIG, objects)(known.frame, detections)
+    expected = [i for i, d in enumerate(detections) if d.object_id != "rod"]
+    assert [e.detection_index for e in estimates] == expected
+
+
+def test_settings_with_the_estimators_names_are_refused() -> None:
+    @dataclass(frozen=True)
+    class Clash(DefaultPreset):
+        gsd_m: float = 1.0
+
+    with pytest.raises(BinposeError, match="'default' has settings named gsd_m; expected other names"):
+        EstimatorConfig(NAMES, preset=Clash())
+
+
+def test_without_any_depth_a_part_is_where_its_size_says(views, objects) -> None:
+    known = views[0]
+    frame = replace(known.frame, depth_m=None)
+    for detection, center in zip(detections_of(known, objects), centers_of(known, objects), strict=True):
+        blind = replace(detection, center_depth_m=float("nan"))
+        diameter_m = objects[detection.object_id].diameter_m
+        assert np.linalg.norm(center_of(blind, frame, diameter_m) - center) < 0.4 * center[2]
+        assert center_of(blind, replace(frame, distance_m=0.7), diameter_m)[2] == 0.7
+        np.testing.assert_allclose(center_of(detection, frame, diameter_m), center, atol=1e-9)

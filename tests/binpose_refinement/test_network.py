@@ -1,16 +1,18 @@
 """The refinement network moves with the camera, leaves poses alone before training, and learns from both signals."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from binpose_core.base.errors import BinposeError
+from binpose_core.frames.labels import hide_instances
+from binpose_core.frames.types import UNKNOWN, LabelledView
 from binpose_core.geometry.transforms import exp_se3
+from binpose_core.learning.hooks import StepReport
+from binpose_core.learning.loop_config import LoopConfig
 from binpose_core.learning.model_store import ModelStore
-from binpose_core.learning.training_loop import LoopConfig
 from binpose_refinement.clouds import clouds
 from binpose_refinement.hypothesis_batch import HypothesisBatch, PartRenderer
 from binpose_refinement.network import RefinementNetwork, RefinementNetworkConfig, exp_so3
@@ -19,6 +21,7 @@ from binpose_refinement.network_training import (
     TEACHING_FACES,
     RefinementTraining,
     Supervision,
+    _losses,
     init_network,
     make_network,
     sample_of,
@@ -38,9 +41,7 @@ def part_renderer(parts) -> PartRenderer:
 
 @pytest.fixture(scope="module")
 def view(pile):
-    return SimpleNamespace(
-        frame=pile.frame, object_ids=tuple(pile.ids), T_cam_obj=pile.T_cam_obj, instance_ids=pile.instance_ids
-    )
+    return LabelledView(pile.frame, tuple(pile.ids), pile.T_cam_obj, pile.instance_ids, np.ones(len(pile.ids)))
 
 
 def network_for(parts, awake=False, **changes) -> RefinementNetwork:
@@ -105,12 +106,14 @@ def test_training_brings_poses_nearer(parts, view) -> None:
     part_renderer = PartRenderer(cleats, (300, 1000))
     loop = LoopConfig(steps=40, learning_rate=5e-3, low_precision=False, average_steps=5)
     config = RefinementTraining(resolver=loop, joint=replace(loop, steps=2), starts=4, degrees=2.0, shift=0.15)
-    told: list[str] = []
+    steps: list[str] = []
     network = network_for(cleats)
-    trained = train_refinement_network(
-        network, part_renderer, [view], config, 1, on_step=lambda name, *_: told.append(name)
-    )
-    assert told.count("resolver") == 40 and told.count("joint") == 2
+
+    def hooks_of(signal: str) -> list[StepReport]:
+        return [StepReport(lambda *_: steps.append(signal))]
+
+    trained = train_refinement_network(network, part_renderer, [view], config, 1, hooks_of=hooks_of)
+    assert steps.count("resolver") == 40 and steps.count("joint") == 2
     seen = sample_of(view, part_renderer, np.zeros(1, np.int64), 64, config, (99,))
     truth = view.T_cam_obj[[i for i, name in enumerate(view.object_ids) if name == "cleat"]][seen.batch.owner]
     with torch.no_grad():
@@ -183,24 +186,67 @@ def test_an_interrupted_training_goes_on(parts, view, tmp_path) -> None:
     part_renderer = PartRenderer(parts, TEACHING_FACES)
     loop = LoopConfig(steps=3, low_precision=False)
     config = RefinementTraining(resolver=loop, joint=loop, starts=1, most=4)
-    told: list[tuple[str, float]] = []
+    steps: list[tuple[str, float]] = []
 
-    def on_step(name: str, share: float, losses: dict) -> None:
-        told.append((name, share))
-        if name == "joint" and len(told) == 4:
-            raise KeyboardInterrupt
+    def hooks_of(signal: str) -> list[StepReport]:
+        def on_step(fraction: float, losses: dict) -> None:
+            steps.append((signal, fraction))
+            if signal == "joint" and len(steps) == 4:
+                raise KeyboardInterrupt
 
-    def go_on() -> RefinementNetwork:
+        return [StepReport(on_step)]
+
+    def resume() -> RefinementNetwork:
         return train_refinement_network(
-            network_for(parts), part_renderer, [view], config, 1, tmp_path / "refinement.safetensors", on_step
+            network_for(parts), part_renderer, [view], config, 1, tmp_path / "refinement.safetensors", hooks_of
         )
 
     with pytest.raises(KeyboardInterrupt):
-        go_on()
+        resume()
     assert {path.name for path in tmp_path.iterdir()} == {f"refinement_{n}.safetensors" for n in config.signals}
-    go_on()
-    assert [name for name, _ in told] == ["resolver"] * 3 + ["joint"] * 3
-    assert [share for _, share in told] == pytest.approx(np.arange(1, 7) / 6)
+    resume()
+    assert [name for name, _ in steps] == ["resolver"] * 3 + ["joint"] * 3
+    assert [fraction for _, fraction in steps] == pytest.approx([*np.arange(1, 4) / 3] * 2)
+
+
+def test_starts_are_of_known_parts_alone_and_have_their_weights(view, part_renderer) -> None:
+    count = len(view.object_ids)
+    keep = np.arange(count) % 2 == 0
+    whole, hidden = sample(view, part_renderer, starts=2), sample(hide_instances(view, keep), part_renderer, starts=2)
+    assert (whole.weight == 1).all() and 0 < len(hidden.batch) < len(whole.batch)
+    weight = np.where(keep, 0.25, 0.0)
+    weighted = sample(replace(view, weight=weight), part_renderer, starts=2)
+    assert (weighted.weight == 0.25).all() and len(weighted.weight) == len(hidden.batch)
+    some = weighted.some(3, np.random.default_rng(0))
+    assert len(some.weight) == 3
+    names = {part_renderer.ids[part] for part in hidden.batch.part}
+    assert names <= {name for name, kept in zip(view.object_ids, keep, strict=True) if kept}
+
+
+def test_weights_scale_the_losses(parts, view, part_renderer) -> None:
+    network = network_for(parts, awake=True)
+    for name in ("resolver", "joint"):
+        signal, full = getattr(Supervision(part_renderer), name), sample(view, part_renderer)
+        half = sample(replace(view, weight=np.full(len(view.object_ids), 0.5)), part_renderer)
+        one, two = (_losses(name, signal, network, each)[name].item() for each in (full, half))
+        assert two == pytest.approx(0.5 * one, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["resolver", "joint"])
+def test_nothing_is_compared_at_unknown_pixels(view, part_renderer, name) -> None:
+    """Neither depth nor label that lies there changes a loss; those of the surroundings do."""
+    around = np.zeros(view.instance_ids.shape, bool)
+    around[:, : around.shape[1] // 2] = True
+    around &= view.instance_ids < 0
+    ids = np.where(around, UNKNOWN, view.instance_ids)
+    frame = replace(view.frame, depth_m=np.where(around, np.float32(0.2), view.frame.depth_m))
+    seen = [sample(replace(view, frame=f, instance_ids=i), part_renderer) for f in (view.frame, frame) for i in (ids,)]
+    signal = getattr(Supervision(part_renderer), name)
+    poses = torch.from_numpy(seen[0].batch.T_cam_obj).float()
+    one, two = (signal(replace(each, batch=seen[0].batch), poses) for each in seen)
+    torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-5)
+    other = signal(replace(sample(replace(view, frame=frame), part_renderer), batch=seen[0].batch), poses)
+    assert (other - one).abs().max() > 1e-3
 
 
 def test_a_step_learns_from_some_of_the_starts(view, part_renderer) -> None:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from binpose_core.base.errors import BinposeError
-from binpose_core.base.settings import check_bounds, setting
+from binpose_core.base.settings import check_bounds, descriptions, setting
 from binpose_core.frames.types import Detection
-from binpose_ros.settings import DetectionChoice, Overrides, StageSettings, descriptions, specs, with_values
+from binpose_ros.settings import DetectionChoice, Overrides, StageSettings, specs, with_values
 
 
 @dataclass(frozen=True)

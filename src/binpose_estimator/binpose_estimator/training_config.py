@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from binpose_core.base.errors import BinposeError
-from binpose_core.learning.training_loop import LoopConfig
+from binpose_core.learning.loop_config import LoopConfig
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,11 @@ import numpy as np
 import torch
 
 from binpose_core.base.errors import BinposeError
-from binpose_core.frames.types import Detection, LabelledView
+from binpose_core.frames.types import UNKNOWN, Detection, LabelledView
 from binpose_core.geometry.transforms import FloatArray, exp_so3, from_rotation_translation
-from binpose_core.learning.training_loop import LoopConfig, train
+from binpose_core.learning.hooks import Hook
+from binpose_core.learning.loop_config import LoopConfig
+from binpose_core.learning.training_loop import train
 from binpose_core.learning.weights import inherit, to_arrays
 from binpose_core.rendering.differentiable import DifferentiableRenderer
 from binpose_refinement.chroma import vertex_chroma
@@ -28,7 +30,7 @@ from binpose_refinement.icp import Schedule, align
 from binpose_refinement.joint_loss import JointLoss
 from binpose_refinement.network import PART_ROWS, SURFACE_POINTS, SURFACES, RefinementNetwork, RefinementNetworkConfig
 from binpose_refinement.network_optimizer import network_inputs
-from binpose_refinement.observation import Observation, observe
+from binpose_refinement.observation import Observation, observe, without
 from binpose_refinement.observed_pixels import observed_crops
 from binpose_refinement.render_and_compare import Descent, View
 
@@ -80,18 +82,23 @@ class RefinementTraining:
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """All starts in one frame: the observation, the hypotheses, and the network's other inputs."""
+    """All starts in one frame: the observation, the hypotheses, the network's other inputs, and weights (B,)."""
 
     observation: Observation
     batch: HypothesisBatch
     inputs: tuple[torch.Tensor, ...]
+    weight: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.batch)
 
     def some(self, most: int, rng: np.random.Generator) -> "Sample":
         """At most `most` of the starts, drawn at random."""
         if len(self.batch) <= most:
             return self
         rows = np.sort(rng.choice(len(self.batch), most, replace=False))
-        return Sample(self.observation, self.batch.take(rows), tuple(x[torch.from_numpy(rows)] for x in self.inputs))
+        inputs = tuple(tensor[torch.from_numpy(rows)] for tensor in self.inputs)
+        return Sample(self.observation, self.batch.take(rows), inputs, self.weight[torch.from_numpy(rows)])
 
 
 class Supervision:
@@ -154,7 +161,7 @@ def train_refinement_network(
     config: RefinementTraining,
     seed: int,
     checkpoint: Path | None = None,
-    on_step: Callable[[str, float, dict[str, float]], None] | None = None,
+    hooks_of: Callable[[str], Sequence[Hook]] = lambda signal: (),
 ) -> RefinementNetwork:
     """The trained network, in evaluation mode.
 
@@ -166,7 +173,7 @@ def train_refinement_network(
         seed: of all random numbers.
         checkpoint: file for the state of the run, one per signal with its name before the suffix; existing files are
             resumed.
-        on_step: called with the signal's name, the progress over all signals in [0, 1], and the losses.
+        hooks_of: the hooks of the training loop of a signal, by its name.
 
     Raises:
         BinposeError: if no view shows a part with depth, or a checkpoint is damaged or cannot be written.
@@ -185,23 +192,11 @@ def train_refinement_network(
             "simulate more of them, or nearer ones."
         )
 
-    for place, name in enumerate(config.signals):
+    for name in config.signals:
         kept = None if checkpoint is None else checkpoint.with_name(f"{checkpoint.stem}_{name}{checkpoint.suffix}")
-        report = None if on_step is None else partial(_report, on_step, name, place, len(config.signals))
         losses = partial(_losses, name, getattr(signals, name))
-        network = train(network, make, losses, getattr(config, name), kept, report)
+        network = train(network, make, losses, getattr(config, name), kept, hooks_of(name))
     return network
-
-
-def _report(
-    on_step: Callable[[str, float, dict[str, float]], None],
-    name: str,
-    place: int,
-    count: int,
-    progress: float,
-    losses: dict[str, float],
-) -> None:
-    on_step(name, (place + progress) / count, losses)
 
 
 def _losses(
@@ -210,11 +205,11 @@ def _losses(
     network: torch.nn.Module,
     sample: Sample,
 ) -> dict[str, torch.Tensor]:
-    """The signal's mean over all starts and all steps of the network."""
+    """The signal's weighted mean over all starts and all steps of the network; weights scale it linearly."""
     assert isinstance(network, RefinementNetwork)
     start = torch.from_numpy(sample.batch.T_cam_obj).float()
     poses = network.refine(start, *sample.inputs)
-    return {name: torch.stack([signal(sample, pose).mean() for pose in poses]).mean()}
+    return {name: torch.stack([(sample.weight * signal(sample, pose)).mean() for pose in poses]).mean()}
 
 
 def sample_of(
@@ -225,19 +220,22 @@ def sample_of(
     config: RefinementTraining,
     seed: tuple[int, ...],
 ) -> Sample:
-    """Starts around the parts of a view that are sufficiently visible."""
+    """Starts around the parts of a view that are sufficiently visible and have a known pose."""
     rng, known = np.random.default_rng(seed), list(part_renderer.ids)
     sizes = np.bincount(view.instance_ids[view.instance_ids >= 0], minlength=len(view.object_ids))
-    shown = [i for i, name in enumerate(view.object_ids) if sizes[i] >= config.fewest_px and name in known]
+    usable = view.pose_known & (sizes >= config.fewest_px)
+    shown = [i for i, name in enumerate(view.object_ids) if usable[i] and name in known]
     detections = [Detection.from_mask(view.object_ids[i], 1.0, view.instance_ids == i) for i in shown]
-    observation = observe(view.frame, detections, RefinerConfig.noise_floor_m)
+    observation = without(observe(view.frame, detections, RefinerConfig.noise_floor_m), view.known_ids == UNKNOWN)
     owner = np.repeat(np.arange(len(shown)), config.starts)
     part = np.array([known.index(view.object_ids[i]) for i in shown], np.int64)[owner]
     truth = view.T_cam_obj[np.array(shown, int)][owner] if shown else np.zeros((0, 4, 4))
     batch = HypothesisBatch(owner, part, _off(rng, part_renderer, part, truth, config), np.ones(len(owner)))
     batch = batch.take(part_renderer.unusable(batch, observation.camera) == "")
     inputs, seen = network_inputs(part_renderer, observation, batch, classes, points)
-    return Sample(observation, batch.take(seen), tuple(tensor[torch.from_numpy(seen)] for tensor in inputs))
+    batch, weight = batch.take(seen), view.known_weight[np.array(shown, int)]
+    inputs = tuple(tensor[torch.from_numpy(seen)] for tensor in inputs)
+    return Sample(observation, batch, inputs, torch.from_numpy(weight[batch.owner]).float())
 
 
 def _off(

@@ -1,7 +1,7 @@
 """Per-frame data for the comparison with renderings: depth, surface normals, noise and the detections' labels."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy.typing as npt
 from binpose_core.frames.camera import Camera
 from binpose_core.frames.label_image import box_slices, label_image
 from binpose_core.frames.rgbd_frame import RgbdFrame
-from binpose_core.frames.surface_normals import NormalFit, surface_normals
+from binpose_core.frames.surface_normals import DepthFit, surface_normals
 from binpose_core.frames.types import Detection
 from binpose_core.geometry.transforms import FloatArray
 from binpose_refinement.chroma import chroma_of
@@ -58,13 +58,30 @@ def observe(frame: RgbdFrame, detections: Sequence[Detection], noise_floor_m: fl
     for detection in detections:
         needed[box_slices(detection.bbox_xyxy, shape, int(BOX_MARGIN * max(detection.mask.shape)) + 2)] = True
     noise = max(depth_noise_m(depth), noise_floor_m)
-    fit = NormalFit(4.0 * noise, steepest=STEEPEST, through_pixel=True)
+    fit = DepthFit(4.0 * noise, STEEPEST)
     normals = surface_normals(depth, frame.camera, fit, needed)
     edges = np.zeros((*shape, 2), np.float32)
     image_gradient(np.ascontiguousarray(frame.gray), needed, edges)
     mask_px = np.bincount(labels[labels >= 0], minlength=len(detections)).astype(np.int64)
     return Observation(
         frame.camera, depth, normals, labels, edges, mask_px, noise, frame.depth_m is not None, frame.rgb
+    )
+
+
+def without(observation: Observation, unknown: npt.NDArray[np.bool_]) -> Observation:
+    """The observation with unknown pixels (H, W) masked out: without depth, and labelled as a separate detection.
+
+    Another detection without depth counts as a possible occluder, so a rendering has no loss there.
+    """
+    if not unknown.any():
+        return observation
+    return replace(
+        observation,
+        depth_m=np.where(unknown, np.float32(0), observation.depth_m),
+        normals=np.where(unknown[..., None], np.float32(0), observation.normals),
+        labels=np.where(unknown, np.int32(len(observation.mask_px)), observation.labels),
+        edges=np.where(unknown[..., None], np.float32(0), observation.edges),
+        mask_px=np.append(observation.mask_px, np.count_nonzero(unknown)),
     )
 
 

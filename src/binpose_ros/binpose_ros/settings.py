@@ -1,18 +1,16 @@
 """Settings of nodes: frozen dataclasses, from which ROS parameters are declared with description and range.
 
-A field's description stands in the docstring of its class, in a line that begins with "name: " and those that are
-indented below it; its range, and whether it may be changed while the node runs, come from `setting`. Values are checked
-by the class itself, so that a parameter is refused with the class' own sentence.
+A field's description stands in the docstring of its class (`binpose_core.base.settings.descriptions`); its range, and
+whether it may be changed while the node runs, come from `setting`. Values are checked by the class itself, so that a
+parameter is refused with the class' own sentence.
 """
 
-import inspect
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields, is_dataclass, replace
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from binpose_core.base.errors import BinposeError
-from binpose_core.base.settings import Bounds, check_bounds, setting
+from binpose_core.base.settings import Bounds, check_bounds, descriptions, setting
 from binpose_core.frames.filters import DetectionFilter
 from binpose_core.frames.region import Region
 from binpose_ros.compressed import COLOR_TRANSPORTS, DEPTH_TRANSPORTS, RAW
@@ -92,23 +90,6 @@ def with_values(settings: Settings, values: Mapping[str, Any]) -> Settings:
             # ROS has no empty list of texts: one empty text stands for it.
             changes[entry.name] = tuple(t for t in given if t) if isinstance(value, tuple) else type(value)(given)
     return replace(settings, **changes)  # type: ignore[type-var]
-
-
-def descriptions(kind: type) -> dict[str, str]:
-    """What the docstrings of a dataclass and its bases say of each field; none of what they say of anything else."""
-    found: dict[str, str] = {}
-    for base in reversed([base for base in kind.__mro__ if is_dataclass(base)]):
-        names, current = {entry.name for entry in fields(base)}, ""
-        for line in inspect.cleandoc(base.__doc__ or "").splitlines():
-            begins = re.match(r"(\w+): (.*)", line)
-            if begins is not None and begins[1] in names:
-                current = begins[1]
-                found[current] = begins[2]
-            elif current and line.startswith(" "):
-                found[current] += " " + line.strip()
-            else:
-                current = ""
-    return found
 
 
 def _is_texts(entry: Field[Any], value: Any) -> bool:

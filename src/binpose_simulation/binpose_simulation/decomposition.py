@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from manifold3d import Manifold
 
+from binpose_core.base.cache import cache_dir
 from binpose_core.base.errors import BinposeError, CannotWrite
 from binpose_core.base.files import write_atomically
 from binpose_core.meshes.mesh import Mesh, signed_volumes
@@ -37,14 +38,6 @@ except OSError:
     sys.exit(74)
 """
 _NOT_WRITTEN = 74  # EX_IOERR of sysexits.h
-
-
-def cache_dir() -> Path:
-    """The folder for derived data: $BINPOSE_CACHE, or binpose in the user's cache folder."""
-    base = os.environ.get("BINPOSE_CACHE")
-    if base:
-        return Path(base)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "binpose"
 
 
 def convex_pieces(mesh: Mesh, max_pieces: int = 8, threshold: float = 0.2, limit_s: float = 30.0) -> list[Mesh]:

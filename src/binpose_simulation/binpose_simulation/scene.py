@@ -10,6 +10,7 @@ from binpose_core.base.errors import BinposeError
 from binpose_core.base.settings import FRACTION, check_bounds, setting
 from binpose_core.frames.camera import Camera
 from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.frames.types import LabelledView
 from binpose_core.geometry.transforms import FloatArray
 from binpose_core.parts.catalogue import ObjectModel
 from binpose_core.rendering.silhouettes import silhouettes
@@ -45,31 +46,21 @@ class SceneConfig:
         check_bounds(self)
 
 
-@dataclass(frozen=True)
-class SimulatedView:
-    """A frame and its ground truth.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SimulatedView(LabelledView):
+    """A frame and its ground truth for all parts in the image, including fully occluded ones.
 
-    frame: the camera's images.
-    object_ids: (N) ids of the parts in the image, including fully occluded ones.
-    T_cam_obj: (N, 4, 4) float64.
-    instance_ids: (H, W) int16, index into the N parts, -1 = not a part.
+    The visible fraction is relative to all pixels of the part's silhouette, including those outside of the image; the
+    sensor is one of `sensor.SENSOR_KINDS`.
+
     visible_px: (N,) int64, pixels of the part that are visible.
-    visible_fraction: (N,) float64, visible_px by all pixels of the part's silhouette, including those outside of the
-        image.
     T_cam_world: (4, 4), world: z up, z = 0 the inner floor of the bin, its centre the origin.
     depth_clean_m: (H, W) float32, true depth without the sensor model, 0 = nothing in range.
-    sensor: kind of the depth sensor, one of `sensor.SENSOR_KINDS`; "" where it is unknown.
     """
 
-    frame: RgbdFrame
-    object_ids: tuple[str, ...]
-    T_cam_obj: FloatArray
-    instance_ids: npt.NDArray[np.int16]
-    visible_fraction: FloatArray
     visible_px: npt.NDArray[np.int64]
     T_cam_world: FloatArray
     depth_clean_m: npt.NDArray[np.float32]
-    sensor: str = ""
 
 
 def simulate_pile(

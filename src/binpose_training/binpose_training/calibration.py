@@ -5,18 +5,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
+import numpy as np
+
 from binpose_core.evaluation.matching import (
     HALF_VISIBLE,
     EvaluationConfig,
     Evaluator,
     FrameEvaluation,
     FrameTruth,
-    GroundTruth,
     labelled_scores,
+    view_truths,
 )
 from binpose_core.evaluation.pose_errors import PartErrors
 from binpose_core.evaluation.scores import Summary, summarise
-from binpose_core.frames.types import LabelledView, PoseEstimate
+from binpose_core.frames.types import UNKNOWN, LabelledView, PoseEstimate
 from binpose_core.parts.catalogue import ObjectModel
 from binpose_core.stages import Segmenter
 from binpose_estimator.estimator import PoseEstimator
@@ -31,12 +33,17 @@ from binpose_training.calibration_samples import labelled_candidates
 
 HELD_OUT_SEED = 1_000_003
 EVALUATION = EvaluationConfig(min_visible_fraction=HALF_VISIBLE)
-MIXED_SHARE = 0.5
+MIXED_FRACTION = 0.5
 """Of the calibration's bins, those with several kinds of parts; trainings see more of them, users fewer."""
-SCALING_SHARE = 0.33
+SCALING_FRACTION = 0.33
 """Of the calibration's bins, those that give the scale."""
 FEWEST_OF_A_KIND = 30
 """Right and wrong poses without which no calibration is fitted."""
+
+
+def scaling_views(fitted_views: int) -> int:
+    """How many of the calibration's views give the scale."""
+    return int(SCALING_FRACTION * fitted_views)
 
 
 class Track(Protocol):
@@ -50,17 +57,17 @@ class Track(Protocol):
 def calibrated_refiner(
     segmenter: Segmenter,
     estimator: PoseEstimator,
+    refiner: IcpRefiner,
     objects: Mapping[str, ObjectModel],
     views: Iterable[LabelledView],
     scaling_views: Iterable[LabelledView],
     seed: int,
 ) -> IcpRefiner:
-    """A refiner whose scores are probabilities, fitted on views that the networks have not seen.
+    """The refiner with scores that are probabilities, fitted on views that the networks have not seen.
 
     The evidence of all hypotheses on `views` gives the model of the score; the poses that it selects on `scaling_views`
     give its scale. Where hardly any pose was right (or wrong) there is nothing to fit, and the scores stay heuristic.
     """
-    refiner = IcpRefiner(objects)
     found = labelled_candidates(segmenter, estimator, refiner, objects, views, seed)
     if min(found.correct.sum(), (~found.correct).sum()) < FEWEST_OF_A_KIND:
         return refiner
@@ -75,6 +82,7 @@ def calibrated_refiner(
 def calibrated_bundle(
     segmenter: Segmenter,
     estimator: PoseEstimator,
+    refiner: IcpRefiner,
     parts: Mapping[str, ObjectModel],
     scene: SceneConfig,
     seed: int,
@@ -88,20 +96,23 @@ def calibrated_bundle(
     Args:
         segmenter: trained.
         estimator: trained.
-        parts: the objects of both by id.
+        refiner: of the same parts, without a calibration.
+        parts: the objects of all three by id.
         scene: the bins.
         seed: of a training; the bins are others than those it has trained on.
         workers: processes that simulate.
         fitted_views: for the calibration.
         judged_views: for the metrics.
-        track: called with items and a stage's name, "calibration" or "evaluation"; yields the items.
+        track: called with items and the name of what they are for, "calibration", "scaling" or "evaluation"; yields
+            the items, or as many as there is time for.
     """
-    scene = replace(scene, content=replace(scene.content, mixed_share=MIXED_SHARE))
+    scene = replace(scene, content=replace(scene.content, mixed_share=MIXED_FRACTION))
     # One view after the other: with what the stages keep of its frame, a view takes 7 MB.
     with SimulationStream(parts, scene, seed + HELD_OUT_SEED, workers) as stream:
-        views = (next(stream) for _ in track(range(fitted_views), "calibration"))
-        fitting = itertools.islice(views, fitted_views - int(SCALING_SHARE * fitted_views))
-        refiner = calibrated_refiner(segmenter, estimator, parts, fitting, views, seed)
+        number = scaling_views(fitted_views)
+        fitting = (next(stream) for _ in track(range(fitted_views - number), "calibration"))
+        scaling = (next(stream) for _ in track(range(number), "scaling"))
+        refiner = calibrated_refiner(segmenter, estimator, refiner, parts, fitting, scaling, seed)
         bundle = PipelineBundle(Pipeline(segmenter, estimator, refiner), parts)
         judging = (next(stream) for _ in track(range(judged_views), "evaluation"))
         known, seen = itertools.tee(judging)
@@ -115,16 +126,22 @@ def evaluate_views(
     objects: Mapping[str, ObjectModel],
     config: EvaluationConfig,
 ) -> list[FrameEvaluation]:
-    """Judge the estimates of fully labelled views, in the same order."""
+    """Judge the estimates of views, in the same order.
+
+    Parts of which class and pose are known have to be found; an estimate on unknown pixels without a counterpart is
+    unknown, not wrong.
+    """
     evaluator = Evaluator({name: PartErrors(model) for name, model in objects.items()}, config)
     frames = []
     for number, (view, found) in enumerate(zip(views, estimates, strict=True)):
-        parts = [
-            GroundTruth(name, T, float(visible))
-            for name, T, visible in zip(view.object_ids, view.T_cam_obj, view.visible_fraction, strict=True)
-        ]
-        frames.append(evaluator(f"{number:06d}", FrameTruth(parts), found))
+        frames.append(evaluator(f"{number:06d}", frame_truth(view), found))
     return frames
+
+
+def frame_truth(view: LabelledView) -> FrameTruth:
+    """What is known about the parts of a view."""
+    unknown = (view.instance_ids == UNKNOWN) | np.isin(view.instance_ids, np.flatnonzero(~view.pose_known))
+    return FrameTruth(view_truths(view), camera=view.frame.camera, unknown=unknown if unknown.any() else None)
 
 
 def metrics_of(frames: Sequence[FrameEvaluation], config: EvaluationConfig) -> dict[str, Any]:

@@ -57,12 +57,21 @@ def recalibrate(
     def track(items: Sequence[int], stage: str) -> Iterator[int]:
         for item in items:
             yield item
-            advance(stage)
+            advance("evaluation" if stage == "evaluation" else "calibration")
 
     segmenter = _naming_alternatives(bundle.segmenter)
     bins = training_scene(scene, estimator.config.gsd_m, len(bundle.objects))
     calibrated = calibrated_bundle(
-        segmenter, estimator, bundle.objects, bins, seed, workers, fitted_views, judged_views, track
+        segmenter,
+        estimator,
+        IcpRefiner(bundle.objects),
+        bundle.objects,
+        bins,
+        seed,
+        workers,
+        fitted_views,
+        judged_views,
+        track,
     )
     fitted = calibrated.refiner.calibration if isinstance(calibrated.refiner, IcpRefiner) else None
     refiner = refiner.using(calibration=fitted)

@@ -1,7 +1,8 @@
 """From CAD files to a model: simulate bins, train the networks on them, calibrate on bins they have not seen."""
 
 import shutil
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -9,6 +10,8 @@ from typing import TypeVar
 from binpose_core.base.devices import check_device
 from binpose_core.base.errors import BinposeError
 from binpose_core.frames.types import LabelledView
+from binpose_core.learning.hooks import Hook
+from binpose_core.learning.tensorboard import import_summary_writer
 from binpose_core.parts.catalogue import ObjectModel
 from binpose_core.stages import Segmenter
 from binpose_detection.mask_rcnn import MaskRcnnConfig, import_torchvision
@@ -19,16 +22,19 @@ from binpose_estimator.estimator import EstimatorConfig, PoseEstimator
 from binpose_estimator.training import train_estimator
 from binpose_estimator.training_config import PoseTrainingConfig
 from binpose_pipeline.bundle import PipelineBundle, save_bundle
-from binpose_refinement.network import RefinementNetwork
+from binpose_refinement.refiner import IcpRefiner
 from binpose_training.calibration import calibrated_bundle
 from binpose_training.config import TrainConfig, fine_tuning
-from binpose_training.refinement_stage import STAGE as REFINEMENT
-from binpose_training.refinement_stage import refinement_steps, trained_refinement_network
-from binpose_training.training_run import Progress, Run, prepare_directory, simulated_views
+from binpose_training.config_file import write_config
+from binpose_training.held_out_views import limited_track
+from binpose_training.refinement_stage import trained_refinement_network
+from binpose_training.training_run import Report, Run, prepare_directory, simulated_views
 
 StageConfig = TypeVar("StageConfig", SegmentationTrainingConfig, MaskRcnnTrainingConfig, PoseTrainingConfig)
 
-DETECTOR, POSE = "segmentation", "pose"
+DETECTOR, POSE, REFINEMENT, CALIBRATION = "detector", "pose", "refinement", "calibration"
+CONFIG_FILE = "training.yaml"
+"""Beside the model: the settings of its training, for `binpose train --config`."""
 
 
 def train(
@@ -36,9 +42,11 @@ def train(
     out: Path,
     config: TrainConfig,
     resume: bool = False,
-    progress: Progress | None = None,
+    progress: Report | None = None,
     start: PipelineBundle | None = None,
     device: str = "cpu",
+    tensorboard: Path | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> str:
     """Train one model for all objects; returns its version in the model store.
 
@@ -47,41 +55,43 @@ def train(
     Args:
         objects: the parts.
         out: the model store's folder.
-        config: the budget, its split and the stages' settings.
-        resume: go on from what an interrupted run with the same objects and settings left there.
-        progress: called with (stage, share done, message).
+        config: the budget and the stages, each with its settings.
+        resume: continue what an interrupted run with the same objects and settings left there.
+        progress: called with the progress of each stage and the time left.
         start: a model, of these parts or others, whose networks this one begins with; it becomes the parent.
         device: where detector and pose network are trained; a refinement network is on the processor, which draws.
+        tensorboard: folder for event files of the training loops.
+        clock: seconds that rise.
 
     Raises:
         BinposeError: without objects; if an interrupted run is there and `resume` is not given, or it was another one;
-            for a full disk; if the detector needs torchvision and it cannot be used; if `start` has other networks; for
-            a device that is not there.
+            for a full disk; if the detector needs torchvision, or `tensorboard` its library, and it cannot be used; if
+            `start` has other networks; if a stage without a budget has no network in `start`; for a device that is not
+            there.
     """
-    run = _begun(objects, out, config, resume, progress, start, device)
+    run = _init_run(objects, out, config, resume, progress, start, device, tensorboard, clock)
     views = simulated_views(run)
     segmenter = _trained_segmenter(run, views)
     estimator = _trained_estimator(run, views, segmenter)
-    network = _trained_refinement(run, views) if run.config.refinement_share else None
-    bundle = _calibrated(run, segmenter, estimator)
-    done = {"views": len(views), **{f"{stage}_steps": run.steps(stage) for stage in (DETECTOR, POSE)}}
-    if network is not None:
-        bundle = bundle.using(refiner=bundle.refiner.using(network=network))
-        done["refinement_steps"] = refinement_steps(run.directory)
-    header = {"training": {**run.settings, "done": done}}
+    bundle = _calibrated(run, segmenter, estimator, _trained_refiner(run, views))
+    steps = {f"{stage}_steps": run.steps(stage) for stage in (DETECTOR, POSE, REFINEMENT) if stage in run.config.stages}
+    header = {"training": {**run.settings, "done": {"views": len(views), **steps}}}
     version = save_bundle(bundle, out, parent=run.settings["start"], header=header, half=True)
+    write_config(config, out / CONFIG_FILE)
     shutil.rmtree(run.directory)
     return version
 
 
-def _begun(
+def _init_run(
     objects: Sequence[ObjectModel],
     out: Path,
     config: TrainConfig,
     resume: bool,
-    progress: Progress | None,
+    progress: Report | None,
     start: PipelineBundle | None,
     device: str,
+    tensorboard: Path | None,
+    clock: Callable[[], float],
 ) -> Run:
     """The run, after everything that can be refused was: from here on it must be resumed or deleted."""
     if not objects or len({part.id for part in objects}) < len(objects):
@@ -90,66 +100,118 @@ def _begun(
             "once; name parts of the catalogue with --objects a,b."
         )
     check_device(device)
-    if config.detector == "mask_rcnn":
+    if tensorboard is not None:
+        import_summary_writer()
+    if config.detector.enabled and config.detector.backend == "mask_rcnn":
         import_torchvision()
+    parts = {part.id: part for part in objects}
+    _check_left_out(config, start, tuple(parts))
+    _check_method(config, start)
     if start is not None:
         config = fine_tuning(config, start.segmenter)
-    report = progress or (lambda stage, share, message: None)
-    run = Run({part.id: part for part in objects}, config, out / "training", start, report, device)
+    run = Run(parts, config, out / "training", start, progress or (lambda _: None), device, tensorboard, clock)
     prepare_directory(run, resume)
     return run
 
 
+def _check_left_out(config: TrainConfig, start: PipelineBundle | None, names: tuple[str, ...]) -> None:
+    """Refuse a training without a network that the start does not have for the same parts in the same order."""
+    left_out = [name for name in (DETECTOR, POSE) if name not in config.stages]
+    known = tuple(start.objects) if start is not None else ()
+    if left_out and known != names:
+        raise BinposeError(
+            f"The stage {left_out[0]} has no budget, and the model to start from is for {', '.join(known) or 'none'}; "
+            f"expected one for {', '.join(names)}; give the stage a fraction above 0."
+        )
+
+
+def _check_method(config: TrainConfig, start: PipelineBundle | None) -> None:
+    """Refuse a refinement by a network that the model will not have."""
+    known = start is not None and start.refiner.network is not None
+    if config.calibration.refiner.method == "network" and not config.refinement.enabled and not known:
+        raise BinposeError(
+            "calibration.refiner.method is 'network', and no refinement network is trained; expected one; add "
+            "--refinement-network, or take another method."
+        )
+
+
 def _trained_segmenter(run: Run, views: Sequence[LabelledView]) -> Segmenter:
-    """The detector that the settings name, trained for the segmentation's share of the time."""
-    config, names = run.config, tuple(run.parts)
-    minutes, checkpoint = config.minutes * config.segmentation_share, run.checkpoint(DETECTOR)
-    report = run.on_step(DETECTOR)
-    if config.detector == "mask_rcnn":
-        network, training = MaskRcnnConfig(names, gsd_m=run.gsd_m), _with_minutes(config.mask_rcnn, minutes)
-        return train_mask_rcnn(views, run.parts, network, training, config.seed, checkpoint, report, run.device)
-    settings, voting = SegmenterConfig(names, gsd_m=run.gsd_m), _with_minutes(config.segmentation, minutes)
+    """The detector that the settings name, or that of the start."""
+    job, names, seed = run.config.detector, tuple(run.parts), run.config.seed
     begin = run.start.segmenter if run.start is not None else None
-    return train_segmenter(
-        views, run.parts, settings, voting, config.seed, checkpoint, report,
-        begin,  # type: ignore[arg-type]  # `fine_tuning` has refused all others
-        run.device,
-    )  # fmt: skip
+    if not job.enabled:
+        assert begin is not None
+        return begin
+    with run.schedule.stage(DETECTOR) as seconds:
+        training = _with_time(job.training, seconds)
+        checkpoint, hooks = run.checkpoint(DETECTOR), run.hooks(DETECTOR)
+        if isinstance(training, MaskRcnnTrainingConfig):
+            network = MaskRcnnConfig(names, gsd_m=run.gsd_m)
+            return train_mask_rcnn(views, run.parts, network, training, seed, checkpoint, hooks, run.device)
+        settings = SegmenterConfig(names, gsd_m=run.gsd_m)
+        return train_segmenter(
+            views, run.parts, settings, training, seed, checkpoint, hooks,
+            begin,  # type: ignore[arg-type]  # `fine_tuning` has refused all others
+            run.device,
+        )  # fmt: skip
 
 
 def _trained_estimator(run: Run, views: Sequence[LabelledView], segmenter: Segmenter) -> PoseEstimator:
-    """The pose network, which learns from what the detector finds too."""
-    config = run.config
-    return train_estimator(
-        views,
-        run.parts,
-        EstimatorConfig(tuple(run.parts), gsd_m=run.gsd_m),
-        _with_minutes(config.pose, config.minutes * config.pose_share),
-        config.seed,
-        run.checkpoint(POSE),
-        run.on_step(POSE),
-        lambda items: run.tracked(items, "crops"),
-        run.start.estimator if run.start is not None else None,  # type: ignore[arg-type]  # trained ones are of this class
-        segmenter,
-        run.device,
-    )
+    """The pose network, which learns from what the detector finds too, or that of the start."""
+    job, begin = run.config.pose, run.start.estimator if run.start is not None else None
+    if not job.enabled:
+        return begin  # type: ignore[return-value]  # trained ones are of this class
+    with run.schedule.stage(POSE) as seconds:
+        return train_estimator(
+            views,
+            run.parts,
+            EstimatorConfig(tuple(run.parts), gsd_m=run.gsd_m),
+            _with_time(job.training, seconds),
+            run.config.seed,
+            run.checkpoint(POSE),
+            run.hooks(POSE),
+            lambda items: run.tracked(items, "crops"),
+            begin,  # type: ignore[arg-type]
+            segmenter,
+            run.device,
+        )
 
 
-def _trained_refinement(run: Run, views: Sequence[LabelledView]) -> RefinementNetwork:
-    config = run.config
-    lasting = config.refinement.with_budget(config.minutes * config.refinement_share)
-    told = run.on_step(REFINEMENT)
-    return trained_refinement_network(views, run.parts, lasting, config.seed, run.directory, told, run.start)
+def _trained_refiner(run: Run, views: Sequence[LabelledView]) -> IcpRefiner:
+    """The refiner of the settings, without scores; with a network that this training or the start brings."""
+    job, settings = run.config.refinement, run.config.calibration.refiner
+    known = run.start.refiner.network if run.start is not None else None
+    if not job.enabled:
+        same = known is not None and tuple(known.config.objects) == tuple(run.parts)
+        return IcpRefiner(run.parts, settings, network=known if same else None)
+    with run.schedule.stage(REFINEMENT) as seconds:
+        signals = job.training.signals
+
+        def hooks_of(signal: str) -> list[Hook]:
+            return run.hooks(REFINEMENT, signal, [*signals].index(signal), len(signals))  # type: ignore[arg-type]
+
+        network = trained_refinement_network(
+            views,
+            run.parts,
+            job.training.with_budget(seconds / 60.0),
+            run.config.seed,
+            run.checkpoint(REFINEMENT),
+            hooks_of,
+            known,
+        )
+    return IcpRefiner(run.parts, settings, network=network)
 
 
-def _calibrated(run: Run, segmenter: Segmenter, estimator: PoseEstimator) -> PipelineBundle:
+def _calibrated(run: Run, segmenter: Segmenter, estimator: PoseEstimator, refiner: IcpRefiner) -> PipelineBundle:
     """The bundle with a refiner fitted on some of the unseen views and metrics from the others."""
-    c = run.config
-    return calibrated_bundle(
-        segmenter, estimator, run.parts, run.scene, c.seed, c.workers, c.bins_for_calibration, c.evaluation_views,
-        run.tracked,
-    )  # fmt: skip
+    config, number = run.config, run.config.calibration_views
+    with run.schedule.stage(CALIBRATION):
+        track = limited_track(run, number, config.calibration.evaluation_views)
+        return calibrated_bundle(
+            segmenter, estimator, refiner, run.parts, run.scene, config.seed, config.workers, number,
+            config.calibration.evaluation_views, track,
+        )  # fmt: skip
 
 
-def _with_minutes(config: StageConfig, minutes: float) -> StageConfig:
-    return replace(config, loop=replace(config.loop, minutes=minutes))
+def _with_time(config: StageConfig, seconds: float) -> StageConfig:
+    return replace(config, loop=replace(config.loop, minutes=seconds / 60.0))

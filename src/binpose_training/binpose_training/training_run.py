@@ -1,15 +1,18 @@
 """The run of a training: what its stages share, its folder, and the views that it learns from."""
 
+import contextlib
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
 from binpose_core.base.errors import BinposeError
 from binpose_core.base.files import read_json, write_json
+from binpose_core.learning.hooks import Hook, StepReport
+from binpose_core.learning.tensorboard import TensorBoard
 from binpose_core.learning.weights import read_progress
 from binpose_core.parts.catalogue import ObjectModel
 from binpose_pipeline.bundle import PipelineBundle
@@ -17,11 +20,28 @@ from binpose_simulation.scene import SceneConfig
 from binpose_simulation.stream import SimulationStream
 from binpose_simulation.view_store import ViewStore
 from binpose_training.config import TrainConfig
+from binpose_training.config_file import config_values
+from binpose_training.schedule import Schedule
 from binpose_training.training_scene import training_scene, working_gsd_m
 
 Item = TypeVar("Item")
 
-Progress = Callable[[str, float, str], None]
+FEWEST_VIEWS = 4
+"""Views that are simulated however short the time is."""
+SIMULATION, PREPARATION = "simulation", "preparation"
+
+
+@dataclass(frozen=True)
+class StageProgress:
+    """What a training reports: its stage, the fraction of it that is done, a message, and the seconds to its end."""
+
+    stage: str
+    fraction: float
+    message: str
+    left_s: float
+
+
+Report = Callable[[StageProgress], None]
 
 
 @dataclass(frozen=True)
@@ -29,15 +49,18 @@ class Run:
     """What the stages of one training share.
 
     parts: by id, in the order of the networks' classes. directory: of views and checkpoints. start: the model that the
-    networks begin with. report: called with (stage, share done, message). device: where the networks are trained.
+    networks begin with. on_progress: called with each progress. device: where the networks are trained.
+    tensorboard: folder of event files, or None. clock: seconds that rise.
     """
 
     parts: Mapping[str, ObjectModel]
     config: TrainConfig
     directory: Path
     start: PipelineBundle | None
-    report: Progress
+    on_progress: Report
     device: str
+    tensorboard: Path | None = None
+    clock: Callable[[], float] = time.monotonic
 
     @cached_property
     def gsd_m(self) -> float:
@@ -47,32 +70,52 @@ class Run:
     @cached_property
     def scene(self) -> SceneConfig:
         """The bins that are simulated."""
-        return training_scene(self.config.scene, self.gsd_m, len(self.parts))
+        return training_scene(self.config.simulation.scene, self.gsd_m, len(self.parts))
 
     @cached_property
     def settings(self) -> dict[str, Any]:
         """What must be the same for the run to be resumed, as plain JSON data; kept with the model."""
-        settings: dict[str, Any] = json.loads(json.dumps(asdict(self.config)))
-        del settings["workers"]
+        settings: dict[str, Any] = json.loads(json.dumps(config_values(self.config)))
         digests = {name: part.digest for name, part in self.parts.items()}
         start = self.start.version if self.start else None
         return {"objects": list(digests), "digests": digests, "start": start, **settings}
+
+    @cached_property
+    def schedule(self) -> Schedule:
+        """The time of the stages, which is kept in the run's folder."""
+        file = self.directory / "run.json"
+        kept = read_json(file)
+
+        def save(times: dict[str, Any]) -> None:
+            if self.directory.exists():
+                write_json(file, {**kept, "stages": times}, durable=False)
+
+        return Schedule(self.config, kept["stages"], save, self.clock)
+
+    def report(self, stage: str, fraction: float, message: str) -> None:
+        """Report that a fraction of a stage is done."""
+        self.on_progress(StageProgress(stage, fraction, message, self.schedule.left_s))
 
     def checkpoint(self, stage: str) -> Path:
         """Where a stage keeps what it has learnt."""
         return self.directory / f"{stage}.safetensors"
 
     def steps(self, stage: str) -> int:
-        """How many steps a stage took."""
-        return read_progress(self.checkpoint(stage)).steps
+        """How many steps a stage took; of one with several loops, those of all."""
+        paths = (self.checkpoint(stage), *sorted(self.directory.glob(f"{stage}_*.safetensors")))
+        return sum(read_progress(path).steps for path in paths)
 
-    def on_step(self, stage: str) -> Callable[[float, Mapping[str, float]], None]:
-        """What a stage calls with the share done and its losses."""
+    def hooks(self, stage: str, part: str = "", number: int = 0, of: int = 1) -> list[Hook]:
+        """The hooks of a stage's training loop; one of several loops has its name, its number and how many they are."""
 
-        def told(share: float, losses: Mapping[str, float]) -> None:
-            self.report(stage, share, ", ".join(f"{name} {value:.3f}" for name, value in losses.items()))
+        def on_step(fraction: float, losses: Mapping[str, float]) -> None:
+            message = ", ".join(f"{name} {value:.3f}" for name, value in losses.items())
+            self.report(stage, (number + fraction) / of, message)
 
-        return told
+        hooks: list[Hook] = [StepReport(on_step)]
+        if self.tensorboard is not None:
+            hooks.append(TensorBoard(self.tensorboard / stage / part))
+        return hooks
 
     def tracked(self, items: Sequence[Item], stage: str) -> Iterator[Item]:
         """The items, of which each is reported when it is done."""
@@ -91,7 +134,7 @@ def prepare_directory(run: Run, resume: bool) -> None:
     if file.exists():
         if not resume:
             raise BinposeError(
-                f"An interrupted training is in {directory}; expected none; go on with --resume or delete that folder."
+                f"An interrupted training is in {directory}; expected none; add --resume or delete that folder."
             )
         if read_json(file)["settings"] != run.settings:
             raise BinposeError(
@@ -103,31 +146,32 @@ def prepare_directory(run: Run, resume: bool) -> None:
             f"No interrupted training in {directory}; expected one to resume; check --out, or begin without --resume."
         )
     else:
-        write_json(file, {"settings": run.settings, "simulation": 0.0})
+        write_json(file, {"settings": run.settings, "stages": {}})
 
 
 def simulated_views(run: Run) -> ViewStore:
-    """As many views as the time allows; an interrupted simulation is gone on with."""
-    store, file, config = ViewStore(run.directory / "views"), run.directory / "run.json", run.config
-    kept = read_json(file)
-    seconds, done = 60.0 * config.minutes * config.simulation_share, float(kept["simulation"])
-    if done >= 1.0 and len(store):
+    """As many views as the time allows, at least one pile; resumes an interrupted simulation."""
+    store, schedule, config = ViewStore(run.directory / "views"), run.schedule, run.config
+    if schedule.done(SIMULATION) and len(store):
         return store
 
     def on_part(number: int, total: int, object_id: str) -> None:
         run.report("parts", (number - 1) / total, f"convex pieces of {object_id}, {number} of {total}")
 
-    parts, scene = run.parts, run.scene
-    with SimulationStream(parts, scene, config.seed, config.workers, start=len(store), on_part=on_part) as stream:
-        run.report("parts", 1.0, f"convex pieces of {len(parts)}")
-        run.report("simulation", done, "the first pile settles")
-        view = next(stream)
-        while done < 1.0:
-            began = time.monotonic()
-            store.append(view)
+    with contextlib.ExitStack() as stack:
+        with schedule.stage(PREPARATION):
+            stream = SimulationStream(
+                run.parts, run.scene, config.seed, config.workers, start=len(store), on_part=on_part
+            )
+            stack.enter_context(stream)
+            run.report("parts", 1.0, f"convex pieces of {len(run.parts)}")
+            run.report(SIMULATION, 0.0, "the first pile settles")
             view = next(stream)
-            done += (time.monotonic() - began) / seconds
-            if len(store) % 20 == 0 or done >= 1.0:
-                write_json(file, {**kept, "simulation": done}, durable=False)
-                run.report("simulation", min(done, 1.0), f"{len(store)} views")
+        with schedule.stage(SIMULATION):
+            while len(store) < FEWEST_VIEWS or schedule.spent(SIMULATION) < 1.0:
+                store.append(view)
+                view = next(stream)
+                if len(store) % 20 == 0:
+                    run.report(SIMULATION, schedule.spent(SIMULATION), f"{len(store)} views")
+        run.report(SIMULATION, 1.0, f"{len(store)} views")
     return store

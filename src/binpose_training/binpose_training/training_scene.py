@@ -14,7 +14,7 @@ GSD_LIMITS_M = (4e-4, 2.5e-3)
 # Fuller images teach more per second than the default scenes.
 VIEW_PX = (512, 416)
 PARTS = (8, 36)
-ROW_SHARE = 0.5
+ROW_FRACTION = 0.5
 GSD_RANGE = (0.6, 1.3)
 
 
@@ -33,5 +33,5 @@ def training_scene(scene: SceneConfig, gsd_m: float, types: int) -> SceneConfig:
     low, high = GSD_RANGE
     viewpoint = replace(scene.viewpoint, gsd_m=(low * gsd_m, high * gsd_m), width=VIEW_PX[0], height=VIEW_PX[1])
     fewest, most = scene.content.types
-    content = replace(scene.content, parts=PARTS, row_share=ROW_SHARE, types=(fewest, max(most, types)))
+    content = replace(scene.content, parts=PARTS, row_share=ROW_FRACTION, types=(fewest, max(most, types)))
     return replace(scene, viewpoint=viewpoint, content=content)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 import pytest
 
 from binpose_core.base.errors import BinposeError
-from binpose_core.base.settings import check_bounds, setting
+from binpose_core.base.settings import check_bounds, descriptions, setting, summary
 
 
 @dataclass(frozen=True)
@@ -39,3 +39,33 @@ def test_what_is_out_of_its_range_is_refused_by_name(wrong: dict[str, float], re
 
 def test_whether_it_is_live_is_left_open_where_nothing_is_said() -> None:
     assert [entry.metadata.get("live") for entry in fields(Crop)] == [None, True, None]
+
+
+@dataclass(frozen=True)
+class Batch(Crop):
+    """What a batch is.
+
+    views: per batch. crops: windows cut
+        from each, where views: is text.
+    low, high: of the range.
+
+    Nothing else: this is about the class.
+    """
+
+    views: int = 1
+    crops: int = 2
+    low: float = 0.0
+    high: float = 1.0
+
+
+def test_descriptions_are_those_of_the_fields() -> None:
+    assert descriptions(Batch) == {
+        "views": "per batch.",
+        "crops": "windows cut from each, where views: is text.",
+        "low": "of the range.",
+        "high": "of the range.",
+    }
+
+
+def test_the_summary_is_what_describes_no_field() -> None:
+    assert summary(Batch) == "What a batch is.\n\nNothing else: this is about the class."

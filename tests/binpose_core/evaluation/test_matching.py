@@ -139,6 +139,20 @@ def test_outside_the_regions_an_extra_estimate_is_wrong(judge):
     assert judge([], [behind], complete=(), region=region, camera=CAMERA).estimates[0].outside
 
 
+def test_an_estimate_on_unknown_pixels_is_neither_right_nor_wrong(judge):
+    """Elsewhere it is wrong, and what is right for a known part stays right, also a second time wrong."""
+    camera = Camera(200.0, 200.0, 49.5, 39.5, 100, 80)
+    unknown = np.zeros((80, 100), bool)
+    unknown[:, 70:] = True  # from x = 0.05 m on
+    estimates = [estimate(0, 0.9), estimate(0, 0.8), estimate(0.1, 0.7), estimate(-0.1, 0.6), estimate(0.1, 0.5, "bar")]
+    kinds = {"camera": camera, "unknown": unknown}
+    expected = [Verdict.RIGHT, Verdict.WRONG, Verdict.UNKNOWN, Verdict.WRONG, Verdict.UNKNOWN]
+    assert verdicts(judge([known(0)], estimates, **kinds)) == expected
+    assert verdicts(judge([known(0), known(0.1)], estimates, **kinds))[2] == Verdict.RIGHT
+    nothing = {"camera": camera, "unknown": np.zeros_like(unknown)}
+    assert Verdict.UNKNOWN not in verdicts(judge([known(0)], estimates, **nothing))
+
+
 def test_labels_for_calibration_leave_out_what_is_not_known(judge):
     frames = [judge([known(0)], [estimate(0, 0.9), estimate(0.1, 0.8), estimate(0, 0.3)], complete=())]
     scores, right = labelled_scores(frames)
@@ -148,7 +162,7 @@ def test_labels_for_calibration_leave_out_what_is_not_known(judge):
 def test_refusals(judge, errors):
     with pytest.raises(BinposeError, match=r"A pose of object 'cog' .* but only bracket, bar is known"):
         judge([], [estimate(0, 1, "cog")])
-    with pytest.raises(BinposeError, match="region but no camera"):
+    with pytest.raises(BinposeError, match="region or unknown pixels but no camera"):
         FrameTruth([], region=Region([]))
     with pytest.raises(BinposeError, match="error must be one of add_s, add, adi, mssd, got 'iou'"):
         EvaluationConfig(error="iou")

@@ -7,7 +7,7 @@ import torch
 from binpose_core.base.errors import BinposeError
 from binpose_core.learning.stored_parts import without_prefix
 from binpose_core.learning.weights import (
-    Progress,
+    LoopProgress,
     inherit,
     load_arrays,
     load_checkpoint,
@@ -77,15 +77,15 @@ def test_select_takes_what_is_below_a_prefix() -> None:
 
 
 def test_a_checkpoint_holds_all_that_decides_the_next_step(tmp_path: Path) -> None:
-    """A run that is stored and gone on with takes the same steps as one that was not interrupted."""
+    """A run that is stored and resumed takes the same steps as one that was not interrupted."""
     path = tmp_path / "checkpoint.safetensors"
     one, average = network(1), network(3)
     optimizer = torch.optim.AdamW(one.parameters(), lr=1e-2)
     trained(one, optimizer, 5)
-    save_checkpoint(path, one, average, optimizer, Progress(0.1 + 0.2, 5))
+    save_checkpoint(path, one, average, optimizer, LoopProgress(0.1 + 0.2, 5))
     other, other_average = network(2), network(4)
     other_optimizer = torch.optim.AdamW(other.parameters(), lr=1e-2)
-    assert load_checkpoint(path, other, other_average, other_optimizer) == Progress(0.1 + 0.2, 5)
+    assert load_checkpoint(path, other, other_average, other_optimizer) == LoopProgress(0.1 + 0.2, 5)
     assert_equal(average, other_average)
     trained(one, optimizer, 5)
     trained(other, other_optimizer, 5)
@@ -96,7 +96,7 @@ def test_a_checkpoint_holds_all_that_decides_the_next_step(tmp_path: Path) -> No
 def test_a_damaged_checkpoint_is_told_in_one_sentence(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "checkpoint.safetensors"
     written = network(1, width=9 if damage == "another network" else 8)
-    save_checkpoint(path, written, written, torch.optim.AdamW(written.parameters()), Progress(0.5, 5))
+    save_checkpoint(path, written, written, torch.optim.AdamW(written.parameters()), LoopProgress(0.5, 5))
     content = path.read_bytes()
     replacement = {"truncated": content[: len(content) // 2], "empty": b"", "text": b"not a checkpoint"}
     path.write_bytes(replacement.get(damage, content))

@@ -8,34 +8,37 @@ import tyro
 from rich.text import Text
 
 from binpose.commands.bin_options import BinOptions
-from binpose.commands.command import Command, console, progress_bar
+from binpose.commands.command import Command, console, described, progress_bar
 from binpose_pipeline.bundle import UNCALIBRATED
 
 
+@described
 @dataclass(frozen=True, kw_only=True)
 class Calibrate(BinOptions, Command):
     """Fit the scores of a trained model anew on simulated bins of all depth sensors; the networks stay as they are.
 
     For models of earlier versions of binpose, and after a change of the bin.
 
+    model: The model's folder, or the name of a shipped model.
+    out: Folder for the calibrated model; default the same folder, as its new current version.
+    views: Simulated bins to fit on.
+    evaluation_views: Further bins for the metrics.
+    seed: Seed of the bins.
+    workers: Processes that simulate bins; 0 = one per CPU.
+
     Example: binpose calibrate models/wrs
     """
 
     model: Annotated[Path, tyro.conf.Positional]
-    """The model's folder, or the name of a shipped model."""
     out: Path | None = None
-    """Folder for the calibrated model; default the same folder, as its new current version."""
     views: int = 120
-    """Simulated bins to fit on."""
     evaluation_views: int = 40
-    """Further bins for the metrics."""
     seed: int = 0
-    """Seed of the bins."""
     workers: int = 0
-    """Processes that simulate bins; 0 = one per CPU."""
 
     def run(self) -> int:
         """Calibrate, save and report what was measured."""
+        from binpose.held_out import held_out_sentence
         from binpose_core.base.threads import available_cpus
         from binpose_pipeline.bundle import load_bundle
         from binpose_simulation.scene import SceneConfig
@@ -51,9 +54,8 @@ class Calibrate(BinOptions, Command):
                 bundle, self.model, self.out or self.model, scene, self.seed, self.workers or available_cpus(),
                 self.views, self.evaluation_views, lambda stage: progress.advance(tasks[stage]),
             )  # fmt: skip
-        metrics = calibrated.metrics
-        error = metrics["calibration_error"]
-        console.print(f"Model {version[:12]} in {self.out or self.model}. Expected calibration error {error:.3f}.")
+        console.print(f"Model {version[:12]} in {self.out or self.model}.")
+        console.print(held_out_sentence(calibrated.metrics), style="bold")
         if not calibrated.calibrated:
             console.print(UNCALIBRATED, style="yellow")
         console.print("Next:", Text(f"binpose estimate FRAMES --model {self.out or self.model} --out runs/x", "bold"))

@@ -4,8 +4,9 @@ import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Annotated, TypeVar, get_type_hints
 
+import tyro
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -21,20 +22,41 @@ from rich.status import Status
 from rich.text import Text
 
 from binpose_core.base.errors import BinposeError
+from binpose_core.base.settings import descriptions, summary
 
 Item = TypeVar("Item")
+
+COMPILING = "Compiling kernels, once per machine and user"
 
 # Without markup: a folder may be called runs/[new].
 console = Console(markup=False)
 errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
 
 
+Options = TypeVar("Options", bound=type)
+
+
+def described(options: Options) -> Options:
+    """A dataclass of options that have the help texts that its docstring gives them, in lines of "name: text".
+
+    Its own help then shows what is left of the docstring. Options without such a line keep the help that they have.
+    """
+    hints = get_type_hints(options, include_extras=True)
+    for name, text in descriptions(options).items():
+        options.__annotations__[name] = Annotated[hints[name], tyro.conf.arg(help=text)]
+    options.__doc__ = summary(options)
+    return options
+
+
+@described
 @dataclass(frozen=True, kw_only=True)
 class Command(ABC):
-    """Options of every command."""
+    """Options of every command.
+
+    debug: Show the traceback of an error.
+    """
 
     debug: bool = False
-    """Show the traceback of an error."""
 
     @abstractmethod
     def run(self) -> int:
@@ -44,6 +66,28 @@ class Command(ABC):
 def waiting(text: str) -> Status:
     """A spinner with a text, which stays while the block runs."""
     return console.status(Text(text))
+
+
+@contextlib.contextmanager
+def compiling() -> Iterator[None]:
+    """Shows the kernels that are compiled in the block: the first time for a machine and user that takes a minute.
+
+    Where the cache has them all, nothing is shown.
+    """
+    from binpose_core.base.kernel_compilation import on_compilation
+
+    with contextlib.ExitStack() as stack:
+        shown: list[Status] = []
+
+        def report(number: int, name: str) -> None:
+            if not shown:
+                if not console.is_terminal:
+                    console.print(COMPILING)
+                shown.append(stack.enter_context(waiting(COMPILING)))
+            shown[0].update(Text(f"{COMPILING}: {number}, {name}"))
+
+        with on_compilation(report):
+            yield
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from binpose.commands.command import Command, console, preparing, progress_bar, waiting
+from binpose.commands.command import Command, compiling, console, described, preparing, progress_bar, waiting
 from binpose.commands.estimate import print_summary, run_estimation
 from binpose.commands.evaluate import evaluation_table
 from binpose_core.evaluation.matching import HALF_VISIBLE, EvaluationConfig
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 SPLIT = "sim"
 
 
+@described
 @dataclass(frozen=True, kw_only=True)
 class Demo(Command):
     """Simulate bins of parts made by code, find all parts and show how well that worked.
@@ -31,22 +32,25 @@ class Demo(Command):
     Writes report.html, the frames as a BOP data set, results.csv, and poses.json and overlay.png per frame. Frames of
     another run are taken again where the same parts, settings and program made them; otherwise they are made anew.
 
-    A frame that fails is reported and the others go on; the exit status is then 1.
+    A frame that fails is reported and the others are processed; the exit status is then 1.
+
+    out: Folder for the results.
+    frames: Number of frames, two of each pile.
+    seed: Seed of the bins, their light and the camera.
+    model: Model to be shown; its parts fill the bins.
 
     Example: binpose demo --seed 7
     """
 
     out: Path = Path("runs/demo")
-    """Folder for the results."""
     frames: int = 6
-    """Number of frames, two of each pile."""
     seed: int = 11
-    """Seed of the bins, their light and the camera."""
     model: Path = Path("demo")
-    """Model to be shown; its parts fill the bins."""
 
     def run(self) -> int:
         """Simulate, estimate, evaluate, report."""
+        from binpose_pipeline import kernels as pipeline_kernels
+        from binpose_simulation import kernels as simulation_kernels
         from binpose_simulation.export import check_count, export_bop
 
         check_count(self.frames)
@@ -54,6 +58,9 @@ class Demo(Command):
             bundle = load_bundle(self.model)
         dataset, scene, objects = self.out / "dataset", demo_scene(), list(bundle.objects.values())
         _remove_other_frames(dataset, objects, scene)
+        with compiling():
+            simulation_kernels.compile_kernels(bundle.objects, scene)
+            pipeline_kernels.compile_kernels(bundle.pipeline, bundle.objects)
         with progress_bar() as progress:
             task = progress.add_task("Simulating bins", total=self.frames)
             export_bop(

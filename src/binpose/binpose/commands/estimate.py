@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 import tyro
 
-from binpose.commands.command import Command, console, errors, split_names, tracked, waiting
+from binpose.commands.command import Command, compiling, console, errors, split_names, tracked, waiting
 from binpose_core.frames.filters import DetectionFilter, PoseFilter
 from binpose_pipeline.bundle import UNCALIBRATED, PipelineBundle, load_bundle
 
@@ -74,6 +74,7 @@ class Estimate(Command):
         """Open, load, estimate, report."""
         from binpose.explain import Explainer, FrameExplainer, RecordingRefiner
         from binpose_core.frames.region import Region
+        from binpose_pipeline.kernels import compile_kernels
         from binpose_pipeline.runs import RunDirectory, RunRecord
         from binpose_pipeline.tracking import TrackingConfig, TrackingPipeline
         from binpose_recording.bag_topics import CameraTopics
@@ -87,6 +88,8 @@ class Estimate(Command):
         with waiting(f"Loading {self.model} ..."):
             bundle = with_refiner(load_bundle(self.model, self.device), self.refiner)
         chosen.check_objects(tuple(bundle.objects))
+        with compiling():
+            compile_kernels(bundle.pipeline, bundle.objects)
         numbers = {name: model.bop_id for name, model in chosen.wanted(bundle.objects).items()}
         record = RunRecord(
             str(self.path),

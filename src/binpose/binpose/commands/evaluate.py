@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import tyro
 
-from binpose.commands.command import Command, console, split_names, tracked, waiting
+from binpose.commands.command import Command, compiling, console, split_names, tracked, waiting
 from binpose_core.evaluation.matching import EvaluationConfig
 
 if TYPE_CHECKING:
@@ -64,8 +64,10 @@ class Evaluate(Command):
         regions = read_regions(self.regions) if self.regions else {}
         with waiting("Reading the run and the parts ..."):
             evaluator = RunEvaluator(run, dataset, split, config, regions, self._complete())
-        total = len(evaluator.frames)
-        frames = [evaluator.add(source) for source in tracked(evaluator.frames, total, "Evaluating")]
+        with compiling():
+            frames = [evaluator.add(source) for source in evaluator.frames[:1]]
+        rest = evaluator.frames[1:]
+        frames += [evaluator.add(source) for source in tracked(rest, len(rest), "Evaluating")]
         result = evaluator.result()
         for note in evaluator.notes:
             console.print(note, style="yellow")

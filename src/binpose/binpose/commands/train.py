@@ -1,116 +1,123 @@
 """`binpose train`: from CAD files to a model, on simulated bins alone."""
 
-import contextlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
+import tyro
 from rich.text import Text
 
 from binpose.commands.bin_options import BinOptions
-from binpose.commands.command import Command, console, split_names
+from binpose.commands.command import Command, compiling, console, described, split_names
+from binpose.training_progress import training_progress
 from binpose_pipeline.bundle import UNCALIBRATED
 
 if TYPE_CHECKING:
-    from binpose_training.training_run import Progress as Report
+    from binpose_training.config import TrainConfig
 
 
+@described
 @dataclass(frozen=True, kw_only=True)
 class Train(BinOptions, Command):
     """Train one model for several parts of the catalogue, on simulation alone.
 
-    Ctrl-C leaves a checkpoint that --resume goes on from.
+    Ctrl-C leaves a checkpoint that --resume continues. All settings of all stages can be changed with --config and
+    --set; `--write-config FILE` lists them with their descriptions.
 
-    Example: binpose train --objects gearmotor,pulley,pin --out models/wrs --minutes 28
+    objects: Parts of the catalogue, separated by commas; `library` stands for the parts that binpose makes itself.
+    out: Folder for the model.
+    catalogue: Folder of the catalogue.
+    minutes: How long to train, calibration included; default 28.
+    start_from: A model, of these parts or others, whose weights to begin with: a folder, or `demo` for the shipped one.
+    resume: Continue what an interrupted training left in the model's folder.
+    detector: What finds the instances: votes (the default, for CPUs), or torchvision's Mask R-CNN, on colour alone.
+    refinement_network: Train a refinement network too, in 15 % of the time, for `binpose estimate --refiner network`.
+    config: YAML file with settings of the training; options of the command line win over it.
+    assignments: Single settings by their names in the file, such as detector.training.loop.learning_rate=1e-3.
+    write_config: Write all settings in effect to this YAML file, and do not train.
+    tensorboard: Folder for TensorBoard's event files, with losses and learning rates (extra `tensorboard`).
+    device: Where the networks are trained: cpu, cuda or cuda:<number>.
+    seed: Seed of everything random; default 0.
+    workers: Processes that simulate bins; 0 = one per CPU.
+
+    Example: binpose train --objects gearmotor,pulley,pin --out models/wrs --start-from demo --minutes 28
     """
 
     objects: str
-    """Parts of the catalogue, separated by commas; `library` stands for the parts that binpose makes itself."""
     out: Path
-    """Folder for the model."""
     catalogue: Path = Path("objects")
-    """Folder of the catalogue."""
-    minutes: float = 28.0
-    """How long to train."""
+    minutes: float | None = None
     start_from: Path | None = None
-    """A model, of these parts or others, whose weights to begin with: a folder, or `demo` for the shipped one."""
     resume: bool = False
-    """Go on from what an interrupted training left in the model's folder."""
-    detector: Literal["votes", "mask_rcnn"] = "votes"
-    """What finds the instances: votes (the default, for CPUs), or torchvision's Mask R-CNN, on colour alone."""
+    detector: Literal["votes", "mask_rcnn"] | None = None
     refinement_network: bool = False
-    """Train a refinement network too, in 15 % of the time, for `binpose estimate --refiner network`."""
+    config: Path | None = None
+    # `set` is the option's name; the built-in of that name is not hidden.
+    assignments: Annotated[tuple[str, ...], tyro.conf.arg(name="set", metavar="NAME=VALUE ...")] = ()
+    write_config: Path | None = None
+    tensorboard: Path | None = None
     device: str = "cpu"
-    """Where the networks are trained: cpu, cuda or cuda:<number>."""
-    seed: int = 0
-    """Seed of everything random."""
+    seed: int | None = None
     workers: int = 0
-    """Processes that simulate bins; 0 = one per CPU."""
 
     def run(self) -> int:
-        """Train and say what came of it."""
-        from binpose_core.base.threads import available_cpus
+        """Train and report what was measured."""
         from binpose_core.learning.model_store import ModelStore
-        from binpose_pipeline.bundle import load_bundle
-        from binpose_simulation.prepared_parts import check_bin
-        from binpose_simulation.scene import SceneConfig
-        from binpose_training.chosen_parts import chosen_objects
-        from binpose_training.config import TrainConfig
-        from binpose_training.training import train
+        from binpose_training.config_file import write_config
 
-        scene = self.with_bin(SceneConfig())
-        objects = chosen_objects(split_names(self.objects, "--objects"), self.catalogue)
-        check_bin({part.id: part for part in objects}, scene.content)
-        workers = self.workers or available_cpus()
-        config = TrainConfig(minutes=self.minutes, seed=self.seed, workers=workers, detector=self.detector, scene=scene)
-        if self.refinement_network:
-            config = config.with_refinement_network()
-        start = load_bundle(self.start_from) if self.start_from is not None else None
+        config = self.training_config()
+        if self.write_config is not None:
+            write_config(config, self.write_config)
+            console.print(f"Settings in {self.write_config}; train with --config {self.write_config}.")
+            return 0
         try:
-            with _bars() as report:
-                version = train(
-                    objects, self.out, config, resume=self.resume, progress=report, start=start, device=self.device
-                )
+            version = self._trained(config)
         except KeyboardInterrupt:
-            console.print(f"Interrupted. What was learnt is in {self.out / 'training'}; go on with --resume.")
+            console.print(f"Interrupted. What was learnt is in {self.out / 'training'}; continue with --resume.")
             return 130
         console.print(f"Model {version[:12]} in {self.out}.")
-        if not ModelStore(self.out).header(version)["calibrated"]:
-            console.print(UNCALIBRATED, style="yellow")
-        console.print("Next:", Text(f"binpose estimate FRAMES --model {self.out} --out runs/x", "bold"))
+        self._report(ModelStore(self.out).header(version))
         return 0
 
+    def training_config(self) -> "TrainConfig":
+        """The settings of the file, the options and the assignments.
 
-@contextlib.contextmanager
-def _bars() -> Iterator["Report"]:
-    """One bar per stage, made when the stage begins; without a terminal a line for every tenth of a stage."""
-    if not console.is_terminal:
-        yield _lines()
-        return
-    columns = (
-        SpinnerColumn(), TextColumn("{task.description:14s}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(),
-        TextColumn("{task.fields[message]}"),
-    )  # fmt: skip
-    with Progress(*columns, console=console, refresh_per_second=2) as progress:
-        tasks: dict[str, TaskID] = {}
+        Raises:
+            BinposeError: for an unknown setting or a wrong value.
+        """
+        from binpose_core.base.threads import available_cpus
+        from binpose_training.config_file import training_config
 
-        def report(stage: str, share: float, message: str) -> None:
-            if stage not in tasks:
-                tasks[stage] = progress.add_task(stage, total=1.0, message="")
-            progress.update(tasks[stage], completed=share, message=message)
+        options: dict[str, Any] = {"minutes": self.minutes, "seed": self.seed, "workers": self.workers or None}
+        options = {name: value for name, value in options.items() if value is not None}
+        if self.detector is not None:
+            options["detector"] = {"backend": self.detector}
+        config = training_config(self.config, options, self.assignments, self.refinement_network)
+        simulation = replace(config.simulation, scene=self.with_bin(config.simulation.scene))
+        return replace(config, simulation=simulation, workers=options.get("workers", available_cpus()))
 
-        yield report
+    def _trained(self, config: "TrainConfig") -> str:
+        from binpose_pipeline.bundle import load_bundle
+        from binpose_simulation.prepared_parts import check_bin
+        from binpose_training.chosen_parts import chosen_objects
+        from binpose_training.kernels import compile_kernels
+        from binpose_training.training import train
 
+        objects = chosen_objects(split_names(self.objects, "--objects"), self.catalogue)
+        check_bin({part.id: part for part in objects}, config.simulation.scene.content)
+        start = load_bundle(self.start_from) if self.start_from is not None else None
+        with compiling():
+            compile_kernels(objects, config)
+        with training_progress(console) as report:
+            return train(
+                objects, self.out, config, resume=self.resume, progress=report, start=start, device=self.device,
+                tensorboard=self.tensorboard,
+            )  # fmt: skip
 
-def _lines() -> "Report":
-    told: dict[str, int] = {}
+    def _report(self, header: dict[str, Any]) -> None:
+        from binpose.held_out import held_out_sentence
 
-    def report(stage: str, share: float, message: str) -> None:
-        tenths = int(10 * share)
-        if told.get(stage, -1) < tenths:
-            told[stage] = tenths
-            console.print(f"{stage} {10 * tenths} %  {message}", highlight=False)
-
-    return report
+        console.print(held_out_sentence(header["metrics"]), style="bold")
+        if not header["calibrated"]:
+            console.print(UNCALIBRATED, style="yellow")
+        console.print("Next:", Text(f"binpose estimate FRAMES --model {self.out} --out runs/x", "bold"))

@@ -8,7 +8,8 @@ all estimates with the lower scores left out, and one matching gives the whole p
 Known poses need not be complete. A part that is hardly visible, or whose annotation is in doubt, is
 ignored: finding it is no mistake and missing it neither. Where not every part of an object is annotated, an
 estimate without a counterpart is unknown rather than wrong, precision is not available, and what remains to
-be said is whether it lies outside the region where parts can be.
+be said is whether it lies outside the region where parts can be. The same holds for single estimates where the
+labels of some pixels are not known: an estimate that would be visible there is unknown.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -23,6 +24,7 @@ from binpose_core.datasets.bop import BopFrame
 from binpose_core.evaluation.pose_errors import ERROR_NAMES, ErrorName, PartErrors
 from binpose_core.frames.camera import Camera
 from binpose_core.frames.filters import PoseFilter
+from binpose_core.frames.labels import lies_on
 from binpose_core.frames.region import Region
 from binpose_core.frames.types import LabelledView, PoseEstimate
 from binpose_core.geometry.transforms import FloatArray, transform
@@ -76,16 +78,20 @@ class FrameTruth:
 
     complete: the objects of which every visible part is among `parts`; None = all objects.
     region: where in the image parts can be; None = everywhere. Needs `camera`.
+    unknown: (H, W) bool, the pixels of which the labels are not known; None = none. Needs `camera`.
     """
 
     parts: Sequence[GroundTruth]
     complete: Collection[str] | None = None
     region: Region | None = None
     camera: Camera | None = None
+    unknown: npt.NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
-        if self.region is not None and self.camera is None:
-            raise BinposeError("FrameTruth with a region but no camera; expected the camera that shows it; pass it.")
+        if (self.region is not None or self.unknown is not None) and self.camera is None:
+            raise BinposeError(
+                "FrameTruth with a region or unknown pixels but no camera; expected the camera of the image; pass it."
+            )
 
     def allows(self, center_cam: FloatArray) -> bool:
         """Whether a part's centre (3,) in the camera frame is seen where parts can be."""
@@ -205,9 +211,15 @@ class Evaluator:
         center_cam = transform(estimate.T_cam_obj, self._part_errors(object_id).center_m[None])[0]
         outside = not truth.allows(center_cam)
         duplicate = bool(np.isfinite(errors_m).any())
-        wrong = outside or duplicate or truth.is_complete(object_id)
+        wrong = outside or duplicate or (truth.is_complete(object_id) and not self._on_unknown(estimate, truth))
         verdict = Verdict.WRONG if wrong else Verdict.UNKNOWN
         return MatchedEstimate(object_id, score, verdict, NOBODY, float("inf"), outside, duplicate)
+
+    def _on_unknown(self, estimate: PoseEstimate, truth: FrameTruth) -> bool:
+        if truth.unknown is None or truth.camera is None:
+            return False
+        points = self._part_errors(estimate.object_id).points
+        return lies_on(truth.unknown, estimate.T_cam_obj, points, truth.camera, self.config.min_visible_fraction)
 
     def _part_errors(self, object_id: str) -> PartErrors:
         if object_id not in self._errors:
@@ -283,9 +295,11 @@ def match(
 
 
 def view_truths(view: LabelledView) -> list[GroundTruth]:
-    """The parts of a labelled view."""
-    parts = zip(view.object_ids, view.T_cam_obj, view.visible_fraction, strict=True)
-    return [GroundTruth(name, T_cam_obj, float(visible)) for name, T_cam_obj, visible in parts]
+    """The parts of a labelled view of which class and pose are known."""
+    return [
+        GroundTruth(view.object_ids[i], view.T_cam_obj[i], float(view.visible_fraction[i]))
+        for i in np.flatnonzero(view.pose_known)
+    ]
 
 
 def ground_truths(frame: BopFrame, doubtful: Collection[str] = ("low",)) -> list[GroundTruth]:

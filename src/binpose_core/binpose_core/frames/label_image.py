@@ -11,15 +11,23 @@ from binpose_core.frames.types import Detection
 NO_DETECTION = -1
 
 
-def label_image(detections: Sequence[Detection], height: int, width: int) -> npt.NDArray[np.int32]:
+def label_image(
+    detections: Sequence[Detection], height: int, width: int, order: Sequence[int] | None = None
+) -> npt.NDArray[np.int32]:
     """Index of the detection that owns each pixel (height, width), `NO_DETECTION` where there is none.
 
-    Where masks overlap, the detection with the higher score owns the pixel; of equal scores, the earlier one. A box may
-    reach out of the image.
+    Args:
+        detections: of the image; a box may reach out of it.
+        height: of the image in pixels.
+        width: of the image in pixels.
+        order: in which the masks are drawn, the later ones on top; by default the highest score is on top, and of equal
+            scores the earlier detection.
     """
     labels = np.full((height, width), NO_DETECTION, np.int32)
-    best_first = np.argsort(-finite_or_zero([detection.score for detection in detections]), kind="stable")
-    for index in reversed(best_first.tolist()):
+    if order is None:
+        best_first = np.argsort(-finite_or_zero([detection.score for detection in detections]), kind="stable")
+        order = best_first[::-1].tolist()
+    for index in order:
         rows, columns = box_slices(detections[index].bbox_xyxy, (height, width))
         x0, y0, _, _ = detections[index].bbox_xyxy
         mask = detections[index].mask[rows.start - y0 : rows.stop - y0, columns.start - x0 : columns.stop - x0]

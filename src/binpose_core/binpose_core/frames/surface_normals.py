@@ -15,29 +15,35 @@ FEWEST = 6
 
 
 @dataclass(frozen=True)
-class NormalFit:
-    """Which neighbours are on a pixel's surface, and how the plane is fitted to them.
+class InverseDepthFit:
+    """A plane fitted to inverse depth, which is linear in the image: exact for planes, fast for whole images.
 
-    A neighbour is on the surface when its depth differs by at most `near_m` + `distance` * (`slope_m_per_px` +
-    `steepest` * z / f), with z the pixel's depth and f the focal length fx in pixels.
-
-    near_m: depth difference of any neighbour, metres.
-    slope_m_per_px: further depth difference per pixel of distance, metres.
-    steepest: further depth difference per pixel of distance, in sizes of the pixel: tangent of the surface's slant.
-    manhattan: whether the distance of a neighbour is |du| + |dv|, or the larger of the two.
-    through_pixel: whether the plane goes through the pixel's own depth, and depth is taken for linear in the image.
-        Otherwise the fit is of inverse depth, which is linear in the image for planes, so that it is exact for them.
+    slope_m_per_px: depth difference per pixel of distance (|du| + |dv|) up to which a neighbour is on the surface.
     """
 
-    near_m: float = 0.0
-    slope_m_per_px: float = 0.0
-    steepest: float = 0.0
-    manhattan: bool = False
-    through_pixel: bool = False
+    slope_m_per_px: float
+
+
+@dataclass(frozen=True)
+class DepthFit:
+    """A plane fitted to depth, for the needed pixels alone; its gate follows the depth noise.
+
+    A neighbour is on the surface when its depth differs by at most `near_m` + distance * `steepest` * z / f, with the
+    distance max(|du|, |dv|), z the pixel's depth and f the focal length fx in pixels.
+
+    near_m: depth difference of any neighbour, metres.
+    steepest: tangent of the largest slant of a surface.
+    """
+
+    near_m: float
+    steepest: float
 
 
 def surface_normals(
-    depth_m: npt.NDArray[np.float32], camera: Camera, fit: NormalFit, needed: npt.NDArray[np.bool_] | None = None
+    depth_m: npt.NDArray[np.float32],
+    camera: Camera,
+    fit: InverseDepthFit | DepthFit,
+    needed: npt.NDArray[np.bool_] | None = None,
 ) -> npt.NDArray[np.float32]:
     """Unit normals (H, W, 3) float32 in the camera frame, towards the camera; 0 = unknown or not needed.
 
@@ -49,54 +55,39 @@ def surface_normals(
     """
     depth = np.ascontiguousarray(depth_m, np.float32)
     normals = np.zeros((*depth.shape, 3), np.float32)
-    values = depth.astype(np.float64) if fit.through_pixel else _inverse(depth)
-    needed = np.ones(depth.shape, np.bool_) if needed is None else np.ascontiguousarray(needed)
-    gate = np.array([fit.near_m, fit.slope_m_per_px, fit.steepest / camera.fx])
-    _fit_normals(depth, values, needed, camera.intrinsics, RADIUS_PX, gate, fit.manhattan, fit.through_pixel, normals)
-    return normals
-
-
-def _inverse(depth: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    return np.where(depth > 0, np.float32(1.0) / np.maximum(depth, np.float32(1e-6)), np.float32(0.0))
+    if isinstance(fit, DepthFit):
+        wanted = np.ones(depth.shape, np.bool_) if needed is None else np.ascontiguousarray(needed)
+        _fit_depth(depth, camera.intrinsics, fit.near_m, fit.steepest, RADIUS_PX, wanted, normals)
+        return normals
+    _fit_inverse_depth(depth, camera.intrinsics, RADIUS_PX, fit.slope_m_per_px, normals)
+    return normals if needed is None else np.where(needed[..., None], normals, np.float32(0))
 
 
 @njit(parallel=True, cache=True, fastmath=True)
-def _fit_normals(
-    depth: Any, values: Any, needed: Any, intrinsics: Any, radius: int, gate: Any, manhattan: bool, through: bool,
-    normals: Any,
-) -> None:  # fmt: skip
+def _fit_inverse_depth(depth: Any, intrinsics: Any, radius: int, max_slope: float, normals: Any) -> None:
     """Row by row: the sums over a neighbour are added for a whole row at once, without branches."""
+    fx, fy, cx, cy = intrinsics
     height, width = depth.shape
+    inverse = np.where(depth > 0, np.float32(1.0) / np.maximum(depth, np.float32(1e-6)), np.float32(0.0))
     for v in prange(height):
-        wanted = np.flatnonzero(needed[v])
-        if len(wanted) == 0:
-            continue
-        start, stop = wanted[0], wanted[-1] + 1
-        sums = np.zeros((9, width), values.dtype)
-        limit = np.zeros(2, values.dtype)
+        sums = np.zeros((9, width), np.float32)
         for dv in range(-min(radius, v), min(radius, height - 1 - v) + 1):
             for du in range(-radius, radius + 1):
-                distance = abs(du) + abs(dv) if manhattan else max(abs(du), abs(dv))
-                limit[0], limit[1] = gate[0] + gate[1] * distance, gate[2] * distance
-                first, last = max(start, -du), min(stop, width - du)
-                if first >= last:
-                    continue
+                gate = np.float32(max_slope * (abs(du) + abs(dv)))
+                first, last = max(0, -du), min(width, width - du)
                 _add_neighbour(
-                    depth[v, first:last], values[v, first:last], depth[v + dv, first + du : last + du],
-                    values[v + dv, first + du : last + du], limit[0], limit[1], np.float32(du), np.float32(dv),
-                    sums[:, first:last],
+                    depth[v, first:last], inverse[v, first:last], depth[v + dv, first + du : last + du],
+                    inverse[v + dv, first + du : last + du], gate, np.float32(du), np.float32(dv), sums[:, first:last],
                 )  # fmt: skip
-        for u in range(start, stop):
-            if needed[v, u] and depth[v, u] > 0.0:
-                _normal_from_sums(sums[:, u], values[v, u], through, intrinsics, u, v, normals[v, u])
+        for u in range(width):
+            if depth[v, u] > 0.0:
+                _normal_from_sums(sums[:, u], inverse[v, u], fx, fy, u - cx, v - cy, normals[v, u])
 
 
 @njit(inline="always", fastmath=True)
-def _add_neighbour(
-    z: Any, w: Any, z_next: Any, w_next: Any, limit: Any, limit_per_m: Any, du: Any, dv: Any, sums: Any
-) -> None:
+def _add_neighbour(z: Any, w: Any, z_next: Any, w_next: Any, gate: Any, du: Any, dv: Any, sums: Any) -> None:
     for u in range(z.shape[0]):
-        near = (z_next[u] > 0.0) & (abs(z_next[u] - z[u]) <= limit + limit_per_m * z[u])
+        near = (z_next[u] > 0.0) & (abs(z_next[u] - z[u]) <= gate)
         one = np.float32(1.0) if near else np.float32(0.0)
         step = (w_next[u] - w[u]) * one
         sums[0, u] += one
@@ -111,25 +102,75 @@ def _add_neighbour(
 
 
 @njit(inline="always", fastmath=True)
-def _normal_from_sums(sums: Any, value: Any, through: bool, intrinsics: Any, u: int, v: int, normal: Any) -> None:
-    """Solve the plane fit value = centre + a du + b dv and turn it into a unit normal towards the camera."""
-    fx, fy, cx, cy = intrinsics
+def _normal_from_sums(sums: Any, inverse: float, fx: float, fy: float, u: float, v: float, normal: Any) -> None:
+    """Solve the plane fit 1 / z = centre + a du + b dv and turn it into a unit normal towards the camera."""
     s, su, sv, suu, svv = sums[0], sums[1], sums[2], sums[3], sums[4]
     suv, sw, suw, svw = sums[5], sums[6], sums[7], sums[8]
     if s < FEWEST:
         return
     cuu, cvv, cuv = suu - su * su / s, svv - sv * sv / s, suv - su * sv / s
     cuw, cvw = suw - su * sw / s, svw - sv * sw / s
-    det = cuu * cvv - cuv * cuv  # at least 6 for so many pixels of 5 x 5, which lie on no line
+    det = cuu * cvv - cuv * cuv
+    if det < 1.0:
+        return
     a, b = (cuw * cvv - cvw * cuv) / det, (cvw * cuu - cuw * cuv) / det
-    if through:  # slopes of depth: those of inverse depth are their multiples
-        inverse = 1.0 / value
-        a, b, center = -a * inverse * inverse, -b * inverse * inverse, inverse
-    else:
-        center = value + (sw - a * su - b * sv) / s
     nx, ny = a * fx, b * fy
-    nz = center - a * (u - cx) - b * (v - cy)
+    nz = inverse + (sw - a * su - b * sv) / s - a * u - b * v
     length = np.sqrt(nx * nx + ny * ny + nz * nz)
     if length >= 1e-12:
         # (nx, ny, nz) . p = 1 on the plane: this vector points away from the camera.
         normal[0], normal[1], normal[2] = -nx / length, -ny / length, -nz / length
+
+
+@njit(parallel=True, cache=True)
+def _fit_depth(
+    depth: Any, intrinsics: Any, near_m: float, steepest: float, radius: int, needed: Any, normals: Any
+) -> None:
+    for v in prange(depth.shape[0]):  # prange counts in unsigned integers
+        for u in range(depth.shape[1]):
+            if needed[v, u] and depth[v, u] > 0.0:
+                _fit_depth_at(depth, np.int64(v), u, intrinsics, near_m, steepest, radius, normals[v, u])
+
+
+@njit
+def _fit_depth_at(
+    depth: Any, v: int, u: int, intrinsics: Any, near_m: float, steepest: float, radius: int, normal: Any
+) -> None:
+    """Fit the plane z = a + b du + c dv and turn it into a unit normal towards the camera."""
+    fx, fy, cx, cy = intrinsics[0], intrinsics[1], intrinsics[2], intrinsics[3]
+    z = depth[v, u]
+    reach = steepest * z / fx
+    n, su, sv, suu, svv, suv, sz, szu, szv = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    for dv in range(max(-radius, -v), min(radius, depth.shape[0] - 1 - v) + 1):
+        for du in range(max(-radius, -u), min(radius, depth.shape[1] - 1 - u) + 1):
+            other = depth[v + dv, u + du]
+            d = other - z
+            if other <= 0.0 or abs(d) > near_m + reach * max(abs(du), abs(dv)):
+                continue
+            n += 1.0
+            su += du
+            sv += dv
+            suu += du * du
+            svv += dv * dv
+            suv += du * dv
+            sz += d
+            szu += d * du
+            szv += d * dv
+    if n < FEWEST:
+        return
+    muu, mvv, muv = suu - su * su / n, svv - sv * sv / n, suv - su * sv / n
+    mzu, mzv = szu - sz * su / n, szv - sz * sv / n
+    determinant = muu * mvv - muv * muv
+    if determinant < 1e-3 * n * n:
+        return
+    b = (mzu * mvv - mzv * muv) / determinant
+    c = (mzv * muu - mzu * muv) / determinant
+    x, y = (u - cx) / fx, (v - cy) / fy
+    # Tangents along u and v of the surface z * (x, y, 1), and their cross product turned to the camera.
+    ax, ay, az = z / fx + x * b, y * b, b
+    bx, by, bz = x * c, z / fy + y * c, c
+    nx, ny, nz = ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx
+    length = np.sqrt(nx * nx + ny * ny + nz * nz)
+    if nx * x + ny * y + nz > 0.0:
+        length = -length
+    normal[0], normal[1], normal[2] = nx / length, ny / length, nz / length

@@ -12,12 +12,12 @@ import numpy.typing as npt
 
 from binpose_core.frames.camera import Camera
 from binpose_core.frames.rgbd_frame import RgbdFrame
-from binpose_core.frames.surface_normals import NormalFit, surface_normals
+from binpose_core.frames.surface_normals import InverseDepthFit, surface_normals
 from binpose_core.geometry.transforms import FloatArray
 
 MAX_ENLARGEMENT = 1.6
 SIZE_MULTIPLE = 32
-NORMAL_FIT = NormalFit(slope_m_per_px=0.004, manhattan=True)
+NORMAL_FIT = InverseDepthFit(slope_m_per_px=0.004)
 
 
 @dataclass(frozen=True)

@@ -1,70 +1,25 @@
-"""The one training loop: a time budget instead of a number of steps, weight averaging, checkpoints."""
+"""The one training loop: AdamW within a budget, an average of the weights, and hooks for all else."""
 
 import contextlib
 import copy
-import itertools
 import time
-from collections import deque
-from collections.abc import Callable, Generator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import numpy as np
 import torch
 
-from binpose_core.base.errors import BinposeError, Diverged
+from binpose_core.base.errors import Diverged
 from binpose_core.base.precision import Network, autocast
-from binpose_core.base.threads import available_cpus, kernels_may_overlap
-from binpose_core.learning.weights import Progress, load_checkpoint, save_checkpoint
+from binpose_core.learning.batches import count_samples, on_device, prefetched, threads_beside
+from binpose_core.learning.budget import Budget
+from binpose_core.learning.hooks import Checkpoint, Hook, LoopState
+from binpose_core.learning.loop_config import LoopConfig
 
 LossFunction = Callable[[torch.nn.Module, Any], dict[str, torch.Tensor]]
-Batch = TypeVar("Batch")
-StepCallback = Callable[[float, dict[str, float]], None]
-
 
 MOST_LOST = 50
 """Steps without a finite gradient, one after the other, that end a training: single ones are left out."""
-
-
-@dataclass(frozen=True)
-class LoopConfig:
-    """minutes: training time on this machine; steps: take this number of steps instead.
-
-    learning_rate: the highest of AdamW; it rises over the first `warmup` share of the run and falls to zero along a
-        cosine.
-    weight_decay: AdamW's.
-    average_steps: time constant of the exponential moving average of the weights, which is what is returned.
-    max_gradient: a longer gradient, over all weights, is cut to this norm.
-    checkpoint_s: seconds between checkpoints.
-    low_precision: bfloat16 where the processor is faster with it.
-    """
-
-    minutes: float = 10.0
-    steps: int | None = None
-    learning_rate: float = 2e-3
-    weight_decay: float = 0.02
-    warmup: float = 0.03
-    average_steps: int = 200
-    max_gradient: float = 5.0
-    checkpoint_s: float = 60.0
-    low_precision: bool = True
-
-    def __post_init__(self) -> None:
-        if self.minutes <= 0 or (self.steps is not None and self.steps < 1):
-            raise BinposeError(f"minutes must be > 0 and steps >= 1, got {self.minutes} and {self.steps}.")
-        if self.learning_rate <= 0:
-            raise BinposeError(f"learning_rate must be > 0, got {self.learning_rate}.")
-        if not 0 <= self.warmup < 1:
-            raise BinposeError(f"warmup must be a share in [0, 1), got {self.warmup}.")
-
-    def rate(self, progress: float) -> float:
-        """The learning rate at a progress in [0, 1]."""
-        if progress < self.warmup:
-            return self.learning_rate * (progress / self.warmup + 0.01)
-        angle = np.pi * min(1.0, (progress - self.warmup) / (1.0 - self.warmup))
-        return self.learning_rate * float(0.5 + 0.5 * np.cos(angle)) + 1e-6
 
 
 def train(
@@ -73,7 +28,8 @@ def train(
     loss_function: LossFunction,
     config: LoopConfig,
     checkpoint: Path | None = None,
-    on_step: StepCallback | None = None,
+    hooks: Sequence[Hook] = (),
+    clock: Callable[[], float] = time.monotonic,
 ) -> Network:
     """Train until the budget is spent; returns the averaged network, in evaluation mode.
 
@@ -83,9 +39,10 @@ def train(
             the network's device.
         loss_function: (network, batch) to the losses by name, whose sum is minimised.
         config: the budget and how it is spent.
-        checkpoint: where the run is kept. One that exists is gone on from; it is written every `checkpoint_s`, when the
-            run is interrupted and at its end.
-        on_step: called after each step with the share of the budget spent and the losses.
+        checkpoint: where the run is kept. The run resumes from a file that exists; it is written every `checkpoint_s`,
+            when the run is interrupted and at its end.
+        hooks: called in this order after each step, when the step is counted and before it is saved.
+        clock: seconds that rise.
 
     Raises:
         BinposeError: if the checkpoint is damaged or belongs to another network, or cannot be written; if the training
@@ -93,56 +50,53 @@ def train(
     """
     average = copy.deepcopy(network).eval()
     optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-    progress = Progress()
-    if checkpoint is not None and checkpoint.exists():
-        progress = load_checkpoint(checkpoint, network, average, optimizer)
-    network.train()
-    saved, lost = time.monotonic(), 0
-    device = next(network.parameters()).device
-    batches = prefetched(make_batch, progress.steps, threads=None if device.type == "cpu" else _threads_for_gpu())
-    try:
-        while progress.share < 1.0:
-            began = time.monotonic()
-            batch, rate = on_device(next(batches), device), config.rate(progress.share)
-            losses, moved = _step(network, batch, loss_function, optimizer, config, rate, device)
-            lost = 0 if moved else lost + 1
-            if lost == MOST_LOST:
-                raise Diverged(
-                    f"The training diverged: {lost} steps in a row had no finite gradient (losses {losses}); expected "
-                    "finite ones; choose a lower learning_rate, or check the views.",
-                    lost,
-                    losses,
-                )
-            steps = progress.steps + 1
-            _update_average(average, network, min(config.average_steps, 10 + steps // 4))
-            spent = (time.monotonic() - began) / 60.0 / config.minutes
-            share = progress.share + spent if config.steps is None else steps / config.steps
-            progress = Progress(min(share, 1.0), steps)
-            if on_step is not None:
-                on_step(progress.share, losses)
-            if checkpoint is not None and time.monotonic() - saved > config.checkpoint_s:
-                save_checkpoint(checkpoint, network, average, optimizer, progress)
-                saved = time.monotonic()
-    finally:
-        batches.close()
-        if checkpoint is not None:
-            save_checkpoint(checkpoint, network, average, optimizer, progress)
+    state = LoopState(network, average, optimizer, config)
+    saving: list[Checkpoint] = []
+    if checkpoint is not None:
+        saving = [Checkpoint(checkpoint, config.checkpoint_s, clock)]
+        saving[0].restore(state)
+    _run(state, make_batch, loss_function, [Budget(clock), *hooks, *saving])
     return average
 
 
-def _step(
-    network: torch.nn.Module,
-    batch: Any,
-    loss_function: LossFunction,
-    optimizer: torch.optim.Optimizer,
-    config: LoopConfig,
-    rate: float,
-    device: torch.device,
-) -> tuple[dict[str, float], bool]:
-    """The losses, and whether the weights moved: a gradient that is not finite is left out."""
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-    optimizer.zero_grad(set_to_none=True)
+def _run(
+    state: LoopState, make_batch: Callable[[int], Any], loss_function: LossFunction, hooks: Sequence[Hook]
+) -> None:
+    """Take steps until the budget is spent; the hooks end in any case."""
+    state.network.train()
+    device, lost = next(state.network.parameters()).device, 0
+    batches = prefetched(make_batch, state.progress.steps, threads=threads_beside(device))
+    try:
+        for hook in hooks:
+            hook.before_training(state)
+        while state.progress.fraction < 1.0:
+            batch = on_device(next(batches), device)
+            state.batch_samples = count_samples(batch)
+            lost = 0 if _step(state, batch, loss_function, device) else lost + 1
+            if lost == MOST_LOST:
+                raise Diverged(
+                    f"The training diverged: {lost} steps in a row had no finite gradient (losses {state.losses}); "
+                    "expected finite ones; choose a lower learning_rate, or check the views.",
+                    lost,
+                    state.losses,
+                )
+            _update_average(state, state.progress.steps + 1)
+            for hook in hooks:
+                hook.after_step(state)
+    finally:
+        batches.close()
+        with contextlib.ExitStack() as ends:
+            for hook in reversed(hooks):  # The stack calls the last one first.
+                ends.callback(hook.after_training, state)
+
+
+def _step(state: LoopState, batch: Any, loss_function: LossFunction, device: torch.device) -> bool:
+    """Whether the weights moved: a gradient that is not finite is left out."""
+    network, config = state.network, state.config
+    state.rate = config.rate(state.progress.fraction)
+    for group in state.optimizer.param_groups:
+        group["lr"] = state.rate
+    state.optimizer.zero_grad(set_to_none=True)
     with autocast(device) if config.low_precision else contextlib.nullcontext():
         losses = loss_function(network, batch)
     total = sum(losses.values(), torch.zeros(()))
@@ -150,59 +104,18 @@ def _step(
     norm = torch.nn.utils.clip_grad_norm_(network.parameters(), config.max_gradient)
     finite = bool(torch.isfinite(norm))
     if finite:
-        optimizer.step()
-    return {name: float(value.detach()) for name, value in losses.items()}, finite
+        state.optimizer.step()
+    state.losses = {name: float(value.detach()) for name, value in losses.items()}
+    return finite
 
 
 @torch.no_grad()
-def _update_average(average: torch.nn.Module, network: torch.nn.Module, steps: float) -> None:
-    for mean, value in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
+def _update_average(state: LoopState, steps: int) -> None:
+    """Move the average by one step; its time constant grows with the first steps."""
+    constant = min(state.config.average_steps, 10 + steps // 4)
+    averaged, trained = state.average.state_dict().values(), state.network.state_dict().values()
+    for mean, value in zip(averaged, trained, strict=True):
         if mean.is_floating_point():
-            mean.lerp_(value, 1.0 / steps)
+            mean.lerp_(value, 1.0 / constant)
         else:
             mean.copy_(value)
-
-
-def _threads_for_gpu() -> int:
-    """Beside a GPU, which waits for batches, the processor has nothing else to do."""
-    return max(2, available_cpus() - 1) if kernels_may_overlap() else 1
-
-
-def on_device(batch: Batch, device: torch.device) -> Batch:
-    """The same with all its tensors on the device, however they are kept: in sequences, mappings or dataclasses."""
-    return batch if device.type == "cpu" else _moved(batch, device)
-
-
-def _moved(batch: Any, device: torch.device) -> Any:
-    if isinstance(batch, torch.Tensor):
-        return batch.to(device, non_blocking=True)
-    if isinstance(batch, dict):
-        return {key: _moved(value, device) for key, value in batch.items()}
-    if isinstance(batch, tuple | list):
-        moved = [_moved(value, device) for value in batch]
-        return type(batch)(*moved) if hasattr(batch, "_fields") else type(batch)(moved)
-    if is_dataclass(batch) and not isinstance(batch, type):
-        return type(batch)(**{field.name: _moved(getattr(batch, field.name), device) for field in fields(batch)})
-    return batch
-
-
-def prefetched(
-    make: Callable[[int], Any], start: int = 0, depth: int | None = None, threads: int | None = None
-) -> Generator[Any, None, None]:
-    """make(start), make(start + 1), ... computed up to `depth` ahead in background threads, in order.
-
-    numpy, numba, OpenCV and torch release the lock, so this costs the consumer little. What `make` raises is raised
-    here. The threads end with the generator: `close` it. By default there are two, or one where numba's kernels cannot
-    run side by side; and two items, at least four, are ahead for each.
-    """
-    threads = threads or (2 if kernels_may_overlap() else 1)
-    depth = depth or max(4, 2 * threads)
-    with ThreadPoolExecutor(threads, thread_name_prefix="prefetch") as pool:
-        ahead = deque(pool.submit(make, start + i) for i in range(depth))
-        try:
-            for number in itertools.count(start + depth):
-                item = ahead.popleft().result()
-                ahead.append(pool.submit(make, number))
-                yield item
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,12 @@ from binpose_core.learning.stored_parts import without_prefix
 
 
 @dataclass(frozen=True)
-class Progress:
-    """How far a training has come: the share of its budget that is spent, in [0, 1], and the steps taken."""
+class LoopProgress:
+    """How far a training loop has come: the fraction of its budget that is spent, in [0, 1], steps and samples."""
 
-    share: float = 0.0
+    fraction: float = 0.0
     steps: int = 0
+    samples: int = 0
 
 
 def to_arrays(network: torch.nn.Module) -> dict[str, npt.NDArray[Any]]:
@@ -88,35 +89,35 @@ def save_checkpoint(
     network: torch.nn.Module,
     average: torch.nn.Module,
     optimizer: torch.optim.Optimizer,
-    progress: Progress,
+    progress: LoopProgress,
 ) -> None:
-    """Everything that a run needs to go on, as one safetensors file."""
+    """Everything that a run needs to resume, as one safetensors file."""
     tensors = {f"network/{k}": v for k, v in network.state_dict().items()}
     tensors |= {f"average/{k}": v for k, v in average.state_dict().items()}
     for index, values in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer/{index}/{k}": torch.as_tensor(v) for k, v in values.items()}
-    told = {"share": repr(progress.share), "steps": str(progress.steps)}
-    content = save({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, told)
+    metadata = {name: repr(value) for name, value in asdict(progress).items()}
+    content = save({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, metadata)
     with write_atomically(path) as temporary:
         temporary.write_bytes(content)
 
 
-def read_progress(path: Path) -> Progress:
+def read_progress(path: Path) -> LoopProgress:
     """How far the training had come that wrote a checkpoint; nowhere where there is none.
 
     Raises:
         BinposeError: if the file is damaged.
     """
     if not path.exists():
-        return Progress()
+        return LoopProgress()
     with _readable(path), safe_open(path, "pt") as file:
-        told = file.metadata()
-        return Progress(float(told["share"]), int(told["steps"]))
+        found = file.metadata()
+        return LoopProgress(float(found["fraction"]), int(found["steps"]), int(found["samples"]))
 
 
 def load_checkpoint(
     path: Path, network: torch.nn.Module, average: torch.nn.Module, optimizer: torch.optim.Optimizer
-) -> Progress:
+) -> LoopProgress:
     """Restore what `save_checkpoint` wrote; returns how far the run had come.
 
     Raises:
