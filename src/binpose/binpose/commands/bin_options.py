@@ -1,4 +1,4 @@
-"""The options that name the bin of a simulation."""
+"""Options for the bin of a simulation."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,9 +15,9 @@ class BinOptions:
     """Options of the commands that simulate bins."""
 
     bin_size: str = ""
-    """Inner length, width and height of the bin, as L,W,H in --bin-unit; without it and --bin-mesh bins are random."""
+    """Inner length, width and height of the bin, L,W,H in --bin-unit; without it and --bin-mesh, bins are random."""
     bin_mesh: Path | None = None
-    """Mesh of the bin in --bin-unit, an open box in any upright position."""
+    """Mesh of the bin in --bin-unit: an open box in any upright position."""
     bin_unit: Literal["mm", "cm", "m", "in"] = "mm"
     """Unit of --bin-size and of --bin-mesh."""
 
