@@ -11,6 +11,7 @@ import torch
 
 from binpose_core.base.errors import BinposeError
 from binpose_core.datasets.bop import BopWriter
+from binpose_core.frames.prepared_frame import AnyFrame, prepared
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import Detection, PoseEstimate
 from binpose_core.parts.catalogue import ObjectModel
@@ -47,15 +48,13 @@ class TruthSegmenter:
         errors = [np.abs(frame.depth_m - scene.frame.depth_m).mean() for scene in self.scenes]
         return self.scenes[int(np.argmin(errors))]
 
-    def __call__(self, frame: RgbdFrame) -> list[Detection]:
+    def __call__(self, frame: AnyFrame) -> list[Detection]:
+        frame = prepared(frame).frame
         scene = self.scene(frame)
         found = []
         for number, object_id in enumerate(scene.object_ids):
-            rows, columns = np.nonzero(scene.instance_ids == number)
-            box = (int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1)
-            mask = scene.instance_ids[box[1] : box[3], box[0] : box[2]] == number
-            center = frame.camera.project(scene.T_cam_obj[number, :3, 3])
-            found.append(Detection(object_id, 0.9, box, mask, (float(center[0]), float(center[1]))))
+            u, v = frame.camera.project(scene.T_cam_obj[number, :3, 3]).tolist()
+            found.append(Detection.from_mask(object_id, 0.9, scene.instance_ids == number, (u, v)))
         return found
 
 
@@ -66,12 +65,16 @@ class TruthEstimator:
         self.segmenter = segmenter
         self.error_m = error_m
 
-    def __call__(self, frame: RgbdFrame, detections: Sequence[Detection]) -> list[PoseEstimate]:
+    def __call__(self, frame: AnyFrame, detections: Sequence[Detection]) -> list[PoseEstimate]:
+        frame = prepared(frame).frame
         poses = self.segmenter.scene(frame).T_cam_obj.copy()
         places = frame.camera.project(poses[:, :3, 3])
         poses[:, 2, 3] += self.error_m
         nearest = [np.linalg.norm(places - d.center_px, axis=1).argmin() for d in detections]
-        return [PoseEstimate(d.object_id, poses[i], 0.5, d) for d, i in zip(detections, nearest, strict=True)]
+        return [
+            PoseEstimate(d.object_id, poses[i], 0.5, n)
+            for n, (d, i) in enumerate(zip(detections, nearest, strict=True))
+        ]
 
 
 class RankingRefiner:

@@ -10,6 +10,7 @@ from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import Detection
 from binpose_core.geometry.transforms import transform
 from binpose_core.learning.training_loop import LoopConfig
+from binpose_core.parts.true_detection import true_detection
 from binpose_estimator import EstimatorConfig, PoseTrainingConfig
 from binpose_estimator.crop_pool import CropPool, crop_pool
 from binpose_estimator.crops import MASK, TRUTH
@@ -31,14 +32,10 @@ def detected(objects) -> Callable[..., Detection]:
     """What a detector says of an instance, its centre off by OFFSET_PX, with changes."""
 
     def detection(view, instance: int, **changes: object) -> Detection:
-        mask = view.instance_ids == instance
-        rows, columns = np.nonzero(mask)
-        y0, y1, x0, x1 = int(rows.min()), int(rows.max()) + 1, int(columns.min()), int(columns.max()) + 1
-        name = view.object_ids[instance]
-        center = transform(view.T_cam_obj[instance], objects[name].center_m[None])[0]
-        u, v = view.frame.camera.project(center) + OFFSET_PX
-        plain = Detection(name, 0.9, (x0, y0, x1, y1), mask[y0:y1, x0:x1], (float(u), float(v)), float(center[2]))
-        return replace(plain, **changes)
+        part, mask = objects[view.object_ids[instance]], view.instance_ids == instance
+        plain = true_detection(part, view.T_cam_obj[instance], mask, view.frame.camera, 0.9)
+        u, v = plain.center_px + OFFSET_PX
+        return replace(plain, center_px=(float(u), float(v)), **changes)
 
     return detection
 

@@ -8,7 +8,6 @@ import torch
 from binpose_core.frames.working_view import WorkingView, make_working_view
 from binpose_core.geometry.transforms import from_rotation_translation, inverse, transform
 from binpose_core.rendering.renderer import Renderer
-from binpose_estimator.crop_pool import _working_labels
 from binpose_estimator.crops import (
     CHANNELS,
     CROP_DIAMETERS,
@@ -39,7 +38,7 @@ def crops_of(
     diameters = np.array([objects[n].diameter_m for n in known.object_ids])
     luma = cv2.cvtColor(view.color, cv2.COLOR_RGB2GRAY)
     instances = np.arange(len(places), dtype=np.int32)
-    labels = _working_labels(known.instance_ids, view)
+    labels = view.labels(known.instance_ids)
     return view, extract_crops(view, luma, labels, instances, places, diameters, roll_rad), places
 
 

@@ -7,12 +7,11 @@ import pytest
 import torch
 
 from binpose_core.base.errors import BinposeError
+from binpose_core.frames.label_image import label_image
 from binpose_core.frames.types import Detection
 from binpose_core.frames.working_view import make_working_view
 from binpose_core.geometry.transforms import random_rotation, rotation_angle_rad, transform
 from binpose_estimator import EstimatorConfig, PoseEstimator, PoseNetwork, PosePrediction
-from binpose_estimator.candidates import label_image
-from binpose_estimator.crop_pool import _working_labels
 from binpose_estimator.crops import QUARTER_TURN, look_at
 from binpose_estimator.estimator import CELL, _posterior
 
@@ -29,13 +28,9 @@ def detections_of(known, objects, error_m: np.ndarray | float = 0.0) -> list[Det
     """What a detector would say, its centres off by error_m (N, 3)."""
     found = []
     for instance, center in enumerate(centers_of(known, objects) + error_m):
+        u, v = known.frame.camera.project(center).tolist()
         mask = known.instance_ids == instance
-        rows, columns = np.nonzero(mask)
-        y0, y1, x0, x1 = rows.min(), rows.max() + 1, columns.min(), columns.max() + 1
-        u, v = known.frame.camera.project(center)
-        box = (int(x0), int(y0), int(x1), int(y1))
-        name = known.object_ids[instance]
-        found.append(Detection(name, 0.9, box, mask[y0:y1, x0:x1], (float(u), float(v)), float(center[2])))
+        found.append(Detection.from_mask(known.object_ids[instance], 0.9, mask, (u, v), float(center[2])))
     return found
 
 
@@ -91,8 +86,8 @@ def test_the_truth_comes_through(views, objects, number: int, look: int, rng: np
     oracle = Oracle(known, objects, detections, look=look)
     estimates = PoseEstimator(oracle, CONFIG, objects)(known.frame, detections)
     assert oracle.classes == [NAMES.index(name) for name in known.object_ids]
-    for detection, estimate, T_cam_obj in zip(detections, estimates, known.T_cam_obj, strict=True):
-        assert estimate.detection is detection and estimate.object_id == detection.object_id
+    for index, (detection, estimate, T_cam_obj) in enumerate(zip(detections, estimates, known.T_cam_obj, strict=True)):
+        assert estimate.detection_index == index and estimate.object_id == detection.object_id
         np.testing.assert_allclose(estimate.T_cam_obj, T_cam_obj, atol=2e-6)
         scores = [h.score for h in estimate.hypotheses]
         assert scores == sorted(scores, reverse=True) and estimate.score == scores[0] > 0.8
@@ -181,9 +176,8 @@ def test_masks_are_placed_where_the_labels_are(views, objects) -> None:
     for gsd_m in (0.8e-3, 1e-3, 1.7e-3, 2.6e-3):
         known = views[1]
         view = make_working_view(known.frame, gsd_m, 640 * 480)
-        np.testing.assert_array_equal(
-            label_image(detections_of(known, objects), view), _working_labels(known.instance_ids, view)
-        )
+        labels = label_image(detections_of(known, objects), *view.frame_shape)
+        np.testing.assert_array_equal(view.labels(labels), view.labels(known.instance_ids))
 
 
 def test_no_detection_gives_no_pose(views, untrained: PoseEstimator) -> None:

@@ -126,8 +126,8 @@ def test_the_network_is_a_refiner_like_the_others(parts, pile) -> None:
     refiner = IcpRefiner(parts)
     rng = np.random.default_rng(0)
     poses = [
-        guesses((name, perturbed(rng, parts[name], T, 5.0, 0.05), 0.9), detection=found)
-        for name, T, found in zip(pile.ids, pile.T_cam_obj, pile.detections, strict=True)
+        guesses((name, perturbed(rng, parts[name], T, 5.0, 0.05), 0.9), index=index)
+        for index, (name, T) in enumerate(zip(pile.ids, pile.T_cam_obj, strict=True))
     ]
     both = refiner.using("network", network), refiner
     with_network, alone = (each(pile.frame, pile.detections, poses) for each in both)

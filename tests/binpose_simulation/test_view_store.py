@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from binpose_core.base.errors import BinposeError
+from binpose_core.base.errors import BinposeError, DiskFull
 from binpose_core.frames.camera import Camera
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.geometry.transforms import from_rotation_translation, random_rotation
@@ -95,7 +95,7 @@ def test_an_interrupted_store_goes_on_where_it_stopped(tmp_path: Path) -> None:
 def test_a_full_disk_is_told_and_the_store_stays_as_it_was(tmp_path: Path, full_disk: Callable) -> None:
     store = ViewStore(tmp_path / "views")
     store.append(view(0))
-    with full_disk(2000), pytest.raises(BinposeError, match="no space is left"):
+    with full_disk(2000), pytest.raises(DiskFull, match="no space is left"):
         store.append(view(1))
     assert len(store) == 1 and [path.name for path in (tmp_path / "views").iterdir()] == ["view-000000.npz"]
     store.append(view(1))

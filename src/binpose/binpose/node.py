@@ -19,9 +19,7 @@ from binpose_pipeline.pipeline import Pipeline
 from binpose_refinement.node import (
     RefinementOutputs,
     RefinementSettings,
-    check_objects,
     refiner_parameters,
-    reported,
     result_frame_problem,
     why_unreported,
 )
@@ -69,7 +67,7 @@ class PipelineNode(StageNode[Pipeline]):
 
     def check(self, settings: Any, objects: Mapping[str, ObjectModel]) -> None:
         """The parts that are to be reported, or have a number in the challenge, must be known."""
-        check_objects(settings, objects)
+        settings.check_objects(objects)
         if settings.challenge.object_ids:
             names_of(objects, settings.challenge.object_ids)
 
@@ -96,14 +94,8 @@ class PipelineNode(StageNode[Pipeline]):
     def process(self, match: Match) -> Outcome:
         """Detect, estimate, refine."""
         model, frame, settings = self.models.find(""), self.frame(match), self.settings
-        stages = model.stage
-        with self.monitor.measured("detection"):
-            found = stages.segmenter(frame)
-            detections = settings.chosen(found)
-        with self.monitor.measured("pose"):
-            poses = stages.estimator(frame, detections)
-        with self.monitor.measured("refinement"):
-            verified = stages.refiner(frame, detections, poses)
+        result = replace(model.stage, chosen=settings.chosen).timed(frame, report=self.monitor.add)
+        verified, (found, detections, estimates) = result.poses, result.proposals
 
         def empty() -> Outcome:
             if detections:
@@ -111,11 +103,11 @@ class PipelineNode(StageNode[Pipeline]):
             return why_nothing(frame, found, model.objects, settings)
 
         with self.monitor.measured("publish"):
-            result = self._refined.publish(frame, verified, model, settings, empty)
+            published = self._refined.publish(frame, verified, model, settings, empty)
             self._detections.publish(frame, detections, model.version)
-            self._poses.publish(frame, poses, model.objects, model.version)
-        self._action.put(result)
-        return result.outcome
+            self._poses.publish(frame, estimates, model.objects, model.version)
+        self._action.put(published)
+        return published.outcome
 
     def publish_nothing(self, header: Header, outcome: Outcome) -> None:
         """Empty results of all stages."""
@@ -131,7 +123,7 @@ class PipelineNode(StageNode[Pipeline]):
         """The share of visible parts whose pose is reported right."""
 
         def estimate(golden: GoldenFrame) -> list[tuple[str, Any]]:
-            return [(p.object_id, p.T_cam_obj) for p in reported(stage(golden.frame), self.settings)]
+            return [(p.object_id, p.T_cam_obj) for p in self.settings.reported(stage(golden.frame))]
 
         return found_share(frames, objects, estimate)
 

@@ -1,4 +1,4 @@
-"""What is asked of the network about detections: which classes, around which centre, with which masks."""
+"""What is asked of the network about detections: which classes, around which centre."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -8,7 +8,6 @@ import numpy.typing as npt
 
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import Detection
-from binpose_core.frames.working_view import WorkingView
 from binpose_core.geometry.transforms import FloatArray
 
 
@@ -41,16 +40,3 @@ def center_of(detection: Detection, frame: RgbdFrame) -> FloatArray:
     camera = frame.camera
     u, v = detection.center_px
     return np.array([(u - camera.cx) / camera.fx * depth, (v - camera.cy) / camera.fy * depth, depth])
-
-
-def label_image(detections: Sequence[Detection], view: WorkingView) -> npt.NDArray[np.int32]:
-    """(h, w) int32: which detection's mask covers a working pixel, -1 = none."""
-    labels = np.full(view.depth_m.shape, -1, np.int32)
-    columns, rows = view.frame_indices()
-    for index, detection in enumerate(detections):
-        x0, y0, x1, y1 = detection.bbox_xyxy
-        # Both rise, so the box is a window.
-        (left, right), (top, bottom) = np.searchsorted(columns, (x0, x1)), np.searchsorted(rows, (y0, y1))
-        mask = detection.mask[np.ix_(rows[top:bottom] - y0, columns[left:right] - x0)]
-        labels[top:bottom, left:right][mask] = index
-    return labels

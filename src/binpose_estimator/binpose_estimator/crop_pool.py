@@ -9,13 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from binpose_core.base.errors import BinposeError
+from binpose_core.frames.label_image import label_image
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import Detection, LabelledView
 from binpose_core.frames.working_view import WorkingView, make_working_view
 from binpose_core.geometry.transforms import FloatArray, transform
 from binpose_core.learning.training_loop import prefetched
 from binpose_core.parts.catalogue import ObjectModel
-from binpose_estimator.candidates import candidates, center_of, label_image
+from binpose_estimator.candidates import candidates, center_of
 from binpose_estimator.crops import MASK, TRUTH, Crops, concatenate, extract_crops
 from binpose_estimator.estimator import EstimatorConfig
 from binpose_estimator.training_config import PoseTrainingConfig
@@ -137,7 +138,7 @@ def _view_pool(
     centers = true_centers + jitter * np.array([[part.diameter_m] for part in parts])
     diameters = np.array([objects[name].diameter_m for name in asked])
     luma = cv2.cvtColor(working.color, cv2.COLOR_RGB2GRAY)
-    labels = _working_labels(view.instance_ids, working)
+    labels = working.labels(view.instance_ids)
     roll = rng.uniform(-np.pi, np.pi, len(instances))
     crops = extract_crops(working, luma, labels, instances, centers, diameters, roll)
     classes = np.array([estimator_config.objects.index(name) for name in asked], np.int64)
@@ -162,8 +163,9 @@ def _detected_pool(
     centers = np.array([center_of(detections[owner], view.frame) for owner in owners])
     diameters = np.array([objects[name].diameter_m for name in names])
     luma = cv2.cvtColor(working.color, cv2.COLOR_RGB2GRAY)
-    crops = extract_crops(working, luma, label_image(detections, working), owners, centers, diameters)
-    true_labels = _working_labels(view.instance_ids, working)
+    labels = working.labels(label_image(detections, *working.frame_shape))
+    crops = extract_crops(working, luma, labels, owners, centers, diameters)
+    true_labels = working.labels(view.instance_ids)
     truth = extract_crops(working, luma, true_labels, np.maximum(shown, 0).astype(np.int32), centers, diameters)
     poses, parts = view.T_cam_obj[np.maximum(shown, 0)], [objects[view.object_ids[max(i, 0)]] for i in shown]
     true_centers = np.array([transform(T, p.center_m[None])[0] for T, p in zip(poses, parts, strict=True)])
@@ -226,11 +228,3 @@ def _asked(
     if "" in wrong:  # one part alone cannot be taken for another
         return instances, asked
     return np.concatenate([instances, again]), [*asked, *map(str, wrong)]
-
-
-def _working_labels(instance_ids: npt.NDArray[np.integer], working: WorkingView) -> npt.NDArray[np.int32]:
-    columns, rows = working.frame_indices()
-    columns, rows = columns[columns < instance_ids.shape[1]], rows[rows < instance_ids.shape[0]]
-    labels = np.full(working.depth_m.shape, -1, np.int32)
-    labels[: len(rows), : len(columns)] = instance_ids[np.ix_(rows, columns)]
-    return labels

@@ -9,17 +9,18 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from binpose_core.base.errors import BinposeError
+from binpose_core.base.errors import BinposeError, NoDepth, UnknownObject
 from binpose_core.base.precision import autocast, channels_last
-from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.frames.label_image import label_image
+from binpose_core.frames.prepared_frame import AnyFrame, prepared
 from binpose_core.frames.types import Detection, Hypothesis, PoseEstimate
-from binpose_core.frames.working_view import WorkingView, working_view
+from binpose_core.frames.working_view import WorkingView
 from binpose_core.geometry.transforms import FloatArray, from_rotation_translation
 from binpose_core.learning.model_store import StoredModel
 from binpose_core.learning.stored_parts import without_prefix
 from binpose_core.learning.weights import load_arrays, to_arrays
 from binpose_core.parts.catalogue import ObjectModel
-from binpose_estimator.candidates import candidates, center_of, label_image
+from binpose_estimator.candidates import candidates, center_of
 from binpose_estimator.correspondences import poses_from_coordinates
 from binpose_estimator.crops import Crops, extract_crops, network_input
 from binpose_estimator.head import PosePrediction
@@ -76,33 +77,40 @@ class PoseEstimator:
     ) -> None:
         missing = [name for name in config.objects if name not in objects]
         if missing:
-            raise BinposeError(
+            raise UnknownObject(
                 f"The pose weights know the parts {', '.join(config.objects)}, but there is no mesh for "
-                f"{', '.join(missing)}; give the model's own objects."
+                f"{', '.join(missing)}; give the model's own objects.",
+                missing,
+                objects,
             )
         self.config, self.objects = config, dict(objects)
         self.device = torch.device(device)
         self.network = channels_last(network.to(self.device).eval())
 
-    def __call__(self, frame: RgbdFrame, detections: Sequence[Detection]) -> list[PoseEstimate]:
+    def __call__(self, frame: AnyFrame, detections: Sequence[Detection]) -> list[PoseEstimate]:
         """Poses of all detections; the list is as long as that of the detections.
 
         Raises:
             BinposeError: if the frame has no depth, or for a detection of a part that the weights do not know.
         """
+        given = prepared(frame)
+        frame = given.frame
         if frame.depth_m is None:
-            raise BinposeError(
+            raise NoDepth(
                 f"Frame {frame.name!r} has no depth, but this pose model needs it; expected an aligned depth image in "
-                "metres; record depth too, and lay it where the frame's layout has it (depth/, or <name>_depth.png)."
+                "metres; record depth too, and lay it where the frame's layout has it (depth/, or <name>_depth.png).",
+                frame.name,
             )
         if not detections:
             return []
-        view = working_view(frame, self.config.gsd_m, self.config.max_pixels)
+        view = given.view(self.config.gsd_m, self.config.max_pixels)
         owners, names, scores = candidates(detections)
         if unknown := set(names) - set(self.config.objects):
-            raise BinposeError(
+            raise UnknownObject(
                 f"Detections of {', '.join(sorted(unknown))}, but the pose weights know "
-                f"{', '.join(self.config.objects)}; use the detector of the same model."
+                f"{', '.join(self.config.objects)}; use the detector of the same model.",
+                sorted(unknown),
+                self.config.objects,
             )
         centers = np.array([center_of(detections[i], frame) for i in owners])
         crops = self.crops(view, detections, owners, names, centers)
@@ -129,7 +137,7 @@ class PoseEstimator:
     ) -> Crops:
         """One crop per (detection, class): owners (B,) indices of detections, names (B,) classes, centers (B, 3)."""
         luma = cv2.cvtColor(view.color, cv2.COLOR_RGB2GRAY)
-        labels = label_image(detections, view)
+        labels = view.labels(label_image(detections, *view.frame_shape))
         diameters = np.array([self.objects[name].diameter_m for name in names])
         return extract_crops(view, luma, labels, owners, centers, diameters)
 
@@ -169,11 +177,11 @@ class PoseEstimator:
                     pose = from_rotation_translation(R_cam_obj, center_cam - R_cam_obj @ part.center_m)
                     found[owners[b]].append(Hypothesis(names[b], pose, float(s * scores[b])))
         estimates = []
-        for detection, mine in zip(detections, found, strict=True):
+        for index, mine in enumerate(found):
             ranked = tuple(sorted(mine, key=lambda h: -h.score))
             best = ranked[0]
             estimates.append(
-                PoseEstimate(best.object_id, best.T_cam_obj, best.score, detection=detection, hypotheses=ranked)
+                PoseEstimate(best.object_id, best.T_cam_obj, best.score, detection_index=index, hypotheses=ranked)
             )
         return estimates
 

@@ -21,6 +21,7 @@ from binpose_core.learning.training_loop import LoopConfig, train
 from binpose_core.learning.weights import inherit, to_arrays
 from binpose_core.rendering.differentiable import DifferentiableRenderer
 from binpose_refinement.chroma import vertex_chroma
+from binpose_refinement.config import RefinerConfig
 from binpose_refinement.descent_config import COARSE
 from binpose_refinement.hypothesis_batch import HypothesisBatch, PartRenderer
 from binpose_refinement.icp import Schedule, align
@@ -228,8 +229,8 @@ def sample_of(
     rng, known = np.random.default_rng(seed), list(part_renderer.ids)
     sizes = np.bincount(view.instance_ids[view.instance_ids >= 0], minlength=len(view.object_ids))
     shown = [i for i, name in enumerate(view.object_ids) if sizes[i] >= config.fewest_px and name in known]
-    detections = [_detection(view.object_ids[i], view.instance_ids == i) for i in shown]
-    observation = observe(view.frame, detections, 2e-4)
+    detections = [Detection.from_mask(view.object_ids[i], 1.0, view.instance_ids == i) for i in shown]
+    observation = observe(view.frame, detections, RefinerConfig.noise_floor_m)
     owner = np.repeat(np.arange(len(shown)), config.starts)
     part = np.array([known.index(view.object_ids[i]) for i in shown], np.int64)[owner]
     truth = view.T_cam_obj[np.array(shown, int)][owner] if shown else np.zeros((0, 4, 4))
@@ -250,9 +251,3 @@ def _off(
     center = part_renderer.center_m[part][..., None]
     middle = (T[:, :3, :3] @ center)[..., 0] + T[:, :3, 3] + shift * part_renderer.diameter_m[part, None]
     return from_rotation_translation(R, middle - (R @ center)[..., 0])
-
-
-def _detection(object_id: str, mask: np.ndarray) -> Detection:
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    y0, y1, x0, x1 = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
-    return Detection(object_id, 1.0, (x0, y0, x1, y1), mask[y0:y1, x0:x1], ((x0 + x1) / 2, (y0 + y1) / 2))

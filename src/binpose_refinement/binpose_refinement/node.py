@@ -5,10 +5,11 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from binpose_core.base.errors import BinposeError
+from binpose_core.base.errors import BinposeError, ModelMismatch
 from binpose_core.base.reasons import Reason
 from binpose_core.base.settings import setting
 from binpose_core.drawing.overlays import OverlayDrawer
+from binpose_core.frames.filters import PoseFilter
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import Detection, PoseEstimate
 from binpose_core.learning.bundle import ModelBundle
@@ -43,11 +44,9 @@ NO_POSE = Outcome(Reason.NO_PARTS, "There was no pose to refine.")
 
 
 @dataclass(frozen=True)
-class RefinementSettings(StageSettings):
+class RefinementSettings(StageSettings, PoseFilter):
     """What the node can be told.
 
-    threshold: least score (probability to be right) of a reported part.
-    objects: parts to be reported, all when empty; the others are looked for all the same.
     overlay: send the picture with the parts drawn over it, where someone listens.
     target_frame: frame in which poses, markers and transforms are published, such as the robot's base; that of the
         camera when empty. Its transform is looked up at the time of the image.
@@ -57,8 +56,6 @@ class RefinementSettings(StageSettings):
     refiner: settings of the refinement that replace the model's own.
     """
 
-    threshold: float = setting(0.5, bounds=(0.0, 1.0), live=True)
-    objects: tuple[str, ...] = setting((), live=True)
     overlay: bool = setting(True, live=True)
     target_frame: str = setting("", live=True)
     tf: bool = setting(False, live=True)
@@ -108,7 +105,7 @@ class RefinementOutputs:
             BinposeError: with the reason TF_MISSING, before anything is sent.
         """
         header, in_target = placed(self._node.transforms, header_of(frame), verified, settings.target_frame)
-        poses, seen = reported(in_target, settings), reported(verified, settings)
+        poses, seen = settings.reported(in_target), settings.reported(verified)
         self._poses.publish(write_poses(poses, model.objects, header, model.version))
         if settings.tf and poses and not result_frame_problem(frame.frame_id, model.objects, settings):
             self._tf.publish(transforms(poses, header, self._types, settings.tf_prefix))
@@ -133,7 +130,7 @@ class RefinementOutputs:
         self, objects: Mapping[str, ObjectModel], version: str, settings: RefinementSettings
     ) -> tuple[OverlayDrawer, MeshResources]:
         if self._prepared is None or self._prepared[0] != version:
-            digest = "".join(part.digest() for part in objects.values())
+            digest = "".join(part.digest for part in objects.values())
             if self._prepared is None or self._prepared[1] != digest:
                 drawing = OverlayDrawer(objects), MeshResources(objects, Path(settings.mesh_directory))
             else:  # another version that knows the same parts
@@ -142,18 +139,12 @@ class RefinementOutputs:
         return self._prepared[2:]
 
 
-def reported(poses: Sequence[PoseEstimate], settings: RefinementSettings) -> list[PoseEstimate]:
-    """The poses of wanted parts that reach the threshold."""
-    wanted = settings.objects
-    return [p for p in poses if p.score >= settings.threshold and (not wanted or p.object_id in wanted)]
-
-
 def why_unreported(
     frame: RgbdFrame,
     detections: Sequence[Detection],
     verified: Sequence[PoseEstimate],
     objects: Mapping[str, ObjectModel],
-    settings: RefinementSettings,
+    settings: PoseFilter,
 ) -> Outcome:
     """Why no pose of a frame is reported.
 
@@ -164,8 +155,7 @@ def why_unreported(
         objects: the known parts by id.
         settings: which poses are reported.
     """
-    wanted = {name: part for name, part in objects.items() if not settings.objects or name in settings.objects}
-    return empty_outcome(why_empty(frame, detections, verified, wanted, settings.threshold))
+    return empty_outcome(why_empty(frame, detections, verified, settings.wanted(objects), settings.threshold))
 
 
 def result_frame_problem(frame_id: str, objects: Mapping[str, ObjectModel], settings: RefinementSettings) -> str:
@@ -205,7 +195,7 @@ class RefinementNode(FollowerNode[IcpRefiner]):
 
     def check(self, settings: Any, objects: Mapping[str, ObjectModel]) -> None:
         """The parts that are to be reported must be known."""
-        check_objects(settings, objects)
+        settings.check_objects(objects)
 
     def rebuild(self, before: Any, after: Any) -> bool:
         """Whether the refiner's own settings have changed."""
@@ -233,8 +223,8 @@ class RefinementNode(FollowerNode[IcpRefiner]):
         model, frame = self.models.find(version), self.frame(match)
         found, source = read_detections(match[DETECTIONS.topic], read(match, MASK, self.types), frame.camera)
         if source != version:
-            raise BinposeError(
-                f"Detections of model {source} with poses of {version}; expected one model.", Reason.MODEL_MISMATCH
+            raise ModelMismatch(
+                f"Detections of model {source} with poses of {version}; expected one model.", source, [version]
             )
         poses = with_detections(poses, found)
         with self.monitor.measured("refinement"):
@@ -259,23 +249,12 @@ class RefinementNode(FollowerNode[IcpRefiner]):
     def try_out(self, stage: IcpRefiner, objects: Mapping[str, ObjectModel], frame: RgbdFrame) -> None:
         """Refine once."""
         name = next(iter(objects))
-        detection = trial_detection(frame, name)
-        stage(frame, [detection], [trial_pose(frame, name, detection)])
+        stage(frame, [trial_detection(frame, name)], [trial_pose(frame, name)])
 
 
 def refiner_parameters(refiner: IcpRefiner) -> dict[str, Any]:
     """The settings that a refiner works with, by the names of their parameters."""
     return {f"refiner.{name}": value for name, value in asdict(refiner.config).items()}
-
-
-def check_objects(settings: RefinementSettings, known: Mapping[str, ObjectModel]) -> None:
-    """Refuse parts that the model does not know.
-
-    Raises:
-        BinposeError: naming them and the known ones.
-    """
-    if unknown := [name for name in settings.objects if name not in known]:
-        raise BinposeError(f"objects names {', '.join(unknown)}; expected some of {', '.join(known)}.")
 
 
 def main() -> None:

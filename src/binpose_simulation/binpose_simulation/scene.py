@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from binpose_core.base.errors import BinposeError
+from binpose_core.base.settings import FRACTION, check_bounds, setting
 from binpose_core.frames.camera import Camera
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.geometry.transforms import FloatArray
@@ -20,7 +21,7 @@ from binpose_simulation.pile import Pile
 from binpose_simulation.prepared_parts import PreparedPart
 from binpose_simulation.sensor import SensorConfig
 from binpose_simulation.sensor_input import SensorInput
-from binpose_simulation.viewpoint import ViewpointConfig, check_share, random_camera, random_viewpoint, rounded
+from binpose_simulation.viewpoint import ViewpointConfig, random_camera, random_viewpoint, rounded
 
 
 @dataclass(frozen=True)
@@ -36,12 +37,12 @@ class SceneConfig:
     appearance: AppearanceConfig = field(default_factory=AppearanceConfig)
     sensor: SensorConfig = field(default_factory=SensorConfig)
     views_per_pile: int = 4
-    breadboard_share: float = 0.4
+    breadboard_share: float = setting(0.4, bounds=FRACTION)
 
     def __post_init__(self) -> None:
         if self.views_per_pile < 1:
             raise BinposeError(f"SceneConfig.views_per_pile must be >= 1, got {self.views_per_pile}.")
-        check_share("SceneConfig", "breadboard_share", self.breadboard_share)
+        check_bounds(self)
 
 
 @dataclass(frozen=True)

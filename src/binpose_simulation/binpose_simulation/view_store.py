@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from binpose_core.base.errors import BinposeError
+from binpose_core.base.errors import BadFile
 from binpose_core.base.files import write_atomically
 from binpose_core.frames.camera import Camera
 from binpose_core.frames.rgbd_frame import RgbdFrame
@@ -111,9 +111,10 @@ def _read(path: Path) -> SimulatedView:
             instances = _image(data["instances"]).astype(np.int32) - 1
             arrays = {name: data[name] for name in ("T_cam_obj", "T_cam_world", "visible_fraction", "visible_px")}
     except (ValueError, OSError, KeyError, EOFError, zipfile.BadZipFile, cv2.error) as error:
-        raise BinposeError(
+        raise BadFile(
             f"The simulated view {path} cannot be read ({type(error).__name__}); expected one written by binpose; "
-            "delete the folder and let it be simulated again."
+            "delete the folder and let it be simulated again.",
+            path,
         ) from error
     camera = Camera(*header["camera"][:4], *map(int, header["camera"][4:]))
     color = color if color.ndim == 2 else np.ascontiguousarray(color[..., ::-1])

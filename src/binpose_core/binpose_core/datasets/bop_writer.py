@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from binpose_core.base.errors import BinposeError
+from binpose_core.base.errors import BinposeError, UnknownObject
 from binpose_core.base.files import read_json, remove_leftovers, write_bytes, write_json
 from binpose_core.frames.camera import Camera
 from binpose_core.frames.image_files import encode_png
@@ -130,9 +130,11 @@ class BopWriter:
 
     def _index(self, object_id: str) -> int:
         if object_id not in self._indices:
-            raise BinposeError(
+            raise UnknownObject(
                 f"A frame shows object {object_id!r}, but the data set is written for "
-                f"{', '.join(self._indices) or 'none'}; give the writer every object that may appear."
+                f"{', '.join(self._indices) or 'none'}; give the writer every object that may appear.",
+                [object_id],
+                self._indices,
             )
         return self._indices[object_id]
 

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from binpose_core.base.errors import BinposeError
+from binpose_core.frames.masks import box_xyxy
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.geometry.transforms import FloatArray
 
@@ -38,6 +39,36 @@ class Detection:
                 f"the box, {(y1 - y0, x1 - x0)}."
             )
 
+    @classmethod
+    def from_mask(
+        cls,
+        object_id: str,
+        score: float,
+        mask: npt.NDArray[np.bool_],
+        center_px: tuple[float, float] | None = None,
+        center_depth_m: float = float("nan"),
+    ) -> "Detection":
+        """The detection of a mask in the whole image (H, W), cropped to the mask's box.
+
+        Args:
+            object_id: of the part.
+            score: of the detection.
+            mask: (H, W), with at least one pixel.
+            center_px: as the attribute; the mean of the mask's pixels when None.
+            center_depth_m: as the attribute.
+
+        Raises:
+            BinposeError: for an empty mask.
+        """
+        x0, y0, x1, y1 = box = box_xyxy(mask)
+        if x0 == x1:
+            raise BinposeError(f"The mask of a detection of {object_id!r} is empty; expected at least one pixel.")
+        cropped = mask[y0:y1, x0:x1]
+        if center_px is None:
+            rows, columns = np.nonzero(cropped)
+            center_px = float(columns.mean()) + x0, float(rows.mean()) + y0
+        return cls(object_id, score, box, cropped, center_px, center_depth_m)
+
     def full_mask(self, height: int, width: int) -> npt.NDArray[np.bool_]:
         """The mask (height, width) in the whole image."""
         full = np.zeros((height, width), dtype=bool)
@@ -59,13 +90,13 @@ class Hypothesis:
 class Candidate:
     """A verified hypothesis with its evidence, for fitting a calibration.
 
-    features: (F,) in the refiner's order. detection: index among the detections of the frame.
+    features: (F,) in the refiner's order. detection_index: place of its detection among those given to the refiner.
     """
 
     object_id: str
     T_cam_obj: FloatArray
     features: FloatArray
-    detection: int
+    detection_index: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,14 +107,14 @@ class PoseEstimate:
     score: probability in [0, 1] that the pose is right, calibrated once a refiner has verified it.
     covariance: (6, 6) of (translation in m, rotation vector in rad) in the camera frame, or None.
     hypotheses: the candidates that were considered, best first.
-    detection: the detection it came from.
+    detection_index: place of its detection among those of the frame that the stage was given, or None.
     residuals: named measurements of the fit, for reports and calibration.
     """
 
     object_id: str
     T_cam_obj: FloatArray
     score: float
-    detection: Detection | None = None
+    detection_index: int | None = None
     covariance: FloatArray | None = None
     hypotheses: tuple[Hypothesis, ...] = ()
     residuals: dict[str, float] = field(default_factory=dict)
