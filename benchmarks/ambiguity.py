@@ -1,4 +1,4 @@
-"""Which parts of a view look the same in a pose that counts as wrong: where the telling detail is hidden."""
+"""Parts of a view whose pose is ambiguous: the detail that distinguishes it from a wrong pose is hidden."""
 
 from collections.abc import Mapping
 
@@ -13,16 +13,16 @@ from binpose_refinement.hypothesis_batch import HypothesisBatch, PartRenderer
 
 FACES = 20_000
 SAME_M, FREE_M = 0.0015, 0.003
-"""Depths closer than the first cannot be told apart; a surface nearer than what is seen, by the second, can."""
-TELLING_PX = 20
+"""Depth differences below the first are not visible; a surface in front of the observed depth by the second is."""
+DISTINGUISHING_PX = 20
 
 
 class Ambiguity:
-    """Tells of which parts too little is seen.
+    """Finds parts whose visible pixels do not determine their pose.
 
     Args:
         objects: the parts by id.
-        limit: error from which a pose is wrong, share of the diameter (ADD, or ADD-S for symmetric parts).
+        limit: error from which a pose is wrong, as a fraction of the diameter (ADD, or ADD-S for symmetric parts).
     """
 
     def __init__(self, objects: Mapping[str, ObjectModel], limit: float) -> None:
@@ -34,19 +34,19 @@ class Ambiguity:
             self._motions[name] = np.concatenate([np.eye(4)[None], near[np.isinf(error[:, 0])]])
 
     def __call__(self, view: LabelledView) -> npt.NDArray[np.bool_]:
-        """(N,) whether fewer than `TELLING_PX` pixels tell the part's pose from a wrong one, a near-symmetry's."""
+        """(N,) whether fewer than `DISTINGUISHING_PX` pixels separate the true pose from a wrong near-symmetric one."""
         found = np.zeros(len(view.object_ids), bool)
         for i, (name, T) in enumerate(zip(view.object_ids, view.T_cam_obj, strict=True)):
             poses = T @ self._motions[name]
             count = len(poses)
             part = np.full(count, self._names.index(name))
             batch = HypothesisBatch(np.zeros(count, np.int64), part, poses, np.zeros(count))
-            found[i] = (_telling_px(view, i, batch, self._part_renderer) < TELLING_PX).any()
+            found[i] = (_distinguishing_px(view, i, batch, self._part_renderer) < DISTINGUISHING_PX).any()
         return found
 
 
-def _telling_px(view: LabelledView, i: int, batch: HypothesisBatch, part_renderer: PartRenderer) -> FloatArray:
-    """(B - 1,) how many pixels of the view tell each of the later poses from the first, which is the true one."""
+def _distinguishing_px(view: LabelledView, i: int, batch: HypothesisBatch, part_renderer: PartRenderer) -> FloatArray:
+    """(B - 1,) number of pixels that distinguish each of the later poses from the first, which is the true one."""
     camera, depth = view.frame.camera, view.frame.depth_m
     size = part_renderer.largest_px(batch, camera)
     windows = np.repeat(part_renderer.windows(batch, camera, size, whole_steps=True)[:1], len(batch), axis=0)

@@ -1,8 +1,8 @@
-"""Calibration that has not seen the sensor: fitted on all kinds of depth sensors but one, tested on that one.
+"""Calibration error on an unseen depth sensor: fitted on all kinds of sensors except one, tested on that one.
 
     python benchmarks/calibration.py [--model demo] [--frames 40]
 
-The candidates of all bins and sensors are collected once. Bins of the fit and of the test are different ones.
+The candidates of all bins and sensors are collected once. The fit and the test use different bins.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,10 +30,10 @@ class Arguments:
 
 @dataclass(frozen=True)
 class Figures:
-    """Of the candidates of one kind of sensor.
+    """Results for the candidates of one kind of sensor.
 
-    seen, left_out: expected calibration error with and without the kind among the samples of the fit.
-    correct: fraction of right poses. candidates: how many.
+    seen, left_out: expected calibration error with and without this kind among the samples of the fit.
+    correct: fraction of right poses. candidates: number of candidates.
     """
 
     candidates: int
@@ -61,9 +61,9 @@ def main(arguments: Arguments) -> None:
 
 
 def leave_one_out(found: Mapping[str, LabelledCandidates]) -> dict[str, Figures]:
-    """Figures by kind of sensor, of candidates by kind; every second frame is tested, the others are fitted.
+    """Figures by kind of sensor, from candidates by kind; every second frame is tested, the others are fitted.
 
-    Only candidates that the stages made themselves are tested, not those that were added for the fit.
+    Only candidates from the pipeline's own stages are tested, not those added for the fit.
     """
     fitted = {kind: _chosen(candidates, candidates.frame % 2 == 0) for kind, candidates in found.items()}
     own = {kind: _chosen(candidates, candidates.weight == 1.0) for kind, candidates in found.items()}

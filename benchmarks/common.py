@@ -1,4 +1,4 @@
-"""What every benchmark prints around its table."""
+"""Header and table formatting of all benchmarks."""
 
 import platform
 import subprocess
@@ -27,7 +27,7 @@ def heading(title: str) -> None:
 
 
 def processor() -> str:
-    """The processor's name, as far as the system tells it."""
+    """The processor's name, if the system provides it."""
     info = Path("/proc/cpuinfo")
     if info.exists():
         for line in info.read_text().splitlines():
@@ -37,7 +37,7 @@ def processor() -> str:
 
 
 def seconds(function: Callable[[], Any], repeats: int, warm_up: int = 2) -> np.ndarray:
-    """Wall-clock times (repeats,) of a call, after `warm_up` calls that do not count."""
+    """Wall-clock times (repeats,) of a call, after `warm_up` calls that are not measured."""
     for _ in range(warm_up):
         function()
     times = np.empty(repeats)

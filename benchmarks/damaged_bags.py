@@ -1,4 +1,4 @@
-"""What is read of damaged bags: random cuts, flipped bits and bytes and zeroed pages, by recorder and storage.
+"""Frames recovered from damaged bags: random cuts, flipped bits and bytes and zeroed pages, by recorder and storage.
 
 python benchmarks/damaged_bags.py [--tries 200] [--frames 38]
 """
@@ -28,7 +28,7 @@ HEIGHT, WIDTH = 120, 160
 
 @dataclass(frozen=True)
 class Arguments:
-    """tries: damages per kind of bag; frames: in each bag; seed: of the damages."""
+    """tries: number of damages per kind of bag; frames: in each bag; seed: of the damages."""
 
     tries: int = 200
     frames: int = 38
@@ -36,7 +36,7 @@ class Arguments:
 
 
 def frames(count: int) -> Iterator[RgbdFrame]:
-    """Frames of noise, so that each differs from the others."""
+    """Frames of noise, which are all different."""
     rng, camera = np.random.default_rng(0), Camera(200.0, 200.0, 79.5, 59.5, WIDTH, HEIGHT)
     for index in range(count):
         color = rng.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
@@ -45,12 +45,12 @@ def frames(count: int) -> Iterator[RgbdFrame]:
 
 
 def by_binpose(path: Path, count: int) -> None:
-    """A bag as the recorder writes it."""
+    """A bag written by the recorder."""
     write_frames(path, frames(count), BagConfig())
 
 
 def by_rosbags(path: Path, count: int, storage: str) -> None:
-    """A bag as the library rosbags writes it: MCAP in chunks without compression or checksums, or SQLite."""
+    """A bag written by the library rosbags: MCAP in chunks without compression or checksums, or SQLite."""
     from rosbags.rosbag2 import StoragePlugin, Writer
 
     with Writer(path, version=9, storage_plugin=StoragePlugin[storage]) as writer:
@@ -70,7 +70,7 @@ WRITERS: dict[str, Callable[[Path, int], None]] = {
 
 
 def damaged(data: bytes, kind: str, rng: np.random.Generator) -> tuple[bytes, int, int]:
-    """Damaged data, and the first byte that was touched and the first behind it that was not."""
+    """Damaged data, the offset of the first damaged byte, and the offset after the last one."""
     place = int(rng.integers(len(data)))
     if kind == "cut":
         return data[:place], place, len(data)
@@ -83,7 +83,7 @@ def damaged(data: bytes, kind: str, rng: np.random.Generator) -> tuple[bytes, in
 
 
 def extents(data: bytes, truth: dict[str, bytes]) -> dict[str, tuple[int, int]]:
-    """Where each frame lies in a file: its chunks, or the pages and records from its first pixels to its last ones."""
+    """Location of each frame in a file: its chunks, or the pages and records from its first to its last pixels."""
     if data.startswith(b"SQLite") or b"rosbags" in data[:64]:
         return {name: (_find(data, pixels, False), _find(data, pixels, True)) for name, pixels in truth.items()}
     summary = make_reader(BytesIO(data)).get_summary()
@@ -99,7 +99,7 @@ def extents(data: bytes, truth: dict[str, bytes]) -> dict[str, tuple[int, int]]:
 
 
 def _find(data: bytes, pixels: bytes, last: bool) -> int:
-    """Where the first or the last pixels lie; an SQLite page may end within some of them."""
+    """Location of the first or the last pixels; the end of an SQLite page may split them."""
     for offset in range(0, 400, 40):
         part = pixels[len(pixels) - offset - 32 : len(pixels) - offset] if last else pixels[offset : offset + 32]
         if (place := data.find(part)) >= 0:
@@ -108,7 +108,7 @@ def _find(data: bytes, pixels: bytes, last: bool) -> int:
 
 
 def read(bag: Path) -> tuple[dict[str, bytes], str]:
-    """The frames that can be read by their names, and the sentence where none can."""
+    """The readable frames by their names, and the error if there is none."""
     try:
         sources = bag_frames(bag).frames
     except BinposeError as error:
@@ -125,7 +125,7 @@ def read(bag: Path) -> tuple[dict[str, bytes], str]:
 
 
 def row(name: str, kind: str, tries: int, count: int, rng: np.random.Generator) -> list[str]:
-    """Damage a bag again and again by one kind of damage."""
+    """Apply one kind of damage to a bag repeatedly."""
     with tempfile.TemporaryDirectory() as folder:
         bag = Path(folder) / "bag"
         WRITERS[name](bag, count)
@@ -138,13 +138,13 @@ def row(name: str, kind: str, tries: int, count: int, rng: np.random.Generator) 
             path.write_bytes(content)
             try:
                 found, _ = read(bag)
-            except Exception:  # This is what is counted.
+            except Exception:  # counted as a raw error
                 found, raw = {}, raw + 1
             untouched = [item for item, (start, end) in places.items() if end <= first or start >= last]
             intact += len(untouched)
             kept += sum(found.get(item) == truth[item] for item in untouched)
-    share = f"{100 * kept / intact:.2f} %" if intact else "-"
-    return [name, kind, str(tries), str(intact), str(kept), share, str(raw)]
+    fraction = f"{100 * kept / intact:.2f} %" if intact else "-"
+    return [name, kind, str(tries), str(intact), str(kept), fraction, str(raw)]
 
 
 def main(arguments: Arguments) -> None:
@@ -153,7 +153,7 @@ def main(arguments: Arguments) -> None:
     kinds = ("cut", "bit", "byte", "page")
     heading("Frames read of damaged bags")
     rows = [row(name, kind, arguments.tries // len(kinds), arguments.frames, rng) for name in WRITERS for kind in kinds]
-    table(["bag", "damage", "tries", "intact frames", "of these read", "share", "raw errors"], rows)
+    table(["bag", "damage", "tries", "intact frames", "of these read", "fraction", "raw errors"], rows)
 
 
 if __name__ == "__main__":

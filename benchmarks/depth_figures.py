@@ -1,4 +1,4 @@
-"""What a depth image shows of its sensor: noise on faces, its correlation, width of edges, holes, step."""
+"""Properties of a depth sensor measured in its images: noise on planes, its correlation, edge width, holes, step."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ from binpose_core.geometry.transforms import FloatArray
 WINDOW_PX = 15
 LAGS = 8
 FLATTEST = 0.15
-"""Fraction of the windows, those with the smallest residuals, that count as planes: others are bent or have edges."""
+"""Fraction of the windows that count as planes, those with the smallest residuals: others are curved or have edges."""
 EDGE_PX = 12
 EDGE_M = (0.012, 0.05)
-"""Steps between two surfaces whose width is measured."""
+"""Range of steps between two surfaces whose edge width is measured."""
 
 
 @dataclass(frozen=True)
 class DepthFigures:
-    """Of a set of frames.
+    """Figures of a set of frames.
 
     distance_m: median. noise_m: residual of local planes. noise_px: the same as disparity of a baseline of 50 mm.
     correlation_px: distance at which the residuals' correlation falls to a half.
@@ -67,7 +67,7 @@ def measure(frames: Sequence[RgbdFrame], region: Sequence[npt.NDArray[np.bool_]]
 
 
 def hull(valid: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """(H, W) the convex hull of the valid pixels: recordings may be cropped to a bin."""
+    """(H, W) the convex hull of the valid pixels, because recordings may be cropped to a bin."""
     points = np.argwhere(valid)[:, ::-1].astype(np.int32)
     filled = np.zeros(valid.shape, np.uint8)
     cv2.fillConvexPoly(filled, cv2.convexHull(points), 1)
@@ -110,7 +110,7 @@ def _half_length(residuals: FloatArray) -> float:
 
 @numba.njit(cache=True)
 def edge_widths(depth):  # type: ignore[no-untyped-def]
-    """Pixels (K,) that each whole, monotonous step between two flat surfaces takes along a row."""
+    """Widths in pixels (K,) along a row of each complete, monotonic step between two flat surfaces."""
     widths = []
     height, width = depth.shape
     for v in range(height):

@@ -1,4 +1,4 @@
-"""Time and memory of one 640x480 frame with ten parts, detection to verified poses.
+"""Time and memory for one 640x480 frame with ten parts, from detection to verified poses.
 
 python benchmarks/latency.py [--model demo] [--frames 20] [--repeats 3]
 """
@@ -17,7 +17,7 @@ from scenes import unseen_views
 
 @dataclass(frozen=True)
 class Arguments:
-    """frames: different ones; repeats: measurements of each, after one that does not count."""
+    """frames: number of different frames; repeats: measurements of each, after one warm-up."""
 
     model: str = "demo"
     frames: int = 20

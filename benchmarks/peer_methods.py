@@ -1,9 +1,9 @@
-"""Two well-known ways from a masked part in a depth image to its pose: OpenCV's PPF and Open3D's FPFH with RANSAC.
+"""Two standard methods for the pose of a masked part in a depth image: OpenCV's PPF and Open3D's FPFH with RANSAC.
 
-Both get what they are good at: clouds in an even density, normals from neighbourhoods of several pixels, models whose
-inner faces are left out, several candidates that are all aligned by ICP from the scene to the model (the other way
-pulls the unseen back of the model to the seen front), and the candidate that explains most of the scene. Their
-settings are the best of the grid in `tune_peers.py`.
+Both are set up favourably: clouds of even density, normals from neighbourhoods of several pixels, models without inner
+faces, and several candidates that are all aligned by ICP from the scene to the model. The opposite direction would
+attract the hidden back of the model to the visible front. The candidate that explains most of the scene is chosen.
+Their settings are the best of the grid in `tune_peers.py`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -26,24 +26,24 @@ FEWEST_POINTS = 12
 
 
 class MaskedPart(NamedTuple):
-    """What every method is told of a part: which one it is, and its visible pixels (H, W) bool."""
+    """Input of every method for a part: its id, and its visible pixels (H, W) bool."""
 
     object_id: str
     mask: npt.NDArray[np.bool_]
 
 
 Method = Callable[[RgbdFrame, Sequence[MaskedPart]], list[FloatArray | None]]
-"""The poses (4, 4) of a frame's parts, None where the method finds none."""
+"""Computes the poses (4, 4) of a frame's parts, None for a part without one."""
 
 
 @dataclass(frozen=True)
 class PpfConfig:
-    """Settings of `OpencvPpf`; lengths are shares of the part's diameter.
+    """Settings of `OpencvPpf`; lengths are fractions of the part's diameter.
 
     sampling: distance of the model's points and step of the pair distances. angles: steps of a full turn.
-    scene_sampling: distance of the scene's points. references: share of them that vote for poses.
+    scene_sampling: distance of the scene's points. references: fraction of them that vote for poses.
     same_position, same_angle_rad: poses closer than this are averaged.
-    candidates: poses with most votes that ICP aligns.
+    candidates: number of poses with most votes that ICP aligns.
     """
 
     sampling: float = 0.06
@@ -57,7 +57,7 @@ class PpfConfig:
 
 @dataclass(frozen=True)
 class FpfhConfig:
-    """Settings of `Open3dFpfh`; lengths are shares of the part's diameter.
+    """Settings of `Open3dFpfh`; lengths are fractions of the part's diameter.
 
     voxel: distance of the points. feature_voxels: radius of the features, in voxels.
     tries: runs of RANSAC; iterations: of each.
@@ -77,7 +77,7 @@ class OpencvPpf:
         config: settings.
 
     Raises:
-        BinposeError: where OpenCV was built without its contributed modules.
+        BinposeError: if OpenCV was built without its contributed modules.
     """
 
     def __init__(self, objects: Mapping[str, ObjectModel], config: PpfConfig | None = None) -> None:
@@ -86,7 +86,7 @@ class OpencvPpf:
         self._models = {name: _with_normals(model.points * MM, model.normals) for name, model in objects.items()}
         self._diameters_mm = {name: model.diameter_m * MM for name, model in objects.items()}
         self._detectors = {name: self._trained(name) for name in objects}
-        self._judges = {name: Judge(model) for name, model in objects.items()}
+        self._rankings = {name: SupportRanking(model) for name, model in objects.items()}
 
     def __call__(self, frame: RgbdFrame, parts: Sequence[MaskedPart]) -> list[FloatArray | None]:
         """The poses of a frame's parts."""
@@ -102,13 +102,13 @@ class OpencvPpf:
             return None
         points, normals = np.asarray(cloud.points), np.asarray(cloud.normals)
         scene = _with_normals(points * MM, normals)
-        # The cloud is sampled evenly already; OpenCV's own sampling divides each side of its box into 1 / 0.02 cells.
+        # The cloud is already sampled evenly; OpenCV's own sampling divides each side of its box into 1 / 0.02 cells.
         found = self._detectors[name].match(scene, c.references, 0.02)
         votes = np.array([candidate.numVotes for candidate in found])
-        guesses = np.array([_in_metres(candidate.pose) for candidate in found]).reshape(-1, 4, 4)
-        chosen = distinct(guesses, votes, c.same_position * diameter_m, c.same_angle_rad)[: c.candidates]
-        poses = [self._aligned(guesses[i], scene, name) for i in chosen]
-        return self._judges[name].best(points, poses)
+        poses_found = np.array([_in_metres(candidate.pose) for candidate in found]).reshape(-1, 4, 4)
+        chosen = distinct(poses_found, votes, c.same_position * diameter_m, c.same_angle_rad)[: c.candidates]
+        poses = [self._aligned(poses_found[i], scene, name) for i in chosen]
+        return self._rankings[name].best(points, poses)
 
     def _trained(self, name: str) -> Any:
         c = self.config
@@ -140,7 +140,7 @@ class Open3dFpfh:
         self._dense = {name: _cloud(model.points, model.normals) for name, model in objects.items()}
         self._sparse = {name: self._dense[name].voxel_down_sample(self._voxel_m(name)) for name in objects}
         self._features = {name: self._feature(cloud, self._voxel_m(name)) for name, cloud in self._sparse.items()}
-        self._judges = {name: Judge(model) for name, model in objects.items()}
+        self._rankings = {name: SupportRanking(model) for name, model in objects.items()}
 
     def __call__(self, frame: RgbdFrame, parts: Sequence[MaskedPart]) -> list[FloatArray | None]:
         """The poses of a frame's parts."""
@@ -154,10 +154,10 @@ class Open3dFpfh:
         if cloud is None:
             return None
         features = self._feature(cloud, voxel_m)
-        poses = [self._aligned(self._guess(cloud, features, name), cloud, name) for _ in range(self.config.tries)]
-        return self._judges[name].best(np.asarray(cloud.points), poses)
+        poses = [self._aligned(self._ransac_pose(cloud, features, name), cloud, name) for _ in range(self.config.tries)]
+        return self._rankings[name].best(np.asarray(cloud.points), poses)
 
-    def _guess(self, cloud: Any, features: Any, name: str) -> FloatArray:
+    def _ransac_pose(self, cloud: Any, features: Any, name: str) -> FloatArray:
         from open3d.pipelines import registration
 
         limit_m = 1.5 * self._voxel_m(name)
@@ -176,8 +176,8 @@ class Open3dFpfh:
         from open3d.pipelines import registration
 
         plane = registration.TransformationEstimationPointToPlane()
-        for share in (0.08, 0.03):
-            limit_m = share * self._diameters_m[name]
+        for fraction in (0.08, 0.03):
+            limit_m = fraction * self._diameters_m[name]
             T_obj_cam = registration.registration_icp(
                 cloud, self._dense[name], limit_m, T_obj_cam, plane
             ).transformation
@@ -193,8 +193,8 @@ class Open3dFpfh:
         return self.config.voxel * self._diameters_m[name]
 
 
-class Judge:
-    """Ranks the poses of a part by the share of the scene's points that lie on it."""
+class SupportRanking:
+    """Ranks the poses of a part by the fraction of the scene's points that lie on it."""
 
     def __init__(self, model: ObjectModel) -> None:
         from scipy.spatial import cKDTree
@@ -203,7 +203,7 @@ class Judge:
         self._tolerance_m = 0.03 * model.diameter_m
 
     def best(self, points: FloatArray, poses: Sequence[FloatArray]) -> FloatArray | None:
-        """The pose that most points (N, 3) support, the nearer ones where that is equal; None without poses."""
+        """The pose supported by most points (N, 3), of equal ones the one with nearer points; None without poses."""
         return max(poses, key=lambda pose: self._support(points, pose), default=None)
 
     def _support(self, points: FloatArray, T_cam_obj: FloatArray) -> tuple[float, float]:
@@ -216,7 +216,7 @@ class Judge:
 def even_subset(
     points: npt.NDArray[np.floating], normals: npt.NDArray[np.floating], spacing: float
 ) -> npt.NDArray[np.int64]:
-    """Indices of points (N, 3) no two of which are nearer than the spacing on the same side of the surface."""
+    """Indices of points (N, 3) with at least the given spacing on the same side of the surface."""
     kept, free = [], np.ones(len(points), bool)
     for i in range(len(points)):
         if free[i]:
@@ -228,7 +228,7 @@ def even_subset(
 def distinct(
     poses: FloatArray, votes: npt.NDArray[np.integer], same_m: float, same_rad: float
 ) -> npt.NDArray[np.int64]:
-    """Indices of poses (N, 4, 4) that are different, those first whose neighbourhood has most votes (N,)."""
+    """Indices of distinct poses (N, 4, 4), ordered by the votes (N,) of their neighbourhoods."""
     turn = np.einsum("aij,bij->ab", poses[:, :3, :3], poses[:, :3, :3])
     apart = np.linalg.norm(poses[:, None, :3, 3] - poses[None, :, :3, 3], axis=-1)
     same = (turn > 1 + 2 * np.cos(same_rad)) & (apart < same_m)
@@ -242,7 +242,7 @@ def distinct(
 
 
 def observed_cloud(frame: RgbdFrame, mask: npt.NDArray[np.bool_], spacing_m: float) -> Any:
-    """Open3D's cloud of the mask's valid pixels, sampled evenly, normals towards the camera; None for next to none."""
+    """Open3D's cloud of the mask's valid pixels, evenly sampled, normals towards the camera; None for few points."""
     import open3d
 
     assert frame.depth_m is not None
@@ -252,7 +252,7 @@ def observed_cloud(frame: RgbdFrame, mask: npt.NDArray[np.bool_], spacing_m: flo
     z, camera = frame.depth_m[rows, columns].astype(np.float64), frame.camera
     x, y = (columns - camera.cx) * z / camera.fx, (rows - camera.cy) * z / camera.fy
     dense = _cloud(np.column_stack([x, y, z]))
-    # The normals are those of the dense cloud, averaged where it is sampled.
+    # The normals are those of the dense cloud, averaged in the sampling cells.
     radius_m = max(spacing_m, 3.0 * float(np.median(z)) / camera.fx)
     dense.estimate_normals(open3d.geometry.KDTreeSearchParamHybrid(radius_m, 60))
     dense.orient_normals_towards_camera_location(np.zeros(3))
@@ -275,7 +275,7 @@ def _with_normals(points: npt.NDArray[np.floating], normals: npt.NDArray[np.floa
 
 
 def _in_metres(T_mm: npt.NDArray[np.floating]) -> FloatArray:
-    """A rigid motion (4, 4) in millimetres as one in metres, its rotation made orthonormal."""
+    """A rigid motion (4, 4) in millimetres converted to metres, with an orthonormal rotation."""
     left, _, right = np.linalg.svd(np.asarray(T_mm, np.float64)[:3, :3])
     pose = np.eye(4)
     pose[:3, :3], pose[:3, 3] = left @ right, np.asarray(T_mm)[:3, 3] / MM
@@ -285,7 +285,7 @@ def _in_metres(T_mm: npt.NDArray[np.floating]) -> FloatArray:
 def _surface_matching() -> Any:
     if not hasattr(cv2, "ppf_match_3d"):
         raise BinposeError(
-            f"OpenCV {cv2.__version__} is here without its contributed modules, expected cv2.ppf_match_3d; run "
+            f"OpenCV {cv2.__version__} lacks its contributed modules, expected cv2.ppf_match_3d; run "
             "`pip uninstall opencv-python-headless` and `pip install opencv-contrib-python-headless`, or `make bench`."
         )
     return cv2.ppf_match_3d

@@ -1,10 +1,10 @@
-"""Against OpenCV's PPF and Open3D's FPFH + RANSAC, all given the true masks and part names, on the same frames.
+"""Comparison with OpenCV's PPF and Open3D's FPFH + RANSAC, all with the true masks and part names, on equal frames.
 
     python benchmarks/peers.py [--model demo] [--frames 12]
 
-Every method has all CPUs: this one and Open3D through their own threads, PPF, which has none, through one part per CPU.
-The time of a part is that of all parts of its frame divided by their number; the CPU time adds up all threads and says
-what other processes cannot disturb. The methods take turns frame by frame.
+Every method uses all CPUs: binpose and Open3D through their own threads, PPF, which has none, by one part per CPU. The
+time per part is the time of all parts of a frame divided by their number. The CPU time is the sum over all threads and
+is not affected by other processes. The methods alternate frame by frame.
 """
 
 import time
@@ -41,31 +41,31 @@ class Arguments:
 
 
 class Ours:
-    """The pose network and the refiner of a model, on detections made of masks."""
+    """The pose network and the refiner of a model, on detections from true masks."""
 
     def __init__(self, bundle: PipelineBundle) -> None:
         self.segmenter: Any = bundle.segmenter
         self.estimator, self.refiner = bundle.estimator, bundle.refiner
 
     def detections(self, frame: RgbdFrame, parts: Sequence[MaskedPart]) -> list[Detection]:
-        """The parts as the segmenter would report them, had it found exactly these masks and names.
+        """The detections of a segmenter that finds exactly these masks and names.
 
-        A detection also has the part's centre. The truth stays out of it: it is what the segmentation network's
-        votes say on the mask.
+        A detection also has the part's centre. It is not taken from the truth but from the segmentation network's votes
+        inside the mask.
         """
         view = self.segmenter.view(frame)
         votes = self.segmenter.votes(view)
         return [_detection(part, view, votes) for part in parts]
 
     def poses(self, frame: RgbdFrame, detections: Sequence[Detection]) -> list[FloatArray | None]:
-        """The verified pose of each detection, None where there is none."""
+        """The verified pose of each detection, None without one."""
         estimates = self.refiner(frame, detections, self.estimator(frame, detections))
         found = {estimate.detection_index: estimate.T_cam_obj for estimate in estimates}
         return [found.get(index) for index in range(len(detections))]
 
 
 class Seconds(NamedTuple):
-    """By the clock on the wall, and of all threads together."""
+    """Wall-clock time, and CPU time of all threads."""
 
     wall: float
     cpu: float
@@ -81,7 +81,7 @@ class Measurements:
         self.seconds: dict[str, list[Seconds]] = {}
 
     def add_truth(self, view: SimulatedView, indices: npt.NDArray[np.integer]) -> None:
-        """The parts of a frame that count."""
+        """The parts of a frame that are evaluated."""
         self.object_ids += [view.object_ids[i] for i in indices]
 
     def add(
@@ -92,15 +92,15 @@ class Measurements:
         poses: Sequence[FloatArray | None],
         seconds: Seconds,
     ) -> None:
-        """A method's poses of the frame's parts `indices`, and the time they took together."""
+        """A method's poses of the frame's parts `indices`, and their total time."""
         self.right.setdefault(method, []).extend(
             is_right(self._errors[view.object_ids[i]], pose, view.T_cam_obj[i])
             for i, pose in zip(indices, poses, strict=True)
         )
-        self.seconds.setdefault(method, []).append(_share(seconds, len(indices)))
+        self.seconds.setdefault(method, []).append(_per_part(seconds, len(indices)))
 
     def recall(self, method: str, object_id: str | None = None) -> float:
-        """The share of the parts, or of those of one object, whose pose is right."""
+        """The fraction of the parts, or of those of one object, whose pose is right."""
         ours = np.array([object_id in (None, name) for name in self.object_ids], bool)
         return float(np.array(self.right[method])[ours].mean())
 
@@ -113,7 +113,7 @@ def is_right(part: PartErrors, pose: FloatArray | None, truth: FloatArray) -> bo
 def main(arguments: Arguments) -> None:
     """Measure and print the tables."""
     limit_threads(available_cpus())
-    heading(f"Poses from true masks: {arguments.frames} simulated bins never seen, parts at least 50 % visible")
+    heading(f"Poses from true masks: {arguments.frames} unseen simulated bins, parts at least 50 % visible")
     bundle = load_bundle(arguments.model)
     peers: dict[str, Method] = {"OpenCV PPF + ICP": OpencvPpf(bundle.objects)}
     peers["Open3D FPFH + RANSAC + ICP"] = Open3dFpfh(bundle.objects)
@@ -121,13 +121,13 @@ def main(arguments: Arguments) -> None:
     measured = Measurements({name: PartErrors(model) for name, model in bundle.objects.items()})
     centers_s = measure(views, Ours(bundle), peers, measured)
     report(measured, centers_s)
-    print(f"The first frame is also the warm-up, which does not count; model {bundle.version[:12]}")
+    print(f"The first frame is the warm-up, which does not count; model {bundle.version[:12]}")
 
 
 def measure(
     views: Sequence[SimulatedView], ours: Ours, peers: dict[str, Method], measured: Measurements
 ) -> npt.NDArray[np.float64]:
-    """All methods on every frame in turn; returns the seconds per part that reading the centres took."""
+    """Run all methods on every frame in turn; returns the seconds per part for computing the centres."""
     centers_s = []
     for number, view in enumerate(views):
         indices = np.flatnonzero(view.visible_fraction >= HALF_VISIBLE)
@@ -166,24 +166,24 @@ def report(measured: Measurements, centers_s: npt.NDArray[np.float64]) -> None:
     ]
     table(header, rows)
     print(
-        f"Medians of {len(centers_s)} frames (10th-90th percentile). Masks and names cost nothing here, and neither do "
-        f"the parts' centres, which {OURS}'s segmentation gives with the masks: {spread(centers_s, 1e-3)} ms per part."
+        f"Medians of {len(centers_s)} frames (10th-90th percentile). Not included: masks, names and the parts' "
+        f"centres, which {OURS}'s segmentation computes with the masks in {spread(centers_s, 1e-3)} ms per part."
     )
 
 
 def _timed(frame: RgbdFrame, function: Any, given: Any) -> tuple[Any, Seconds]:
-    """What the function makes of the frame and the time it takes."""
+    """The function's result for the frame and its time."""
     wall, cpu = time.perf_counter(), time.process_time()
     result = function(frame, given)
     return result, Seconds(time.perf_counter() - wall, time.process_time() - cpu)
 
 
-def _share(seconds: Seconds, parts: int) -> Seconds:
+def _per_part(seconds: Seconds, parts: int) -> Seconds:
     return Seconds(*(value / parts for value in seconds))
 
 
 def _detection(part: MaskedPart, view: WorkingView, votes: Any) -> Detection:
-    """A part's mask with the centre that the network's votes (`Segmenter.votes`) on it agree on."""
+    """A part's mask with the centre from the network's votes (`Segmenter.votes`) inside it."""
     plain = Detection.from_mask(part.object_id, 1.0, part.mask)
     cells = _cells(part.mask, view, votes.scale_px.shape)
     if not len(cells[0]):
@@ -200,12 +200,12 @@ def _detection(part: MaskedPart, view: WorkingView, votes: Any) -> Detection:
 def _cells(
     mask: npt.NDArray[np.bool_], view: WorkingView, shape: tuple[int, int]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Rows and columns of the votes' cells (h, w) that lie in a mask of the frame, at least by half if any does."""
+    """Rows and columns of the vote cells (h, w) inside a mask, with at least half their area if any has that much."""
     columns, rows = view.frame_indices()
     padded = np.pad(mask, ((0, rows[-1] + 1), (0, columns[-1] + 1)))[np.ix_(rows, columns)]
-    share = padded.reshape(shape[0], len(rows) // shape[0], shape[1], len(columns) // shape[1]).mean((1, 3))
-    inside = np.nonzero(share >= 0.5)
-    return inside if len(inside[0]) else np.nonzero(share)
+    fraction = padded.reshape(shape[0], len(rows) // shape[0], shape[1], len(columns) // shape[1]).mean((1, 3))
+    inside = np.nonzero(fraction >= 0.5)
+    return inside if len(inside[0]) else np.nonzero(fraction)
 
 
 if __name__ == "__main__":

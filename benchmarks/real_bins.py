@@ -1,8 +1,8 @@
-"""The real scan of three bins: gearmotors and pulleys against their annotation, false parts outside the bins.
+"""The real scan of three bins: gearmotors and pulleys against their annotation, false positives outside the bins.
 
     python benchmarks/real_bins.py --model models/wrs [--dataset ../shared/data/wrs_bins] [--out runs/real_bins]
 
-Pins are not annotated: their number is printed, and the overlay in `--out` is there to count the right ones by eye.
+Pins are not annotated: their number is printed, and the right ones can be counted in the overlay in `--out`.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from common import ROOT, heading, table
 OBJECTS = {"gearmotor": True, "pulley": False, "pin": False}
 """Whether every visible part of the object is annotated."""
 REGIONS = Path(__file__).with_name("wrs_bins_regions.json")
-"""Outlines of the three bins; the fourth at the right holds rods, which are no known parts."""
+"""Outlines of the three bins; the fourth at the right contains rods, which are no known parts."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +48,12 @@ def main(arguments: Arguments) -> None:
     truth = FrameTruth(parts, complete, region, image.camera)
     config = EvaluationConfig()
     errors = {name: PartErrors(model) for name, model in bundle.objects.items()}
-    judged = Evaluator(errors, config)(frame.name, truth, poses)
+    evaluation = Evaluator(errors, config)(frame.name, truth, poses)
     rows = []
     for name in OBJECTS:
-        counted = [part for part in judged.parts if part.object_id == name]
+        counted = [part for part in evaluation.parts if part.object_id == name]
         found = [part for part in counted if part.score >= config.score_threshold]
-        sure = [e for e in judged.estimates if e.object_id == name and e.score >= config.score_threshold]
+        sure = [e for e in evaluation.estimates if e.object_id == name and e.score >= config.score_threshold]
         median = np.median([part.relative_error for part in found]) * errors[name].diameter_m if found else np.nan
         rows.append(
             [

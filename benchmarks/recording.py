@@ -1,4 +1,4 @@
-"""What recording costs and what a kill takes: write rate, CPU at the camera's rate, keyframes, loss after SIGKILL.
+"""Cost and robustness of recording: write rate, CPU at the camera's rate, keyframes, loss after SIGKILL.
 
 python benchmarks/recording.py [--kills 20] [--seconds 20]
 """
@@ -35,7 +35,7 @@ NOISE_M, NOISE_LEVELS, DROPOUT = 0.001, 4.0, 0.02
 
 @dataclass(frozen=True)
 class Arguments:
-    """kills: recorders that are killed; seconds: of each measurement at the camera's rate; child: for this script."""
+    """kills: number of killed recorders; seconds: of each measurement at the camera's rate; child: for this script."""
 
     kills: int = 20
     seconds: float = 20.0
@@ -43,7 +43,7 @@ class Arguments:
 
 
 def noisy(frame: RgbdFrame, rng: np.random.Generator, start_ns: int) -> Iterator[list[RawMessage]]:
-    """The messages of a static scene at 30 Hz, 16 different exposures in turn."""
+    """The messages of a static scene at 30 Hz, with 16 different noise samples in turn."""
     assert frame.depth_m is not None
     frames = []
     for _ in range(16):
@@ -59,7 +59,7 @@ def noisy(frame: RgbdFrame, rng: np.random.Generator, start_ns: int) -> Iterator
 
 
 def write_rate(messages: list[RawMessage], compression: Compression) -> tuple[float, float]:
-    """Megabytes of messages per second, each half second on the disk, and megabytes on the disk per megabyte."""
+    """Megabytes of messages per second, synced every half second, and compressed size as a fraction of the original."""
     topics = {topic.name: topic for topic in camera_topics()}
     with tempfile.TemporaryDirectory(dir=".") as folder:
         began = synced = time.perf_counter()
@@ -78,7 +78,7 @@ def write_rate(messages: list[RawMessage], compression: Compression) -> tuple[fl
 
 
 def at_camera_rate(frames: Iterator[list[RawMessage]], seconds: float, keyframes_only: bool) -> tuple[float, str]:
-    """CPU seconds per second of recording at 30 Hz, and what was kept."""
+    """CPU seconds per second of recording at 30 Hz, and the number of recorded frames."""
     with tempfile.TemporaryDirectory(dir=".") as folder:
         config = RecorderConfig(Path(folder), keyframes_only=keyframes_only, min_free_gb=0.0)
         recorder = Recorder(camera_topics(), config)
@@ -96,7 +96,7 @@ def at_camera_rate(frames: Iterator[list[RawMessage]], seconds: float, keyframes
 
 
 def record_until_killed(folder: str) -> None:
-    """Number messages of 20 kB, 200 per second, telling each before it is handed over."""
+    """Record numbered messages of 20 kB, 200 per second; prints each number before recording the message."""
     recorder = Recorder([COUNTER], RecorderConfig(Path(folder), min_free_gb=0.0, bag=BagConfig(segment_mb=4)))
     recorder.start()
     rng = np.random.default_rng(0)
@@ -107,7 +107,7 @@ def record_until_killed(folder: str) -> None:
 
 
 def lost_seconds(kills: int) -> np.ndarray:
-    """Age (kills,) at the kill of the oldest message that was lost, s; every other message must be what was sent."""
+    """Age (kills,) in s of the oldest lost message at the kill; all other messages must be unchanged."""
     rng, ages = np.random.default_rng(1), []
     for _ in range(kills):
         with tempfile.TemporaryDirectory(dir=".") as folder:
@@ -141,16 +141,16 @@ def main(arguments: Arguments) -> None:
     messages = [message for _ in range(16) for message in next(frames)]
     rows = []
     for compression in ("none", "lz4", "zstd"):
-        rate, share = write_rate(messages, compression)  # type: ignore[arg-type]
-        rows.append([compression, f"{rate:.0f}", f"{share:.2f}"])
+        rate, size = write_rate(messages, compression)  # type: ignore[arg-type]
+        rows.append([compression, f"{rate:.0f}", f"{size:.2f}"])
     table(["compression", "MB/s written and synced", "size on the disk"], rows)
     print()
     cases = (("keyframes", True), ("everything", False))
     rows = [[name, *_text(*at_camera_rate(frames, arguments.seconds, only))] for name, only in cases]
-    table(["static scene at 30 Hz", "CPU share of one core", "kept"], rows)
+    table(["static scene at 30 Hz", "CPU use of one core", "kept"], rows)
     ages = lost_seconds(arguments.kills)
     print(f"\nAfter SIGKILL the oldest lost message was {spread(ages, 1e-3, 0)} ms old, ", end="")
-    print(f"at most {ages.max() * 1e3:.0f} ms; all others were the same bytes; {arguments.kills} kills.")
+    print(f"at most {ages.max() * 1e3:.0f} ms; all others were unchanged; {arguments.kills} kills.")
 
 
 def _text(cpu: float, kept: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Poses that are off, with and without noise, and how far they still are after refinement."""
+"""Perturbed poses with and without noise, and their errors after refinement."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,14 +30,14 @@ CAMERA = Camera(600.0, 600.0, 319.5, 239.5, 640, 480)
 FLOOR_M = 0.68
 NOISE_M, DROPOUT = 0.001, 0.05
 AS_GOOD = 0.005
-"""Of the joint loss, which is of the order of 1 for poses that explain nothing."""
+"""Tolerance of the joint loss, which is about 1 for poses that explain nothing."""
 SEEN = 0.5
 OVERLAP = 0.5
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A frame with starts that are off: T_cam_obj (N, 4, 4) are the true poses of the parts that `poses` guess."""
+    """A frame with perturbed poses; T_cam_obj (N, 4, 4) are the true poses of the parts in `poses`."""
 
     frame: RgbdFrame
     detections: list[Detection]
@@ -46,7 +46,7 @@ class Trial:
 
 
 def perturbed(rng: np.random.Generator, part: ObjectModel, T: FloatArray, degrees: float, shift_m: float) -> FloatArray:
-    """Turned about the part's centre by so many degrees and shifted by so much, both in random directions."""
+    """The pose rotated about the part's centre by `degrees` and shifted by `shift_m`, both in random directions."""
     turn, shift = rng.normal(size=(2, 3))
     turn *= np.deg2rad(degrees) / np.linalg.norm(turn)
     shift *= shift_m / np.linalg.norm(shift)
@@ -56,7 +56,7 @@ def perturbed(rng: np.random.Generator, part: ObjectModel, T: FloatArray, degree
 
 
 def noise_free(objects: Mapping[str, ObjectModel], count: int, degrees: float, shift_m: float) -> list[Trial]:
-    """Each part in turn, alone above a floor, any way up, with its true mask."""
+    """Single parts above a floor in random orientations, each part in turn, with their true masks."""
     rng, parts = np.random.default_rng(SEED), list(objects.values())
     renderer, trials = Renderer([part.mesh for part in parts]), []
     for i in range(count):
@@ -68,8 +68,8 @@ def noise_free(objects: Mapping[str, ObjectModel], count: int, degrees: float, s
         depth = np.where(scene.depth_m > 0, scene.depth_m, FLOOR_M).astype(np.float32)
         frame = RgbdFrame(np.where(scene.mask, 150, 40).astype(np.uint8), depth, CAMERA)
         found = Detection.from_mask(part.id, 0.9, scene.mask)
-        guess = PoseEstimate(part.id, perturbed(rng, part, truth, degrees, shift_m), 0.9, detection_index=0)
-        trials.append(Trial(frame, [found], [guess], truth[None]))
+        start = PoseEstimate(part.id, perturbed(rng, part, truth, degrees, shift_m), 0.9, detection_index=0)
+        trials.append(Trial(frame, [found], [start], truth[None]))
     return trials
 
 
@@ -80,9 +80,9 @@ def noisy_piles(
     degrees: float,
     shift_m: float,
 ) -> list[Trial]:
-    """Parts of piles that are at least half visible, with our detector's masks, noise and dropout.
+    """Parts of piles that are at least half visible, with the detector's masks, noise and dropout.
 
-    A part counts when a mask of the detector, for the right class, covers it with an IoU of at least a half.
+    A part is used if a mask of the detector with the right class covers it with an IoU of at least 0.5.
     """
     rng = np.random.default_rng(SEED + 1)
     trials = []
@@ -111,7 +111,7 @@ def noisy_piles(
 
 
 def add_m(part: ObjectModel, T_a: FloatArray, T_b: FloatArray, every: int = 4) -> float:
-    """ADD, the least over the part's exact symmetries; for round parts over all turns, not over steps."""
+    """ADD, minimised over the part's exact symmetries; for round parts over all rotations, not over steps."""
     points = np.asarray(part.points, np.float64)[::every]
     moved, least = transform(T_a, points), np.inf
     for motion in part.symmetries.discrete:
@@ -129,7 +129,7 @@ def add_m(part: ObjectModel, T_a: FloatArray, T_b: FloatArray, every: int = 4) -
 def as_good_as_true(descent: Descent, trial: Trial, detection: int, part: int, T_cam_obj: FloatArray) -> bool:
     """Whether the first of two poses (2, 4, 4) explains the image as well as the second, the true one.
 
-    What tells the two apart is then hidden, or drowned in noise.
+    Then the difference between them is hidden, or smaller than the noise.
     """
     found, true = losses(descent, descent.config.coarse, trial, detection, part, T_cam_obj)
     return bool(found <= true + AS_GOOD)

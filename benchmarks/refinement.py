@@ -1,11 +1,11 @@
-"""How exactly and how fast poses are refined: ICP, and ICP with render-and-compare.
+"""Accuracy and speed of refinement: ICP, and ICP with render-and-compare.
 
     python benchmarks/refinement.py [--model demo] [--trials 60] [--frames 40] [--repeats 5] [--load]
 
-Recovery: starts 10 degrees and 10 mm off. Errors are ADD, the least over the part's symmetries. The near-symmetries of
-a part are not tried, since the starts are near the truth. Time: one 640x480 frame with ten parts and the estimator's
-own hypotheses; the methods take turns. With --load, detection to refinement is measured in child processes with and
-without two busy loops beside them, for both ways in which OpenMP's threads may wait.
+Recovery: starts 10 degrees and 10 mm off. Errors are ADD, minimised over the part's symmetries. Near-symmetries are not
+tried, because the starts are near the truth. Time: one 640x480 frame with ten parts and the estimator's own hypotheses;
+the methods alternate. With --load, detection to refinement is measured in child processes with and without two busy
+loops in parallel, for both wait policies of OpenMP.
 """
 
 import json
@@ -30,14 +30,14 @@ from scenes import unseen_views
 
 DEGREES, SHIFT_M = 10.0, 0.01
 FAR_M = 0.0005
-MOST_TOLD = 5
+MOST_LISTED = 5
 METHODS = ("icp", "render_and_compare")
 BUSY = "import time\nend = time.time() + 600\nwhile time.time() < end: pass"
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """trials: noise-free ones. frames: of noisy piles. repeats: of each timing, after one that does not count.
+    """trials: number of noise-free ones. frames: number of noisy piles. repeats: of each timing, after one warm-up.
 
     load: also measure beside two busy loops. child: only print one process' times as JSON (used by --load).
     """
@@ -81,26 +81,26 @@ def recovery(bundle: PipelineBundle, trials: Sequence[Trial], title: str) -> Non
     descent = Descent(PartRenderer(bundle.objects, ()))
     for method in METHODS:
         refiner = refiner_of(bundle, method, expand_limit=0)
-        errors, shares, undecided, told = [], [], [], []
+        errors, relative, undecided, far_poses = [], [], [], []
         for trial in trials:
             found = {p.detection_index: p for p in refiner(trial.frame, trial.detections, trial.poses)}
             for start, truth in zip(trial.poses, trial.T_cam_obj, strict=True):
                 pose, part = found.get(start.detection_index), bundle.objects[start.object_id]
-                if pose is None:  # suppressed by another one: as far off as can be
+                if pose is None:  # suppressed by another pose: counts as an infinite error
                     errors.append(np.inf)
-                    shares.append(np.inf)
+                    relative.append(np.inf)
                     undecided.append(False)
                     continue
                 pair = np.stack([pose.T_cam_obj, truth])
                 errors.append(add_m(part, *pair))
-                shares.append(errors[-1] / part.diameter_m)
+                relative.append(errors[-1] / part.diameter_m)
                 place, number = start.detection_index, names.index(start.object_id)
                 undecided.append(as_good_as_true(descent, trial, place, number, pair))
                 if errors[-1] >= FAR_M:
                     fine = losses(descent, descent.config.fine, trial, place, number, pair)
-                    told.append(f"{part.id} {1e3 * errors[-1]:.2f} mm: {fine[0]:.6f} against {fine[1]:.6f}")
+                    far_poses.append(f"{part.id} {1e3 * errors[-1]:.2f} mm: {fine[0]:.6f} against {fine[1]:.6f}")
         mm, alike = 1e3 * np.array(errors), np.array(undecided)
-        far, wrong = mm >= 1e3 * FAR_M, np.array(shares) >= 0.05
+        far, wrong = mm >= 1e3 * FAR_M, np.array(relative) >= 0.05
         rows.append([
             method, f"{np.median(mm):.4f}", f"{np.quantile(mm, 0.9):.3f}", f"{mm[np.isfinite(mm)].max():.2f}",
             f"{far.sum()} ({(far & alike).sum()})", f"{wrong.sum()} ({(wrong & alike).sum()})",
@@ -108,14 +108,14 @@ def recovery(bundle: PipelineBundle, trials: Sequence[Trial], title: str) -> Non
         ])  # fmt: skip
     print(f"{title}: {len(errors)} parts; in brackets those that explain the image as well as the truth;", end=" ")
     print("suppressed ones count as far off\n")
-    if len(told) <= MOST_TOLD:
-        print(f"{method}, those that are far, fine loss of what was found against the truth's: {'; '.join(told)}\n")
+    if len(far_poses) <= MOST_LISTED:
+        print(f"{method}, far poses with their fine loss and that of the truth: {'; '.join(far_poses)}\n")
     header = ["method", "median mm", "90 % mm", "largest mm", ">= 0.5 mm", ">= 5 % of the diameter"]
     table([*header, "under 5 %", "suppressed"], rows)
 
 
 def frame_times(bundle: PipelineBundle, repeats: int) -> None:
-    """Wall-clock and processor milliseconds per frame with ten parts, methods in turns."""
+    """Wall-clock and processor milliseconds per frame with ten parts; the methods alternate."""
     inputs = []
     for view in unseen_views(bundle.objects, 10, (10, 10)):
         detections = bundle.segmenter(view.frame)

@@ -1,11 +1,11 @@
-"""What colour is worth to render-and-compare: the roll of a round part that only its paint tells.
+"""Effect of the colour term of render-and-compare: the roll of a round part that only its paint determines.
 
     python benchmarks/refinement_colors.py [--trials 24]
 
-A can, painted in another hue all round (smooth) or in four fields (fields), alone above a floor with its true mask;
-1 mm of depth noise, 5 % dropout, 4 gray levels of colour noise, and light from one side that dims it by up to half.
-Starts are 10 degrees and 10 mm off and rolled at random. The same can without paint, and with a colour weight of zero,
-tells what the term brings and costs.
+A can with a smooth change of hue around it (smooth) or with four fields (fields), alone above a floor with its true
+mask; 1 mm of depth noise, 5 % dropout, 4 gray levels of colour noise, and light from one side that dims it by up to
+half. Starts are 10 degrees and 10 mm off with a random roll. For comparison: the same can without paint, and with a
+colour weight of zero.
 """
 
 import time
@@ -45,7 +45,7 @@ class Arguments:
 def main(arguments: Arguments) -> None:
     """Measure and print the table."""
     limit_threads(available_cpus())
-    heading("What colour is worth to render-and-compare: the roll of a painted can")
+    heading("Effect of colour in render-and-compare: the roll of a painted can")
     rows = []
     for paint in ("smooth", "fields"):
         can = painted_can(paint)
@@ -73,7 +73,7 @@ def painted_can(paint: str) -> ObjectModel:
 
 
 def trial(can: ObjectModel, rng: np.random.Generator) -> tuple[Observation, FloatArray, FloatArray]:
-    """What was seen, the truth and the start."""
+    """The observation, the true pose and the start."""
     T = from_rotation_translation(random_rotation(rng), [*rng.uniform(-0.1, 0.1, 2), rng.uniform(0.45, 0.6)])
     scene = Renderer([can.mesh]).scene(np.zeros(1, np.int64), T[None], CAMERA)
     mask = scene.depth_m > 0
@@ -89,7 +89,7 @@ def trial(can: ObjectModel, rng: np.random.Generator) -> tuple[Observation, Floa
 
 
 def measured(descent: Descent, trials: list[tuple[Observation, FloatArray, FloatArray]]) -> list[str]:
-    """A row: how far the roll is off, how often hardly, how far the can is off else, and the time."""
+    """A row: error of the roll, fraction of small errors, error of the can's axis and position, and the time."""
     rolls, places, times = [], [], []
     for seen, truth, start in trials:
         batch = HypothesisBatch(np.zeros(1, np.int64), np.zeros(1, np.int64), start[None], np.ones(1))

@@ -1,13 +1,13 @@
-"""Train the refinement network of Mu et al. without a pose label, and its ablation.
+"""Trains the refinement network of Mu et al. without pose labels, and its ablation.
 
     python benchmarks/refinement_network.py [--model demo] [--views 200] [--resolver-steps 300] [--joint-steps 80]
         [--out models/refinement]
 
-The views are simulated; no pose of theirs is a target, starts are only drawn around them, as an estimator's would lie.
-Two networks are trained, with and without weights for the points (Mu et al., eq. 1), first by the annotation resolver
-and then by the joint loss, and are measured on piles that neither has seen, beside ours and the paper's ICP from the
-same starts. With --out the model is stored with the trained one in it, for `binpose estimate --refiner network`. The
-cost of both signals is measured per sample, each in a process of its own.
+The views are simulated. Their poses are not targets; starts are only drawn around them, like an estimator's output. Two
+networks are trained, with and without weights for the points (Mu et al., eq. 1), first by the annotation resolver and
+then by the joint loss. They are measured on unseen piles, together with binpose's and the paper's ICP from the same
+starts. With --out the model is stored with the trained network, for `binpose estimate --refiner network`. The cost of
+both signals is measured per sample, each in a separate process.
 """
 
 import json
@@ -54,7 +54,7 @@ CLOUD_STEPS = 50
 
 @dataclass(frozen=True)
 class Arguments:
-    """views: simulated for training. test_views: never seen. signal: only measure its cost (a child process does)."""
+    """views: simulated for training. test_views: unseen. signal: only measure its cost (for child processes)."""
 
     model: str = "demo"
     views: int = 200
@@ -79,7 +79,7 @@ def main(arguments: Arguments) -> None:
 
 
 def cost(objects: Mapping[str, ObjectModel], signal: str, repeats: int) -> dict[str, list[float] | float]:
-    """Processor milliseconds per sample, and the memory in MB that the signal needed on top."""
+    """Processor milliseconds per sample, and the additional memory of the signal in MB."""
     part_renderer = PartRenderer(objects, TEACHING_FACES)
     (view,) = unseen_views(objects, 1, seed=TRAINING_SEED, workers=1)
     sample = sample_of(view, part_renderer, np.arange(len(objects)), 192, RefinementTraining(), (0,))
@@ -103,12 +103,12 @@ def costs(arguments: Arguments) -> None:
         middle[signal] = float(np.median(done["ms"])), done["MB"]
         rows.append([name, spread(np.array(done["ms"])), f"{done['MB']:.0f}"])
     ratio, memory = (middle["joint"][i] / max(middle["resolver"][i], 1e-9) for i in range(2))
-    table(["training signal, forward and backward", "processor ms per sample", "memory on top, MB"], rows)
+    table(["training signal, forward and backward", "processor ms per sample", "additional memory, MB"], rows)
     print(f"Rendering takes {ratio:.1f} times as long (Mu et al.: 6) and {memory:.1f} times the memory (3.1).\n")
 
 
 def ablation(arguments: Arguments, bundle: PipelineBundle) -> None:
-    """Mu et al.'s ablation, on our simulated piles."""
+    """Mu et al.'s ablation, on simulated piles."""
     objects = bundle.objects
     part_renderer, config = PartRenderer(objects, TEACHING_FACES), RefinementTraining()
     views = unseen_views(objects, arguments.views, seed=TRAINING_SEED)
@@ -122,7 +122,7 @@ def ablation(arguments: Arguments, bundle: PipelineBundle) -> None:
         torch.manual_seed(0)
         network = make_network(RefinementNetworkConfig(tuple(objects), attention=attention), part_renderer)
         for name, steps in (("resolver", arguments.resolver_steps), ("joint", arguments.joint_steps)):
-            network = taught(network, name, steps, part_renderer, views)
+            network = trained(network, name, steps, part_renderer, views)
             what = (
                 f"network, {'with' if attention else 'without'} weights, {'+ joint loss' if name == 'joint' else name}"
             )
@@ -149,10 +149,10 @@ def ablation(arguments: Arguments, bundle: PipelineBundle) -> None:
     table(["method", "median ADD mm", "75 % mm", "under 2 % of the diameter", "under 5 %"], rows)
 
 
-def taught(
+def trained(
     network: RefinementNetwork, name: str, steps: int, part_renderer: PartRenderer, views: Sequence[object]
 ) -> RefinementNetwork:
-    """The network after one signal's steps."""
+    """The network after the steps with one signal."""
     rate = 5e-3 if name == "resolver" else 5e-4
     loop = LoopConfig(steps=steps, learning_rate=rate, low_precision=False)
     config = RefinementTraining(**{name: loop}, signals=(name,))  # type: ignore[arg-type]
@@ -174,7 +174,7 @@ def applied(network: RefinementNetwork, sample: Sample) -> FloatArray:
 
 
 def cloud_icp(part_renderer: PartRenderer, sample: Sample) -> FloatArray:
-    """(B, 4, 4) poses by Mu et al.'s baseline: point to point, each seen point to the nearest of the whole part."""
+    """(B, 4, 4) poses by Mu et al.'s baseline: point to point, each observed point to the nearest of the whole part."""
     trees = [cKDTree(part.points) for part in part_renderer.objects]
     clouds, found = sample.inputs[0].double().numpy(), sample.batch.T_cam_obj.copy()
     for T, cloud, part in zip(found, clouds, sample.batch.part, strict=True):
@@ -195,15 +195,15 @@ def row(
     part_renderer: PartRenderer,
 ) -> list[str]:
     """One line of the table."""
-    errors, shares = [], []
+    errors, relative_errors = [], []
     for sample, truth, found in zip(samples, truths, poses, strict=True):
         for part, owner, T in zip(sample.batch.part, sample.batch.owner, found, strict=True):
             errors.append(add_m(part_renderer.objects[part], T, truth[owner], every=16))
-            shares.append(errors[-1] / part_renderer.diameter_m[part])
+            relative_errors.append(errors[-1] / part_renderer.diameter_m[part])
     low, high = np.quantile(1e3 * np.array(errors), [0.5, 0.75])
-    share = np.array(shares)
+    relative = np.array(relative_errors)
     print(f"{name}: median {low:.2f} mm", file=sys.stderr)
-    return [name, f"{low:.2f}", f"{high:.2f}", f"{np.mean(share < 0.02):.1%}", f"{np.mean(share < 0.05):.1%}"]
+    return [name, f"{low:.2f}", f"{high:.2f}", f"{np.mean(relative < 0.02):.1%}", f"{np.mean(relative < 0.05):.1%}"]
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Images per second of the renderer, beside Open3D's RaycastingScene (Embree) on the same images.
+"""Images per second of the renderer, in comparison with Open3D's RaycastingScene (Embree) on the same images.
 
     python benchmarks/rendering.py [--repeats 15] [--backends numba warp]
 
-Crops: one thread each, so that a ratio is one of methods; Open3D is given its rays in the object frame, whose making
-does not count. Scenes: all CPUs. There Open3D is shown both ways of drawing moved parts, and the faster is its time:
-object-frame rays of each part's window, then the nearest per pixel; and a scene built anew from the moved triangles.
-The methods take turns, call by call, and are compared only where they draw the same image.
+Crops: one thread each, so that ratios compare methods; Open3D gets its rays in the object frame, without the time for
+computing them. Scenes: all CPUs. Open3D is measured with two ways of rendering moved parts, of which the faster counts:
+object-frame rays of each part's window, with the nearest hit per pixel; and a new scene of the moved triangles. The
+methods alternate, call by call, and are compared only if they give the same image.
 """
 
 import time
@@ -41,7 +41,7 @@ Calls = dict[str, Callable[[], Any]]
 
 @dataclass(frozen=True)
 class Arguments:
-    """repeats: of each call, after two that do not count. parts: of the scene, 0 = none. backends: of the renderer."""
+    """repeats: of each call, after two warm-ups. parts: of the scene, 0 = none. backends: of the renderer."""
 
     repeats: int = 15
     crops: int = 64
@@ -90,7 +90,7 @@ def measured(calls: Calls, repeats: int, warm_up: int = 2) -> dict[str, np.ndarr
 
 
 def crop_calls(arguments: Arguments, faces: int, size_px: int) -> Calls:
-    """Every method's call that draws the same crops, after a check that they agree."""
+    """Every method's call for the same crops, after a check that they agree."""
     mesh = part_with_faces(faces)
     T_cam_obj, intrinsics = crop_poses(mesh, arguments.crops, size_px)
     ids = np.zeros(arguments.crops, int)
@@ -111,7 +111,7 @@ def crop_calls(arguments: Arguments, faces: int, size_px: int) -> Calls:
 
 
 def scene_calls(arguments: Arguments) -> Calls:
-    """Every method's call that draws the same scene, after a check that they agree."""
+    """Every method's call for the same scene, after a check that they agree."""
     mesh = part_with_faces(5000)
     rng = np.random.default_rng(SEED)
     places = rng.uniform([-0.2, -0.15, 0.45], [0.2, 0.15, 0.55], (arguments.parts, 3))
@@ -127,7 +127,7 @@ def scene_calls(arguments: Arguments) -> Calls:
 
 
 def part_with_faces(count: int) -> Mesh:
-    """The part with about that many faces: its own, divided where edges are longer than some length."""
+    """The part with about that many faces: its own, subdivided at edges longer than some length."""
     mesh = make_part(PART)
     whole = manifold3d.Manifold(manifold3d.Mesh(mesh.vertices, mesh.faces.astype(np.uint32)))
     lengths = mesh.diameter_m * np.geomspace(1e-3, 1, 200)
@@ -137,7 +137,7 @@ def part_with_faces(count: int) -> Mesh:
 
 
 def crop_poses(mesh: Mesh, count: int, size_px: int) -> tuple[FloatArray, FloatArray]:
-    """T_cam_obj (count, 4, 4) and intrinsics (4,) of crops that the part all but fills, as refinement draws them."""
+    """T_cam_obj (count, 4, 4) and intrinsics (4,) of crops that the part almost fills, as in refinement."""
     rng, depth_m = np.random.default_rng(SEED), 0.5
     rotation, places = random_rotation(rng, (count,)), rng.normal([0, 0, depth_m], 0.001, (count, 3))
     T_cam_obj = from_rotation_translation(rotation, places - rotation @ mesh.box_center_m)
@@ -166,7 +166,7 @@ def object_rays(T_cam_obj: FloatArray, rays: FloatArray) -> Any:
 
 
 def open3d_crops(mesh: Mesh, T_cam_obj: FloatArray, intrinsics: FloatArray, size_px: int) -> Callable[[], Any]:
-    """The call that casts rays (B, h, w) in the object frame, on one thread; gives depth and nothing else."""
+    """The call that casts rays (B, h, w) in the object frame, on one thread; returns only depth."""
     scene = _raycasting(mesh.vertices, mesh.faces, threads=1)
     grid = pixel_rays(intrinsics, np.arange(size_px), np.arange(size_px))
     rays = _tensor(np.stack([object_rays(pose, grid) for pose in T_cam_obj]))
@@ -174,7 +174,7 @@ def open3d_crops(mesh: Mesh, T_cam_obj: FloatArray, intrinsics: FloatArray, size
 
 
 def open3d_windows(mesh: Mesh, T_cam_obj: FloatArray, camera: Camera) -> Callable[[], Any]:
-    """The call that casts each part's rays in its frame within its window, and keeps the nearest per pixel."""
+    """The call that casts each part's rays in its frame within its window, and keeps the nearest hit per pixel."""
     scene, windows = _raycasting(mesh.vertices, mesh.faces), []
     for pose in T_cam_obj:
         pixels = camera.project(transform(pose, mesh.vertices))
@@ -197,7 +197,7 @@ def open3d_windows(mesh: Mesh, T_cam_obj: FloatArray, camera: Camera) -> Callabl
 
 
 def open3d_rebuilt(mesh: Mesh, T_cam_obj: FloatArray, rays: Any) -> tuple[FloatArray, FloatArray]:
-    """One scene of all parts, made of their moved triangles."""
+    """One scene of all parts, built from their moved triangles."""
     import open3d
 
     scene = open3d.t.geometry.RaycastingScene()
@@ -229,10 +229,10 @@ def _depth(hits: Any) -> FloatArray:
 
 
 def check_alike(ours: Rendering, theirs: tuple[FloatArray, FloatArray | None]) -> None:
-    """Refuse to compare methods that draw different images.
+    """Check that the methods give the same image.
 
     Raises:
-        BinposeError: where masks, depths or instances differ.
+        BinposeError: if masks, depths or instances differ.
     """
     depth, instances = theirs
     both, either = ours.mask & (depth > 0), ours.mask | (depth > 0)

@@ -1,18 +1,18 @@
-"""What the ROS graph costs: time beside the library's own, frames lost in swaps, latency under load, memory, start.
+"""Overhead of the ROS graph: added latency, frames lost in swaps, latency under load, memory, start-up time.
 
     tools/ros/python benchmarks/ros_graph.py [--what latency swaps load memory] [--frames 40] [--memory-frames 10000]
     tools/ros/python benchmarks/ros_graph.py --what middleware    # which middlewares lose images
 
-A simulated camera sends 640x480 RGB-D frames of a bin of 14 parts to the shipped model; all on the loopback interface.
-Latency is the time from a frame's stamp, taken before the camera sends it, to the arrival of its poses in this process.
-What the graph adds to a frame is its latency less the times of the three stages for the same frame, which the nodes
-tell; until the first node begins to work, that is the camera's sending and the transport of the images. Rates are
-chosen from the machine's own time per frame, which is measured first. For the memory the same nodes work on small
-images of few parts, so that many frames take minutes.
+A simulated camera publishes 640x480 RGB-D frames of a bin of 14 parts to the shipped model; all on the loopback
+interface. Latency is the time from a frame's stamp, taken before publication, to the arrival of its poses in this
+process. The overhead of the graph is the latency minus the times of the three stages for the same frame, which the
+nodes report. The part of it before the first node starts is the publication and transport of the images. Rates are
+derived from the machine's own time per frame, which is measured first. For the memory, the nodes process small images
+of few parts, so that many frames take minutes.
 
-`frames` counts, with sensor-data quality of service, the frames that the first node receives whole, and those that
-become poses. A node that works for longer than a period on a frame skips frames, which the middleware has not lost:
-give a busy machine a lower `--rate-hz`. `middleware` does so for each middleware that is installed.
+`frames` counts, with sensor-data quality of service, the frames that the first node receives completely, and those that
+result in poses. A node that needs longer than a period for a frame skips frames, which the middleware has not lost: use
+a lower `--rate-hz` on a busy machine. `middleware` does the same for each installed middleware.
 """
 
 import importlib.util
@@ -45,17 +45,17 @@ COMPOSED = ("bin_picking",)
 SEPARATE = ("refinement", "pose_estimator", "detection")
 ARRANGEMENTS = {"composed": COMPOSED, "separate": SEPARATE}
 WARM_UP = 5
-TOLD_HZ = 0.8  # nodes tell once per second of their newest frame: at this rate of every one
+REPORTED_HZ = 0.8  # nodes report their newest frame once per second: at this rate every frame
 Measure = Literal["latency", "swaps", "load", "memory", "frames", "middleware"]
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """What is measured, and how long.
+    """Measurements and their durations.
 
-    frames: measured per arrangement. overload_s: at twice the rate.
-    counted, rate_hz: frames sent for `frames` and `middleware`, and how often.
-    memory_frames: between the two looks at the memory. small_px, small_parts: size and content of their images.
+    frames: measured per arrangement. overload_s: duration at twice the rate.
+    counted, rate_hz: number and rate of frames for `frames` and `middleware`.
+    memory_frames: between the two measurements of the memory. small_px, small_parts: size and content of their images.
     """
 
     what: tuple[Measure, ...] = ("latency", "swaps", "load", "memory")
@@ -70,7 +70,7 @@ class Arguments:
 
 
 class Live:
-    """A graph of nodes with one camera, and what arrives from it."""
+    """A graph of nodes with one camera, and the results that arrive from it."""
 
     def __init__(self, graph: Any, nodes: tuple[str, ...], store: Path, rate_hz: float = 0.5, **camera: Any) -> None:
         from vision_msgs.msg import Detection3DArray
@@ -81,7 +81,7 @@ class Live:
         self.found = 0
         for topic, arrived in (("/refinement/poses", self._arrived), ("/simulated_camera/truth", self._exposed)):
             graph.node.create_subscription(Detection3DArray, topic, arrived, 50, raw=True)
-        graph.statuses()  # heard from now on
+        graph.statuses()  # subscribe
         graph.start("simulated_camera", rate_hz=rate_hz, **{"hold": 1, "views": 4, **camera})
         graph.wait(lambda: self.sent, "a frame")
         start = time.perf_counter()
@@ -99,19 +99,19 @@ class Live:
         self.sent.append(serialized_header(data).stamp_ns)
 
     def next(self, count: int) -> dict[int, float]:
-        """The latencies (s) of the next `count` frames that arrive, by their stamps."""
+        """The latencies (s) of the next `count` frames, by their stamps."""
         before = len(self.latency_s)
         self.graph.wait(lambda: len(self.latency_s) >= before + count, f"{count} frames", 24 * 3600)
         return dict(list(self.latency_s.items())[before : before + count])
 
     def frame_s(self) -> float:
-        """The time that the nodes take for a frame."""
+        """The processing time of a frame in the nodes."""
         self.next(WARM_UP)
         return sum(float(self.graph.wait(lambda n=n: self.graph.status(n), "diagnostics")["frame_ms"])
                    for n in self.nodes) / 1e3  # fmt: skip
 
-    def told(self) -> dict[int, dict[str, float]]:
-        """Of the frames that all nodes have told of, by stamp: the stages' times and the first node's delay (s)."""
+    def reported(self) -> dict[int, dict[str, float]]:
+        """By stamp, for the frames reported by all nodes: the stages' times and the delay of the first node (s)."""
         found: dict[int, dict[str, float]] = {}
         names: dict[int, set[str]] = {}
         for status in self.graph.statuses():
@@ -135,7 +135,7 @@ class Live:
 
 
 def main(arguments: Arguments) -> None:
-    """Measure and print."""
+    """Measure and print the results."""
     heading("The ROS graph")
     with tempfile.TemporaryDirectory() as folder:
         store = two_versions(Path(folder) / "store")
@@ -173,20 +173,25 @@ def main(arguments: Arguments) -> None:
 
 
 def added(name: str, live: Live, frames: int) -> tuple[str, ...]:
-    """Latency, the library's share of it, and the rest."""
-    live.rate(TOLD_HZ)
+    """Latency, the time of the library in it, and the rest."""
+    live.rate(REPORTED_HZ)
     live.next(WARM_UP)
     latency_s = live.next(frames)
-    time.sleep(2.0)  # the diagnostics of these frames
-    told = {stamp_ns: times for stamp_ns, times in live.told().items() if stamp_ns in latency_s}
-    library_s = {stamp_ns: sum(times[stage] for stage in STAGES) for stamp_ns, times in told.items()}
-    rest_s = [latency_s[stamp_ns] - library_s[stamp_ns] for stamp_ns in told]
-    columns = list(latency_s.values()), list(library_s.values()), rest_s, [times["delay"] for times in told.values()]
+    time.sleep(2.0)  # wait for the diagnostics of these frames
+    reported = {stamp_ns: times for stamp_ns, times in live.reported().items() if stamp_ns in latency_s}
+    library_s = {stamp_ns: sum(times[stage] for stage in STAGES) for stamp_ns, times in reported.items()}
+    rest_s = [latency_s[stamp_ns] - library_s[stamp_ns] for stamp_ns in reported]
+    columns = (
+        list(latency_s.values()),
+        list(library_s.values()),
+        rest_s,
+        [times["delay"] for times in reported.values()],
+    )
     return name, *(spread(np.array(values), 1e-3, digits) for values, digits in zip(columns, (0, 0, 1, 1), strict=True))
 
 
 def lost_in_swaps(live: Live, store: Path, swaps: int, rate_hz: float) -> str:
-    """Frames sent while models were swapped whose poses never came."""
+    """Number of frames during swaps of models without poses."""
     from binpose_interfaces.srv import LoadModel
 
     live.rate(rate_hz)
@@ -218,17 +223,19 @@ def under_load(live: Live, rate_hz: float, seconds: float) -> str:
 
 
 def memory(live: Live, frames: int) -> str:
-    """Growth of the resident memory, with a look at each tenth of the way, and how many parts the frames showed."""
+    """Growth of the resident memory, measured at each tenth of the frames, and the mean number of parts per frame."""
     live.rate(0.8 / live.frame_s())
     live.next(max(frames // 20, WARM_UP))
-    found, looks_mb = live.found, [live.memory_mb()]
+    found, memories_mb = live.found, [live.memory_mb()]
     for tenth in range(1, 11):
         live.next(frames // 10)
-        looks_mb.append(live.memory_mb())
-        print(f"{tenth * frames // 10} frames: {looks_mb[-1]:.1f} MB", flush=True)
-    growth = 100 * (looks_mb[-1] / looks_mb[0] - 1)
+        memories_mb.append(live.memory_mb())
+        print(f"{tenth * frames // 10} frames: {memories_mb[-1]:.1f} MB", flush=True)
+    growth = 100 * (memories_mb[-1] / memories_mb[0] - 1)
     shown = (live.found - found) / frames
-    return f"memory over {frames} frames with {shown:.1f} parts reported in each: {looks_mb[0]:.1f} MB, {growth:+.2f} %"
+    return (
+        f"memory over {frames} frames with {shown:.1f} parts reported in each: {memories_mb[0]:.1f} MB, {growth:+.2f} %"
+    )
 
 
 @contextmanager

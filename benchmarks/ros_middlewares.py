@@ -1,4 +1,4 @@
-"""Frames that the middleware carries whole, for each middleware that is installed; a part of ros_graph.py."""
+"""Counts frames that the middleware transports completely, for each installed middleware; a part of ros_graph.py."""
 
 import os
 import subprocess
@@ -10,11 +10,11 @@ from typing import Any
 
 from binpose_ros.serialized import serialized_header
 
-FIRST = 5  # frames that do not count, because the processes may not have found each other
-DIAGNOSTICS_S = 2.0  # in which the nodes report what they have received
+FIRST = 5  # frames that do not count, because discovery may be incomplete
+DIAGNOSTICS_S = 2.0  # period in which the nodes report received frames
 CHOOSING = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE", "FASTDDS_BUILTIN_TRANSPORTS")
-# Each with the variables that choose it. DEFAULT is what Fast DDS does without any variable; without one of CHOOSING
-# the graph takes the shipped profile.
+# Environment variables of each middleware. DEFAULT is Fast DDS's behaviour without any variable; if none of CHOOSING is
+# set, the graph uses the shipped profile.
 MIDDLEWARES = {
     "Fast DDS, as it comes": {"RMW_IMPLEMENTATION": "rmw_fastrtps_cpp", "FASTDDS_BUILTIN_TRANSPORTS": "DEFAULT"},
     "Fast DDS, config/fastdds.xml": {"RMW_IMPLEMENTATION": "rmw_fastrtps_cpp"},
@@ -23,7 +23,7 @@ MIDDLEWARES = {
 
 
 def counted(graph: Any, nodes: Sequence[str], store: Path, count: int, rate_hz: float) -> tuple[str, str]:
-    """Of `count` frames, those that the first node received whole, and those whose poses came."""
+    """Of `count` frames, those that the first node received completely, and those with poses."""
     from vision_msgs.msg import Detection3DArray
 
     sent: set[int] = set()
@@ -47,14 +47,14 @@ def counted(graph: Any, nodes: Sequence[str], store: Path, count: int, rate_hz: 
     before, early = received(graph, nodes[-1]), set(sent)
     graph.wait(lambda: len(sent - early) >= count, "the frames", 24 * 3600)
     graph.set_parameters("simulated_camera", rate_hz=0.01)
-    time.sleep(DIAGNOSTICS_S + 3.0)  # the work on the last frame
+    time.sleep(DIAGNOSTICS_S + 3.0)  # wait for the last frame
     late = sent - early
     whole = min(received(graph, nodes[-1]) - before, len(late))
     return f"{whole} of {len(late)}", f"{len(came & late)} of {len(late)}"
 
 
 def received(graph: Any, name: str) -> int:
-    """The frames that a node has received whole, worked on or not."""
+    """The number of frames that a node has received completely, processed or not."""
     status = graph.status(name)
     return sum(int(status.get(f"frames_{kind}", 0)) for kind in ("done", "failed", "dropped"))
 

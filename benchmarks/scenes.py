@@ -1,7 +1,7 @@
-"""The bins on which the benchmarks measure. Their seeds are used for nothing else: not for training, not for tuning.
+"""The bins of the benchmarks. Their seeds are used for nothing else: neither for training nor for tuning.
 
-The first bins of EVALUATION_SEED are stored as physics settled them, since it settles otherwise on another processor;
-`python benchmarks/store_bins.py` made the file. Others are settled on the machine that asks for them.
+The first bins of EVALUATION_SEED are stored with their settled poses, because physics differs by processor; the file
+was written by `python benchmarks/store_bins.py`. Other bins are simulated on the current machine.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,7 +21,7 @@ from binpose_simulation.stream import PILES, VIEWS, SimulationStream
 
 EVALUATION_SEED = 424_242
 TUNING_SEED = 515_151
-"""Of the bins on which settings of other people's methods are chosen."""
+"""Seed of the bins for choosing the settings of the peer methods."""
 PARTS = (10, 20)
 STORED = Path(__file__).with_name("bins.npz")
 
@@ -34,7 +34,7 @@ def unseen_views(
     seed: int = EVALUATION_SEED,
     sensor: SensorConfig | None = None,
 ) -> list[SimulatedView]:
-    """Frames of 640x480 of `count` different piles, each one bin with 10 to 20 parts of all types, no two alike."""
+    """Frames of 640x480 of `count` different piles, each one bin with 10 to 20 parts of all types."""
     scene = scene_of(objects, parts, sensor)
     stored = stored_bins(objects, scene) if (parts, seed) == (PARTS, EVALUATION_SEED) else []
     views = list(islice(stored_views(stored, scene, seed), count))
@@ -53,15 +53,15 @@ def scene_of(
 
 
 def stored_bins(objects: Mapping[str, ObjectModel], scene: SceneConfig) -> list[StoredBin]:
-    """The stored bins; none where they hold other parts."""
+    """The stored bins; none if they contain other parts."""
     if stored_parts(STORED) != {name: model.digest for name, model in objects.items()}:
-        print(f"The bins of {STORED.name} hold other parts; these are settled here and may differ by processor.\n")
+        print(f"The bins of {STORED.name} contain other parts; new ones are simulated and may differ by processor.\n")
         return []
     return read_bins(STORED, objects, scene.content)
 
 
 def settled_bins(objects: Mapping[str, ObjectModel], scene: SceneConfig, count: int, seed: int) -> Iterator[StoredBin]:
-    """The first bins of a seed as physics settles them on this machine, with the viewpoints of their views."""
+    """The first bins of a seed simulated on this machine, with the viewpoints of their views."""
     parts = as_prepared(objects, scene.content)
     for number in range(count):
         pile = simulate_pile(np.random.default_rng([seed, PILES, number]), parts, scene)
@@ -70,7 +70,7 @@ def settled_bins(objects: Mapping[str, ObjectModel], scene: SceneConfig, count: 
 
 
 def stored_views(bins: list[StoredBin], scene: SceneConfig, seed: int = EVALUATION_SEED) -> Iterator[SimulatedView]:
-    """The view of each bin, as the stream of the seed shows it."""
+    """The view of each bin, equal to the one in the stream of the seed."""
     for number, stored in enumerate(bins):
         rng = np.random.default_rng([seed, VIEWS, number])
         yield render_view(stored.pile, rng, scene, stored.camera, stored.T_cam_world)

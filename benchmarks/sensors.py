@@ -1,9 +1,9 @@
-"""What the simulated depth sensors do to bins, beside the same figures of real frames.
+"""Properties of the simulated depth sensors, in comparison with real frames.
 
     python benchmarks/sensors.py [--real ../shared/data/pipes_d435] [--frames 24] [--out runs/sensors]
 
-With a data set the bins hold its parts and are seen by its camera, else those of `--model`. Figures are measured in the
-same way on both, without the truth: see `depth_figures`.
+With a data set, the bins contain its parts and have its camera, otherwise those of `--model`. Figures are measured in
+the same way on both, without ground truth: see `depth_figures`.
 """
 
 from dataclasses import dataclass, replace
@@ -29,12 +29,12 @@ from depth_figures import DepthFigures, hull, measure
 
 SEED = 313_131
 MARGIN = 0.02
-"""Of the region of a simulated frame, beyond the bin's rim: recordings are cropped to a bin too."""
+"""Margin of the region of a simulated frame around the bin's rim: recordings are cropped to a bin too."""
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """real: a data set with depth. frames: simulated per kind; views: of each pile. out: folder for pictures."""
+    """real: a data set with depth. frames: simulated per kind; views: of each pile. out: folder for images."""
 
     model: str = "demo"
     real: Path | None = None
@@ -86,7 +86,7 @@ def real_objects(root: Path) -> dict[str, ObjectModel]:
 
 
 def _scene(recorded: list[RgbdFrame]) -> SceneConfig:
-    """Mixed bins; at the distances of the recording, where there is one."""
+    """Settings of mixed bins, at the distances of the recording if there is one."""
     content = ContentConfig(parts=(8, 16), row_share=0.0, distractor_share=0.0)
     if not recorded:
         return SceneConfig(content=content)
@@ -137,7 +137,7 @@ def _row(name: str, all_frames: DepthFigures, each: list[DepthFigures]) -> list[
 
 
 def _show(out: Path | None, name: str, frames: list[RgbdFrame], regions: list[np.ndarray]) -> None:
-    """Six depth images side by side, false colours from near to far, holes black."""
+    """Six depth images side by side, in false colours from near to far, with black holes."""
     if out is None:
         return
     out.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Recall and precision on simulated bins that no training has seen.
+"""Recall and precision on simulated bins that were not used for training.
 
 python benchmarks/simulated_bins.py [--model demo] [--frames 60] [--sensor active_stereo | --all-sensors]
 """
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import tyro
 
-from ambiguity import TELLING_PX, Ambiguity
+from ambiguity import DISTINGUISHING_PX, Ambiguity
 from binpose_core.base.errors import BinposeError
 from binpose_core.evaluation.matching import HALF_VISIBLE, EvaluationConfig, labelled_scores
 from binpose_core.evaluation.pose_errors import ErrorName
@@ -22,7 +22,7 @@ from scenes import unseen_views
 
 ERRORS: dict[ErrorName, str] = {
     "add_s": "ADD, for symmetric parts ADD-S,",
-    "adi": "ADD-S for all parts, which forgives what only a hidden detail tells,",
+    "adi": "ADD-S for all parts, which ignores differences that only a hidden detail shows,",
     "mssd": "MSSD, the largest distance of a surface point modulo the part's symmetries,",
 }
 HEADER = ["part", "parts", "recall", "precision", "median error / diameter", "average precision"]
@@ -48,7 +48,7 @@ class Arguments:
 def main(arguments: Arguments) -> None:
     """Measure and print the tables."""
     sensors = f", depth sensor: {arguments.sensor}" if arguments.sensor else ""
-    heading(f"Simulated bins never seen: {arguments.frames} frames, 10-20 parts, parts >= 50 % visible{sensors}")
+    heading(f"Unseen simulated bins: {arguments.frames} frames, 10-20 parts, parts >= 50 % visible{sensors}")
     bundle = load_bundle(arguments.model)
     if arguments.all_sensors:
         by_sensor(bundle, arguments.frames)
@@ -57,7 +57,7 @@ def main(arguments: Arguments) -> None:
 
 
 def by_sensor(bundle: PipelineBundle, count: int) -> None:
-    """One table: the same bins as each kind of sensor sees them, by ADD(-S)."""
+    """One table: the same bins with each kind of sensor, by ADD(-S)."""
     config = EvaluationConfig(error="add_s", min_visible_fraction=HALF_VISIBLE)
     rows = []
     for kind in SENSOR_KINDS:
@@ -85,11 +85,9 @@ def by_error(bundle: PipelineBundle, count: int, sensor: SensorConfig | None) ->
     ambiguous = Ambiguity(bundle.objects, EvaluationConfig.max_error)
     unsure = [ambiguous(view) & (view.visible_fraction >= HALF_VISIBLE) for view in views]
     of = sum(int((view.visible_fraction >= HALF_VISIBLE).sum()) for view in views)
-    print(
-        f"Of the {of} parts {np.concatenate(unsure).sum()} show fewer than {TELLING_PX} pixels that tell their pose ",
-        end="",
-    )
-    print("from a wrong one by ADD(-S): nobody can do better there than guess.\n")
+    few = np.concatenate(unsure).sum()
+    print(f"Of the {of} parts {few} show fewer than {DISTINGUISHING_PX} pixels that distinguish their pose ", end="")
+    print("from a wrong one: there ADD(-S) is ambiguous.\n")
     print(f"model {bundle.version[:12]}; {np.mean([len(view.object_ids) for view in views]):.1f} parts per frame")
 
 

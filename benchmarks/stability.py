@@ -1,9 +1,9 @@
-"""Whether sure parts are found again when the depth changes by rounding steps of float32.
+"""Stability of confident parts under float32 rounding noise in the depth.
 
     python benchmarks/stability.py [--model demo] [--frames 30] [--runs 8]
 
-The first row is of frames as sensors deliver them, with depth in steps; the second of the same with depth between
-these steps, as processed depth has it. Sure parts score 0.9 or more in some run.
+The first row is for frames as sensors deliver them, with quantised depth; the second for the same frames with depth
+between the quantisation steps, like processed depth. Sure parts have a score of 0.9 or more in some run.
 """
 
 from collections.abc import Sequence
@@ -52,7 +52,7 @@ def main(arguments: Arguments) -> None:
 
 
 def rounded(rng: np.random.Generator, frame: RgbdFrame, runs: int, offset_m: float) -> list[RgbdFrame]:
-    """The frame, and copies whose depth is one float32 step higher or lower, pixel by pixel at random."""
+    """The frame, and copies whose depth is one float32 step higher or lower, at random per pixel."""
     depth_m = frame.depth_m
     assert depth_m is not None
     depth_m = np.where(depth_m > 0, depth_m + offset_m * rng.random(depth_m.shape), 0).astype(np.float32)
@@ -64,7 +64,7 @@ def rounded(rng: np.random.Generator, frame: RgbdFrame, runs: int, offset_m: flo
 
 
 def times_found(runs: Sequence[Sequence[PoseEstimate]], threshold: float = 0.5) -> list[tuple[int, int]]:
-    """For each part that is sure in some run, in how many runs it is sure, and in how many it is reported."""
+    """For each part that is sure in some run, the number of runs in which it is sure, and in which it is reported."""
     sure: list[PoseEstimate] = []
     for pose in (pose for run in runs for pose in run if pose.score >= SURE):
         if not any(_same(pose, other) for other in sure):

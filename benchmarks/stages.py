@@ -1,8 +1,8 @@
-"""Where parts are lost between the image and the reported pose, stage by stage.
+"""Parts lost between the image and the reported pose, stage by stage.
 
 python benchmarks/stages.py [--model demo] [--frames 36] [--seed 515151]
 
-By default on the bins for choosing settings, not on those whose figures are published.
+By default on the bins for choosing settings, not on those of the published figures.
 """
 
 from collections.abc import Mapping
@@ -23,9 +23,9 @@ STAGES = {
     "voted": "centre voted within a quarter of the diameter",
     "named": "and its class among those named",
     "first": "and its class the first of them",
-    "guessed": "a hypothesis below 20 % of the diameter",
+    "estimated": "a hypothesis below 20 % of the diameter",
     "refined": "a refined pose below 10 %",
-    "ranked": "one of the poses that come out",
+    "ranked": "one of the output poses, with any score",
     "reported": "with a score of at least 0.5",
 }
 NEAR, VOTE = 0.2, 0.25
@@ -53,27 +53,27 @@ def main(arguments: Arguments) -> None:
         visible = np.asarray(view.visible_fraction) >= HALF_VISIBLE
         names += [name for name, seen in zip(view.object_ids, visible, strict=True) if seen]
         reached.append(rows[visible])
-    shares, of = np.concatenate(reached), np.array(names)
-    rows = [[name, str(np.sum(of == name)), *_percent(shares[of == name])] for name in (*bundle.objects,)]
-    table(["part", "parts", *STAGES], [*rows, ["all", str(len(of)), *_percent(shares)]])
+    passed, of = np.concatenate(reached), np.array(names)
+    rows = [[name, str(np.sum(of == name)), *_percent(passed[of == name])] for name in (*bundle.objects,)]
+    table(["part", "parts", *STAGES], [*rows, ["all", str(len(of)), *_percent(passed)]])
     for name, meaning in STAGES.items():
         print(f"- {name}: {meaning}")
     print(f"\nmodel {bundle.version[:12]}, seed {arguments.seed}")
 
 
 def stages(bundle: PipelineBundle, view: LabelledView, errors: Mapping[str, PartErrors]) -> FloatArray:
-    """(N, stages) in {0, 1}: which stages each part of a view passed."""
+    """(N, stages) in {0, 1}: the stages that each part of a view passed."""
     frame = view.frame
     detections = bundle.segmenter(frame)
     poses = bundle.estimator(frame, detections)
     refined = bundle.refiner.candidates(frame, detections, poses)  # type: ignore[attr-defined]
     reported = bundle.refiner(frame, detections, poses)
-    guesses = [(h.object_id, h.T_cam_obj) for pose in poses for h in pose.hypotheses]
+    hypotheses = [(h.object_id, h.T_cam_obj) for pose in poses for h in pose.hypotheses]
     passed = []
     for name, T in zip(view.object_ids, view.T_cam_obj, strict=True):
         part, error = bundle.objects[name], errors[name]
         center = transform(T, part.center_m[None])[0]
-        # Detections are counted as votes for a part by their centre in the image: the depth may be unknown.
+        # Detections are assigned to parts by their centre in the image, because the depth may be unknown.
         u, v = frame.camera.project(center[None])[0]
         reach = VOTE * part.diameter_m * frame.camera.fx / center[2]
         near = [d for d in detections if np.hypot(d.center_px[0] - u, d.center_px[1] - v) < reach]
@@ -87,7 +87,7 @@ def stages(bundle: PipelineBundle, view: LabelledView, errors: Mapping[str, Part
                 bool(near),
                 any(name in _named(d) for d in near),
                 any(name == d.object_id for d in near),
-                right(guesses, NEAR),
+                right(hypotheses, NEAR),
                 right([(c.object_id, c.T_cam_obj) for c in refined], RIGHT),
                 right([(e.object_id, e.T_cam_obj) for e in reported], RIGHT),
                 right([(e.object_id, e.T_cam_obj) for e in reported if e.score >= SURE], RIGHT),
@@ -101,7 +101,7 @@ def _named(detection: Detection) -> set[str]:
 
 
 def _percent(passed: FloatArray) -> list[str]:
-    return [f"{share:.0%}" for share in passed.mean(0)] if len(passed) else ["-"] * len(STAGES)
+    return [f"{fraction:.0%}" for fraction in passed.mean(0)] if len(passed) else ["-"] * len(STAGES)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Settle the benchmark's bins and store them in benchmarks/bins.npz: once, since the figures depend on them.
+"""Simulates the benchmark's bins and stores them in benchmarks/bins.npz: once, because the figures depend on them.
 
 python benchmarks/store_bins.py [--model demo] [--count 60]
 """
@@ -14,14 +14,14 @@ from scenes import EVALUATION_SEED, STORED, scene_of, settled_bins
 
 @dataclass(frozen=True)
 class Arguments:
-    """model: whose parts lie in the bins. count: of bins."""
+    """model: whose parts are in the bins. count: of bins."""
 
     model: str = "demo"
     count: int = 60
 
 
 def main(arguments: Arguments) -> None:
-    """Settle and store."""
+    """Simulate and store."""
     objects = load_bundle(arguments.model).objects
     bins = list(settled_bins(objects, scene_of(objects), arguments.count, EVALUATION_SEED))
     write_bins(STORED, bins, objects)

@@ -1,8 +1,8 @@
-"""From three CAD files to the parts in a real scan: how long the training takes, and what its model finds.
+"""From three CAD files to the parts in a real scan: training time, and the results of the model.
 
     python benchmarks/training.py [--minutes 28] [--start-from demo] [--dataset ../shared/data/wrs_bins]
 
-The commands are those of the README. The scan is only looked at when the training is over.
+The commands are those of the README. The scan is used only after the training.
 """
 
 import subprocess

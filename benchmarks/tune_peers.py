@@ -1,9 +1,9 @@
-"""The grid from which the peers' settings were chosen: bins of another seed than those they are measured on.
+"""Grid search for the peers' settings, on bins of another seed than those of the measurement.
 
     python benchmarks/tune_peers.py [--frames 5] [--methods ppf fpfh]
 
-Each setting is varied alone, the others as in `PpfConfig` and `FpfhConfig`. The best recall wins; where recalls are
-equal, the shorter time.
+Each setting is varied alone, the others as in `PpfConfig` and `FpfhConfig`. The best recall wins; for equal
+recalls, the shorter time.
 """
 
 import time
@@ -70,7 +70,7 @@ def main(arguments: Arguments) -> None:
 
 
 def tried(method: Method, objects: Mapping[str, ObjectModel], views: Sequence[SimulatedView]) -> tuple[str, str]:
-    """Recall and CPU time of a method, all threads together."""
+    """Recall and CPU time of a method, summed over all threads."""
     errors = {name: PartErrors(model) for name, model in objects.items()}
     right, spent_s = [], 0.0
     for view in views:

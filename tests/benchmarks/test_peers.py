@@ -63,9 +63,9 @@ def test_a_mask_without_depth_has_no_pose(methods: ModuleType, seen: tuple[RgbdF
 def test_the_judge_prefers_the_pose_that_explains_the_points(methods: ModuleType, part: ObjectModel) -> None:
     near, far = np.eye(4), np.eye(4)
     far[0, 3] = 0.2 * part.diameter_m
-    judge = methods.Judge(part)
-    assert judge.best(part.points.astype(np.float64), [far, near, far]) is near
-    assert judge.best(part.points.astype(np.float64), []) is None
+    ranking = methods.SupportRanking(part)
+    assert ranking.best(part.points.astype(np.float64), [far, near, far]) is near
+    assert ranking.best(part.points.astype(np.float64), []) is None
 
 
 def test_thinned_points_keep_their_distance_and_leave_no_gap(methods: ModuleType, part: ObjectModel) -> None:

@@ -57,4 +57,4 @@ def test_another_sensor_sees_the_same_bins(scenes, objects):
 def test_bins_of_other_parts_are_settled_here(scenes, objects, capsys):
     few = dict(list(objects.items())[:2])
     assert scenes.stored_bins(few, scenes.scene_of(few)) == []
-    assert "hold other parts" in capsys.readouterr().out
+    assert "contain other parts" in capsys.readouterr().out

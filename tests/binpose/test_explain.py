@@ -10,7 +10,7 @@ import pytest
 
 from binpose import cli
 from binpose.commands import estimate
-from binpose.explain import AGREES, PANEL_PX, TEXT_PX, Explainer, guess_of
+from binpose.explain import AGREES, PANEL_PX, TEXT_PX, Explainer, initial_pose_of
 from binpose_core.frames.types import PoseEstimate
 from binpose_core.geometry.transforms import exp_so3
 from binpose_core.parts.symmetries import Symmetries
@@ -64,11 +64,11 @@ def test_the_guess_is_the_nearest_hypothesis_of_the_part(bundle: PipelineBundle,
         PoseEstimate("something else", scene.T_cam_obj[0], 0.9, detection_index=0),
     ]
     pose = PoseEstimate(name, scene.T_cam_obj[0], 0.9, detection_index=0)
-    guess = guess_of(pose, before, part)
-    assert guess is not None and np.linalg.norm(guess[:3, 3] - near[:3, 3]) < 0.02
-    assert guess_of(pose, before[2:], part) is None
+    initial = initial_pose_of(pose, before, part)
+    assert initial is not None and np.linalg.norm(initial[:3, 3] - near[:3, 3]) < 0.02
+    assert initial_pose_of(pose, before[2:], part) is None
     for index in (None, 1):
-        assert guess_of(replace(pose, detection_index=index), before, part) is None
+        assert initial_pose_of(replace(pose, detection_index=index), before, part) is None
 
 
 @pytest.mark.parametrize("exact", [False, True])
@@ -86,8 +86,10 @@ def test_a_guess_that_refinement_turned_is_shown_as_it_was(
     beside = truth.copy()
     beside[0, 3] += 0.2 * part.diameter_m
     before = [PoseEstimate(name, T, 0.9, detection_index=0) for T in (beside, truth @ turn)]
-    guess = guess_of(PoseEstimate(name, truth, 0.9, detection_index=0), before, replace(part, symmetries=symmetries))
-    np.testing.assert_allclose(guess, truth if exact else truth @ turn, atol=1e-9)
+    initial = initial_pose_of(
+        PoseEstimate(name, truth, 0.9, detection_index=0), before, replace(part, symmetries=symmetries)
+    )
+    np.testing.assert_allclose(initial, truth if exact else truth @ turn, atol=1e-9)
 
 
 def test_poses_behind_the_camera_are_drawn_without_an_error(explainer: Explainer, scenes: Sequence) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from binpose import cli
 from binpose.commands import estimate
-from binpose.explain import Remembering, guess_of
+from binpose.explain import RecordingRefiner, initial_pose_of
 from binpose_core.base.errors import BinposeError
 from binpose_core.frames.camera import Camera
 from binpose_core.frames.rgbd_frame import RgbdFrame
@@ -143,19 +143,19 @@ def again(world: World, index: int) -> PoseEstimate:
 
 
 def test_what_is_explained_was_the_last_frames_pose(world: World) -> None:
-    """Followed in two rounds, a part's guess is where it was in the frame before, and not what the first round made."""
+    """Tracked in two rounds, a part's initial pose is that of the frame before, and not the first round's result."""
     pipeline = world.pipeline(redetect_every=0)
-    remembering = Remembering(pipeline.refiner)
-    pipeline = replace(pipeline, refiner=remembering)
+    recorder = RecordingRefiner(pipeline.refiner)
+    pipeline = replace(pipeline, refiner=recorder)
     last = pipeline(world.frame())
     for n in (1, 2):
         world.T_cam_obj = world.T_cam_obj @ exp_se3(np.array([0.002, -0.001, 0.0015, 0.01, 0.02, -0.01]))
         poses = pipeline(world.frame(n))
         assert world.asked == 1 and len(poses) == 3
         for pose in poses:
-            (past,) = [past for past in remembering.poses if past.detection_index == pose.detection_index]
+            (past,) = [past for past in recorder.poses if past.detection_index == pose.detection_index]
             assert any(past.T_cam_obj is before.T_cam_obj for before in last)
-            assert guess_of(pose, remembering.poses, world.objects[pose.object_id]) is not None
+            assert initial_pose_of(pose, recorder.poses, world.objects[pose.object_id]) is not None
         last = poses
 
 

@@ -9,7 +9,7 @@ from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.geometry.transforms import from_rotation_translation
 from binpose_core.meshes.mesh import Mesh
 from binpose_refinement import hypothesis_batch as batches
-from binpose_refinement.hypothesis_batch import HypothesisBatch, in_turns
+from binpose_refinement.hypothesis_batch import HypothesisBatch, in_chunks
 from binpose_refinement.refiner import IcpRefiner
 
 from .conftest import CAMERA, detection, distance_m, draw, guesses, perturbed
@@ -131,7 +131,7 @@ def test_turns_keep_detections_whole_and_rows_in_order(monkeypatch) -> None:
         seen.append(some.owner)
         return some.part, some.owner
 
-    part, same = in_turns(batch, function)
+    part, same = in_chunks(batch, function)
     np.testing.assert_array_equal(part, np.arange(8))
     np.testing.assert_array_equal(same, owner)
     assert len(seen) > 2 and all(set(a).isdisjoint(b) for i, a in enumerate(seen) for b in seen[:i])

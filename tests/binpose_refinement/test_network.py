@@ -273,7 +273,7 @@ def test_views_without_parts_teach_nothing(parts, view, part_renderer) -> None:
 
 
 def test_what_does_not_fit_is_refused(parts, part_renderer) -> None:
-    with pytest.raises(BinposeError, match="knows cog and not cleat, plate, rod"):
+    with pytest.raises(BinposeError, match="trained on cog but not on cleat, plate, rod"):
         NetworkOptimizer(network_for(["cog"]), part_renderer)
     for wrong in ({"points": 1}, {"steps": 0}, {"width": 2}):
         with pytest.raises(BinposeError, match=f"RefinementNetworkConfig.{next(iter(wrong))}"):

@@ -65,10 +65,10 @@ def test_two_parts_in_one_place_intrude_and_two_that_touch_do_not(parts):
 
 def test_claims_count_the_pixels_that_better_parts_explain():
     claims, pixels = Claims(40, 60), np.ones((10, 10), np.uint8)
-    assert claims.share(pixels, np.array([5.0, 5.0, 1.0])) == 0.0
+    assert claims.fraction(pixels, np.array([5.0, 5.0, 1.0])) == 0.0
     claims.claim(pixels, np.array([5.0, 5.0, 1.0]))
-    assert claims.share(pixels, np.array([5.0, 5.0, 1.0])) == 1.0
-    assert claims.share(pixels, np.array([10.0, 5.0, 1.0])) == 0.5
-    assert claims.share(pixels, np.array([15.0, 5.0, 1.0])) == 0.0
-    assert claims.share(np.zeros((4, 4), np.uint8), np.array([5.0, 5.0, 1.0])) == 0.0
-    assert claims.share(pixels, np.array([-100.0, -100.0, 1.0])) == 0.0  # outside of the image
+    assert claims.fraction(pixels, np.array([5.0, 5.0, 1.0])) == 1.0
+    assert claims.fraction(pixels, np.array([10.0, 5.0, 1.0])) == 0.5
+    assert claims.fraction(pixels, np.array([15.0, 5.0, 1.0])) == 0.0
+    assert claims.fraction(np.zeros((4, 4), np.uint8), np.array([5.0, 5.0, 1.0])) == 0.0
+    assert claims.fraction(pixels, np.array([-100.0, -100.0, 1.0])) == 0.0  # outside of the image

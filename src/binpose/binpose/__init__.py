@@ -1,4 +1,4 @@
-"""From a CAD file to the poses of parts in a bin: command line, pipeline in one process, model bundles, reports."""
+"""The command line, the node that runs all stages in one process, and the reports."""
 
 from binpose_pipeline.bundle import PipelineBundle, load_bundle, save_bundle
 from binpose_pipeline.pipeline import Pipeline

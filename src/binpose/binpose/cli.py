@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from typing import Annotated
 
-# OpenMP reads it when it is loaded: spinning threads cost a factor of 5 to 10 beside another busy process.
+# OpenMP reads it when it is loaded: spinning threads slow down 5 to 10 times beside another busy process.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import tyro

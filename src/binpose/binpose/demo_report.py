@@ -1,10 +1,10 @@
-"""The report of the demo: what was seen, what was found, how exactly and how fast."""
+"""The report of the demo: results, accuracy and times."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from binpose.evaluation_report import add_evaluation, share_text
+from binpose.evaluation_report import add_evaluation, fraction_text
 from binpose.report import Report
 from binpose.run_report import RunGallery, add_checks, add_problems, time_rows
 from binpose_core.evaluation.matching import Verdict
@@ -23,12 +23,12 @@ def demo_page(
         title=f"{overall.found} of {overall.parts} parts found, {overall.median_error_mm:.2f} mm off",
         subtitle=(
             f"Simulated bins of {len(record.objects)} part types, seen by a simulated depth camera with noise, "
-            "shadows and holes. The networks learnt from CAD meshes alone and have never seen these bins. Counted are "
-            f"the parts that are visible by at least {visible:g} %."
+            "shadows and holes. The networks were trained on CAD meshes alone, and on other bins. Only parts of which "
+            f"at least {visible:g} % are visible count."
         ),
         facts={
-            "recall": share_text(overall.recall),
-            "precision": share_text(overall.precision),
+            "recall": fraction_text(overall.recall),
+            "precision": fraction_text(overall.precision),
             "median error": f"{overall.median_error_mm:.2f} mm",
             "median time per frame": f"{times['all']:.0f} ms" if times else "-",
         },
@@ -37,7 +37,7 @@ def demo_page(
     add_problems(report, outcomes)
     gallery.add_to(report, len(outcomes))
     add_evaluation(report, result)
-    report.add_section("Frame by frame")
+    report.add_section("Results by frame")
     report.add_table(
         ("frame", "parts", "found", "wrong", "median error mm", *(f"{stage} ms" for stage in times)),
         [_frame_row(outcome, result, list(times)) for outcome in outcomes if outcome.name in result.frames],
@@ -46,8 +46,8 @@ def demo_page(
     report.add_table(("stage", "median ms", "slowest ms"), time_rows(outcomes))
     report.add_section("Files")
     report.add_text(
-        "Beside this page: dataset/ holds the frames and all true poses in BOP format, results.csv the estimates in "
-        "BOP format, frames/ the poses (poses.json) and the picture (overlay.png) of each frame, run.json the "
+        "Beside this page: dataset/ contains the frames and all true poses in BOP format, results.csv the estimates in "
+        "BOP format, frames/ the poses (poses.json) and the overlay (overlay.png) of each frame, run.json the "
         f"settings. Model {record.model}, version {record.model_version[:12]}."
     )
     return report.render()
@@ -55,15 +55,15 @@ def demo_page(
 
 def _frame_row(outcome: FrameOutcome, result: EvaluationResult, stages: Sequence[str]) -> tuple[str | int | float, ...]:
     """The figures of one frame."""
-    judged = result.frames[outcome.name]
+    evaluation = result.frames[outcome.name]
     threshold = result.config.score_threshold
-    sure = [e for e in judged.estimates if e.score >= threshold]
+    sure = [e for e in evaluation.estimates if e.score >= threshold]
     right_mm = [1e3 * e.error_m for e in sure if e.verdict is Verdict.RIGHT]
     seconds = {**outcome.seconds, "all": sum(outcome.seconds.values())}
     return (
         outcome.name,
-        len(judged.parts),
-        sum(part.score >= threshold for part in judged.parts),
+        len(evaluation.parts),
+        sum(part.score >= threshold for part in evaluation.parts),
         sum(e.verdict is Verdict.WRONG for e in sure),
         float(np.median(right_mm)) if right_mm else float("nan"),
         *(round(1e3 * seconds.get(stage, 0.0)) for stage in stages),

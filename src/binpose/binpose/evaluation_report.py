@@ -1,4 +1,4 @@
-"""An evaluation to look at: the figures, the reliability diagram, and every part by its verdict."""
+"""The report of an evaluation: the figures, the reliability diagram, and every part with its verdict."""
 
 from collections.abc import Mapping, Sequence
 
@@ -30,8 +30,8 @@ VERDICT_COLORS: Mapping[Verdict, Rgb] = {
 MISSED: Rgb = (255, 190, 40)
 MAX_PICTURES = 24
 LEGEND = (
-    "Green: right. Red: wrong. Amber: a known part that was not found. Blue: nothing is annotated there. "
-    "Grey: hardly visible or of doubtful annotation, not counted. Drag across a picture to see what is under the lines."
+    "Green: right. Red: wrong. Amber: a known part that was not found. Blue: no part is annotated there. "
+    "Grey: hardly visible or of doubtful annotation, not counted. Drag across a picture to see below the lines."
 )
 
 
@@ -40,11 +40,11 @@ def add_evaluation(report: Report, result: EvaluationResult) -> None:
     config = result.config
     report.add_section("Errors")
     caption = (
-        f"A pose is right when its ADD or, for a symmetric part, ADD-S is below {100 * config.max_error:g} % of the "
-        f"diameter. Counted are parts visible by at least {100 * config.min_visible_fraction:g} % and estimates scored "
-        f"at least {config.score_threshold:g}. AUC is the area under the recall over the error up to that limit. VSD, "
-        "MSSD and MSPD are BOP's average recalls. Depth agrees: without labels, of the estimates with depth on them, "
-        "those whose visible surface lies by at least 80 % where the camera measured."
+        f"A pose is right if its ADD or, for a symmetric part, ADD-S is below {100 * config.max_error:g} % of the "
+        f"diameter. Parts that are at least {100 * config.min_visible_fraction:g} % visible and estimates with a score "
+        f"of at least {config.score_threshold:g} count. AUC is the area under the recall over the error up to that "
+        "limit. VSD, MSSD and MSPD are BOP's average recalls. Depth agrees (without labels): of the estimates with "
+        "depth on them, those with at least 80 % of their visible surface at the measured depth."
     )
     shown = shown_columns(result)
     rows = [formatted_row(row) for row in result.rows]
@@ -60,23 +60,23 @@ def add_evaluation(report: Report, result: EvaluationResult) -> None:
 
 
 def shown_columns(result: EvaluationResult) -> list[int]:
-    """Indices of HEADER, without those that say nothing for every object."""
+    """Indices of HEADER without columns that are empty for every object."""
     rows = [formatted_row(row) for row in result.rows]
     return [n for n, name in enumerate(HEADER) if name not in RARE or any(row[n] != RARE[name] for row in rows)]
 
 
 def formatted_row(row: EvaluationRow) -> tuple[str, ...]:
     """The cells of HEADER."""
-    shares = (row.auc, row.mssd_recall, row.vsd, row.mssd, row.mspd)
+    fractions = (row.auc, row.mssd_recall, row.vsd, row.mssd, row.mspd)
     return (
         row.object_id,
         row.metric,
         str(row.parts),
         str(row.found),
-        share_text(row.recall),
-        share_text(row.precision),
+        fraction_text(row.recall),
+        fraction_text(row.precision),
         f"{row.median_error_mm:.2f}" if np.isfinite(row.median_error_mm) else "-",
-        *(share_text(value) for value in shares),
+        *(fraction_text(value) for value in fractions),
         *(str(value) for value in (row.wrong, row.outside, row.unknown)),
         f"{row.agree} of {row.agree + row.contradicted}" if row.agree + row.contradicted else "-",
     )
@@ -95,8 +95,8 @@ def evaluation_page(
         title=f"{overall.found} of {overall.parts} known parts found",
         subtitle=f"{record.source}{f', split {record.split}' if record.split else ''}, model {record.model}",
         facts={
-            "recall": share_text(overall.recall),
-            "precision": share_text(overall.precision),
+            "recall": fraction_text(overall.recall),
+            "precision": fraction_text(overall.precision),
             "median error": f"{overall.median_error_mm:.2f} mm",
             "version": record.model_version[:12],
         },
@@ -119,16 +119,16 @@ def evaluation_page(
 def draw_verdicts(
     frame: RgbdFrame,
     poses: Sequence[PoseEstimate],
-    judged: FrameEvaluation,
+    evaluation: FrameEvaluation,
     truth: FrameTruth,
     drawer: OverlayDrawer,
     config: EvaluationConfig,
 ) -> Image:
-    """The picture (H, W, 3) with sure estimates by verdict; missed parts carry no score."""
+    """The image (H, W, 3) with estimates above the threshold coloured by verdict; missed parts carry no score."""
     sure = [n for n, pose in enumerate(poses) if pose.score >= config.score_threshold]
     drawn = [poses[n] for n in sure]
-    colors = [VERDICT_COLORS[judged.estimates[n].verdict] for n in sure]
-    for index in missed_parts(judged, truth, drawer.objects, config):
+    colors = [VERDICT_COLORS[evaluation.estimates[n].verdict] for n in sure]
+    for index in missed_parts(evaluation, truth, drawer.objects, config):
         part = truth.parts[index]
         drawn.append(PoseEstimate(part.object_id, part.T_cam_obj, float("nan")))
         colors.append(MISSED)
@@ -137,6 +137,6 @@ def draw_verdicts(
     return drawer(frame, drawn, colors, legend)
 
 
-def share_text(value: float | None) -> str:
-    """A share with three digits, a dash where there is none."""
+def fraction_text(value: float | None) -> str:
+    """A fraction with three digits, a dash for None."""
     return "-" if value is None or not np.isfinite(value) else f"{value:.3f}"

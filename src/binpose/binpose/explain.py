@@ -1,4 +1,4 @@
-"""Why a pose was found: observed | rendered | residual, before and after refinement, for each part of a frame."""
+"""Images that explain poses: observed | rendered | residual, before and after refinement, for each part of a frame."""
 
 import html
 from collections.abc import Mapping, Sequence
@@ -31,12 +31,12 @@ BEHIND, IN_FRONT, AGREES, UNKNOWN = (214, 69, 65), (58, 110, 212), (240, 240, 24
 
 
 @dataclass
-class Remembering:
-    """A refiner that keeps what the last frame's poses were before it.
+class RecordingRefiner:
+    """A refiner that stores its input poses of the last frame.
 
-    Where a frame is refined in rounds, as in tracking, a pose's past goes back to the first of them.
+    If a frame is refined in several rounds, as in tracking, the input of the first round is kept.
 
-    poses: what came, with the places of their detections in the last round.
+    poses: the input poses, with their detection indices of the last round.
     detections: of the last round.
     """
 
@@ -59,12 +59,12 @@ class Remembering:
 
 
 def _place(pose: PoseEstimate) -> tuple[str, bytes]:
-    """Equal for poses of one kind of part at the same place."""
+    """A key that is equal for equal poses of the same object."""
     return pose.object_id, pose.T_cam_obj.tobytes()
 
 
 class Explainer:
-    """Draws and writes the explanations of frames."""
+    """Draws and writes the explanations of the poses of frames."""
 
     def __init__(self, objects: Mapping[str, ObjectModel]) -> None:
         self._objects, self._ids = objects, {name: i for i, name in enumerate(objects)}
@@ -82,13 +82,13 @@ class Explainer:
 
         Args:
             directory: of the frame's explanations.
-            frame: what was seen.
+            frame: the images.
             poses: after refinement.
-            before: what the refiner was given, with hypotheses.
-            detections: that it was given.
+            before: the refiner's input poses, with hypotheses.
+            detections: the refiner's input detections.
 
         Raises:
-            BinposeError: when the place cannot be written to.
+            BinposeError: if the directory cannot be written to.
         """
         for stale in directory.glob("*.png"):
             stale.unlink()
@@ -106,11 +106,11 @@ class Explainer:
         before: Sequence[PoseEstimate] = (),
         detections: Sequence[Detection] = (),
     ) -> Image:
-        """(H, W, 3) uint8: a row for the guess and a row for the pose, each observed | rendered | residual."""
+        """(H, W, 3) uint8: a row for the initial pose and a row for the pose, each observed | rendered | residual."""
         part = self._objects[pose.object_id]
-        guess = guess_of(pose, before, part)
+        initial = initial_pose_of(pose, before, part)
         found = None if pose.detection_index is None else detections[pose.detection_index]
-        rows = [] if guess is None else [self._row(frame, pose, guess, found, "before refinement")]
+        rows = [] if initial is None else [self._row(frame, pose, initial, found, "before refinement")]
         rows.append(self._row(frame, pose, pose.T_cam_obj, found, f"after refinement, score {pose.score:.2f}"))
         return np.concatenate([_band([f"{pose.object_id}: {t}" if not i else t for i, t in enumerate(TITLES)]), *rows])
 
@@ -140,22 +140,22 @@ class FrameExplainer:
     """Writes a frame's explanations into its folder of a run."""
 
     explainer: Explainer
-    remembering: Remembering
+    recorder: RecordingRefiner
     run: RunDirectory
 
     def __call__(self, frame: RgbdFrame, outcome: FrameOutcome) -> str:
         """The figure for the report."""
         directory = self.run.frame_directory(outcome.name) / EXPLAIN
-        before, detections = self.remembering.poses, self.remembering.detections
+        before, detections = self.recorder.poses, self.recorder.detections
         paths = self.explainer.write(directory, frame, outcome.poses, before, detections)
         return links(paths, self.run.root, outcome.name)
 
 
-def guess_of(pose: PoseEstimate, before: Sequence[PoseEstimate], part: ObjectModel) -> FloatArray | None:
-    """The hypothesis (4, 4) of the same part and detection from which a pose came: the nearest one.
+def initial_pose_of(pose: PoseEstimate, before: Sequence[PoseEstimate], part: ObjectModel) -> FloatArray | None:
+    """The initial pose (4, 4) of a refined pose: the nearest hypothesis of the same part and detection.
 
-    Refinement turns hypotheses by near-symmetries, so that these count as near; but what they show is seen from where
-    the hypothesis was. Of poses that exact symmetries take into each other, the one nearest to the pose is taken.
+    Refinement rotates hypotheses by near-symmetries, so distances are modulo near-symmetries. Of poses that are equal
+    under exact symmetries, the one nearest to the refined pose is returned.
     """
     if pose.detection_index is None:
         return None
@@ -186,13 +186,13 @@ def links(paths: Sequence[Path], root: Path, name: str) -> str:
 def _window(part: ObjectModel, T_cam_obj: FloatArray, camera: Camera) -> tuple[float, float, float]:
     """(u0, v0, side) in pixels of the frame, around the part."""
     x, y, z = transform(T_cam_obj, part.center_m[None])[0]
-    z = max(z, 1e-3)  # parts behind the camera have no place in the image
+    z = max(z, 1e-3)  # parts behind the camera have no position in the image
     side = max(MARGIN * part.diameter_m * camera.fx / z, 8.0)
     return camera.fx * x / z + camera.cx - side / 2, camera.fy * y / z + camera.cy - side / 2, side
 
 
 def _crop(image: npt.NDArray[np.generic], window: tuple[float, float, float], how: int = cv2.INTER_NEAREST) -> Image:
-    """The window, PANEL_PX wide and high; black beyond the image."""
+    """The window, PANEL_PX wide and high; black outside of the image."""
     u0, v0, side = window
     zoom = PANEL_PX / side
     matrix = np.array([[zoom, 0, -u0 * zoom], [0, zoom, -v0 * zoom]])
@@ -201,14 +201,14 @@ def _crop(image: npt.NDArray[np.generic], window: tuple[float, float, float], ho
 
 
 def _residual(frame: RgbdFrame, drawn: Rendering, window: tuple[float, float, float]) -> tuple[Image, str]:
-    """Observed minus rendered depth in colours, and a line that tells its median."""
+    """Observed minus rendered depth in colours, and a text with its median."""
     rendered, mask = drawn.depth_m[0], drawn.mask[0]
     seen = np.zeros_like(rendered) if frame.depth_m is None else _crop(frame.depth_m, window)
     known = mask & (seen > 0)
     difference = np.where(known, seen - rendered, 0.0)
-    share = np.clip(np.abs(difference) / FULL_COLOR_M, 0.0, 1.0)[..., None]
+    weight = np.clip(np.abs(difference) / FULL_COLOR_M, 0.0, 1.0)[..., None]
     color = np.where(difference[..., None] > 0, BEHIND, IN_FRONT)
-    image = (1 - share) * np.array(AGREES) + share * color
+    image = (1 - weight) * np.array(AGREES) + weight * color
     image = np.where(known[..., None], image, np.where(mask[..., None], UNKNOWN, 0)).astype(np.uint8)
     if not known.any():
         return image, "no depth on the part"

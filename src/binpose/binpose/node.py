@@ -1,6 +1,6 @@
-"""The node `bin_picking`: all stages in one process, one after the other on the same frame in memory.
+"""The node `bin_picking`: all stages in one process, which pass frames in memory.
 
-It sends what the nodes `detection`, `pose_estimator` and `refinement` send, on the same topics.
+It publishes the topics of the nodes `detection`, `pose_estimator` and `refinement`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -38,7 +38,7 @@ PREFIXES = DETECTION, POSE, REFINEMENT = "detection/", "pose_estimator/", "refin
 
 @dataclass(frozen=True)
 class PipelineSettings(DetectionChoice, RefinementSettings):
-    """What the node can be told.
+    """Settings of the node.
 
     challenge: see `ChallengeSettings`.
     """
@@ -47,7 +47,7 @@ class PipelineSettings(DetectionChoice, RefinementSettings):
 
 
 class PipelineNode(StageNode[Pipeline]):
-    """Sends the results of all stages of each frame."""
+    """Publishes the results of all stages of each frame."""
 
     inputs = (replace(COLOR, role="reference"), DEPTH, INFO)
     prefixes = PREFIXES
@@ -66,7 +66,7 @@ class PipelineNode(StageNode[Pipeline]):
         )
 
     def check(self, settings: Any, objects: Mapping[str, ObjectModel]) -> None:
-        """The parts that are to be reported, or have a number in the challenge, must be known."""
+        """Check that the model knows the parts to be reported and those with a number in the challenge."""
         settings.check_objects(objects)
         if settings.challenge.object_ids:
             names_of(objects, settings.challenge.object_ids)
@@ -76,7 +76,7 @@ class PipelineNode(StageNode[Pipeline]):
         return bool(before.refiner != after.refiner)
 
     def in_use(self, stage: Pipeline) -> Mapping[str, Any]:
-        """The refiner's settings."""
+        """The refiner's current settings."""
         return refiner_parameters(stage.refiner)  # type: ignore[arg-type]  # built by `build`
 
     def open_outputs(self) -> None:
@@ -86,7 +86,7 @@ class PipelineNode(StageNode[Pipeline]):
         self._refined = RefinementOutputs(self, REFINEMENT)
 
     def frame_problem(self, frame_id: str) -> str:
-        """Also whether the parts' transforms would form a loop."""
+        """Why the frame cannot be used, including TF loops."""
         return super().frame_problem(frame_id) or result_frame_problem(
             frame_id, self.models.find("").objects, self.settings
         )
@@ -120,7 +120,7 @@ class PipelineNode(StageNode[Pipeline]):
         stage(frame)
 
     def score(self, stage: Pipeline, objects: Mapping[str, ObjectModel], frames: Sequence[GoldenFrame]) -> float | None:
-        """The share of visible parts whose pose is reported right."""
+        """The fraction of visible parts whose pose is reported right."""
 
         def estimate(golden: GoldenFrame) -> list[tuple[str, Any]]:
             return [(p.object_id, p.T_cam_obj) for p in self.settings.reported(stage(golden.frame))]

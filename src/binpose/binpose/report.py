@@ -1,4 +1,4 @@
-"""One self-contained HTML page: pictures, tables and the 3D scene inside, nothing from outside."""
+"""One self-contained HTML page with embedded images, tables and 3D scene."""
 
 import base64
 import html
@@ -14,15 +14,15 @@ import numpy.typing as npt
 
 Image = npt.NDArray[np.uint8]
 Cell = str | int | float | None
-LONG_TEXT = 60  # letters, beyond which a cell of a table breaks its lines
+LONG_TEXT = 60  # number of characters from which table cells wrap their text
 _NUMBER = re.compile(r"-|[-+]?[0-9.]+( %| mm| ms)?")
 
 
 @dataclass
 class Report:
-    """Sections of HTML that become one page.
+    """Sections of HTML that are rendered to one page.
 
-    Text given to its methods is escaped; only `add_html` takes markup.
+    Text passed to its methods is escaped; only `add_html` accepts markup.
     """
 
     title: str
@@ -41,15 +41,15 @@ class Report:
         self._sections.append(f"<p>{html.escape(text)}</p>")
 
     def add_status(self, text: str, good: bool) -> None:
-        """A framed paragraph, green for good news and orange for a warning."""
+        """A framed paragraph, green if good and orange for a warning."""
         self._sections.append(f"<p class='status {'good' if good else 'bad'}'>{html.escape(text)}</p>")
 
     def add_html(self, markup: str) -> None:
-        """Markup as it is."""
+        """Unescaped markup."""
         self._sections.append(markup)
 
     def add_script(self, source: str) -> None:
-        """JavaScript that runs after the page, once however often it is added."""
+        """JavaScript that runs after the page; repeated scripts run once."""
         if source not in self._scripts:
             self._scripts.append(source)
 
@@ -67,7 +67,7 @@ class Report:
         )
 
     def add_figures(self, figures: Sequence[str]) -> None:
-        """Figures made by `picture` or `comparison`, beside each other where there is room."""
+        """Figures from `picture` or `comparison`, side by side if there is room."""
         self._sections.append(f"<div class='grid'>{''.join(figures)}</div>")
 
     def render(self) -> str:
@@ -124,7 +124,7 @@ def _cell(value: Cell) -> str:
 
 
 def _is_number(value: Cell) -> bool:
-    """Whether a cell holds a number, as such or as text."""
+    """Whether a cell is a number, or text that represents one."""
     return isinstance(value, Real) or (isinstance(value, str) and _NUMBER.fullmatch(value) is not None)
 
 

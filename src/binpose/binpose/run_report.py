@@ -1,4 +1,4 @@
-"""The report of an estimation: agreement with the depth, warnings, pictures, the 3D scene and the times."""
+"""The report of an estimation: agreement with the depth, warnings, images, the 3D scene and the times."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -32,7 +32,7 @@ MAX_SCENES = 6
 
 @dataclass
 class RunGallery:
-    """Collects what the report shows of each frame as it passes, so that frames need not be kept."""
+    """Collects the report's content of each frame during the run, so that frames need not be kept."""
 
     drawer: OverlayDrawer
     figures: list[str] = field(default_factory=list)
@@ -51,12 +51,10 @@ class RunGallery:
         """The sections with pictures and scenes."""
         if self.figures:
             shown = f"The first {len(self.figures)} of {frames} frames. " if frames > len(self.figures) else ""
-            report.add_section("Frames", f"{shown}{RED}Drag across a picture to see what is under the outlines.")
+            report.add_section("Frames", f"{shown}{RED}Drag across a picture to see the image below the outlines.")
             report.add_figures(self.figures)
         if self.scenes:
-            report.add_section(
-                "Scene", "Estimated parts among the points that the camera saw. Drag to turn, scroll to come closer."
-            )
+            report.add_section("Scene", "Estimated parts and observed points. Drag to rotate, scroll to zoom.")
             add_scene_viewer(report, self.scenes)
 
 
@@ -79,7 +77,7 @@ def run_report(record: RunRecord, outcomes: Sequence[FrameOutcome], gallery: Run
 
 
 def add_checks(report: Report, outcomes: Sequence[FrameOutcome], record: RunRecord) -> None:
-    """What must be seen first: agreement with the depth, warnings, frames without parts, remarks of the reader."""
+    """The most important results: agreement with the depth, warnings, frames without parts, notes on the input."""
     done = [outcome for outcome in outcomes if outcome.error is None]
     check, found = check_depth(reported_poses(done)), warnings(done)
     if check.checked:
@@ -89,7 +87,7 @@ def add_checks(report: Report, outcomes: Sequence[FrameOutcome], record: RunReco
     _add_empty(report, done)
     notes = notes_of(done, record.notes)
     if notes:
-        report.add_section("Remarks on the input")
+        report.add_section("Notes on the input")
         for note in notes:
             report.add_text(note)
     if check.checked:
@@ -159,8 +157,8 @@ def _add_agreement(report: Report, done: Sequence[FrameOutcome], record: RunReco
     poses = reported_poses(done)
     report.add_section(
         "Agreement with the depth",
-        "A check without labels: of the visible surface of a pose, at least 80 % must lie where the camera measured. "
-        "A pose that agrees may still be wrong, for example a similar part; a contradicted one stands in empty space.",
+        "A check without labels: at least 80 % of the visible surface of a pose must be at the measured depth. "
+        "A pose that agrees may still be wrong, for example a similar part; a contradicted one lies in empty space.",
     )
     groups = {name: [pose for pose in poses if pose.object_id == name] for name in record.objects}
     groups = {name: group for name, group in groups.items() if group} | ({"all": poses} if len(groups) > 1 else {})

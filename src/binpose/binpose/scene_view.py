@@ -1,4 +1,4 @@
-"""The 3D scene to turn by mouse: estimated parts as meshes among the observed points."""
+"""An interactive 3D scene: estimated parts as meshes among the observed points."""
 
 import html
 import json
@@ -19,9 +19,9 @@ MAX_FACES = 1000
 
 
 def add_scene_viewer(report: Report, scenes: Mapping[str, Sequence[dict[str, Any]]]) -> None:
-    """A viewer with one tab per scene; each is a list of plotly traces as `scene_traces` gives them.
+    """A viewer with one tab per scene; each is a list of plotly traces from `scene_traces`.
 
-    plotly.js is embedded once, so that the page also works without a network.
+    plotly.js is embedded once, so that the page also works offline.
     """
     from plotly.offline import get_plotlyjs
 
@@ -45,7 +45,7 @@ def scene_traces(
     """Plotly traces of the observed points and of each estimate's mesh, millimetres, optical frame.
 
     Args:
-        frame: what the camera saw.
+        frame: the images.
         poses: the estimated parts.
         objects: by id.
         colors: by object id.
@@ -77,7 +77,7 @@ def scene_traces(
 
 
 def _region(poses: Sequence[PoseEstimate], objects: Mapping[str, ObjectModel]) -> tuple[FloatArray, FloatArray] | None:
-    """The box (low, high) in metres around the parts and the bin they lie in, None without parts."""
+    """The box (low, high) in metres around the parts and their bin, None without parts."""
     if not poses:
         return None
     centers = np.array([transform(pose.T_cam_obj, objects[pose.object_id].center_m[None])[0] for pose in poses])
@@ -87,7 +87,7 @@ def _region(poses: Sequence[PoseEstimate], objects: Mapping[str, ObjectModel]) -
 
 
 def _points_trace(frame: RgbdFrame, region: tuple[FloatArray, FloatArray] | None) -> dict[str, Any]:
-    """The observed surface inside the region, thinned on a regular grid of pixels, in the picture's colours."""
+    """The observed surface inside the region, subsampled on a regular pixel grid, in the image's colours."""
     assert frame.depth_m is not None
     points = frame.camera.backproject(frame.depth_m)
     wanted = frame.depth_m > 0
@@ -95,7 +95,7 @@ def _points_trace(frame: RgbdFrame, region: tuple[FloatArray, FloatArray] | None
         wanted &= ((points > region[0]) & (points < region[1])).all(-1)
     step = max(1, int(np.ceil(np.sqrt(wanted.sum() / MAX_POINTS))))
     chosen = wanted[::step, ::step]
-    # Pictures of bins are dark; points on a dark ground need more light than pixels beside each other.
+    # Images of bins are dark, and points on a dark background need more brightness than pixels.
     color = (255 * (frame.rgb[::step, ::step][chosen] / 255) ** 0.65).astype(np.uint8)
     return {
         "type": "scatter3d",

@@ -1,4 +1,4 @@
-"""Grasps of parts from their CAD files, and those of a frame's parts where nothing stands in the way."""
+"""Grasps of parts from their CAD files, and collision-free grasps of the parts in a frame."""
 
 from binpose_grasping.antipodal import AntipodalConfig, PartGrasps, antipodal_grasps
 from binpose_grasping.config import Direction, PlannerConfig

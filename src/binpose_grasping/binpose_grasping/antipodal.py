@@ -14,17 +14,17 @@ from binpose_grasping.gripper import GripperConfig, hand_boxes
 from binpose_grasping.inside import count_inside
 from binpose_grasping.rays import exits
 
-FACES = 5000  # the level of detail whose faces the rays meet
-OUTER_PAD = 0.75  # of the pad beyond the tool centre point, the farthest place of a contact
+FACES = 5000  # level of detail for ray intersections
+OUTER_PAD = 0.75  # farthest contact, as a fraction of the pad beyond the tool centre point
 
 
 @dataclass(frozen=True)
 class AntipodalConfig:
-    """How grasps of a part are looked for.
+    """Settings of the grasp search.
 
-    points: places on the surface from which an opposite contact is looked for.
-    rotations: hands about the closing axis of each pair of contacts.
-    depths: how many places of the contacts between the tool centre point and the finger tips are tried.
+    points: number of surface points from which an opposite contact is searched.
+    rotations: number of hand orientations about the closing axis of each pair of contacts.
+    depths: number of positions of the contacts between the tool centre point and the finger tips.
     friction: coefficient of friction between finger and part.
     """
 
@@ -38,7 +38,7 @@ class AntipodalConfig:
 
     @property
     def cone_rad(self) -> float:
-        """Half the angle of the friction cone."""
+        """Half angle of the friction cone."""
         return float(np.arctan(self.friction))
 
 
@@ -47,9 +47,9 @@ class PartGrasps:
     """N grasps of a part in its own frame, best first.
 
     T_obj_hand: (N, 4, 4) float64, see `gripper` for the hand's frame.
-    contacts_m: (N, 2, 3) float64, where the fingers touch the part.
+    contacts_m: (N, 2, 3) float64, contact points of the fingers.
     width_m: (N,) float64, distance of the contacts.
-    score: (N,) float64 in [0, 1]: how far from slipping, and how near to the centre of mass.
+    score: (N,) float64 in [0, 1]: margin to slipping, times closeness to the centre of mass.
     """
 
     T_obj_hand: FloatArray
@@ -62,8 +62,8 @@ class PartGrasps:
 
 
 @dataclass(frozen=True)
-class _Asked:
-    """Parts with the same digest have the same grasps."""
+class _Query:
+    """Cache key: parts with the same digest have the same grasps."""
 
     digest: str
     gripper: GripperConfig
@@ -72,18 +72,18 @@ class _Asked:
 
 
 def antipodal_grasps(part: ObjectModel, gripper: GripperConfig, config: AntipodalConfig) -> PartGrasps:
-    """Grasps in which the hand does not run into the part itself; found once per part, gripper and config.
+    """Grasps in which the hand does not collide with the part itself; computed once per part, gripper and config.
 
-    The part's surface points lie in random order, the same for the same part, and so are its grasps. Symmetric
-    doubles are kept: in a bin some of them are free where others are not. A part whose mesh does not close has no
-    inside to send a ray through, and no grasps.
+    The part's surface points are in a random but reproducible order, and so are its grasps. Symmetric duplicates are
+    kept, because in a bin only some of them may be free. A part whose mesh is not closed has no grasps, because rays
+    need an inside.
     """
-    return _grasps(_Asked(part.digest, gripper, config, part))
+    return _grasps(_Query(part.digest, gripper, config, part))
 
 
 @lru_cache(maxsize=256)
-def _grasps(asked: _Asked) -> PartGrasps:
-    part, gripper, config = asked.part, asked.gripper, asked.config
+def _grasps(query: _Query) -> PartGrasps:
+    part, gripper, config = query.part, query.gripper, query.config
     contacts, score = _contact_pairs(part, gripper, config)
     T_obj_hand = _hands(contacts, gripper, config)  # (pairs, rotations, depths, 4, 4)
     each = config.rotations * config.depths
@@ -97,7 +97,7 @@ def _grasps(asked: _Asked) -> PartGrasps:
 
 
 def _contact_pairs(part: ObjectModel, gripper: GripperConfig, config: AntipodalConfig) -> tuple[FloatArray, FloatArray]:
-    """Contacts (N, 2, 3) that a ray along the first one's normal joins, and scores (N,)."""
+    """Pairs of contacts (N, 2, 3) connected by a ray along the first one's normal, and scores (N,)."""
     if not part.watertight:
         return np.zeros((0, 2, 3)), np.zeros(0)
     mesh = part.lod(FACES)
@@ -105,7 +105,7 @@ def _contact_pairs(part: ObjectModel, gripper: GripperConfig, config: AntipodalC
     inward = -part.normals[: config.points].astype(np.float64)
     ray, face, width_m = exits(mesh, first, inward, gripper.least_width_m)
     cosine = (inward[ray] * mesh.face_normals[face]).sum(-1)
-    angle_rad = np.arccos(np.clip(cosine, -1, 1))  # the first contact's own is zero
+    angle_rad = np.arccos(np.clip(cosine, -1, 1))  # the angle at the first contact is zero
     room_m = gripper.opening_m - 2 * gripper.clearance_m
     kept = (angle_rad < config.cone_rad) & (width_m <= room_m)
     ray, width_m, angle_rad = ray[kept], width_m[kept], angle_rad[kept]
@@ -115,7 +115,7 @@ def _contact_pairs(part: ObjectModel, gripper: GripperConfig, config: AntipodalC
 
 
 def _balance(part: ObjectModel, origins: FloatArray, directions: FloatArray) -> FloatArray:
-    """(N,) in [0, 1]: 1 where the line goes through the centre of mass, 0 where it passes beyond the whole part."""
+    """(N,) in [0, 1]: 1 if the line passes through the centre of mass, 0 if it passes outside of the part."""
     center = center_of_mass(part)
     offset = center - origins
     along = (offset * directions).sum(-1, keepdims=True)

@@ -1,4 +1,4 @@
-"""All defaults of the planner in one place; the gripper's and the search's stand in their own files."""
+"""Defaults of the planner; those of the gripper and the grasp search are in their own files."""
 
 from dataclasses import dataclass, field
 
@@ -43,21 +43,21 @@ class Direction:
 
 @dataclass(frozen=True)
 class PlannerConfig:
-    """Which grasps are offered.
+    """Selection of the grasps.
 
     gripper: the hand.
-    antipodal: how grasps of a part are looked for.
-    down: the hand comes about this way and goes back against it.
-    cone_rad: largest angle between the way down and the way in which the hand approaches, in radians.
-    min_probability: least probability of a pose that is grasped at.
-    pregrasp_m: length in metres of the straight way to the grasp.
-    retreat_m: length in metres of the straight way up with the part.
-    own_m: what is observed within so many metres of a part's surface is the part.
-    margin_m: the hand is taken for so many metres bigger on all sides when it is asked what stands in its way.
-    stray_points: observed points in the hand's way, at most, that are taken for the sensor's mistakes.
-    grid_m: of the observed points in a cell of this size in metres one is kept.
-    tries: grasps of a part, the best ones, that are tried.
-    per_part: grasps of a part, the best ones, that are offered.
+    antipodal: settings of the grasp search on a part.
+    down: direction of approach; the hand retreats in the opposite direction.
+    cone_rad: largest angle between `down` and the approach of the hand, in radians.
+    min_probability: least probability of a pose to be grasped.
+    pregrasp_m: length in metres of the straight approach.
+    retreat_m: length in metres of the straight retreat with the part.
+    own_m: observed points within this distance in metres of a part's surface belong to the part.
+    margin_m: the hand is enlarged by this margin in metres on all sides for collision checks.
+    stray_points: largest number of observed points in the hand's path that are treated as sensor errors.
+    grid_m: size in metres of the cells in which one observed point is kept.
+    tries: number of best grasps per part that are checked.
+    per_part: number of best collision-free grasps per part that are published.
     """
 
     gripper: GripperConfig = field(default_factory=GripperConfig)

@@ -1,7 +1,7 @@
-"""A parallel gripper, and the room that it takes.
+"""A parallel gripper and its collision geometry.
 
-The hand's frame is that of its tool centre point, in the middle between the pads: x along the fingers' width, y from
-finger to finger, z the way in which the hand approaches.
+The hand's frame is at its tool centre point, midway between the pads: x along the fingers' width, y from finger to
+finger, z along the approach.
 """
 
 from dataclasses import dataclass
@@ -18,18 +18,18 @@ LATTICE = (5, 3, 12)  # points of each finger along x, y and z: about 5 mm apart
 
 @dataclass(frozen=True)
 class GripperConfig:
-    """What of a parallel gripper matters; the defaults are those of the Franka hand.
+    """Dimensions of a parallel gripper; the defaults are those of the Franka hand.
 
     opening_m: largest distance between the fingers.
-    least_width_m: thinnest part that is gripped.
+    least_width_m: thinnest part that can be gripped.
     finger_width_m: size of each finger across the closing direction.
     finger_thickness_m: size of each finger along the closing direction.
     finger_length_m: from the palm to the tool centre point.
-    pad_m: how far the fingers reach beyond the tool centre point.
+    pad_m: length of the fingers beyond the tool centre point.
     palm_width_m: size of the hand behind the fingers along their width.
     palm_span_m: size of the hand behind the fingers along the closing direction.
     palm_height_m: size of the hand behind the fingers along the approach.
-    clearance_m: between the part and each finger before they close.
+    clearance_m: gap between the part and each finger before they close.
     """
 
     opening_m: float = setting(0.08, bounds=SIZE_M)
@@ -54,19 +54,19 @@ class GripperConfig:
 
     @property
     def reach_m(self) -> float:
-        """From the tool centre point to the farthest corner of the hand with its fingers wide open."""
+        """Distance from the tool centre point to the farthest corner of the open hand."""
         half_y = max(self.palm_span_m, self.opening_m + 2 * self.finger_thickness_m) / 2
         half_x = max(self.palm_width_m, self.finger_width_m) / 2
         return float(np.linalg.norm([half_x, half_y, self.finger_length_m + self.palm_height_m]))
 
 
 def hand_boxes(gripper: GripperConfig, width_m: FloatArray, way_m: float = 0.0) -> tuple[FloatArray, FloatArray]:
-    """What the open hand fills on its way to the grasps: finger, finger, palm.
+    """The volume of the open hand along its approach: finger, finger, palm.
 
     Args:
         gripper: the hand.
-        width_m: (N,) of what is gripped; the fingers stand wider by the clearance on both sides.
-        way_m: length of the straight way on which the hand comes.
+        width_m: (N,) widths of the grasps; the fingers open wider by the clearance on both sides.
+        way_m: length of the straight approach.
 
     Returns:
         Lower and upper corners (N, 3, 3) of the boxes in the hand's frame, metres.
@@ -83,9 +83,9 @@ def hand_boxes(gripper: GripperConfig, width_m: FloatArray, way_m: float = 0.0) 
 
 
 def swept_boxes(gripper: GripperConfig, width_m: FloatArray, way_m: float) -> tuple[FloatArray, FloatArray]:
-    """As `hand_boxes`, with all that lies between the fingers too: lower and upper corners (N, 2, 3).
+    """Like `hand_boxes`, including the volume between the fingers: lower and upper corners (N, 2, 3).
 
-    Nothing but the part may be there: the fingers would close on it as well.
+    It must contain only the part, because the fingers close on everything in it.
     """
     low, high = hand_boxes(gripper, width_m, way_m)
     between_low, between_high = low[:, 1], high[:, 0]
@@ -93,11 +93,11 @@ def swept_boxes(gripper: GripperConfig, width_m: FloatArray, way_m: float) -> tu
 
 
 def finger_points(gripper: GripperConfig, width_m: FloatArray) -> FloatArray:
-    """Points (N, K, 3) all over the open fingers, in the hand's frame, metres; arguments as of `hand_boxes`."""
+    """Points (N, K, 3) distributed over the open fingers, in the hand's frame, metres; arguments as in `hand_boxes`."""
     low, high = (corners[:, :2, None] for corners in hand_boxes(gripper, width_m))
     steps = (np.linspace(0, 1, number) for number in LATTICE)
-    share = np.stack(np.meshgrid(*steps, indexing="ij"), -1).reshape(-1, 3)
-    points: FloatArray = (low + share * (high - low)).reshape(len(width_m), 2 * len(share), 3)
+    fractions = np.stack(np.meshgrid(*steps, indexing="ij"), -1).reshape(-1, 3)
+    points: FloatArray = (low + fractions * (high - low)).reshape(len(width_m), 2 * len(fractions), 3)
     return points
 
 

@@ -1,4 +1,4 @@
-"""Which hands have points in their boxes: the one question of every collision check here."""
+"""Counts points inside the boxes of hands, for all collision checks of this package."""
 
 import numba
 import numpy as np
@@ -10,14 +10,14 @@ from binpose_core.geometry.transforms import FloatArray
 def count_inside(
     T_hand_ref: FloatArray, low: FloatArray, high: FloatArray, points: FloatArray, most: int = 1
 ) -> npt.NDArray[np.int64]:
-    """How many points lie in the boxes of each hand, counted up to `most`.
+    """Number of points in the boxes of each hand, counted up to `most`.
 
     Args:
         T_hand_ref: (N, 4, 4) from the points' frame to the hands'.
         low: (N, B, 3) lower corners of the boxes in the hand's frame, metres.
         high: (N, B, 3) upper corners.
         points: (P, 3) in metres.
-        most: the count ends there.
+        most: largest count.
 
     Returns:
         (N,) int64, at most `most`; a point in two boxes counts once.
@@ -35,7 +35,7 @@ def _count(T_hand_ref, low, high, points, most):  # type: ignore[no-untyped-def]
         for p in range(len(points)):
             px, py, pz = points[p, 0], points[p, 1], points[p, 2]
             z = T[2, 0] * px + T[2, 1] * py + T[2, 2] * pz + T[2, 3]
-            if z < floor or z > ceiling:  # most of a scene lies below the finger tips
+            if z < floor or z > ceiling:  # most points of a scene are below the finger tips
                 continue
             x = T[0, 0] * px + T[0, 1] * py + T[0, 2] * pz + T[0, 3]
             y = T[1, 0] * px + T[1, 1] * py + T[1, 2] * pz + T[1, 3]

@@ -33,9 +33,9 @@ NOTHING = Outcome(Reason.NO_PARTS, NO_POSE)
 
 @dataclass(frozen=True)
 class GraspSettings(StageSettings):
-    """What the node can be told.
+    """Settings of the node.
 
-    planner: which grasps are offered.
+    planner: selection of the grasps.
     """
 
     planner: PlannerConfig = field(default_factory=PlannerConfig, metadata={"live": True})
@@ -51,7 +51,7 @@ class GraspOutputs:
         self._poses = node.output("PoseArray", f"{prefix}grasp_poses")
 
     def publish(self, header: Header, grasps: Sequence[Grasp], version: str) -> None:
-        """Send a frame's grasps, best first; the best one alone where there is one."""
+        """Publish a frame's grasps, best first, and the best one alone if there is one."""
         types, stamped = self._types, to_header(header, self._types)
         poses = _poses([grasp.T_cam_hand for grasp in grasps], types)
         self._grasps.publish(types.GraspArray(header=stamped, grasps=_messages(grasps, poses, version, types)))
@@ -82,7 +82,7 @@ def _poses(T: Sequence[FloatArray], types: Any) -> list[Any]:
 
 
 def in_frame(grasps: Sequence[Grasp], T_target_cam: FloatArray) -> list[Grasp]:
-    """Grasps in another frame than the camera's, such as that of the poses that they belong to."""
+    """Grasps transformed from the camera frame to the frame of the poses."""
     return [
         replace(
             grasp,
@@ -95,7 +95,7 @@ def in_frame(grasps: Sequence[Grasp], T_target_cam: FloatArray) -> list[Grasp]:
 
 
 class GraspPublisherNode(FollowerNode[GraspPlanner]):
-    """Sends `~/grasps`, `~/best_grasp` and `~/grasp_poses` of each frame's poses."""
+    """Publishes `~/grasps`, `~/best_grasp` and `~/grasp_poses` of each frame's poses."""
 
     inputs = (POSES, DEPTH, INFO)
     earlier = "refinement/status"
@@ -104,7 +104,7 @@ class GraspPublisherNode(FollowerNode[GraspPlanner]):
         super().__init__("grasp_publisher", GraspSettings(), **options)
 
     def build(self, stored: StoredModel, objects: Mapping[str, ObjectModel], settings: Any) -> GraspPlanner:
-        """The planner, which needs the parts alone."""
+        """The planner, which needs only the parts."""
         return GraspPlanner(objects, settings.planner)
 
     def rebuild(self, before: Any, after: Any) -> bool:
@@ -116,7 +116,7 @@ class GraspPublisherNode(FollowerNode[GraspPlanner]):
         self._outputs = GraspOutputs(self, "~/")
 
     def process(self, match: Match) -> Outcome:
-        """Plan, with the parts of the model that the poses were made with."""
+        """Plan with the parts of the model that estimated the poses."""
         data = match[POSES.topic]
         header = serialized_header(data)
         if not array_length(data):

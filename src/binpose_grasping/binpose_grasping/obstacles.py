@@ -1,4 +1,4 @@
-"""What stands around the parts of a frame: observed surface, and the found parts' hidden sides."""
+"""Obstacles around the parts of a frame: observed surface, and the hidden sides of the other parts."""
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -13,18 +13,18 @@ from binpose_core.meshes.closest import DistanceField
 from binpose_core.meshes.mesh import Mesh
 from binpose_core.parts.objects import ObjectModel
 
-FACES = 5000  # the level of detail that observed points are compared with
+FACES = 5000  # level of detail for distances of observed points
 
 
 class Obstacles:
-    """The points of a frame that a hand could run into.
+    """The points of a frame that a hand could collide with.
 
     Args:
         frame: with depth.
-        poses: of parts that are there.
+        poses: of all parts in the frame.
         objects: the parts by id.
-        own_m: observed points this close to a part's surface are the part's.
-        grid_m: of the points in a cell of this size one is kept.
+        own_m: observed points this close to a part's surface belong to the part.
+        grid_m: size of the cells in which one point is kept.
     """
 
     def __init__(
@@ -45,16 +45,16 @@ class Obstacles:
         ]
 
     def observed(self, index: int, reach_m: float) -> FloatArray:
-        """(N, 3) observed points in the camera frame within `reach_m` of a part's middle that are not the part's."""
+        """(N, 3) observed points in the camera frame within `reach_m` of a part's centre that are not on the part."""
         pose = self._poses[index]
         center = transform(pose.T_cam_obj, self._objects[pose.object_id].center_m[None])[0]
         near = self._observed[np.linalg.norm(self._observed - center, axis=1) < reach_m]
         return near[~self._own(index, near)]
 
     def hidden(self, index: int, points: FloatArray) -> npt.NDArray[np.bool_]:
-        """(...) which points (..., 3) of the camera frame lie behind a surface seen that is not the part's.
+        """(...) which points (..., 3) of the camera frame are behind an observed surface of something else.
 
-        What is there is not known: the inside of a neighbour, its far side, or the table.
+        That space is unknown: the inside or far side of a neighbour, or the table.
         """
         pixels = np.rint(self._camera.project(np.maximum(points, [-np.inf, -np.inf, 1e-3]))).astype(np.int64)
         inside = ((pixels >= 0) & (pixels < [self._camera.width, self._camera.height])).all(axis=-1)
@@ -66,19 +66,19 @@ class Obstacles:
         return hidden
 
     def _own(self, index: int, points: FloatArray) -> npt.NDArray[np.bool_]:
-        """(N,) which points (N, 3) of the camera frame lie on a part's surface."""
+        """(N,) which points (N, 3) of the camera frame are on a part's surface."""
         pose = self._poses[index]
         field = _field(self._objects[pose.object_id].lod(FACES), self._own_m)
         return np.asarray(field(transform(inverse(pose.T_cam_obj), points)) < self._own_m)
 
     def other_parts(self, index: int) -> FloatArray:
-        """(N, 3) surface points of all other parts in the camera frame, hidden sides too."""
+        """(N, 3) surface points of all other parts in the camera frame, including hidden sides."""
         others = [points for number, points in enumerate(self._surfaces) if number != index]
         return np.concatenate([np.zeros((0, 3)), *others])
 
 
 def thinned(points: FloatArray, grid_m: float) -> FloatArray:
-    """Of the points (N, 3) in each cell of a grid the first one, in their order."""
+    """The first of the points (N, 3) in each cell of a grid, in their order."""
     if len(points) == 0:
         return points
     cells = np.floor((points - points.min(axis=0)) / grid_m).astype(np.int64)
@@ -87,6 +87,6 @@ def thinned(points: FloatArray, grid_m: float) -> FloatArray:
     return points[np.sort(np.unique(keys, return_index=True)[1])]
 
 
-@lru_cache(maxsize=64)  # a mesh is equal to itself alone
+@lru_cache(maxsize=64)  # meshes are compared by identity
 def _field(mesh: Mesh, cap_m: float) -> DistanceField:
     return DistanceField(mesh, cap_m)

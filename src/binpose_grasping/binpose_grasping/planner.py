@@ -1,4 +1,4 @@
-"""Grasps of the parts that were found in a frame, where nothing stands in the hand's way."""
+"""Plans collision-free grasps of the parts in a frame."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ NO_POSE = "There was no pose to grasp at."
 
 @dataclass(frozen=True, eq=False)
 class GraspPlan:
-    """A frame's grasps, best first, and why there are none: an empty text where there are some."""
+    """A frame's grasps, best first, and the reason if there are none (else an empty text)."""
 
     grasps: tuple[Grasp, ...]
     reason: str = ""
@@ -30,7 +30,7 @@ class GraspPlan:
 
 @dataclass(frozen=True, eq=False)
 class _Reached:
-    """N grasps of one pose in the camera frame that come from where they may, best first."""
+    """N grasps of one pose in the camera frame with an allowed approach, best first."""
 
     T_cam_hand: FloatArray
     width_m: FloatArray
@@ -41,7 +41,7 @@ class GraspPlanner:
     """`planner(frame, poses)` -> grasps.
 
     Args:
-        objects: the parts by id; their grasps are found here (tenths of a second each, the first time).
+        objects: the parts by id; their grasps are computed here (tenths of a second each, the first time).
         config: all settings.
     """
 
@@ -60,12 +60,12 @@ class GraspPlanner:
             poses: of parts among `objects`.
 
         Raises:
-            BinposeError: for a frame without depth, and a pose of another part.
+            BinposeError: for a frame without depth, or a pose of another part.
         """
         return list(self.plan(frame, poses).grasps)
 
     def plan(self, frame: RgbdFrame, poses: Sequence[PoseEstimate]) -> GraspPlan:
-        """As a call, with the reason where there is no grasp."""
+        """Like a call, with the reason if there is no grasp."""
         self._check(frame, poses)
         sure = [index for index, pose in enumerate(poses) if pose.score >= self.config.min_probability]
         if not sure:
@@ -95,13 +95,13 @@ class GraspPlanner:
         if unknown := {pose.object_id for pose in poses} - set(self._objects):
             raise UnknownObject(
                 f"Poses of {', '.join(sorted(unknown))}; expected some of {', '.join(self._objects)}; give the planner "
-                "the model that the poses were made with.",
+                "the model that estimated the poses.",
                 sorted(unknown),
                 self._objects,
             )
 
     def _reached(self, pose: PoseEstimate) -> _Reached:
-        """The grasps within the cone, the best score first and of equal ones the steepest."""
+        """The grasps within the cone, by descending score, then by steepness."""
         grasps, config = self._grasps[pose.object_id], self.config
         approach = grasps.T_obj_hand[:, :3, 2] @ pose.T_cam_obj[:3, :3].T
         angle_rad = np.arccos(np.clip(approach @ config.down.unit, -1, 1))
@@ -111,7 +111,7 @@ class GraspPlanner:
         return _Reached(T_cam_hand, grasps.width_m[chosen], grasps.score[chosen])
 
     def _free(self, place: int, pose: PoseEstimate, found: _Reached, obstacles: Obstacles) -> npt.NDArray[np.intp]:
-        """The first grasps, at most `per_part`, with nothing but the part in the hand's way."""
+        """The first grasps, at most `per_part`, without a collision along the hand's path."""
         config, part = self.config, self._objects[pose.object_id]
         low, high = swept_boxes(config.gripper, found.width_m, config.pregrasp_m)
         low, high = low - config.margin_m, high + config.margin_m

@@ -1,4 +1,4 @@
-"""Where rays leave a mesh."""
+"""Intersections at which rays leave a mesh."""
 
 from typing import NamedTuple
 
@@ -8,11 +8,11 @@ import numpy.typing as npt
 from binpose_core.geometry.transforms import FloatArray
 from binpose_core.meshes.mesh import Mesh
 
-PAIRS_AT_ONCE = 500_000  # of rays and faces: 12 MB per array of vectors
+PAIRS_AT_ONCE = 500_000  # pairs of rays and faces: 12 MB per array of vectors
 
 
 class Exits(NamedTuple):
-    """K places where rays leave: ray (K,), face (K,) and distance_m (K,) from the ray's origin, by ray."""
+    """K exit points: ray (K,), face (K,) and distance_m (K,) from the ray's origin, ordered by ray."""
 
     ray: npt.NDArray[np.intp]
     face: npt.NDArray[np.intp]
@@ -20,13 +20,13 @@ class Exits(NamedTuple):
 
 
 def exits(mesh: Mesh, origins: FloatArray, directions: FloatArray, nearest_m: float) -> Exits:
-    """All places where rays meet faces from behind (Moeller and Trumbore, 1997).
+    """All intersections of rays with faces from behind (Moeller and Trumbore, 1997).
 
     Args:
-        mesh: its faces wind outward.
+        mesh: with outward winding.
         origins: (N, 3) in metres.
         directions: (N, 3) unit vectors.
-        nearest_m: what is nearer to the origin is left out.
+        nearest_m: intersections nearer to the origin are ignored.
     """
     corners = mesh.vertices.astype(np.float64)[mesh.faces]
     normals = mesh.face_normals

@@ -1,4 +1,4 @@
-"""Recording of what the robot sees: bags that ROS 2 plays, and that binpose reads without ROS."""
+"""Records camera topics as bags that ROS 2 can play and binpose can read without ROS."""
 
 from binpose_recording.bag_frames import BagFrame, BagFrames, bag_frames
 from binpose_recording.bag_reader import Bag, is_bag

@@ -1,4 +1,4 @@
-"""The readable messages of a file written into a new one of the same storage, with an index that is whole."""
+"""Copies the readable messages of a file to a new one of the same storage, with a complete index."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from pathlib import Path
 from binpose_recording.bag_file import BagFile, StoredMessage, StoredTopic, plain_data
 from binpose_recording.segment import SUFFIX, mcap_writer
 
-# As rosbag2 writes it since Iron; Humble reads it too.
+# As written by rosbag2 since Iron; Humble reads it too.
 _SQLITE_TABLES = """
 CREATE TABLE schema(schema_version INTEGER PRIMARY KEY, ros_distro TEXT NOT NULL);
 CREATE TABLE metadata(id INTEGER PRIMARY KEY, metadata_version INTEGER NOT NULL, metadata TEXT NOT NULL);
@@ -23,16 +23,16 @@ INSERT INTO schema(schema_version, ros_distro) VALUES (4, 'jazzy');
 
 
 def copy_messages(file: BagFile, target: Path) -> int:
-    """Write every message that can be read to `target`, whose name is that of its storage; returns their number.
+    """Write every readable message to `target`, whose suffix must match the storage; returns their number.
 
     Raises:
-        OSError: when the disk does not take it.
+        OSError: if writing fails.
     """
     return _to_mcap(file, target) if SUFFIX in target.name else _to_sqlite(file, target)
 
 
 def _plain_messages(file: BagFile) -> Iterator[StoredMessage]:
-    """The messages, uncompressed where their recorder compressed each."""
+    """The messages; those that the recorder compressed one by one are decompressed."""
     for message in file.messages(file.topics):
         data = plain_data(message.data)
         if data is not None:
@@ -62,8 +62,8 @@ def _to_mcap(file: BagFile, target: Path) -> int:
 
 
 def _channel_metadata(topic: StoredTopic) -> dict[str, str]:
-    told = {"offered_qos_profiles": topic.qos_text, "topic_type_hash": topic.digest}
-    return {key: value for key, value in told.items() if value}
+    metadata = {"offered_qos_profiles": topic.qos_text, "topic_type_hash": topic.digest}
+    return {key: value for key, value in metadata.items() if value}
 
 
 def _to_sqlite(file: BagFile, target: Path) -> int:
@@ -84,7 +84,7 @@ def _to_sqlite(file: BagFile, target: Path) -> int:
             database.execute("INSERT INTO messages(topic_id, timestamp, data) VALUES(?, ?, ?)", row)
             count += 1
         database.commit()
-    except sqlite3.OperationalError as error:  # The reader's own errors never come here; these are the disk's.
+    except sqlite3.OperationalError as error:  # errors of writing; the reader handles its own
         raise OSError(f"SQLite: {error}") from error
     finally:
         database.close()

@@ -1,4 +1,4 @@
-"""What the readers of MCAP and SQLite files have in common: topics, messages, and what damage takes away."""
+"""The common interface of the MCAP and SQLite readers: topics, messages, and losses by damage."""
 
 import os
 from abc import ABC, abstractmethod
@@ -16,7 +16,7 @@ _ZSTD = b"\x28\xb5\x2f\xfd"  # CDR begins with 0.
 
 
 class StoredTopic(NamedTuple):
-    """A topic as a file describes it; texts that the file does not have are empty.
+    """A topic as described in a file; missing texts are empty.
 
     type: such as "sensor_msgs/msg/Image".
     definition: of the type, in `definition_format` ("ros2msg" or "ros2idl").
@@ -38,8 +38,8 @@ class StoredMessage(NamedTuple):
     """A serialized message in a file.
 
     topic_id: key in the file's `topics`.
-    stamp_ns, publish_ns: when it was received and sent, ns since the epoch.
-    position: where it lies in the file, for `BagFile.at`.
+    stamp_ns, publish_ns: time of reception and of publication, ns since the epoch.
+    position: location in the file, for `BagFile.at`.
     """
 
     topic_id: int
@@ -52,11 +52,11 @@ class StoredMessage(NamedTuple):
 
 @dataclass(frozen=True)
 class Damage:
-    """A place of a file that cannot be read.
+    """A region of a file that cannot be read.
 
     size: in bytes.
-    start_ns, end_ns: the last message before it and the first after it, None at the ends of the file.
-    messages: lost ones by topic, as far as the file says; those of unknown topics under `UNKNOWN`.
+    start_ns, end_ns: times of the last message before it and the first after it, None at the ends of the file.
+    messages: lost ones by topic, as far as they are known; those of unknown topics under `UNKNOWN`.
     """
 
     size: int
@@ -67,11 +67,11 @@ class Damage:
 
 @dataclass(frozen=True)
 class Loss:
-    """What the damages of a file take away together.
+    """The sum of a file's damages.
 
-    places: how many there are. seconds: between the messages around them.
-    messages: lost ones by topic, as far as the file says; those of unknown topics under `UNKNOWN`.
-    is_cut: the file ends before its end was written, and does not say what is missing.
+    places: number of damaged regions. seconds: between the messages around them.
+    messages: lost ones by topic, as far as they are known; those of unknown topics under `UNKNOWN`.
+    is_cut: the file is truncated, so that the number of missing messages is unknown.
     """
 
     places: int = 0
@@ -85,11 +85,11 @@ class Loss:
 
     @property
     def count(self) -> int:
-        """Messages that are lost, as far as the file says."""
+        """Number of lost messages, as far as it is known."""
         return sum(self.messages.values())
 
     def text(self) -> str:
-        """Such as "3 messages (1.2 MB, 0.2 s): 1 of /color, 2 of /depth"."""
+        """For example "3 messages (1.2 MB, 0.2 s): 1 of /color, 2 of /depth"."""
         counted = (
             f"{self.count} message{'s' if self.count != 1 else ''}" if self.count else "an unknown number of messages"
         )
@@ -101,7 +101,7 @@ class Loss:
 
 
 def total(losses: Collection[Loss]) -> Loss:
-    """The losses of several files together."""
+    """The sum of the losses of several files."""
     messages: dict[str, int] = {}
     for loss in losses:
         for topic, count in loss.messages.items():
@@ -116,26 +116,26 @@ def total(losses: Collection[Loss]) -> Loss:
 
 
 def loss_of(damages: Collection[Damage], is_cut: bool = False) -> Loss:
-    """The damages of one file together."""
-    spans = {(item.start_ns, item.end_ns) for item in damages}  # Neighbouring damages share theirs.
+    """The sum of the damages of one file."""
+    spans = {(item.start_ns, item.end_ns) for item in damages}  # neighbouring damages have the same span
     seconds = sum(max(end - start, 0) / 1e9 for start, end in spans if start is not None and end is not None)
     messages = total([Loss(messages=item.messages) for item in damages]).messages
     return Loss(len(damages), sum(item.size for item in damages), seconds, messages, is_cut)
 
 
 class BagFile(ABC):
-    """A file of a bag, read as far as it is whole.
+    """A file of a bag, of which everything undamaged can be read.
 
     Args:
         path: the file.
-        described: topics in the metadata of the bag, for those whose description in the file is damaged.
+        described: topics in the metadata of the bag, which replace damaged descriptions in the file.
 
     Attributes:
         topics: by their numbers in the file.
-        counts: messages by those numbers, as far as they can be read.
+        counts: readable messages by those numbers.
 
     Raises:
-        OSError: when it cannot be opened.
+        OSError: if the file cannot be opened.
     """
 
     def __init__(self, path: Path, described: Sequence[Described] | None = None) -> None:
@@ -152,32 +152,32 @@ class BagFile(ABC):
     @property
     @abstractmethod
     def is_whole(self) -> bool:
-        """Whether nothing was found so far that a repair would change."""
+        """Whether no damage has been found so far."""
 
     @property
     @abstractmethod
     def loss(self) -> Loss:
-        """What was found damaged so far; complete after `check`."""
+        """The damage found so far; complete after `check`."""
 
     @abstractmethod
     def messages(self, topic_ids: Collection[int]) -> Iterator[StoredMessage]:
-        """The messages of some topics in the order of the recording; damaged ones are left out and counted."""
+        """The messages of some topics in the order of the recording; damaged ones are skipped and counted."""
 
     @abstractmethod
     def at(self, position: tuple[int, int]) -> StoredMessage | None:
-        """The message at a position; None where it cannot be read."""
+        """The message at a position; None if it cannot be read."""
 
     @abstractmethod
     def check(self) -> None:
-        """Read all there is, so that `loss` is complete."""
+        """Read the whole file, so that `loss` is complete."""
 
     @abstractmethod
     def close(self) -> None:
-        """Close the file until it is read again."""
+        """Close the file; the next access opens it again."""
 
 
 def plain_data(data: bytes) -> bytes | None:
-    """A message without the compression of its own that a recorder may give it; None where that is damaged."""
+    """A message without its own compression, if it has one; None if that is damaged."""
     if data[:4] != _ZSTD:
         return data
     try:
@@ -187,10 +187,10 @@ def plain_data(data: bytes) -> bytes | None:
 
 
 class Source:
-    """The bytes of a file; where the disk does not give them, there are none. It is opened when it is read.
+    """The bytes of a file; unreadable sectors yield no bytes. The file is opened on access.
 
     Raises:
-        OSError: when the file cannot be opened.
+        OSError: if the file cannot be opened.
     """
 
     def __init__(self, path: Path) -> None:
@@ -199,18 +199,18 @@ class Source:
         self.size = os.fstat(self._opened().fileno()).st_size
 
     def read(self, offset: int, length: int) -> bytes:
-        """Up to `length` bytes from `offset`: fewer at the end of the file and at a sector that cannot be read."""
+        """Up to `length` bytes from `offset`: fewer at the end of the file and at an unreadable sector."""
         descriptor, parts = self._opened().fileno(), []
         try:
             while length > 0 and offset >= 0 and (part := os.pread(descriptor, length, offset)):
-                parts.append(part)  # One call gives 2 GiB at most.
+                parts.append(part)  # one call returns at most 2 GiB
                 offset, length = offset + len(part), length - len(part)
         except OSError:
             pass
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def close(self) -> None:
-        """Close the file until it is read again."""
+        """Close the file; the next access opens it again."""
         if self._stream is not None:
             self._stream.close()
             self._stream = None

@@ -1,4 +1,4 @@
-"""The frames of a bag, as `binpose estimate` takes them."""
+"""The frames of a bag as inputs of `binpose estimate`."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +24,7 @@ class Stamped:
 
 @dataclass(frozen=True)
 class BagFrame:
-    """A frame in a bag, not read yet; its name is the stamp of its colour image."""
+    """A frame in a bag, read on demand; its name is the stamp of its colour image."""
 
     bag: Bag
     name: str
@@ -38,7 +38,7 @@ class BagFrame:
         """The undistorted images, depth in metres or None.
 
         Raises:
-            BinposeError: for messages that are damaged, in an unknown encoding, or do not fit each other.
+            BinposeError: for messages that are damaged, in an unknown encoding, or do not match each other.
         """
         color = read_image(self._data(self.color), self.bag.types[self.color.place.topic])
         depth = None
@@ -56,7 +56,7 @@ class BagFrame:
 
 @dataclass(frozen=True)
 class BagFrames:
-    """What a bag holds: its frames by the time of their arrival, and a sentence about each thing that was left out."""
+    """The frames of a bag by time of arrival, and a sentence about each item that was skipped."""
 
     frames: tuple[BagFrame, ...]
     topics: CameraTopics
@@ -66,17 +66,17 @@ class BagFrames:
 def bag_frames(
     path: Path | str | Bag, wanted: CameraTopics | None = None, slop_s: float = RecorderConfig.slop_s
 ) -> BagFrames:
-    """The frames of a bag: colour and depth paired by their stamps, each with the camera info that holds for it.
+    """The frames of a bag: colour and depth paired by their stamps, each with the camera info valid at that time.
 
-    The images are gone through once for their stamps and read when a frame is.
+    A first pass reads only the stamps; images are read with their frame.
 
     Args:
-        path: folder or file, or the bag that was opened.
-        wanted: topics, where there is more than one camera.
-        slop_s: colour and depth of one frame are stamped at most this far apart.
+        path: folder or file, or an open bag.
+        wanted: topics, if there is more than one camera.
+        slop_s: largest difference between the stamps of colour and depth of a frame.
 
     Raises:
-        BinposeError: for what is no bag, or one without frames that can be read.
+        BinposeError: if it is not a bag, or has no readable frames.
     """
     bag = path if isinstance(path, Bag) else Bag(path)
     path = bag.path

@@ -1,4 +1,4 @@
-"""metadata.yaml of a bag: what ROS 2 reads first, always made anew from what the files of the bag say."""
+"""metadata.yaml of a bag, which ROS 2 reads first; always generated from the files of the bag."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,13 +17,13 @@ from binpose_recording.segment import SUFFIX
 METADATA = "metadata.yaml"
 RECORDING, SNAPSHOT = "recording_", "snapshot_"
 REMEDY = "repair it with `binpose bag --repair`"
-# The last layout that Humble reads as well as Jazzy: from 9 on, names state the quality of service.
+# The last layout that both Humble and Jazzy read: from 9 on, the quality of service is written with names.
 _VERSION = 8
 
 
 @dataclass(frozen=True)
 class ChannelInfo:
-    """A topic in a segment: its messages, and what the metadata repeat of it."""
+    """A topic in a segment: its messages, and the description repeated in the metadata."""
 
     topic: str
     type: str
@@ -34,7 +34,7 @@ class ChannelInfo:
 
 @dataclass(frozen=True)
 class SegmentInfo:
-    """What the index of a whole segment tells; times in ns."""
+    """The index of a complete segment; times in ns."""
 
     path: Path
     start_ns: int
@@ -44,22 +44,22 @@ class SegmentInfo:
 
 
 def segment_paths(bag: Path, suffix: str = SUFFIX) -> list[Path]:
-    """The closed segments of a bag in their order: by the number at the end of their names."""
+    """The closed segments of a bag in order: by the number at the end of their names."""
     return sorted(bag.glob(f"[!.]*{suffix}"), key=lambda path: (_number(path), path.name))
 
 
 def segment_info(path: Path) -> SegmentInfo:
-    """The index of a whole segment.
+    """The index of a complete segment.
 
     Raises:
-        BinposeError: for a file without one.
+        BinposeError: for a file without an index.
     """
     stat = path.stat()
     return _segment_info(path, stat.st_size, stat.st_mtime_ns)
 
 
 def is_whole(path: Path) -> bool:
-    """Whether an MCAP file has its index, which is written last."""
+    """Whether an MCAP file is complete: its index is written last."""
     try:
         segment_info(path)
     except BinposeError:
@@ -68,13 +68,13 @@ def is_whole(path: Path) -> bool:
 
 
 def names_all_segments(bag: Path) -> bool:
-    """Whether metadata.yaml names every segment; it does not where the recorder died between the two."""
+    """Whether metadata.yaml lists every segment; it does not if the recorder was killed before updating it."""
     text = metadata_text(bag)
     return all(path.name in text for path in bag_segments(bag))
 
 
 def agrees_with_files(bag: Path) -> bool:
-    """Whether metadata.yaml can be read and says what the whole segments in the folder say."""
+    """Whether metadata.yaml is readable and agrees with the complete segments in the folder."""
     segments = [segment_info(path) for path in bag_segments(bag) if is_whole(path)]
     stated = _metadata_content(bag)
     count = sum(item.messages for item in segments)
@@ -87,16 +87,16 @@ def bag_segments(bag: Path) -> list[Path]:
 
 
 def write_metadata(bag: Path, without: Path | None = None) -> None:
-    """Write metadata.yaml for the whole segments in the folder; where there are none it is removed.
+    """Write metadata.yaml for the complete segments in the folder; without any, it is removed.
 
-    A damaged segment is not named, so that the others can be read and played.
+    Damaged segments are not listed, so that the others can be read and played.
 
     Args:
         bag: the folder.
         without: a segment that is about to be removed.
 
     Raises:
-        BinposeError: when the disk is full.
+        BinposeError: if the disk is full.
     """
     segments = [segment_info(path) for path in bag_segments(bag) if path != without and is_whole(path)]
     if not segments:
@@ -157,7 +157,7 @@ def _topics(segments: list[SegmentInfo]) -> list[dict[str, Any]]:
 
 
 def metadata_text(bag: Path) -> str:
-    """The text of metadata.yaml, empty where there is none."""
+    """The text of metadata.yaml, empty if there is none."""
     try:
         return (bag / METADATA).read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -165,7 +165,7 @@ def metadata_text(bag: Path) -> str:
 
 
 def named_files(bag: Path) -> list[str]:
-    """The files that metadata.yaml names; none where it is missing or damaged."""
+    """The files listed in metadata.yaml; none if it is missing or damaged."""
     return [Path(str(name)).name for name in _metadata_content(bag).get("relative_file_paths") or ()]
 
 

@@ -1,4 +1,4 @@
-"""Opening a file of a bag, whatever its storage."""
+"""Opens a file of a bag in any storage."""
 
 import tempfile
 import weakref
@@ -19,14 +19,14 @@ _STEP = 1 << 20
 
 
 def open_file(path: Path, described: list[Described] | None = None) -> BagFile:
-    """A file of a bag, read as far as it is whole; what it is says its first bytes, or its name where they are damaged.
+    """Open a file of a bag; the storage is detected from its first bytes, or from its name if they are damaged.
 
     Args:
         path: the file.
-        described: topics in the metadata of the bag, for those whose description in the file is damaged.
+        described: topics in the metadata of the bag, which replace damaged descriptions in the file.
 
     Raises:
-        BinposeError: for a file that cannot be opened, is empty, or holds no message and no sound index.
+        BinposeError: for a file that cannot be opened, is empty, or has neither a readable message nor a valid index.
     """
     try:
         file = _opened(path, described)
@@ -46,7 +46,7 @@ def open_file(path: Path, described: list[Described] | None = None) -> BagFile:
 
 
 def has_index(path: Path) -> bool:
-    """Whether a file has the index that its storage gives it; only of MCAP this is known without reading all of it."""
+    """Whether a file has the index of its storage; only for MCAP this is known without reading the whole file."""
     if not path.name.endswith(SUFFIX):
         return True
     source = Source(path)
@@ -70,7 +70,7 @@ def _opened(path: Path, described: list[Described] | None) -> BagFile:
 
 
 def _decompressed(path: Path, described: list[Described] | None) -> BagFile:
-    """A file that was compressed as a whole, in a temporary folder that goes with it."""
+    """A file that was compressed as a whole, decompressed to a temporary folder that is removed with it."""
     folder = tempfile.TemporaryDirectory(prefix="binpose_bag_")
     target = Path(folder.name) / path.name.removesuffix(COMPRESSED)
     try:
@@ -79,7 +79,7 @@ def _decompressed(path: Path, described: list[Described] | None) -> BagFile:
             while part := reader.read(_STEP):
                 out.write(part)
     except zstandard.ZstdError:
-        pass  # What was decompressed so far is read like any other damaged file.
+        pass  # the decompressed beginning is read like any other damaged file
     file = _opened(target, described)
     weakref.finalize(file, folder.cleanup)
     return file

@@ -1,4 +1,4 @@
-"""Reading bags that any recorder made, whole or damaged, without ROS: MCAP and SQLite, folders and single files."""
+"""Reads bags of any recorder without ROS, complete or damaged: MCAP and SQLite, folders and single files."""
 
 from collections import OrderedDict
 from collections.abc import Collection, Iterator
@@ -17,7 +17,7 @@ _OPEN_FILES = 8
 
 
 class Place(NamedTuple):
-    """Where a message lies: the part of the bag, its topic, when it was received (ns), and its position in the part."""
+    """Location of a message: the part of the bag, its topic, time of reception (ns), and its position in the part."""
 
     part: int
     topic: str
@@ -26,7 +26,7 @@ class Place(NamedTuple):
 
 
 def is_bag(path: Path) -> bool:
-    """Whether a path looks like a bag, whole or damaged."""
+    """Whether a path is a bag, complete or damaged."""
     suffixes = (*_SUFFIXES, ACTIVE_SUFFIX)
     if path.is_dir():
         return (path / METADATA).is_file() or any(item.name.endswith(suffixes) for item in path.iterdir())
@@ -34,12 +34,12 @@ def is_bag(path: Path) -> bool:
 
 
 class Bag:
-    """A recording, which may lie in several files. What is damaged is left out, counted and noted.
+    """A recording of one or several files. Damaged regions are skipped, counted and noted.
 
-    types, counts: by topic; the messages that can be read, as far as the files are known to be damaged.
+    types, counts: by topic; readable messages, as far as damage is known.
 
     Raises:
-        BinposeError: for what is no bag, or one without a message that can be read.
+        BinposeError: if it is not a bag, or has no readable message.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -67,7 +67,7 @@ class Bag:
 
     @property
     def counts(self) -> dict[str, int]:
-        """The messages of each topic, less those that were found damaged so far."""
+        """The number of messages of each topic, without those found damaged so far."""
         counts = dict.fromkeys(self.types, 0)
         for part in self._parts:
             for number, topic in part.topics.items():
@@ -76,7 +76,7 @@ class Bag:
 
     @property
     def unfinished(self) -> tuple[Path, ...]:
-        """The files beside those that are read which a recorder has not closed."""
+        """Additional files that a recorder has not closed."""
         return tuple(sorted(self.path.glob(f"*{ACTIVE_SUFFIX}"))) if self.path.is_dir() else ()
 
     @property
@@ -87,12 +87,12 @@ class Bag:
 
     @property
     def loss(self) -> Loss:
-        """What was found damaged so far; complete when all messages were read."""
+        """The damage found so far; complete when all messages were read."""
         return total([part.loss for part in self._parts])
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """A sentence about each file that is not read, or not to its end, as far as it is known so far."""
+        """A sentence about each file that is skipped or truncated, as far as it is known so far."""
         remedy = f"`binpose bag {self.path} --repair`"
         notes = [str(error) for error in self._unreadable]
         notes += [
@@ -113,7 +113,7 @@ class Bag:
         return tuple(notes)
 
     def messages(self, topics: Collection[str]) -> Iterator[tuple[Place, bytes]]:
-        """The messages of some topics, in the order of the recording; damaged ones are left out."""
+        """The messages of some topics, in the order of the recording; damaged ones are skipped."""
         for number, part in enumerate(self._parts):
             names = {key: topic.name for key, topic in part.topics.items() if topic.name in topics}
             self._used(number)
@@ -123,7 +123,7 @@ class Bag:
                     yield Place(number, names[message.topic_id], message.stamp_ns, message.position), data
 
     def at(self, place: Place) -> Iterator[bytes]:
-        """The message at that place; none where it cannot be read any more."""
+        """The message at that location; none if it is no longer readable."""
         self._used(place.part)
         message = self._parts[place.part].at(place.position)
         data = None if message is None else self._plain(message.data)
@@ -131,7 +131,7 @@ class Bag:
             yield data
 
     def check(self) -> None:
-        """Read all there is, so that the notes and the loss are complete."""
+        """Read everything, so that the notes and the loss are complete."""
         for number, part in enumerate(self._parts):
             self._used(number)
             part.check()
@@ -142,7 +142,7 @@ class Bag:
         return found
 
     def _used(self, number: int) -> None:
-        """Keep only so many files open."""
+        """Limit the number of open files."""
         self._open[number] = self._parts[number]
         self._open.move_to_end(number)
         if len(self._open) > _OPEN_FILES:
@@ -150,7 +150,7 @@ class Bag:
 
 
 def _files(path: Path) -> list[Path]:
-    """The files to be read one after the other."""
+    """The files of a recording in order."""
     if not path.exists():
         raise BadFile(f"Nothing at {path}; expected a bag; check the path.", path)
     if path.name.endswith(".bag"):

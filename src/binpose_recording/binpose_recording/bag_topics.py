@@ -1,4 +1,4 @@
-"""Which topics of a bag are the camera."""
+"""Selects the camera topics of a bag."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ from binpose_recording.bag_reader import Bag
 from binpose_recording.cdr import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE, read_image
 from binpose_ros.images import COLOR_ENCODINGS, DEPTH_ENCODINGS, LAYOUTS
 
-# What the stages draw for people; it is no camera's.
+# Visualisations published by the stages, not camera images.
 _DRAWN = ("/instance_mask", "/overlay")
 _ALIGNED = ("aligned", "registered")
 
 
 @dataclass(frozen=True)
 class CameraTopics:
-    """The topics of a camera; depth is empty for a camera without, and all are before they are chosen."""
+    """The topics of a camera; depth is empty for a camera without depth. Unset topics are empty."""
 
     color: str = ""
     depth: str = ""
@@ -24,10 +24,10 @@ class CameraTopics:
 
 
 def choose_topics(bag: Bag, wanted: CameraTopics | None = None) -> CameraTopics:
-    """The camera's topics in a bag: those that are wanted, the others found by their types, encodings and names.
+    """The camera's topics in a bag: the wanted ones, and others found by their types, encodings and names.
 
     Raises:
-        BinposeError: where there is none, or no telling which of several.
+        BinposeError: if no topic matches, or several do.
     """
     wanted = wanted or CameraTopics()
     _check_known(bag, wanted)
@@ -49,7 +49,7 @@ def _check_known(bag: Bag, wanted: CameraTopics) -> None:
 
 
 def _encodings(bag: Bag) -> dict[str, str]:
-    """The encoding of the first message of each topic of images, empty where it cannot be read."""
+    """The encoding of the first message of each image topic, empty if it is unreadable."""
     topics = [topic for topic, kind in bag.types.items() if kind in (IMAGE, COMPRESSED_IMAGE) and bag.counts[topic]]
     pending = {topic for topic in topics if not topic.endswith(_DRAWN)}
     found = {}
@@ -66,12 +66,12 @@ def _encoding(data: bytes, kind: str) -> str:
     try:
         return str(read_image(data, kind).encoding)
     except BinposeError:
-        return ""  # A broken first message is told when its frame is read.
+        return ""  # reading the frame reports a damaged first message
 
 
 def _color(bag: Bag, encodings: dict[str, str], infos: Collection[str]) -> str:
     others = [topic for topic, encoding in encodings.items() if not _is_depth(topic, encoding)]
-    # One in an unknown encoding is chosen where there is no other, and refused by name when it is read.
+    # A topic with an unknown encoding is chosen only if there is no other; reading it reports the encoding.
     colors = [topic for topic in others if encodings[topic] in COLOR_ENCODINGS] or others
     if not colors:
         raise BinposeError(
@@ -86,13 +86,13 @@ def _color(bag: Bag, encodings: dict[str, str], infos: Collection[str]) -> str:
 def _depth(bag: Bag, encodings: dict[str, str], color: str) -> str:
     depths = [topic for topic, encoding in encodings.items() if _is_depth(topic, encoding)]
     depths = [topic for topic in depths if encodings[topic] in DEPTH_ENCODINGS] or depths
-    nearest = max((_shared(topic, color) for topic in depths), default=0)
-    depths = [topic for topic in depths if _shared(topic, color) == nearest]
+    nearest = max((_common_namespaces(topic, color) for topic in depths), default=0)
+    depths = [topic for topic in depths if _common_namespaces(topic, color) == nearest]
     return _one(bag, _preferred(_raw(depths), _ALIGNED), "depth", "--depth-topic") if depths else ""
 
 
-def _shared(topic: str, other: str) -> int:
-    """How many of the namespaces two topics have in common: those of one camera share more."""
+def _common_namespaces(topic: str, other: str) -> int:
+    """The number of leading namespaces that two topics have in common; it is largest for topics of one camera."""
     parts = zip(topic.split("/"), other.split("/"), strict=False)
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], parts))
 
@@ -110,20 +110,20 @@ def _info(bag: Bag, color: str, infos: Collection[str]) -> str:
         return _sibling(color)
     if not infos:
         raise BinposeError(
-            f"The bag {bag.path} has no camera info; expected {_sibling(color)}, which tells the intrinsics of "
+            f"The bag {bag.path} has no camera info; expected {_sibling(color)} with the intrinsics of "
             f"{color}; record it too."
         )
     return _one(bag, list(infos), "camera info", "--info-topic")
 
 
 def _sibling(topic: str) -> str:
-    """The camera info beside an image, as ROS names them."""
+    """The camera info topic of an image topic by ROS naming conventions."""
     base = topic.rpartition("/")[0] if topic.endswith(("/compressed", "/compressedDepth")) else topic
     return f"{base.rpartition('/')[0]}/camera_info"
 
 
 def _raw(topics: list[str]) -> list[str]:
-    """Without the compressed ones whose raw images are there too."""
+    """Without compressed topics whose raw images are recorded too."""
     return [topic for topic in topics if topic.rpartition("/")[0] not in topics]
 
 

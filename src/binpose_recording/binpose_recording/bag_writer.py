@@ -1,4 +1,4 @@
-"""A bag: a folder of segments with metadata.yaml, which `ros2 bag info` and `ros2 bag play` take as one recording."""
+"""Writes a bag: a folder of segments with metadata.yaml, for `ros2 bag info` and `ros2 bag play`."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,19 +15,19 @@ from binpose_recording.segment import SUFFIX, Segment
 
 
 class BagWriter:
-    """Appends messages to a new bag and begins a new segment when one is full.
+    """Appends messages to a new bag and starts a new segment when one is full.
 
-    Each segment can be understood alone: it begins with the last messages of every latched topic (static transforms,
-    model status). A bag that is left without `close` is finished by `binpose_recording.recovery`.
+    Each segment can be used alone: it begins with the last messages of every latched topic (static transforms,
+    model status). `binpose_recording.recovery` finishes a bag that was not closed.
 
     Args:
-        directory: of the bag; it must not be there yet.
+        directory: of the bag; it must not exist.
         config: sizes and compression.
-        definitions: where those come from.
+        definitions: source of the message definitions.
 
     Raises:
-        BinposeError: for a folder that is there already.
-        OSError: from every method, when the disk does not take it; `abandon` the bag then.
+        BinposeError: if the folder exists.
+        OSError: from every method, if writing fails; call `abandon` then.
     """
 
     def __init__(
@@ -65,25 +65,25 @@ class BagWriter:
         self._latched.add(message, topic)
 
     def sync(self) -> None:
-        """Return when all that was written lies on the disk."""
+        """Return when everything written is on the disk."""
         if self._segment is not None:
             self._segment.sync()
 
     def close_segment(self) -> None:
-        """Finish the segment in work and tell metadata.yaml."""
+        """Finish the current segment and update metadata.yaml."""
         if self._segment is not None:
             self._segment.close()
             self._segment = None
             write_metadata(self.directory)
 
     def close(self) -> None:
-        """Finish the bag; a bag without messages leaves no folder."""
+        """Finish the bag; a bag without messages is removed."""
         self.close_segment()
         if not any(self.directory.iterdir()):
             self.directory.rmdir()
 
     def abandon(self) -> None:
-        """Leave the bag as it lies on the disk; never raises."""
+        """Close the files without finishing the bag; never raises."""
         if self._segment is not None:
             self._segment.abandon()
             self._segment = None
@@ -114,10 +114,10 @@ class BagWriter:
 
 
 def write_bag(directory: Path, messages: Iterable[tuple[RawMessage, Topic]], config: BagConfig | None = None) -> int:
-    """Write all messages into a new bag; returns their number.
+    """Write all messages to a new bag; returns their number.
 
     Raises:
-        BinposeError: for a folder that is there already, or a disk that does not take them.
+        BinposeError: if the folder exists or writing fails.
     """
     try:
         with BagWriter(directory, config) as bag:

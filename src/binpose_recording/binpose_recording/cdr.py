@@ -1,4 +1,4 @@
-"""Messages of images and their cameras, read and made on any machine, with or without ROS."""
+"""Serializes and deserializes messages of images and camera infos, with or without ROS."""
 
 from collections.abc import Iterable
 from functools import cache
@@ -19,12 +19,12 @@ CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
 
 @cache
 def standard_types() -> Typestore:
-    """ROS 2 Jazzy's types; those of images and camera info are the same in all distributions since 2020."""
+    """ROS 2 Jazzy's types; those of images and camera info are equal in all distributions since 2020."""
     return get_typestore(Stores.ROS2_JAZZY)
 
 
 class BagTypes:
-    """Classes of messages by their short names, for the conversions in `binpose_ros`."""
+    """Message classes by their short names, for the conversions in `binpose_ros`."""
 
     def __getattr__(self, name: str) -> Any:
         if name not in PACKAGE_OF:
@@ -41,14 +41,14 @@ class BagTypes:
 
 
 def read_message(data: bytes, type_name: str) -> Any:
-    """The message in serialized data.
+    """The deserialized message.
 
     Raises:
-        BinposeError: for data that is no message of that type.
+        BinposeError: if the data is not a message of that type.
     """
     try:
         return standard_types().deserialize_cdr(data, type_name)
-    except Exception as error:  # rosbags' code for each type fails in ways of its own, all for the same reason.
+    except Exception as error:  # the generated code of rosbags raises different errors for invalid data
         raise BinposeError(
             f"{len(data)} bytes are no {type_name} ({error or type(error).__name__}); expected a whole message; the "
             "bag or its sender is damaged."
@@ -61,10 +61,10 @@ def write_message(message: Any) -> bytes:
 
 
 def read_image(data: bytes, type_name: str) -> Any:
-    """The sensor_msgs/Image in serialized data, also in that of a CompressedImage (PNG, JPEG, compressedDepth).
+    """The sensor_msgs/Image in serialized data; a CompressedImage (PNG, JPEG, compressedDepth) is decompressed.
 
     Raises:
-        BinposeError: for data that is neither, or is compressed in another way.
+        BinposeError: for other data or compressions.
     """
     message = read_message(data, type_name)
     return decompress(message, BagTypes()) if type_name == COMPRESSED_IMAGE else message

@@ -1,4 +1,4 @@
-"""How the recorder records: every default stands here."""
+"""All defaults of the recorder."""
 
 from dataclasses import dataclass, field
 from enum import Enum
@@ -13,12 +13,12 @@ Compression = Literal["none", "lz4", "zstd"]
 
 
 class Role(Enum):
-    """What a topic is to the recorder, which decides the messages of it that are kept.
+    """Role of a topic, which determines the messages that are recorded.
 
-    COLOR, DEPTH, INFO: the parts of a frame; kept where the frame is a keyframe.
-    RESULT: computed from a frame and stamped like it; kept with its frame.
-    EVENT: rare and worth keeping whenever it comes: model status, pick outcomes, static transforms.
-    CONTEXT: frequent; kept around keyframes: transforms.
+    COLOR, DEPTH, INFO: the parts of a frame; recorded if the frame is a keyframe.
+    RESULT: computed from a frame and stamped like it; recorded with its frame.
+    EVENT: rare and always recorded: model status, pick outcomes, static transforms.
+    CONTEXT: frequent; recorded around keyframes: transforms.
     """
 
     COLOR = "color"
@@ -31,12 +31,12 @@ class Role(Enum):
 
 @dataclass(frozen=True)
 class BagConfig:
-    """How a bag is written.
+    """Format of a bag.
 
-    segment_mb: a segment (one file of the bag) is closed when it holds so many megabytes.
-    segment_s: a segment is closed when it lasted so many seconds.
-    sync_s: seconds after which what was received is on the disk; a power cut loses what came within them.
-    compression: of the chunks inside the file: none, lz4 or zstd; every MCAP reader undoes it.
+    segment_mb: size in megabytes at which a segment (one file of the bag) is closed.
+    segment_s: duration in seconds after which a segment is closed.
+    sync_s: interval in seconds between syncs to the disk; a power cut loses at most the messages within it.
+    compression: of the chunks inside the file: none, lz4 or zstd; every MCAP reader supports them.
     """
 
     segment_mb: float = setting(128.0, bounds=(0.01, 1e5))
@@ -52,15 +52,15 @@ class BagConfig:
 
 @dataclass(frozen=True)
 class KeyframeConfig:
-    """When a frame is a new keyframe; `binpose_recording.keyframes` tells what is measured.
+    """Thresholds of new keyframes; see `binpose_recording.keyframes` for the measure.
 
-    check_hz: frames that are looked at per second, at most.
+    check_hz: largest number of frames per second that are checked.
     depth_step_m: least change of the depth in a cell of the thumbnail, in metres, that counts.
     gray_step: least change of the brightness in a cell of the thumbnail, in grey levels of 255, that counts.
-    valid_step: least change of the share of valid depth in a cell of the thumbnail that counts.
-    noise_factor: a change must also be so many times what the cell fluctuates by itself.
-    min_cells: neighbouring cells that must change together.
-    patience_s: seconds after which a scene that changed and never comes to rest gives a keyframe all the same.
+    valid_step: least change of the fraction of valid depth in a cell of the thumbnail that counts.
+    noise_factor: a change must also exceed this multiple of the cell's own fluctuation.
+    min_cells: least number of connected cells that must change.
+    patience_s: seconds after which a changed scene that does not come to rest gives a keyframe anyway.
     """
 
     check_hz: float = setting(5.0, bounds=(0.001, 1e6))
@@ -79,15 +79,15 @@ class KeyframeConfig:
 class RecorderConfig:
     """What the recorder keeps, and where.
 
-    directory: holds one folder per recording (`recording_*`) and per snapshot (`snapshot_*`).
-    quota_gb: gigabytes that all recordings together may take; the oldest unprotected segments go first.
-    min_free_gb: gigabytes that the disk keeps free, also for everyone else on it.
-    keyframes_only: keep the messages of keyframes only; otherwise every frame and message.
+    directory: folder with one subfolder per recording (`recording_*`) and per snapshot (`snapshot_*`).
+    quota_gb: largest total size of all recordings in gigabytes; the oldest unprotected segments are deleted first.
+    min_free_gb: gigabytes that remain free on the disk.
+    keyframes_only: record only keyframes and their messages; otherwise every frame and message.
     slop_s: largest difference of stamps of a frame's colour image and its depth image, in seconds.
-    context_s: transforms are kept for so many seconds before and after a keyframe.
+    context_s: seconds before and after a keyframe for which transforms are recorded.
     snapshot_s: seconds of messages that are held in memory for a snapshot.
-    snapshot_mb: megabytes of messages, at most, that are held in memory for a snapshot.
-    queue_mb: megabytes that may wait for a slow disk; more is dropped and counted.
+    snapshot_mb: largest size in megabytes of the messages that are held in memory for a snapshot.
+    queue_mb: largest size in megabytes of the messages that wait for a slow disk; further ones are dropped and counted.
     """
 
     directory: Path = Path("recordings")

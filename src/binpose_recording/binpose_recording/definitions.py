@@ -1,6 +1,6 @@
-"""Definitions of message types, which a bag carries so that others can read it.
+"""Definitions of message types, which are stored in a bag so that other programs can read it.
 
-ROS 2's own types come from the `rosbags` library. Others are looked for where ROS packages are installed
+ROS 2's own types come from the `rosbags` library. Others are read from installed ROS packages
 (`share/<package>/msg/<Name>.msg` under AMENT_PREFIX_PATH); ROS itself is not needed for that.
 """
 
@@ -14,16 +14,16 @@ from rosbags.typesys import Stores, TypesysError, get_types_from_msg, get_typest
 
 
 class Definition(NamedTuple):
-    """The text of a definition with all that it refers to, and its hash (REP-2011); both empty where unknown."""
+    """The text of a definition with all types that it uses, and its hash (REP-2011); both empty if unknown."""
 
     text: str = ""
     digest: str = ""
 
 
 class Definitions:
-    """Definitions by type name; each package is looked for once.
+    """Definitions by type name; each package is searched once.
 
-    A type that nobody defines gets an empty definition: `ros2 bag play` needs none, readers without ROS do.
+    A type without a known definition gets an empty one: `ros2 bag play` does not need it, readers without ROS do.
     """
 
     def __init__(self, prefixes: Iterable[Path] | None = None) -> None:
@@ -43,16 +43,16 @@ class Definitions:
             self._register_package(name.partition("/")[0], set())
         try:
             return Definition(self._store.generate_msgdef(name, ros_version=2)[0], self._store.hash_rihs01(name))
-        except (KeyError, TypesysError):  # It, or a type that it refers to, is not defined anywhere.
+        except (KeyError, TypesysError):  # the type, or a type that it uses, is not defined
             return Definition()
 
     def _register_package(self, package: str, seen: set[str]) -> None:
-        """All messages of a package and of the packages that they refer to."""
+        """Register all messages of a package and of the packages that they use."""
         seen.add(package)
         found = {}
         for prefix in self._prefixes:
             for path in sorted((prefix / "share" / package / "msg").glob("*.msg")):
-                with contextlib.suppress(TypesysError, OSError):  # As unknown as one that is not there.
+                with contextlib.suppress(TypesysError, OSError):  # treated like a missing definition
                     found.update(get_types_from_msg(path.read_text(encoding="utf-8"), f"{package}/msg/{path.stem}"))
         new = {name: fields for name, fields in found.items() if name not in self._store.fielddefs}
         if not new:

@@ -1,4 +1,4 @@
-"""Frames written as a bag, as a camera's driver and a recorder would leave it: without ROS, for demos and tests."""
+"""Writes frames as a bag, like a camera driver and a recorder: without ROS, for demos and tests."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -19,7 +19,7 @@ _INTERVAL_NS = 100_000_000
 
 
 def camera_topics(namespace: str = NAMESPACE) -> tuple[Topic, Topic, Topic]:
-    """Camera info, colour and depth, named as all nodes expect them."""
+    """Camera info, colour and depth, with the default names of all nodes."""
     sensor = (qos(reliable=False, depth=5),)
     return (
         Topic(f"{namespace}/{INFO_TOPIC}", CAMERA_INFO, Role.INFO, sensor),
@@ -29,7 +29,7 @@ def camera_topics(namespace: str = NAMESPACE) -> tuple[Topic, Topic, Topic]:
 
 
 def frame_messages(frame: RgbdFrame, namespace: str = NAMESPACE) -> Iterator[tuple[RawMessage, Topic]]:
-    """The camera info, the colour image and the depth image (32FC1, lossless) of a frame, received as it was taken."""
+    """The camera info, the colour image and the depth image (32FC1, lossless) of a frame, received at its stamp."""
     info, color, depth = camera_topics(namespace)
     types, header = BagTypes(), header_of(frame)
     messages = [(info, from_camera(frame.camera, header, types)), (color, from_color(frame.color, header, types))]
@@ -42,12 +42,12 @@ def frame_messages(frame: RgbdFrame, namespace: str = NAMESPACE) -> Iterator[tup
 def write_frames(
     directory: Path, frames: Iterable[RgbdFrame], config: BagConfig | None = None, start_ns: int = DEFAULT_START_NS
 ) -> int:
-    """Write frames into a new bag; returns their number.
+    """Write frames to a new bag; returns their number.
 
-    Frames without a stamp are given one each, a tenth of a second apart.
+    Frames without a stamp get stamps a tenth of a second apart.
 
     Raises:
-        BinposeError: for a folder that is there already, or a disk that does not take them.
+        BinposeError: if the folder exists or writing fails.
     """
     count = 0
 

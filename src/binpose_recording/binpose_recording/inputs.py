@@ -1,4 +1,4 @@
-"""Opening what the user names: a data set, a folder of images, or a bag."""
+"""Opens the input named by the user: a data set, a folder of images, or a bag."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from binpose_recording.bag_topics import CameraTopics
 
 @dataclass(frozen=True)
 class Inputs:
-    """Frames that are not read yet, and a sentence about each thing that was left out."""
+    """Frames that are not read yet, and a sentence about each item that was skipped."""
 
     frames: Sequence[FrameSource]
     notes: tuple[str, ...] = ()
@@ -25,13 +25,13 @@ def open_inputs(
     """The frames at a path.
 
     Args:
-        path: a bag, or what `binpose_core.datasets.folder.open_recorded` takes.
+        path: a bag, or an input of `binpose_core.datasets.folder.open_recorded`.
         split: of a BOP data set.
         topics: of a bag with more than one camera.
-        sensor: of a BOP data set whose scenes have images of several.
+        sensor: of a BOP data set whose scenes have images of several sensors.
 
     Raises:
-        BinposeError: where there is nothing to read, or an option does not belong to it.
+        BinposeError: if there is nothing to read, or an option does not apply to the input.
     """
     wanted = topics or CameraTopics()
     if path.exists() and is_bag(path):
@@ -42,6 +42,6 @@ def open_inputs(
         found = bag_frames(path, wanted)
         return Inputs(found.frames, found.notes)
     if wanted != CameraTopics():
-        raise BinposeError(f"{path} is no bag; expected one with --color-topic and its like; leave them out.")
+        raise BinposeError(f"{path} is no bag; expected one with --color-topic and the like; leave them out.")
     recorded = open_recorded(path, split, sensor)
     return Inputs(recorded.frames, recorded.notes)

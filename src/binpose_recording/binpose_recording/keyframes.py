@@ -1,15 +1,14 @@
-"""Whether a camera sees something new: cheap, and deaf to the noise of the sensor.
+"""Detects new scenes in a camera stream, cheaply and robustly against sensor noise.
 
-A frame is shrunk to a thumbnail of 64x48 cells with three values each: the mean of the valid depth, the share of valid
-depth, and the mean grey level (scaled to the median of the picture compared with, so that exposure and daylight do not
-count). A cell differs when one of its values changed by more than a fixed step and by more than `noise_factor` times
-its own fluctuation: how much it changes from one frame to the next while nothing happens, learned as frames come. Edges
-and shiny surfaces flicker, and so ask for more than a plain wall does. Two frames differ when at least `min_cells`
-neighbouring cells do: noise is scattered, a part that was taken is not.
+A frame is reduced to a thumbnail of 64x48 cells with three values each: the mean of the valid depth, the fraction of
+valid depth, and the mean grey level. Grey levels are scaled to the median of the compared image, so that exposure and
+daylight do not count. A cell differs if one of its values changed by more than a fixed step and by more than
+`noise_factor` times its own fluctuation. The fluctuation is the change between frames of a static scene, estimated
+continuously; edges and shiny surfaces flicker more than plain walls. Two frames differ if at least `min_cells`
+connected cells do: noise is scattered, a removed part is not.
 
-A new keyframe is a frame that differs from the last keyframe and not from the frame before it: the bin after the arm
-has left it. Where the scene never rests (a conveyor, a camera on the arm), one is taken after `patience_s` all the
-same.
+A new keyframe is a frame that differs from the last keyframe but not from the frame before it: the bin after the arm
+has left it. If the scene never rests (a conveyor, a camera on the arm), a keyframe is taken after `patience_s` anyway.
 """
 
 from dataclasses import dataclass
@@ -22,10 +21,10 @@ import numpy.typing as npt
 from binpose_recording.config import KeyframeConfig
 
 WIDTH, HEIGHT = 64, 48
-# A cell whose depth is mostly invalid has no depth to compare.
+# A cell with mostly invalid depth is not compared by depth.
 _LEAST_VALID = 0.5
 _LEARNING = 0.1
-# The mean of |difference of two frames| is that many standard deviations of the noise of one: 2 / sqrt(pi).
+# The mean of |difference of two frames| is this many standard deviations of the noise of one frame: 2 / sqrt(pi).
 _MEAN_OF_DIFFERENCE = 1.128
 
 FloatMap = npt.NDArray[np.float32]
@@ -33,7 +32,7 @@ FloatMap = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """A frame shrunk to cells: depth_m, valid and gray (48, 64) float32; NaN where a cell has no depth."""
+    """A frame reduced to cells: depth_m, valid and gray (48, 64) float32; NaN where a cell has no depth."""
 
     depth_m: FloatMap
     valid: FloatMap
@@ -52,17 +51,17 @@ class Thumbnail:
         return cls(np.where(valid >= _LEAST_VALID, mean, np.nan).astype(np.float32), valid, small)
 
     def channels(self, like: "Thumbnail") -> npt.NDArray[np.float32]:
-        """(3, 48, 64) depth, validity and grey, the latter with the brightness of another thumbnail."""
+        """(3, 48, 64) depth, validity and grey, the latter scaled to the brightness of another thumbnail."""
         gain = float(np.median(like.gray)) / max(float(np.median(self.gray)), 1.0)
         return np.stack([self.depth_m, self.valid, self.gray * np.float32(np.clip(gain, 0.25, 4.0))])
 
 
 class KeyframeChooser:
-    """Says of each frame in turn whether it is a new keyframe; the first one is."""
+    """Decides for consecutive frames whether each is a new keyframe; the first one is."""
 
     def __init__(self, config: KeyframeConfig | None = None) -> None:
-        self.config = config or KeyframeConfig()  # another one may be assigned between two frames
-        # A third of a step is what is expected of a sensor before it was seen.
+        self.config = config or KeyframeConfig()  # may be replaced between two frames
+        # A third of a step is the initial estimate of a sensor's fluctuation.
         self._noise = np.broadcast_to(self._steps / 3, (3, HEIGHT, WIDTH)) / self.config.noise_factor
         self._key: Thumbnail | None = None
         self._last: Thumbnail | None = None
@@ -74,7 +73,7 @@ class KeyframeChooser:
         return np.array(steps, dtype=np.float32).reshape(3, 1, 1)
 
     def __call__(self, thumbnail: Thumbnail, stamp_ns: int) -> bool:
-        """Take the next frame, stamped in ns."""
+        """Whether the next frame, with its stamp in ns, is a keyframe."""
         last, self._last = self._last, thumbnail
         if self._key is None or last is None:
             self._key = thumbnail
@@ -93,9 +92,9 @@ class KeyframeChooser:
         return True
 
     def differ(self, first: Thumbnail, second: Thumbnail) -> bool:
-        """Whether enough neighbouring cells changed between two frames."""
+        """Whether enough connected cells changed between two frames."""
         change = np.abs(first.channels(like=second) - second.channels(like=second))
-        # A cell without depth in one of them compares as unchanged there; its validity tells.
+        # A cell without depth in one of the frames has no change of depth here; its validity changes.
         changed = (change > np.maximum(self._steps, self.config.noise_factor * self._noise)).any(axis=0)
         if np.count_nonzero(changed) < self.config.min_cells:
             return False
@@ -103,12 +102,12 @@ class KeyframeChooser:
         return bool(stats[1:, cv2.CC_STAT_AREA].max() >= self.config.min_cells)
 
     def _learn(self, thumbnail: Thumbnail, last: Thumbnail) -> None:
-        """Follow each cell's fluctuation while nothing moves; a single outlier counts for little."""
+        """Update each cell's fluctuation while nothing moves; single outliers have little weight."""
         change = np.abs(thumbnail.channels(like=last) - last.channels(like=last)) / _MEAN_OF_DIFFERENCE
         change = np.where(np.isnan(change), self._noise, np.minimum(change, 3 * self._noise + self._steps / 30))
         self._noise = self._noise + _LEARNING * (change - self._noise)
 
 
 def _shrunk(image: npt.NDArray[Any]) -> FloatMap:
-    """Means of cells (48, 64) of an image (H, W)."""
+    """Means of the cells (48, 64) of an image (H, W)."""
     return cv2.resize(image.astype(np.float32), (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)

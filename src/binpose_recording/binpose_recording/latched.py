@@ -1,4 +1,4 @@
-"""The messages that a late subscriber of a latched topic would get."""
+"""The messages that a late subscriber of latched topics would receive."""
 
 from binpose_core.base.errors import BinposeError
 from binpose_recording.cdr import read_message
@@ -8,22 +8,23 @@ TRANSFORMS = "tf2_msgs/msg/TFMessage"
 
 
 class Latched:
-    """Holds the last message of each latched topic; of static transforms, which many nodes send on one topic, the last
-    message for each set of frames.
+    """Holds the last message of each latched topic.
+
+    Many nodes publish static transforms on one topic; of these, the last message for each set of frames is held.
     """
 
     def __init__(self) -> None:
         self._held: dict[tuple[str, ...], tuple[RawMessage, Topic]] = {}
 
     def add(self, message: RawMessage, topic: Topic) -> None:
-        """Take a message; one of a topic that is not latched is ignored."""
+        """Store a message; messages of topics that are not latched are ignored."""
         if topic.latched:
             key = (topic.name, *_frames(message.data, topic.type))
-            self._held.pop(key, None)  # The last one comes last: it overrules older ones that name the same frame.
+            self._held.pop(key, None)  # the newest is last: it overrides older ones for the same frame
             self._held[key] = (message, topic)
 
     def messages(self, stamp_ns: int) -> list[tuple[RawMessage, Topic]]:
-        """What is held, in the order of arrival, as if it were received at that time."""
+        """The stored messages in the order of arrival, with the given time of reception."""
         return [(message._replace(stamp_ns=stamp_ns), topic) for message, topic in self._held.values()]
 
 

@@ -1,4 +1,4 @@
-"""Topics of a damaged file: which of two descriptions to believe, and what a topic without one is."""
+"""Topics of a damaged file: selects the more plausible of two descriptions, and infers missing ones."""
 
 import re
 from collections.abc import Callable
@@ -13,12 +13,12 @@ _IN_METADATA = re.compile(r"name: (\S+)\s+type: (\S+)")
 
 
 def described_topics(metadata: str) -> list[Described]:
-    """Names and types of the topics that the text of metadata.yaml describes, also where it is damaged elsewhere."""
+    """Names and types of the topics in the text of metadata.yaml, also if it is damaged elsewhere."""
     return [(name, kind) for name, kind in _IN_METADATA.findall(metadata) if _NAME.fullmatch(name)]
 
 
 def topic_score(described: list[Described]) -> Callable[[StoredTopic], int]:
-    """How far a description in a file can be believed: it is a possible one, a known one, that of the metadata."""
+    """Plausibility of a description in a file: it is valid, its type is known, it agrees with the metadata."""
 
     def score(topic: StoredTopic) -> int:
         known = topic.type in standard_types().types
@@ -28,17 +28,17 @@ def topic_score(described: list[Described]) -> Callable[[StoredTopic], int]:
 
 
 def is_possible(topic: StoredTopic) -> bool:
-    """Whether a name and a type are such as ROS 2 allows; topics of other systems may have no type."""
+    """Whether name and type are valid in ROS 2; topics of other systems may have no type."""
     return bool(_NAME.fullmatch(topic.name)) and (not topic.type or bool(_TYPE.fullmatch(topic.type)))
 
 
 def topic_by_content(number: int, data: bytes, free: list[Described]) -> StoredTopic:
-    """A topic whose description is lost, by one of its messages.
+    """A topic with a lost description, inferred from one of its messages.
 
     Args:
-        number: of the topic in the file, which is its name where the metadata do not help.
+        number: of the topic in the file, which becomes its name if the metadata are ambiguous.
         data: the message.
-        free: what the metadata describe and the file does not; taken where just one has the type of the message.
+        free: topics of the metadata that the file does not describe; used if exactly one has the type of the message.
     """
     kind = _type_of(data)
     names = [name for name, other in free if other == kind]

@@ -1,7 +1,7 @@
-"""The content of a chunk of an MCAP file, or of as many records that stand outside of chunks.
+"""The content of a chunk of an MCAP file, or of a run of records outside of chunks.
 
-A chunk whose checksum fails is lost as a whole, because none of its bytes can be trusted. Where the recorder wrote no
-checksum, the messages before and behind a damaged one are found by their lengths, channels and times.
+A chunk whose checksum fails is lost as a whole, because none of its bytes is reliable. If the recorder wrote no
+checksum, the messages before and after a damaged one are found by their lengths, channels and times.
 """
 
 import re
@@ -31,14 +31,14 @@ COMPRESSIONS = ("", "lz4", "zstd")
 
 
 class Content(NamedTuple):
-    """The records of a block, uncompressed. has_checksum: they are those that were written."""
+    """The uncompressed records of a block. has_checksum: they are verified by a checksum."""
 
     data: bytes
     has_checksum: bool
 
 
 class Entry(NamedTuple):
-    """A message in a block's content, at `start` to `end` without its head of times."""
+    """A message in a block's content, from `start` to `end`, without its header."""
 
     channel_id: int
     sequence: int
@@ -56,8 +56,8 @@ class Block:
     start_ns, end_ns: of its messages.
     counts: messages by channel.
     compression, stored_bytes, content_bytes: of a chunk; the first is None for records outside of chunks.
-    has_checksum: the recorder gave its chunks checksums, so that one without is damaged.
-    is_cut: the file ends before the chunk does.
+    has_checksum: the recorder wrote checksums, so that a chunk without one is damaged.
+    is_cut: the chunk is truncated by the end of the file.
     """
 
     offset: int
@@ -72,7 +72,7 @@ class Block:
     is_cut: bool = False
 
     def read(self, source: Source) -> Content | None:
-        """Its records; None where they are not those that were written."""
+        """Its records; None if they are damaged."""
         if self.compression is None:
             data = source.read(self.offset, self.end - self.offset)
             return Content(data, has_checksum=False)
@@ -88,23 +88,23 @@ class Block:
         return Content(content, has_checksum=checksum != 0)
 
     def checksum(self, source: Source) -> int:
-        """That of its content, 0 where the recorder wrote none."""
+        """The checksum of its content, 0 if the recorder wrote none."""
         head = source.read(self.offset + HEAD.size, _CHUNK.size)
         return int(_CHUNK.unpack(head)[3]) if len(head) == _CHUNK.size else 0
 
 
 @dataclass
 class Definitions:
-    """Schemas and channels by number, with every version of them that the file has."""
+    """Schemas and channels by number, with all their versions in the file."""
 
     schemas: dict[int, list[Schema]] = field(default_factory=dict)
     channels: dict[int, list[Channel]] = field(default_factory=dict)
 
     def add(self, opcode: int, body: bytes) -> None:
-        """Take a schema or a channel; one that cannot be read is left out."""
+        """Add a schema or a channel; unreadable ones are skipped."""
         try:
             record = (Schema if opcode == Opcode.SCHEMA else Channel).read(ReadDataStream(BytesIO(body)))
-        except Exception:  # Lengths and texts fail each in their own way, and all mean the same.
+        except Exception:  # invalid lengths and texts raise different errors
             return
         known: dict[int, list[Schema]] | dict[int, list[Channel]]
         known = self.schemas if opcode == Opcode.SCHEMA else self.channels
@@ -113,7 +113,7 @@ class Definitions:
             versions.append(record)
 
     def topics(self, score: Callable[[StoredTopic], int]) -> dict[int, StoredTopic]:
-        """The topic of each channel: of several versions the one with the highest score, the first in the file else."""
+        """The topic of each channel: of several versions the one with the highest score, or else the first."""
         found = {}
         for number, channels in self.channels.items():
             versions = [topic for channel in channels for topic in self._versions(channel)]
@@ -138,10 +138,10 @@ class Definitions:
 
 
 def chunk_at(source: Source, offset: int, end: int) -> Block | None:
-    """The chunk in a record, as its head describes it; None where that is damaged.
+    """The chunk in a record, as described by its header; None if the header is damaged.
 
-    Of a chunk that the file cuts off, what is there is taken where its recorder wrote no checksums: nothing would be
-    known of it in a whole file either.
+    The existing part of a truncated chunk is used if the recorder wrote no checksums: then a complete chunk could not
+    be verified either.
     """
     body = offset + HEAD.size
     head = source.read(body, _CHUNK.size + 4)
@@ -165,13 +165,13 @@ def chunk_at(source: Source, offset: int, end: int) -> Block | None:
 
 
 def entries(content: Content, block: Block, channels: Collection[int], definitions: Definitions) -> Iterator[Entry]:
-    """The messages in a block in their order; its schemas and channels are added to `definitions`.
+    """The messages in a block in order; its schemas and channels are added to `definitions`.
 
     Args:
-        content: what was read of it.
-        block: the times of its messages hold behind a damaged place.
-        channels: known ones, which those of messages behind a damaged place must be among.
-        definitions: takes the schemas and channels in the block.
+        content: of the block.
+        block: limits the times of messages after a damaged region.
+        channels: known channels; messages after a damaged region must belong to one of them.
+        definitions: collects the schemas and channels in the block.
     """
     data, offset, size = content.data, 0, len(content.data)
     while offset + HEAD.size <= size:
@@ -192,7 +192,7 @@ def entries(content: Content, block: Block, channels: Collection[int], definitio
 
 
 def _is_sound(data: bytes, opcode: int, end: int, body: int) -> bool:
-    """Whether a record ends where another one begins, or the block ends."""
+    """Whether a record is followed by another one or the end of the block."""
     if end > len(data) or (opcode == Opcode.MESSAGE and end - body < _MESSAGE.size):
         return False
     if end == len(data):
@@ -230,7 +230,7 @@ def _decompressed(stored: bytes, compression: str, size: int) -> bytes | None:
 
 
 def _decompressed_beginning(stored: bytes, compression: str) -> bytes:
-    """What can be decompressed of data that is cut off."""
+    """The decompressible beginning of truncated data."""
     if not compression:
         return stored
     parts: list[bytes] = []

@@ -1,4 +1,4 @@
-"""Reading an MCAP file as far as it is whole."""
+"""Reads the undamaged content of an MCAP file."""
 
 import heapq
 from bisect import bisect
@@ -14,7 +14,7 @@ from binpose_recording.mcap_index import in_order, missing, scanned_index, store
 
 
 class McapFile(BagFile):
-    """An MCAP file. Where its index is damaged or missing, all of it is read once to make a new one."""
+    """An MCAP file. If its index is damaged or missing, the whole file is read once to build a new one."""
 
     def __init__(self, path: Path, described: Sequence[Described] | None = None) -> None:
         super().__init__(path, described)
@@ -39,17 +39,17 @@ class McapFile(BagFile):
 
     @property
     def is_whole(self) -> bool:
-        """Whether the index is that of the file and nothing was found damaged so far."""
+        """Whether the file's own index is in use and no damage has been found so far."""
         begins = self._source.read(0, len(MCAP0_MAGIC)) == MCAP0_MAGIC
         return begins and self._index.is_stored and not self._damages
 
     @property
     def loss(self) -> Loss:
-        """What was found damaged so far; complete after `check`."""
+        """The damage found so far; complete after `check`."""
         return loss_of(self._damages.values(), self._index.is_cut)
 
     def messages(self, topic_ids: Collection[int]) -> Iterator[StoredMessage]:
-        """The messages of some topics by the times at which they were received; damaged ones are left out."""
+        """The messages of some topics by time of reception; damaged ones are skipped."""
         waiting: list[tuple[int, int, StoredMessage]] = []
         count = 0
         for number, block in in_order(self._index.blocks):
@@ -65,21 +65,21 @@ class McapFile(BagFile):
             yield heapq.heappop(waiting)[2]
 
     def at(self, position: tuple[int, int]) -> StoredMessage | None:
-        """The message at a position; None where it cannot be read."""
+        """The message at a position; None if it cannot be read."""
         return next((message for message in self._read(position[0]) if message.position == position), None)
 
     def check(self) -> None:
-        """Read all there is, so that `loss` is complete."""
+        """Read the whole file, so that `loss` is complete."""
         for number in range(len(self._index.blocks)):
             if number not in self._checked:
                 self._read(number)
 
     def close(self) -> None:
-        """Close the file until it is read again."""
+        """Close the file; the next access opens it again."""
         self._source.close()
 
     def _read(self, number: int) -> list[StoredMessage]:
-        """The messages of a block, also those of unknown channels; what is damaged in it is noted."""
+        """The messages of a block, including those of unknown channels; damage in it is recorded."""
         if self._last[0] == number:
             return self._last[1]
         block = self._index.blocks[number]
@@ -118,7 +118,7 @@ class McapFile(BagFile):
         return Damage(size, start, end, named)
 
     def _name_unknown(self, described: list[Described]) -> None:
-        """Topics whose definitions are lost are known by their messages."""
+        """Infer topics with lost definitions from their messages."""
         used = {topic.name for topic in self.topics.values()}
         free = [item for item in described if item[0] not in used]
         unknown = set(self.counts) - set(self.topics)

@@ -1,4 +1,4 @@
-"""Where the messages of an MCAP file lie: from the index at its end, or from the whole file where that is damaged."""
+"""The index of an MCAP file: the one at its end, or a new one from scanning the whole file if that is damaged."""
 
 import zlib
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ _INNER = (Opcode.SCHEMA, Opcode.CHANNEL, Opcode.MESSAGE)
 
 @dataclass(frozen=True)
 class Lost:
-    """Bytes of the file that hold no record that can be read, and the messages by channel that they held."""
+    """Bytes of the file without a readable record, and the number of messages by channel that they contained."""
 
     offset: int
     end: int
@@ -29,11 +29,11 @@ class Lost:
 
 @dataclass
 class Index:
-    """The blocks of a file in their order.
+    """The blocks of a file in order.
 
-    is_stored: it is the one at the end of the file.
-    lost: places that were found damaged when the whole file was read.
-    is_cut: the file has no end.
+    is_stored: whether it is the index at the end of the file.
+    lost: damaged regions found by scanning the whole file.
+    is_cut: whether the file is truncated.
     """
 
     blocks: list[Block] = field(default_factory=list)
@@ -44,10 +44,10 @@ class Index:
 
 
 def stored_index(source: Source) -> Index | None:
-    """The index at the end of a file; None where it is missing, incomplete or damaged.
+    """The index at the end of a file; None if it is missing, incomplete or damaged.
 
-    Its checksum says whether it is whole. Without one it is believed where its chunks follow one another without a gap
-    and hold as many messages as its statistics say.
+    It is verified by its checksum. Without one it is accepted if its chunks are contiguous and contain as many messages
+    as its statistics state.
     """
     tail = source.read(source.size - FOOTER_BYTES - len(MCAP0_MAGIC), FOOTER_BYTES + len(MCAP0_MAGIC))
     if not tail.endswith(MCAP0_MAGIC) or HEAD.unpack_from(tail) != (Opcode.FOOTER, 20):
@@ -61,17 +61,17 @@ def stored_index(source: Source) -> Index | None:
         return None
     try:
         return _parsed(source, summary, footer)
-    except Exception:  # Lengths, texts and enums fail each in their own way, and all mean the same.
+    except Exception:  # invalid lengths, texts and enums raise different errors
         return None
 
 
 def is_sound(source: Source) -> bool:
-    """Whether a file begins and ends as other readers want it."""
+    """Whether a file begins and ends as other readers require."""
     return source.read(0, len(MCAP0_MAGIC)) == MCAP0_MAGIC and stored_index(source) is not None
 
 
 def scanned_index(source: Source) -> Index:
-    """The index of a file by reading all of it."""
+    """The index of a file by scanning the whole file."""
     scan = _Scan(source)
     for record in all_records(source):
         scan.add(record)
@@ -106,7 +106,7 @@ def _parsed(source: Source, summary: bytes, footer: Footer) -> Index | None:
 
 
 def _block(chunk: ChunkIndex) -> Block:
-    """A chunk as the index describes it; the length of each channel's index gives the number of its messages."""
+    """A chunk as described in the index; the length of each channel's index gives the number of its messages."""
     end = chunk.chunk_start_offset + chunk.chunk_length
     places = sorted((offset, channel) for channel, offset in chunk.message_index_offsets.items())
     ends = [offset for offset, _ in places[1:]] + [end + chunk.message_index_length]
@@ -130,12 +130,12 @@ def _counts_agree(index: Index, statistics: Statistics) -> bool:
     for block in index.blocks:
         for channel, count in block.counts.items():
             counts[channel] = counts.get(channel, 0) + count
-    told = {channel: count for channel, count in statistics.channel_message_counts.items() if count}
-    return counts == told and sum(counts.values()) == statistics.message_count
+    stored = {channel: count for channel, count in statistics.channel_message_counts.items() if count}
+    return counts == stored and sum(counts.values()) == statistics.message_count
 
 
 def _is_plausible(source: Source, index: Index, chunks: list[ChunkIndex], footer: Footer) -> bool:
-    """Whether an index without a checksum agrees with itself, and with the definitions in the first chunk."""
+    """Whether an index without a checksum is consistent, also with the definitions in the first chunk."""
     for block, chunk, following in zip(index.blocks, chunks, chunks[1:], strict=False):
         if block.end + chunk.message_index_length != following.chunk_start_offset:
             return False
@@ -156,7 +156,7 @@ def _is_plausible(source: Source, index: Index, chunks: list[ChunkIndex], footer
 
 
 class _Scan:
-    """Builds an index from the records of a file in their order."""
+    """Builds an index from the records of a file in order."""
 
     def __init__(self, source: Source) -> None:
         self.index = Index()
@@ -165,7 +165,7 @@ class _Scan:
         self._in_summary = False
 
     def add(self, record: Record) -> None:
-        """Take the next record, or a place that holds none."""
+        """Add the next record, or a region without a valid one."""
         if record.opcode in _INNER and not self._in_summary:
             self._extend_run(record)
             return
@@ -184,13 +184,13 @@ class _Scan:
         self._in_summary = self._in_summary or record.opcode == Opcode.DATA_END
 
     def end(self) -> Index:
-        """The index, when all records were taken."""
+        """The index after the last record."""
         self._end_run()
         self.index.is_cut = not self._in_summary
         return self.index
 
     def _end_run(self) -> None:
-        """Take the records outside of chunks that came one after the other as a block."""
+        """Add the preceding run of records outside of chunks as a block."""
         run, self._run = self._run, None
         if run is None:
             return
@@ -231,7 +231,7 @@ class _Scan:
             lost.append(Lost(offset, end))
 
     def _count_lost(self, record: Record) -> None:
-        """The indexes behind a damaged chunk say how many messages it held."""
+        """Count the lost messages of a damaged chunk from the message indexes that follow it."""
         lost = self.index.lost
         follows = lost and all(block.offset < lost[-1].offset for block in self.index.blocks[-1:])
         if follows:
@@ -242,7 +242,7 @@ class _Scan:
 
 
 def missing(block: Block, found: dict[int, int]) -> dict[int, int]:
-    """Messages by channel that a block should have and has not."""
+    """Number of missing messages of a block by channel."""
     return {
         channel: count - found.get(channel, 0)
         for channel, count in block.counts.items()
@@ -251,5 +251,5 @@ def missing(block: Block, found: dict[int, int]) -> dict[int, int]:
 
 
 def in_order(blocks: list[Block]) -> Iterator[tuple[int, Block]]:
-    """Blocks with their numbers, by the times at which they begin."""
+    """Blocks with their numbers, by their start times."""
     return iter(sorted(enumerate(blocks), key=lambda item: (item[1].start_ns, item[1].offset)))

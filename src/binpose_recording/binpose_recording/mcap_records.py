@@ -1,4 +1,4 @@
-"""The records of an MCAP file in the order of the file, with what is damaged between them (https://mcap.dev/spec)."""
+"""The records of an MCAP file in order, and the damaged regions between them (https://mcap.dev/spec)."""
 
 import re
 import struct
@@ -13,7 +13,7 @@ from binpose_recording.bag_file import Source
 HEAD = struct.Struct("<BQ")
 FOOTER_BYTES = HEAD.size + 20
 _WINDOW = 1 << 20
-# Bytes of fixed length, or a length of 4 ("s") or 8 ("q") bytes and as many bytes as it says.
+# Number of bytes of a fixed field, or a length field of 4 ("s") or 8 ("q") bytes followed by that many bytes.
 _LAYOUTS: dict[int, tuple[int | str, ...]] = {
     Opcode.HEADER: ("s", "s"),
     Opcode.FOOTER: (20,),
@@ -31,14 +31,14 @@ _LAYOUTS: dict[int, tuple[int | str, ...]] = {
     Opcode.SUMMARY_OFFSET: (17,),
     Opcode.DATA_END: (4,),
 }
-# What can be told from other bytes by its layout alone.
+# Records whose layout alone distinguishes them from other bytes.
 _DISTINCT = frozenset(_LAYOUTS) - {Opcode.MESSAGE, Opcode.SCHEMA, Opcode.CHANNEL, Opcode.HEADER}
 _OF_CHUNKS = frozenset({Opcode.CHUNK, Opcode.MESSAGE_INDEX, Opcode.CHUNK_INDEX})
 _LOOSE = frozenset({*_DISTINCT, Opcode.MESSAGE, Opcode.SCHEMA, Opcode.CHANNEL})
 
 
 class Record(NamedTuple):
-    """A record of the file whose length fits its content; `opcode` 0 stands for bytes that are no record."""
+    """A record of the file with a plausible length; `opcode` 0 stands for bytes that are not a record."""
 
     opcode: int
     offset: int
@@ -46,7 +46,7 @@ class Record(NamedTuple):
 
     @property
     def body(self) -> int:
-        """Where its content begins."""
+        """Offset of its content."""
         return self.offset + HEAD.size
 
     @property
@@ -56,7 +56,7 @@ class Record(NamedTuple):
 
 
 def record_at(source: Source, offset: int) -> Record | None:
-    """The record that begins at an offset; None where its length and its content do not fit each other."""
+    """The record at an offset; None if its length and its content are inconsistent."""
     head = source.read(offset, HEAD.size)
     if len(head) < HEAD.size:
         return None
@@ -72,10 +72,10 @@ def record_at(source: Source, offset: int) -> Record | None:
 
 
 def all_records(source: Source) -> Iterator[Record]:
-    """The records up to the footer, also those behind a damaged place, and those places.
+    """The records up to the footer, including those after damaged regions, and the damaged regions.
 
-    In a file with chunks, messages outside of them are not believed behind a damaged place: they are the content of a
-    chunk whose beginning, with its checksum, is lost.
+    In a file with chunks, messages outside of chunks are ignored after a damaged region: they belong to a chunk whose
+    beginning, with its checksum, is lost.
     """
     offset, has_chunks = len(MCAP0_MAGIC), False
     while offset < source.size:
@@ -93,15 +93,15 @@ def all_records(source: Source) -> Iterator[Record]:
 
 
 def _has_chunks(source: Source, offset: int) -> bool:
-    """Whether the file has chunks from an offset on; the record there may be one that is damaged or cut off."""
+    """Whether the file has chunks from an offset on; the record at the offset may be damaged or truncated."""
     begun = source.read(offset, 1) == bytes([Opcode.CHUNK])
     return begun or next(_candidates(source, offset, _OF_CHUNKS), None) is not None
 
 
 def _candidates(source: Source, offset: int, opcodes: Collection[int]) -> Iterator[Record]:
-    """Records of some kinds from an offset on, wherever they begin."""
+    """Possible records with some opcodes at any position from an offset on."""
     kinds = b"".join(re.escape(bytes([opcode])) for opcode in sorted(opcodes))
-    pattern = re.compile(b"(?=[" + kinds + rb"][\s\S]{5}\x00\x00\x00)")  # No record has 2^40 bytes.
+    pattern = re.compile(b"(?=[" + kinds + rb"][\s\S]{5}\x00\x00\x00)")  # no record has 2^40 bytes
     while offset < source.size:
         window = source.read(offset, _WINDOW)
         for match in pattern.finditer(window):
@@ -118,7 +118,7 @@ def _is_convincing(source: Source, record: Record) -> bool:
 
 
 def _may_begin(source: Source, offset: int) -> bool:
-    """Whether a record may begin at an offset, or one that the end of the file cuts off."""
+    """Whether a record may begin at an offset, possibly truncated by the end of the file."""
     head = source.read(offset, HEAD.size)
     if len(head) < HEAD.size:
         return True

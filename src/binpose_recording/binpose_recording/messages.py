@@ -1,4 +1,4 @@
-"""Messages as they come from the wire, and the topics they belong to."""
+"""Serialized messages and their topics."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -12,7 +12,7 @@ _FOREVER = QosTime(9223372036, 854775807)
 
 
 class RawMessage(NamedTuple):
-    """A serialized message (CDR with its 4 bytes of encapsulation) and when it was received, ns since the epoch."""
+    """A serialized message (CDR with its 4-byte encapsulation header) and its time of reception, ns since the epoch."""
 
     topic: str
     stamp_ns: int
@@ -20,7 +20,7 @@ class RawMessage(NamedTuple):
 
 
 def qos(reliable: bool = True, latched: bool = False, depth: int = 10) -> Qos:
-    """The quality of service of a publisher; all else as ROS 2 has it by default."""
+    """The quality of service of a publisher; all other policies have ROS 2's defaults."""
     return Qos(
         QosHistory.KEEP_LAST,
         depth,
@@ -39,7 +39,7 @@ class Topic:
     """A topic to be recorded.
 
     type: such as "sensor_msgs/msg/Image".
-    qos: what its publishers offer; `ros2 bag play` publishes with it.
+    qos: profiles of its publishers; `ros2 bag play` uses them.
     """
 
     name: str
@@ -56,5 +56,5 @@ class Topic:
 
     @property
     def latched(self) -> bool:
-        """Whether a late subscriber gets the last message: each segment then begins with it."""
+        """Whether a late subscriber receives the last message; each segment then begins with it."""
         return any(profile.durability is QosDurability.TRANSIENT_LOCAL for profile in self.qos)

@@ -1,4 +1,4 @@
-"""Which colour image, depth image and camera info belong together."""
+"""Pairs colour images, depth images and camera infos by their stamps."""
 
 from bisect import bisect_right
 from dataclasses import dataclass, field
@@ -24,11 +24,11 @@ class Pair(Generic[Item]):
 class Pairer(Generic[Item]):
     """Matches colour and depth images by their stamps as they arrive; each is used once.
 
-    An image that waits while `PENDING` others of its kind arrive is given up and counted.
+    An image is dropped and counted when `PENDING` others of its kind have arrived without a match.
 
     Args:
-        slop_ns: the two are stamped at most this far apart.
-        with_depth: whether depth is to be waited for.
+        slop_ns: largest difference between the two stamps.
+        with_depth: whether frames have depth.
     """
 
     slop_ns: int
@@ -39,7 +39,7 @@ class Pairer(Generic[Item]):
     _depths: StampQueue[Item] = field(default_factory=StampQueue)
 
     def add_color(self, stamp_ns: int, item: Item) -> Pair[Item] | None:
-        """Take a colour image; returns the pair that it completes."""
+        """Add a colour image; returns the pair that it completes."""
         if not self.with_depth:
             return Pair(stamp_ns, item, None)
         if (depth_ns := self._depths.nearest_ns(stamp_ns, self.slop_ns)) is not None:
@@ -49,7 +49,7 @@ class Pairer(Generic[Item]):
         return None
 
     def add_depth(self, stamp_ns: int, item: Item) -> Pair[Item] | None:
-        """Take a depth image; returns the pair that it completes."""
+        """Add a depth image; returns the pair that it completes."""
         if not self.with_depth:
             return None
         if (color_ns := self._colors.nearest_ns(stamp_ns, self.slop_ns)) is not None:
@@ -59,7 +59,7 @@ class Pairer(Generic[Item]):
         return None
 
     def finish(self) -> None:
-        """Give up everything that waits."""
+        """Drop all unmatched images."""
         self.colors_without_depth += self._colors.drop_oldest(0)
         self.depths_without_color += self._depths.drop_oldest(0)
 
@@ -69,7 +69,7 @@ class Infos(Generic[Item]):
     """Camera infos by their stamps.
 
     Args:
-        limit: the youngest so many are kept; None keeps all.
+        limit: number of newest infos that are kept; None keeps all.
     """
 
     limit: int | None = None
@@ -77,7 +77,7 @@ class Infos(Generic[Item]):
     _items: list[Item] = field(default_factory=list)
 
     def add(self, stamp_ns: int, item: Item) -> None:
-        """Take a camera info."""
+        """Add a camera info."""
         index = bisect_right(self._stamps, stamp_ns)
         self._stamps.insert(index, stamp_ns)
         self._items.insert(index, item)
@@ -85,7 +85,7 @@ class Infos(Generic[Item]):
             del self._stamps[0], self._items[0]
 
     def at(self, stamp_ns: int) -> Item | None:
-        """The one with that stamp, else the last before it, else the first after it; None where there is none."""
+        """The one with that stamp, else the last before it, else the first after it; None if there is none."""
         if not self._items:
             return None
         return self._items[max(bisect_right(self._stamps, stamp_ns) - 1, 0)]

@@ -1,8 +1,8 @@
-"""Room on the disk: recordings stay within their quota and leave some of the disk to others.
+"""Disk space: limits recordings to their quota and keeps part of the disk free.
 
-When room is needed the oldest segments of recordings go first. Never removed are: snapshots, recordings that hold a
-file called `protected`, files in work, and anything that the recorder did not make. Where removing does not help,
-recording stops and says why; it can be started again when somebody has made room.
+When space is needed, the oldest segments of recordings are removed. Snapshots, recordings that contain a file named
+`protected`, open files, and all files that the recorder did not write are never removed. If that is not enough, the
+recording stops with a reason; it can be started again when there is space.
 """
 
 import shutil
@@ -16,22 +16,22 @@ PROTECTED = "protected"
 
 
 def used_bytes(root: Path) -> int:
-    """What all bags under a folder of recordings take, with the damaged files that a repair keeps."""
+    """Total size of all bags in a folder of recordings, including the damaged files kept by a repair."""
     suffixes = (SUFFIX, ACTIVE_SUFFIX, DAMAGED_SUFFIX)
     return sum(_size(path) for suffix in suffixes for path in root.glob(f"*/*{suffix}"))
 
 
 def make_room(root: Path, quota_bytes: float, min_free_bytes: float, bag: Path | None = None) -> list[Path]:
-    """Remove the oldest segments until the quota and the free space are kept; returns what was removed.
+    """Remove the oldest segments until quota and free space are respected; returns the removed files.
 
     Args:
         root: the folder of recordings.
-        quota_bytes: what all bags may take together.
-        min_free_bytes: what the disk must have free.
-        bag: the recording in work, whose folder stays.
+        quota_bytes: largest total size of all bags.
+        min_free_bytes: least free space on the disk.
+        bag: the current recording, whose folder is kept.
 
     Raises:
-        BinposeError: when nothing is left to remove and there is still too little room.
+        BinposeError: if there is too little space and nothing left to remove.
     """
     if not _shortage(root, quota_bytes, min_free_bytes):
         return []
@@ -63,14 +63,14 @@ def _shortage(root: Path, quota_bytes: float, min_free_bytes: float) -> str:
 
 
 def _removable(root: Path) -> list[Path]:
-    """Whole segments by age; the names of recordings tell when they were begun."""
+    """Complete segments by age; the names of recordings contain their start times."""
     recordings = sorted(path for path in root.glob(f"{RECORDING}*") if not (path / PROTECTED).exists())
     return [segment for recording in recordings for segment in segment_paths(recording)]
 
 
 def _remove(segment: Path, keep_folder: bool) -> None:
     bag = segment.parent
-    # The index of the bag first: a power cut in between must not leave it naming a file that is gone.
+    # Update the index of the bag first: after a power cut it must not list a missing file.
     write_metadata(bag, without=segment)
     segment.unlink()
     if not keep_folder and {path.name for path in bag.iterdir()} <= {METADATA}:
@@ -80,5 +80,5 @@ def _remove(segment: Path, keep_folder: bool) -> None:
 def _size(path: Path) -> int:
     try:
         return path.stat().st_size
-    except FileNotFoundError:  # Renamed or removed in between.
+    except FileNotFoundError:  # renamed or removed meanwhile
         return 0

@@ -1,8 +1,7 @@
-"""The recorder: takes serialized messages from any thread and keeps what is worth keeping, never in the way.
+"""The recorder: accepts serialized messages from any thread without blocking, and writes the selected ones.
 
-A thread of its own chooses, writes and waits for the disk. Whatever goes wrong there (a full disk, a folder that is
-gone) ends the recording with a reason, which `on_stop` is called with and `status` keeps. It stays ended until `start`
-is called again.
+A separate thread selects, writes and syncs. An error there (a full disk, a missing folder) ends the recording with a
+reason, which is passed to `on_stop` and stored in `status`. A call of `start` begins a new recording.
 """
 
 import logging
@@ -29,12 +28,12 @@ _PATIENCE_S = 30.0
 
 @dataclass(frozen=True)
 class RecorderStatus:
-    """What the recorder does.
+    """State of the recorder.
 
-    reason: why it stopped by itself, empty where all is well.
-    bag: folder of the recording in work, or of the last one.
-    messages, megabytes: taken into it.
-    dropped: messages that came faster than the disk takes them.
+    reason: why it stopped by itself; empty otherwise.
+    bag: folder of the current recording, or of the last one.
+    messages, megabytes: recorded so far.
+    dropped: messages that arrived faster than the disk could write.
     unsynced_s: age of the oldest message that is not on the disk yet.
     """
 
@@ -49,14 +48,14 @@ class RecorderStatus:
 
 
 class Recorder:
-    """Records topics into bags under one folder. All methods may be called from any thread.
+    """Records topics into bags in one folder. All methods are thread-safe.
 
     Args:
-        topics: what is recorded; messages of others are ignored.
-        config: where and how.
-        shrink: thumbnail of a frame's messages, by which keyframes are chosen.
-        definitions: where those of message types come from.
-        on_stop: called once with the reason, from the recorder's thread, when a recording ends by itself or not whole.
+        topics: recorded topics; messages of others are ignored.
+        config: what is kept, and where.
+        shrink: computes the thumbnail of a frame's messages, by which keyframes are selected.
+        definitions: source of the message definitions.
+        on_stop: called once with the reason, from the recorder's thread, when a recording ends by itself or incomplete.
     """
 
     def __init__(
@@ -81,23 +80,23 @@ class Recorder:
 
     @property
     def status(self) -> RecorderStatus:
-        """What it does now, or what became of the last recording."""
+        """The current state, or the result of the last recording."""
         worker = self._worker
         return self._last_status if worker is None else worker.status
 
     def add_topic(self, topic: Topic) -> None:
-        """Record another topic from now on, or one with another type or quality of service than was thought."""
+        """Record an additional topic from now on, or replace its type or quality of service."""
         self.topics[topic.name] = topic
 
     def choose_by(self, keyframes: KeyframeConfig) -> None:
-        """Choose keyframes in another way from now on, in the recording in work too."""
+        """Use other keyframe settings from now on, also in the current recording."""
         with self._lock:
             self.config = replace(self.config, keyframes=keyframes)
             if self._worker is not None:
                 self._worker.recording.selection.choose_by(keyframes)
 
     def add(self, topic: str, stamp_ns: int, data: bytes) -> None:
-        """Take a serialized message and when it was received, ns since the epoch. Returns at once, never raises."""
+        """Accept a serialized message with its time of reception, ns since the epoch. Returns at once, never raises."""
         known = self.topics.get(topic)
         if known is None:
             return
@@ -111,10 +110,10 @@ class Recorder:
             worker.put(message)
 
     def start(self) -> Path:
-        """Begin a recording, unless one is in work; returns its folder.
+        """Start a recording, unless one is running; returns its folder.
 
         Raises:
-            BinposeError: for a disk that does not take it.
+            BinposeError: if the disk cannot be written to.
         """
         worker = self._worker
         if worker is not None and worker.status.is_recording:
@@ -126,12 +125,12 @@ class Recorder:
             for message, _ in self._latched.messages(self._last_ns):
                 worker.put(message)
             self._worker = worker
-            recording.selection.choose_by(self.config.keyframes)  # It may have changed meanwhile.
+            recording.selection.choose_by(self.config.keyframes)  # may have changed meanwhile
         worker.start()
         return recording.bag_path
 
     def stop(self) -> RecorderStatus:
-        """End the recording, if one is in work; returns what became of it."""
+        """End the current recording, if any; returns its result."""
         with self._lock:
             worker, self._worker = self._worker, None
         if worker is not None:
@@ -140,10 +139,10 @@ class Recorder:
         return self._last_status
 
     def snapshot(self) -> Path:
-        """Write the messages of the last seconds, recorded or not, into a bag of their own; returns its folder.
+        """Write the messages of the last seconds, recorded or not, to a separate bag; returns its folder.
 
         Raises:
-            BinposeError: where there is none, or the disk does not take them.
+            BinposeError: if there is no message, or writing fails.
         """
         with self._lock:
             held = self._ring.messages()
@@ -154,7 +153,7 @@ class Recorder:
 
 
 class _Worker(threading.Thread):
-    """Feeds a recording from a queue that holds a limited number of bytes."""
+    """Writes a recording from a queue with a limited number of bytes."""
 
     def __init__(self, recording: Recording, config: RecorderConfig, on_stop: Callable[[str], None]) -> None:
         super().__init__(name="recorder", daemon=True)
@@ -171,7 +170,7 @@ class _Worker(threading.Thread):
         self._ended = False
 
     def put(self, message: RawMessage) -> None:
-        """Take a message, or count it as dropped."""
+        """Queue a message, or count it as dropped."""
         with self._lock:
             if self._ended:
                 return
@@ -182,7 +181,7 @@ class _Worker(threading.Thread):
             self._queue.put((message, time.monotonic()))
 
     def finish(self) -> None:
-        """Write what waits, and end. A disk that hangs is not waited for forever."""
+        """Write the queued messages and end, with a timeout for a disk that hangs."""
         self._queue.put(None)
         self.join(_PATIENCE_S)
         if self.is_alive():
@@ -190,7 +189,7 @@ class _Worker(threading.Thread):
 
     @property
     def status(self) -> RecorderStatus:
-        """What it does."""
+        """The current state."""
         since, recording = self._unsynced_since, self.recording
         return RecorderStatus(
             is_recording=not self._ended,
@@ -204,14 +203,14 @@ class _Worker(threading.Thread):
         )
 
     def run(self) -> None:
-        """Work until the end; nothing is raised out of it."""
+        """Thread function; catches all errors."""
         try:
             self._work()
         except BinposeError as error:
             self._reason = str(error)
         except Exception as error:
-            _LOG.exception("The recording was stopped by an unforeseen error.")
-            self._reason = f"The recording was stopped by an unforeseen error: {error!r}."
+            _LOG.exception("The recording was stopped by an unexpected error.")
+            self._reason = f"The recording was stopped by an unexpected error: {error!r}."
         finally:
             end_reason = self.recording.end()
             self._reason = self._reason or end_reason

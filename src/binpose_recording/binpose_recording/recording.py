@@ -1,4 +1,4 @@
-"""One recording from its first message to its last: chooses, keeps to the quota, writes, brings to the disk."""
+"""One recording from its first message to its last: selection, quota, writing and syncing."""
 
 import errno
 from collections.abc import Iterable
@@ -19,10 +19,10 @@ _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Recording:
-    """A bag in work, for one thread. First finishes what an earlier recorder left unfinished.
+    """A bag that is being written, for one thread. First finishes the unfinished bags of earlier recorders.
 
     Raises:
-        BinposeError: for a disk that does not take it, also from `add` and `sync`; `end` the recording then.
+        BinposeError: if the disk cannot be written to, also from `add` and `sync`; call `end` then.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Recording:
         self.bytes_taken = 0
 
     def add(self, message: RawMessage) -> int:
-        """Take the next message; returns how many are to be written now."""
+        """Add the next message; returns the number of messages that are written now."""
         chosen = list(self.selection(message))
         try:
             for item in chosen:
@@ -53,12 +53,12 @@ class Recording:
                 self.messages += 1
                 self.bytes_taken += len(item.data)
         except OSError as error:
-            self._bag.abandon()  # What comes after a write that failed would not be a bag.
+            self._bag.abandon()  # a bag must not be continued after a failed write
             raise disk_error(self.bag_path, error) from error
         return len(chosen)
 
     def sync(self) -> None:
-        """Bring what was written to the disk, and see that the disk has room for more."""
+        """Sync the written messages to the disk, and make room for more."""
         try:
             self._bag.sync()
         except OSError as error:
@@ -67,7 +67,7 @@ class Recording:
         self._make_room(0)
 
     def end(self) -> str:
-        """Finish the bag; returns the reason where the disk does not take the end, which the next start then adds."""
+        """Finish the bag; returns a reason if that fails, in which case the next start finishes it."""
         try:
             self._bag.close()
         except OSError as error:
@@ -87,10 +87,10 @@ class Recording:
 
 
 def prepare(directory: Path) -> list[Recovery]:
-    """Make the folder of recordings and finish what lies in it unfinished.
+    """Create the folder of recordings and finish unfinished bags in it.
 
     Raises:
-        BinposeError: for a place that cannot be written to, or a full disk.
+        BinposeError: if the folder cannot be written to, or the disk is full.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -102,10 +102,10 @@ def prepare(directory: Path) -> list[Recovery]:
 def write_snapshot(
     messages: Iterable[RawMessage], topics: dict[str, Topic], config: RecorderConfig, definitions: Definitions
 ) -> Path:
-    """Write messages into a bag of their own, which the quota counts and never removes; returns its folder.
+    """Write messages to a separate bag, which counts for the quota and is never removed; returns its folder.
 
     Raises:
-        BinposeError: where there is none, or the disk does not take them.
+        BinposeError: if there is no message, or writing fails.
     """
     chosen = list(messages)
     if not chosen:
@@ -124,7 +124,7 @@ def write_snapshot(
 
 
 def disk_error(path: Path, error: OSError) -> CannotWrite:
-    """What the disk said, in one sentence."""
+    """The operating system's error as one sentence."""
     if error.errno in _NO_SPACE:
         return DiskFull(
             f"The disk of {path} is full ({error.strerror}); what was recorded until then is kept; free some space and "
@@ -139,5 +139,5 @@ def disk_error(path: Path, error: OSError) -> CannotWrite:
 
 
 def _name(prefix: str) -> str:
-    """Sorts by time."""
+    """A name that sorts by time."""
     return prefix + datetime.now(timezone.utc).strftime("%Y%m%d_%H%M%S_%f")[:-3]

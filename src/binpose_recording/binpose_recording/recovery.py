@@ -1,7 +1,7 @@
-"""Bags whose writer was killed, or that were damaged later: what can be read becomes a whole bag again.
+"""Repairs bags whose recorder was killed, or that were damaged later: the readable content becomes a valid bag.
 
-rosbag2 leaves files of a killed recorder without an index, and neither `ros2 bag play` nor most readers open them. What
-can be read is written into a new file, message by message the same bytes, and takes the place of the damaged one.
+rosbag2 leaves the files of a killed recorder without an index; neither `ros2 bag play` nor most readers open them. The
+readable messages are copied unchanged to a new file, which replaces the damaged one.
 """
 
 import fcntl
@@ -37,12 +37,12 @@ from binpose_recording.sqlite_file import SIDE_SUFFIXES
 
 @dataclass(frozen=True)
 class Recovery:
-    """What became of an unfinished or damaged file.
+    """Result of the repair of an unfinished or damaged file.
 
-    path: of the whole file, None where it held no message that can be read.
-    messages: how many it holds.
-    loss: what cannot be read of the damaged file.
-    kept: where the damaged file is now; None where it is not kept.
+    path: of the repaired file, None if it had no readable message.
+    messages: number of messages in it.
+    loss: unreadable content of the damaged file.
+    kept: new path of the damaged file; None if it is not kept.
     """
 
     path: Path | None
@@ -52,10 +52,10 @@ class Recovery:
 
 
 def recover_recordings(root: Path) -> list[Recovery]:
-    """Finish every bag under a folder of recordings whose recorder is dead; those of living ones stay as they are.
+    """Finish every bag in a folder of recordings whose recorder is dead; those of running recorders are unchanged.
 
     Raises:
-        BinposeError: when the disk does not take it. What was done so far is kept, and the rest can be done later.
+        BinposeError: if writing fails. Finished files are kept, and the rest can be finished later.
     """
     unfinished = {path.parent for path in root.glob(f"*/*{ACTIVE_SUFFIX}")}
     recordings = [bag for prefix in (RECORDING, SNAPSHOT) for bag in root.glob(f"{prefix}*") if bag.is_dir()]
@@ -72,7 +72,7 @@ def recover_bag(bag: Path) -> list[Recovery]:
                 if not _is_free(stream):
                     continue
                 target = path.with_name(path.name.removesuffix(ACTIVE_SUFFIX) + SUFFIX)
-                if not target.exists():  # Else its recorder died between two names of the same file.
+                if not target.exists():  # else the recorder was killed while renaming the file
                     recoveries.append(_rewritten(path, target))
                 path.unlink()
         flush_to_disk(bag)
@@ -91,16 +91,16 @@ def recover_bag(bag: Path) -> list[Recovery]:
 
 
 def repair_bag(bag: Path) -> list[Recovery]:
-    """Write the damaged files of a bag anew, which any recorder made: a folder or one file.
+    """Rewrite the damaged files of a bag of any recorder: a folder or one file.
 
-    Every byte is read. The damaged files are kept as *.damaged; metadata.yaml is made again where it does not say what
-    the files say.
+    Every byte is read. The damaged files are kept as *.damaged; metadata.yaml is regenerated if it contradicts the
+    files.
 
     Returns:
-        What became of each file that was not whole; empty where all were.
+        The result for each damaged file; empty if there was none.
 
     Raises:
-        BinposeError: for a file that a living recorder writes, or when the disk does not take it.
+        BinposeError: for a file that a running recorder writes, or if writing fails.
     """
     if not bag.is_dir():
         if not bag.name.endswith((SUFFIX, ACTIVE_SUFFIX, SQLITE_SUFFIX)):
@@ -121,7 +121,7 @@ def repair_bag(bag: Path) -> list[Recovery]:
 
 
 def _repaired(path: Path) -> Recovery | None:
-    """What became of a file; None where it is whole."""
+    """The result for a file; None if it is undamaged."""
     name = path.name.removesuffix(ACTIVE_SUFFIX).removesuffix(SUFFIX) + SUFFIX
     target = path if path.name.endswith(SQLITE_SUFFIX) else path.with_name(name)
     try:
@@ -137,14 +137,14 @@ def _repaired(path: Path) -> Recovery | None:
 
 
 def _replaced(path: Path, merged: Path, target: Path) -> Recovery:
-    """Write a file anew and keep the damaged one."""
+    """Rewrite a file and keep the damaged one."""
     temporary = _temporary(target)
     try:
         recovery = _copied(merged, temporary)
         kept = _free_name(path)
         for suffix in SIDE_SUFFIXES:
             side = path.with_name(path.name + suffix)
-            if side.exists():  # It would be taken for one of the new file's.
+            if side.exists():  # SQLite would apply it to the new file
                 side.replace(kept.with_name(kept.name.removesuffix(DAMAGED_SUFFIX) + suffix + DAMAGED_SUFFIX))
         path.replace(kept)
         if recovery.messages:
@@ -156,7 +156,7 @@ def _replaced(path: Path, merged: Path, target: Path) -> Recovery:
 
 
 def _rewritten(path: Path, target: Path) -> Recovery:
-    """Write the readable messages of a file to `target`, which is whole or absent."""
+    """Write the readable messages of a file to `target`, which is complete or absent."""
     temporary = _temporary(target)
     try:
         recovery = _copied(path, temporary)
@@ -168,7 +168,7 @@ def _rewritten(path: Path, target: Path) -> Recovery:
 
 
 def _copied(path: Path, temporary: Path) -> Recovery:
-    """Bring what can be read of a file to the disk."""
+    """Copy the readable content of a file to the disk."""
     file = _opened(path)
     if file is None:
         return Recovery(None, 0, Loss(places=1, size=path.stat().st_size))
@@ -183,7 +183,7 @@ def _copied(path: Path, temporary: Path) -> Recovery:
 
 
 def _opened(path: Path) -> BagFile | None:
-    """A file that has a message; None for another."""
+    """The file if it has a message, else None."""
     try:
         return open_file(path, described_topics(metadata_text(path.parent)))
     except BinposeError:
@@ -203,7 +203,7 @@ def _is_whole(path: Path) -> bool:
 
 @contextmanager
 def _merged(path: Path) -> Iterator[Path]:
-    """The file itself, or a copy of it into which SQLite merged what a killed recorder left beside it."""
+    """The file itself, or a copy into which SQLite merged the journal that a killed recorder left beside it."""
     sides = [path.with_name(path.name + suffix) for suffix in SIDE_SUFFIXES if path.name.endswith(SQLITE_SUFFIX)]
     sides = [side for side in sides if side.is_file()]
     if not sides:
@@ -218,7 +218,7 @@ def _merged(path: Path) -> Iterator[Path]:
             database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             database.close()
         except sqlite3.Error:
-            pass  # What SQLite does not merge is lost; the file itself is still read.
+            pass  # the journal is lost; the file itself is still read
         yield copy
     finally:
         for suffix in ("", "-shm", *SIDE_SUFFIXES):
@@ -226,7 +226,7 @@ def _merged(path: Path) -> Iterator[Path]:
 
 
 def _free_name(path: Path) -> Path:
-    """A name for a damaged file that no earlier repair has taken."""
+    """An unused name for a damaged file."""
     kept, number = path.with_name(path.name + DAMAGED_SUFFIX), 1
     while kept.exists():
         kept, number = path.with_name(f"{path.name}.{number}{DAMAGED_SUFFIX}"), number + 1

@@ -1,4 +1,4 @@
-"""The last messages, held in memory."""
+"""A memory buffer of the latest messages."""
 
 from collections import deque
 
@@ -6,13 +6,13 @@ from binpose_recording.messages import RawMessage
 
 
 class RingBuffer:
-    """Holds the messages of the last seconds as long as they fit; the oldest go first.
+    """Holds the messages of the last seconds within a size limit; the oldest are dropped first.
 
-    Not safe for threads by itself; the recorder locks it.
+    Not thread-safe; the recorder locks it.
 
     Args:
         seconds: how long a message is held.
-        megabytes: how much is held at most.
+        megabytes: largest total size.
     """
 
     def __init__(self, seconds: float, megabytes: float) -> None:
@@ -23,20 +23,20 @@ class RingBuffer:
 
     @property
     def bytes_held(self) -> int:
-        """Never more than the limit."""
+        """Total size, at most the limit."""
         return self._bytes
 
     def append(self, message: RawMessage) -> None:
-        """Hold a message; one that is larger than the whole limit empties the buffer."""
+        """Add a message; one that is larger than the limit empties the buffer."""
         self._messages.append(message)
         self._bytes += len(message.data)
         while self._messages and (self._bytes > self._limit or not self._is_near(message.stamp_ns)):
             self._bytes -= len(self._messages.popleft().data)
 
     def _is_near(self, now_ns: int) -> bool:
-        """Whether the oldest is within the span; one of the future is of a clock that was set back."""
+        """Whether the oldest message is within the time span; a future stamp means that the clock was set back."""
         return 0 <= now_ns - self._messages[0].stamp_ns <= self._span_ns
 
     def messages(self) -> list[RawMessage]:
-        """What is held, in the order of arrival."""
+        """The held messages in the order of arrival."""
         return list(self._messages)

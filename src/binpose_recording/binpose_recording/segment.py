@@ -1,9 +1,9 @@
-"""One file of a bag: MCAP as rosbag2 writes it, whole on the disk up to the last `sync`.
+"""One file of a bag: MCAP as written by rosbag2, valid on the disk up to the last `sync`.
 
-While it is written it is called `<name>.mcap.active`; `close` gives it its name. So whatever is called `.mcap` is
-whole, and what a killed process leaves is known by its name (`binpose_recording.recovery`). The `mcap` library
-writes it, because unlike rosbags' writer it can end a chunk at any time and gives each a checksum, by which a chunk
-that a power cut tore is told from a whole one.
+While it is written, it is named `<name>.mcap.active`; `close` renames it. So every `.mcap` file is complete, and files
+of killed processes are recognised by their names (`binpose_recording.recovery`). It is written with the `mcap` library,
+because unlike rosbags' writer it can end a chunk at any time, and writes a checksum for each. The checksum detects a
+chunk that a power cut truncated.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ from binpose_recording.definitions import Definition
 from binpose_recording.messages import RawMessage, Topic
 
 SUFFIX, ACTIVE_SUFFIX, DAMAGED_SUFFIX = ".mcap", ".mcap.active", ".damaged"
-CHUNK_BYTES = 1 << 14  # A damaged chunk is lost as a whole: larger ones would take several frames with them.
+CHUNK_BYTES = 1 << 14  # a damaged chunk is lost as a whole, and larger ones would contain several frames
 _COMPRESSIONS = {"none": CompressionType.NONE, "lz4": CompressionType.LZ4, "zstd": CompressionType.ZSTD}
 
 
@@ -37,8 +37,8 @@ class Segment:
         compression: of its chunks.
 
     Raises:
-        BinposeError: for a name that is taken.
-        OSError: from every method, when the disk does not take it.
+        BinposeError: if the file exists.
+        OSError: from every method, if writing fails.
     """
 
     def __init__(self, path: Path, compression: Compression = "zstd") -> None:
@@ -49,7 +49,7 @@ class Segment:
                 f"{path} is there already; expected a new name; choose another folder or remove it.", path
             )
         self._stream = self.active_path.open("xb")
-        # Held until the process ends, however it ends: by this lock recovery knows the file of a living recorder.
+        # Held until the process ends in any way: recovery detects the file of a running recorder by this lock.
         fcntl.flock(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self._writer = mcap_writer(self._stream, compression)
         self._channels: dict[str, int] = {}
@@ -60,11 +60,11 @@ class Segment:
 
     @property
     def size_bytes(self) -> int:
-        """Of the file and the chunk in work, which is not compressed yet."""
+        """Size of the file and the current chunk before compression."""
         return self._stream.tell() + self._pending_bytes
 
     def write(self, message: RawMessage, topic: Topic, definition: Definition) -> None:
-        """Append a message; it is safe after the next `sync`."""
+        """Append a message; it is on the disk after the next `sync`."""
         if message.topic not in self._channels:
             if topic.type not in self._schemas:
                 self._schemas[topic.type] = self._writer.register_schema(
@@ -82,14 +82,14 @@ class Segment:
         self._unsynced = True
 
     def sync(self) -> None:
-        """Return when all that was written lies on the disk, readable without what comes after."""
+        """Return when everything written is on the disk and readable without later data."""
         if self._unsynced:
             self._writer.flush()
             os.fsync(self._stream.fileno())
             self._pending_bytes, self._unsynced = 0, False
 
     def close(self) -> None:
-        """Write the index, wait for the disk and give the file its name; an empty one is removed."""
+        """Write the index, sync, and rename the file; an empty one is removed."""
         if not self.messages:
             self.abandon()
             self.active_path.unlink()
@@ -98,7 +98,7 @@ class Segment:
         publish(self._stream, self.active_path, self.path)
 
     def abandon(self) -> None:
-        """Let go of the file as it is, for recovery to finish; never raises."""
+        """Close the file as it is, for recovery to finish; never raises."""
         with contextlib.suppress(OSError):
             self._stream.close()
 
@@ -109,14 +109,14 @@ def active_path(path: Path) -> Path:
 
 
 def mcap_writer(stream: BinaryIO, compression: Compression) -> Writer:
-    """A writer that has written the header of a rosbag2 file."""
+    """A writer after the header of a rosbag2 file."""
     writer = Writer(stream, CHUNK_BYTES, _COMPRESSIONS[compression])
     writer.start("ros2", f"binpose {_version()}")
     return writer
 
 
 def publish(stream: BinaryIO, temporary: Path, path: Path) -> None:
-    """Bring a written file to the disk, close it and give it its name."""
+    """Sync a written file to the disk, close it and rename it."""
     stream.flush()
     os.fsync(stream.fileno())
     temporary.replace(path)
@@ -125,12 +125,12 @@ def publish(stream: BinaryIO, temporary: Path, path: Path) -> None:
 
 
 def qos_text(profiles: Sequence[Qos]) -> str:
-    """Profiles as rosbag2 writes them, with numbers for policies: Humble reads no names, Jazzy and later read both."""
+    """Profiles as written by rosbag2, with numbers for policies: Humble reads no names, Jazzy and later read both."""
     return dump_qos_v8(list(profiles))
 
 
 def _version() -> str:
     try:
         return version("binpose")
-    except PackageNotFoundError:  # Built by colcon, the packages have their own names.
+    except PackageNotFoundError:  # built by colcon, where the packages have other names
         return version("binpose_self_training")

@@ -1,4 +1,4 @@
-"""Which of the messages that arrive are worth a place on the disk."""
+"""Selects the messages to record."""
 
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -18,14 +18,14 @@ _REMEMBERED = 64
 
 @dataclass
 class SelectionCounts:
-    """What became of the frames.
+    """Number of frames by result.
 
-    frames: whole ones; looked_at: compared with the last keyframe; keyframes: kept.
-    without_info: dropped, because no camera info had come; unreadable: dropped; reason: why, of the last one.
+    frames: complete ones; compared: with the last keyframe; keyframes: recorded.
+    without_info: dropped, because no camera info had arrived; unreadable: dropped; reason: of the last unreadable one.
     """
 
     frames: int = 0
-    looked_at: int = 0
+    compared: int = 0
     keyframes: int = 0
     without_info: int = 0
     unreadable: int = 0
@@ -34,11 +34,11 @@ class SelectionCounts:
 
 @dataclass
 class Selection:
-    """Takes messages as they arrive and gives those to be recorded; see `config.Role` for what is kept of each topic.
+    """Accepts messages as they arrive and returns those to record; see `config.Role` for the rule of each topic.
 
     Args:
         topics: by name; others are not recorded.
-        shrink: thumbnail of a colour and a depth message; raises BinposeError for what it cannot read.
+        shrink: thumbnail of a colour and a depth message; raises BinposeError for unreadable ones.
         config: intervals and thresholds.
     """
 
@@ -58,12 +58,12 @@ class Selection:
         self._keyframe_ns: int | None = None
 
     def choose_by(self, keyframes: KeyframeConfig) -> None:
-        """Choose keyframes in another way from now on; may be called while another thread gives messages."""
+        """Use other keyframe settings from now on; may be called while another thread adds messages."""
         self.config = replace(self.config, keyframes=keyframes)
         self._chooser.config = keyframes
 
     def __call__(self, message: RawMessage) -> Iterable[RawMessage]:
-        """The messages to be written now that this one has come."""
+        """The messages to write after the arrival of this one."""
         topic = self.topics.get(message.topic)
         if topic is None:
             return ()
@@ -93,7 +93,7 @@ class Selection:
         if self._looked_ns is not None and 0 <= now_ns - self._looked_ns < 1e9 / self.config.keyframes.check_hz:
             return ()
         self._looked_ns = now_ns
-        self.counts.looked_at += 1
+        self.counts.compared += 1
         try:
             thumbnail = self.shrink(pair.color, pair.depth)
         except BinposeError as error:
@@ -112,7 +112,7 @@ class Selection:
         if self._keyframe_ns is not None and 0 <= message.stamp_ns - self._keyframe_ns <= span_ns:
             return (message,)
         self._context.append(message)
-        while not 0 <= message.stamp_ns - self._context[0].stamp_ns <= span_ns:  # Too old, or of another clock.
+        while not 0 <= message.stamp_ns - self._context[0].stamp_ns <= span_ns:  # too old, or from another clock
             self._context.popleft()
         return ()
 

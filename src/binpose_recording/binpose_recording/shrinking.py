@@ -1,4 +1,4 @@
-"""Thumbnails of a frame that is still serialized."""
+"""Thumbnails of serialized frames."""
 
 from collections.abc import Mapping
 
@@ -11,17 +11,17 @@ from binpose_ros.images import to_color, to_depth_m
 
 
 class Shrinker:
-    """Makes the thumbnail of a colour and a depth message of known topics.
+    """Computes the thumbnail of a colour and a depth message of known topics.
 
     Raises:
-        BinposeError: when it is called with what cannot be read.
+        BinposeError: from calls with unreadable messages.
     """
 
     def __init__(self, topics: Mapping[str, Topic]) -> None:
         self._topics = topics
 
     def __call__(self, color: RawMessage, depth: RawMessage | None) -> Thumbnail:
-        """The depth may have another size than the colour."""
+        """The thumbnail; the depth image may have another size than the colour image."""
         picture = to_color(read_image(color.data, self._topics[color.topic].type))
         gray = picture if picture.ndim == 2 else cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
         depth_m = None if depth is None else to_depth_m(read_image(depth.data, self._topics[depth.topic].type))

@@ -1,4 +1,4 @@
-"""Reading an SQLite file of a bag as far as it is whole."""
+"""Reads the undamaged content of an SQLite file of a bag."""
 
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
@@ -16,10 +16,10 @@ _COLUMNS = "id, topic_id, timestamp, data FROM messages NOT INDEXED"
 
 
 class SqliteFile(BagFile):
-    """An SQLite file of a bag: by SQLite as long as that reads it, and by its pages from where it does not.
+    """An SQLite file of a bag: read by SQLite until it fails, and from its pages from there on.
 
-    The messages come by their row numbers, the order in which they were written. The index of their times, which SQLite
-    would believe without a check, is not used. SQLite keeps no checksums: a changed pixel goes unnoticed.
+    Messages are read by row number, the order in which they were written. The time index is not used, because SQLite
+    does not verify it. SQLite has no checksums, so that a changed pixel is not detected.
     """
 
     def __init__(self, path: Path, described: Sequence[Described] | None = None) -> None:
@@ -39,7 +39,7 @@ class SqliteFile(BagFile):
 
     @property
     def side_files(self) -> list[Path]:
-        """What a recorder that was killed left beside the file, which SQLite needs to read all of it."""
+        """Journal files of a killed recorder beside the file, which SQLite needs to read all of it."""
         found = [self.path.with_name(self.path.name + suffix) for suffix in SIDE_SUFFIXES]
         return [path for path in found if path.is_file() and path.stat().st_size]
 
@@ -50,16 +50,16 @@ class SqliteFile(BagFile):
 
     @property
     def is_whole(self) -> bool:
-        """Whether SQLite reads it."""
+        """Whether SQLite can read it."""
         return self._rows is None
 
     @property
     def loss(self) -> Loss:
-        """What was found damaged so far; complete after `check`."""
+        """The damage found so far; complete after `check`."""
         return Loss() if self._rows is None else self._rows.loss
 
     def messages(self, topic_ids: Collection[int]) -> Iterator[StoredMessage]:
-        """The messages of some topics in the order of their rows; damaged ones are left out."""
+        """The messages of some topics in row order; damaged ones are skipped."""
         last = -(1 << 63)
         if self._rows is None:
             query = f"SELECT {_COLUMNS} WHERE topic_id IN ({','.join('?' * len(topic_ids))}) ORDER BY id"
@@ -75,7 +75,7 @@ class SqliteFile(BagFile):
         yield from rows.messages(topic_ids, last)
 
     def at(self, position: tuple[int, int]) -> StoredMessage | None:
-        """The message at a position; None where it cannot be read."""
+        """The message at a position; None if it cannot be read."""
         if self._rows is None:
             try:
                 row = self._connection.execute(f"SELECT {_COLUMNS} WHERE id = ?", (position[1],)).fetchone()
@@ -85,7 +85,7 @@ class SqliteFile(BagFile):
         return None if self._rows is None else self._rows.at(position)
 
     def check(self) -> None:
-        """Read all there is, so that `loss` is complete."""
+        """Read the whole file, so that `loss` is complete."""
         if self._rows is None:
             try:
                 found = self._connection.execute("PRAGMA integrity_check(1)").fetchall()
@@ -97,7 +97,7 @@ class SqliteFile(BagFile):
             self._rows.check()
 
     def close(self) -> None:
-        """Close the file until it is read again."""
+        """Close the file; the next access opens it again."""
         if self._database is not None:
             self._database.close()
             self._database = None
@@ -113,7 +113,7 @@ class SqliteFile(BagFile):
                 raise ValueError("a message has no topic")
             self.counts[int(topic)] = int(count)
             self._times += [int(first), int(last)]
-        # Rows are numbered without a gap, so that a damaged tree, which SQLite may follow without a word, shows.
+        # Row numbers have no gaps. A damaged tree, which SQLite may read without an error, is detected by gaps.
         found, first, last = database.execute("SELECT count(*), min(id), max(id) FROM messages NOT INDEXED").fetchone()
         if found and last - first + 1 != found:
             raise ValueError("rows are missing")
@@ -132,7 +132,7 @@ class SqliteFile(BagFile):
 
 
 def _opened(path: Path) -> sqlite3.Connection:
-    """A connection that changes nothing; with what a killed recorder left beside the file where SQLite permits it."""
+    """A read-only connection; it includes the journal of a killed recorder if SQLite permits it."""
     uri = path.resolve().as_uri()
     if any(path.with_name(path.name + suffix).is_file() for suffix in SIDE_SUFFIXES):
         database = sqlite3.connect(f"{uri}?mode=ro", uri=True, check_same_thread=False)

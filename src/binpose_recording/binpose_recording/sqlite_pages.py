@@ -1,7 +1,7 @@
 """The rows of an SQLite file from its pages alone (https://www.sqlite.org/fileformat2.html), without its trees.
 
-A database is one tree of pages per table. Where a page of a tree is damaged, SQLite reads no row behind it. But every
-row lies whole in a leaf page and the overflow pages that follow it, and all leaf pages can be found by looking at each
+A database is a tree of pages per table. If a page of a tree is damaged, SQLite reads no row after it. But every row is
+stored completely in a leaf page and the overflow pages that follow it, and all leaf pages can be found by testing each
 page of the file.
 """
 
@@ -14,7 +14,7 @@ from binpose_recording.bag_file import Source
 MAGIC = b"SQLite format 3\0"
 _LEAF = 0x0D
 _DATABASE_HEADER = 100
-RESERVED = (b"\0", b"\x08")  # Bytes at the end of each page: none, or a checksum.
+RESERVED = (b"\0", b"\x08")  # reserved bytes at the end of each page: none, or a checksum
 _KINDS = (b"\x00", b"\x02", b"\x05", b"\x0a", b"\x0d")
 _SIZES = (512, 1024, 2048, 4096, 8192, 16384, 32768, 65536)
 _SAMPLED_PAGES = 2000
@@ -40,7 +40,7 @@ class Cell(NamedTuple):
 class Pages:
     """The pages of a file, numbered from 1.
 
-    is_cut: there were more of them.
+    is_cut: whether pages are missing at the end.
     """
 
     def __init__(self, source: Source) -> None:
@@ -49,11 +49,11 @@ class Pages:
         reserved = source.read(20, 1)
         self._usable = self.page_size - (reserved[0] if reserved in RESERVED else 0)
         self.count = -(-source.size // self.page_size)
-        told = int.from_bytes(source.read(28, 4), "big") if source.read(0, len(MAGIC)) == MAGIC else 0
-        self.is_cut = told * self.page_size > source.size
+        page_count = int.from_bytes(source.read(28, 4), "big") if source.read(0, len(MAGIC)) == MAGIC else 0
+        self.is_cut = page_count * self.page_size > source.size
 
     def leaves(self) -> Iterator[tuple[int, list[Cell]]]:
-        """Every leaf page of a table by its number, with its rows; damaged rows are left out."""
+        """Every leaf page of a table by its number, with its rows; damaged rows are skipped."""
         for first in range(1, self.count + 1, _WINDOW_PAGES):
             window = self._source.read((first - 1) * self.page_size, _WINDOW_PAGES * self.page_size)
             for start in range(0, len(window), self.page_size):
@@ -66,7 +66,7 @@ class Pages:
         return self._cells(number, self._page(number))
 
     def payload(self, cell: Cell) -> bytes | None:
-        """The whole record of a row; None where one of its overflow pages is missing."""
+        """The whole record of a row; None if one of its overflow pages is missing."""
         missing, page = cell.payload_bytes - len(cell.local), cell.overflow
         if missing > min(self._source.size, _LARGEST):
             return None
@@ -80,7 +80,7 @@ class Pages:
         return b"".join(parts)
 
     def _overflow(self, page: int, missing: int) -> tuple[bytes, int]:
-        """The content of overflow pages that follow one another from one on, and the page that comes next."""
+        """The content of consecutive overflow pages, and the number of the page after them."""
         if not 0 < page <= self.count:
             return b"", 0
         content, parts = self._usable - 4, []
@@ -132,20 +132,21 @@ class Pages:
         return Cell(rowid, payload_bytes, data, overflow) if len(data) == local else None
 
     def _found_size(self) -> int:
-        """The smallest size by which nearly all pages begin as pages do: those of tables, indexes and overflow."""
-        shares = {size: self._share(size) for size in _SIZES}
+        """The smallest page size for which nearly all pages have a valid type: tables, indexes and overflow."""
+        fractions = {size: self._valid_fraction(size) for size in _SIZES}
         return next(
-            (size for size, share in shares.items() if share > 0.95), max(shares, key=lambda size: shares[size])
+            (size for size, fraction in fractions.items() if fraction > 0.95),
+            max(fractions, key=lambda size: fractions[size]),
         )
 
-    def _share(self, size: int) -> float:
+    def _valid_fraction(self, size: int) -> float:
         starts = range(size, min(self._source.size, size * _SAMPLED_PAGES), size)
         kinds = [self._source.read(start, 1) for start in starts]
         return sum(kind in _KINDS for kind in kinds) / max(len(kinds), 1)
 
 
 def varint(data: bytes, place: int) -> tuple[int, int]:
-    """A number of one to nine bytes, and where the next thing begins."""
+    """A number of one to nine bytes, and the offset after it."""
     value = 0
     for count, byte in enumerate(data[place : place + 9]):
         value = value << 8 | byte if count == 8 else value << 7 | byte & 0x7F
@@ -155,7 +156,7 @@ def varint(data: bytes, place: int) -> tuple[int, int]:
 
 
 def serial_types(payload: bytes) -> tuple[list[int], int]:
-    """The types of a record's values, and where the values begin; none where the record's head is damaged."""
+    """The types of a record's values, and the offset of the values; none if the record's header is damaged."""
     size, place = varint(payload, 0)
     if size > len(payload):
         return [], 0
@@ -167,7 +168,7 @@ def serial_types(payload: bytes) -> tuple[list[int], int]:
 
 
 def values(payload: bytes) -> list[Value]:
-    """The values of a record; those that the payload cuts off are None."""
+    """The values of a record; those beyond the end of the payload are None."""
     types, place = serial_types(payload)
     found: list[Value] = []
     for kind in types:
@@ -184,5 +185,5 @@ def values(payload: bytes) -> list[Value]:
 
 
 def _size(kind: int) -> int:
-    """The bytes of a value. A floating-point number, which bags do not have, takes 8."""
+    """The size of a value in bytes. A floating-point number, which bags do not contain, has 8."""
     return _INTEGER_BYTES.get(kind, 8) if kind < 12 else (kind - 12) // 2

@@ -1,4 +1,4 @@
-"""The messages of an SQLite file that SQLite does not read to its end."""
+"""The messages of an SQLite file that SQLite cannot read completely."""
 
 from array import array
 from bisect import bisect_right
@@ -14,17 +14,17 @@ from binpose_recording.sqlite_pages import Cell, Pages, serial_types, values
 
 
 class SalvagedRows:
-    """The rows of the table of messages that lie whole in the file, and the topics that do.
+    """The complete rows of the message table, and the complete topics.
 
-    All pages are looked at once. A message is lost where its leaf page is damaged, or the chain of its overflow pages
-    is; how many of the former there are follows from the gaps in the numbers of the rows.
+    All pages are scanned once. A message is lost if its leaf page or its chain of overflow pages is damaged. The number
+    of messages in damaged leaf pages follows from the gaps in the row numbers.
 
     Args:
         path: the file.
         described: topics in the metadata of the bag.
 
     Raises:
-        OSError: when it cannot be opened.
+        OSError: if the file cannot be opened.
     """
 
     def __init__(self, path: Path, described: list[Described]) -> None:
@@ -34,18 +34,18 @@ class SalvagedRows:
         self.counts: dict[int, int] = {}
         self.times_ns: list[int] = []
         self._damages: dict[int, Damage] = {}
-        self._leaves: list[tuple[int, int]] = []  # First row and number of each leaf page of the messages.
+        self._leaves: list[tuple[int, int]] = []  # first row and number of each leaf page of the messages
         self._definitions: dict[str, tuple[str, str]] = {}
         self._scan()
         self._complete_topics(described)
 
     @property
     def loss(self) -> Loss:
-        """What was found damaged so far."""
+        """The damage found so far."""
         return loss_of(self._damages.values(), self._pages.is_cut)
 
     def messages(self, topic_ids: Collection[int], after: int) -> Iterator[StoredMessage]:
-        """The messages of some topics in the order of their rows, from behind a row on."""
+        """The messages of some topics in row order, after a given row."""
         begin = max(bisect_right(self._leaves, (after, 1 << 62)) - 1, 0)
         last = after
         for _, number in self._leaves[begin:]:
@@ -58,7 +58,7 @@ class SalvagedRows:
                         yield message
 
     def at(self, position: tuple[int, int]) -> StoredMessage | None:
-        """The message in a leaf page, or wherever its row lies; None where it cannot be read."""
+        """The message in a leaf page, or wherever its row is; None if it cannot be read."""
         number, row = position
         index = bisect_right(self._leaves, (row, 1 << 62)) - 1
         number = number or (self._leaves[index][1] if index >= 0 else 0)
@@ -74,7 +74,7 @@ class SalvagedRows:
             pass
 
     def close(self) -> None:
-        """Close the file until it is read again."""
+        """Close the file; the next access opens it again."""
         self._source.close()
 
     def _scan(self) -> None:
@@ -102,7 +102,7 @@ class SalvagedRows:
             self._damages[int(rows[index + 1])] = Damage(0, start_ns, int(times[index + 1]), {UNKNOWN: count})
 
     def _add_description(self, cell: Cell) -> None:
-        """Take a row of the tables of topics and of definitions."""
+        """Add a row of the tables of topics and of definitions."""
         types, _ = serial_types(cell.local)
         if len(types) < 4 or any(kind < 12 for kind in types[1:4]) or any(kind % 2 == 0 for kind in types[1:4]):
             return

@@ -1,9 +1,8 @@
-"""From measured evidence to the probability that a pose is right, never lower for better evidence.
+"""Maps measured evidence to the probability that a pose is right; better evidence never lowers it.
 
 The log-odds are a sum of one function per piece of evidence (a generalised additive model, Hastie and Tibshirani
-1986). Each function is piecewise linear and monotone, because its slopes are not negative by construction. No
-evidence can therefore be read the wrong way round, whatever the samples were, and small changes of the evidence
-change the score little.
+1986). Each function is piecewise linear, and its slopes are constrained to be non-negative. It is therefore monotone
+for any samples, and small changes of the evidence change the score little.
 """
 
 from collections.abc import Mapping
@@ -44,38 +43,39 @@ PRIOR: Mapping[str, float] = {
     "lead": 1.0,
     "company": 2.0,
 }
-"""The evidence that decides, and the log-odds per unit of it where samples do not show otherwise.
+"""The evidence that the score depends on, and the prior log-odds per unit of it.
 
-The sign is a law: evidence with a positive one never lowers a score. Only geometry counts: what the networks say of
-their own certainty, and how clear the image's edges are, changes with camera, light and material, and means little on
-a camera that no training has seen.
+The sign is a constraint: evidence with a positive one never lowers a score. Only geometric evidence is used. The
+confidence of the networks and the clarity of the image edges depend on camera, light and material, and do not transfer
+to a camera that no training has seen.
 """
 EVIDENCE = tuple(PRIOR)
 KNOTS = 8
 """Support points of each function, at quantiles of the samples."""
 RARE = 0.002
-"""Share of the right samples beyond which evidence counts as outside of what was seen."""
+"""Fraction of the right samples beyond which evidence counts as out of distribution."""
 LEAST_SPAN = 0.2
-"""Least range of the right samples: where they are all alike, a little difference says little."""
+"""Least range of the right samples, so that tiny differences between nearly equal samples do not count."""
 MARGIN = 0.05
-"""How far evidence must lie beyond that limit, as a share of the range of the right samples."""
+"""How far evidence must lie beyond that limit, as a fraction of the range of the right samples."""
 PRIOR_WEIGHT = 0.003
-"""Of a squared deviation of one from the prior's log-odds, as a share of the samples."""
+"""Weight of a squared deviation of one from the prior's log-odds, as a fraction of the number of samples."""
 OPTIMISER = {"maxiter": 5000, "maxfun": 20000, "ftol": 1e-12, "gtol": 1e-8, "maxcor": 50}
 SCALES = (0.2, 5.0)
-"""Least and largest factor between the log-odds of all poses and those of selected ones."""
+"""Least and largest factor between the log-odds of all poses and those of selected poses."""
 CAUTION = 4.0
-"""Log-odds that evidence loses for each range of the right samples by which it lies outside."""
+"""Log-odds subtracted for each range of the right samples by which evidence lies outside."""
 
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
     """A monotone additive model of E pieces of evidence; immutable.
 
-    knots: (E, K) increasing support points of the evidence, signed so that higher is better. slopes: (E, K) >= 0
-    log-odds: in the first column per range below the first knot, then the rise between neighbouring knots.
-    bias: () log-odds of the worst evidence. limit, span: (E,) where the right samples end on the bad side, and their
-    range.
+    knots: (E, K) increasing support points of the evidence, signed so that higher is better.
+    slopes: (E, K) >= 0 log-odds: the first column per range below the first knot, then the rise between neighbouring
+        knots.
+    bias: () log-odds of the worst evidence.
+    limit, span: (E,) worst value and range of the right samples.
     """
 
     knots: FloatArray
@@ -109,21 +109,21 @@ class Calibration:
         return _sigmoid(self.bias + contributions - CAUTION * self._excess(x).sum(1))
 
     def out_of_distribution(self, features: FloatArray) -> npt.NDArray[np.bool_]:
-        """(B,) whether some evidence is worse than that of nearly all right samples; features (B, F)."""
+        """(B,) whether any evidence is worse than that of nearly all right samples; features (B, F)."""
         return np.asarray((self._excess(signed_evidence(features)) > 0).any(1))
 
     def _excess(self, x: FloatArray) -> FloatArray:
-        """(B, E) how far evidence lies outside on the bad side, in ranges of the right samples."""
+        """(B, E) how far evidence lies beyond the limit, in ranges of the right samples."""
         return np.maximum((self.limit - x) / self.span - MARGIN, 0.0)
 
     def scaled(self, scores: FloatArray, correct: npt.NDArray[np.bool_]) -> "Calibration":
-        """The same order of poses, with scores that are probabilities for poses that were selected by score.
+        """The same ranking of poses, with scores that are probabilities for poses selected by score.
 
-        Selection changes what a score means: of each detection the best pose is reported. The log-odds are scaled and
-        shifted (Platt 1999) to fit poses that this calibration has scored and the refiner has selected.
+        The refiner reports only the best pose of each detection, which changes the probability that belongs to a score.
+        The log-odds are scaled and shifted (Platt 1999) to fit such selected poses.
 
         Args:
-            scores: (N,) of selected poses.
+            scores: (N,) of this calibration for selected poses.
             correct: (N,) whether they are right.
         """
         if len(scores) < MIN_SAMPLES or np.all(correct) or not np.any(correct):
@@ -144,7 +144,7 @@ class Calibration:
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, npt.NDArray[Any]]) -> "Calibration | None":
-        """The calibration stored in a model bundle; None if it holds none, or one of other evidence or another kind.
+        """The calibration stored in a model bundle; None if it holds none, or one of other evidence or of another type.
 
         Raises:
             BinposeError: for a damaged calibration.
@@ -165,13 +165,13 @@ class Calibration:
 
 
 def signed_evidence(features: FloatArray) -> FloatArray:
-    """(B, E) the evidence among features (B, F), signed so that higher always speaks for the pose."""
+    """(B, E) the evidence among features (B, F), signed so that higher always supports the pose."""
     columns = [FEATURES.index(name) for name in EVIDENCE]
     return np.asarray(features, np.float64)[:, columns] * np.sign([*PRIOR.values()])
 
 
 def basis(x: FloatArray, knots: FloatArray, span: FloatArray) -> FloatArray:
-    """(B, E, K) how much of each slope counts at signed evidence (B, E): below the first knot, then per interval."""
+    """(B, E, K) weight of each slope at signed evidence (B, E): below the first knot, then per interval."""
     below = np.minimum(x - knots[:, 0], 0.0) / span
     low, high = knots[:, :-1], knots[:, 1:]
     inside = np.clip((x[..., None] - low) / np.maximum(high - low, 1e-9), 0.0, 1.0)
@@ -184,18 +184,18 @@ def fit_calibration(
     weight: FloatArray | None = None,
     prior_weight: float = PRIOR_WEIGHT,
 ) -> Calibration:
-    """Fit by penalised cross-entropy with SciPy's L-BFGS-B, whose bounds keep the slopes from being negative.
+    """Fit by penalised cross-entropy with SciPy's L-BFGS-B, whose bounds keep the slopes non-negative.
 
-    The penalty draws the slopes to those of PRIOR: evidence that the samples happen not to need still counts.
+    The penalty pulls the slopes towards those of PRIOR, so that evidence which the samples do not need still counts.
 
     Args:
-        features: (N, F) in the order of FEATURES, as `IcpRefiner.candidates` gives them.
+        features: (N, F) in the order of FEATURES, as `IcpRefiner.candidates` returns them.
         correct: (N,) whether the pose is right.
         weight: (N,) of the samples; default 1 each.
-        prior_weight: of a squared deviation of one from the prior's log-odds, as a share of the samples.
+        prior_weight: of a squared deviation of one from the prior's log-odds, as a fraction of the number of samples.
 
     Raises:
-        BinposeError: for too few samples or only one kind of them.
+        BinposeError: for too few samples, or only right or only wrong ones.
     """
     features, y = _checked(features, correct)
     x = signed_evidence(features)
@@ -236,7 +236,7 @@ def _fitted(
     count, shape = len(y), terms.shape[1:]
     design, expected = terms.reshape(count, -1), prior.ravel()
     middle = design.mean(0)
-    design = design - middle  # a bias that does not hang on the slopes: the problem is far better conditioned
+    design = design - middle  # makes the bias independent of the slopes: the problem is far better conditioned
 
     def objective(parameters: FloatArray) -> tuple[float, FloatArray]:
         slopes = parameters[1:]

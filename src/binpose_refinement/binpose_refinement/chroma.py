@@ -1,4 +1,4 @@
-"""The colour that light and shadow change least."""
+"""Chroma: the part of the colour that light and shadow change least."""
 
 import cv2
 import numpy as np

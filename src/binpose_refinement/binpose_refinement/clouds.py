@@ -1,4 +1,4 @@
-"""The points that the camera saw of each detection."""
+"""Observed points of each detection."""
 
 import numpy as np
 import numpy.typing as npt
@@ -12,14 +12,15 @@ CHROMA_SCALE = 64.0  # of CIELAB's a and b
 def clouds(
     observation: Observation, owner: npt.NDArray[np.int64], count: int
 ) -> tuple[FloatArray, FloatArray, npt.NDArray[np.bool_]]:
-    """Points (B, count, 3) in metres, chroma (B, count, 2), and whether there were any (B,).
+    """Points (B, count, 3) in metres, chroma (B, count, 2), and whether a detection has any points (B,).
 
-    Spread evenly over the mask's pixels with depth, some twice where there are fewer; zeros where there are none.
+    The points are spread evenly over the mask's pixels with depth. They repeat where there are fewer pixels, and are
+    zero where there are none.
 
     Args:
         observation: of the frame.
-        owner: (B,) detections.
-        count: of points.
+        owner: (B,) index of the detection.
+        count: number of points.
     """
     camera, chroma = observation.camera, observation.chroma
     points, colors = np.zeros((len(owner), count, 3), np.float32), np.zeros((len(owner), count, 2), np.float32)

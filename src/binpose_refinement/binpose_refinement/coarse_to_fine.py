@@ -1,4 +1,4 @@
-"""From all hypotheses to the best different ones of each detection, aligned: coarse first, fine at the end."""
+"""Coarse-to-fine alignment: reduces all hypotheses to the best distinct ones of each detection."""
 
 from dataclasses import replace
 
@@ -13,17 +13,17 @@ from binpose_refinement.pose_optimizer import PoseOptimizer, VerifiedOptimizatio
 from binpose_refinement.suppression import PoseComparer
 
 COARSE, POLISH, VERIFY = 0, 1, 2
-"""Levels of detail of the refiner's part_renderer."""
+"""Levels of detail of the refiner's `PartRenderer`."""
 
 
 class CoarseToFine:
-    """ICP of all hypotheses, of the better half, of the best under their near-symmetries; then the optimizer.
+    """ICP of all hypotheses, then of the better ones, then of the best under their near-symmetries; then the optimizer.
 
     Args:
         part_renderer: with the levels COARSE, POLISH and VERIFY.
-        comparer: tells which poses are the same.
-        config: how long, how fine, and how many are kept.
-        optimizer: what follows ICP, None for nothing.
+        comparer: finds poses that are equal modulo symmetry.
+        config: number of rounds, sizes of crops and numbers of hypotheses kept.
+        optimizer: runs after ICP; None for ICP alone.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class CoarseToFine:
     def __call__(
         self, observation: Observation, batch: HypothesisBatch, tolerance_m: float
     ) -> tuple[HypothesisBatch, FloatArray]:
-        """The best different poses of each detection, aligned, and their information matrices (B, 6, 6)."""
+        """The best distinct poses of each detection, aligned, and their information matrices (B, 6, 6)."""
         if not observation.has_depth or not len(batch):
             return batch, np.zeros((len(batch), 6, 6))
         c = self._config
@@ -58,15 +58,15 @@ class CoarseToFine:
         polish = Schedule(c.polish_px, POLISH, c.polish_rounds, 0.05, 0.0, end_m, 0.1, tolerance_m)
         finish = Schedule(c.polish_px, POLISH, c.finish_rounds, 0.0, 0.0, end_m, 0.02, tolerance_m)
         batch = batch.take(self._comparer.distinct(batch, batch.confidence, c.same_start, len(batch)))
-        # Two renderings tell which hypotheses deserve the six that many of them need.
+        # Two rounds are enough to select the hypotheses that are aligned further.
         batch = self._best(batch, align(self._part_renderer, observation, batch, coarse), c.keep_coarse)
         batch = self._best(batch, align(self._part_renderer, observation, batch, narrow), c.keep_best)
         aligned = align(self._part_renderer, observation, batch, polish)
         batch = batch.moved(aligned.T_cam_obj)
         expanded = self._expand(batch, aligned.agreement)
-        looked = align(self._part_renderer, observation, expanded, replace(finish, rounds=0))
-        together = zip(vars(aligned).values(), vars(looked).values(), strict=True)
-        both = Alignment(*(np.concatenate(pair) for pair in together))
+        evaluated = align(self._part_renderer, observation, expanded, replace(finish, rounds=0))
+        pairs = zip(vars(aligned).values(), vars(evaluated).values(), strict=True)
+        both = Alignment(*(np.concatenate(pair) for pair in pairs))
         batch = self._best(batch.joined(expanded), both, c.keep_best)
         aligned = align(self._part_renderer, observation, batch, finish)
         return batch.moved(aligned.T_cam_obj), aligned.information

@@ -1,4 +1,4 @@
-"""From pose estimates to hypotheses that can be drawn, and why the others cannot."""
+"""Collects the hypotheses of pose estimates that can be rendered, and the reasons why others cannot."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,14 +14,14 @@ from binpose_core.geometry.transforms import FloatArray
 from binpose_refinement.hypothesis_batch import HypothesisBatch, PartRenderer
 from binpose_refinement.overlap import on_mask
 
-FEWEST_MASK_PX = 4  # masks with fewer pixels tell no pose
+FEWEST_MASK_PX = 4  # masks with fewer pixels do not constrain a pose
 NOWHERE_M = 1.0
-"""How far away a pose that is not finite is put, where the detection does not tell a distance."""
+"""Distance at which a pose that is not finite is placed, where the detection has no depth."""
 
 
 @dataclass(frozen=True, eq=False)
 class CollectedHypotheses:
-    """What came in.
+    """Hypotheses that can be refined, and the poses without any.
 
     batch: the hypotheses that can be refined. rejected: poses without any, each with the reason.
     poses: all that came, finite, with their detection_index; owners: the same places.
@@ -33,7 +33,7 @@ class CollectedHypotheses:
     owners: Sequence[int]
 
     def with_reasons(self, reasons: Mapping[int, str]) -> list[tuple[PoseEstimate, str]]:
-        """The poses of those detections for which there is a reason, with it."""
+        """The poses of the detections that have a reason, each with it."""
         pairs = zip(self.poses, self.owners, strict=True)
         return [(pose, reasons[owner]) for pose, owner in pairs if owner in reasons]
 
@@ -52,10 +52,10 @@ def collect_hypotheses(
         camera: of the frame.
         detections: of the frame.
         poses: each from one of the detections.
-        reach: how far beside its detection's mask a pose may be seen and still be refined, share of the diameter.
+        reach: how far outside its detection's mask a pose may lie and still be refined, as a fraction of the diameter.
 
     Raises:
-        BinposeError: for a part that the part_renderer does not know, and for a pose of another detection.
+        BinposeError: for a part that `part_renderer` does not hold, or a pose of a detection that is not given.
     """
     owners = [_owner(pose, i, detections) for i, pose in enumerate(poses)]
     batch = _collected(part_renderer, poses, owners)
@@ -65,18 +65,18 @@ def collect_hypotheses(
     drawable = np.flatnonzero(reasons == "")
     overlapping = on_mask(part_renderer, camera, detections, batch.take(drawable), reach)
     reasons[drawable[~overlapping]] = "no_overlap"
-    judged = set(batch.owner[reasons == ""].tolist())
+    usable = set(batch.owner[reasons == ""].tolist())
     finite = [_finite(pose, owner, detections[owner], camera) for pose, owner in zip(poses, owners, strict=True)]
     rejected = [
         (pose, _reason(reasons[batch.owner == owner]))
         for pose, owner in zip(finite, owners, strict=True)
-        if owner not in judged
+        if owner not in usable
     ]
     return CollectedHypotheses(batch.take(reasons == ""), rejected, finite, owners)
 
 
 def rejected_pose(pose: PoseEstimate, reason: str) -> PoseEstimate:
-    """The pose of an `CollectedHypotheses` as it came, with score 0 and the reason among its residuals."""
+    """The unchanged pose with score 0 and the reason among its residuals."""
     return PoseEstimate(
         pose.object_id,
         pose.T_cam_obj,
@@ -88,12 +88,12 @@ def rejected_pose(pose: PoseEstimate, reason: str) -> PoseEstimate:
 
 
 def lost_detections(before: HypothesisBatch, after: HypothesisBatch, reason: str) -> dict[int, str]:
-    """The reason for each detection that has hypotheses before and none after."""
+    """The reason for each detection that has hypotheses in `before` and none in `after`."""
     return dict.fromkeys(set(before.owner.tolist()) - set(after.owner.tolist()), reason)
 
 
 def _finite(pose: PoseEstimate, owner: int, detection: Detection, camera: Camera) -> PoseEstimate:
-    """The owner's pose and its finite hypotheses; one that is not finite is put, unturned, where the detection lies."""
+    """The pose with its finite hypotheses; a pose that is not finite is placed, unrotated, at the detection."""
     hypotheses = tuple(h for h in pose.hypotheses if np.isfinite(h.T_cam_obj).all())
     pose = replace(pose, detection_index=owner, hypotheses=hypotheses)
     if np.isfinite(pose.T_cam_obj).all():
@@ -106,7 +106,7 @@ def _finite(pose: PoseEstimate, owner: int, detection: Detection, camera: Camera
 
 
 def _owner(pose: PoseEstimate, index: int, detections: Sequence[Detection]) -> int:
-    """The place of a pose's detection among the detections; that of the pose itself where it has none."""
+    """The index of a pose's detection; the index of the pose itself if it has none."""
     owner = index if pose.detection_index is None else pose.detection_index
     if not 0 <= owner < len(detections):
         raise BinposeError(

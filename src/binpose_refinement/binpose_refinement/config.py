@@ -1,4 +1,4 @@
-"""All defaults of the refinement in one place."""
+"""All defaults of the refinement."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -16,39 +16,40 @@ LENGTH_M, OF_DIAMETER = (1e-6, 0.1), (1e-3, 1.0)
 
 @dataclass(frozen=True)
 class RefinerConfig:
-    """How hypotheses are expanded, aligned, verified and made consistent.
+    """How hypotheses are expanded, aligned, verified and selected.
 
-    method: what follows ICP: nothing (icp), the descent on the joint loss (render_and_compare), or the refinement
+    method: what follows ICP: nothing (icp), gradient descent on the joint loss (render_and_compare), or the refinement
         network of the model (network).
-    keep_moved: hypotheses of a detection, the best ones, that the method moves; the others stay as ICP left them.
-    expand_limit: near-symmetries of a part, at most, under which the best pose of a detection is tried too.
+    keep_moved: number of best hypotheses per detection that the method refines; the others keep their ICP pose.
+    expand_limit: largest number of near-symmetries of a part under which the best pose of a detection is tried.
     coarse_px: size in pixels of the crops of the first alignment.
-    coarse_faces: faces at most of the meshes in the first alignment.
+    coarse_faces: largest number of mesh faces in the first alignment.
     coarse_rounds: renderings of each hypothesis in the first alignment.
-    keep_coarse: hypotheses of a detection, the best ones, that the first alignment goes on with for longer.
-    narrow_rounds: renderings of each hypothesis that the first alignment goes on with.
-    keep_best: hypotheses of a detection that are polished, all different modulo the part's symmetries.
-    keep_of_object: hypotheses of each object that stay to the end in any case, so that look-alikes are compared.
+    keep_coarse: number of best hypotheses per detection that the first alignment continues with.
+    narrow_rounds: further renderings of each hypothesis that the first alignment continues with.
+    keep_best: number of hypotheses per detection that are polished, all distinct modulo the part's symmetries.
+    keep_of_object: hypotheses of each object that are always kept until the end, so that similar parts are compared.
     polish_px: size in pixels of the crops of the second alignment, the polish.
-    polish_faces: faces at most of the meshes in the polish.
+    polish_faces: largest number of mesh faces in the polish.
     polish_rounds: renderings of each hypothesis in the polish.
     finish_rounds: renderings of each hypothesis in the last alignment, after the near-symmetries.
     verify_px: size in pixels of the largest crops of the verification.
-    verify_faces: faces at most of the meshes in the verification.
-    gate_start: farthest observed point that a surface point is paired with at the start of the alignment, as a share of
-        the part's diameter.
-    gate_end_m: farthest observed point at the end of the alignment, in metres; never below three times the depth noise.
-    tolerance_m: depth difference in metres that still counts as agreement, to which a multiple of the noise is added.
-    tolerance_sigmas: multiple of the depth noise that is added to the depth difference which still counts as agreement.
-    noise_floor_m: standard deviation in metres of the depth noise that is assumed where a frame looks smoother.
-    same_pose: two aligned poses are one when their surfaces are closer than this on average, as a share of the part's
+    verify_faces: largest number of mesh faces in the verification.
+    gate_start: largest distance between paired points at the start of the alignment, as a fraction of the part's
         diameter.
-    same_start: two poses are one before the alignment, which takes both to one place, when their surfaces are closer
-        than this on average, as a share of the part's diameter.
-    rival_pose: two poses of one part cannot both be right when their surfaces are farther apart than this on average,
-        as a share of the diameter: the error that evaluation allows.
-    claimed_share: a part is a duplicate when better parts claimed more than this share of its agreeing pixels.
-    intrusion_share: a part is a duplicate when more than this share of its surface lies inside a better part.
+    gate_end_m: largest distance between paired points at the end of the alignment, in metres; at least three times the
+        depth noise.
+    tolerance_m: depth difference in metres that counts as agreement; a multiple of the depth noise is added to it.
+    tolerance_sigmas: multiple of the depth noise that is added to tolerance_m.
+    noise_floor_m: least standard deviation in metres that is assumed for the depth noise.
+    same_pose: aligned poses are duplicates when the mean distance of their surfaces is less than this fraction of the
+        part's diameter.
+    same_start: poses are duplicates before the alignment when the mean distance of their surfaces is less than this
+        fraction of the part's diameter.
+    rival_pose: at most one of two poses can be right when the mean distance of their surfaces is more than this
+        fraction of the part's diameter, the error limit of the evaluation.
+    claimed_share: a part is a duplicate when better parts explain more than this fraction of its agreeing pixels.
+    intrusion_share: a part is a duplicate when more than this fraction of its surface lies inside a better part.
     min_score: estimates with a lower score are dropped.
     """
 

@@ -1,8 +1,8 @@
-"""Whether poses agree with the depth image: a check that needs neither labels nor a calibrated score.
+"""Agreement of poses with the depth image, which needs neither labels nor a calibrated score.
 
-Of a pose's rendered pixels that have depth and are not occluded, the fraction whose depth agrees. Below
-`ConsistencyConfig.least` most of the part would have to stand where the camera saw through it: the depth contradicts
-the pose. A pose that agrees may still be wrong, for example a similar part or a turn that the depth cannot decide.
+The measure is the fraction of a pose's rendered pixels, with depth and not occluded, whose depth agrees. Below
+`ConsistencyConfig.least` the depth contradicts the pose, because most of the part would lie in observed free space. A
+pose that agrees may still be wrong, for example a similar part or a rotation that the depth does not determine.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from binpose_refinement.kernels.consistency import AGREEING, COUNTS, FREE, count
 from binpose_refinement.observation import depth_noise_m
 
 DEPTH_AGREEMENT = "depth_agreement"
-"""Name among the residuals of a pose."""
+"""Name of the agreement among the residuals of a pose."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class ConsistencyConfig:
     """When a pose agrees with the depth.
 
     tolerance_m: depth difference in metres that counts as agreement.
-    tolerance_sigmas: the tolerance is at least this multiple of the frame's depth noise: noisy sensors, far scenes.
-    least: fraction of the pixels from which a pose agrees; below, the depth contradicts it.
-    largest_px: sides of the crops in which poses are drawn; larger parts are sampled at every second or third pixel.
+    tolerance_sigmas: the tolerance is at least this multiple of the depth noise, for noisy sensors and far scenes.
+    least: fraction of agreeing pixels from which a pose agrees; below, the depth contradicts it.
+    largest_px: largest size of the crops in which poses are drawn; larger parts are subsampled.
     """
 
     tolerance_m: float = setting(0.005, bounds=(1e-6, 0.1))
@@ -48,18 +48,18 @@ def depth_agreement(
     level: int = 0,
     config: ConsistencyConfig | None = None,
 ) -> FloatArray:
-    """Fraction of the visible surface whose depth agrees, for each pose on its own.
+    """Fraction of the visible surface whose depth agrees, for each pose independently.
 
     Args:
-        frame: what the camera saw.
-        poses: of parts that the part_renderer knows.
-        part_renderer: draws the parts.
-        level: of detail at which it draws them.
+        frame: with the depth image.
+        poses: of parts in `part_renderer`.
+        part_renderer: renders the parts.
+        level: of detail at which the parts are rendered.
         config: tolerance and size.
 
     Returns:
-        (N,) in [0, 1]; 0 where all depth lies in front of the pose; NaN where there is no depth on it, or it cannot be
-        drawn.
+        (N,) in [0, 1]; 0 where all depth lies in front of the pose; NaN where the pose has no depth or cannot be
+        rendered.
     """
     agreement = np.full(len(poses), np.nan)
     if frame.depth_m is None or not poses:
@@ -77,7 +77,7 @@ def depth_agreement(
 def with_depth_agreement(
     frame: RgbdFrame, poses: Sequence[PoseEstimate], part_renderer: PartRenderer, level: int = 0
 ) -> list[PoseEstimate]:
-    """The poses with `DEPTH_AGREEMENT` among their residuals, as far as there is depth on them."""
+    """The poses with `DEPTH_AGREEMENT` among their residuals, where it can be measured."""
     return [
         replace(pose, residuals={**pose.residuals, DEPTH_AGREEMENT: float(value)}) if np.isfinite(value) else pose
         for pose, value in zip(poses, depth_agreement(frame, poses, part_renderer, level), strict=True)
@@ -85,13 +85,13 @@ def with_depth_agreement(
 
 
 def agrees(pose: PoseEstimate, config: ConsistencyConfig | None = None) -> bool | None:
-    """Whether the depth agrees with a pose; None where that was not measured."""
+    """Whether the depth agrees with a pose; None where the agreement was not measured."""
     value = pose.residuals.get(DEPTH_AGREEMENT)
     return None if value is None else value >= (config or ConsistencyConfig()).least
 
 
 def _batch(poses: Sequence[PoseEstimate], part_renderer: PartRenderer) -> HypothesisBatch:
-    """The poses, each of a detection of its own."""
+    """The poses, each with its own detection index."""
     part = np.array([part_renderer.ids.index(pose.object_id) for pose in poses], np.int64)
     T_cam_obj = np.stack([pose.T_cam_obj for pose in poses]).astype(np.float64)
     return HypothesisBatch(np.arange(len(poses)), part, T_cam_obj, np.zeros(len(poses)))
@@ -100,7 +100,7 @@ def _batch(poses: Sequence[PoseEstimate], part_renderer: PartRenderer) -> Hypoth
 def _counts(
     frame: RgbdFrame, batch: HypothesisBatch, part_renderer: PartRenderer, level: int, config: ConsistencyConfig
 ) -> FloatArray:
-    """(B, COUNTS) pixels that agree, are free, are occluded."""
+    """(B, COUNTS) pixels that agree, that are free space, and that are occluded."""
     counts = np.zeros((len(batch), COUNTS))
     if frame.depth_m is None or not len(batch):
         return counts

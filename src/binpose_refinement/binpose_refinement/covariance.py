@@ -1,16 +1,16 @@
-"""How well a pose is known, from the normal equations of its residuals."""
+"""Covariance of a pose from the normal equations of its residuals."""
 
 import numpy as np
 
 from binpose_core.geometry.transforms import FloatArray, skew
 
-CORRELATED_PIXELS = 4.0  # neighbouring depth pixels are not independent: so many count as one
+CORRELATED_PIXELS = 4.0  # neighbouring depth pixels are not independent: this many count as one
 
 
 def covariance_of(
     information: FloatArray, T_cam_obj: FloatArray, center_m: FloatArray, diameter_m: float
 ) -> FloatArray | None:
-    """Covariance (6, 6) of (translation of the object's origin in m, rotation vector in rad); None where nothing tells.
+    """Covariance (6, 6) of (translation of the object's origin in m, rotation vector in rad); None without information.
 
     Args:
         information: (6, 6) J^T J of (translation of the part's centre, rotation), by the variance of one residual.
@@ -20,7 +20,7 @@ def covariance_of(
     """
     if not information.any():
         return None
-    # What the view does not tell (the turn of a round part) is bounded by the size of the part and half a turn.
+    # Unobservable directions (the roll of a round part) are bounded by the size of the part and half a turn.
     prior = np.diag([1 / diameter_m**2] * 3 + [1 / np.pi**2] * 3)
     about_center = np.linalg.inv(information / CORRELATED_PIXELS + prior)
     to_origin = np.eye(6)

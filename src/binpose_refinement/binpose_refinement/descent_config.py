@@ -9,12 +9,12 @@ WEIGHT = (0.0, 1000.0)
 
 @dataclass(frozen=True)
 class Phase:
-    """One scale of the descent, the coarse one by default.
+    """One scale of the descent, by default the coarse one.
 
-    size_px: largest crop. detail_px: how far the level of detail may be off in the crop. steps: at most so many.
-    tolerance_m, tolerance_sigmas: depth difference at which the geometry turns from quadratic to linear: the larger of
-        a length and a multiple of the noise. truncation_m, truncation_tolerances: beyond which it grows no more.
-    overlap: weight of the overlap beside the geometry's 1.
+    size_px: largest crop. detail_px: largest error of the level of detail in the crop. steps: largest number of steps.
+    tolerance_m, tolerance_sigmas: depth difference at which the geometry loss turns from quadratic to linear: the
+        larger of a length and a multiple of the noise. truncation_m, truncation_tolerances: where it becomes constant.
+    overlap: weight of the overlap term; the geometry term has weight 1.
     """
 
     size_px: int = setting(64, bounds=(16, 1024))
@@ -36,16 +36,16 @@ FINE = Phase(128, 0.05, 8, 2e-4, 1.0, 2e-3, 3.0, 0.05)
 
 @dataclass(frozen=True)
 class DescentConfig:
-    """How the poses descend.
+    """Settings of the descent.
 
-    coarse, fine: the two phases; several starts go through the first, the best of them through the second.
-    longest_step: share of the diameter at which a step is cut.
-    shortest_step: share of the depth noise below which a step ends the descent.
-    stay: what a move away from the guess by one diameter costs in the coarse phase, in units of the loss.
-    farthest_start: share of the diameter by which a start may be moved onto the observed points.
-    color: weight of the colour term beside the geometry's 1, for parts that have colours.
-    chroma_scale: difference of chroma that costs one.
-    turns: in so many steps a round part that has colours is looked at all round.
+    coarse, fine: the two phases; all starts go through the first, the best of them through the second.
+    longest_step: largest step, as a fraction of the diameter.
+    shortest_step: step that ends the descent, as a fraction of the depth noise.
+    stay: loss for a move of one diameter away from the initial pose in the coarse phase.
+    farthest_start: largest shift of a start onto the observed points, as a fraction of the diameter.
+    color: weight of the colour term, for parts with colours; the geometry term has weight 1.
+    chroma_scale: difference of chroma with a loss of one.
+    turns: number of rotations about the axis at which a round part with colours is compared.
     """
 
     coarse: Phase = field(default_factory=lambda: COARSE)

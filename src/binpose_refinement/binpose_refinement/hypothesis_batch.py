@@ -13,11 +13,11 @@ from binpose_core.parts.catalogue import ObjectModel
 from binpose_core.rendering.renderer import Renderer, Rendering
 
 CROPS_AT_ONCE = 1024
-"""So many hypotheses are drawn together (about 0.2 GB at most); more are taken in turns."""
-WINDOW_MARGIN = 1.2  # of the projected diameter: room for a pose that is still a little off
+"""Number of hypotheses that are rendered at once (about 0.2 GB at most)."""
+WINDOW_MARGIN = 1.2  # of the projected diameter: room for a pose that is not yet aligned
 SURFACE_SAMPLES = 512
 RIGID = 0.01
-"""How far a motion's numbers may be from a rigid one's: poses read from text are rounded."""
+"""Tolerance of the check for rigid motions: poses read from text are rounded."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,18 +26,18 @@ class HypothesisBatch:
 
     owner: (B,) int64 index of the detection; part: (B,) int64 index of the object in the `PartRenderer`.
     T_cam_obj: (B, 4, 4) float64 in metres; confidence: (B,) float64 of the network.
-    guess: (B, 4, 4) the poses from which these were refined; by default themselves.
+    initial: (B, 4, 4) T_cam_obj before refinement; by default `T_cam_obj`.
     """
 
     owner: npt.NDArray[np.int64]
     part: npt.NDArray[np.int64]
     T_cam_obj: FloatArray
     confidence: FloatArray
-    guess: FloatArray = field(default=None)  # type: ignore[arg-type]
+    initial: FloatArray = field(default=None)  # type: ignore[arg-type]
 
     def __post_init__(self) -> None:
-        if self.guess is None:
-            object.__setattr__(self, "guess", self.T_cam_obj)
+        if self.initial is None:
+            object.__setattr__(self, "initial", self.T_cam_obj)
 
     def __len__(self) -> int:
         return len(self.owner)
@@ -49,25 +49,25 @@ class HypothesisBatch:
     @property
     def columns(self) -> tuple[npt.NDArray[Any], ...]:
         """All arrays, in their order."""
-        return self.owner, self.part, self.T_cam_obj, self.confidence, self.guess
+        return self.owner, self.part, self.T_cam_obj, self.confidence, self.initial
 
     def moved(self, T_cam_obj: FloatArray) -> "HypothesisBatch":
         """The same hypotheses at other poses."""
         return replace(self, T_cam_obj=T_cam_obj)
 
     def turned(self, T_obj_obj: FloatArray) -> "HypothesisBatch":
-        """The hypotheses (B) after motions (B, 4, 4) of the part in its own frame, and their guesses likewise."""
-        return replace(self, T_cam_obj=self.T_cam_obj @ T_obj_obj, guess=self.guess @ T_obj_obj)
+        """The hypotheses (B) and their initial poses after motions (B, 4, 4) of the part in its own frame."""
+        return replace(self, T_cam_obj=self.T_cam_obj @ T_obj_obj, initial=self.initial @ T_obj_obj)
 
     def joined(self, other: "HypothesisBatch") -> "HypothesisBatch":
         """These hypotheses followed by the other's."""
         return HypothesisBatch(*(np.concatenate(pair) for pair in zip(self.columns, other.columns, strict=True)))
 
 
-def in_turns(
+def in_chunks(
     batch: HypothesisBatch, function: Callable[[HypothesisBatch], Sequence[npt.NDArray[Any]]]
 ) -> list[npt.NDArray[Any]]:
-    """A function's arrays (B, ...) for all hypotheses, a limited number at a time, those of a detection together."""
+    """A function's arrays (B, ...) for all hypotheses, computed in chunks; a detection is never split."""
     if len(batch) <= CROPS_AT_ONCE:
         return list(function(batch))
     order = np.argsort(batch.owner, kind="stable")
@@ -80,14 +80,14 @@ def in_turns(
 
 
 class PartRenderer:
-    """The parts ready to be drawn at several levels of detail.
+    """Renders the parts at several levels of detail.
 
     Attributes:
-        ids: names of the parts; a part's index is its place here.
+        ids: object ids; the position of an id is the index of the part.
         diameter_m: (P,); center_m: (P, 3) bounding box centres in the object frame.
         surface: (P, N, 3) float32 points spread over the parts' surfaces.
-        normals: (F, 3) float32 of all levels' faces; first_face: (P, levels) where a mesh's begin.
-        backend: of `Renderer`, also for whoever else draws these parts.
+        normals: (F, 3) float32 of all levels' faces; first_face: (P, levels) index of each mesh's first face.
+        backend: name of the rendering backend, see `Renderer`.
     """
 
     def __init__(self, objects: Mapping[str, ObjectModel], faces: tuple[int, ...], backend: str = "numba") -> None:
@@ -118,7 +118,7 @@ class PartRenderer:
         """Square windows (B, 3) = (u0, v0, step): pixel (i, j) of the crop is frame pixel (u0 + step i, v0 + step j).
 
         Args:
-            batch: where the parts are.
+            batch: hypotheses with their poses.
             camera: of the frame.
             size_px: rows and columns of the crops.
             whole_steps: the step is an integer, so that every crop pixel is a pixel of the frame.
@@ -132,9 +132,9 @@ class PartRenderer:
         return np.stack([u0, v0, step], -1)
 
     def largest_px(self, batch: HypothesisBatch, camera: Camera) -> int:
-        """The size at which the crops of all hypotheses have the frame's own pixels, at most the frame's."""
+        """Crop size at which the crops of all hypotheses have the frame's resolution, at most the frame's size."""
         largest = float(self.extents_px(batch, camera).max(initial=16.0))
-        # Even, as the largest crops are: then all sizes put their pixels on the same grid.
+        # Even, as the largest crops are: then the pixels of all sizes lie on the same grid.
         return 2 * int(np.ceil(min(largest, max(camera.width, camera.height)) / 2)) + 2
 
     def extents_px(self, batch: HypothesisBatch, camera: Camera) -> FloatArray:
@@ -160,7 +160,7 @@ class PartRenderer:
 
 
 def _rigid(T: FloatArray) -> npt.NDArray[np.bool_]:
-    """(B,) whether motions (B, 4, 4) turn and shift, and neither scale, shear nor mirror."""
+    """(B,) whether matrices (B, 4, 4) are rigid motions, without scale, shear or reflection."""
     R, last = T[:, :3, :3], T[:, 3]
     with np.errstate(invalid="ignore", over="ignore"):
         square = np.abs(np.swapaxes(R, 1, 2) @ R - np.eye(3)).max((1, 2)) <= RIGID

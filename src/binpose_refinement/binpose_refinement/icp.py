@@ -1,10 +1,10 @@
 """Projective ICP of many hypotheses at once: observed points against the rendered visible surface.
 
-Each round renders every hypothesis in a small window, pairs the observed points of its region with the nearest
-rendered point in a neighbourhood of pixels, and takes damped Gauss-Newton steps on point-to-plane (with a share
-of point-to-point) distances. Scene to model, since the reverse is biased by millimetres on partial views. Where
-the mask has no depth (shiny parts) its pixels pull the silhouette sideways. The best-scored pose of all rounds,
-the start included, is kept: refinement never makes a hypothesis worse by its own measure.
+Each round renders every hypothesis in a small window and pairs the observed points of its region with the nearest
+rendered point in a neighbourhood of pixels. Damped Gauss-Newton steps then reduce the point-to-plane distances, mixed
+with some point-to-point. The pairs go from scene to model, because the reverse is biased by millimetres on partial
+views. Where the mask has no depth (shiny parts), its pixels attract the silhouette. The pose of the best round is kept,
+the start included: refinement never makes a hypothesis worse by its own measure.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from binpose_core.geometry.transforms import FloatArray
-from binpose_refinement.hypothesis_batch import HypothesisBatch, PartRenderer, in_turns
+from binpose_refinement.hypothesis_batch import HypothesisBatch, PartRenderer, in_chunks
 from binpose_refinement.kernels.icp import SEARCH, icp_round
 from binpose_refinement.observation import Observation
 
@@ -21,10 +21,10 @@ STEPS_PER_RENDER = 2
 
 @dataclass(frozen=True)
 class Schedule:
-    """How one call of `align` anneals.
+    """Annealing schedule of one call of `align`.
 
-    size_px: crop; level: level of detail of the part_renderer; rounds: renderings that are followed by steps.
-    gate_start, gate_end_m: farthest association, share of the diameter at the start, metres at the end.
+    size_px: crop; level: level of detail of the parts; rounds: renderings that are followed by steps.
+    gate_start, gate_end_m: largest distance of a pair, first as a fraction of the diameter, at the end in metres.
     point_share: weight of point-to-point against point-to-plane at the start; falls to a tenth.
     tolerance_m: depth difference that counts as agreement in the score.
     """
@@ -41,7 +41,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Alignment:
-    """What `align` found.
+    """Result of `align`.
 
     T_cam_obj: (B, 4, 4) float64; agreement: (B,) in [0, 1].
     information: (B, 6, 6) normal equations J^T W J of (translation of the part's centre in m, rotation in rad) at
@@ -56,12 +56,12 @@ class Alignment:
 def align(
     part_renderer: PartRenderer, observation: Observation, batch: HypothesisBatch, schedule: Schedule
 ) -> Alignment:
-    """Refine all hypotheses; poses that do not improve come back unchanged."""
+    """Refine all hypotheses; poses that do not improve stay unchanged."""
 
-    def together(some: HypothesisBatch) -> tuple[FloatArray, ...]:
+    def aligned(some: HypothesisBatch) -> tuple[FloatArray, ...]:
         return tuple(vars(_align(part_renderer, observation, some, schedule)).values())
 
-    return Alignment(*in_turns(batch, together))
+    return Alignment(*in_chunks(batch, aligned))
 
 
 def _align(

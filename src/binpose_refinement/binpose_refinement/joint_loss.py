@@ -1,11 +1,10 @@
-"""What render-and-compare minimises: colour, overlap and geometry between a rendering and what the camera saw.
+"""The joint loss of render-and-compare: colour, overlap and geometry between a rendering and the frame.
 
 The joint loss of Mu et al. (Joint-Loss Enhanced Self-Supervised Learning for Refinement-Coupled Object 6D Pose
-Estimation, eqs. 6-11), per instance of a batch, with two changes for full bins: pixels at
-which something stands in front of the part say nothing, and the geometry term is the robust distance along the rendered
-normal at each pixel instead of the search for nearest neighbours in point clouds, which a rendering makes needless.
-Parts whose meshes have colours are compared in them, on their own detections; CAD files without colours take the median
-of what their detection shows.
+Estimation, eqs. 6-11), per instance of a batch, with two changes for full bins. Occluded pixels are ignored. The
+geometry term is the robust distance along the rendered normal at each pixel, instead of a search for nearest neighbours
+in point clouds, which a rendering makes unnecessary. Parts whose meshes have colours are compared by colour on their
+own detections; CAD files without colours take the median colour of their detection.
 """
 
 from dataclasses import dataclass
@@ -20,15 +19,15 @@ from binpose_refinement.descent_config import COARSE, DescentConfig
 from binpose_refinement.kernels.descent import COLOR_REACH_PX
 
 FAR = 1e4
-"""A chroma that no pixel has."""
+"""A chroma that no pixel has; marks missing values."""
 
 
 @dataclass(frozen=True)
 class Observed:
-    """What the camera saw in the windows of B instances.
+    """The frame in the windows of B instances.
 
     depth_m: (B, h, w), 0 = unknown. mask: (B, h, w) in {0, 1}, the instance's detection.
-    other: (B, h, w) in {0, 1}, where another detection lies. chroma: (B, h, w, 2) a and b of CIELAB.
+    other: (B, h, w) in {0, 1}, masks of other detections. chroma: (B, h, w, 2) a and b of CIELAB.
     rays: (B, h, w, 3) directions with z = 1.
     """
 
@@ -39,17 +38,17 @@ class Observed:
     rays: torch.Tensor
 
     def take(self, index: npt.NDArray[np.int64]) -> "Observed":
-        """What was seen of some of the instances."""
+        """The rows of some of the instances."""
         return Observed(**{name: value[index] for name, value in vars(self).items()})
 
 
 @dataclass(frozen=True)
 class JointLoss:
-    """Weights of the terms (the lambdas of eq. 11) and their scales: by default those of the descent's coarse phase.
+    """Weights of the terms (the lambdas of eq. 11) and their scales; the defaults are those of the coarse phase.
 
     tolerance_m: depth difference at which the geometry term turns from quadratic to linear.
-    truncation_m: and beyond which it grows no more.
-    chroma_scale: difference of chroma that costs one. neighbourhood_px: M of eq. 6.
+    truncation_m: depth difference from which it is constant.
+    chroma_scale: difference of chroma with a loss of one. neighbourhood_px: M of eq. 6.
     """
 
     color: float = DescentConfig.color
@@ -66,9 +65,9 @@ class JointLoss:
         """(B,) loss of each instance.
 
         Args:
-            drawn: the renderings; the attributes of those with colours are their chroma (B, h, w, 2).
+            drawn: the renderings; the attributes of coloured meshes are their chroma (B, h, w, 2).
             observed: the same windows of the frame.
-            colored: (B,) bool, which meshes have colours; None: none.
+            colored: (B,) bool, which meshes have colours; None if none has.
         """
         clear = 1.0 - self.occluded(drawn, observed)
         total = self.geometry * geometry_loss(drawn, observed, clear, self.tolerance_m, self.truncation_m)
@@ -86,7 +85,7 @@ class JointLoss:
         return total
 
     def occluded(self, drawn: DifferentiableRendering, observed: Observed) -> torch.Tensor:
-        """(B, h, w) in {0, 1}: another detection, or something in front that is not the detection itself."""
+        """(B, h, w) in {0, 1}: covered by another detection, or by something in front of the instance's detection."""
         depth = drawn.depth_m.detach()
         in_front = (observed.depth_m > 0) & (depth > 0) & (observed.depth_m < depth - self.truncation_m)
         hidden = (observed.mask == 0) & (in_front | ((observed.other > 0) & (observed.depth_m < depth + 1e-9)))
@@ -99,8 +98,8 @@ def geometry_loss(
 ) -> torch.Tensor:
     """(B,) mean robust distance along the rendered normal, in tolerances (Mu et al., eq. 10, per pixel).
 
-    Counted where the detection has depth and the part is drawn; a pixel of the detection that the rendering leaves out
-    costs the truncation, one that it adds in front of what is seen likewise.
+    Counted where the detection has depth and the part is rendered. A pixel of the detection outside the rendering has
+    the truncated loss, and so has a rendered pixel in front of observed free space.
     """
     known = (observed.depth_m > 0) & (clear > 0)
     cosine = (drawn.normals_cam * observed.rays).sum(-1).abs()
@@ -108,7 +107,7 @@ def geometry_loss(
     limit = truncation_m / tolerance_m
     inside = known & (drawn.coverage > 0.5)
     cost = robust(distance, limit)
-    free = inside & (observed.mask == 0)  # drawn where the camera saw past it
+    free = inside & (observed.mask == 0)  # rendered in observed free space
     explained = known & (observed.mask > 0)
     cost = over((cost * inside)[..., None], drawn.coverage, limit, drawn.occlusions)[..., 0]
     weight = explained.to(cost.dtype)
@@ -130,9 +129,9 @@ def overlap_loss(coverage: torch.Tensor, mask: torch.Tensor, clear: torch.Tensor
 
 
 def color_images(coverage: torch.Tensor, observed: Observed) -> torch.Tensor:
-    """Chroma (B, h, w, 2) of parts without colours, laid over their surroundings.
+    """Chroma (B, h, w, 2) of parts without colours, blended over the background.
 
-    A part takes the median of its mask, what it uncovers the median of the surroundings.
+    The part has the median chroma of its mask, the background the median of its surroundings.
     """
     inside, outside = observed.mask > 0, (observed.mask == 0) & (observed.other == 0)
     part, ground = masked_median(observed.chroma, inside), masked_median(observed.chroma, outside)
@@ -141,7 +140,7 @@ def color_images(coverage: torch.Tensor, observed: Observed) -> torch.Tensor:
 
 
 def painted_images(drawn: DifferentiableRendering, observed: Observed) -> tuple[torch.Tensor, torch.Tensor]:
-    """Chroma (B, h, w, 2) of parts with colours, and where (B, h, w) it is compared: drawn on their detections."""
+    """Chroma (B, h, w, 2) of parts with colours, and the compared pixels (B, h, w): rendered on their detections."""
     covered = drawn.face_ids >= 0
     return torch.where(covered[..., None], drawn.attributes, FAR), covered.to(observed.mask.dtype) * observed.mask
 
@@ -153,9 +152,9 @@ def masked_median(values: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
 
 
 def color_loss(shown: torch.Tensor, seen: torch.Tensor, clear: torch.Tensor, reach_px: int) -> torch.Tensor:
-    """(B,) mean difference to the most alike pixel nearby, both ways (Mu et al., eqs. 6 and 7).
+    """(B,) mean difference to the most similar pixel nearby, in both directions (Mu et al., eqs. 6 and 7).
 
-    Images (B, h, w, K); a difference costs at most 1, and only clear (B, h, w) pixels count.
+    Images (B, h, w, K); a difference has a loss of at most 1, and only clear (B, h, w) pixels count.
     """
     cost = _to_nearest(shown, seen, reach_px) + _to_nearest(seen, shown, reach_px)
     return (cost * clear).sum((1, 2)) / clear.sum((1, 2)).clamp(min=1.0)

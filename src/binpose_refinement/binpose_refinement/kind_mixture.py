@@ -1,4 +1,4 @@
-"""Evidence that a frame's other hypotheses give."""
+"""Evidence from the other detections of a frame about which objects the bin contains."""
 
 import numpy as np
 import numpy.typing as npt
@@ -9,13 +9,13 @@ from binpose_refinement.hypothesis_batch import HypothesisBatch
 DECISIVENESS = 8.0
 """Log-odds between two objects for each unit of the margin between their poses."""
 PSEUDO_PARTS = 0.5
-"""Parts of each object that a bin is taken to hold before anything is seen."""
+"""Prior number of parts of each object in a bin."""
 ROUNDS = 10
 LARGEST_LOG_ODDS = 4.0
 
 
 def lead_over_rivals(score: FloatArray, rivals: npt.NDArray[np.int64]) -> FloatArray:
-    """(B,) each score minus that of the best rival, minus 0 without one; rivals (P, 2) as of `PoseComparer.rivals`."""
+    """(B,) each score minus that of the best rival, or minus 0; rivals (P, 2) as from `PoseComparer.rivals`."""
     best = np.zeros(len(score))
     np.maximum.at(best, rivals[:, 0], score[rivals[:, 1]])
     np.maximum.at(best, rivals[:, 1], score[rivals[:, 0]])
@@ -25,10 +25,10 @@ def lead_over_rivals(score: FloatArray, rivals: npt.NDArray[np.int64]) -> FloatA
 def kind_mixture_evidence(batch: HypothesisBatch, score: FloatArray, kind: FloatArray, objects: int) -> FloatArray:
     """How much more frequent a pose's object is in the rest of the frame than its strongest rival, in [-1, 1].
 
-    Bins mostly hold few kinds of parts. Where a detection alone does not decide between parts that look alike, the
-    other detections do. The frequencies are those of a mixture model, fitted by expectation maximisation to the margins
-    between the objects' poses; a detection does not count for itself. The log-odds count as far as the pose's own
-    comparison is undecided.
+    Bins mostly contain few kinds of parts. Where a detection alone does not decide between similar parts, the other
+    detections do. The frequencies are those of a mixture model, fitted by expectation maximisation to the margins
+    between the objects' poses, without the detection itself. The log-odds are weighted by how undecided the pose's own
+    comparison is. This is the evidence `company`.
 
     Args:
         batch: B hypotheses.
@@ -56,7 +56,7 @@ def kind_mixture_evidence(batch: HypothesisBatch, score: FloatArray, kind: Float
 def best_of_objects(
     batch: HypothesisBatch, score: FloatArray, place: npt.NDArray[np.int64], objects: int
 ) -> npt.NDArray[np.int64]:
-    """(D, K) row of the best pose of each detection and object, -1 where there is none; place (B,): the detection."""
+    """(D, K) row of the best pose of each detection and object, -1 without one; place (B,): index of the detection."""
     best = np.full((int(place.max(initial=-1)) + 1, objects), -1, np.int64)
     order = np.argsort(score, kind="stable")
     best[place[order], batch.part[order]] = order
@@ -68,7 +68,7 @@ def _responsibilities(margin: FloatArray, weight: FloatArray) -> FloatArray:
     likelihood = np.exp(DECISIVENESS * margin)
     frequency = np.full(margin.shape[1], 1.0)
     for _ in range(ROUNDS):
-        share = likelihood * frequency
-        share /= share.sum(1, keepdims=True)
-        frequency = PSEUDO_PARTS + (weight[:, None] * share).sum(0)
-    return share
+        posterior = likelihood * frequency
+        posterior /= posterior.sum(1, keepdims=True)
+        frequency = PSEUDO_PARTS + (weight[:, None] * posterior).sum(0)
+    return posterior

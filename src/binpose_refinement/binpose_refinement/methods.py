@@ -1,4 +1,4 @@
-"""The ways of refining behind one interface, by their names in `RefinerConfig.method`."""
+"""The refinement methods behind one interface, by their names in `RefinerConfig.method`."""
 
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class RenderAndCompare:
-    """The descent as a optimizer."""
+    """Render-and-compare as an optimizer."""
 
     def __init__(self, descent: Descent) -> None:
         self.descent = descent
@@ -29,10 +29,10 @@ class RenderAndCompare:
 def make_optimizer(
     method: Method, part_renderer: PartRenderer, network: "RefinementNetwork | None" = None
 ) -> PoseOptimizer | None:
-    """What follows ICP; None for nothing.
+    """The optimizer that follows ICP; None for ICP alone.
 
     Raises:
-        BinposeError: for the network where there is none, or one that does not know the parts.
+        BinposeError: for the method "network" without a network, or with one that was not trained on all parts.
     """
     if method == "icp":
         return None
@@ -43,6 +43,6 @@ def make_optimizer(
             "The refiner is to be 'network', and the model has no refinement network; expected one; train it with "
             "`binpose train --refinement-network`, or choose icp or render_and_compare."
         )
-    from binpose_refinement.network_optimizer import NetworkOptimizer  # torch, which nothing else here needs
+    from binpose_refinement.network_optimizer import NetworkOptimizer  # needs torch
 
     return NetworkOptimizer(network, part_renderer)

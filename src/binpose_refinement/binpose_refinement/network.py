@@ -1,4 +1,4 @@
-"""The refinement network of Mu et al.: residual poses from the cloud as it lies in the frame of the current pose."""
+"""The refinement network of Mu et al.: residual poses from the point cloud in the object frame of the current pose."""
 
 from dataclasses import dataclass
 
@@ -10,15 +10,15 @@ from binpose_core.base.settings import check_bounds, setting
 
 SURFACE_POINTS = 512
 PART_ROWS, SURFACES = "part.weight", "surfaces"
-"""Names of the weights that have a row for each part, and of what is no weight but the parts' own."""
-WAY_SCALE = 10.0  # ways are of the order of a tenth of the diameter
+"""Names of the tensors with a row for each part, and of the buffers with the parts' own data."""
+OFFSET_SCALE = 10.0  # offsets are about a tenth of the diameter
 
 
 @dataclass(frozen=True)
 class RefinementNetworkConfig:
-    """objects: ids of the parts, which the network is conditioned on.
+    """objects: ids of the parts that the network is conditioned on.
 
-    points: of each detection that are looked at. steps: K of Mu et al., eq. 5. width: of the point features.
+    points: number of points per detection. steps: K of Mu et al., eq. 5. width: of the point features.
     attention: weights for each point on both branches (Mu et al., eqs. 1 and 2); without it this is DenseFusion's.
     """
 
@@ -38,7 +38,7 @@ class RefinementNetworkConfig:
 
 
 class PointWeights(nn.Module):
-    """Spatial attention over points (Mu et al., eq. 2): from the largest and the mean feature of each."""
+    """Spatial attention over points (Mu et al., eq. 2): from the largest and the mean feature of each point."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,17 +51,17 @@ class PointWeights(nn.Module):
 
 
 class RefinementNetwork(nn.Module):
-    """Points (B, N, 3) in diameters about the part's centre, chroma (B, N, 2), class (B,) to a residual pose.
+    """Maps points (B, N, 3) in diameters about the part's centre, chroma (B, N, 2), class (B,) to a residual pose.
 
-    Beyond Mu et al., each point comes with its way to the nearest of the part's own points and the torque of that way
-    about the centre: what ICP would go by, from which a few hundred steps of training learn what to believe.
+    Beyond Mu et al., each point has its offset to the nearest surface point of the part, and the torque of that offset
+    about the centre. These are the residuals of ICP; a few hundred training steps suffice to weight them.
 
     Args:
-        config: see there.
+        config: architecture.
         surfaces: (P, M, 3) points of the parts, in diameters about their centres; stored with the weights.
 
-    Returns turn (B, 3), a rotation vector in rad, and shift (B, 3) in diameters, both in the part's frame; zero at the
-    start of the training.
+    Returns rotation (B, 3), a rotation vector in rad, and shift (B, 3) in diameters, both in the part's frame; zero at
+    the start of the training.
     """
 
     surfaces: torch.Tensor
@@ -94,18 +94,18 @@ class RefinementNetwork(nn.Module):
         batch, number = points.shape[:2]
         assert points.shape == (batch, number, 3) and chroma.shape == (batch, number, 2)
         part = self.part(classes)
-        ways = self._ways(points, classes)
-        torques = torch.linalg.cross(points, ways)
-        geometry = torch.cat([points, WAY_SCALE * ways, WAY_SCALE * torques], -1)
+        offsets = self._offsets(points, classes)
+        torques = torch.linalg.cross(points, offsets)
+        geometry = torch.cat([points, OFFSET_SCALE * offsets, OFFSET_SCALE * torques], -1)
         branches = self.weigh_geometry(self.geometry(geometry)), self.weigh_color(self.color(chroma))
         features = self.fused(torch.cat([*branches, part[:, None].expand(-1, number, -1)], -1))
-        pull = WAY_SCALE * torch.cat([ways, torques], -1).mean(1)
+        pull = OFFSET_SCALE * torch.cat([offsets, torques], -1).mean(1)
         pooled = torch.cat([features.mean(1), features.amax(1), part, pull], -1)
         turn, shift = (self.head(pooled) + self.skip(pull)).split(3, -1)
         return turn, shift
 
-    def _ways(self, points: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
-        """(B, N, 3) from each point to the nearest of its part's own."""
+    def _offsets(self, points: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+        """(B, N, 3) offset of each point to the nearest surface point of its part."""
         surface = self.surfaces[classes]
         nearest = torch.cdist(points, surface).argmin(-1)
         return torch.gather(surface, 1, nearest[..., None].expand(-1, -1, 3)) - points

@@ -1,4 +1,4 @@
-"""The refinement network behind the refiner's interface."""
+"""The refinement network as an optimizer of the refiner."""
 
 import numpy as np
 import numpy.typing as npt
@@ -14,24 +14,24 @@ from binpose_refinement.render_and_compare import Descent
 
 
 class NetworkOptimizer:
-    """Moves poses by the network's K residual steps; detections without depth stay.
+    """Moves poses by the network's K residual steps; detections without depth keep their poses.
 
     Args:
         network: trained.
-        part_renderer: of the parts, all of which the network must know.
+        part_renderer: of the parts; the network must be trained on all of them.
 
     Raises:
-        BinposeError: for a part that it does not.
+        BinposeError: for a part that the network was not trained on.
     """
 
     def __init__(self, network: RefinementNetwork, part_renderer: PartRenderer) -> None:
         known = network.config.objects
-        strangers = [name for name in part_renderer.ids if name not in known]
-        if strangers:
+        unknown = [name for name in part_renderer.ids if name not in known]
+        if unknown:
             raise UnknownObject(
-                f"The refinement network knows {', '.join(known)} and not {', '.join(strangers)}; train it for the "
-                "parts of this model.",
-                strangers,
+                f"The refinement network was trained on {', '.join(known)} but not on {', '.join(unknown)}; train "
+                "it for the parts of this model.",
+                unknown,
                 known,
             )
         self.network, self.part_renderer = network.eval(), part_renderer
@@ -60,7 +60,7 @@ def network_inputs(
     classes: npt.NDArray[np.int64],
     points: int,
 ) -> tuple[tuple[torch.Tensor, ...], npt.NDArray[np.bool_]]:
-    """What `RefinementNetwork.refine` takes after the poses, and which hypotheses (B,) have points at all."""
+    """The arguments of `RefinementNetwork.refine` after the poses, and which hypotheses (B,) have points."""
     cloud, chroma, seen = clouds(observation, batch.owner, points)
     arrays = (
         cloud,

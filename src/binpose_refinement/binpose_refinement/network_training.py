@@ -1,8 +1,8 @@
-"""Training the refinement network without a pose label: by the annotation resolver first, then by the joint loss.
+"""Trains the refinement network without pose labels: with the annotation resolver first, then with the joint loss.
 
-Mu et al.: the iterative annotation resolver turns each prediction into a better, inaccurate target by 20 ICP-like
-steps, on the fly and for the whole batch; it is fast and takes the network most of the way. The joint loss of a
-rendering (eqs. 6 to 11) then makes it exact.
+Mu et al.: the iterative annotation resolver turns each prediction into a better, approximate target by 20 ICP-like
+steps, on the fly and for the whole batch. It is fast and provides most of the accuracy. The joint loss of a rendering
+(eqs. 6 to 11) provides the rest.
 """
 
 from collections.abc import Callable, Sequence
@@ -37,17 +37,17 @@ from binpose_refinement.render_and_compare import Descent, View
 RESOLVER = Schedule(48, 0, 10, 0.1, 0.0, 0.0015, 0.2, 0.0015)
 """Ten renderings of two steps each: the 20 iterations of Mu et al."""
 TEACHING_FACES = (300,)
-"""Levels of detail of the part_renderer in which the resolver draws."""
+"""Levels of detail in which the resolver renders the parts."""
 
 
 @dataclass(frozen=True)
 class RefinementTraining:
-    """resolver: how long the annotation resolver teaches; joint: how long the joint loss does after it.
+    """resolver: duration of the training with the annotation resolver; joint: with the joint loss, after it.
 
-    signals: those that teach, in this order.
-    starts: poses drawn around each part, up to degrees and shift (a share of the diameter) off.
-    most: of all starts in a view, so many teach at a time, drawn at random.
-    fewest_px: smaller masks are left out. loss: weights of the joint loss.
+    signals: the supervision signals in use, in this order.
+    starts: poses drawn around each part, at most `degrees` and `shift` (fraction of the diameter) off.
+    most: number of starts of a view that are used per step, drawn at random.
+    fewest_px: smaller masks are skipped. loss: weights of the joint loss.
     """
 
     resolver: LoopConfig = field(
@@ -69,12 +69,12 @@ class RefinementTraining:
         if fewest < 1 or not 0 < self.degrees <= 180 or not 0 < self.shift <= 1:
             raise BinposeError(
                 f"RefinementTraining: starts {self.starts}, most {self.most}, fewest_px {self.fewest_px}, degrees "
-                f"{self.degrees}, shift {self.shift}; expected at least one start, an angle up to 180 and a share of "
-                "the diameter."
+                f"{self.degrees}, shift {self.shift}; expected at least one start, an angle up to 180 and a fraction "
+                "of the diameter."
             )
 
     def with_budget(self, minutes: float) -> "RefinementTraining":
-        """The same for so many minutes, split between the signals as they are now."""
+        """The same settings for a total duration in minutes, split between the signals as before."""
         total = sum(getattr(self, name).minutes for name in self.signals)
         loops = {name: getattr(self, name) for name in self.signals}
         return replace(self, **{k: replace(v, minutes=minutes * v.minutes / total) for k, v in loops.items()})
@@ -93,7 +93,7 @@ class Sample:
         return len(self.batch)
 
     def some(self, most: int, rng: np.random.Generator) -> "Sample":
-        """At most so many of the starts."""
+        """At most `most` of the starts, drawn at random."""
         if len(self.batch) <= most:
             return self
         rows = np.sort(rng.choice(len(self.batch), most, replace=False))
@@ -113,7 +113,7 @@ class Supervision:
         self._diameter = torch.from_numpy(part_renderer.diameter_m).float()
 
     def resolver(self, sample: Sample, poses: torch.Tensor) -> torch.Tensor:
-        """Mean distance in diameters of the model's points to where the resolver has them (Mu et al., eq. 3)."""
+        """Mean distance in diameters of the model's points to the resolver's target (Mu et al., eq. 3)."""
         current = sample.batch.moved(poses.detach().double().numpy())
         found = align(self.part_renderer, sample.observation, current, RESOLVER)
         target = torch.from_numpy(found.T_cam_obj).float()
@@ -132,7 +132,7 @@ class Supervision:
 
 
 def make_network(config: RefinementNetworkConfig, part_renderer: PartRenderer) -> RefinementNetwork:
-    """An untrained network that knows the surfaces of its parts."""
+    """An untrained network with the surfaces of its parts."""
     parts = [part_renderer.objects[part_renderer.ids.index(name)] for name in config.objects]
     surfaces = [(part.points[:SURFACE_POINTS] - part.center_m) / part.diameter_m for part in parts]
     return RefinementNetwork(config, torch.from_numpy(np.stack(surfaces)).float())
@@ -141,10 +141,10 @@ def make_network(config: RefinementNetworkConfig, part_renderer: PartRenderer) -
 def init_network(
     config: RefinementNetworkConfig, part_renderer: PartRenderer, start: RefinementNetwork | None = None
 ) -> RefinementNetwork:
-    """An untrained network, or one with the weights of another one, of these parts or others.
+    """An untrained network, or one initialised with the weights of another network of the same or other parts.
 
     Raises:
-        BinposeError: if the other one has another architecture.
+        BinposeError: if the other network has another architecture.
     """
     network = make_network(config, part_renderer)
     if start is not None:
@@ -176,7 +176,7 @@ def train_refinement_network(
         hooks_of: the hooks of the training loop of a signal, by its name.
 
     Raises:
-        BinposeError: where no view shows a part with depth; if a checkpoint is damaged or cannot be written.
+        BinposeError: if no view shows a part with depth, or a checkpoint is damaged or cannot be written.
     """
     signals = Supervision(part_renderer, config.loss)
     classes = np.array([network.config.objects.index(name) for name in part_renderer.ids], np.int64)
@@ -241,7 +241,7 @@ def sample_of(
 def _off(
     rng: np.random.Generator, part_renderer: PartRenderer, part: np.ndarray, T: FloatArray, config: RefinementTraining
 ) -> FloatArray:
-    """Poses (B, 4, 4) turned about the parts' centres and shifted, by up to what the config says."""
+    """Poses (B, 4, 4) rotated about the parts' centres and shifted at random, within the limits of the config."""
     turn, shift = rng.normal(size=(2, len(part), 3))
     turn *= np.deg2rad(config.degrees) * rng.random((len(part), 1)) / np.linalg.norm(turn, axis=1, keepdims=True)
     shift *= config.shift * rng.random((len(part), 1)) / np.linalg.norm(shift, axis=1, keepdims=True)

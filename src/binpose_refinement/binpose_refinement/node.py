@@ -45,14 +45,14 @@ NO_POSE = Outcome(Reason.NO_PARTS, "There was no pose to refine.")
 
 @dataclass(frozen=True)
 class RefinementSettings(StageSettings, PoseFilter):
-    """What the node can be told.
+    """Settings of the node.
 
-    overlay: send the picture with the parts drawn over it, where someone listens.
-    target_frame: frame in which poses, markers and transforms are published, such as the robot's base; that of the
-        camera when empty. Its transform is looked up at the time of the image.
-    tf: send a transform <tf_prefix>/<object>_<n> for each part.
-    tf_prefix: what the names of the transforms begin with; another one for each camera.
-    mesh_directory: where the meshes for RViz are written.
+    overlay: publish the image with the parts drawn over it, when it has a subscriber.
+    target_frame: frame in which poses, markers and transforms are published, such as the robot's base; the camera's
+        when empty. Its transform is looked up at the time of the image.
+    tf: publish a transform <tf_prefix>/<object>_<n> for each part.
+    tf_prefix: prefix of the names of the transforms; use a different one for each camera.
+    mesh_directory: directory for the meshes that RViz displays.
     refiner: settings of the refinement that replace the model's own.
     """
 
@@ -92,17 +92,17 @@ class RefinementOutputs:
         settings: RefinementSettings,
         empty: Callable[[], Outcome],
     ) -> FrameResult:
-        """Send the poses of a frame that are to be reported, then how they look.
+        """Publish the reported poses of a frame, then their markers, transforms and overlay.
 
         Args:
             frame: the images.
             verified: all poses, in the camera frame.
-            model: that made them.
-            settings: which ones are reported, and in which frame.
-            empty: gives the reason where there are none to report.
+            model: that estimated them.
+            settings: which poses are reported, and in which frame.
+            empty: returns the reason where no pose is reported.
 
         Raises:
-            BinposeError: with the reason TF_MISSING, before anything is sent.
+            BinposeError: with the reason TF_MISSING, before anything is published.
         """
         header, in_target = placed(self._node.transforms, header_of(frame), verified, settings.target_frame)
         poses, seen = settings.reported(in_target), settings.reported(verified)
@@ -122,7 +122,7 @@ class RefinementOutputs:
         return FrameResult(header, outcome, in_target, model.objects)
 
     def publish_nothing(self, header: Header) -> None:
-        """Send that nothing was found."""
+        """Publish that nothing was found."""
         self._poses.publish(write_array(header, ()))
         self._markers.publish(to_markers([], {}, {}, {}, header, self._types))
 
@@ -133,7 +133,7 @@ class RefinementOutputs:
             digest = "".join(part.digest for part in objects.values())
             if self._prepared is None or self._prepared[1] != digest:
                 drawing = OverlayDrawer(objects), MeshResources(objects, Path(settings.mesh_directory))
-            else:  # another version that knows the same parts
+            else:  # another version with the same parts
                 drawing = self._prepared[2:]
             self._prepared = (version, digest, *drawing)
         return self._prepared[2:]
@@ -149,8 +149,8 @@ def why_unreported(
     """Why no pose of a frame is reported.
 
     Args:
-        frame: what the camera saw.
-        detections: that were followed up.
+        frame: with the image and depth.
+        detections: whose poses were estimated.
         verified: all poses.
         objects: the known parts by id.
         settings: which poses are reported.
@@ -159,7 +159,7 @@ def why_unreported(
 
 
 def result_frame_problem(frame_id: str, objects: Mapping[str, ObjectModel], settings: RefinementSettings) -> str:
-    """Why the frame in which results are published can be no parent of the parts' own frames; empty when it can.
+    """Why the results' frame cannot be a parent of the parts' own TF frames; empty when it can.
 
     Args:
         frame_id: of the images.
@@ -180,7 +180,7 @@ def result_frame_problem(frame_id: str, objects: Mapping[str, ObjectModel], sett
 
 
 class RefinementNode(FollowerNode[IcpRefiner]):
-    """Sends `~/poses`, `~/markers`, `~/overlay` and transforms of each frame's poses."""
+    """Publishes `~/poses`, `~/markers`, `~/overlay` and the transforms of each frame's poses."""
 
     inputs = (POSES, DETECTIONS, MASK, COLOR, DEPTH, INFO)
     earlier = "pose_estimator/status"
@@ -194,7 +194,7 @@ class RefinementNode(FollowerNode[IcpRefiner]):
         return stored_refiner(stored, objects, settings.refiner.named, settings.device)
 
     def check(self, settings: Any, objects: Mapping[str, ObjectModel]) -> None:
-        """The parts that are to be reported must be known."""
+        """Check that the model knows the parts to be reported."""
         settings.check_objects(objects)
 
     def rebuild(self, before: Any, after: Any) -> bool:
@@ -210,13 +210,13 @@ class RefinementNode(FollowerNode[IcpRefiner]):
         self._outputs = RefinementOutputs(self, "~/")
 
     def frame_problem(self, frame_id: str) -> str:
-        """Also whether the parts' transforms would form a loop."""
+        """Why the frame cannot be used, including TF loops."""
         return super().frame_problem(frame_id) or result_frame_problem(
             frame_id, self.models.find("").objects, self.settings
         )
 
     def process(self, match: Match) -> Outcome:
-        """Refine, with the model that the poses were made with."""
+        """Refine with the model that estimated the poses."""
         poses, version = read_poses(match[POSES.topic])
         if not poses:
             return self.nothing(serialized_header(match[POSES.topic]), NO_POSE)
@@ -253,7 +253,7 @@ class RefinementNode(FollowerNode[IcpRefiner]):
 
 
 def refiner_parameters(refiner: IcpRefiner) -> dict[str, Any]:
-    """The settings that a refiner works with, by the names of their parameters."""
+    """The refiner's current settings by the names of their parameters."""
     return {f"refiner.{name}": value for name, value in asdict(refiner.config).items()}
 
 

@@ -1,4 +1,4 @@
-"""What a frame offers to compare renderings with: depth, surface normals, noise and the detections' labels."""
+"""Per-frame data for the comparison with renderings: depth, surface normals, noise and the detections' labels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,8 +16,8 @@ from binpose_core.geometry.transforms import FloatArray
 from binpose_refinement.chroma import chroma_of
 from binpose_refinement.kernels.image import image_gradient
 
-STEEPEST = 3.0  # tangent of the slant beyond which neighbouring pixels are no longer one surface
-BOX_MARGIN = 0.25  # of the box's longer side: how far around a detection hypotheses may look
+STEEPEST = 3.0  # largest tangent of the slope at which neighbouring pixels belong to one surface
+BOX_MARGIN = 0.25  # of the box's longer side: region around a detection that is prepared
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Observation:
     edges: (H, W, 2) float32 gradient of the gray image in gray levels per pixel.
     mask_px: (D,) number of pixels of each detection's mask.
     noise_m: standard deviation of the depth at one pixel.
-    rgb: (H, W, 3) the colour image, for those who compare colours.
+    rgb: (H, W, 3) the colour image.
     """
 
     camera: Camera
@@ -45,12 +45,12 @@ class Observation:
 
     @cached_property
     def chroma(self) -> npt.NDArray[np.float32]:
-        """(H, W, 2) a and b of CIELAB, computed when it is asked for."""
+        """(H, W, 2) a and b of CIELAB, computed on first use."""
         return chroma_of(self.rgb)
 
 
 def observe(frame: RgbdFrame, detections: Sequence[Detection], noise_floor_m: float) -> Observation:
-    """Prepare a frame; its labels are those of `label_image`."""
+    """Prepare a frame; its labels are computed by `label_image`."""
     shape = (frame.camera.height, frame.camera.width)
     depth = np.zeros(shape, np.float32) if frame.depth_m is None else np.ascontiguousarray(frame.depth_m)
     labels = label_image(detections, *shape)
@@ -88,8 +88,8 @@ def without(observation: Observation, unknown: npt.NDArray[np.bool_]) -> Observa
 def depth_noise_m(depth_m: FloatArray, stride: int = 3) -> float:
     """Standard deviation of independent noise per pixel, from the median second difference along rows.
 
-    A plane has no second difference (nearly so in depth), and edges are few, so the median is the noise's:
-    for sigma it is 0.6745 * sqrt(1 + 4 + 1) * sigma. 0 where there is too little depth to tell.
+    Second differences vanish on planes (nearly so in depth), and edges are few, so their median is that of the noise:
+    0.6745 * sqrt(1 + 4 + 1) * sigma. 0 where there is too little depth.
     """
     rows = depth_m[::stride]
     left, middle, right = rows[:, :-2:2], rows[:, 1:-1:2], rows[:, 2::2]

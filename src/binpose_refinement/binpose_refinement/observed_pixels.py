@@ -1,4 +1,4 @@
-"""Cutting what the camera saw out of a frame, as tensors beside the renderings."""
+"""Crops of the frame as tensors, aligned with the renderings."""
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ from binpose_refinement.observation import Observation
 def observed_crops(
     observation: Observation, windows: FloatArray, owner: npt.NDArray[np.int64], size_px: int
 ) -> Observed:
-    """What the camera saw in windows (B, 3) with whole steps, of the detections owner (B,)."""
+    """The frame in windows (B, 3) with whole steps, for the detections owner (B,)."""
     steps = np.arange(size_px)
     columns = (windows[:, :1] + steps * windows[:, 2:]).astype(np.int64)
     rows = (windows[:, 1:2] + steps * windows[:, 2:]).astype(np.int64)

@@ -1,4 +1,4 @@
-"""Whether hypotheses are drawn where their detections saw something."""
+"""Overlap of hypotheses with the masks of their detections."""
 
 from collections.abc import Sequence
 
@@ -19,9 +19,9 @@ def on_mask(
     Args:
         part_renderer: of the parts.
         camera: of the frame.
-        detections: of the frame; where masks overlap, each counts as if it were alone.
-        batch: hypotheses that can be drawn, see `PartRenderer.unusable`.
-        reach: by how much the mask is grown, as a share of the part's diameter where it is.
+        detections: of the frame; overlapping masks do not affect each other.
+        batch: hypotheses that can be rendered, see `PartRenderer.unusable`.
+        reach: by how much the mask is dilated, as a fraction of the part's projected diameter.
     """
     reach_px = reach * part_renderer.diameter_m[batch.part] * camera.fx / part_renderer.centers_cam(batch)[:, 2]
     columns, rows = _projected(part_renderer, camera, batch)
@@ -31,7 +31,7 @@ def on_mask(
         margin = int(np.ceil(reach_px[mine].max())) + 1
         away = _away_px(detections[owner].mask, margin)
         x0, y0, _, _ = detections[owner].bbox_xyxy
-        # Whatever lies beyond the border of `away` falls onto it, which is farther than any reach.
+        # Points beyond the border of `away` are clipped to it, where the distance exceeds any reach.
         u = np.clip(columns[mine] - x0 + margin, 0, away.shape[1] - 1)
         v = np.clip(rows[mine] - y0 + margin, 0, away.shape[0] - 1)
         found[mine] = (away[v, u] <= reach_px[mine, None]).any(1)

@@ -1,8 +1,7 @@
-"""Two poses of one detection compared where they differ, and only there.
+"""Pairwise comparison of the poses of one detection, on the pixels where their renderings differ.
 
 A part that differs from its half turn by a groove gives two poses whose renderings agree on thousands of pixels and
-disagree on twenty. Scores over the whole part drown those twenty in the noise of the others; here the common pixels
-cancel.
+differ on twenty. In scores over the whole part, noise on the common pixels dominates; in the comparison, they cancel.
 """
 
 import numpy as np
@@ -11,7 +10,7 @@ import numpy.typing as npt
 from binpose_core.geometry.transforms import FloatArray
 from binpose_refinement.kernels.pairwise import compare_pairs
 
-SHRINK_PX = 6.0  # so many undecided pixels are added to every duel
+SHRINK_PX = 6.0  # undecided pixels added to each comparison, which shrink margins that rest on few pixels
 
 
 def compare_pairwise(
@@ -28,7 +27,7 @@ def compare_pairwise(
 
     Args:
         depth_r: (B, h, w) renderings in metres.
-        windows: (B, 3) where they lie, with integer steps, see `PartRenderer.windows`.
+        windows: (B, 3) of the renderings, with integer steps, see `PartRenderer.windows`.
         owner: (B,) detection of each.
         part: (B,) object of each.
         rivals: (P, 2) pairs of hypotheses of one detection that cannot both be right.
@@ -39,7 +38,7 @@ def compare_pairwise(
     Returns:
         margin: (B,) in [-1, 1], the least over the rivals of the same object: positive when the pose explains the
             pixels on which it differs from each of them better; 1 without a rival.
-        differing: (B,) log10 of 1 + the number of pixels that the decision against that rival rests on.
+        differing: (B,) log10 of 1 + the number of pixels on which that margin is measured.
         kind: (B,) in [-1, 1], the least margin over rivals of other objects; 1 without such a rival.
     """
     count = len(owner)

@@ -1,4 +1,4 @@
-"""What follows ICP: each detection's best poses are moved further, and keep the move where it verifies."""
+"""Optimization after ICP: refines the best poses of each detection and keeps moves that do not verify worse."""
 
 from typing import Protocol
 
@@ -11,22 +11,22 @@ from binpose_refinement.observation import Observation
 from binpose_refinement.verification import heuristic_score, measure
 
 COLORED_SLACK = 0.02
-"""By how much a part with colours may verify worse after its move: the evidence does not look at colours."""
+"""Allowed loss of heuristic score for a part with colours: the evidence does not include colour."""
 
 Moves = tuple[FloatArray, FloatArray]
-"""Poses (B, 4, 4), and information (B, 6, 6) about them as in `icp.Alignment`."""
+"""Poses (B, 4, 4), and their information (B, 6, 6) as in `icp.Alignment`."""
 
 
 class PoseOptimizer(Protocol):
-    """Render-and-compare, the refinement network, or anything else that moves poses."""
+    """Render-and-compare, the refinement network, or another method that refines poses."""
 
     def __call__(self, observation: Observation, batch: HypothesisBatch) -> Moves:
-        """Other poses for all hypotheses, and their information."""
+        """Refined poses of all hypotheses, and their information."""
         ...
 
 
 class VerifiedOptimization:
-    """Moves the best `keep` hypotheses of each detection; a pose that verifies worse than before stays where it was."""
+    """Refines the best `keep` hypotheses of each detection; a pose that verifies worse than before is reset."""
 
     def __init__(
         self, part_renderer: PartRenderer, optimizer: PoseOptimizer, keep: int, level: int, size_px: int
@@ -38,11 +38,11 @@ class VerifiedOptimization:
     def __call__(
         self, observation: Observation, batch: HypothesisBatch, information: FloatArray, tolerance_m: float
     ) -> tuple[HypothesisBatch, FloatArray]:
-        """The hypotheses after their moves, in the order in which they came.
+        """The refined hypotheses, in their original order.
 
         Args:
             observation: the frame.
-            batch: those of a detection follow each other, best first.
+            batch: hypotheses of a detection are consecutive, best first.
             information: (B, 6, 6) about their poses.
             tolerance_m: depth difference that counts as agreement.
         """
@@ -52,19 +52,19 @@ class VerifiedOptimization:
         drawable = self._part_renderer.unusable(tried.moved(poses), observation.camera) == ""
         rows, tried, poses, about = rows[drawable], tried.take(drawable), poses[drawable], about[drawable]
         before, after = (self._measured(observation, tried.moved(T), tolerance_m) for T in (tried.T_cam_obj, poses))
-        # Scores by hand: their meaning does not depend on a calibration.
+        # Heuristic scores, because they do not depend on a calibration.
         slack = np.where(self._colored[tried.part], COLORED_SLACK, 0.0)
         better = heuristic_score(after) >= heuristic_score(before) - slack
-        moved, told = batch.T_cam_obj.copy(), information.copy()
-        moved[rows[better]], told[rows[better]] = poses[better], about[better]
-        return batch.moved(moved), told
+        moved, kept = batch.T_cam_obj.copy(), information.copy()
+        moved[rows[better]], kept[rows[better]] = poses[better], about[better]
+        return batch.moved(moved), kept
 
     def _measured(self, observation: Observation, batch: HypothesisBatch, tolerance_m: float) -> FloatArray:
         return measure(self._part_renderer, observation, batch, self._level, self._size_px, tolerance_m).features
 
 
 def ranks(owner: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """(B,) how many earlier rows have the same owner."""
+    """(B,) number of earlier rows with the same owner."""
     order = np.argsort(owner, kind="stable")
     _, first, counts = np.unique(owner[order], return_index=True, return_counts=True)
     rank = np.empty(len(owner), np.int64)

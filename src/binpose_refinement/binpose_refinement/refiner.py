@@ -1,4 +1,4 @@
-"""The refiner: hypotheses in, verified and consistent poses out."""
+"""The refiner: aligns, verifies, scores and selects pose hypotheses."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -33,18 +33,18 @@ if TYPE_CHECKING:
 
 
 class IcpRefiner:
-    """Expands, aligns, verifies and reconciles the pose hypotheses of a frame.
+    """Expands, aligns and verifies the pose hypotheses of a frame, and selects a consistent set.
 
     Args:
         objects: the parts by id, in the order of the model bundle.
-        config: all settings; its `method` says what follows ICP.
-        calibration: turns the evidence into probabilities.
-        network: what the method "network" follows ICP with; other methods only keep it.
-        optimizer: follows ICP instead of what the config names.
-        backend: draws; one of `render_backends.BACKENDS`, see `render_backends.backend_for`.
+        config: all settings; its `method` names the optimizer that follows ICP.
+        calibration: maps the evidence to probabilities.
+        network: used by the method "network"; other methods only store it.
+        optimizer: replaces the optimizer that the config names.
+        backend: of the rendering; one of `render_backends.BACKENDS`, see `render_backends.backend_for`.
 
     Raises:
-        BinposeError: for no objects, for a network of others, and for the method "network" without one.
+        BinposeError: for no objects, a network of other parts, or the method "network" without a network.
     """
 
     def __init__(
@@ -74,19 +74,19 @@ class IcpRefiner:
         """Verified poses, best first, without duplicates.
 
         Args:
-            frame: what the camera saw.
+            frame: the images.
             detections: of that frame.
-            poses: estimates with their `hypotheses` and the place of their detection in `detections`.
+            poses: estimates with their `hypotheses` and the index of their detection in `detections`.
 
         Returns:
-            At most one estimate per pose that came in. Their `residuals` hold the features of
-            `verification.FEATURES`, where there is depth `consistency.DEPTH_AGREEMENT`, and `out_of_distribution`: 1
-            where the evidence is worse than the calibration has seen it for right poses. What could not be judged, or
-            cannot be there beside better parts, is as it came, with score 0 and a reason there; one that is not finite
-            is put, unturned, where its detection lies.
+            At most one estimate per input pose. Their `residuals` hold the features of `verification.FEATURES`,
+            `consistency.DEPTH_AGREEMENT` where there is depth, and `out_of_distribution`: 1 where the evidence is worse
+            than in nearly all right samples of the calibration. A pose that cannot be verified, or that conflicts with
+            better parts, is returned unchanged with score 0 and the reason among its residuals. A pose that is not
+            finite is placed, unrotated, at its detection.
 
         Raises:
-            BinposeError: for an object id the refiner does not know.
+            BinposeError: for an object id that the refiner does not know.
         """
         verified, collected, lost = self._verify(frame, detections, poses)
         accepted, suppressed = verified.select_jointly(self._collision_check, frame.camera, self.config)
@@ -106,7 +106,7 @@ class IcpRefiner:
         """The same refiner with another `RefinerConfig.method`, refinement network or calibration.
 
         Raises:
-            BinposeError: for the method "network" where there is none, and for parts that it does not know.
+            BinposeError: for the method "network" without a network, or with one that was not trained on all parts.
         """
         objects = dict(zip(self._part_renderer.ids, self._part_renderer.objects, strict=True))
         config = replace(self.config, method=method or self.config.method)
@@ -120,13 +120,13 @@ class IcpRefiner:
         poses: Sequence[PoseEstimate],
         refine: bool = True,
     ) -> list[Candidate]:
-        """All hypotheses with their features, to be labelled against the truth for `fit_calibration`.
+        """All hypotheses with their features, to be labelled with ground truth for `fit_calibration`.
 
         Args:
-            frame: what the camera saw.
+            frame: the images.
             detections: of that frame.
             poses: as for `__call__`.
-            refine: whether the hypotheses are aligned and selected first; otherwise all are measured where they are.
+            refine: whether the hypotheses are aligned and selected first; otherwise their given poses are measured.
         """
         return self._verify(frame, detections, poses, refine)[0].candidates(self._part_renderer.ids)
 
@@ -143,7 +143,7 @@ class IcpRefiner:
         poses: Sequence[PoseEstimate],
         refine: bool = True,
     ) -> tuple[Verified, CollectedHypotheses, dict[int, str]]:
-        """Hypotheses through the coarse_to_fine, with the evidence about them; and why detections have none left."""
+        """Align and measure all hypotheses; also returns why detections have lost all of theirs."""
         c, part_renderer = self.config, self._part_renderer
         collected = collect_hypotheses(part_renderer, frame.camera, detections, poses, c.gate_start)
         observation = observe(frame, detections, c.noise_floor_m)
@@ -165,7 +165,7 @@ class IcpRefiner:
         return self._comparer.rivals(batch, self.config.rival_pose)
 
     def _complete(self, batch: HypothesisBatch, evidence: Evidence, detections: Sequence[Detection]) -> FloatArray:
-        """Append what the networks said, the lead over rivals and the company in the frame: (B, F)."""
+        """Append the scores of the networks, the lead over rivals and the evidence of other detections: (B, F)."""
         measured = evidence.features
         heuristic, places = heuristic_score(measured), {name: i for i, name in enumerate(self._part_renderer.ids)}
         score = finite_or_zero([d.score for d in detections])
@@ -178,7 +178,7 @@ class IcpRefiner:
         return np.column_stack([measured, batch.confidence, detected, other, evidence.lead, company])
 
     def _score(self, features: FloatArray) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
-        """Scores (B,), and whether the evidence (B,) lies outside of what they were fitted on."""
+        """Scores (B,), and whether the evidence (B,) is out of the calibration's distribution."""
         if self.calibration is None:
             score, outside = heuristic_score(features), np.zeros(len(features), np.bool_)
         else:

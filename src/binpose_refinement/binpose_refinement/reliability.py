@@ -1,4 +1,4 @@
-"""How far scores are from probabilities."""
+"""Calibration error of scores."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from binpose_core.geometry.transforms import FloatArray
 
 @dataclass(frozen=True, eq=False)
 class Reliability:
-    """A reliability diagram: per bin of the score, (K,) edges [low, high), counts, mean score, share correct."""
+    """A reliability diagram: per bin of the score, (K,) edges [low, high), counts, mean score, fraction correct."""
 
     low: FloatArray
     high: FloatArray
@@ -20,13 +20,13 @@ class Reliability:
 
     @property
     def expected_calibration_error(self) -> float:
-        """Mean distance between score and share correct, weighted by the counts (ECE)."""
+        """Mean distance between score and fraction correct, weighted by the counts (ECE)."""
         total = max(int(self.count.sum()), 1)
         return float((self.count * np.abs(self.mean_score - self.share_correct)).sum() / total)
 
 
 def reliability(scores: FloatArray, correct: npt.NDArray[np.bool_], bins: int = 10) -> Reliability:
-    """Bin scores (N,) in [0, 1] against labels (N,); empty bins show their middle and 0 correct with count 0."""
+    """Bin scores (N,) in [0, 1] against labels (N,); empty bins have their midpoint, 0 correct and count 0."""
     scores, correct = np.asarray(scores, np.float64), np.asarray(correct, np.float64)
     edges = np.linspace(0.0, 1.0, bins + 1)
     index = np.clip((scores * bins).astype(np.int64), 0, bins - 1)

@@ -1,11 +1,11 @@
-"""Render-and-compare: poses down the joint loss of a rendering and what the camera saw, all instances at once.
+"""Render-and-compare: minimises the joint loss between renderings and the frame, for all instances at once.
 
-The loss is `JointLoss` (Mu et al., eqs. 6 to 11; colour only for parts that have colours), whose gradient and
-Gauss-Newton curvature a kernel computes in one pass: inside the silhouette from the distance along the rendered normal,
-across it from where the border would be best.
-It goes coarse to fine: small crops, coarse meshes and a wide tolerance first, the frame's own pixels and the depth's
-noise last. The coarse phase is started from several poses, and what the view does not tell (the turn of a round part)
-stays where the guess had it.
+The loss is `JointLoss` (Mu et al., eqs. 6 to 11; colour only for parts that have colours). A kernel computes its
+gradient and Gauss-Newton curvature in one pass: inside the silhouette from the distance along the rendered normal,
+across it from the best position of the border.
+The descent is coarse to fine: small crops, coarse meshes and a wide tolerance first, then the frame's resolution and a
+tolerance at the depth noise. The coarse phase starts from several poses. Motions that the view does not determine (the
+roll of a round part) stay at the initial pose.
 """
 
 from typing import Any, NamedTuple
@@ -18,18 +18,20 @@ from binpose_core.parts.detail import DetailLadders
 from binpose_core.rendering.renderer import Renderer, Rendering
 from binpose_refinement.chroma import face_chroma
 from binpose_refinement.descent_config import DescentConfig, Phase
-from binpose_refinement.hypothesis_batch import HypothesisBatch, PartRenderer, in_turns, window_intrinsics
+from binpose_refinement.hypothesis_batch import HypothesisBatch, PartRenderer, in_chunks, window_intrinsics
 from binpose_refinement.kernels.descent import compare_all
 from binpose_refinement.observation import Observation
 
 CONTOUR_SIGMA_PX = 0.5
-"""Standard deviation of where a part ends in the image, for the covariance: half a pixel of quantisation and mask."""
+"""Standard deviation of a contour's position in the image, for the covariance: half a pixel of quantisation and mask.
+"""
 
 
 class Descended(NamedTuple):
-    """What a descent found: poses (B, 4, 4), losses (B,), and the information (B, 6, 6) about the poses.
+    """Result of a descent: poses (B, 4, 4), losses (B,), and the information (B, 6, 6) about the poses.
 
-    information: J^T J of (shift of the part's centre in m, turn in rad) for residuals as noisy as the depth, in metres.
+    information: J^T J of (shift of the part's centre in m, rotation in rad), scaled to residuals with the depth's
+        noise, in metres.
     """
 
     T_cam_obj: FloatArray
@@ -38,7 +40,7 @@ class Descended(NamedTuple):
 
 
 class Equations(NamedTuple):
-    """Loss (B,), gradient (B, 6), curvature and information (B, 6, 6), of (shift, turn x radius) in metres."""
+    """Loss (B,), gradient (B, 6), curvature and information (B, 6, 6), of (shift, rotation x radius) in metres."""
 
     loss: FloatArray
     gradient: FloatArray
@@ -47,7 +49,7 @@ class Equations(NamedTuple):
 
 
 class Descent:
-    """Poses down the joint loss (Levenberg-Marquardt); the best of all steps, the starts included, comes back."""
+    """Minimises the joint loss by Levenberg-Marquardt; returns the best of all steps, the starts included."""
 
     def __init__(self, part_renderer: PartRenderer, config: DescentConfig | None = None) -> None:
         self.config = config or DescentConfig()
@@ -62,28 +64,28 @@ class Descent:
         self._first_face = np.cumsum([0, *(len(n) for n in self.renderer.face_normals)]).astype(np.int64)
 
     def __call__(self, observation: Observation, batch: HypothesisBatch) -> Descended:
-        """The refined poses of all hypotheses, of which `HypothesisBatch.guess` is a further start."""
+        """The refined poses of all hypotheses; `HypothesisBatch.initial` is an additional start."""
         if not len(batch):
             return Descended(batch.T_cam_obj, np.zeros(0), np.zeros((0, 6, 6)))
-        return Descended(*in_turns(batch, lambda some: self._descend_all(observation, some)))
+        return Descended(*in_chunks(batch, lambda some: self._descend_all(observation, some)))
 
     def _descend_all(self, observation: Observation, batch: HypothesisBatch) -> Descended:
         best = None
-        for start, guess in self._starts(observation, batch):
-            found = self.descend(observation, batch.moved(start), self.config.coarse, guess)
+        for start, initial in self._starts(observation, batch):
+            found = self.descend(observation, batch.moved(start), self.config.coarse, initial)
             best = found if best is None else _better(found, best)
         assert best is not None
         found = self.descend(observation, batch.moved(best.T_cam_obj), self.config.fine)
         return self._repainted(observation, batch, found)
 
     def _repainted(self, observation: Observation, batch: HypothesisBatch, found: Descended) -> Descended:
-        """Parts with colours under all symmetries of their shape: which of them it is, the colours tell."""
+        """Parts with colours under all symmetries of their shape; the colours decide between them."""
         rows = np.flatnonzero(self.colored[batch.part])
         if not len(rows):
             return found
         step = 2 * np.pi / self.config.turns
         view, best = View(self, observation, batch.moved(found.T_cam_obj), self.config.fine), found.T_cam_obj[rows]
-        for place, row in enumerate(rows):  # one by one: a part may have hundreds of them
+        for place, row in enumerate(rows):  # one by one: a part may have hundreds of symmetries
             motions = self.part_renderer.objects[batch.part[row]].symmetries.transforms(step)
             turned = found.T_cam_obj[row] @ motions
             best[place] = turned[view.compare(np.repeat(row, len(turned)), turned).loss.argmin()]
@@ -94,13 +96,13 @@ class Descent:
         return found
 
     def descend(
-        self, observation: Observation, batch: HypothesisBatch, phase: Phase, guess: FloatArray | None = None
+        self, observation: Observation, batch: HypothesisBatch, phase: Phase, initial: FloatArray | None = None
     ) -> Descended:
-        """One phase; with guesses (B, 4, 4), moving away from them costs `stay`."""
+        """One phase; with initial poses (B, 4, 4), `DescentConfig.stay` penalises moves away from them."""
         c, view = self.config, View(self, observation, batch, phase)
         radius = 0.5 * self.part_renderer.diameter_m[batch.part]
         shortest = c.shortest_step * observation.noise_m
-        pull = 0.0 if guess is None else 2.0 * c.stay / (2.0 * radius) ** 2
+        pull = 0.0 if initial is None else 2.0 * c.stay / (2.0 * radius) ** 2
         pose, best = (np.array(batch.T_cam_obj, np.float64) for _ in range(2))
         state = Equations(
             np.full(len(batch), np.inf), np.zeros((len(batch), 6)), *(np.zeros((len(batch), 6, 6)) for _ in range(2))
@@ -108,8 +110,8 @@ class Descent:
         damping, active = np.full(len(batch), 1e-3), np.arange(len(batch))
         for _ in range(phase.steps):
             found = view.compare(active, pose[active])
-            if guess is not None:
-                away = self._difference(batch.part[active], guess[active], pose[active])
+            if initial is not None:
+                away = self._difference(batch.part[active], initial[active], pose[active])
                 found = _pulled(found, away, np.broadcast_to(pull, len(batch))[active])
             better = found.loss < state.loss[active]
             up = active[better]
@@ -127,7 +129,7 @@ class Descent:
         return Descended(best, state.loss, self._in_radians(batch, state.information))
 
     def information(self, observation: Observation, batch: HypothesisBatch) -> FloatArray:
-        """(B, 6, 6) about poses as they are, see `Descended`."""
+        """(B, 6, 6) about the given poses, see `Descended`."""
         found = View(self, observation, batch, self.config.fine).compare(np.arange(len(batch)), batch.T_cam_obj)
         return self._in_radians(batch, found.information)
 
@@ -138,13 +140,13 @@ class Descent:
         return scaled
 
     def _starts(self, observation: Observation, batch: HypothesisBatch) -> list[tuple[FloatArray, FloatArray]]:
-        """Poses (B, 4, 4) to start from, with the guess that each should stay near."""
-        moved = self._onto_points(observation, batch.moved(batch.guess))
-        starts = [(batch.T_cam_obj, batch.guess), (moved, moved)]
-        return starts if np.array_equal(batch.T_cam_obj, batch.guess) else [*starts, (batch.guess, batch.guess)]
+        """Poses (B, 4, 4) to start from, each with the initial pose that it should stay near."""
+        moved = self._onto_points(observation, batch.moved(batch.initial))
+        starts = [(batch.T_cam_obj, batch.initial), (moved, moved)]
+        return starts if np.array_equal(batch.T_cam_obj, batch.initial) else [*starts, (batch.initial, batch.initial)]
 
     def _onto_points(self, observation: Observation, batch: HypothesisBatch) -> FloatArray:
-        """The poses shifted so that the middle of what they show lies on the middle of what the detection saw."""
+        """The poses shifted so that the centre of their visible surface lies on the centre of the observed points."""
         view = View(self, observation, batch, self.config.coarse)
         drawn = view.draw(np.arange(len(batch)), batch.T_cam_obj)
         longest = self.config.farthest_start * self.part_renderer.diameter_m[batch.part]
@@ -161,7 +163,7 @@ class Descent:
         return poses
 
     def _difference(self, part: npt.NDArray[np.int64], T_a: FloatArray, T_b: FloatArray) -> FloatArray:
-        """(B, 6) from a to b: shift of the centre, and turn times the radius, in metres."""
+        """(B, 6) from a to b: shift of the centre, and rotation vector times the radius, in metres."""
         center = self.part_renderer.center_m[part][..., None]
         shift = ((T_b[:, :3, :3] - T_a[:, :3, :3]) @ center)[..., 0] + T_b[:, :3, 3] - T_a[:, :3, 3]
         turn = log_so3(T_b[:, :3, :3] @ np.swapaxes(T_a[:, :3, :3], 1, 2))
@@ -177,7 +179,7 @@ class Descent:
 
 
 class View:
-    """The windows, meshes and scales of one phase, chosen at its start."""
+    """The windows, meshes and scales of one phase, fixed at its start."""
 
     def __init__(self, descent: Descent, observation: Observation, batch: HypothesisBatch, phase: Phase) -> None:
         self.descent, self.observation, self.batch = descent, observation, batch
@@ -187,7 +189,7 @@ class View:
         self.reach_px = np.ceil(0.5 * part_renderer.extents_px(batch, camera)).astype(np.int64)
         self.intrinsics = window_intrinsics(self.windows, camera)
         self.mesh_ids = descent.ladders.mesh_ids(batch.part, batch.T_cam_obj, self.intrinsics, phase.detail_px)
-        # Levels of detail keep a part's shape and not its colours.
+        # Simplified levels of detail keep the shape but not the colours.
         self.colored = descent.colored[batch.part]
         self.mesh_ids = np.where(self.colored, descent.ladders.first[batch.part], self.mesh_ids)
         self.chroma = observation.chroma if self.colored.any() else np.zeros((1, 1, 2), np.float32)
@@ -217,7 +219,7 @@ class View:
 
 
 def _middle_seen(observation: Observation, owner: int) -> FloatArray | None:
-    """(3,) median of the points of a detection; None where it has hardly any depth."""
+    """(3,) median of the points of a detection; None where it has too little depth."""
     rows, columns = np.nonzero((observation.labels == owner) & (observation.depth_m > 0))
     if len(rows) < 5:
         return None
@@ -233,7 +235,7 @@ def _middle(
 
 
 def _pulled(found: Equations, away: FloatArray, pull: FloatArray) -> Equations:
-    """With 0.5 * pull (B,) * away (B, 6) squared added."""
+    """The equations with 0.5 * pull (B,) * |away (B, 6)|^2 added to the loss."""
     return Equations(
         found.loss + 0.5 * pull * np.square(away).sum(1),
         found.gradient + pull[:, None] * away,
@@ -243,7 +245,7 @@ def _pulled(found: Equations, away: FloatArray, pull: FloatArray) -> Equations:
 
 
 def _better(a: Descended, b: Descended) -> Descended:
-    """Of each row the one with the lower loss."""
+    """The one with the lower loss, row by row."""
     first = a.loss < b.loss
     return Descended(*(np.where(first.reshape(-1, *[1] * (x.ndim - 1)), x, y) for x, y in zip(a, b, strict=True)))
 

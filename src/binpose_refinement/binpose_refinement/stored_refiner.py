@@ -1,4 +1,4 @@
-"""The refiner in a stored model: what is written of it, and how it is put together again."""
+"""Stores the refiner in a model and restores it."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from binpose_refinement.network import RefinementNetwork
 
 PREFIX = "refinement/"
-"""Of the names of the refinement network's tensors."""
+"""Prefix of the refinement network's tensors."""
 
 
 def refiner_to_tensors(refiner: IcpRefiner) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
-    """Tensors `calibration.*` and `refinement/*`, and entries of the header's config; only of what there is."""
+    """Tensors `calibration.*` and `refinement/*`, and entries of the header's config; absent parts are omitted."""
     tensors = refiner.calibration.to_tensors() if refiner.calibration is not None else {}
     config: dict[str, Any] = {"refiner": asdict(refiner.config)}
     if refiner.network is not None:
@@ -39,14 +39,13 @@ def stored_refiner(
     changes: Mapping[str, Any] | None = None,
     device: str = "cpu",
 ) -> IcpRefiner:
-    """The refiner that a model was saved with.
+    """The refiner of a stored model.
 
     Args:
         stored: the model.
         objects: its objects by id.
-        changes: settings that replace the model's own, by their names in `RefinerConfig`; also those that the model has
-            otherwise and `RefinerConfig` by default.
-        device: where it draws: cpu, cuda or cuda:<number>; see `backend_for`.
+        changes: settings that replace the model's own, by their names in `RefinerConfig`.
+        device: for rendering: cpu, cuda or cuda:<number>; see `backend_for`.
 
     Raises:
         BinposeError: for a setting out of its range, for a calibration or a refinement network of other objects, and

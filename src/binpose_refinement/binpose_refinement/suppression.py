@@ -1,4 +1,4 @@
-"""Which poses are the same, and which parts cannot be there together."""
+"""Removal of duplicate poses, and conflicts between parts."""
 
 from collections.abc import Mapping
 
@@ -19,7 +19,7 @@ SYMMETRY_STEP_RAD = np.pi / 12
 
 
 class PoseComparer:
-    """Tells poses apart modulo the exact symmetries of their parts."""
+    """Compares poses modulo the exact symmetries of their parts."""
 
     def __init__(self, objects: Mapping[str, ObjectModel]) -> None:
         parts = list(objects.values())
@@ -32,15 +32,15 @@ class PoseComparer:
     def distinct(
         self, batch: HypothesisBatch, score: FloatArray, same_pose: float, keep: int, of_each_object: int = 1
     ) -> npt.NDArray[np.int64]:
-        """Indices of the best `keep` different poses of each detection, best first within a detection.
+        """Indices of the best `keep` distinct poses of each detection, best first within a detection.
 
-        The best `of_each_object` different poses of each object stay in any case: parts that look alike are compared
+        The best `of_each_object` distinct poses of each object are always kept, so that similar parts are compared
         until the end.
 
         Args:
             batch: B hypotheses.
             score: (B,), by which they are ranked.
-            same_pose: mean surface distance that is still the same, share of the diameter.
+            same_pose: mean surface distance below which poses are equal, as a fraction of the diameter.
             keep: how many per detection.
             of_each_object: how many per detection and object at least.
         """
@@ -59,7 +59,7 @@ class PoseComparer:
         same_pose: float,
         keep: int,
     ) -> npt.NDArray[np.bool_]:
-        """(B,) the first `keep` different poses of each group; order (B,) of the rows, group (B,) rising along it."""
+        """(B,) the first `keep` distinct poses of each group; order (B,) of the rows, group (B,) rising along it."""
         bounds = np.append(np.unique(group, return_index=True)[1], len(order)).astype(np.int64)
         chosen = np.zeros(len(order), dtype=np.bool_)
         mark_distinct(
@@ -86,7 +86,7 @@ class PoseComparer:
 
 
 class CollisionCheck:
-    """Tells whether two solid parts would share space."""
+    """Checks whether two solid parts occupy the same space."""
 
     def __init__(self, objects: Mapping[str, ObjectModel]) -> None:
         from scipy.spatial import cKDTree
@@ -96,9 +96,9 @@ class CollisionCheck:
         self._samples = [_spread(part.points, INTRUSION_POINTS).astype(np.float64) for part in self._parts]
 
     def intrusion(self, part_a: int, T_cam_a: FloatArray, part_b: int, T_cam_b: FloatArray) -> float:
-        """The larger share of one part's surface that lies inside the other; 0 where a mesh is not closed.
+        """The larger fraction of one part's surface that lies inside the other; 0 where a mesh is not closed.
 
-        Two of a kind with one centre count as wholly inside: their surfaces may coincide.
+        Two parts of one object with nearly the same centre count as fully inside: their surfaces may coincide.
         """
         a, b = self._parts[part_a], self._parts[part_b]
         center_a = transform(T_cam_a, a.center_m[None])[0]
@@ -115,7 +115,7 @@ class CollisionCheck:
         )
 
     def _inside(self, part_a: int, T_b_a: FloatArray, part_b: int, depth_m: float) -> float:
-        """Share of a's samples that lie deeper than depth_m below b's surface."""
+        """Fraction of a's samples that lie deeper than depth_m below b's surface."""
         solid = self._parts[part_b]
         if not solid.watertight:
             return 0.0
@@ -129,13 +129,13 @@ class CollisionCheck:
 
 
 class Claims:
-    """Which pixels are already explained by an accepted part."""
+    """Pixels that accepted parts already explain."""
 
     def __init__(self, height: int, width: int) -> None:
         self._taken = np.zeros((height, width), dtype=np.bool_)
 
-    def share(self, explained: npt.NDArray[np.uint8], window: FloatArray) -> float:
-        """Share of a hypothesis' agreeing pixels (h, w) in its window (3,) that others claimed; 0 if it has none."""
+    def fraction(self, explained: npt.NDArray[np.uint8], window: FloatArray) -> float:
+        """Fraction of a hypothesis' agreeing pixels (h, w) in its window (3,) already claimed; 0 if it has none."""
         taken, total = visit_pixels(self._taken, explained, window, False)
         return taken / total if total else 0.0
 
@@ -145,7 +145,7 @@ class Claims:
 
 
 def _spread(points: FloatArray, count: int) -> FloatArray:
-    """So many of the points (count, 3) that lie far from each other (farthest point sampling)."""
+    """(count, 3) of the points that lie far from each other (farthest point sampling)."""
     points = np.asarray(points, np.float64)
     points = points[:: max(1, len(points) // 1024)]
     chosen = [int(np.linalg.norm(points - points.mean(0), axis=1).argmax())]

@@ -1,4 +1,4 @@
-"""Verified hypotheses, which of them can be there together, and the estimates that they become."""
+"""Verified hypotheses, the joint selection among them, and the resulting estimates."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ from binpose_refinement.verification import FEATURES, Evidence, explains_mask
 
 @dataclass(frozen=True, eq=False)
 class Verified:
-    """Polished hypotheses: features (B, F), score (B,), and the information (B, 6, 6) about their poses.
+    """Measured hypotheses: features (B, F), score (B,), and the information (B, 6, 6) about their poses.
 
-    outside: (B,) whether the evidence lies outside of what the calibration was fitted on.
+    outside: (B,) whether the evidence is out of the calibration's distribution.
     """
 
     batch: HypothesisBatch
@@ -33,14 +33,15 @@ class Verified:
     def select_jointly(
         self, collision_check: CollisionCheck, camera: Camera, config: RefinerConfig
     ) -> tuple[list[int], dict[int, str]]:
-        """The rows that can be there together, best first: each takes its pixels and its space, one per detection.
+        """Select non-conflicting rows, best first: one per detection, with its own pixels and its own space.
 
-        Of each detection that is left without any, why its best one cannot be there.
+        Returns:
+            The selected rows, and for each detection without one the reason why its best row was rejected.
         """
         batch, claims = self.batch, Claims(camera.height, camera.width)
         mine = explains_mask(self.features)
         accepted: list[int] = []
-        refused: dict[int, str] = {}
+        rejected: dict[int, str] = {}
 
         def intrusion(i: int, j: int) -> float:
             return collision_check.intrusion(batch.part[i], batch.T_cam_obj[i], batch.part[j], batch.T_cam_obj[j])
@@ -50,21 +51,21 @@ class Verified:
                 continue
             pixels, window, owner = self.evidence.explained[i], self.evidence.windows[i], int(batch.owner[i])
             if not mine[i]:
-                refused.setdefault(owner, "no_overlap")
+                rejected.setdefault(owner, "no_overlap")
                 continue
-            if claims.share(pixels, window) > config.claimed_share:
-                refused.setdefault(owner, "duplicate")
+            if claims.fraction(pixels, window) > config.claimed_share:
+                rejected.setdefault(owner, "duplicate")
                 continue
             if any(intrusion(i, j) > config.intrusion_share for j in accepted):
-                refused.setdefault(owner, "inside_another")
+                rejected.setdefault(owner, "inside_another")
                 continue
             claims.claim(pixels, window)
             accepted.append(int(i))
         taken = set(batch.owner[accepted].tolist())
-        return accepted, {owner: reason for owner, reason in refused.items() if owner not in taken}
+        return accepted, {owner: reason for owner, reason in rejected.items() if owner not in taken}
 
     def estimate(self, i: int, part_renderer: PartRenderer) -> PoseEstimate:
-        """The estimate of a row, with the other hypotheses of its detection."""
+        """The estimate of a row; it also lists the other hypotheses of its detection."""
         batch, ids = self.batch, part_renderer.ids
         residuals = {name: float(value) for name, value in zip(FEATURES, self.features[i], strict=True)}
         residuals["out_of_distribution"] = float(self.outside[i])

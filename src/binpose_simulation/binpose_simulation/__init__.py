@@ -1,4 +1,4 @@
-"""Bins of parts as a camera sees them: parts, piles, appearance, the depth sensor, and a stream of labelled views.
+"""Simulated bins: parts, physics, appearance, depth sensors, and a stream of labelled views.
 
-Its modules are its public interface; a good start is `binpose_simulation.stream.SimulationStream`.
+The modules are the public interface; start with `binpose_simulation.stream.SimulationStream`.
 """

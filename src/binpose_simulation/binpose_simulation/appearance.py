@@ -1,4 +1,4 @@
-"""Colour of a rendered scene: draws materials and light, shades, takes the photograph."""
+"""Colour of a rendered scene: random materials and lights, shading, and the camera's image."""
 
 from dataclasses import dataclass, field
 
@@ -24,11 +24,12 @@ Type = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.fl
 
 @dataclass(frozen=True)
 class AppearanceConfig:
-    """What is drawn for the look of a view.
+    """Random appearance of a view.
 
-    projector_lit_share: views whose only strong light is the depth sensor's projector, as with structured light.
-    shadow_share: views with hard or soft shadows of a lamp; the projector's shadow is always there.
-    room_level: brightness of the surroundings, relative to the lamps' 1.
+    projector_lit_share: probability that the depth sensor's projector is the only strong light, as with structured
+        light.
+    shadow_share: probability of hard or soft shadows of a lamp; the projector always casts shadows.
+    room_level: brightness of the surroundings, relative to that of the lamps.
     mirror: whether glossy bins mirror their content.
     """
 
@@ -50,7 +51,7 @@ class Shading:
 
     signal: (H, W) float32, the projector's light as the depth sensor receives it, 1 = a white wall facing it.
     stray: (H, W) float32, mirrored light of the scene that disturbs it.
-    projector_lit: (H, W) float32 share of the projector's light that arrives.
+    projector_lit: (H, W) float32 fraction of the projector's light that reaches the surface.
     """
 
     color: npt.NDArray[np.uint8]
@@ -69,7 +70,7 @@ def shade(
     projector_m: FloatArray,
     table: Table,
 ) -> Shading:
-    """Colour and the projector's signal of a view whose depth sensor projects from projector_m (3,), world."""
+    """Colour and projector signal of a view; the depth sensor's projector is at projector_m (3,), world frame."""
     rows, bodies = _dressed(rng, config.materials, pile)
     T_world_cam = inverse(T_cam_world)
     target = _target(surfaces, camera, T_world_cam)
@@ -99,7 +100,7 @@ def shade(
 def _dressed(
     rng: np.random.Generator, config: mat.MaterialConfig, pile: Pile
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Materials (M + 3, 2, COLUMNS) and body rows (M + 3, BODY_COLUMNS) of all bodies, floor, table, nothing."""
+    """Materials (M + 3, 2, COLUMNS) and body rows (M + 3, BODY_COLUMNS) of all bodies, then floor, table, nothing."""
     number = len(pile.mesh_ids)
     rows = np.zeros((number + EXTRA, 2, mat.COLUMNS), np.float32)
     bodies = np.zeros((number + EXTRA, mat.BODY_COLUMNS), np.float32)
@@ -154,7 +155,7 @@ def _put_label(rng: np.random.Generator, row: npt.NDArray[np.float32], low: Floa
 
 
 def _target(surfaces: GBuffer, camera: Camera, T_world_cam: FloatArray) -> FloatArray:
-    """(3,) the point in the world that the middle of the image shows."""
+    """(3,) world point at the centre of the image."""
     middle = surfaces.depth_m[camera.height // 4 : -camera.height // 4, camera.width // 4 : -camera.width // 4]
     z = float(np.median(middle)) or 0.5
     return T_world_cam[:3, :3] @ np.array([0.0, 0.0, z]) + T_world_cam[:3, 3]
@@ -167,7 +168,7 @@ def _lamps(
     target: FloatArray,
     projector_m: FloatArray,
 ) -> list[Lamp]:
-    """The projector first; then, unless it lights the scene alone, a lamp somewhere above."""
+    """The projector first; then, unless it is the only light, a lamp above the scene."""
     reach = float(np.linalg.norm(projector_m - target))
     if rng.random() < config.projector_lit_share:
         tint = 1 + rng.normal(size=3) * 0.05
@@ -186,9 +187,9 @@ def _lamps(
 def occlusion(
     rng: np.random.Generator, surfaces: GBuffer, camera: Camera, T_world_cam: FloatArray
 ) -> npt.NDArray[np.float32]:
-    """(H, W) share of the surroundings' light that arrives: less where the surroundings stand higher.
+    """(H, W) fraction of the ambient light that reaches each pixel: less where the surroundings are higher.
 
-    The mean height around a pixel against its own, at three radii, on a quarter of the resolution.
+    Computed from the mean height around a pixel relative to its own, at three radii and a quarter of the resolution.
     """
     height, width = surfaces.depth_m.shape
     small = camera.resized(max(width // 4, 1), max(height // 4, 1))

@@ -1,4 +1,4 @@
-"""Open bins: their shape, their mesh and the flat walls that physics needs.
+"""Open bins: shape, mesh, and the flat walls for the physics.
 
 World frame: z up, the inner surface of the floor is z = 0, its centre is the origin. The front is at +x.
 """
@@ -26,11 +26,11 @@ class BinSpec:
         length_m, width_m: inner floor along x and y.
         height_m: rim above the floor's inner surface.
         wall_m: thickness of walls and floor.
-        taper_rad: how far the walls lean outwards.
+        taper_rad: outward slope of the walls.
         front_slope_rad: the same for the front wall at +x; a storage bin's picking side leans 0.6 to 0.8.
         front_height_m: the front wall's own height, at most height_m; 0 means height_m.
         rim_m: width of the flange around the rim; 0 for none.
-        corner_m: radius of the vertical corners, for the looks only: collisions see sharp ones.
+        corner_m: radius of the vertical corners of the mesh; collisions use sharp corners.
     """
 
     length_m: float = 0.30
@@ -89,7 +89,7 @@ def bin_walls(spec: BinSpec) -> tuple[Wall, ...]:
 
 
 def bin_sides(spec: BinSpec) -> tuple[Wall, ...]:
-    """The walls, and the floor as one more."""
+    """The walls, followed by the floor."""
     return *bin_walls(spec), Wall(np.zeros(3), np.array([0.0, 0.0, 1.0]), 0.0)
 
 
@@ -120,7 +120,7 @@ def _ring(spec: BinSpec, z_m: float, grow_m: float, corner_m: float) -> FloatArr
 
 
 def _rim(spec: BinSpec, top_m: float) -> Manifold:
-    """A flange around the top; without one, nothing."""
+    """A flange around the top; empty without a rim."""
     if spec.rim_m == 0.0:
         return Manifold()
     grow = spec.wall_m + spec.rim_m
@@ -129,7 +129,7 @@ def _rim(spec: BinSpec, top_m: float) -> Manifold:
 
 
 def _front_opening(spec: BinSpec) -> Manifold:
-    """What is cut away above a low front wall: the side walls end where the front wall's top begins."""
+    """The volume that is cut away above a low front wall; the side walls end where the front wall's top begins."""
     start = spec.inner_bounds(spec.front_top_m)[1][0] - 2.0 * spec.wall_m
     return Manifold.cube((10.0, 10.0, 10.0)).translate((start, -5.0, spec.front_top_m))
 
@@ -149,25 +149,25 @@ def _to_mesh(solid: Manifold) -> Mesh:
 
 
 def random_bin(rng: np.random.Generator, part_diameters_m: Sequence[float], n_parts: int) -> BinSpec:
-    """A bin in which n_parts parts lie one to three deep, as far as `FLOOR_LIMITS_M` allow.
+    """A bin in which n_parts parts lie one to three deep, within `FLOOR_LIMITS_M`.
 
     Args:
-        rng: source of randomness.
-        part_diameters_m: diameters of the part types, one each or one per instance.
-        n_parts: how many instances go in.
+        rng: random number generator.
+        part_diameters_m: diameters, one per part type or one per instance.
+        n_parts: number of instances.
     """
     diameters = np.asarray(part_diameters_m, dtype=np.float64)
     if diameters.size == 0 or n_parts < 1 or not np.all(diameters > 0.0):
-        raise BinposeError(f"random_bin wants positive diameters and n_parts >= 1, got {diameters}, {n_parts}.")
-    # A tumbled part covers about a third of its diameter squared; layers is how many would lie on each other.
+        raise BinposeError(f"random_bin expects positive diameters and n_parts >= 1, got {diameters}, {n_parts}.")
+    # A randomly oriented part covers about a third of its diameter squared; layers is the depth of the pile.
     layers = rng.uniform(0.8, 2.2)
     area = n_parts * 0.33 * float(np.mean(diameters**2)) / layers
     aspect = rng.uniform(1.0, 1.9)
     shortest = 1.15 * float(diameters.max())
     width = max(np.sqrt(area / aspect), shortest)
     length = max(area / width, 1.05 * width)
-    # Room for a heap: half a diameter per layer, and a rim above it. Bins on the market are 40 to 300 mm high; parts of
-    # a few millimetres would vanish at the bottom of those, and parts of a metre would not lie below the rim.
+    # Height for a heap: half a diameter per layer, and a rim above it. Commercial bins are 40 to 300 mm high, which is
+    # too high for parts of a few millimetres and too low for parts of a metre.
     mean = float(np.mean(diameters))
     lowest, highest = min(0.04, 4.0 * mean), max(0.3, 0.6 * mean)
     height = float(np.clip((0.45 + 0.35 * layers) * mean * rng.uniform(0.9, 1.6), lowest, min(highest, 2.0)))

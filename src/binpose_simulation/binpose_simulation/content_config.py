@@ -1,4 +1,4 @@
-"""What may lie in the bins, and in which bins."""
+"""Settings of the bins and their content."""
 
 from dataclasses import dataclass
 
@@ -12,18 +12,19 @@ from binpose_simulation.viewpoint import check_range
 
 @dataclass(frozen=True)
 class ContentConfig:
-    """What lies in the bins.
+    """Content of the bins.
 
     parts: smallest and largest number of parts in the scene.
-    mixed_share: bins with several part types; the others hold one type.
+    mixed_share: probability of a bin with several part types; the others hold one type.
     types: smallest and largest number of part types in a mixed bin.
-    distractor_share: bins that also hold parts of no known type; distractors: how many.
-    row_share: scenes with several bins side by side; row: how many.
-    stranger_share: bins of a row that hold nothing but copies of one unknown part, beside at least one of known parts.
+    distractor_share: probability that a bin also holds parts of unknown types; distractors: their number.
+    row_share: probability of a scene with several bins side by side; row: their number.
+    stranger_share: probability that a bin of a row holds only copies of one unknown part; at least one bin always holds
+        known parts.
     max_faces: level of detail of the meshes; max_pieces: convex pieces per part for the physics.
     bin_size_m: inner length, width and height of every bin; bin_mesh: file with the mesh of every bin, in bin_unit (mm,
-        cm, m or in). Without the two, bins are drawn at random around their content. A given bin takes fewer parts
-        where it is full to the rim with them.
+        cm, m or in). By default, bins are drawn at random to fit their content. A given bin takes fewer parts where
+        it is full.
     """
 
     parts: tuple[int, int] = (5, 22)
@@ -57,10 +58,10 @@ class ContentConfig:
                 )
 
     def given_bin(self, like: bins.BinSpec | None = None) -> bins.BinSpec | MeshBin | None:
-        """The bin of the settings, None for random ones; one given by its size is made `like` another one.
+        """The bin of the settings, None for random ones; a bin given by its size takes its walls from `like`.
 
         Raises:
-            BinposeError: for a mesh that cannot be read, or is no open box.
+            BinposeError: for a mesh that cannot be read or is not an open box.
         """
         if self.bin_mesh is not None:
             return bin_of_mesh(self.bin_mesh, self.bin_unit)

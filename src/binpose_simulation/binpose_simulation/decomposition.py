@@ -1,6 +1,6 @@
-"""Convex pieces of a mesh, by CoACD in a process of its own, kept on disk.
+"""Convex decomposition of a mesh by CoACD in a child process, cached on disk.
 
-CoACD prints, may take long on odd meshes and cannot be interrupted from Python; a child process with a time limit can.
+CoACD prints, may be slow on irregular meshes and cannot be interrupted from Python; a child process can be.
 Source: Wei et al., Approximate Convex Decomposition for 3D Meshes with Collision-Aware Concavity, SIGGRAPH 2022.
 """
 
@@ -23,8 +23,8 @@ from binpose_core.base.files import write_atomically
 from binpose_core.meshes.mesh import Mesh, signed_volumes
 
 _LOG = logging.getLogger(__name__)
-_VERSION = "5"  # raise it when the pieces of the same mesh change
-# Shallow search: on rings and pins the default takes minutes for pieces that are no better.
+_VERSION = "5"  # increase it when the pieces of the same mesh change
+# Shallow search: on rings and pins the default takes minutes and gives no better pieces.
 _CHILD = """
 import sys, resource, numpy as np, coacd
 resource.setrlimit(resource.RLIMIT_CPU, (int(sys.argv[3]), int(sys.argv[3]) + 1))
@@ -41,21 +41,21 @@ _NOT_WRITTEN = 74  # EX_IOERR of sysexits.h
 
 
 def convex_pieces(mesh: Mesh, max_pieces: int = 8, threshold: float = 0.2, limit_s: float = 30.0) -> list[Mesh]:
-    """Convex hulls that together hold every vertex of a mesh and stand for it in collisions.
+    """Convex hulls that cover every vertex of a mesh and replace it in collisions.
 
     Args:
-        mesh: any triangle mesh; holes in it are closed first by CoACD.
-        max_pieces: at most so many hulls (>= 1).
-        threshold: allowed concavity, CoACD's scale (0.01 fine, 1 coarse), at first. It is halved up to twice while
-            few and loose pieces result: a bolt is one hull at 0.2, while a gear takes minutes at 0.05.
-        limit_s: processor time of CoACD's first run; after it the hull of the whole mesh is taken, with a warning.
-            Finer runs, an extra, get a sixth of it and are given up silently.
+        mesh: any triangle mesh; CoACD closes its holes first.
+        max_pieces: largest number of hulls (>= 1).
+        threshold: allowed concavity on CoACD's scale (0.01 fine, 1 coarse). It is halved up to twice when the result
+            has few and loose pieces: a bolt is one hull at 0.2, while a gear takes minutes at 0.05.
+        limit_s: processor time of CoACD's first run; if it is exceeded, the hull of the whole mesh is used, with a
+            warning. Each optional finer run has a sixth of it and is skipped silently when it takes longer.
 
     Returns:
         Watertight convex meshes in the frame of `mesh`. The first call takes seconds, later ones read the cache.
 
     Raises:
-        BinposeError: an empty mesh or max_pieces < 1.
+        BinposeError: for an empty mesh or max_pieces < 1.
     """
     if max_pieces < 1 or len(mesh.faces) == 0:
         raise BinposeError(
@@ -81,7 +81,7 @@ def _key(mesh: Mesh, *settings: float) -> str:
 
 
 def _read(path: Path) -> list[np.ndarray] | None:
-    """The stored point sets, or None when there are none or the file is damaged."""
+    """The stored point sets, or None when the file is missing or damaged."""
     try:
         with np.load(path) as stored:
             return [stored[name] for name in stored.files]
@@ -90,7 +90,7 @@ def _read(path: Path) -> list[np.ndarray] | None:
 
 
 def _write(path: Path, clouds: list[np.ndarray]) -> None:
-    """Store the point sets; a cache that cannot be written only costs time."""
+    """Store the point sets; if the cache cannot be written, they are computed again next time."""
     try:
         with write_atomically(path, durable=False) as temporary:
             np.savez(temporary, *clouds)
@@ -99,8 +99,8 @@ def _write(path: Path, clouds: list[np.ndarray]) -> None:
 
 
 def _refined(mesh: Mesh, max_pieces: int, threshold: float, limit_s: float) -> list[np.ndarray]:
-    """Point sets of the pieces at the first threshold that gives many pieces or tight ones."""
-    volume = abs(float(signed_volumes(mesh.vertices, mesh.faces).sum()))  # harmless nonsense for an open mesh
+    """Point sets of the pieces at the first threshold that gives many or tight pieces."""
+    volume = abs(float(signed_volumes(mesh.vertices, mesh.faces).sum()))  # meaningless but harmless for an open mesh
     clouds: list[np.ndarray] = []
     for halving in range(3):
         limit = limit_s if halving == 0 else limit_s / 6.0
@@ -117,10 +117,10 @@ def _refined(mesh: Mesh, max_pieces: int, threshold: float, limit_s: float) -> l
 
 
 def _covering(clouds: list[np.ndarray], mesh: Mesh) -> list[Manifold]:
-    """Hulls of the point sets, grown until every vertex of the mesh is in one, with few vertices each.
+    """Hulls of the point sets, grown until they contain every vertex of the mesh, with few vertices each.
 
-    Each vertex outside goes to the hull it sticks out of least. Without this the simplified surface lets parts sink
-    into each other by millimetres.
+    Each vertex outside is added to the nearest hull. Otherwise parts would sink into each other by millimetres, because
+    the surface is simplified.
     """
     slack = 2e-3 * float(np.ptp(mesh.vertices, axis=0).max())
     hulls = [Manifold.hull_points(points) for points in clouds]
@@ -149,12 +149,12 @@ def _outside(hull: Manifold, points: np.ndarray) -> np.ndarray:
 def _decompose(mesh: Mesh, settings: dict[str, float], limit_s: float) -> list[np.ndarray] | None:
     """Run CoACD in a child process; None when it fails or takes too long.
 
-    The limit is processor time, so that a busy machine finds the same pieces; waiting ends at ten times as much.
+    The limit is processor time, so that a busy machine finds the same pieces; the wall-clock limit is ten times that.
 
     Raises:
-        BinposeError: there is no room for temporary files. A hull in place of the pieces would stay in the cache.
+        BinposeError: if there is no room for temporary files. Falling back to the hull would store it in the cache.
     """
-    # CoACD works at any scale; the unit box keeps its tolerances away from millimetre-sized numbers.
+    # CoACD works at any scale; the unit box avoids problems of its tolerances with millimetre-sized numbers.
     scale = float(np.ptp(mesh.vertices, axis=0).max())
     vertices, faces = _simplified(mesh.vertices / scale, mesh.faces)
     arrays = {"vertices": vertices.astype(np.float64), "faces": faces}
@@ -175,13 +175,13 @@ def _decompose(mesh: Mesh, settings: dict[str, float], limit_s: float) -> list[n
 
 
 def _run_coacd(source: Path, target: Path, limit_s: float) -> None:
-    """Decompose the mesh in `source` into `target`, which is not there when CoACD fails.
+    """Decompose the mesh in `source` into `target`, which does not exist if CoACD fails.
 
     Raises:
-        OSError: the child process found no room for its result.
+        OSError: if the child process has no room for its result.
     """
     command = [sys.executable, "-c", _CHILD, str(source), str(target), str(max(1, round(limit_s)))]
-    # One thread: its OpenMP threads spin, and a loaded machine then takes minutes for seconds' work.
+    # One thread: CoACD's OpenMP threads spin and take minutes instead of seconds on a loaded machine.
     quiet = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
     try:
         done = subprocess.run(command, timeout=10 * limit_s, stdin=subprocess.DEVNULL, capture_output=True, env=quiet)
@@ -195,7 +195,7 @@ def _run_coacd(source: Path, target: Path, limit_s: float) -> None:
 
 
 def _simplified(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The mesh with at most 500 faces: CoACD's time grows with them and its answer hardly changes."""
+    """The mesh with at most 500 faces: CoACD's time grows with them, and its result hardly changes."""
     if len(faces) <= 500:
         return vertices, faces
     import fast_simplification
@@ -205,9 +205,9 @@ def _simplified(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np
 
 
 def _merged(clouds: list[np.ndarray], max_pieces: int) -> list[np.ndarray]:
-    """Merge the pair whose common hull adds the least volume until few enough are left.
+    """Merge the pair whose common hull adds the least volume until at most max_pieces are left.
 
-    CoACD's own limit does not bind when a part has many separate pins.
+    CoACD ignores its own limit when a part has many separate pins.
     """
     hulls = [Manifold.hull_points(points) for points in clouds]
     while len(hulls) > max_pieces:

@@ -1,4 +1,4 @@
-"""What all simulated depth sensors have in common."""
+"""Base class of the simulated depth sensors."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
@@ -12,9 +12,9 @@ from binpose_simulation.sensor_input import FloatImage, Optics, SensorInput
 
 @dataclass(frozen=True)
 class DepthSensor(ABC):
-    """Turns true depth into measured depth.
+    """Converts true depth to measured depth.
 
-    optics: its light source, and what it loses.
+    optics: its light source and its limits.
     """
 
     optics: Optics = field(default_factory=Optics)
@@ -34,5 +34,5 @@ class DepthSensor(ABC):
         """Depth (H, W) float32 of the pixels whose light is received (H, W), 0 = hole."""
 
     def finish(self, rng: np.random.Generator, scene: SensorInput, measured: FloatImage) -> FloatImage:
-        """What the sensor makes of the measured depth (H, W), round holes included; may change it in place."""
+        """The measured depth (H, W), with round holes, after the sensor's filters; may change it in place."""
         return measured

@@ -7,7 +7,7 @@ from binpose_simulation.viewpoint import ViewpointConfig
 
 
 def example_scene() -> SceneConfig:
-    """One full bin of several types, seen from a little aside in the light of a room."""
+    """One full bin of several types, seen slightly from the side in room light."""
     return SceneConfig(
         content=ContentConfig(parts=(12, 18), mixed_share=1.0, types=(5, 8), distractor_share=0.0, row_share=0.0),
         viewpoint=ViewpointConfig(

@@ -1,4 +1,4 @@
-"""Simulated data sets on disk in the BOP format, each scene with what it was made of beside it."""
+"""Exports simulated data sets in the BOP format, each scene with its settings."""
 
 import hashlib
 import json
@@ -33,25 +33,25 @@ def export_bop(
 ) -> int:
     """Write the first `count` views of a seed as scene `seed` of a BOP data set.
 
-    What an interrupted run has written is kept, and the next run with the same arguments goes on behind it. What the
-    scene is made of is kept beside it in `SETTINGS`: a scene made of other parts or settings is not gone on with.
+    An interrupted export is resumed by a call with the same arguments. The file `SETTINGS` beside the scene stores its
+    parts and settings; a scene with other parts or settings is not resumed.
 
     Args:
         root: folder of the data set; models, symmetries and camera.json are written as well.
-        objects: the parts, each with an id and a bop_id of its own.
-        count: number of views that the scene has in the end.
-        config: what is simulated.
-        seed: the sequence of views, and the number of the scene.
+        objects: the parts, each with a unique id and bop_id.
+        count: total number of views of the scene.
+        config: of the simulation.
+        seed: of the sequence of views; also the number of the scene.
         split: name of the folder beside models.
-        workers: processes; None = one per CPU.
-        on_view: called with (views there, count) after each view.
-        on_part: called before each part that is made ready for the physics.
+        workers: number of processes; None = one per CPU.
+        on_view: called with (existing views, count) after each view.
+        on_part: called before each part is prepared for the physics.
 
     Returns:
-        The number of views written now.
+        The number of views written by this call.
 
     Raises:
-        BinposeError: for a count below 1, objects that share an id, a scene there that was made otherwise, or a bin
+        BinposeError: for a count below 1, objects that share an id, an existing scene with other settings, or a bin
             that cannot be used.
     """
     config = config or SceneConfig()
@@ -65,8 +65,8 @@ def export_bop(
     scene, settings = scene_directory(root, split, seed), export_settings(objects, config)
     if differences := changed_settings(scene, settings):
         raise BinposeError(
-            f"The scene {scene} was made with {differences}; expected the same to go on with it; write to another "
-            "folder, take another seed, or delete that scene."
+            f"The scene {scene} was made with {differences}; expected the same to resume it; write to another "
+            "folder, use another seed, or delete that scene."
         )
     start = views_there(root, split, seed)
     with (
@@ -83,28 +83,28 @@ def export_bop(
 
 
 def check_count(count: int) -> None:
-    """Refuse a number of views below one, which is worth doing before the parts are prepared.
+    """Reject a number of views below one before the parts are prepared.
 
     Raises:
-        BinposeError: saying so.
+        BinposeError: for a count below 1.
     """
     if count < 1:
         raise BinposeError(f"{count} frames to simulate; expected at least 1.")
 
 
 def scene_directory(root: Path | str, split: str, scene_id: int) -> Path:
-    """Where a scene of a data set lies."""
+    """The folder of a scene of a data set."""
     return Path(root) / split / f"{scene_id:06d}"
 
 
 def views_there(root: Path | str, split: str, scene_id: int) -> int:
-    """How many images a scene lists already."""
+    """The number of images that a scene already lists."""
     path = scene_directory(root, split, scene_id) / "scene_camera.json"
     return max(map(int, read_json(path)), default=-1) + 1 if path.exists() else 0
 
 
 def export_settings(objects: Sequence[ObjectModel], config: SceneConfig) -> dict[str, Any]:
-    """All that the views of a seed depend on, as plain JSON data: parts, settings, the bin's file, the code."""
+    """Everything that the views of a seed depend on, as JSON data: parts, settings, the bin's file, the code."""
     bin_mesh = config.content.bin_mesh
     settings = {
         "parts": {model.id: [model.bop_id, model.digest] for model in objects},
@@ -116,26 +116,26 @@ def export_settings(objects: Sequence[ObjectModel], config: SceneConfig) -> dict
 
 
 def changed_settings(scene: Path, settings: dict[str, Any]) -> str:
-    """In words what a scene was made with that is not in these settings; empty for a new scene, or the same."""
+    """Describe how a scene's settings differ from these; empty for a new scene or equal settings."""
     if not (scene / SETTINGS).is_file():
-        return "settings that are not known" if (scene / "scene_camera.json").exists() else ""
+        return "unknown settings" if (scene / "scene_camera.json").exists() else ""
     known = read_json(scene / SETTINGS)
     if not isinstance(known, dict):
-        return "settings that are not known"
+        return "unknown settings"
     return " and ".join(words for key, words in DIFFERENCES.items() if known.get(key) != settings[key])
 
 
 def remove_export(root: Path | str, split: str) -> None:
-    """Delete a split, the models and camera.json of a data set all of whose scenes `export_bop` has written.
+    """Delete a split, the models and camera.json of a data set that contains only scenes written by `export_bop`.
 
     Raises:
-        BinposeError: something there was not; nothing is deleted then.
+        BinposeError: if it contains anything else; nothing is deleted then.
     """
     root = Path(root)
     for entry in sorted((root / split).glob("*")):
         if not (entry / SETTINGS).is_file():
             raise BinposeError(
-                f"{entry} was not written by this simulation; expected to replace its own scenes alone; write to "
+                f"{entry} was not written by this simulation; expected a folder with simulated scenes only; write to "
                 "another folder, or delete that one."
             )
     shutil.rmtree(root / split, ignore_errors=True)

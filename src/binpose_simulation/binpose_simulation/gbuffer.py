@@ -1,7 +1,7 @@
-"""What every pixel of a rendered scene sees: surface, smooth normal, place on the part.
+"""Geometry buffer of a rendered scene: surface, smooth normal and object coordinates per pixel.
 
-The renderer tells instance and face of a pixel; this module adds what shading needs, and the table
-under the bins, which is analytic: a plane with round holes (breadboards) over a lower floor.
+The renderer gives the instance and face of a pixel. This module adds the data for the shading, and the analytic table
+under the bins: a plane with round holes (breadboards) over a lower floor.
 """
 
 from collections.abc import Sequence
@@ -18,9 +18,9 @@ from binpose_core.meshes.mesh import Mesh
 from binpose_core.rendering.renderer import SceneRendering
 
 TABLE, FLOOR, NOTHING = -2, -3, -1
-# Without leave to reorder sums or to fuse operations, which depends on the processor: a view looks the same on each.
+# Numba must not reorder sums or fuse operations, which depends on the processor: views are equal on all processors.
 REPEATABLE = {"nnan", "ninf", "nsz"}
-# Kernels that slice per pixel and own no array: without reference counts they take three quarters of the time.
+# These kernels slice per pixel and own no array: without reference counts they take three quarters of the time.
 UNCOUNTED: dict[str, Any] = {
     "cache": True, "nogil": True, "fastmath": REPEATABLE, "error_model": "numpy", "_nrt": False
 }  # fmt: skip
@@ -124,7 +124,7 @@ def gbuffer(
     T_cam_world: FloatArray,
     table: Table,
 ) -> GBuffer:
-    """Surface, normal and place per pixel of a rendering of mesh_ids (M,) at T_cam_obj (M, 4, 4)."""
+    """Surface, normal and coordinates per pixel of a rendering of mesh_ids (M,) at T_cam_obj (M, 4, 4)."""
     shape = rendering.depth_m.shape
     depth = rendering.depth_m.copy()
     surface = rendering.instance_ids.astype(np.int32)

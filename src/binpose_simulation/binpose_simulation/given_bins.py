@@ -1,4 +1,4 @@
-"""The bin that a user gives, by its size or by its mesh, in place of random ones."""
+"""Bins that a user defines by size or by mesh, instead of random ones."""
 
 import functools
 from collections.abc import Mapping
@@ -16,18 +16,18 @@ from binpose_simulation.mesh_bins import MeshBin, bin_from_mesh
 
 
 class Part(Protocol):
-    """What is asked of a part that shall lie in the bin."""
+    """The properties of a part that a bin must have room for."""
 
     @property
     def mesh(self) -> Mesh:
-        """Its surface in metres."""
+        """The surface in metres."""
 
 
 def bin_of_size(size_m: tuple[float, float, float], like: BinSpec | None = None) -> BinSpec:
-    """A bin of this inner length, width (of the floor) and height, with the wall, lean and rim of another one.
+    """A bin of this inner length, width (of the floor) and height, with wall, slope and rim of another bin.
 
     Raises:
-        BinposeError: for a size that no bin has.
+        BinposeError: for a size outside the limits of bins.
     """
     like = like or BinSpec()
     try:
@@ -45,12 +45,12 @@ def bin_of_mesh(path: str, unit: str) -> MeshBin:
     """The bin in a mesh file, read once (seconds).
 
     Raises:
-        BinposeError: for a file that cannot be read, or holds no open box.
+        BinposeError: for a file that cannot be read or does not contain an open box.
     """
     try:
         changed = Path(path).stat().st_mtime_ns
     except OSError:
-        changed = 0  # the reader tells what is wrong
+        changed = 0  # `_read` raises the error
     return _read(path, unit, changed)
 
 
@@ -69,10 +69,10 @@ def _read(path: str, unit: str, changed: int) -> MeshBin:
 
 
 def check_room(floor: BinSpec, parts: Mapping[str, Part]) -> None:
-    """Refuse a bin on whose floor a part cannot lie flat along the walls.
+    """Reject a bin whose floor is too small for a part to lie flat along the walls.
 
     Raises:
-        BinposeError: naming the part and both sizes.
+        BinposeError: with the part and both sizes.
     """
     short, long = sorted((floor.length_m, floor.width_m))
     for name, part in parts.items():
@@ -86,9 +86,9 @@ def check_room(floor: BinSpec, parts: Mapping[str, Part]) -> None:
 
 
 def capacity(floor: BinSpec, diameters_m: list[float]) -> int:
-    """How many parts of these diameters lie in the bin when it is full to the rim, at least one.
+    """How many parts of these diameters fill the bin to the rim, at least one.
 
-    The rule of `bins.random_bin` the other way round: a tumbled part covers a third of its diameter squared.
+    The inverse of the rule of `bins.random_bin`: a randomly oriented part covers a third of its diameter squared.
     """
     layers = max((floor.height_m / (0.9 * float(np.mean(diameters_m))) - 0.45) / 0.35, 1.0)
     area_m2 = floor.length_m * floor.width_m
@@ -96,5 +96,5 @@ def capacity(floor: BinSpec, diameters_m: list[float]) -> int:
 
 
 def floor_of(shape: BinSpec | MeshBin) -> BinSpec:
-    """The measures of a bin."""
+    """The dimensions of a bin."""
     return shape.spec if isinstance(shape, MeshBin) else shape

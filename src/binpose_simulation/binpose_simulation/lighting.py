@@ -1,4 +1,4 @@
-"""Light: what the surroundings reflect into the scene, lamps, and the shadows that they cast."""
+"""Light: the environment map, lamps, and their shadows."""
 
 from dataclasses import dataclass
 
@@ -22,9 +22,9 @@ LEVEL_SIGMA_PX = (0.7, 2.0, 4.0, 8.0, 14.0, 22.0)
 class Lamp:
     """A small light.
 
-    position_m: (3,) in the world. rgb: (3,) irradiance at the target, 0 for a light that only the
-    depth sensor sees. reach_m: its distance to the target. softness_px: blur of its shadows' edges.
-    size_rad: half angle under which the target sees it, widens highlights.
+    position_m: (3,) in the world. rgb: (3,) irradiance at the target, 0 for light that only the depth sensor detects.
+    reach_m: its distance to the target. softness_px: blur of its shadows' edges. size_rad: half angle of the lamp seen
+    from the target, which widens highlights.
     """
 
     position_m: FloatArray
@@ -50,13 +50,13 @@ DIRECTIONS = octahedral_directions(ENVIRONMENT_PX)
 def random_environment(
     rng: np.random.Generator, wall_rgb: FloatArray, level: float, toward_camera: FloatArray
 ) -> npt.NDArray[np.float32]:
-    """(LEVELS, S, S, 3) float32: light from each world direction, ever more blurred.
+    """(LEVELS, S, S, 3) float32: light from each world direction; each level is blurrier than the one before.
 
-    Seen from inside a bin: the floor below, the bin's walls around, room and lamps above, and the dark
-    camera in the middle of them.
+    As seen from inside a bin: the floor below, the bin's walls around, room and lamps above, and the dark camera in
+    the middle of them.
 
     Args:
-        rng: source of randomness.
+        rng: random number generator.
         wall_rgb: (3,) colour of the bin.
         level: mean brightness of the room.
         toward_camera: (3,) unit vector in the world.
@@ -87,7 +87,7 @@ def _unit(rng: np.random.Generator) -> npt.NDArray[np.float32]:
 
 
 def _area_lamp(rng: np.random.Generator, d: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """A rectangle of light on the upper half of the sphere."""
+    """A rectangular light on the upper half of the sphere."""
     middle = _unit(rng)
     middle[2] = abs(middle[2]) + 0.4
     middle /= np.linalg.norm(middle)
@@ -114,9 +114,9 @@ def shadow(
     T_cam_world: FloatArray,
     size_px: int = 512,
 ) -> npt.NDArray[np.float32]:
-    """Share of the lamp's light that reaches each pixel, (H, W) float32, by a depth map from the lamp.
+    """Fraction of the lamp's light that reaches each pixel, (H, W) float32, by a depth map from the lamp.
 
-    The map covers what the camera sees of the bodies; the table receives shadows but casts none.
+    The map covers the bodies in the camera's view; the table receives shadows but casts none.
     """
     T_lamp_world = inverse(look_at(lamp.position_m, target_m))
     T_lamp_cam = rounded(T_lamp_world @ inverse(T_cam_world))
@@ -127,7 +127,7 @@ def shadow(
 
 
 def _lamp_camera(surfaces: GBuffer, camera: Camera, T_lamp_cam: FloatArray, size_px: int) -> Camera:
-    """A square view from the lamp around a coarse grid of the points that the camera sees on bodies."""
+    """A square view from the lamp that covers a coarse grid of the points on bodies in the camera's view."""
     step = 8
     small = surfaces.depth_m[::step, ::step]
     points = camera.resized(camera.width // step or 1, camera.height // step or 1).backproject(small)
@@ -155,7 +155,7 @@ def _lit(depth, normals, intrinsics, T, lamp_depth, lamp):  # type: ignore[no-un
             z = depth[v, u]
             if z <= 0.0:
                 continue
-            # a step along the normal keeps surfaces from shadowing themselves
+            # an offset along the normal keeps surfaces from shadowing themselves
             offset = 0.0012 * z
             x = (u - intrinsics[2]) / intrinsics[0] * z + normals[v, u, 0] * offset
             y = ry * z + normals[v, u, 1] * offset

@@ -1,4 +1,4 @@
-"""A pile with its materials, lamps and surroundings, and the light that a camera gets from it."""
+"""A pile with its materials, lamps and environment, and the light that reaches a camera."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,10 +19,10 @@ EXTRA = 3  # rows for FLOOR, TABLE, NOTHING at the end of the material tables
 
 @dataclass(frozen=True, eq=False)
 class Light:
-    """What a camera gets, before it takes the photograph.
+    """Linear light that reaches the camera, before exposure.
 
     color: (H, W, 3) float32, linear. signal: (H, W) float32, the projector's light, 1 = a white wall facing it.
-    mirror: (H, W) float32, weight of what the pixel mirrors of the scene.
+    mirror: (H, W) float32, weight of the scene's reflection in the pixel.
     """
 
     color: FloatImage
@@ -32,11 +32,11 @@ class Light:
 
 @dataclass(frozen=True, eq=False)
 class LitScene:
-    """A pile of M bodies in the light.
+    """A pile of M bodies with lights and materials.
 
     materials: (M + EXTRA, 2, materials.COLUMNS), bodies: (M + EXTRA, materials.BODY_COLUMNS) rows of all bodies, floor,
     table, nothing. lamps: the depth sensor's projector first. environment: (LEVELS, S, S, 3) light from the world's
-    directions. texture: (h, w, 3) of the table, at texture_per_m pixels per metre.
+    directions. texture: (h, w, 3) of the table, with texture_per_m pixels per metre.
     """
 
     pile: Pile
@@ -56,15 +56,15 @@ class LitScene:
         open_sky: FloatImage,
         members: npt.NDArray[np.integer] | None = None,
     ) -> Light:
-        """The light from surfaces.
+        """The light from visible surfaces.
 
         Args:
-            surfaces: whose instances are places among `members`.
+            surfaces: geometry buffer; its instances are indices into `members`.
             camera: of the surfaces.
-            T_cam_world: (4, 4); a reflection shows the scene as a mirror does.
-            shadows: (L, H, W) share of each lamp's light that arrives.
-            open_sky: (H, W) share of the surroundings' light that arrives.
-            members: of the pile's bodies, all by default.
+            T_cam_world: (4, 4); a reflection renders the mirrored scene.
+            shadows: (L, H, W) fraction of each lamp's light that reaches the surface.
+            open_sky: (H, W) fraction of the ambient light that reaches the surface.
+            members: indices of the pile's bodies, all by default.
         """
         members = np.arange(len(self.pile.mesh_ids)) if members is None else members
         rows = np.concatenate([members, np.arange(-EXTRA, 0)])

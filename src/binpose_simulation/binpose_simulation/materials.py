@@ -1,4 +1,4 @@
-"""Random materials: metals, plastics, paints, rubber, and what is printed or worn on them."""
+"""Random materials: metals, plastics, paints, rubber, and prints and wear on them."""
 
 from dataclasses import dataclass
 
@@ -45,10 +45,10 @@ BIN_WEIGHTS = np.array([7, 3, 2, 2, 1.2, 1.2, 1, 2])
 
 @dataclass(frozen=True)
 class MaterialConfig:
-    """Shares of materials.
+    """Probabilities of materials.
 
-    metal_share: parts of bare metal. painted_share, rubber_share: others; the rest is plastic or anodised.
-    two_tone_share: parts of two materials. label_share: bodies with something printed on them.
+    metal_share: bare metal. painted_share, rubber_share: paint, rubber; the rest is plastic or anodised.
+    two_tone_share: parts of two materials. label_share: bodies with a printed label.
     """
 
     metal_share: float = setting(0.55, bounds=FRACTION)
@@ -59,9 +59,9 @@ class MaterialConfig:
 
     def __post_init__(self) -> None:
         check_bounds(self)
-        together = self.metal_share + self.painted_share + self.rubber_share
-        if together > 1.0:
-            raise BinposeError(f"metal_share + painted_share + rubber_share is {together:g}; expected at most 1.")
+        total = self.metal_share + self.painted_share + self.rubber_share
+        if total > 1.0:
+            raise BinposeError(f"metal_share + painted_share + rubber_share is {total:g}; expected at most 1.")
 
 
 def hsv(hue: float, saturation: float, value: float) -> npt.NDArray[np.float64]:
@@ -84,7 +84,7 @@ def random_metal(rng: np.random.Generator) -> npt.NDArray[np.float32]:
     name = rng.choice(list(METALS), p=METAL_WEIGHTS / METAL_WEIGHTS.sum())
     rgb = np.array(METALS[str(name)]) * rng.uniform(0.75, 1.1) + rng.normal(size=3) * 0.015
     finish = rng.choice(["polished", "turned", "blasted", "cast"], p=[0.3, 0.4, 0.2, 0.1])
-    # Real metals scatter a little in all directions, or scanners would see nothing of them: METALLIC below 1.
+    # Real metals scatter a little in all directions, otherwise scanners would not detect them: METALLIC below 1.
     if finish == "polished":
         return _row(
             rgb, METALLIC=rng.uniform(0.88, 1), ROUGHNESS=rng.uniform(0.06, 0.2),
@@ -112,13 +112,13 @@ def random_part_material(rng: np.random.Generator, config: MaterialConfig) -> np
     rgb = hsv(rng.random(), rng.random() * (rng.random() < 0.65), value)
     if kind < config.metal_share + config.rubber_share + config.painted_share:
         return _row(rgb, ROUGHNESS=rng.uniform(0.1, 0.6), F0=0.05, MOTTLE=rng.uniform(0, 0.1), MOTTLE_PER_M=500)
-    if rng.random() < 0.15:  # anodised: coloured, yet a metal
+    if rng.random() < 0.15:  # anodised: coloured metal
         return _row(hsv(rng.random(), rng.uniform(0.2, 0.9), rng.uniform(0.2, 0.8)), METALLIC=1, ROUGHNESS=0.35)
     return _row(rgb, ROUGHNESS=rng.uniform(0.15, 0.7), MOTTLE=rng.uniform(0, 0.08), MOTTLE_PER_M=rng.uniform(100, 1000))
 
 
 def random_bin_material(rng: np.random.Generator) -> npt.NDArray[np.float32]:
-    """(COLUMNS,) float32: moulded plastic, glossy enough to mirror its content; sometimes sheet metal or cardboard."""
+    """(COLUMNS,) float32: moulded plastic, glossy enough for reflections; sometimes sheet metal or cardboard."""
     kind = rng.random()
     if kind < 0.06:
         steel = np.array(METALS["steel"]) * 0.9
@@ -134,9 +134,9 @@ def random_bin_material(rng: np.random.Generator) -> npt.NDArray[np.float32]:
 
 
 def _gloss(rng: np.random.Generator) -> float:
-    """How many times as much as by its refraction a bin mirrors: seldom up to ten times, where light falls flat."""
-    share = rng.random()
-    return float(3.0 * share / (1.3 - share))
+    """Factor of the reflectance over that of the refraction: seldom up to ten, at grazing angles."""
+    fraction = rng.random()
+    return float(3.0 * fraction / (1.3 - fraction))
 
 
 def random_table_material(rng: np.random.Generator) -> npt.NDArray[np.float32]:
@@ -152,16 +152,16 @@ def random_table_material(rng: np.random.Generator) -> npt.NDArray[np.float32]:
 
 
 def varied(rng: np.random.Generator, row: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Another piece of the same material: a little brighter, rougher or dirtier."""
+    """Another piece of the same material: slightly brighter, rougher or dirtier."""
     row = row.copy()
     row[:3] = np.clip(row[:3] * rng.normal(1, 0.05) + rng.normal(size=3) * 0.008, 0.003, 0.97)
     row[ROUGHNESS] = np.clip(row[ROUGHNESS] * np.exp(rng.normal() * 0.12), 0.05, 1)
     return row
 
 
-def random_zone(rng: np.random.Generator, share: float, size_m: float) -> tuple[int, float]:
-    """How a second material divides a part: kind and limit in metres along or around its axis."""
-    if rng.random() >= share:
+def random_zone(rng: np.random.Generator, probability: float, size_m: float) -> tuple[int, float]:
+    """Division of a part by a second material: its type, and its limit in metres along or around the axis."""
+    if rng.random() >= probability:
         return NO_ZONE, 0.0
     if rng.random() < 0.5:
         return AXIAL, float(rng.uniform(-0.35, 0.35) * size_m)

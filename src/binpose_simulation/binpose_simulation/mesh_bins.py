@@ -1,4 +1,4 @@
-"""A bin from a user's mesh: which way it opens, where its floor is, and convex pieces for its walls."""
+"""A bin from a user's mesh: finds the opening and the floor, and the convex pieces of the walls."""
 
 from dataclasses import dataclass
 
@@ -22,8 +22,8 @@ class MeshBin:
 
     Attributes:
         mesh: in the world frame of `bins`: z up, floor at 0, centre of the floor at the origin, lowest wall at +x.
-        pieces: convex meshes that parts collide with, in the same frame.
-        spec: the box that fits it: where parts may lie and whence they fall.
+        pieces: convex meshes for collisions, in the same frame.
+        spec: the box fitted to it, in which parts are placed.
         T_world_mesh: (4, 4) from the frame of the user's mesh.
     """
 
@@ -34,14 +34,14 @@ class MeshBin:
 
 
 def bin_from_mesh(mesh: Mesh, opening: npt.ArrayLike | None = None) -> MeshBin:
-    """Understand a mesh (metres) as a bin.
+    """Interpret a mesh (metres) as a bin.
 
     Args:
-        mesh: an open container in any of the six upright positions.
-        opening: (3,) direction in the mesh's frame in which it opens; None: the axis along which it is hollow.
+        mesh: an open container in any of the six upright orientations.
+        opening: (3,) direction of the opening in the mesh's frame; None: the axis along which it is hollow.
 
     Raises:
-        BinposeError: the mesh is not hollow from the top, or has no walls around its floor: no bin.
+        BinposeError: if the mesh is not hollow from the top, or has no walls around its floor.
     """
     direction = _opening(mesh) if opening is None else np.asarray(opening, dtype=np.float64)
     T_up_mesh = from_rotation_translation(rotation_between(direction, UP), np.zeros(3))
@@ -76,23 +76,23 @@ def _moved(mesh: Mesh, T_new_old: FloatArray) -> Mesh:
 
 
 def _opening(mesh: Mesh) -> FloatArray:
-    """The axis direction (3,) along which most air lies between the bounding box and the mesh."""
+    """The axis direction (3,) with the most empty space between the bounding box and the mesh."""
     directions = np.concatenate([np.eye(3), -np.eye(3)])
     air = []
     for direction in directions:
         turn = from_rotation_translation(rotation_between(direction, UP), np.zeros(3))
         heights, _, pixel = _height_map(_moved(mesh, turn))
-        # Rays that miss see through the bounding box's corners: no container's inside.
+        # Rays without a hit pass the bounding box's corners, not the inside of a container.
         air.append(float(np.nansum(np.nanmax(heights) - heights)) * pixel**2)
     return directions[int(np.argmax(air))]
 
 
 def _height_map(mesh: Mesh) -> tuple[FloatArray, FloatArray, float]:
-    """Heights z (X, Y) of the mesh seen from above (NaN: nothing), the (x, y) of its corner, the pixel in metres."""
+    """Heights z (X, Y) of the mesh seen from above (NaN: empty), the (x, y) of its corner, the pixel size in metres."""
     low, high = mesh.vertices.min(0).astype(np.float64), mesh.vertices.max(0).astype(np.float64)
     pixel = float((high - low)[:2].max()) / GRID
     columns, rows = np.ceil((high - low)[:2] / pixel).astype(int)
-    distance = 100.0 * float((high - low).max())  # so far away that the view is parallel
+    distance = 100.0 * float((high - low).max())  # so far that the projection is nearly parallel
     camera = np.array([*(low + high)[:2] / 2.0, high[2] + distance])
     flip = np.diag([1.0, -1.0, -1.0])
     T_cam_mesh = from_rotation_translation(flip, -flip @ camera)
@@ -105,7 +105,7 @@ def _height_map(mesh: Mesh) -> tuple[FloatArray, FloatArray, float]:
 
 
 def _floor(heights: FloatArray) -> tuple[float, npt.NDArray[np.bool_]]:
-    """The height below the rim that most pixels have, and the pixels (X, Y) within 2 mm of it."""
+    """The most frequent height below the rim, and the pixels (X, Y) within 2 mm of it."""
     seen = heights[np.isfinite(heights)]
     depth = seen.max() - seen
     counts, edges = np.histogram(depth[depth > 0.2 * depth.max()], bins=200, range=(0.0, float(depth.max()) + 1e-9))
@@ -115,21 +115,21 @@ def _floor(heights: FloatArray) -> tuple[float, npt.NDArray[np.bool_]]:
 
 
 def _extent(floor: npt.NDArray[np.bool_]) -> FloatArray:
-    """First and last pixel (2, 2) of the floor along x and y, stray pixels left out."""
+    """First and last pixel (2, 2) of the floor along x and y, without stray pixels."""
     spans = []
     for axis in (0, 1):
-        share = floor.mean(axis=1 - axis)
-        inside = np.flatnonzero(share > 0.5 * share.max())
+        coverage = floor.mean(axis=1 - axis)
+        inside = np.flatnonzero(coverage > 0.5 * coverage.max())
         spans.append([inside[0], inside[-1]])
     return np.array(spans, dtype=np.float64).T
 
 
 def _wall(heights: FloatArray, box: FloatArray, axis: int, sign: int, pixel: float) -> tuple[float, float]:
-    """Height of the wall on one side of the floor and its lean from the vertical in radians."""
+    """Height of the wall on one side of the floor, and its slope from the vertical in radians."""
     across = box[:, 1 - axis]
     strip = slice(int(across[0] + 0.3 * np.ptp(across)), int(across[0] + 0.7 * np.ptp(across)) + 1)
     sections = np.moveaxis(heights, axis, 0)[:, strip]
-    sections = np.where(np.isnan(sections).all(axis=1, keepdims=True), 0.0, sections)  # nothing there is no wall
+    sections = np.where(np.isnan(sections).all(axis=1, keepdims=True), 0.0, sections)  # empty: no wall
     profile = np.nanmedian(sections, axis=1)
     edge = int(box[1 if sign > 0 else 0, axis])
     outwards = np.nan_to_num(profile[edge:] if sign > 0 else profile[edge::-1])

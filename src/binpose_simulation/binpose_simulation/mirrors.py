@@ -1,4 +1,4 @@
-"""What the flat inner sides of glossy bins mirror: their content, drawn once more from the camera's mirror image."""
+"""Reflections in the flat inner sides of glossy bins: the content is rendered from the camera's mirror image."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -15,20 +15,20 @@ from binpose_simulation.lit_scene import FloatImage, LitScene
 from binpose_simulation.materials import ROUGHNESS
 from binpose_simulation.pile import Pile
 
-STEP = 2  # pixels of the image per pixel of what is mirrored
+STEP = 2  # pixels of the image per pixel of the reflection
 LEAST_WEIGHT, LEAST_SHARE = 0.04, 0.002
-"""Of the light that is mirrored, and of the image's pixels that mirror: what is less cannot be seen."""
+"""Thresholds of the reflected light and of the fraction of reflecting pixels, below which reflections are invisible."""
 MOST_MIRRORS = 3
 FLAT_M = 0.002
 BLUR_PX = 0.5, 8.0
-"""Standard deviation for a perfect mirror, and its growth with the roughness."""
+"""Standard deviation of the blur for a perfect mirror, and its growth with the roughness."""
 
 
 @dataclass(frozen=True, eq=False)
 class Mirror:
-    """A side of a bin that mirrors.
+    """A reflecting side of a bin.
 
-    place: of the bin among the pile's bodies. wall: in the bin's frame. pixels: (h, w) where it is seen.
+    place: index of the bin among the pile's bodies. wall: in the bin's frame. pixels: (h, w) where it is visible.
     """
 
     place: int
@@ -39,12 +39,12 @@ class Mirror:
 def mirrored(
     scene: LitScene, surfaces: GBuffer, weights: FloatImage, camera: Camera, T_cam_world: FloatArray, table: Table
 ) -> FloatImage:
-    """Light (H, W, 3) that the bins' sides and floors mirror of the parts in them.
+    """Light (H, W, 3) of the parts that the bins' sides and floors reflect.
 
     Args:
-        scene: the pile in its light.
-        surfaces: what the camera sees of it.
-        weights: (H, W) how much each pixel mirrors.
+        scene: the pile with its lights.
+        surfaces: the camera's view of it.
+        weights: (H, W) reflectance of each pixel.
         camera: of the surfaces.
         T_cam_world: (4, 4) pose of the world.
         table: under the bins.
@@ -69,7 +69,7 @@ def mirrored(
 
 
 def _mirrors(pile: Pile, weights: FloatImage, ids: npt.NDArray[np.int32], points: FloatImage) -> Iterator[Mirror]:
-    """The sides that are seen, by the bodies and the points in their frames that the pixels show."""
+    """The visible sides, from the body ids and the points in the bodies' frames of all pixels."""
     for place in range(len(pile.mesh_ids) - len(pile.bin_boxes), len(pile.mesh_ids)):
         glossy = (ids == place) & (weights > LEAST_WEIGHT)
         for side in pile.sides:
@@ -82,12 +82,12 @@ def _mirrors(pile: Pile, weights: FloatImage, ids: npt.NDArray[np.int32], points
 
 
 def _strongest(mirrors: Iterable[Mirror], weights: FloatImage) -> list[Mirror]:
-    """Each takes a rendering; the weak ones of many are not worth theirs."""
+    """The strongest ones: each takes a rendering, which weak reflections are not worth."""
     return sorted(mirrors, key=lambda mirror: -float(weights[mirror.pixels].sum()))[:MOST_MIRRORS]
 
 
 def reflection(wall: Wall) -> FloatArray:
-    """(4, 4) the map of points to their mirror images behind a wall."""
+    """(4, 4) maps points to their mirror images behind a wall."""
     T = np.eye(4)
     T[:3, :3] -= 2.0 * np.outer(wall.normal, wall.normal)
     T[:3, 3] = 2.0 * (wall.point @ wall.normal) * wall.normal
@@ -95,7 +95,7 @@ def reflection(wall: Wall) -> FloatArray:
 
 
 def _content(pile: Pile, place: int) -> npt.NDArray[np.intp]:
-    """The bodies in a bin: what lies in the bins beside it is behind its walls."""
+    """The bodies in a bin; the content of neighbouring bins is behind its walls."""
     first_bin = len(pile.mesh_ids) - len(pile.bin_boxes)
     low, high = pile.bin_boxes[place - first_bin, :, :2]
     centers = np.array([pile.renderer.meshes[i].box_center_m for i in pile.mesh_ids[:first_bin]])
@@ -111,7 +111,7 @@ def _content_seen(
     pixels: npt.NDArray[np.bool_],
     table: Table,
 ) -> FloatImage:
-    """Light (n, 3) of the members at n of the pixels (h, w), without shadows."""
+    """Light (n, 3) of the members at the n selected pixels (h, w), without shadows."""
     x, y, width, height = cv2.boundingRect(pixels.view(np.uint8))
     pixels, window = pixels[y : y + height, x : x + width], camera.cropped(x, y, width, height)
     mesh_ids, T_cam_obj = scene.pile.mesh_ids[members], T_cam_world @ scene.pile.T_world_obj[members]

@@ -1,4 +1,4 @@
-"""The node `simulated_camera`: an RGB-D camera above a simulated bin, with the truth about it."""
+"""The node `simulated_camera`: an RGB-D camera above a simulated bin, with ground-truth poses."""
 
 import struct
 from dataclasses import dataclass, replace
@@ -34,25 +34,25 @@ from binpose_simulation.viewpoint import ViewpointConfig
 
 TRUTH = "~/truth"
 KINDS = {INFO_TOPIC: "CameraInfo", COLOR_TOPIC: "Image", DEPTH_TOPIC: "Image", TRUTH: "Detection3DArray"}
-Frame = tuple[dict[str, bytearray], list[PoseEstimate]]  # images and camera info, serialized; the truth
+Frame = tuple[dict[str, bytearray], list[PoseEstimate]]  # images and camera info, serialized; ground-truth poses
 
 
 @dataclass(frozen=True)
 class CameraSettings:
-    """What the simulated camera can be told.
+    """Settings of the simulated camera.
 
     model: folder of a model store; its parts fill the bin.
     rate_hz: frames per second.
-    views: pictures taken of the bin in turn, each from another place.
+    views: number of views of the bin, each from another viewpoint, published in turn.
     parts: number of parts in the bin.
-    hold: how many frames a picture is shown before the next one.
-    seed: number that the bin, its light and the camera's places are drawn by.
+    hold: number of frames for which a view is repeated.
+    seed: seed of the bin, its light and the viewpoints.
     width: columns of the images, in pixels.
     height: rows of the images, in pixels.
     fov_rad: horizontal field of view in radians.
     depth_encoding: of the depth images: 32FC1 (metres) or 16UC1 (millimetres).
-    frame_id: coordinate frame that the headers of the images name.
-    autostart: configure and activate without being told by a lifecycle manager.
+    frame_id: coordinate frame in the headers of the images.
+    autostart: configure and activate at the start, without a lifecycle manager.
     """
 
     model: str = ""
@@ -81,7 +81,7 @@ class CameraSettings:
 
 
 def simulate_views(objects: dict[str, ObjectModel], settings: CameraSettings, seed: int) -> list[SimulatedView]:
-    """Pictures of one bin."""
+    """Views of one bin."""
     rng = np.random.default_rng(seed)
     scene = example_scene()
     scene = replace(scene, content=replace(scene.content, parts=(settings.parts, settings.parts)))
@@ -90,7 +90,7 @@ def simulate_views(objects: dict[str, ObjectModel], settings: CameraSettings, se
 
 
 class SimulatedCameraNode(ManagedNode):
-    """Sends colour, depth, camera info and the truth, all with one stamp; `~/reset` fills the bin anew."""
+    """Publishes colour, depth, camera info and ground truth with one stamp; `~/reset` simulates a new bin."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__("simulated_camera", **options)
@@ -106,14 +106,14 @@ class SimulatedCameraNode(ManagedNode):
 
     @property
     def settings(self) -> CameraSettings:
-        """The settings of now."""
+        """The current settings."""
         return self._declared.settings
 
     @guarded
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Fill the bin."""
+        """Simulate the bin."""
         if not self.settings.model:
-            raise BinposeError("No model is named; expected the folder of a store with the parts; set `model`.")
+            raise BinposeError("No model is set; expected the folder of a model store with the parts; set `model`.")
         stored = ModelStore(self.settings.model).load()
         self._objects, self._version = assemble(stored, lambda: stored_objects(stored)), stored.version
         self._frames = self._simulated(self._seed)
@@ -130,26 +130,26 @@ class SimulatedCameraNode(ManagedNode):
 
     @guarded
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Start the shutter."""
+        """Start publishing."""
         result = super().on_activate(state)
         self._timer = self.create_timer(1 / self.settings.rate_hz, self._expose)
         self.get_logger().info(f"Active, {self.settings.rate_hz:g} frames per second.")
         return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Stop the shutter."""
+        """Stop publishing."""
         self.close()
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Empty the bin."""
+        """Discard the views."""
         for publisher in self._publishers_of.values():
             self.destroy_lifecycle_publisher(publisher)
         self._frames = None
         return super().on_cleanup(state)
 
     def close(self) -> None:
-        """Stop the shutter."""
+        """Stop publishing."""
         if self._timer is not None:
             self.destroy_timer(self._timer)
             self._timer = None
@@ -160,11 +160,14 @@ class SimulatedCameraNode(ManagedNode):
 
     def _reset(self, request: Any, response: Any) -> Any:
         if self._frames is None:
-            response.success, response.message = False, "The camera is not configured; expected a bin; configure it."
+            response.success, response.message = (
+                False,
+                "The camera is not configured and has no bin; configure it first.",
+            )
             return response
         try:
             self._frames = self._simulated(self._seed + 1)
-        except Exception as error:  # The client would wait for ever for an answer that does not come.
+        except Exception as error:  # Without a response the client would wait forever.
             response.success, response.message = False, self.describe_error("The simulation", error)
             self.refused(response.message)
             return response
@@ -176,7 +179,7 @@ class SimulatedCameraNode(ManagedNode):
         return [self._messages(view) for view in simulate_views(self._objects, self.settings, seed)]
 
     def _messages(self, view: SimulatedView) -> Frame:
-        """The messages of a view; what changes from frame to frame is the stamp alone."""
+        """The messages of a view; only the stamp changes from frame to frame."""
         frame = replace(view.frame, frame_id=self.settings.frame_id)
         assert frame.depth_m is not None
         header, types = header_of(frame), self.types
@@ -200,7 +203,7 @@ class SimulatedCameraNode(ManagedNode):
         self._count += 1
         header = Header(self.get_clock().now().nanoseconds, self.settings.frame_id)
         for topic, data in messages.items():
-            # The stamp stands behind CDR's four bytes.
+            # The stamp follows CDR's four-byte header.
             struct.pack_into("<iI", data, 4, *divmod(header.stamp_ns, NS_PER_S))
             self._publishers_of[topic].publish(bytes(data))
         self._publishers_of[TRUTH].publish(write_poses(truth, self._objects, header, self._version))

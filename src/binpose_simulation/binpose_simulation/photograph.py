@@ -1,4 +1,4 @@
-"""From linear light to the 8 bits that a camera delivers: exposure, lens, noise, mosaic, tone, JPEG."""
+"""Converts linear light to an 8-bit camera image: exposure, lens, noise, mosaic, tone, JPEG."""
 
 from dataclasses import dataclass
 
@@ -16,9 +16,9 @@ TONE_STEPS = 2048
 
 @dataclass(frozen=True)
 class PhotographConfig:
-    """Ranges of camera effects; each share is the probability that an image has the effect.
+    """Ranges of camera effects; each `..._share` is the probability that an image has the effect.
 
-    blur_px: standard deviation of the lens's blur. noise: largest noise of a mid-gray pixel, of full scale.
+    blur_px: standard deviation of the lens blur. noise: largest noise of a mid-gray pixel, as a fraction of full scale.
     exposure: brightness of the scene's bright parts, 1 = full scale: above, they saturate; below, the image is dark.
     """
 
@@ -60,7 +60,7 @@ def photograph(
     image = np.empty(light.shape, np.uint8)
     _expose(light, gains.astype(np.float32), rows, columns, np.float32(noise), seed, _tone(rng), mosaic, image)
     if mosaic:
-        # _expose has put the one colour that each photosite measures into the first channel
+        # _expose has written the single colour of each photosite into the first channel
         image = cv2.cvtColor(np.ascontiguousarray(image[..., 0]), cv2.COLOR_BayerRGGB2RGB)
     if rng.random() < config.sharpen_share:
         image = _sharpened(rng, image)
@@ -82,7 +82,7 @@ def _exposure(
 
 
 def _bloomed(rng: np.random.Generator, light: npt.NDArray[np.float32], gain: float) -> npt.NDArray[np.float32]:
-    """Light that the lens scatters from saturated spots into their surroundings."""
+    """The light with the lens scatter of saturated spots into their surroundings."""
     height, width = light.shape[:2]
     excess = np.clip(light * gain - 1, 0, 8)
     small = cv2.resize(excess, (width // 4, height // 4), interpolation=cv2.INTER_AREA)
@@ -92,10 +92,10 @@ def _bloomed(rng: np.random.Generator, light: npt.NDArray[np.float32], gain: flo
 
 
 def _vignette(
-    rng: np.random.Generator, shape: tuple[int, ...], share: float
+    rng: np.random.Generator, shape: tuple[int, ...], probability: float
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Factors per row and per column whose product darkens the corners."""
-    strength = rng.uniform(0.05, 0.5) if rng.random() < share else 0.0
+    strength = rng.uniform(0.05, 0.5) if rng.random() < probability else 0.0
     middle = rng.normal(size=2) * 0.1
     rows = 1 - strength * (np.linspace(-1, 1, shape[0]) - middle[0]) ** 2 / 2
     columns = 1 - strength * (np.linspace(-1, 1, shape[1]) - middle[1]) ** 2 / 2
@@ -103,7 +103,7 @@ def _vignette(
 
 
 def _tone(rng: np.random.Generator) -> npt.NDArray[np.float32]:
-    """Display value 0..255 of linear steps: gamma, contrast and black level of some camera."""
+    """Display value 0..255 of linear steps: random gamma, contrast and black level."""
     x = np.linspace(0, 1, TONE_STEPS)
     gamma = rng.uniform(0.4, 0.62) if rng.random() < 0.8 else rng.uniform(0.62, 0.95)
     y = x**gamma

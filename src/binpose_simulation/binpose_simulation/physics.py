@@ -1,7 +1,7 @@
 """Piles of parts in a bin by rigid-body physics (MuJoCo).
 
-World frame as in `bins`: z up, the floor's inner surface at z = 0, the bin's centre at the origin. Results are
-reproducible for a seed on the same machine.
+World frame as in `bins`: z up, the floor's inner surface at z = 0, the bin's centre at the origin. The same seed gives
+the same result on the same machine.
 """
 
 import logging
@@ -27,17 +27,17 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class PhysicsConfig:
-    """How parts come to lie in a bin.
+    """How a bin is filled.
 
     Attributes:
         laid_fraction: probability that the parts are packed in rows.
-        bundled_fraction: probability that they are dropped by the handful, parallel; the rest is poured.
+        bundled_fraction: probability that they are dropped in parallel bundles; otherwise they are poured.
         friction: range of the sliding friction coefficient, one value per pile.
         damping_ratio: range of the contacts' damping ratio; below 1 parts bounce.
-        drop_speed_m_s: downward speed of poured parts at the start; handfuls have a tenth of it.
-        tumble_rad_s: standard deviation of their spin.
-        max_penetration_m: a deeper overlap drops the part from the pile.
-        world: how time goes on.
+        drop_speed_m_s: initial downward speed of poured parts; bundles have a tenth of it.
+        tumble_rad_s: standard deviation of their angular velocity.
+        max_penetration_m: parts with a deeper overlap are removed from the pile.
+        world: time step, damping and rest criterion.
     """
 
     laid_fraction: float = 0.1
@@ -69,13 +69,13 @@ class PhysicsConfig:
 
 @dataclass(frozen=True)
 class Settled:
-    """Where the parts came to lie.
+    """Result of the physics.
 
     Attributes:
         T_world_obj: (N, 4, 4) for all instances, kept or not.
-        kept: (N,) bool, False for those that left the bin or stick in something deeper than the tolerance.
-        settled: every part in the bin was at rest when the simulation ended.
-        penetration_m: (N,) deepest overlap of each instance with anything.
+        kept: (N,) bool, False for those that left the bin or penetrate something deeper than the tolerance.
+        settled: whether every part in the bin was at rest when the simulation ended.
+        penetration_m: (N,) deepest overlap of each instance.
         duration_s: simulated time.
     """
 
@@ -92,17 +92,17 @@ def settle(
     rng: np.random.Generator,
     config: PhysicsConfig | None = None,
 ) -> Settled:
-    """Put bodies into a bin, poured, by the handful or in rows, and wait until they rest.
+    """Fill a bin with bodies, poured, in bundles or in rows, and simulate until they rest.
 
     Args:
         bodies: N instances, each the convex pieces of its part in the part's frame (`convex_pieces`, metres).
-            Instances of one type should be the same sequence object: they share collision meshes and lie together.
-        bin_shape: a bin by its measures, or by a mesh of one's own.
-        rng: arrangement, poses, friction and restitution come from it.
-        config: how the pile is made and when it counts as settled.
+            Instances of one type should be the same sequence object, which groups them and reuses collision meshes.
+        bin_shape: a bin by its dimensions or by a user's mesh.
+        rng: for arrangement, poses, friction and restitution.
+        config: how the bin is filled and when the pile counts as settled.
 
     Raises:
-        BinposeError: no bodies, one without pieces, or a simulation that is unstable again and again.
+        BinposeError: for no bodies, a body without pieces, or a simulation that stays unstable.
     """
     if not bodies or not all(len(pieces) > 0 for pieces in bodies):
         raise BinposeError(f"settle needs bodies of at least one convex piece each, got {len(bodies)} bodies.")
@@ -113,7 +113,7 @@ def settle(
         try:
             return _attempt(instances, bin_shape, rng, config, attempt)
         except UnstableError as error:
-            _LOG.info("A pile was unstable (%s) and is made again with half the time step.", error)
+            _LOG.info("A pile was unstable (%s) and is simulated again with half the time step.", error)
     raise BinposeError(
         f"The physics of {len(bodies)} bodies stays unstable; are some thinner than 0.2 mm or 1000 times too large?"
     )
@@ -126,7 +126,7 @@ def _attempt(
     config: PhysicsConfig,
     attempt: int,
 ) -> Settled:
-    """One pile; later attempts halve the time step."""
+    """One attempt; later attempts halve the time step."""
     spec = bin_shape.spec if isinstance(bin_shape, MeshBin) else bin_shape
     contact = Contact(rng.uniform(*config.friction), rng.uniform(*config.damping_ratio))
     T_world_obj, velocity = _start(bodies, spec, rng, config)
@@ -140,7 +140,7 @@ def _attempt(
 def _start(
     bodies: Sequence[BodyType], spec: BinSpec, rng: np.random.Generator, config: PhysicsConfig
 ) -> tuple[FloatArray, FloatArray]:
-    """Poses T_world_obj (N, 4, 4) and velocities (N, 6), linear then angular, to start from."""
+    """Initial poses T_world_obj (N, 4, 4) and velocities (N, 6), linear then angular."""
     velocity = np.zeros((len(bodies), 6))
     kind = rng.random()
     if kind < config.laid_fraction:
@@ -148,7 +148,7 @@ def _start(
     if kind < config.laid_fraction + config.bundled_fraction:
         velocity[:, 2] = (
             -0.1 * config.drop_speed_m_s
-        )  # put down by hand: thrown, half of the pins lose their neighbours
+        )  # slow: at the speed of poured parts, half of the pins would lose their neighbours
         return bundled(bodies, spec, rng), velocity
     velocity[:, 2] = -config.drop_speed_m_s
     velocity[:, 3:] = rng.normal(scale=config.tumble_rad_s, size=(len(bodies), 3))

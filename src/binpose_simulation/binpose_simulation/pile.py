@@ -1,4 +1,4 @@
-"""Which parts lie in which bins, and how: the content of a scene after physics."""
+"""The content of a scene after physics: parts, distractors and bins with their poses."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,9 +27,9 @@ class Pile:
     """Settled parts, distractors and bins; the known parts come first.
 
     mesh_ids: (M,) indices of the renderer's meshes. T_world_obj: (M, 4, 4) float64.
-    groups: (M,) bodies of one group share a material: "part:<id>", "distractor:<n>", "bin:<n>".
+    groups: (M,) bodies of one group have the same material: "part:<id>", "distractor:<n>", "bin:<n>".
     object_ids: (N,) of the known parts, the first N bodies. diameters_m (N,).
-    axes: (M, 3) axis of each body about which it would be turned on a lathe, object frame.
+    axes: (M, 3) axis of rotation of each body's material (turning grooves), object frame.
     bin_boxes: (K, 2, 3) lowest and highest corner of each bin's outside in the world; bins are the last K bodies.
     sides: walls and floor of every bin, in the bin's frame.
     """
@@ -51,16 +51,16 @@ def simulate_pile(
     objects: Mapping[str, ObjectModel] | Mapping[str, PreparedPart],
     config: ContentConfig | None = None,
 ) -> Pile:
-    """Draw bins and their content and let the parts fall.
+    """Draw bins and their content at random and simulate the physics.
 
     Args:
-        rng: source of randomness.
+        rng: random number generator.
         objects: the known parts by id, all equally likely. `prepare_parts` makes the second form,
             which saves seconds when many piles are made.
-        config: what may lie where.
+        config: content of the bins.
 
     Raises:
-        BinposeError: for no objects, or a given bin that is none or too small for them.
+        BinposeError: for no objects, or a given bin that is invalid or too small for them.
     """
     config = config or ContentConfig()
     parts = as_prepared(objects, config)
@@ -80,7 +80,7 @@ def simulate_pile(
 
 
 def _numbers(rng: np.random.Generator, types: Sequence[Sequence[PreparedPart]], total: int) -> list[int]:
-    """How many parts lie in each bin: bins of a row are alike, so that of large parts hold fewer."""
+    """The number of parts in each bin: bins of a row have equal size, so bins of large parts hold fewer."""
     room = np.array([rng.uniform(0.5, 1.5) / np.mean([part.diameter_m**2 for part in chosen]) for chosen in types])
     numbers = np.maximum(np.round(total * room / room.sum()), 1)
     return [max(int(number), len(chosen)) for number, chosen in zip(numbers, types, strict=True)]
@@ -97,7 +97,7 @@ def _types(
 def _content(
     rng: np.random.Generator, types: Sequence[PreparedPart], number: int, config: ContentConfig
 ) -> list[PreparedPart]:
-    """Known parts, as many of each type, and distractors of one bin."""
+    """The known parts of one bin, equally many of each type, and its distractors."""
     content = [types[i % len(types)] for i in range(number)]
     if rng.random() < config.distractor_share:
         diameter_m = _median_diameter_m(content)
@@ -115,16 +115,16 @@ def _median_diameter_m(parts: Sequence[PreparedPart]) -> float:
 
 
 def _assemble(rng: np.random.Generator, contents: Sequence[Sequence[PreparedPart]], config: ContentConfig) -> Pile:
-    """Settle each bin's content by itself, then stand the bins side by side along x."""
+    """Settle each bin's content separately, then place the bins side by side along x."""
     fullest = max(contents, key=lambda content: sum(part.diameter_m**2 for part in content))
     random = bins.random_bin(rng, _diameters_m(fullest), len(fullest))
     shape = config.given_bin(like=random) or random
     bin_mesh = shape.mesh if isinstance(shape, MeshBin) else bins.make_bin_mesh(shape)
     low, high = bin_mesh.vertices.min(0).astype(np.float64), bin_mesh.vertices.max(0).astype(np.float64)
-    axis = int(rng.random() < 0.8)  # storage bins open towards x and stand side by side along y
+    axis = int(rng.random() < 0.8)  # storage bins open towards x and are placed side by side along y
     step = (high - low)[axis] + rng.uniform(0.0, BIN_GAP_M)
     known: list[tuple[PreparedPart, FloatArray]] = []
-    strangers: list[tuple[PreparedPart, FloatArray]] = []
+    unknown: list[tuple[PreparedPart, FloatArray]] = []
     boxes = []
     for k, content in enumerate(contents):
         shift = np.zeros(3)
@@ -134,27 +134,27 @@ def _assemble(rng: np.random.Generator, contents: Sequence[Sequence[PreparedPart
         settled.T_world_obj[:, :3, 3] += shift
         for part, T_world_obj, kept in zip(content, settled.T_world_obj, settled.kept, strict=True):
             if kept:
-                (known if part.object_id else strangers).append((part, T_world_obj))
-    return packed(known, strangers, bin_mesh, np.array(boxes), bins.bin_sides(floor_of(shape)))
+                (known if part.object_id else unknown).append((part, T_world_obj))
+    return packed(known, unknown, bin_mesh, np.array(boxes), bins.bin_sides(floor_of(shape)))
 
 
 def packed(
     known: Sequence[tuple[PreparedPart, FloatArray]],
-    strangers: Sequence[tuple[PreparedPart, FloatArray]],
+    unknown: Sequence[tuple[PreparedPart, FloatArray]],
     bin_mesh: Mesh,
     boxes: FloatArray,
     sides: tuple[bins.Wall, ...],
 ) -> Pile:
-    """A pile from settled parts with T_world_obj (4, 4); bin_mesh stands at each of the boxes (K, 2, 3)."""
+    """A pile from settled parts with T_world_obj (4, 4); a copy of bin_mesh is at each of the boxes (K, 2, 3)."""
     box = PreparedPart("", bin_mesh, smooth_corner_normals(bin_mesh), (), 0.0, np.array([0.0, 0.0, 1.0]))
     placed = [(box, _translation(low, bin_mesh)) for low, _ in boxes]
-    bodies = [*known, *strangers, *placed]
+    bodies = [*known, *unknown, *placed]
     meshes: dict[int, PreparedPart] = {}
     for part, _ in bodies:
         meshes.setdefault(id(part), part)
     index = {key: i for i, key in enumerate(meshes)}
     groups = [f"part:{part.object_id}" for part, _ in known]
-    groups += [f"distractor:{index[id(part)]}" for part, _ in strangers] + [f"bin:{i}" for i in range(len(boxes))]
+    groups += [f"distractor:{index[id(part)]}" for part, _ in unknown] + [f"bin:{i}" for i in range(len(boxes))]
     return Pile(
         renderer=Renderer([part.mesh for part in meshes.values()]),
         smooth=SmoothMeshes([p.mesh for p in meshes.values()], [p.corner_normals for p in meshes.values()]),

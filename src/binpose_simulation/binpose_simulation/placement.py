@@ -1,7 +1,7 @@
-"""Where the bodies of a pile start: tumbling down in a column, laid in rows, or dropped in bundles.
+"""Initial placement of a pile's bodies: falling in a column, laid in rows, or dropped in bundles.
 
-People fill bins in all three ways: parts are poured in, packed side by side, or put down by the handful, and then thin
-pins lie in parallel groups. Physics has the last word on all of them.
+Real bins are filled in all three ways: parts are poured in, packed side by side, or put down in handfuls, in which thin
+pins lie parallel. The physics determines the final poses.
 """
 
 from collections.abc import Sequence
@@ -18,13 +18,13 @@ CLEARANCE_M = 0.001
 
 @dataclass(frozen=True, eq=False)
 class BodyType:
-    """What collisions and placement need of a part.
+    """The geometry of a part for collisions and placement.
 
     Attributes:
         pieces: convex meshes in the part's frame (metres).
         points: (P, 3) all their corners.
-        center_m: (3,) middle of their bounding box.
-        radius_m: of the sphere around center_m that holds them.
+        center_m: (3,) centre of their bounding box.
+        radius_m: of the sphere around center_m that contains them.
     """
 
     pieces: tuple[Mesh, ...]
@@ -48,7 +48,7 @@ def poured(bodies: Sequence[BodyType], spec: BinSpec, rng: np.random.Generator) 
 
 
 def bundled(bodies: Sequence[BodyType], spec: BinSpec, rng: np.random.Generator) -> FloatArray:
-    """Handfuls of two to five bodies of a type, lying side by side, one above the other; T_world_obj (N, 4, 4)."""
+    """Bundles of two to five parallel bodies of one type, one above the other; T_world_obj (N, 4, 4)."""
     groups = _groups(bodies, rng)
     bundles = [_bundle([bodies[i] for i in group], rng) for group in groups]
     spans = [_span([bodies[i] for i in group], poses) for group, poses in zip(groups, bundles, strict=True)]
@@ -58,7 +58,7 @@ def bundled(bodies: Sequence[BodyType], spec: BinSpec, rng: np.random.Generator)
 
 
 def laid(bodies: Sequence[BodyType], spec: BinSpec, rng: np.random.Generator) -> FloatArray:
-    """Rows on the floor, types together, as many layers as it takes; T_world_obj (N, 4, 4)."""
+    """Rows on the floor, grouped by type, in as many layers as needed; T_world_obj (N, 4, 4)."""
     low, high = spec.inner_bounds(0.0)
     along = int(np.argmax(high - low)) if rng.random() < 0.7 else int(np.argmin(high - low))
     gap = CLEARANCE_M + rng.uniform(0.0, 0.003)
@@ -81,8 +81,8 @@ def _column(
     Args:
         groups: poses about each group's own origin.
         spans: (3,) of each group: its radius about the vertical through that origin, its lowest and its highest z.
-        spec: the bin above whose floor the column stands.
-        rng: for order and places.
+        spec: the bin below the column.
+        rng: for order and positions.
     """
     pitch = 2.0 * max(float(span[0]) for span in spans) + CLEARANCE_M
     low, high = spec.inner_bounds(0.5 * spec.height_m)
@@ -115,7 +115,7 @@ def _types(bodies: Sequence[BodyType], rng: np.random.Generator) -> list[list[in
 
 
 def _groups(bodies: Sequence[BodyType], rng: np.random.Generator) -> list[list[int]]:
-    """Handfuls of one type."""
+    """Bundles of one type each."""
     groups = []
     for members in _types(bodies, rng):
         while members:
@@ -126,7 +126,7 @@ def _groups(bodies: Sequence[BodyType], rng: np.random.Generator) -> list[list[i
 
 
 def _bundle(bodies: Sequence[BodyType], rng: np.random.Generator) -> FloatArray:
-    """One handful: two deep when large, side by side, heads alike or not; poses (n, 4, 4) about its middle."""
+    """One bundle: large ones have two layers, all axes are parallel, ends may be flipped; poses (n, 4, 4)."""
     yaw, gap = rng.uniform(-np.pi, np.pi), CLEARANCE_M + rng.uniform(0.0, 0.002)
     wide = len(bodies) if len(bodies) < 4 or rng.random() < 0.5 else (len(bodies) + 1) // 2
     turns = [_lying(body, rng, rng.normal(scale=0.05)) for body in bodies]
@@ -149,9 +149,9 @@ def _span(bodies: Sequence[BodyType], poses: FloatArray) -> FloatArray:
 
 
 def _lying(body: BodyType, rng: np.random.Generator, yaw_rad: float) -> FloatArray:
-    """Rotation (3, 3) that lays a body flat: thinnest box side up or down, longest one along yaw, either way."""
+    """Rotation (3, 3) that lays a body flat: thinnest box side vertical, longest one along yaw, in either direction."""
     extent = np.ptp(body.points, axis=0)
-    # Equal sides take turns, so that a rod lies on any of its flanks.
+    # Equal sides are permuted, so that a rod lies on any of its flanks.
     thin, long = int(np.argmin(extent * rng.uniform(1.0, 1.1, 3))), int(np.argmax(extent))
     if thin == long:
         thin = (long + 1) % 3
@@ -165,7 +165,7 @@ def _clouds(bodies: Sequence[BodyType], rotations: Sequence[FloatArray] | FloatA
 
 
 def _shelves(sizes: Sequence[FloatArray], room: FloatArray, along: int, gap_m: float) -> list[FloatArray]:
-    """Lowest corners (3,) of boxes packed in rows across `along`, then layers: a new row or layer when one is full."""
+    """Lowest corners (3,) of boxes packed in rows across `along`, then in layers."""
     across = 1 - along
     corners: list[FloatArray] = []
     cursor, row, layer = np.zeros(3), 0.0, 0.0

@@ -1,4 +1,4 @@
-"""Parts made ready for physics and shading."""
+"""Prepares parts for physics and shading."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -16,12 +16,12 @@ from binpose_simulation.given_bins import check_room, floor_of
 from binpose_simulation.physics import convex_pieces
 
 OnPart = Callable[[int, int, str], None]
-"""Called with a part's number from 1 on, how many there are, and its id."""
+"""Called with a part's number from 1 on, the number of parts, and its id."""
 
 
 @dataclass(frozen=True)
 class PreparedPart:
-    """A part ready for physics and shading; made once, it pickles to the workers."""
+    """A part prepared for physics and shading; it can be pickled for the workers."""
 
     object_id: str
     mesh: Mesh
@@ -38,7 +38,7 @@ def prepare_parts(
 
     Args:
         objects: the parts by id.
-        config: how finely they are prepared.
+        config: levels of detail.
         on_part: called before each part.
 
     Raises:
@@ -60,7 +60,7 @@ def _prepared(model: ObjectModel, config: ContentConfig) -> PreparedPart:
 
 
 def drawn_part(model: ObjectModel, config: ContentConfig) -> PreparedPart:
-    """A part that is drawn but not dropped: without convex pieces, which take seconds."""
+    """A part for rendering only: without convex pieces, which take seconds."""
     mesh = model.lod(config.max_faces)
     continuous = model.symmetries.continuous
     axis = np.asarray(continuous[0].axis, np.float64) if continuous else longest_axis(mesh)
@@ -68,7 +68,7 @@ def drawn_part(model: ObjectModel, config: ContentConfig) -> PreparedPart:
 
 
 def longest_axis(mesh: Mesh) -> FloatArray:
-    """(3,) the side of the bounding box that is longest."""
+    """(3,) the axis of the longest side of the bounding box."""
     return np.eye(3)[np.ptp(mesh.vertices, axis=0).argmax()]
 
 
@@ -77,10 +77,10 @@ def as_prepared(
     config: ContentConfig,
     on_part: OnPart | None = None,
 ) -> Mapping[str, PreparedPart]:
-    """The parts ready for the simulation, prepared only where that has not happened yet.
+    """The prepared parts; those that are prepared already are returned as they are.
 
     Raises:
-        BinposeError: for no objects, or a given bin that is none or too small for them.
+        BinposeError: for no objects, or a given bin that is invalid or too small for them.
     """
     check_bin(objects, config)
     if objects and all(isinstance(part, PreparedPart) for part in objects.values()):
@@ -89,10 +89,10 @@ def as_prepared(
 
 
 def check_bin(objects: Mapping[str, ObjectModel] | Mapping[str, PreparedPart], config: ContentConfig) -> None:
-    """Refuse a given bin that is none, or too small for a part; random ones fit.
+    """Reject a given bin that is invalid or too small for a part; random bins always fit.
 
     Raises:
-        BinposeError: saying what is wrong with it.
+        BinposeError: with the reason.
     """
     given = config.given_bin()
     if given is not None:

@@ -1,7 +1,7 @@
-"""Structured-light scanners of industry (Zivid, Photoneo, Ensenso): precise pixels, many holes.
+"""Industrial structured-light scanners (Zivid, Photoneo, Ensenso): precise pixels, many holes.
 
-Fringes or Gray codes are decoded for each pixel by itself: there is no window, edges stay sharp, and a pixel that sees
-front and back at once is lost or lies between them.
+Fringes or Gray codes are decoded for each pixel independently. There is no window and edges stay sharp. A pixel that
+covers foreground and background is lost, or measures a depth between them.
 """
 
 from dataclasses import dataclass
@@ -18,14 +18,14 @@ from binpose_simulation.sensor_noise import advance, normal, random_fraction, se
 
 @dataclass(frozen=True)
 class Scanner(DepthSensor):
-    """One scanner.
+    """Parameters of one scanner.
 
-    noise_m: standard deviation of a pixel near by; noise_per_m: its growth with the squared distance.
-    correlated: fraction of the noise that neighbouring pixels have in common, over correlation_px.
+    noise_m: standard deviation of a near pixel; noise_per_m: its growth with the squared distance.
+    correlated: fraction of the noise that is common to neighbouring pixels, over correlation_px.
     quantum_m: step of the depth values, 0 = continuous.
-    smoothing_px, smoothing_m: radius of the filter and largest depth difference that it mixes.
+    smoothing_px, smoothing_m: radius of the filter, and largest depth difference that it averages.
     edge_m_per_m: depth step between neighbours, per metre of distance, that counts as an edge.
-    edge_drop, edge_fly: probabilities that a pixel at an edge is lost or lies between front and back.
+    edge_drop, edge_fly: probabilities that a pixel at an edge is lost, or lies between foreground and background.
     """
 
     noise_m: float = setting(0.0, bounds=NOT_NEGATIVE)
@@ -40,7 +40,7 @@ class Scanner(DepthSensor):
     edge_fly: float = setting(0.0, bounds=FRACTION)
 
     def measure(self, rng: np.random.Generator, scene: SensorInput, received: npt.NDArray[np.bool_]) -> FloatImage:
-        """Depth (H, W) before smoothing and noise; some pixels at edges are lost or lie between front and back."""
+        """Depth (H, W) before smoothing and noise; pixels at edges may be lost, or lie between two surfaces."""
         measured = np.zeros_like(scene.depth_m)
         edges = np.array([self.edge_m_per_m, self.edge_drop, self.edge_fly])
         _sample(scene.depth_m, scene.normals, received, edges, seed_of(rng), measured)
@@ -74,7 +74,7 @@ def _sample(depth, normals, received, edges, seed, measured):  # type: ignore[no
                 r, c = v + dv, u + du
                 if 0 <= r < height and 0 <= c < width and depth[r, c] > 0.0:
                     front, back = min(front, depth[r, c]), max(back, depth[r, c])
-            # a slanted plane steps by its own slope; only more than that is an edge
+            # a slanted plane steps by its own slope; only a larger step is an edge
             slope = np.sqrt(max(1.0 - normals[v, u, 2] ** 2, 0.0)) / max(-normals[v, u, 2], 0.05)
             if back - front > edge * z * (1.0 + 0.3 * slope):
                 if random_fraction(state >> np.uint64(16)) < edge_drop:
@@ -86,7 +86,7 @@ def _sample(depth, normals, received, edges, seed, measured):  # type: ignore[no
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def _smoothed(depth, radius, limit):  # type: ignore[no-untyped-def]
-    """Mean over valid neighbours within the depth limit; only where the surface is not locally flat anyway."""
+    """Mean over valid neighbours within the depth limit; skipped where the surface is locally flat."""
     height, width = depth.shape
     result = depth.copy()
     for v in range(radius, height - radius):
@@ -110,7 +110,7 @@ def _smoothed(depth, radius, limit):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def _disturb(depth, normals, common, noise, seed):  # type: ignore[no-untyped-def]
-    """Add noise to the valid pixels in place and round; noise grows with distance squared and slant."""
+    """Add noise to the valid pixels in place, and quantise; noise grows with distance squared and slant."""
     near, growth, shared, quantum = noise
     height, width = depth.shape
     own = np.sqrt(1.0 - shared * shared)

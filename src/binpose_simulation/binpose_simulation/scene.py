@@ -1,4 +1,4 @@
-"""What a camera above a pile sees, and the truth about it."""
+"""Rendered views of a pile with their ground truth."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -27,10 +27,10 @@ from binpose_simulation.viewpoint import ViewpointConfig, random_camera, random_
 
 @dataclass(frozen=True)
 class SceneConfig:
-    """Everything that is drawn at random when a view is simulated.
+    """All random settings of a simulated view.
 
-    views_per_pile: views with new camera, light, materials and sensor of one settled pile.
-    breadboard_share: tables with a grid of round holes.
+    views_per_pile: views of one settled pile, each with new camera, light, materials and sensor.
+    breadboard_share: probability of a table with a grid of round holes.
     """
 
     content: ContentConfig = field(default_factory=ContentConfig)
@@ -66,7 +66,7 @@ class SimulatedView(LabelledView):
 def simulate_pile(
     rng: np.random.Generator, objects: Mapping[str, ObjectModel] | Mapping[str, PreparedPart], config: SceneConfig
 ) -> Pile:
-    """Draw bins and content and let the parts settle; see `binpose_simulation.pile`."""
+    """Draw bins and content at random and settle the parts; see `binpose_simulation.pile`."""
     return piles.simulate_pile(rng, objects, config.content)
 
 
@@ -77,9 +77,9 @@ def render_view(
     camera: Camera | None = None,
     T_cam_world: FloatArray | None = None,
 ) -> SimulatedView:
-    """One view of a pile with lights, materials and a sensor of its own; also camera and place where not given.
+    """One view of a pile with new lights, materials and sensor; camera and viewpoint are random unless given.
 
-    Appearance and sensor are drawn from generators of their own: another kind of sensor changes nothing else.
+    Appearance and sensor have separate random generators: another kind of sensor changes nothing else.
     """
     rng_look, rng_sensor = rng.spawn(2)
     camera = camera or random_camera(rng, config.viewpoint)
@@ -102,7 +102,7 @@ def render_view(
 def _viewpoint(pile: Pile, rng: np.random.Generator, config: SceneConfig, camera: Camera) -> FloatArray:
     low, high = pile.bin_boxes[rng.integers(len(pile.bin_boxes))]
     target = np.array([*(low + high)[:2] / 2, 0.3 * high[2]])
-    # a bin whose parts all fell beside it is seen from where its parts would be looked at
+    # if all parts fell beside the bin, the viewpoint aims at where they would lie
     typical_m = float(np.median(pile.diameters_m)) if len(pile.diameters_m) else float((high - low)[:2].min() / 4)
     return random_viewpoint(rng, config.viewpoint, camera, target, (high - low)[:2] / 2, typical_m, high[2])
 

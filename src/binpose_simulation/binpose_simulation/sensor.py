@@ -1,14 +1,14 @@
-"""The depth sensors of the simulation: one is drawn for each view, each with parameters of its own.
+"""The simulated depth sensors: each view draws one at random, with random parameters.
 
 | kind | cameras | model |
 |---|---|---|
-| industrial | Zivid, Photoneo, Ensenso | `scanner`: precise pixels, holes on what is shiny, dark or in shadow |
+| industrial | Zivid, Photoneo, Ensenso | `scanner`: precise pixels, holes on shiny and dark surfaces and in shadow |
 | active_stereo | RealSense D400 | `window_matcher`: smeared edges, noise and bumps growing with z^2, ragged holes |
 | consumer_structured_light | Kinect v1, PrimeSense | `window_matcher`: steps of 1/8 px, wide windows, shadow |
 | time_of_flight | Kinect v2, Azure Kinect, L515, Helios | `time_of_flight`: flying pixels, rounded corners, wiggling |
 | ideal | none | `scanner` with hardly any noise |
 
-A sensor is drawn from a generator of its own (see `scene.render_view`), so that its kind changes nothing else.
+The sensor has its own random generator (see `scene.render_view`), so that its kind changes nothing else.
 """
 
 from collections.abc import Callable
@@ -28,7 +28,7 @@ from binpose_simulation.window_matcher import WindowMatcher
 
 @dataclass(frozen=True)
 class SensorConfig:
-    """Which sensors are drawn: the probability of each kind. They sum to 1."""
+    """Probability of each kind of sensor. They sum to 1."""
 
     industrial: float = setting(0.35, bounds=FRACTION)
     active_stereo: float = setting(0.3, bounds=FRACTION)
@@ -71,7 +71,7 @@ def _ideal(rng: np.random.Generator) -> DepthSensor:
 
 
 def _industrial(rng: np.random.Generator) -> DepthSensor:
-    """Zivid and Photoneo state 0.03 to 0.2 mm at 0.5 to 1 m."""
+    """Zivid and Photoneo specify 0.03 to 0.2 mm at 0.5 to 1 m."""
     optics = Optics(
         uniform(rng, 0.03, 0.15), _any_azimuth(rng), slant_cosine=between(rng, 0.05, 0.3),
         weakest=between(rng, 0.002, 0.1), strongest=between(rng, 5, 80), stray=between(rng, 0.3, 10),
@@ -87,7 +87,7 @@ def _industrial(rng: np.random.Generator) -> DepthSensor:
 
 
 def _active_stereo(rng: np.random.Generator) -> DepthSensor:
-    """D415, D435 and D455 have baselines of 55, 50 and 95 mm; drivers smooth over more than the matcher's window."""
+    """D415, D435 and D455 have baselines of 55, 50 and 95 mm; drivers smooth over more than the matching window."""
     optics = Optics(
         uniform(rng, 0.048, 0.1), _along_rows(rng), slant_cosine=between(rng, 0.05, 0.2),
         weakest=between(rng, 0.0005, 0.02), strongest=between(rng, 10, 200), stray=between(rng, 2, 40),
@@ -119,7 +119,7 @@ def _consumer_structured_light(rng: np.random.Generator) -> DepthSensor:
 
 
 def _time_of_flight(rng: np.random.Generator) -> DepthSensor:
-    """The light stands beside the lens: hardly any shadow."""
+    """The light source is next to the lens: hardly any shadow."""
     optics = Optics(
         uniform(rng, 0.005, 0.03), _any_azimuth(rng), slant_cosine=between(rng, 0.05, 0.2),
         weakest=between(rng, 0.01, 0.15), strongest=between(rng, 5, 50), stray=between(rng, 1, 20),
@@ -144,7 +144,7 @@ _DRAW: dict[str, Callable[[np.random.Generator], DepthSensor]] = {
 
 
 def _along_rows(rng: np.random.Generator) -> float:
-    """Azimuth of a second camera beside the first, on either side: images are turned by whoever mounts the camera."""
+    """Azimuth of a second camera beside the first, on either side: cameras may be mounted upside down."""
     return float(rng.integers(2) * np.pi + rng.normal() * 0.02)
 
 

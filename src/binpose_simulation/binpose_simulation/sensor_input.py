@@ -1,4 +1,4 @@
-"""What a depth sensor looks at, and which of it sends enough light back."""
+"""Input of the depth sensor models, and which pixels return enough light."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,13 +20,13 @@ FIELD_PX = 12
 
 @dataclass(frozen=True, eq=False)
 class SensorInput:
-    """The scene as the sensor's camera sees it, all (H, W).
+    """The scene from the sensor's camera, all (H, W).
 
     depth_m: true depth, 0 = nothing. normals: (H, W, 3) camera frame, turned towards the camera.
-    camera: of the depth image. signal: the projector's light that comes back from each pixel, any unit.
-    stray: light mirrored from elsewhere, same unit. projector_lit: fraction of the projector's light that arrives, or,
-    for stereo, whether the second camera sees the point; 0 = shadow.
-    reference: bool, the pixels for whose median signal the sensor is set up; default all.
+    camera: of the depth image. signal: the projector's light returned by each pixel, any unit.
+    stray: light reflected from other surfaces, same unit. projector_lit: fraction of the projector's light that reaches
+    the surface; for stereo, whether the second camera sees the point; 0 = shadow.
+    reference: bool, pixels whose median signal sets the sensor's exposure; default all.
     """
 
     depth_m: FloatImage
@@ -44,7 +44,7 @@ class SensorInput:
 
     @cached_property
     def median_light(self) -> float:
-        """Median signal of the lit pixels for which the sensor is set up."""
+        """Median signal of the lit reference pixels."""
         metered = self.depth_m > 0
         if self.projector_lit is not None:
             metered &= self.projector_lit > 0.5
@@ -56,15 +56,15 @@ class SensorInput:
 
 @dataclass(frozen=True)
 class Optics:
-    """Where a sensor with a light source of its own gets a value.
+    """Where an active sensor measures a value.
 
     baseline_m, azimuth_rad: distance and direction (0 = image x, towards y) of the projector, or of the second camera.
     slant_cosine: faces seen under a smaller cosine are lost.
     weakest, strongest: limits of the signal, relative to the image's median.
-    stray: largest mirrored light, relative to the pixel's own signal.
-    dropout: probability of a lone hole. blobs: mean number of round holes. uneven: unevenness of the limits above.
-    shadow: whether pixels out of the projector's (the second camera's) sight are lost.
-    reach_m: what is farther away is not seen.
+    stray: largest stray light, relative to the pixel's own signal.
+    dropout: probability of a single-pixel hole. blobs: mean number of round holes. uneven: variation of the limits.
+    shadow: whether pixels that the projector (the second camera) does not see are lost.
+    reach_m: largest distance.
     """
 
     baseline_m: float = setting(0.12, bounds=NOT_NEGATIVE)
@@ -85,13 +85,13 @@ class Optics:
             raise BinposeError(f"Optics: weakest {self.weakest} must not exceed strongest {self.strongest}.")
 
     def projector_m(self, T_cam_world: FloatArray) -> FloatArray:
-        """(3,) the projector's place in the world."""
+        """(3,) position of the projector in the world."""
         offset = self.baseline_m * np.array([np.cos(self.azimuth_rad), np.sin(self.azimuth_rad), 0.0])
         T_world_cam = inverse(T_cam_world)
         return T_world_cam[:3, :3] @ offset + T_world_cam[:3, 3]
 
     def received(self, rng: np.random.Generator, scene: SensorInput) -> npt.NDArray[np.bool_]:
-        """(H, W) pixels whose light the sensor can use."""
+        """(H, W) pixels with enough light for a measurement."""
         height, width = scene.depth_m.shape
         ones = np.ones_like(scene.depth_m)
         lit = scene.projector_lit if self.shadow and scene.projector_lit is not None else ones
@@ -107,7 +107,7 @@ class Optics:
         return result
 
     def punch(self, rng: np.random.Generator, depth_m: FloatImage) -> None:
-        """Put the round holes into a measured depth image, in place."""
+        """Cut the round holes into a measured depth image, in place."""
         height, width = depth_m.shape
         for _ in range(rng.poisson(self.blobs)):
             center = int(rng.integers(width)), int(rng.integers(height))

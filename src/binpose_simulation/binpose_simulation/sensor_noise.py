@@ -1,7 +1,7 @@
-"""Random numbers of the depth sensors: the same on every processor.
+"""Random numbers of the depth sensors, equal on every processor.
 
-The kernels here and in the sensors use only operations that IEEE 754 rounds exactly, in the order in which they are
-written: no `fastmath` (it depends on the processor's vectors), no exponential or sine of a mathematical library.
+The kernels here and in the sensors use only operations that IEEE 754 rounds exactly, in a fixed order: no `fastmath`,
+which depends on the processor's vector width, and no exponential or sine of a mathematical library.
 """
 
 import numba
@@ -37,7 +37,7 @@ def smooth_field(rng: np.random.Generator, height: int, width: int, scale_px: fl
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def interpolate(coarse, step, fine):  # type: ignore[no-untyped-def]
-    """Fill fine (H, W), whose pixel (v, u) lies at (v * step, u * step) of the grid coarse, bilinearly."""
+    """Interpolate the grid `coarse` bilinearly into fine (H, W); pixel (v, u) is at grid point (v * step, u * step)."""
     height, width = fine.shape
     columns = coarse.shape[1]
     row = np.empty(columns, np.float32)
@@ -69,7 +69,7 @@ def random_fraction(bits):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True, inline="always")
 def normal(bits):  # type: ignore[no-untyped-def]
-    """A standard normal number from 64 bits: the sum of four uniform ones, of variance 1 / 3, is close enough."""
+    """A normal number from 64 bits, approximated by the sum of four uniform ones with variance 1 / 3."""
     total = (
         np.int64(bits & np.uint64(0xFFFF)) + np.int64((bits >> np.uint64(16)) & np.uint64(0xFFFF))
         + np.int64((bits >> np.uint64(32)) & np.uint64(0xFFFF)) + np.int64(bits >> np.uint64(48))
@@ -96,5 +96,5 @@ def sine(turns):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True, inline="always", error_model="numpy")
 def stepped(value, step):  # type: ignore[no-untyped-def]
-    """The nearest multiple of a step; the value itself where the step is 0."""
+    """The nearest multiple of a step; the value itself if the step is 0."""
     return np.round(value / step) * step if step > 0.0 else value

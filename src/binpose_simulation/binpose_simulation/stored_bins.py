@@ -1,11 +1,11 @@
-"""Settled bins in a file: what is drawn from them is the same on every processor.
+"""Stores settled bins in a file, so that their views are equal on every processor.
 
-Physics is chaotic: the last bit of a product, which depends on the processor, decides how a pile comes to lie. A file
-keeps what physics settled: poses, meshes of the bins and of parts without a name, and the camera of each bin. Numbers
-are float32, rotations quaternions.
+Physics is chaotic: the last bit of a product, which depends on the processor, changes the final poses. A file stores
+the settled poses, the meshes of the bins and of unnamed parts, and the camera of each bin. Numbers are float32,
+rotations quaternions.
 
-Rendering from it repeats: pose products are rounded (`viewpoint.rounded`), and the kernels that make depth, masks and
-sensor noise add and multiply in a fixed order. Colour passes through libraries whose last bits depend on the processor:
+Rendering from the file is reproducible: pose products are rounded (`viewpoint.rounded`), and the kernels for depth,
+masks and sensor noise add and multiply in a fixed order. Colour uses libraries whose last bits depend on the processor:
 fewer than one in 1000 of its 8-bit values differ, by up to 4.
 """
 
@@ -43,7 +43,7 @@ Arrays = Mapping[str, npt.NDArray[Any]]
 
 @dataclass(frozen=True, eq=False)
 class StoredBin:
-    """A settled pile and where it is seen from: T_cam_world (4, 4)."""
+    """A settled pile and its camera pose: T_cam_world (4, 4)."""
 
     pile: Pile
     camera: Camera
@@ -51,10 +51,10 @@ class StoredBin:
 
 
 def write_bins(path: Path | str, bins: Sequence[StoredBin], objects: Mapping[str, ObjectModel]) -> None:
-    """Write bins that hold parts of these objects.
+    """Write bins with parts of these objects.
 
     Raises:
-        BinposeError: the file cannot be written.
+        BinposeError: if the file cannot be written.
     """
     parts = {name: model.digest for name, model in objects.items()}
     arrays: dict[str, npt.NDArray[Any]] = {"header": _encoded({"parts": parts, "bins": len(bins)})}
@@ -69,16 +69,16 @@ def stored_parts(path: Path | str) -> dict[str, str]:
     """Digests by id (`ObjectModel.digest`) of the parts in a file of bins.
 
     Raises:
-        BinposeError: the file cannot be read.
+        BinposeError: if the file cannot be read.
     """
     return dict(_loaded(path)[0]["parts"])
 
 
 def read_bins(path: Path | str, objects: Mapping[str, ObjectModel], config: ContentConfig) -> list[StoredBin]:
-    """Bins written by `write_bins`, their known parts drawn from these objects.
+    """Read bins written by `write_bins`, with their known parts taken from these objects.
 
     Raises:
-        BinposeError: the file cannot be read, or was written for other parts.
+        BinposeError: if the file cannot be read, or was written for other parts.
     """
     header, arrays = _loaded(path)
     if header["parts"] != {name: model.digest for name, model in objects.items()}:

@@ -1,4 +1,4 @@
-"""An endless, reproducible sequence of simulated views, made by worker processes ahead of their use."""
+"""An endless, reproducible sequence of simulated views, computed ahead by worker processes."""
 
 import pickle
 import queue
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 LENGTH = struct.Struct("<Q")
-PILES, VIEWS = 0, 1  # two independent families of random numbers under one seed
+PILES, VIEWS = 0, 1  # two independent families of random numbers for one seed
 
 
 def views(
@@ -31,7 +31,7 @@ def views(
 ) -> Iterator[SimulatedView]:
     """The views with these indices; each depends on (seed, index) alone.
 
-    Consecutive views share a settled pile, so ascending indices are fast.
+    Consecutive views show the same settled pile, so ascending indices are fast.
     """
     settled: tuple[int, Pile] | None = None
     for index in indices:
@@ -42,23 +42,23 @@ def views(
 
 
 class SimulationStream(Iterator[SimulatedView]):
-    """Views 0, 1, 2, ... of a seed, without end, in order, whatever the number of workers.
+    """Views 0, 1, 2, ... of a seed, endless and in order, independent of the number of workers.
 
     Use it as a context manager or call `close`; abandoned workers end with this process. To resume, pass
     the `position` reached as `start`.
 
     Args:
         objects: the parts by id, all equally likely. Their convex pieces are prepared here, once.
-        config: what is simulated.
-        seed: the sequence.
-        workers: processes with one thread each; 0 makes the views in this process; None = one per CPU.
+        config: of the simulation.
+        seed: of the sequence.
+        workers: processes with one thread each; 0 simulates in this process; None = one per CPU.
         start: index of the first view.
-        prefetch: views that each worker may be ahead.
+        prefetch: views that each worker may compute ahead.
         on_part: called before each part whose pieces are prepared.
 
     Raises:
-        BinposeError: for no objects, a negative seed or start; and from `next` what stopped a worker, each time, or
-            that the stream is closed.
+        BinposeError: for no objects, a negative seed or start. `next` raises the error that stopped a worker, on every
+            call, or that the stream is closed.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class SimulationStream(Iterator[SimulatedView]):
 
 
 def _indices(start: int, views_per_pile: int, rank: int, workers: int) -> Iterator[int]:
-    """The indices from `start` on whose pile belongs to the worker `rank` of `workers`, without end."""
+    """The indices from `start` on whose pile belongs to the worker `rank` of `workers`, endless."""
     pile = start // views_per_pile
     while True:
         if pile % workers == rank:
@@ -134,14 +134,14 @@ class _Worker:
         environment = process_environment(1)
         packages = {str(Path(module.__file__).parents[1]) for module in _own_modules()}
         environment["PYTHONPATH"] = ":".join([*sorted(packages), environment.get("PYTHONPATH", "")]).strip(":")
-        # a session of its own: Ctrl-C reaches this process alone, which then ends its workers
+        # a separate session: Ctrl-C reaches this process alone, which then ends its workers
         self._process = subprocess.Popen(
             [sys.executable, "-m", "binpose_simulation.stream"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, start_new_session=True,
         )  # fmt: skip
         self._queue: queue.Queue[Any] = queue.Queue(prefetch)
         self._closed = threading.Event()
-        self._end = "This stream of simulated views is closed; expected an open one; make another."
+        self._end = "This stream of simulated views is closed; expected an open one; create another one."
         job = {"parts": dict(parts), "config": config, "seed": seed, "start": start, "rank": rank, "workers": workers}
         self._thread = threading.Thread(target=self._move, args=(job,), daemon=True)
         self._thread.start()
@@ -172,7 +172,7 @@ class _Worker:
                 self._put(_receive(pipe_out))
         except (EOFError, OSError):
             self._put("A simulation worker ended unexpectedly (killed, or out of memory?); try fewer workers.")
-        except Exception as error:  # whatever it is: without a word from this thread `next` would wait for ever
+        except Exception as error:  # any error: if this thread ended silently, `next` would wait forever
             self._put(f"The views of a simulation worker cannot be read ({type(error).__name__}: {error}).")
         finally:
             pipe_out.close()
@@ -211,7 +211,7 @@ def _receive(pipe: IO[bytes]) -> Any:
 
 
 def _work(pipe_in: IO[bytes], pipe_out: IO[bytes]) -> None:
-    """A worker's life: take the job, send views until the other end of the pipe is gone; send a failure as text."""
+    """Worker process: receive the job, send views until the pipe closes; send an error as text."""
     job = _receive(pipe_in)
     start, rank, workers, config = job["start"], job["rank"], job["workers"], job["config"]
     try:
@@ -232,11 +232,11 @@ def _main() -> None:
     import cv2
 
     cv2.setNumThreads(0)
-    # whatever a library prints must not get between the views
+    # output printed by libraries must not mix with the views
     pipe_out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     try:
-        # under its public name, so that what it pickles is what the parent knows
+        # under its public name, so that the parent can unpickle the classes
         from binpose_simulation import stream
 
         stream._work(sys.stdin.buffer, pipe_out)

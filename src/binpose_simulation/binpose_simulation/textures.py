@@ -1,4 +1,4 @@
-"""What lies printed or painted on a table, as a small image that repeats."""
+"""Random textures of the table, as a small image that repeats."""
 
 import cv2
 import numpy as np

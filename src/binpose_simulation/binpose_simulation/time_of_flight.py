@@ -1,9 +1,9 @@
 """Time-of-flight cameras (Kinect v2, Azure Kinect, RealSense L515, Helios).
 
-A pixel measures the phase of all light that it gets. Where it sees front and back at once the phase lies between them
-(flying pixels). Light that reached the pixel by way of another surface took longer: concave corners come out rounded
-and too far away (multipath). The error of the phase has a systematic, periodic part (wiggling), one that depends on the
-amount of light, and noise that grows as less light comes back.
+A pixel measures the phase of all light that it receives. Where it covers foreground and background, the phase lies
+between them (flying pixels). Light that reaches the pixel by way of another surface has a longer path: concave corners
+appear rounded and too far away (multipath). The phase error has a systematic, periodic part (wiggling), a part that
+depends on the amount of light, and noise that grows as the light decreases.
 
 Sources: Foix, Alenya and Torras, "Lock-in time-of-flight cameras: a survey", IEEE Sensors 2011; Hansard, Lee, Choi and
 Horaud, "Time-of-flight cameras", Springer 2013 (wiggling, flying pixels, intensity); Fuchs, "Multipath interference
@@ -27,20 +27,20 @@ from binpose_simulation.sensor_noise import advance, interpolate, normal, random
 
 CELL_PX = 16
 REACH_CELLS = 8
-"""Of the multipath: light from patches farther away in the image is left out."""
+"""Range of the multipath model: light from patches farther away in the image is ignored."""
 
 
 @dataclass(frozen=True)
 class TimeOfFlight(DepthSensor):
-    """One time-of-flight camera.
+    """Parameters of one time-of-flight camera.
 
-    noise_m: standard deviation of a bright pixel near by; noise_per_m: its growth with the squared distance.
-    footprint: weight of a neighbour's light in a pixel, 0 = none, 1 = as much as its own.
+    noise_m: standard deviation of a bright near pixel; noise_per_m: its growth with the squared distance.
+    footprint: weight of a neighbour's light in a pixel, 0 = none, 1 = equal to its own.
     edge_m_per_m: range of depths in 3x3 pixels, per metre of distance, that counts as an edge.
     edge_drop: probability that a pixel at an edge is recognised as flying, and lost.
-    bounce: reflectance of all surfaces for the light that reaches a pixel by way of another; 0 = no multipath.
+    bounce: reflectance of all surfaces for indirect light; 0 = no multipath.
     wiggle_m, wiggle_period_m, wiggle_phase: periodic error of the distance; the phase in turns.
-    dark_m: distance by which a pixel of half the median light seems farther away (negative: nearer).
+    dark_m: distance error of a pixel with half the median light (positive: too far).
     offset_m, scale: errors of the calibration.
     quantum_m: step of the depth values, 0 = continuous.
     """
@@ -78,7 +78,7 @@ class TimeOfFlight(DepthSensor):
         ])  # fmt: skip
         pixels = np.array([self.footprint, self.edge_m_per_m, self.edge_drop, self.quantum_m])
         seen = np.zeros(shape, np.float32)
-        # the mean over 3x3 pixels lowers the noise by this much, which the pixels' own makes good for
+        # the mean over 3x3 pixels lowers the noise by this factor, which the pixels' own noise compensates
         weights = 1.0 + 4.0 * self.footprint + 4.0 * self.footprint**2
         errors[:2] *= weights / (1.0 + 4.0 * self.footprint**2 + 4.0 * self.footprint**4) ** 0.5
         _expose(scene.depth_m, scene.light, longer, errors, scene.median_light, seed_of(rng), seen)
@@ -88,10 +88,10 @@ class TimeOfFlight(DepthSensor):
 
 
 def multipath(depth_m: FloatImage, normals: FloatImage, camera: Camera, bounce: float) -> npt.NDArray[np.float32]:
-    """By how much one bounce lengthens the measured distance, on a grid with a node every CELL_PX pixels, metres.
+    """Error of the measured distance by one bounce, on a grid with a node every CELL_PX pixels, metres.
 
     A patch of area A at distance r, with cosines a and b at its ends, sends bounce * a * b * A / (pi r^2) of its light
-    to a pixel (Fuchs 2010); the distance seems longer by the mean of half the detours, so weighted.
+    to a pixel (Fuchs 2010). The error is the mean of half the detours with these weights.
     """
     height, width = depth_m.shape
     rows = np.minimum(np.arange(height // CELL_PX + 2) * CELL_PX, height - 1)
@@ -131,7 +131,7 @@ def _bounce(depth, normals, rows, columns, intrinsics, bounce, result):  # type:
                     there = -(dx * normals[k, m, 0] + dy * normals[k, m, 1] + dz * normals[k, m, 2])
                     if here <= 0.0 or there <= 0.0:
                         continue
-                    # a patch is no point: nearer than its own size it sends no more
+                    # a patch is not a point: its light is limited at distances below its own size
                     squared = max(dx * dx + dy * dy + dz * dz, areas[k, m])
                     length = np.sqrt(squared)
                     weight = bounce * here * there * areas[k, m] / (np.pi * squared * squared)
@@ -142,7 +142,7 @@ def _bounce(depth, normals, rows, columns, intrinsics, bounce, result):  # type:
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def _expose(depth, signal, longer, errors, middle, seed, seen):  # type: ignore[no-untyped-def]
-    """Fill seen with the distance that each pixel's own light has, its noise included."""
+    """Fill seen with the distance measured by each pixel's own light, with noise."""
     near, growth, wiggle, per_m, phase, dark, offset, scale = errors
     height, width = depth.shape
     state = np.uint64(seed)

@@ -1,4 +1,4 @@
-"""Parts of no known type: clutter among the known ones, and what fills a bin of its own beside theirs."""
+"""Parts of unknown types: clutter among the known ones, and content of neighbouring bins."""
 
 from collections.abc import Sequence
 
@@ -11,16 +11,16 @@ from binpose_simulation.gbuffer import smooth_corner_normals
 from binpose_simulation.parts.solids import circle, prism, rectangle, to_mesh
 from binpose_simulation.prepared_parts import PreparedPart, longest_axis
 
-# Diameters relative to the known parts, among them and in a bin of their own.
+# Diameters relative to the known parts, among them and in a separate bin.
 AMONG_SIZES, APART_SIZES = (0.5, 1.3), (0.5, 2.5)
 STRETCHED_SHARE, BLANK_SHARE = 0.3, 0.4
 STRETCH = (1.4, 3.0)
 BLANK_LENGTH, BLANK_WIDTH = (0.6, 3.0), (0.6, 1.0)
-"""Of a bar, relative to the longest and the second longest side of the part that could be made from it."""
+"""Range of a bar's sizes, relative to the longest and the second longest side of the part it could be made into."""
 
 
 def distractor(rng: np.random.Generator, diameter_m: float, sizes: tuple[float, float] = AMONG_SIZES) -> PreparedPart:
-    """A part of no known type, at `sizes` times the diameter of the known ones; its hull collides."""
+    """A part of an unknown type, at `sizes` times the diameter of the known ones; its convex hull collides."""
     mesh = library.make_distractor(rng)
     size_m = diameter_m * rng.uniform(*sizes)
     scale = size_m / np.linalg.norm(np.ptp(mesh.vertices, axis=0))
@@ -28,10 +28,10 @@ def distractor(rng: np.random.Generator, diameter_m: float, sizes: tuple[float, 
 
 
 def unknown_part(rng: np.random.Generator, types: Sequence[PreparedPart], diameter_m: float) -> PreparedPart:
-    """What lies in a bin of its own beside those of known `types`, whose median diameter is `diameter_m`.
+    """Content of a bin beside bins of known `types`, whose median diameter is `diameter_m`.
 
-    Bins side by side hold things that belong together: a longer sister of a known part, the bar that it could be
-    turned from, as the rods are that lie beside pins of their thickness, or anything.
+    Neighbouring bins often hold related parts: a longer variant of a known part, the bar stock that it is turned from,
+    such as rods beside pins of the same thickness, or an arbitrary part.
     """
     kind = rng.random()
     part = types[int(rng.integers(len(types)))]
@@ -43,7 +43,7 @@ def unknown_part(rng: np.random.Generator, types: Sequence[PreparedPart], diamet
 
 
 def stretched(part: PreparedPart, factor: float) -> PreparedPart:
-    """The part drawn out along its longest axis; convex pieces stay convex."""
+    """The part stretched along its longest axis; convex pieces stay convex."""
     scale = np.where(longest_axis(part.mesh) > 0, factor, 1.0)
     mesh, *pieces = (Mesh((m.vertices * scale).astype(np.float32), m.faces) for m in (part.mesh, *part.pieces))
     return PreparedPart("", mesh, smooth_corner_normals(mesh), tuple(pieces), _size_m(mesh), part.axis)

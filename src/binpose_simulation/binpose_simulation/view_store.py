@@ -1,4 +1,4 @@
-"""Simulated views on disk, compactly: training reads each of them many times."""
+"""Compact storage of simulated views for training."""
 
 import json
 import zipfile
@@ -24,10 +24,10 @@ STORED_UNKNOWN = int(np.iinfo(np.uint16).max)
 
 
 class ViewStore(Sequence[SimulatedView]):
-    """Views numbered from 0 in a folder, each one file that is there completely or not at all.
+    """Views numbered from 0 in a folder, one file each; a file is complete or absent.
 
-    Colour is stored as JPEG of quality 95, depth in steps of 0.05 mm up to 3.2 m (what is farther counts as not seen),
-    so what is read is close to what was written but not equal to it. About 0.4 MB for a view of 640 x 480.
+    Colour is stored as JPEG of quality 95, depth in steps of 0.05 mm up to 3.2 m (farther depth becomes invalid), so
+    a view changes slightly when it is stored. About 0.4 MB for a view of 640 x 480.
     """
 
     def __init__(self, directory: Path | str) -> None:
@@ -50,10 +50,10 @@ class ViewStore(Sequence[SimulatedView]):
         return _read(self._path(index % len(self)))
 
     def append(self, view: SimulatedView) -> None:
-        """Add a view at the end; the folder is made with the first one.
+        """Add a view at the end; the first one creates the folder.
 
         Raises:
-            BinposeError: the disk is full, or the folder cannot be written to; the store stays as it was.
+            BinposeError: if the disk is full or the folder cannot be written to; the store is unchanged then.
         """
         arrays: dict[str, Any] = _packed(view)
         with write_atomically(self._path(len(self)), durable=False) as temporary:
@@ -120,7 +120,7 @@ def _read(path: Path) -> SimulatedView:
     except (ValueError, OSError, KeyError, EOFError, zipfile.BadZipFile, cv2.error) as error:
         raise BadFile(
             f"The simulated view {path} cannot be read ({type(error).__name__}); expected one written by binpose; "
-            "delete the folder and let it be simulated again.",
+            "delete the folder and simulate it again.",
             path,
         ) from error
     camera = Camera(*header["camera"][:4], *map(int, header["camera"][4:]))

@@ -1,4 +1,4 @@
-"""Where the camera stands: above a bin, at the distance that shows the parts at the wanted size."""
+"""Random viewpoints above a bin, at a distance that shows the parts at the wanted size."""
 
 from dataclasses import dataclass
 
@@ -18,17 +18,17 @@ def check_range(owner: str, name: str, bounds: tuple[float, float], low: float, 
 
 @dataclass(frozen=True)
 class ViewpointConfig:
-    """Ranges of cameras and of their places.
+    """Ranges of cameras and viewpoints.
 
     width, height: image size in pixels.
     fov_rad: horizontal field of view.
     part_size_px: wanted diameter of the median part in the image; sets the distance.
-    bin_fill: wanted share of the image's width that the bin takes at least, as far as part_size_px allows.
-    gsd_m: wanted metres per pixel at the middle of the pile; sets the distance in place of the two.
-    distance_m: limits of the distance to the middle of the pile.
-    tilt_rad: usual largest angle between optical axis and vertical; steep_tilt_rad in steep_share of the views.
-    aim: largest offset of the aim from the bin's middle, in half bin sizes (1 = its edge).
-    roll_aligned_share: views whose image axes follow the bin's, within a few degrees.
+    bin_fill: least fraction of the image's width that the bin fills, as far as part_size_px allows.
+    gsd_m: wanted metres per pixel at the centre of the pile; sets the distance and overrides the two above.
+    distance_m: limits of the distance to the centre of the pile.
+    tilt_rad: usual largest angle between optical axis and vertical; steep_tilt_rad with probability steep_share.
+    aim: largest offset of the optical axis from the bin's centre, in half bin sizes (1 = its edge).
+    roll_aligned_share: probability that the image axes follow the bin's, within a few degrees.
     """
 
     width: int = 640
@@ -77,16 +77,16 @@ def random_viewpoint(
     part_diameter_m: float,
     clearance_m: float,
 ) -> FloatArray:
-    """T_cam_world (4, 4) of a camera that looks down on a bin.
+    """T_cam_world (4, 4) of a camera pointed down at a bin.
 
     Args:
-        rng: source of randomness.
+        rng: random number generator.
         config: ranges.
-        camera: its focal length turns sizes in pixels into distances.
-        target_m: (3,) middle of the bin's content in the world, z up.
+        camera: its focal length converts sizes in pixels to distances.
+        target_m: (3,) centre of the bin's content in the world, z up.
         half_size_m: (2,) half inner size of the bin.
         part_diameter_m: diameter of the median part.
-        clearance_m: height above the target that the camera must keep.
+        clearance_m: least height of the camera above the target.
     """
     aim = np.asarray(target_m, np.float64).copy()
     aim[:2] += rng.uniform(-1, 1, 2) * config.aim * half_size_m
@@ -103,7 +103,7 @@ def random_viewpoint(
 def _part_size_px(
     rng: np.random.Generator, config: ViewpointConfig, part_diameter_m: float, bin_length_m: float
 ) -> float:
-    """How large the median part shall appear."""
+    """The wanted size of the median part."""
     if config.gsd_m is not None:
         return part_diameter_m / float(np.exp(rng.uniform(*np.log(config.gsd_m))))
     size_px = float(np.exp(rng.uniform(*np.log(config.part_size_px))))
@@ -118,14 +118,14 @@ def _roll(rng: np.random.Generator, aligned_share: float) -> float:
 
 
 def rounded(values: FloatArray, digits: int = 9) -> FloatArray:
-    """To so many digits after the point: the last bits of a product of matrices depend on the processor."""
+    """Round to this many decimals: the last bits of a product of matrices depend on the processor."""
     return np.round(values, digits)
 
 
 def look_at(position_m: FloatArray, target_m: FloatArray, roll_rad: float = 0.0) -> FloatArray:
-    """T_world_cam (4, 4) of an optical frame at position_m (3,) that looks at target_m (3,).
+    """T_world_cam (4, 4) of an optical frame at position_m (3,) that points at target_m (3,).
 
-    roll_rad: angle of the image's x axis to the world's x axis (as far as it can be followed).
+    roll_rad: angle between the image's x axis and the world's x axis, projected into the image.
     """
     forward = np.asarray(target_m, np.float64) - position_m
     forward /= np.linalg.norm(forward)

@@ -1,11 +1,11 @@
 """Sensors that match windows of two images: active stereo, and projected dots (Kinect v1, PrimeSense).
 
-Disparity d = f b / z is what is measured: the pixels of a window vote for one disparity. On a plane, whose disparity is
-linear in the image, the mean over the window is exact; it smears what is curved, and small steps. At a larger step the
-window shows two disparities. The surface that fills more of it, or has more contrast, wins: objects grow or shrink by
-up to the window's radius (foreground fattening), and the pixel is lost where neither wins clearly. Noise is that of
-the window's mean: neighbours share most of their windows, and with them their errors, and the error in depth is
-z^2 / (f b) times that of the disparity.
+The measured quantity is the disparity d = f b / z: the pixels of a window vote for one disparity. On a plane, whose
+disparity is linear in the image, the mean over the window is exact; curved surfaces and small steps are smoothed. At a
+larger step the window contains two disparities. The surface with more pixels or more contrast wins: objects grow or
+shrink by up to the window's radius (foreground fattening), and the pixel is lost where neither wins clearly. The noise
+is that of the window's mean. Neighbouring windows overlap, so their errors are correlated. The depth error is
+z^2 / (f b) times the disparity error.
 
 Sources: Khoshelham and Oude Elberink, "Accuracy and resolution of Kinect depth data", Sensors 2012 (disparity in
 steps of 1/8 px, depth error growing with z^2); Nguyen, Izadi and Lovell, "Modeling Kinect sensor noise", 3DIMPVT 2012
@@ -30,19 +30,19 @@ from binpose_simulation.sensor_noise import advance, exponential, normal, seed_o
 
 @dataclass(frozen=True)
 class WindowMatcher(DepthSensor):
-    """One stereo camera, or camera with a dot projector.
+    """Parameters of one stereo camera, or camera with a dot projector.
 
     radius_px: of the matching window, which is 2 radius + 1 wide.
-    noise_px: standard deviation of the disparity on a bright plane; it grows where less light comes back.
-    wave_px, wave_scale_px: size and length of smooth errors (bumps) of the disparity.
-    tolerance_px: disparities of a window that differ by less are mixed.
-    fattening: how much more the nearer surface of a window counts.
-    consensus: fraction of a window's votes that the winning surface needs, 0.5 = it wins whenever it has more.
-    support: fraction of the window's pixels that must have been matched to the winning surface.
-    ragged: unevenness of the two, which frays edges.
+    noise_px: standard deviation of the disparity on a bright plane; it grows as the light decreases.
+    wave_px, wave_scale_px: amplitude and wavelength of smooth errors (bumps) of the disparity.
+    tolerance_px: disparities of a window that differ by less are averaged.
+    fattening: extra weight of the nearer surface of a window.
+    consensus: fraction of a window's votes that the winning surface needs, 0.5 = simple majority.
+    support: fraction of the window's pixels that must match the winning surface.
+    ragged: variation of the two over the image, which frays edges.
     step_px: of the disparity. quantum_m: of the depth; 0 = continuous.
     offset_px, scale: errors of the calibration, of the disparity and of the depth.
-    band: pixels whose match lies beyond the second image are lost: a band at one side of the image.
+    band: whether pixels whose match lies outside of the second image are lost: a band at one side of the image.
     """
 
     radius_px: int = 3
@@ -128,7 +128,7 @@ def _slopes(disparity, normals, intrinsics, slopes):  # type: ignore[no-untyped-
 def match(disparity, votes, slopes, fray, radius, choice, matched):  # type: ignore[no-untyped-def]
     """Fill matched (H, W) with the mean vote of each window's winning surface, 0 = no match.
 
-    Whole windows that show one surface take their sums from a summed-area table; `match_window` is the rule for all.
+    Full windows with one surface take their sums from a summed-area table; `match_window` is the reference for all.
     """
     height, width = disparity.shape
     sums, counts = _summed(disparity, votes)
@@ -146,7 +146,7 @@ def match(disparity, votes, slopes, fray, radius, choice, matched):  # type: ign
                 continue
             whole = count == (2 * radius + 1) ** 2
             if whole and _one_surface(disparity, slopes, low, high, v, u, radius, choice[0]):
-                # on a whole window the slope cancels out
+                # on a full window the slope cancels out
                 total = sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left]
                 matched[v, u] = total / count
             else:
@@ -157,13 +157,13 @@ def match(disparity, votes, slopes, fray, radius, choice, matched):  # type: ign
 
 @numba.njit(cache=True, nogil=True, inline="always", error_model="numpy")
 def _support(fray, choice):  # type: ignore[no-untyped-def]
-    """Fraction of a window's pixels that must have been matched to the winner."""
+    """Fraction of a window's pixels that must match the winning surface."""
     return min(choice[3] * exponential(choice[4] * fray), 0.95)
 
 
 @numba.njit(cache=True, nogil=True, inline="always", error_model="numpy")
 def _one_surface(disparity, slopes, low, high, v, u, radius, tolerance):  # type: ignore[no-untyped-def]
-    """Whether a whole window shows one surface: by the range of its blocks, or by eight pixels on its border."""
+    """Whether a full window contains one surface: by the range of its blocks, or by eight pixels on its border."""
     i, j = v // radius, u // radius
     nearest, farthest = np.float32(0.0), np.float32(np.inf)
     for r in range(max(i - 1, 0), min(i + 2, low.shape[0])):
@@ -186,9 +186,9 @@ def _one_surface(disparity, slopes, low, high, v, u, radius, tolerance):  # type
 def match_window(disparity, votes, across, down, v, u, fray, radius, choice, near, samples):  # type: ignore[no-untyped-def]
     """The disparity of one window, 0 = no match.
 
-    The window is as slanted as its middle (across, down: per column and row). The nearest surface, within the tolerance
-    of the largest disparity, stands against the next one behind it. In large windows only the pixels of even rows and
-    columns vote; the error of their mean is made that of all. near, samples: room for the window's values.
+    The window has the slope of its centre (across, down: per column and row). The nearest surface, within the tolerance
+    of the largest disparity, competes with the next one behind it. In large windows only the pixels of even rows and
+    columns vote; the error of their mean is scaled to that of all pixels. near, samples: buffers for the window.
     """
     tolerance, fattening, consensus, _, ragged = choice
     height, width = disparity.shape
@@ -246,7 +246,7 @@ def _summed(disparity, votes):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def _block_ranges(disparity, size):  # type: ignore[no-untyped-def]
-    """Smallest (infinite where there is none) and largest disparity of each block of size x size pixels."""
+    """Smallest (infinity without a value) and largest disparity of each block of size x size pixels."""
     height, width = disparity.shape
     shape = (height + size - 1) // size, (width + size - 1) // size
     low, high = np.full(shape, np.inf, np.float32), np.zeros(shape, np.float32)
@@ -262,7 +262,7 @@ def _block_ranges(disparity, size):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def _to_depth(image, output):  # type: ignore[no-untyped-def]
-    """Turn disparities into depth in metres, in place, each rounded to its step."""
+    """Convert disparities to depth in metres, in place, each rounded to its step."""
     offset, step, focal_baseline, quantum = output
     for v in range(image.shape[0]):
         for u in range(image.shape[1]):

@@ -1,4 +1,4 @@
-"""The MuJoCo world of one pile: free bodies, a floor, the bin's walls, and guides that lead falling parts in."""
+"""The MuJoCo world of one pile: free bodies, a floor, the bin's walls, and guides for falling parts."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ from binpose_simulation.bins import BinSpec, Wall, bin_walls
 from binpose_simulation.mesh_bins import MeshBin
 from binpose_simulation.placement import BodyType
 
-WALL_HALF_M = np.array([2.0, 2.0, 0.05])  # along, up, thick: only a wall's inner face and its top edge matter
+WALL_HALF_M = np.array([2.0, 2.0, 0.05])  # along, up, thickness: only a wall's inner face and its top edge matter
 GRAVITY_M_S2 = 9.81
 CHECKS_PER_WINDOW = 4
 
@@ -39,18 +39,18 @@ class Contact:
 
 @dataclass(frozen=True)
 class WorldConfig:
-    """How time goes on.
+    """Time integration and rest criterion.
 
     Attributes:
         timestep_s: of the integration.
-        max_time_s: simulated time after which an unsettled pile is taken as it is.
+        max_time_s: simulated time after which the simulation ends, settled or not.
         rest_motion_m: a part rests when none of its points moves farther than this within rest_window_s.
-        rest_window_s: see there.
-        max_damping_per_s: rate at which motion dies out in the end. Resistance grows with time: MuJoCo's soft friction
-            lets piles creep by millimetres per second, and rings and rods roll long. At 200 per second what is
-            unsupported still sinks at 50 mm/s, six times too fast to pass for resting.
-        density_kg_m3: of all parts; motion hardly depends on it.
-        heap_m: how far above the rim a part's centre of mass may lie.
+        rest_window_s: see rest_motion_m.
+        max_damping_per_s: final damping rate. Damping grows with time, because with MuJoCo's soft friction piles creep
+            by millimetres per second, and rings and rods roll for long. At 200 per second, unsupported parts still
+            fall at 50 mm/s, six times too fast to count as resting.
+        density_kg_m3: of all parts; it hardly affects the motion.
+        heap_m: largest height of a part's centre of mass above the rim.
     """
 
     timestep_s: float = 0.002
@@ -69,18 +69,18 @@ class WorldConfig:
             raise BinposeError(f"timestep_s must be at most 0.006: parts sink into each other, got {self.timestep_s}.")
 
     def finer(self, factor: float) -> "WorldConfig":
-        """The same with a time step `factor` times as long."""
+        """The same settings with a time step `factor` times as long."""
         return replace(self, timestep_s=self.timestep_s * factor)
 
 
 class World:
-    """A pile in motion.
+    """The simulated world of a pile.
 
     Args:
-        bodies: N instances; equal entries share their meshes.
-        bin_shape: walls from its measures, or the convex pieces of a mesh.
+        bodies: N instances; equal entries reuse their meshes.
+        bin_shape: walls from its dimensions, or the convex pieces of a mesh.
         contact: friction and bounce.
-        config: how time goes on.
+        config: time integration and rest criterion.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class World:
         self._data = mujoco.MjData(self._model)
         self._first = self._model.nbody - len(bodies)
         self._radius = np.array([body.radius_m for body in bodies])
-        # Damping per unit of mass and inertia slows heavy and light parts alike.
+        # Damping per unit of mass and inertia slows heavy and light parts equally.
         mass, inertia = self._model.body_mass[self._first :], self._model.body_inertia[self._first :]
         self._inertia = np.concatenate([np.tile(mass[:, None], 3), np.tile(inertia.max(1)[:, None], 3)], axis=1)
 
@@ -108,10 +108,10 @@ class World:
         return float(self._data.time)
 
     def run(self, T_world_obj: FloatArray, velocity: FloatArray) -> bool:
-        """Go on from poses (N, 4, 4) and velocities (N, 6) until all rests or the time is over; True when it rests.
+        """Simulate from poses (N, 4, 4) and velocities (N, 6) until all rest or the time is over; True when all rest.
 
         Raises:
-            UnstableError: velocities diverged.
+            UnstableError: if velocities diverge.
         """
         qpos = self._data.qpos.reshape(-1, 7)
         qpos[:, :3] = T_world_obj[:, :3, 3]
@@ -121,13 +121,13 @@ class World:
             return self._simulate(_fall_time(T_world_obj, velocity, self._bin))
 
     def poses(self) -> FloatArray:
-        """T_world_obj (N, 4, 4) now."""
+        """Current T_world_obj (N, 4, 4)."""
         qpos = self._data.qpos.reshape(-1, 7)
         rotation = rotation_from_quat_xyzw(np.roll(qpos[:, 3:], -1, axis=-1))
         return from_rotation_translation(rotation, qpos[:, :3].copy())
 
     def inside(self) -> npt.NDArray[np.bool_]:
-        """(N,) which centres of mass lie between the walls, over the floor and not far above the rim."""
+        """(N,) whether a centre of mass is between the walls, over the floor and at most heap_m above the rim."""
         centers = self._data.xipos[self._first :]
         inside = (centers[:, 2] > 0.0) & (centers[:, 2] < self._bin.height_m + self._config.heap_m)
         for wall in self._walls:
@@ -152,10 +152,10 @@ class World:
             since = data.time - guide_until_s
             if since < 0.0:
                 continue
-            data.mocap_pos[:, 2] = -100.0  # the guides go: nothing may lean on them
+            data.mocap_pos[:, 2] = -100.0  # remove the guides: nothing may lean on them
             damping[:] = self._inertia * min(config.max_damping_per_s, 60.0 * max(since - 0.1, 0.0) ** 2)
             if since > 0.3:
-                model.geom_solref[:, 1] = 1.0  # no more bouncing: it keeps a pile trembling
+                model.geom_solref[:, 1] = 1.0  # no more bouncing: it keeps the pile moving
             history = [*history[-CHECKS_PER_WINDOW:], data.qpos.reshape(-1, 7).copy()]
             if len(history) > CHECKS_PER_WINDOW and self._at_rest(history):
                 return True
@@ -180,7 +180,7 @@ class World:
 
 @contextmanager
 def _quiet(mujoco: Any) -> Iterator[None]:
-    """MuJoCo prints its warnings and writes MUJOCO_LOG.TXT where the user stands; here they are read from the data."""
+    """Suppress MuJoCo's printed warnings and its file MUJOCO_LOG.TXT; warnings are read from the data instead."""
     before = mujoco.get_mju_user_warning()
     mujoco.set_mju_user_warning(lambda message: None)
     try:
@@ -190,7 +190,7 @@ def _quiet(mujoco: Any) -> Iterator[None]:
 
 
 def _fall_time(T_world_obj: FloatArray, velocity: FloatArray, spec: BinSpec) -> float:
-    """When the highest part has fallen well below the rim, in seconds."""
+    """Time in seconds until the highest part has fallen well below the rim."""
     height = max(float(T_world_obj[:, 2, 3].max()) - 0.5 * spec.height_m, 0.0)
     speed = float(-velocity[:, 2].max())
     return float((np.sqrt(speed**2 + 2.0 * GRAVITY_M_S2 * height) - speed) / GRAVITY_M_S2) + 0.05

@@ -86,7 +86,7 @@ def test_a_model_that_fails_when_it_is_tried_is_refused(tmp_path: Path, bar: Obj
 
 def test_a_header_that_describes_no_model_is_one_sentence(tmp_path: Path, bar: ObjectModel) -> None:
     version = saved(tmp_path, bar, 0.5, objects=[{"id": "bar"}])
-    with pytest.raises(BinposeError, match="not whole"):
+    with pytest.raises(BinposeError, match="is incomplete"):
         load_model(tmp_path, version, build, Checks(), ModelBundle)
 
 

@@ -137,7 +137,7 @@ def test_ids_that_are_no_folder_names_are_refused(parts, box, id):
 
 @pytest.mark.parametrize("id", ["library", "all", "All"])
 def test_words_of_the_command_line_are_no_ids(parts, box, id):
-    with pytest.raises(BinposeError, match=f"Object id '{id}' is a word of the command line"):
+    with pytest.raises(BinposeError, match=f"Object id '{id}' is a reserved word"):
         add(parts, box, id)
     assert parts.ids() == []
 
@@ -164,7 +164,7 @@ def test_symmetries_can_be_overridden_in_the_file(parts, box):
     assert np.allclose(parts.load("box").symmetries.continuous[0].offset, [0.005, 0, 0])
     entry["symmetries_discrete"] = [[2.0] * 16]
     path.write_text(json.dumps(entry))
-    with pytest.raises(BinposeError, match="no rigid motion"):
+    with pytest.raises(BinposeError, match="not a rigid motion"):
         parts.load("box")
 
 

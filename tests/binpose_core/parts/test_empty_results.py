@@ -11,7 +11,7 @@ from binpose_core.frames.camera import Camera
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import Detection, PoseEstimate
 from binpose_core.parts.catalogue import ObjectModel
-from binpose_core.parts.empty_results import EmptyReason, odd_camera, why_empty
+from binpose_core.parts.empty_results import EmptyReason, implausible_camera, why_empty
 
 CAMERA = Camera(600.0, 600.0, 319.5, 239.5, 640, 480)
 DETECTION = Detection("step", 0.8, (100, 100, 140, 140), np.ones((40, 40), bool), (120.0, 120.0))
@@ -48,7 +48,7 @@ def reason_of(
 
 
 def test_a_good_frame_without_detections_has_no_parts(parts: dict[str, ObjectModel]) -> None:
-    assert odd_camera(frame(), parts) is None
+    assert implausible_camera(frame(), parts) is None
     reason = reason_of(parts, frame())
     assert reason.code == Reason.NO_PARTS and "depth_scale" not in reason.sentence
 

@@ -51,7 +51,7 @@ def test_objects_travel_as_arrays(ball):
             assert np.array_equal(getattr(after, name), getattr(before, name))
         assert all(np.array_equal(a.faces, b.faces) for a, b in zip(after.lods, before.lods, strict=True))
         assert np.allclose(after.symmetries.discrete, before.symmetries.discrete, atol=1e-15)
-    with pytest.raises(BinposeError, match="stored part 'ball' is not whole"):
+    with pytest.raises(BinposeError, match="stored part 'ball' is incomplete"):
         objects_from_tensors({k: v for k, v in tensors.items() if k != "ball/points"}, infos)
 
 

@@ -89,7 +89,7 @@ def test_what_is_no_symmetry_is_refused():
     scaled = np.diag([2.0, 2, 2, 1])
     mirrored = np.diag([-1.0, 1, 1, 1])
     for row in (scaled.ravel(), mirrored.ravel(), np.eye(3).ravel()):
-        with pytest.raises(BinposeError, match="no rigid motion"):
+        with pytest.raises(BinposeError, match="not a rigid motion"):
             motions_from_mm([row.tolist()])
     with pytest.raises(BinposeError, match="axis"):
         ContinuousSymmetry(np.zeros(3), np.zeros(3))

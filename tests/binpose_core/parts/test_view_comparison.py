@@ -9,7 +9,7 @@ from binpose_core.meshes.mesh import Mesh
 from binpose_core.parts.symmetries import rotations_about
 from binpose_core.parts.symmetry_search import find_symmetries
 from binpose_core.parts.symmetry_test import SymmetryConfig, SymmetryTest
-from binpose_core.rendering.orbit import looking_along
+from binpose_core.rendering.orbit import rotations_along
 
 Solid = manifold3d.Manifold
 MOVED = from_rotation_translation(exp_so3(np.array([0.4, -1.1, 0.7])), np.array([0.03, -0.02, 0.05]))
@@ -92,6 +92,6 @@ def test_a_blind_hole_has_its_depth():
 def test_cameras_look_along_their_directions():
     directions = np.random.default_rng(0).normal(size=(20, 3))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    rotations = looking_along(directions)
+    rotations = rotations_along(directions)
     assert np.allclose(rotations @ np.swapaxes(rotations, 1, 2), np.eye(3)) and np.allclose(np.linalg.det(rotations), 1)
     assert np.allclose(rotations[:, 2], directions)

@@ -72,7 +72,7 @@ class Estimate(Command):
 
     def run(self) -> int:
         """Open, load, estimate, report."""
-        from binpose.explain import Explainer, FrameExplainer, Remembering
+        from binpose.explain import Explainer, FrameExplainer, RecordingRefiner
         from binpose_core.frames.region import Region
         from binpose_pipeline.kernels import compile_kernels
         from binpose_pipeline.runs import RunDirectory, RunRecord
@@ -106,7 +106,7 @@ class Estimate(Command):
             console.print(UNCALIBRATED, style="yellow")
         run, explain = RunDirectory(self.out), None
         if self.explain:
-            remembering = Remembering(bundle.refiner)
+            remembering = RecordingRefiner(bundle.refiner)
             bundle = bundle.using(refiner=remembering)
             explain = FrameExplainer(Explainer(bundle.objects), remembering, run)
         pipeline = replace(bundle.pipeline, chosen=detections)

@@ -1,15 +1,15 @@
-"""Data sets in the format of the BOP challenge, read; `bop_writer` writes them, `bop_results` exchanges poses.
+"""Reads data sets in the format of the BOP challenge; `bop_writer` writes them, `bop_results` exchanges poses.
 
     <root>/camera.json                      the sensor: fx, fy, cx, cy, width, height, depth_scale
     <root>/models/obj_000001.ply            meshes, millimetres; models_info.json beside them
     <root>/<split>/<scene>/scene_camera.json   per image: cam_K, depth_scale (millimetres per unit)
-    <root>/<split>/<scene>/rgb/000000.png      or gray/, and depth/ where the sensor has it
-    <root>/<split>/<scene>/scene_gt.json, scene_gt_info.json, mask_visib/   where poses are known
+    <root>/<split>/<scene>/rgb/000000.png      or gray/, and depth/ if the sensor measures depth
+    <root>/<split>/<scene>/scene_gt.json, scene_gt_info.json, mask_visib/   if poses are annotated
 
 BOP-Industrial's data sets have a set of files per sensor, see `bop_layout`.
 
-Outside this module and the writer everything is in metres. Reading is lazy: listing a split opens one
-JSON file per scene, and a frame that is damaged or missing raises when it is read, not when it is listed.
+Outside this module and the writer, all lengths are in metres. Reading is lazy: listing a split opens one JSON file per
+scene, and a damaged or missing frame raises an error when it is read, not when it is listed.
 
 Source: bop_toolkit, docs/bop_datasets_format.md.
 """
@@ -62,7 +62,7 @@ MODEL_DIRECTORIES = ("models", "models_cad", "models_reconst", "models_eval")
 
 @dataclass(frozen=True)
 class BopModel:
-    """An entry of the folder of models; object_id is its name there, or obj_000001."""
+    """A model of the data set; object_id is its name in models_info.json, or obj_000001."""
 
     obj_id: int
     object_id: str
@@ -71,7 +71,7 @@ class BopModel:
 
     @property
     def diameter_m(self) -> float:
-        """The diameter in metres as models_info.json gives it, NaN where it does not."""
+        """The diameter in metres from models_info.json, NaN if it has none."""
         diameter_mm = self.info.get("diameter")
         return float(diameter_mm) * 1e-3 if is_number(diameter_mm) else float("nan")
 
@@ -81,10 +81,10 @@ class BopDataset:
 
     Args:
         root: the folder with the splits.
-        sensor: whose images are read, where a scene has those of several.
+        sensor: whose images are read, if a scene has images of several.
 
     Raises:
-        BinposeError: for a folder that is none.
+        BinposeError: if the folder is not a BOP data set.
     """
 
     def __init__(self, root: Path | str, sensor: str | None = None) -> None:
@@ -109,7 +109,7 @@ class BopDataset:
         """The split of that name, or the only one.
 
         Raises:
-            BinposeError: for one that is not there, or where there is no telling which.
+            BinposeError: if the split does not exist, or none is given and there are several.
         """
         splits = self.splits()
         if split in splits or (split is None and len(splits) == 1):
@@ -131,10 +131,10 @@ class BopDataset:
 
         Args:
             split: its name.
-            only: folder of the one scene that is wanted.
+            only: folder name of a single scene.
 
         Raises:
-            BinposeError: for a split that is not there, a scene without its camera file, or several sensors.
+            BinposeError: if the split does not exist, a scene has no camera file, or there are several sensors.
         """
         directory = self.root / self.choose_split(split)
         found = {key: path for key, path in numbered_scenes(directory).items() if only in (None, path.name)}
@@ -148,12 +148,12 @@ class BopDataset:
         return scenes
 
     def frames(self, split: str) -> Iterator["BopFrame"]:
-        """Every image that the camera files list, whether its files are there or not; nothing is read yet."""
+        """Every image listed in the camera files, even if its files are missing; nothing is read yet."""
         for scene in self.scenes(split):
             yield from scene.frames()
 
     def notes(self, split: str) -> tuple[str, ...]:
-        """A sentence about each thing in a split that is left out."""
+        """A sentence about each item of a split that is skipped."""
         misnamed = [path.name for path in misnamed_scenes(self.root / split)]
         if not misnamed:
             return ()
@@ -170,7 +170,7 @@ class BopDataset:
 
     @cached_property
     def models(self) -> dict[int, BopModel]:
-        """The models by their number, from the first folder of models there is."""
+        """The models by their number, from the first existing folder of models."""
         directory = next(
             (self.root / name for name in MODEL_DIRECTORIES if (self.root / name).is_dir()),
             None,
@@ -199,7 +199,7 @@ class BopDataset:
         return self.models[obj_id]
 
     def _misnamed(self, split: str | None = None) -> list[Path]:
-        """Scenes that are not called by digits, in one split or in all."""
+        """Scenes whose folder names are not numbers, in one split or in all."""
         splits = [path for path in sorted(self.root.iterdir()) if path.is_dir() and split in (None, path.name)]
         return [scene for path in splits for scene in misnamed_scenes(path)]
 
@@ -218,7 +218,7 @@ class BopScene:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """A sentence that names the sensor, where scenes have a set of files per sensor."""
+        """A sentence that names the sensor, if scenes have a set of files per sensor."""
         return (f"Read the images of the sensor {self.layout.sensor}.",) if self.layout.sensor else ()
 
     @cached_property
@@ -252,7 +252,7 @@ class BopScene:
 
 @dataclass(frozen=True)
 class BopFrame:
-    """An image of a scene, not read yet."""
+    """An image of a scene, read on demand."""
 
     scene: BopScene
     image_id: int
@@ -264,7 +264,7 @@ class BopFrame:
 
     @property
     def name(self) -> str:
-        """Unique within the split and fit for a file name, e.g. 000014_000000."""
+        """Unique within the split and usable as a file name, e.g. 000014_000000."""
         return f"{self.scene_id:06d}_{self.image_id:06d}"
 
     def is_color(self, path: Path) -> bool:
@@ -273,10 +273,10 @@ class BopFrame:
         return path.parent.name in folders and is_digits(path.stem) and int(path.stem) == self.image_id
 
     def read(self) -> RgbdFrame:
-        """The undistorted images in metres; depth_m is None where the scene has no folder of depth.
+        """The undistorted images in metres; depth_m is None if the scene has no depth folder.
 
         Raises:
-            BinposeError: for files that are missing, damaged or do not fit the camera.
+            BinposeError: for files that are missing, damaged or do not match the camera.
         """
         scene, layout = self.scene, self.scene.layout
         picture = read_picture(self._image(*layout.color_folders(scene.directory)))
@@ -288,10 +288,10 @@ class BopFrame:
         return undistort(RgbdFrame(picture.color, depth_m, checked.camera, name=self.name, notes=notes))
 
     def camera(self, width: int, height: int) -> CheckedCamera:
-        """The intrinsics of an image of that size, or of the size that the data set states for them.
+        """The intrinsics of an image of that size, or of the size stored in the data set.
 
-        BOP gives no size per image. The sensor's camera.json holds where its focal lengths and
-        principal point are those of cam_K; elsewhere the image was cropped and brings its own.
+        BOP stores no size per image. The sensor's camera.json gives it if its focal lengths and principal point equal
+        those of cam_K; otherwise the image was cropped and has its own.
         """
         entry, sensor = self._camera_entry(), self.scene.dataset.camera_info(self.scene.layout)
         where = f"{self._where(CAMERAS)} with {self.scene.dataset.root / self.scene.layout.json('camera')}"
@@ -308,7 +308,7 @@ class BopFrame:
         """The annotated parts in the order of the file.
 
         Raises:
-            BinposeError: where the scene has no scene_gt.json or the frame no entry in it.
+            BinposeError: if the scene has no scene_gt.json or the frame no entry in it.
         """
         if self.image_id not in self.scene.truths:
             raise BinposeError(f"No entry in {self._where('scene_gt')}; expected a list of poses, which may be empty.")
@@ -323,7 +323,7 @@ class BopFrame:
         return [as_annotation(truth, info, where) for truth, info in zip(truths, infos, strict=True)]
 
     def masks(self, kind: str = "mask_visib") -> npt.NDArray[np.bool_]:
-        """Masks (N, H, W) of the annotated parts: of their visible pixels, or with kind "mask" their silhouettes."""
+        """Masks (N, H, W) of the annotated parts: of their visible pixels, or of their silhouettes for kind "mask"."""
         folder = self.scene.layout.folder(kind)
         paths = [self._image(folder, suffix=f"_{index:06d}") for index in range(len(self.ground_truth()))]
         return np.stack([read_mask(path) for path in paths]) if paths else np.zeros((0, 0, 0), dtype=bool)
@@ -337,7 +337,7 @@ class BopFrame:
         return as_entry(self.scene.cameras[self.image_id], self._where(CAMERAS))
 
     def _image(self, *directories: str, suffix: str = "") -> Path:
-        """The file of this frame in the first directory that has it, its number written with or without zeros."""
+        """The frame's file in the first directory that has it, with or without leading zeros in its name."""
         stems = (f"{self.image_id:06d}{suffix}", f"{self.image_id}{suffix}")
         found = (Listing(self.scene.directory / name).image(*stems) for name in directories)
         path = next((path for path in found if path is not None), None)

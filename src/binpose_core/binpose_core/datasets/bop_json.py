@@ -1,4 +1,4 @@
-"""The JSON files of BOP data sets, checked as they are read."""
+"""Reads and checks the JSON files of BOP data sets."""
 
 import sys
 from pathlib import Path
@@ -12,11 +12,11 @@ from binpose_core.geometry.transforms import FloatArray, from_rotation_translati
 
 
 class Annotation(NamedTuple):
-    """The known pose of one part.
+    """The annotated pose of one part.
 
     T_cam_obj: (4, 4) float64, metres.
-    visible_fraction: of its silhouette, in [0, 1]; NaN where the data set does not tell.
-    info: the part's entry of scene_gt_info.json, as it stands there.
+    visible_fraction: of its silhouette, in [0, 1]; NaN if the data set does not give it.
+    info: the part's entry of scene_gt_info.json, unchanged.
     """
 
     obj_id: int
@@ -30,11 +30,11 @@ def as_annotation(truth: dict[str, Any], info: dict[str, Any], where: str) -> An
 
     Args:
         truth: the entry of scene_gt.json.
-        info: the one of scene_gt_info.json that belongs to it, or an empty dictionary.
-        where: the place to name in an error.
+        info: the corresponding entry of scene_gt_info.json, or an empty dictionary.
+        where: location for error messages.
 
     Raises:
-        BinposeError: for a pose that is none or without the number of its object.
+        BinposeError: for an invalid pose or a missing object number.
     """
     rotation = finite_array(truth.get("cam_R_m2c"), (3, 3), "cam_R_m2c", where)
     translation_mm = finite_array(truth.get("cam_t_m2c"), (3,), "cam_t_m2c", where)
@@ -53,7 +53,7 @@ def as_annotation(truth: dict[str, Any], info: dict[str, Any], where: str) -> An
 
 
 def finite_array(values: Any, shape: tuple[int, ...], key: str, where: str) -> FloatArray:
-    """Numbers of a JSON file as an array; raises BinposeError for too few, too many or none."""
+    """Numbers of a JSON file as an array; raises BinposeError for a wrong count or values that are not numbers."""
     try:
         array = np.asarray(values, dtype=np.float64).reshape(shape)
     except (OverflowError, TypeError, ValueError):
@@ -65,12 +65,12 @@ def finite_array(values: Any, shape: tuple[int, ...], key: str, where: str) -> F
 
 
 def is_number(value: object) -> TypeGuard[int | float]:
-    """Whether a value of a JSON file is a finite number that a float can hold; NaN, true and false are none."""
+    """Whether a JSON value is a finite number that a float can represent; NaN, true and false are not."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def as_pixels(value: Any, key: str, where: str) -> int:
-    """A length in pixels from a JSON file; raises BinposeError for what is no whole number."""
+    """A length in pixels from a JSON file; raises BinposeError unless it is a whole number."""
     if not is_number(value) or value != int(value):
         raise BinposeError(f"{key} is {value!r} in {where}; expected a whole number of pixels; correct the file.")
     return int(value)
@@ -91,10 +91,10 @@ def as_entries(value: Any, where: str) -> list[dict[str, Any]]:
 
 
 def entries_by_image(path: Path) -> dict[int, Any]:
-    """Image number -> entry, which is checked when its image is read: a bad one must not stop the others.
+    """Image number -> entry. An entry is checked when its image is read, so that it does not affect other images.
 
     Raises:
-        BinposeError: for a key that is no number.
+        BinposeError: for a key that is not a number.
     """
     entries: dict[int, Any] = {}
     for key, value in read_json_object(path).items():
@@ -107,12 +107,12 @@ def entries_by_image(path: Path) -> dict[int, Any]:
 
 
 def is_digits(text: str) -> bool:
-    """Whether a name is a number as BOP data sets write it: digits alone."""
+    """Whether a name is a number in BOP's notation: digits only."""
     return text.isascii() and text.isdigit()
 
 
 def read_json_object(path: Path) -> dict[str, Any]:
-    """The object in a JSON file; raises BinposeError for a file that holds none."""
+    """The object in a JSON file; raises BinposeError if the file contains anything else."""
     content = read_json(path)
     if not isinstance(content, dict):
         raise BadFile(

@@ -1,4 +1,4 @@
-"""Estimated poses as the BOP challenge exchanges them: one CSV file, millimetres, rotations row by row."""
+"""Estimated poses in the CSV format of the BOP challenge: millimetres, rotations row by row."""
 
 import csv
 import io
@@ -20,7 +20,7 @@ class BopResult:
     """One estimated pose.
 
     T_cam_obj: (4, 4), metres.
-    time_s: what the whole image took, the same in all its results; -1 where it was not measured.
+    time_s: processing time of the whole image, equal in all its results; -1 if it was not measured.
     """
 
     scene_id: int
@@ -32,7 +32,7 @@ class BopResult:
 
 
 def write_results(path: Path | str, results: Iterable[BopResult]) -> None:
-    """Write results as CSV, beside the target and renamed. Numbers are written so that they read back equal."""
+    """Write results as CSV, beside the target and renamed. Numbers are written without loss."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(HEADER)
@@ -55,10 +55,10 @@ def write_results(path: Path | str, results: Iterable[BopResult]) -> None:
 
 
 def read_results(path: Path | str) -> list[BopResult]:
-    """The results in a CSV file, with or without its line of headings.
+    """The results in a CSV file, with or without a header line.
 
     Raises:
-        BinposeError: for a file that is missing or a line that is not a result, with its number.
+        BinposeError: if the file is missing or a line is not a result, with the number of the line.
     """
     try:
         lines = decode_text(Path(path).read_bytes()).splitlines()

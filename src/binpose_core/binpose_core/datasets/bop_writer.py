@@ -1,8 +1,8 @@
-"""Data sets written in the format of the BOP challenge (see `binpose_core.datasets.bop`), frame by frame.
+"""Writes data sets in the format of the BOP challenge (see `binpose_core.datasets.bop`), frame by frame.
 
-Every file is written beside its target and renamed, images before the JSON files that list them: whoever
-reads while a run goes on, or after one was killed, finds a smaller but whole data set. A run that
-opens the scene again goes on after the last frame listed.
+Every file is written beside its target and renamed, images before the JSON files that list them. At any time, also
+after an interruption, the files on disk are a valid data set with the frames listed so far. Opening the scene again
+continues after the last listed frame.
 """
 
 import json
@@ -39,9 +39,9 @@ class BopWriter:
 
     Args:
         root: the data set; its models and camera.json are written with the first frame.
-        objects: the parts that may appear, told apart by `id` and `bop_id`.
-        depth_scale_mm: millimetres per unit of the depth images; 0.1 reaches to 6.55 m.
-        flush_every: frames after which the JSON files are brought up to date.
+        objects: the parts that may appear, each with a unique `id` and `bop_id`.
+        depth_scale_mm: millimetres per unit of the depth images; 0.1 allows up to 6.55 m.
+        flush_every: number of frames after which the JSON files are updated.
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class BopWriter:
         return image_id
 
     def flush(self) -> None:
-        """Bring the JSON files up to date, the one that lists the frames last."""
+        """Update the JSON files; the one that lists the frames is written last."""
         for name in _SCENE_FILES if self._unflushed else ():
             entries = ",\n".join(f'  "{image_id}": {entry}' for image_id, entry in self._lines[name].items())
             write_bytes(self.directory / name, f"{{\n{entries}\n}}\n".encode())
@@ -148,7 +148,7 @@ class BopWriter:
         write_bytes(self.directory / name, data, durable=False)
 
     def _describe(self, camera: Camera) -> None:
-        """Write what belongs to the whole data set, with the first frame that this writer gets."""
+        """Write the files of the whole data set, with the first frame."""
         write_models(self.root, self._objects)
         path = self.root / "camera.json"
         if not path.exists():
@@ -199,10 +199,10 @@ class BopWriter:
 def write_models(root: Path | str, objects: Sequence[ObjectModel]) -> None:
     """Write models/obj_*.ply in millimetres and models_info.json with names, extents and symmetries.
 
-    Models that are there already under other numbers stay.
+    Existing models with other numbers are kept.
 
     Raises:
-        BinposeError: for a number that belongs to another model there.
+        BinposeError: if an existing model has one of the numbers.
     """
     directory = Path(root) / "models"
     path = directory / "models_info.json"
@@ -239,7 +239,7 @@ def _truth(obj_id: int, T_cam_obj: FloatArray) -> dict[str, Any]:
 def _truth_info(
     whole: Silhouette, visible: npt.NDArray[np.bool_], depth_m: npt.NDArray[np.float32] | None
 ) -> dict[str, Any]:
-    """A part's entry of scene_gt_info.json; its silhouette counts beyond the borders of the image, as in BOP."""
+    """A part's entry of scene_gt_info.json; pixels outside of the image count for the silhouette, as in BOP."""
     visible_px = int(visible.sum())
     return {
         "bbox_obj": whole.box_xywh,
@@ -252,6 +252,6 @@ def _truth_info(
 
 
 def _json_lines(path: Path) -> dict[str, str]:
-    """Image number -> its entry as JSON, of a file written earlier."""
+    """Image number -> its entry as JSON, from an existing file."""
     content = read_json(path) if path.exists() else {}
     return {key: json.dumps(entry) for key, entry in content.items()}

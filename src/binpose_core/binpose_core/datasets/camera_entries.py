@@ -1,4 +1,4 @@
-"""The camera in a JSON file: a plain folder's camera.json, and the entries of BOP data sets."""
+"""Cameras in JSON files: the camera.json of a plain folder, and the entries of BOP data sets."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,9 +14,9 @@ MATRICES = ("cam_K", "K")
 MODELS = ("distortion_model", "camera_model", "model")
 KNOWN = (*INTRINSICS, *MATRICES, *MODELS, "width", "height", "depth_scale", "distortion")
 DOCUMENTED = (*INTRINSICS, "width", "height", "depth_scale", "distortion", "distortion_model")
-# What BOP data sets state of an image besides its camera.
+# Keys of BOP data sets that do not describe the camera.
 BOP_KEYS = ("cam_R_w2c", "cam_t_w2c", "view_level", "elev", "azimuth", "mode", "im_size")
-# Other programs' names of what changes where a pixel looks: to leave one out would shift every pose.
+# Keys of other programs that change the projection: ignoring one would shift every pose.
 GEOMETRY = (
     "k1", "k2", "k3", "k4", "k5", "k6", "p1", "p2", "d", "dist", "dist_coef", "dist_coefs", "dist_coeff", "dist_coeffs",
     "distcoeffs", "coeffs", "distortion_coeffs", "distortion_coefficients", "radial_distortion",
@@ -35,13 +35,13 @@ def camera_of_entry(
     """The camera of an entry with the keys of docs/recording.md.
 
     Args:
-        entry: fx, fy, cx, cy or a matrix cam_K; width, height, distortion and distortion_model where they are known.
+        entry: fx, fy, cx, cy or a matrix cam_K; optionally width, height, distortion and distortion_model.
         where: the file, for errors and notes.
-        size: width and height where the entry may lack them.
-        other_keys: further keys that belong there.
+        size: width and height for an entry without them.
+        other_keys: further allowed keys.
 
     Raises:
-        BinposeError: for values that are missing, no camera's, or would be left out though they change the image.
+        BinposeError: for values that are missing or invalid, and for unsupported keys that change the image.
     """
     notes = check_keys(entry, where, other_keys)
     name, matrix = _matrix(entry, where)
@@ -56,10 +56,10 @@ def camera_of_entry(
 
 
 def check_keys(entry: Mapping[str, Any], where: str, other_keys: Sequence[str] = ()) -> tuple[str, ...]:
-    """A note that names the keys which are not read.
+    """A note that names the ignored keys.
 
     Raises:
-        BinposeError: for a key that changes the image and is not read, unless it is empty or zero.
+        BinposeError: for an unsupported key that changes the image, unless it is empty or zero.
     """
     unknown = [key for key in entry if key not in (*KNOWN, *other_keys) and not key.startswith("_")]
     for key in unknown:
@@ -73,10 +73,10 @@ def check_keys(entry: Mapping[str, Any], where: str, other_keys: Sequence[str] =
 
 
 def distortion_of_entry(entry: Mapping[str, Any], where: str) -> tuple[list[Any], str]:
-    """The coefficients and the name of their model, as they stand in an entry.
+    """The coefficients and the name of their model, as they are in an entry.
 
     Raises:
-        BinposeError: for coefficients that are no list of numbers, or models that disagree.
+        BinposeError: for coefficients that are not a list of numbers, or contradictory models.
     """
     distortion = entry.get("distortion")
     distortion = [] if distortion is None else distortion
@@ -99,7 +99,7 @@ def depth_scale_mm(value: Any, where: str) -> float:
     """Millimetres of one unit of a depth image.
 
     Raises:
-        BinposeError: for what is no positive number of a sensible size.
+        BinposeError: if it is not a positive number of a plausible size.
     """
     if not is_number(value) or not SCALES_MM[0] <= value <= SCALES_MM[1]:
         raise BinposeError(
@@ -110,7 +110,7 @@ def depth_scale_mm(value: Any, where: str) -> float:
 
 
 def _matrix(entry: Mapping[str, Any], where: str) -> tuple[str, Any]:
-    """The matrix, and how errors call it."""
+    """The matrix, and its name for errors."""
     name = next((name for name in MATRICES if entry.get(name) is not None), None)
     missing = [key for key in INTRINSICS if not is_number(entry.get(key))]
     if name is None and missing:
@@ -127,7 +127,7 @@ def _matrix(entry: Mapping[str, Any], where: str) -> tuple[str, Any]:
 
 
 def _equal(matrix: Any, stated: Sequence[Any]) -> bool:
-    """Whether a matrix says the same; one that is none is refused where it is checked."""
+    """Whether a matrix has the same values; an invalid matrix is rejected elsewhere."""
     try:
         return bool(np.allclose(np.array(matrix, np.float64).ravel(), np.array(stated, np.float64), atol=0.01))
     except (OverflowError, TypeError, ValueError):
@@ -140,7 +140,7 @@ def _missing(keys: Sequence[str], entry: Mapping[str, Any], where: str) -> Binpo
 
 
 def _states_something(value: Any) -> bool:
-    """Whether a value differs from zeros, an empty text and the like."""
+    """Whether a value is not zero, empty or a list of zeros."""
     if isinstance(value, list):
         return any(map(_states_something, value))
     return bool(value)

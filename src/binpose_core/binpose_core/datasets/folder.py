@@ -1,19 +1,19 @@
-"""A plain folder of images, and one way to open whatever was recorded.
+"""A plain folder of images, and one function to open any kind of recorded frames.
 
-A folder holds pairs of files with the same name, in one of two layouts, and a camera file:
+A folder contains pairs of files with the same name, in one of two layouts, and a camera file:
 
     <name>.png  <name>_depth.png  camera.json          one folder for both
     color/<name>.png  depth/<name>.png  camera.json    or rgb/ or gray/ instead of color/
 
-Colour is RGB or mono of 8 or 16 bits (PNG, JPEG, TIFF or BMP). Depth is 16 bit with one channel in millimetres, times
-`depth_scale` where the camera file gives one, or 32 or 64 bit float TIFF in metres (REP-118); it may be missing
-altogether. `camera.json`, or `<name>.json` beside an image for that image alone, holds
+Colour is RGB or mono with 8 or 16 bits (PNG, JPEG, TIFF or BMP). Depth is 16 bit with one channel in millimetres,
+multiplied by `depth_scale` if the camera file has one, or a 32 or 64 bit float TIFF in metres (REP-118). It is
+optional. `camera.json`, or `<name>.json` beside an image for that image alone, contains
 
     {"fx": 600.0, "fy": 600.0, "cx": 319.5, "cy": 239.5, "width": 640, "height": 480,
      "depth_scale": 1.0, "distortion": [k1, k2, p1, p2, k3], "distortion_model": "plumb_bob"}
 
-of which the last three may be left out. Images are undistorted as they are read. Upper and lower case are the same in
-extensions, suffixes and names of folders.
+of which the last three are optional. Images are undistorted as they are read. Extensions, suffixes and folder names
+are not case-sensitive.
 """
 
 from collections.abc import Mapping, Sequence
@@ -40,11 +40,11 @@ _NO_IMAGES = (".json", ".txt", ".md", ".csv", ".yaml", ".yml")
 
 
 class FrameSource(Protocol):
-    """A frame that can be read when its turn comes."""
+    """A frame that is read on demand."""
 
     @property
     def name(self) -> str:
-        """Fit for a file name and unique among the frames opened together."""
+        """Usable as a file name and unique among the frames opened together."""
 
     @property
     def scene_id(self) -> int:
@@ -55,7 +55,7 @@ class FrameSource(Protocol):
         """BOP's number of the image, for its results file."""
 
     def read(self) -> RgbdFrame:
-        """The frame; raises BinposeError for one that is damaged, whereupon a batch goes on with the next."""
+        """The frame; raises BinposeError if it is damaged, after which a batch continues with the next frame."""
 
 
 Source = TypeVar("Source", bound=FrameSource, covariant=True)
@@ -63,7 +63,7 @@ Source = TypeVar("Source", bound=FrameSource, covariant=True)
 
 @dataclass(frozen=True)
 class FolderFrame:
-    """A pair of files in a plain folder; scene_id is 0 and image_id counts the sorted names."""
+    """A pair of files in a plain folder; scene_id is 0 and image_id is the index of the sorted name."""
 
     name: str
     image_id: int
@@ -76,7 +76,7 @@ class FolderFrame:
         """The undistorted images, depth in metres or None.
 
         Raises:
-            BinposeError: for files that are missing, damaged or do not fit the camera.
+            BinposeError: for files that are missing, damaged or do not match the camera.
         """
         if not self.camera_path.is_file():
             raise BinposeError(
@@ -93,7 +93,7 @@ class FolderFrame:
 
 @dataclass(frozen=True)
 class Recorded(Generic[Source]):
-    """Frames that are not read yet, and a sentence about each thing that is left out."""
+    """Frames that are not read yet, and a sentence about each item that is skipped."""
 
     frames: Sequence[Source]
     notes: tuple[str, ...] = ()
@@ -109,11 +109,11 @@ def open_recorded(path: Path | str, split: str | None = None, sensor: str | None
 
     Args:
         path: a BOP data set, one of its splits or scenes, a plain folder, or one colour image of such a folder.
-        split: of a BOP data set; may be left out where there is only one, or the path states it.
-        sensor: of a BOP data set whose scenes have images of several.
+        split: of a BOP data set; optional if there is only one, or if the path contains it.
+        sensor: of a BOP data set whose scenes have images of several sensors.
 
     Raises:
-        BinposeError: where there is nothing to read, or no telling which split or sensor.
+        BinposeError: if there is nothing to read, or the choice of split or sensor is ambiguous.
     """
     path = Path(path)
     if not path.exists():
@@ -137,7 +137,7 @@ def open_recorded(path: Path | str, split: str | None = None, sensor: str | None
 
 
 def _check_split(wanted: str | None, actual: str | None, path: Path) -> None:
-    """Refuse a split that is not the one which the path lies in; None for a path outside of a data set."""
+    """Reject a split that differs from the path's own; None for a path outside of a data set."""
     if wanted not in (None, actual):
         found = "no BOP data set" if actual is None else f"the split {actual!r}"
         raise BinposeError(
@@ -184,9 +184,9 @@ def _is_depth(path: Path) -> bool:
 
 
 def _depths(colors: list[Path], directory: Path | None, suffix: str) -> list[Path | None]:
-    """The depth image of each colour image; None where none has one.
+    """The depth image of each colour image; None if no frame has one.
 
-    Where other frames have depth, a frame without it has lost a file: naming the file lets reading say so.
+    If other frames have depth, the path of a missing depth image is returned, so that reading it raises an error.
     """
     if directory is None:
         return [None] * len(colors)

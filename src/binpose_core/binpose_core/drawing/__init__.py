@@ -1,1 +1,1 @@
-"""Poses and detections drawn into images."""
+"""Draws poses and detections into images."""

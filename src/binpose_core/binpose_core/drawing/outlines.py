@@ -1,4 +1,4 @@
-"""Where the lines of a drawn part go, and how they are laid over a picture."""
+"""Finds the outlines and inner edges of rendered parts, and draws them over an image."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,14 +18,14 @@ Image = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class DrawingConfig:
-    """How parts are drawn.
+    """Line widths and thresholds of the drawing.
 
-    Widths are in pixels of a 640 pixel wide picture and grow with the square root of its width beyond that.
-    supersampling: how finely, per pixel and axis, edges are found before they are averaged, as long as the finer grid
-        is not wider than widest_grid_px: in a large picture lines are several pixels wide, one sample each is enough.
-    crease_angle_rad: faces that meet at more than this draw an inner edge.
-    step_m: a jump in depth inside a part beyond what its slant explains draws one too.
-    shortest_crease_px: inner edges with fewer pixels than this are engraving and noise of the mesh, not shape.
+    Widths are in pixels of an image 640 pixels wide and grow with the square root of its width beyond that.
+    supersampling: samples per pixel and axis for finding edges, unless the finer grid would be wider than
+        widest_grid_px: in a large image lines are several pixels wide, and one sample per pixel is enough.
+    crease_angle_rad: least angle between faces that draws an inner edge.
+    step_m: least jump in depth inside a part, beyond what its slope explains, that draws an inner edge.
+    shortest_crease_px: shorter inner edges are engraving or noise of the mesh and are not drawn.
     """
 
     outline_px: float = 1.6
@@ -52,19 +52,19 @@ class DrawingConfig:
                 raise BinposeError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
 
     def grid(self, width_px: int) -> tuple[int, float]:
-        """For a picture of this width: samples per pixel and axis, and the samples that a pixel of widths above has."""
+        """For an image of this width: samples per pixel and axis, and samples per pixel of the config's widths."""
         size = max(1, min(self.supersampling, round(self.widest_grid_px / width_px)))
         return size, size * line_scale(width_px)
 
 
 def line_scale(width_px: int) -> float:
-    """How much wider lines and letters are than in a picture of 640 pixels width."""
+    """Factor of line and letter sizes relative to an image 640 pixels wide."""
     return max(1.0, float(np.sqrt(width_px / 640)))
 
 
 @dataclass(frozen=True)
 class Edges:
-    """Where lines go, on the finer grid (h, w) bool; instance_ids (h, w) int32, -1 = none."""
+    """Edge pixels on the finer grid (h, w) bool; instance_ids (h, w) int32, -1 = none."""
 
     outlines: npt.NDArray[np.bool_]
     creases: npt.NDArray[np.bool_]
@@ -80,14 +80,14 @@ def find_edges(
 ) -> Edges:
     """Silhouettes and creases between neighbouring pixels of a rendered scene.
 
-    An edge between two instances belongs to the one in front, so that lines hide behind nearer parts.
+    An edge between two instances belongs to the one in front, so that nearer parts occlude lines.
 
     Args:
-        rendering: of all instances together.
+        rendering: of all instances.
         normals_cam: per instance (F, 3), the unit normals of its faces in the camera frame.
         camera: of the rendering.
-        config: from which angle and step on an inner edge is drawn.
-        samples_per_px: samples that a pixel of the config's widths has.
+        config: thresholds of inner edges.
+        samples_per_px: samples per pixel of the config's widths.
     """
     instance = rendering.instance_ids
     first_face = np.cumsum([0, *(len(normals) for normals in normals_cam)], dtype=np.int32)
@@ -101,7 +101,7 @@ def find_edges(
         here, there = here[~other], there[~other]
         normal_here, normal_there = seen.normals[seen.face[here]], seen.normals[seen.face[there]]
         cosine = np.einsum("nk,nk->n", normal_here, normal_there)
-        # The winding of a mesh may be inconsistent, so a fold and its mirror are not told apart.
+        # The winding of a mesh may be inconsistent, so a fold and its mirror image are treated alike.
         creases[here[np.abs(cosine) < np.cos(config.crease_angle_rad)]] = True
         difference = seen.depth_m[there] - seen.depth_m[here]
         slope = np.maximum(seen.slope_m(here, normal_here, axis), seen.slope_m(there, normal_there, axis))
@@ -114,7 +114,7 @@ def find_edges(
 
 
 def _changes(face: npt.NDArray[np.int32], axis: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Flat indices of the pixels whose next one along the axis shows another face, and of those next ones."""
+    """Flat indices of the pixels whose next one along the axis has another face, and of those next ones."""
     if axis == 0:
         here = np.flatnonzero(face[:-1] != face[1:])
         return here, here + face.shape[1]
@@ -129,13 +129,13 @@ def _mark_nearer(
     there: npt.NDArray[np.intp],
     difference_m: FloatArray,
 ) -> None:
-    """Mark the one of two neighbours that is closer, `here` where none is."""
+    """Mark the nearer one of two neighbours, `here` if they are equally near."""
     marks[np.where(difference_m >= 0, here, there)] = True
 
 
 @dataclass(frozen=True)
 class _Seen:
-    """A rendering's pixels in rows, (h * w,): instance, depth and face, -1 for none; normals (F, 3) of all faces."""
+    """A rendering's pixels in a flat array (h * w,): instance, depth and face, -1 for none; normals (F, 3) of faces."""
 
     instance: npt.NDArray[np.int32]
     depth_m: FloatArray
@@ -144,7 +144,7 @@ class _Seen:
     camera: Camera
 
     def range_m(self, at: npt.NDArray[np.intp]) -> FloatArray:
-        """Depth at pixels; far away where nothing is drawn."""
+        """Depth at pixels; a large value for the background."""
         return np.where(self.instance[at] >= 0, self.depth_m[at], np.float32(1e6))
 
     def slope_m(self, at: npt.NDArray[np.intp], normal: FloatArray, axis: int) -> FloatArray:
@@ -173,11 +173,11 @@ def composite(
     size: int,
     samples_per_px: float,
 ) -> None:
-    """Draw fill, creases, a dark halo and outlines in the instances' colours (N, 3) over the picture (h, w, 3).
+    """Draw fill, creases, a dark halo and outlines in the instances' colours (N, 3) over the image (h, w, 3).
 
-    Only pixels in reach of a part are computed, from their size x size samples each.
+    Only pixels near a part are computed, from size x size samples each.
     """
-    # Lines have soft borders: how much of a sample they cover follows from its distance to the line's middle.
+    # Lines have soft borders: the coverage of a sample follows from its distance to the line's centre.
     outline, halo, crease = (
         samples_per_px * width / 2
         for width in (config.outline_px, config.outline_px + 2 * config.halo_px, config.crease_px)
@@ -217,5 +217,5 @@ def composite(
 
 
 def _coverage(distance: npt.NDArray[np.float32], half_width: float) -> npt.NDArray[np.float32]:
-    """How much of samples at these distances a line of this half width covers, 0 to 1."""
+    """Fraction of samples at these distances that a line of this half width covers, 0 to 1."""
     return np.clip(np.float32(half_width + 0.5) - distance, 0, 1)

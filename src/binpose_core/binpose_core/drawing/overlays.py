@@ -1,4 +1,4 @@
-"""Estimated parts drawn over the picture as they would be seen: outlines that hide one another."""
+"""Draws estimated parts over the image with correct occlusion of their outlines."""
 
 from collections.abc import Mapping, Sequence
 
@@ -16,13 +16,13 @@ from binpose_core.rendering.renderer import NEAR_M, Renderer
 
 Rgb = tuple[int, int, int]
 
-# Bright and far apart in hue: they stand on grey metal, blue bins and black shadows alike.
+# Bright and far apart in hue, visible on grey metal, blue bins and black shadows.
 PALETTE: tuple[Rgb, ...] = (
     (0, 214, 255), (255, 138, 0), (140, 255, 66), (255, 72, 176), (255, 226, 64),
     (168, 128, 255), (240, 240, 240), (40, 232, 180), (96, 160, 255), (208, 176, 128),
 )  # fmt: skip
 ALERT: Rgb = (255, 36, 36)
-"""Outline of parts that something speaks against; no type has this colour."""
+"""Outline of parts with a warning; no type has this colour."""
 
 
 def type_colors(object_ids: Sequence[str]) -> dict[str, Rgb]:
@@ -50,14 +50,14 @@ class OverlayDrawer:
         legend: Sequence[tuple[str, Rgb]] | None = None,
         alert: Sequence[bool] | None = None,
     ) -> Image:
-        """The frame's picture (H, W, 3) uint8 with the parts drawn over it.
+        """The frame's image (H, W, 3) uint8 with the parts drawn over it.
 
         Args:
-            frame: what the camera saw.
+            frame: with the colour image.
             poses: in any order; scores that are NaN are not written.
             colors: one per pose, by default that of its type.
-            legend: texts and their colours, by default the types and how many there are.
-            alert: per pose, whether its lines are in the colour ALERT; its score stays in the colour above.
+            legend: texts and their colours, by default the types and their counts.
+            alert: per pose, whether its lines have the colour ALERT; its score keeps the colour above.
 
         Raises:
             BinposeError: for a pose of an object that this drawer does not know.
@@ -86,7 +86,7 @@ class OverlayDrawer:
         return picture
 
     def _window(self, poses: Sequence[PoseEstimate], camera: Camera) -> tuple[int, int, int, int] | None:
-        """x0, y0, x1, y1 around all that is drawn of the parts; None where they are out of the picture."""
+        """x0, y0, x1, y1 around everything drawn for the parts; None if they are outside of the image."""
         low, high = np.full(2, np.inf), np.full(2, -np.inf)
         for pose in poses:
             vertices = self._renderer.meshes[self._index[pose.object_id]].vertices
@@ -101,7 +101,7 @@ class OverlayDrawer:
         return (int(x0), int(y0), int(x1), int(y1)) if x0 < x1 and y0 < y1 else None
 
     def _edges(self, poses: Sequence[PoseEstimate], window: Camera, size: int, samples_per_px: float) -> Edges:
-        """Edges in the part of the picture that the camera `window` sees, on a grid `size` times as fine."""
+        """Edges in the image region of the camera `window`, on a grid `size` times as fine."""
         T_cam_obj = np.stack([pose.T_cam_obj for pose in poses])
         mesh_ids = np.array([self._index[pose.object_id] for pose in poses])
         fine = window.resized(window.width * size, window.height * size)
@@ -131,9 +131,9 @@ class OverlayDrawer:
         corner: tuple[int, int],
         scale: float,
     ) -> None:
-        """The score on the middle of what is seen of each part; hidden parts, and those without a score, get none.
+        """Write the score at the centre of each part's visible pixels; hidden parts and NaN scores are skipped.
 
-        instance_ids (h, w) belong to the pixels from `corner` (x, y) on.
+        instance_ids (h, w) start at the pixel `corner` (x, y).
         """
         rows, columns = np.nonzero(instance_ids >= 0)
         owners = instance_ids[rows, columns]
@@ -144,7 +144,7 @@ class OverlayDrawer:
                 draw_label(picture, f"{pose.score:.2f}", center, colors[n], scale)
 
     def counts(self, poses: Sequence[PoseEstimate]) -> list[tuple[str, Rgb]]:
-        """The types drawn and how many there are of each."""
+        """The drawn types and the number of parts of each."""
         counts = {name: sum(pose.object_id == name for pose in poses) for name in self.colors}
         return [(f"{name} x{count}", self.colors[name]) for name, count in counts.items() if count]
 
@@ -164,7 +164,7 @@ TEXT_COLOR = (12, 14, 20)
 
 
 def _text_metrics(text: str, scale: float) -> tuple[float, int, int, int, int, int]:
-    """Font size, stroke, padding, text width, height and baseline on the finer grid that text is drawn on."""
+    """Font size, stroke, padding, text width, height and baseline on the finer grid for text."""
     size, stroke = 0.3 * scale * FINE, max(1, round(0.55 * scale * FINE))
     (width, height), base = cv2.getTextSize(text, FONT, size, stroke)
     return size, stroke, round(2.2 * scale * FINE), width, height, base
@@ -177,7 +177,7 @@ def label_size(text: str, scale: float) -> tuple[int, int]:
 
 
 def draw_legend(picture: Image, entries: Sequence[tuple[str, Rgb]], scale: float) -> None:
-    """Texts on pills of their colours, down the upper left corner."""
+    """Draw texts on pills of their colours in the upper left corner."""
     top = 6 * scale
     for text, color in entries:
         width, height = label_size(text, 1.15 * scale)
@@ -186,9 +186,9 @@ def draw_legend(picture: Image, entries: Sequence[tuple[str, Rgb]], scale: float
 
 
 def draw_label(picture: Image, text: str, center: tuple[float, float], color: Rgb, scale: float) -> None:
-    """Small dark text on a pill of the part's colour, centred at (x, y) and kept inside the picture.
+    """Draw small dark text on a pill of the part's colour, centred at (x, y) and clamped to the image.
 
-    OpenCV's vector font is coarse at this size: it is drawn larger and averaged.
+    OpenCV's vector font is coarse at this size, so it is drawn larger and downsampled.
     """
     size, stroke, pad, _, height, _ = _text_metrics(text, scale)
     target = label_size(text, scale)

@@ -1,1 +1,1 @@
-"""Rigid motions and sizes of point sets."""
+"""Rigid motions, and diameters of point sets."""

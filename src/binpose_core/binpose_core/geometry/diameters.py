@@ -1,9 +1,9 @@
 """The largest distance between two points, exact, in much less than quadratic time.
 
 Points are sorted along a space-filling curve, and neighbours in that order form the nodes of a binary tree. From the
-root down, a pair of nodes is followed only while their boxes allow a larger distance than the largest one found so far.
-Two bounds decide: the largest distance between the boxes and, for balls and other parts where nearly all points have a
-partner opposite the centre, the parallelogram law |p - q|^2 = 2 |p|^2 + 2 |q|^2 - |p + q|^2.
+root down, a pair of nodes is expanded only if its bound exceeds the largest distance found so far. There are two
+bounds: the largest distance between the boxes and, for balls and other parts where nearly all points have an opposite
+point, the parallelogram law |p - q|^2 = 2 |p|^2 + 2 |q|^2 - |p + q|^2.
 """
 
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from binpose_core.geometry.transforms import FloatArray
 
 LEAF = 16
 BLOCK = 1 << 16
-"""Pairs of leaves whose distances are computed at once."""
+"""Pairs of leaves whose distances are computed in one call."""
 
 
 class _Level(NamedTuple):
@@ -39,14 +39,14 @@ def farthest_distance(points: FloatArray) -> float:
         pairs = pairs[_bound(level, pairs) > best]
         if not len(pairs):
             return float(np.sqrt(best))
-        stride = len(points) // len(level.low)  # one point of each node may raise what is to be exceeded
+        stride = len(points) // len(level.low)  # one point of each node may raise the best distance
         best = max(best, float(_squared(points[pairs[:, 0] * stride], points[pairs[:, 1] * stride]).max()))
         pairs = _children(pairs)
     return float(np.sqrt(_best_of_leaves(points, levels[-1], pairs, best)))
 
 
 def _far_pair(points: FloatArray) -> tuple[int, int]:
-    """Indices of two points far apart: from the ends of each axis to the farthest point, again and again."""
+    """Indices of two points far apart: from the extremes of each axis repeatedly to the farthest point."""
     best, pair = -1.0, (0, 0)
     for start in {int(i) for axis in range(3) for i in (points[:, axis].argmin(), points[:, axis].argmax())}:
         here = start
@@ -69,7 +69,7 @@ def _curve_order(points: FloatArray) -> npt.NDArray[np.intp]:
 
 
 def _padded(points: FloatArray) -> FloatArray:
-    """The points, the last one repeated until a power of two of leaves is full."""
+    """The points, the last one repeated to fill a power of two of leaves."""
     leaves = 1 << max(0, int(np.ceil(np.log2(len(points) / LEAF))))
     return np.concatenate([points, np.repeat(points[-1:], leaves * LEAF - len(points), axis=0)])
 
@@ -87,7 +87,7 @@ def _levels(points: FloatArray) -> list[_Level]:
 
 
 def _bound(level: _Level, pairs: npt.NDArray[np.int64]) -> FloatArray:
-    """(K,) no two points of a pair of nodes (K, 2) have a larger squared distance."""
+    """(K,) upper bound of the squared distance between points of a pair of nodes (K, 2)."""
     low, high = level.low[pairs], level.high[pairs]
     span = np.maximum(high[:, 0] - low[:, 1], high[:, 1] - low[:, 0])
     off = np.maximum(
@@ -98,14 +98,14 @@ def _bound(level: _Level, pairs: npt.NDArray[np.int64]) -> FloatArray:
 
 
 def _children(pairs: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """The pairs of the next level, each once."""
+    """The distinct pairs of the next level."""
     both = 2 * pairs[:, None] + np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
     both = both.reshape(-1, 2)
     return both[both[:, 0] <= both[:, 1]]
 
 
 def _best_of_leaves(points: FloatArray, leaves: _Level, pairs: npt.NDArray[np.int64], best: float) -> float:
-    """The largest squared distance, at least `best`, between points of pairs of leaves; the most promising first."""
+    """The largest squared distance, at least `best`, between points of pairs of leaves; most promising pairs first."""
     bounds = _bound(leaves, pairs)
     order = np.argsort(-bounds, kind="stable")
     blocks = points.reshape(-1, LEAF, 3)

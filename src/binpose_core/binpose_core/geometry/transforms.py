@@ -11,7 +11,7 @@ FloatArray = npt.NDArray[np.floating]
 
 
 def transform(T_a_b: FloatArray, points_b: FloatArray) -> FloatArray:
-    """Move points (..., N, 3) from frame b to frame a by T_a_b (..., 4, 4)."""
+    """Transform points (..., N, 3) from frame b to frame a by T_a_b (..., 4, 4)."""
     return points_b @ np.swapaxes(T_a_b[..., :3, :3], -1, -2) + T_a_b[..., None, :3, 3]
 
 
@@ -82,7 +82,7 @@ def rotation_angle_rad(rotation_a: FloatArray, rotation_b: FloatArray) -> FloatA
 
 
 def rotation_from_quat_xyzw(quat_xyzw: FloatArray) -> FloatArray:
-    """Rotations (..., 3, 3) of quaternions (..., 4) in x, y, z, w order, of any length but zero."""
+    """Rotations (..., 3, 3) of quaternions (..., 4) in x, y, z, w order, of any non-zero length."""
     quat = np.asarray(quat_xyzw, dtype=np.float64)
     quat = quat / np.linalg.norm(quat, axis=-1, keepdims=True)
     x, y, z, w = np.moveaxis(quat, -1, 0)
@@ -97,7 +97,7 @@ def rotation_from_quat_xyzw(quat_xyzw: FloatArray) -> FloatArray:
 def quat_xyzw_from_rotation(rotation: FloatArray) -> FloatArray:
     """Unit quaternions (..., 4) in x, y, z, w order of rotations (..., 3, 3).
 
-    All four Shepperd branches are computed and the best-conditioned one is taken.
+    All four Shepperd branches are computed and the best-conditioned one is selected.
     """
     R = np.asarray(rotation, dtype=np.float64)
     m = lambda i, j: R[..., i, j]  # noqa: E731
@@ -124,7 +124,7 @@ def random_rotation(rng: np.random.Generator, shape: tuple[int, ...] = ()) -> Fl
 
 
 def rotation_between(vector_a: FloatArray, vector_b: FloatArray) -> FloatArray:
-    """The smallest rotation (3, 3) that turns the direction of vector_a (3,) into vector_b's."""
+    """The smallest rotation (3, 3) that maps the direction of vector_a (3,) to that of vector_b."""
     a = np.asarray(vector_a, dtype=np.float64) / np.linalg.norm(vector_a)
     b = np.asarray(vector_b, dtype=np.float64) / np.linalg.norm(vector_b)
     axis, cosine = np.cross(a, b), float(a @ b)

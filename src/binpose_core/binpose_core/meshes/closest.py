@@ -1,7 +1,7 @@
-"""Distances from points to a triangle mesh, exact up to a cap: a grid of cells lists the triangles near them.
+"""Exact distances from points to a triangle mesh, up to a cap, by a grid of cells that lists nearby triangles.
 
-The cap keeps it simple and fast: only the 27 cells around a point can matter. `distance_reference` is
-the readable twin that the tests compare with.
+The cap keeps it simple and fast: only the 27 cells around a point are searched. `distance_reference` is the reference
+implementation for the tests.
 """
 
 import numba
@@ -15,15 +15,15 @@ MAX_CELLS = 96
 
 
 class FaceGrid:
-    """Cubic cells and the triangles that come near to each: at least those that touch it.
+    """Cubic cells and the triangles near each cell, at least those that touch it.
 
     Args:
         corners: (F, 3, 3) of the triangles, float64.
-        cell: side of a cell in the corners' unit; larger where `MAX_CELLS` would not reach along the longest side.
+        cell: side of a cell in the corners' unit; enlarged if the grid would have more than `MAX_CELLS` on a side.
 
     Attributes:
-        low: (3,) the grid's lowest corner, at least one cell below every triangle's.
-        cell: the side that was taken.
+        low: (3,) the grid's lowest corner, at least one cell below all triangles.
+        cell: the side in use.
         shape: (3,) number of cells; cell (i, j, k) has the number (i * shape[1] + j) * shape[2] + k.
         start, items: the triangles of cell n are items[start[n]:start[n + 1]].
     """
@@ -68,7 +68,7 @@ class DistanceField:
 
 
 def distance_reference(mesh: Mesh, points: FloatArray) -> FloatArray:
-    """Distances (N,) of points (N, 3) to the mesh, every triangle tried, in the mesh's unit."""
+    """Distances (N,) of points (N, 3) to the mesh by brute force, in the mesh's unit."""
     a, b, c = np.moveaxis(mesh.vertices.astype(np.float64)[mesh.faces], 1, 0)
     points = np.asarray(points, dtype=np.float64)[:, None]
     normal = np.cross(b - a, c - a)
@@ -94,15 +94,15 @@ def _dot(a, b):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(inline="always")
-def _left(offset, edge, share):  # type: ignore[no-untyped-def]
-    """Squared length of offset - share * edge."""
-    x, y, z = offset[0] - share * edge[0], offset[1] - share * edge[1], offset[2] - share * edge[2]
+def _left(offset, edge, fraction):  # type: ignore[no-untyped-def]
+    """Squared length of offset - fraction * edge."""
+    x, y, z = offset[0] - fraction * edge[0], offset[1] - fraction * edge[1], offset[2] - fraction * edge[2]
     return x * x + y * y + z * z
 
 
 @numba.njit
 def squared_distance(p, corners):  # type: ignore[no-untyped-def]
-    """Point to triangle (3, 3) by the region it projects to (Ericson, Real-Time Collision Detection, 5.1.5)."""
+    """Point to triangle (3, 3) by Voronoi regions (Ericson, Real-Time Collision Detection, 5.1.5)."""
     a = (corners[0, 0], corners[0, 1], corners[0, 2])
     b = (corners[1, 0], corners[1, 1], corners[1, 2])
     c = (corners[2, 0], corners[2, 1], corners[2, 2])
@@ -144,7 +144,7 @@ def _cells_of(triangle, low, cell, shape):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True)
 def _fill_grid(corners, low, cell, shape):  # type: ignore[no-untyped-def]
-    """Triangles by cell: those of cell k are items[start[k]:start[k + 1]]; counted first, then written."""
+    """Triangles by cell: those of cell k are items[start[k]:start[k + 1]]; first counted, then written."""
     start = np.zeros(shape[0] * shape[1] * shape[2] + 1, np.int64)
     items = np.empty(0, np.int32)
     reach = 0.75 * cell * cell * 1.0001  # the squared half diagonal of a cell
@@ -178,7 +178,7 @@ def _nearest(points, corners, low, cell, shape, start, items, cap):  # type: ign
         own_i = int(np.floor((p[0] - low[0]) / cell))
         own_j = int(np.floor((p[1] - low[1]) / cell))
         own_k = int(np.floor((p[2] - low[2]) / cell))
-        for step in range(27):  # the own cell first: it usually rules the others out
+        for step in range(27):  # the central cell first: it usually rules the others out
             turn = (step + 13) % 27
             i, j, k = own_i + turn // 9 - 1, own_j + turn // 3 % 3 - 1, own_k + turn % 3 - 1
             if i < 0 or j < 0 or k < 0 or i >= shape[0] or j >= shape[1] or k >= shape[2]:

@@ -1,4 +1,4 @@
-"""Levels of detail: the same part in fewer triangles, with the error that this costs."""
+"""Levels of detail: decimated meshes with their errors."""
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -7,20 +7,20 @@ from binpose_core.meshes.closest import DistanceField
 from binpose_core.meshes.mesh import Mesh, sample_faces
 
 LOD_FACES = (5000, 1000, 300)
-ENOUGH_FACES = 40_000  # levels are made from a mesh of so many where there are twice as many: it costs no accuracy
-# The simplifier's greed: mild settings stop early on parts with many holes, wild ones spoil the shape.
+ENOUGH_FACES = 40_000  # a mesh with twice as many is first reduced to this many, without loss of accuracy
+# Aggressiveness of the simplifier: low values stop early on parts with many holes, high ones distort the shape.
 AGGRESSIVENESS = (2, 3, 4, 5)
 FEW_ENOUGH = 1.5
 WORST_ERROR = 0.05
 SAMPLES = 3000
 STORED_FACES, STORED_ERROR = 200_000, 5e-4
-"""Finer meshes are reduced to this many faces where that moves the surface by less than this share of the diameter."""
+"""Finer meshes are reduced to this many faces if that moves the surface by less than this fraction of the diameter."""
 
 
 def levels_of_detail(mesh: Mesh) -> tuple[tuple[Mesh, ...], tuple[float, ...]]:
     """Decimated meshes of about `LOD_FACES` faces, descending, and their errors in metres.
 
-    A level is left out where the mesh is that coarse already, or where it would be off by 5 % of the diameter or more.
+    A level is left out if the mesh is already that coarse, or if its error would be 5 % of the diameter or more.
     """
     size_m = mesh.diameter_m
     source = decimated(mesh, ENOUGH_FACES) if len(mesh.faces) > 2 * ENOUGH_FACES else mesh
@@ -40,9 +40,9 @@ def levels_of_detail(mesh: Mesh) -> tuple[tuple[Mesh, ...], tuple[float, ...]]:
 
 
 def reduced(mesh: Mesh) -> tuple[Mesh, float]:
-    """The mesh with about `STORED_FACES` faces at most, and how far in metres its surface is off then.
+    """The mesh with at most about `STORED_FACES` faces, and the resulting error of its surface in metres.
 
-    Scans have millions of faces, and every step pays for them. A mesh that would change visibly stays as it is.
+    Scans have millions of faces, which slows every step. A mesh that would change visibly is returned unchanged.
     """
     if len(mesh.faces) <= STORED_FACES:
         return mesh, 0.0
@@ -56,12 +56,12 @@ def reduced(mesh: Mesh) -> tuple[Mesh, float]:
 
 
 def decimated(mesh: Mesh, faces: int, aggressiveness: int = 3) -> Mesh:
-    """The mesh with about that many faces, by quadric edge collapse; more where the shape does not allow it."""
+    """The mesh with about that many faces, by quadric edge collapse; more if the shape does not allow it."""
     import fast_simplification
 
-    size = float(np.ptp(mesh.vertices, axis=0).max())  # its thresholds suppose parts of about unit size
+    size = float(np.ptp(mesh.vertices, axis=0).max())  # the simplifier's thresholds assume parts of about unit size
     scaled = np.ascontiguousarray(mesh.vertices / size, dtype=np.float32)
-    indices = np.array(mesh.faces, dtype=np.int32, order="C")  # it takes no array that is read-only
+    indices = np.array(mesh.faces, dtype=np.int32, order="C")  # the simplifier rejects read-only arrays
     vertices, triangles = fast_simplification.simplify(scaled, indices, target_count=faces, agg=aggressiveness)[:2]
     return Mesh((vertices * size).astype(np.float32), triangles.astype(np.int32))
 

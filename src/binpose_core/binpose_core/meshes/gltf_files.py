@@ -1,4 +1,4 @@
-"""glTF files, read by trimesh, and STEP files, which cascadio (the extra `step`) turns into glTF."""
+"""glTF files, read by trimesh, and STEP files, which cascadio (the extra `step`) converts to glTF."""
 
 import json
 import os
@@ -13,11 +13,11 @@ from binpose_core.meshes.polygons import MalformedMesh, Polygons, triangle_soup
 COMPRESSIONS = ("KHR_draco_mesh_compression", "EXT_meshopt_compression", "KHR_meshopt_compression")
 TRIANGLES, STRIP, FAN = 4, 5, 6  # modes of a primitive
 FACET_MM, FACET_RAD = 0.02, 0.2
-"""How far and by how much the facets of a STEP file's round faces may stand off: far below a camera's noise."""
+"""Linear and angular tolerance of the facets of a STEP file's curved faces, far below a camera's noise."""
 
 
 def read_gltf(path: Path) -> Polygons:
-    """All pieces of the scene in a GLB or glTF file, at their places, in metres.
+    """All meshes of the scene in a GLB or glTF file, transformed to the scene, in metres.
 
     Raises:
         MalformedMesh: for a file that trimesh cannot read, or that is compressed.
@@ -31,7 +31,7 @@ def read_step(path: Path) -> Polygons:
     """The surface of all solids in a STEP file, in metres: the file states its own unit.
 
     Raises:
-        MalformedMesh: for a file without solids, and where the extra `step` is not installed.
+        MalformedMesh: for a file without solids, or if the extra `step` is not installed.
     """
     try:
         import cascadio
@@ -80,7 +80,7 @@ def _scene(data: bytes, kind: str, folder: Path) -> Polygons:
             trimesh.util.wrap_as_stream(data), file_type=kind, resolver=resolver, process=False, skip_materials=True
         )
         placed = [_piece(scene, node) for node in scene.graph.nodes_geometry]
-    except Exception as error:  # what trimesh raises depends on the damage, and on the libraries that it finds
+    except Exception as error:  # trimesh raises different errors for different damage and installed libraries
         raise MalformedMesh(
             f"cannot be read as glTF ({error or type(error).__name__}); expected a whole, valid file; export it again."
         ) from error
@@ -97,7 +97,7 @@ def _scene(data: bytes, kind: str, folder: Path) -> Polygons:
 
 
 def _piece(scene: Any, node: str) -> Polygons | None:
-    """The triangles of one node at their place; a mirrored node's winding is turned back."""
+    """The triangles of one node in the scene; the winding of a mirrored node is reversed."""
     T_scene_piece, name = scene.graph[node]
     piece = scene.geometry[name]
     if not hasattr(piece, "faces"):
@@ -111,7 +111,7 @@ def _piece(scene: Any, node: str) -> Polygons | None:
 
 
 def _quietly(call: Callable[[], bytes]) -> bytes:
-    """The call's result, without what its C++ code writes to the standard output and error."""
+    """The call's result; what its C++ code prints is suppressed."""
     nothing, kept = os.open(os.devnull, os.O_WRONLY), {stream: os.dup(stream) for stream in (1, 2)}
     try:
         for stream in kept:

@@ -16,9 +16,9 @@ from binpose_core.geometry.transforms import FloatArray
 
 @dataclass(frozen=True, eq=False)
 class Mesh:
-    """vertices (V, 3) float32 in metres, faces (F, 3) int32; colors (V, 3) uint8 RGB of the vertices, where known.
+    """vertices (V, 3) float32 in metres, faces (F, 3) int32; colors (V, 3) uint8 RGB of the vertices, optional.
 
-    The arrays are never written to: what is derived from them is computed once and kept, but not pickled.
+    The arrays must not be modified: derived values are computed once and cached, but not pickled.
     """
 
     vertices: npt.NDArray[np.float32]
@@ -42,18 +42,18 @@ class Mesh:
 
     @cached_property
     def box_center_m(self) -> FloatArray:
-        """(3,) float64, the middle of the axis-aligned bounding box."""
+        """(3,) float64, the centre of the axis-aligned bounding box."""
         used = self.vertices[self.faces.ravel()].astype(np.float64)
         return np.asarray((used.min(axis=0) + used.max(axis=0)) / 2)
 
     @cached_property
     def watertight(self) -> bool:
-        """Whether the faces close, see `is_watertight`."""
+        """Whether the faces form a closed surface, see `is_watertight`."""
         return is_watertight(self.faces)
 
     @cached_property
     def solid(self) -> bool:
-        """Whether the mesh bounds bodies seen from outside, see `solids.is_solid`: slow, for every face is compared."""
+        """Whether the mesh bounds bodies seen from outside, see `solids.is_solid`; slow: all faces are compared."""
         from binpose_core.meshes.solids import is_solid
 
         return is_solid(self)
@@ -75,9 +75,9 @@ def areas_normals(vertices: FloatArray, faces: npt.NDArray[np.integer]) -> tuple
 
 
 def signed_volumes(vertices: FloatArray, faces: npt.NDArray[np.integer]) -> FloatArray:
-    """Volumes (F,) between faces (F, 3) and the origin, positive for a face that looks away from it.
+    """Volumes (F,) between faces (F, 3) and the origin, positive for a face that points away from it.
 
-    They sum up to the volume of a closed mesh whose faces wind outward, in the vertices' unit to the third.
+    Their sum is the volume of a closed mesh with outward winding, in the vertices' unit to the third.
     """
     a, b, c = np.moveaxis(np.asarray(vertices, dtype=np.float64)[faces], 1, 0)
     return np.asarray(np.einsum("fi,fi->f", a, np.cross(b, c)) / 6)
@@ -86,8 +86,8 @@ def signed_volumes(vertices: FloatArray, faces: npt.NDArray[np.integer]) -> Floa
 def sample_faces(mesh: Mesh, n: int, rng: np.random.Generator) -> tuple[FloatArray, npt.NDArray[np.intp]]:
     """N points (n, 3) float64 in metres on the surface and the faces (n,) they lie on, in random order.
 
-    The points are stratified: every piece of surface gets its share of them to within one, which leaves
-    fewer gaps than independent draws.
+    The points are stratified: the number of points on every piece of surface is proportional to its area to within one,
+    which leaves fewer gaps than independent draws.
     """
     areas = mesh.face_areas
     cumulated = np.cumsum(areas)
@@ -107,7 +107,7 @@ def surface_samples(
 
 
 def is_watertight(faces: npt.NDArray[np.integer]) -> bool:
-    """Whether faces (F, 3) close: each edge belongs to an even number of them (two, or four where bodies touch)."""
+    """Whether faces (F, 3) form a closed surface: each edge has an even number of faces (two, or four at contacts)."""
     edges = np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), axis=1)
     edges = edges.astype(np.int64)
     _, counts = np.unique(edges[:, 0] * (edges.max(initial=0) + 1) + edges[:, 1], return_counts=True)
@@ -117,7 +117,7 @@ def is_watertight(faces: npt.NDArray[np.integer]) -> bool:
 def welded(
     vertices: FloatArray, faces: npt.NDArray[np.int64], tolerance: float
 ) -> tuple[FloatArray, npt.NDArray[np.int64]]:
-    """Vertices within the tolerance of each other made one; faces that collapse, or stand there twice, dropped."""
+    """Merge vertices within the tolerance of each other; drop faces that collapse, and duplicates."""
     _, first, index = np.unique(vertices + 0.0, axis=0, return_index=True, return_inverse=True)  # + 0.0: -0 is 0
     vertices, faces = vertices[first], index.reshape(-1)[faces]
     if tolerance > 0:

@@ -1,4 +1,4 @@
-"""CAD meshes as they come: read, repaired where that is cheap, put into metres, refused where they make no part."""
+"""Reads CAD meshes: repairs them where that is simple, converts them to metres, and rejects meshes that are no part."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -30,34 +30,34 @@ CONTENTS = {
     b"<": "XML or a web page", b"pk\3\4": "a ZIP archive, as 3MF files are", b"version https://git-lfs":
     "a pointer of Git LFS, whose file is still to be fetched",
 }  # fmt: skip
-"""What files begin with: it names the mistake where a file cannot be read as its suffix says."""
+"""First bytes of file formats, for the error message of a file whose content does not match its suffix."""
 LARGEST_BYTES, MOST_FACES = 2**30, 5_000_000
 SMALLEST_M, LARGEST_M = 0.005, 1.0
-FARTHEST = 2000.0  # from the origin, relative to its size: float32 rounds to 1e-4 of the size there
-THINNEST = 1e-5  # of a part, relative to its size: less is no part, but a drawing of one
+FARTHEST = 2000.0  # distance from the origin relative to the size: there float32 rounds to 1e-4 of the size
+THINNEST = 1e-5  # least thickness of a part relative to its size
 
 
 def load_mesh(path: Path | str, unit: str | None = None, allow_odd_size: bool = False) -> Mesh:
-    """The mesh of `read_mesh`."""
+    """The mesh returned by `read_mesh`."""
     return read_mesh(path, unit, allow_odd_size)[0]
 
 
 def read_mesh(path: Path | str, unit: str | None = None, allow_odd_size: bool = False) -> tuple[Mesh, str]:
     """Read a part's mesh (STL, OBJ, PLY, OFF, glTF, STEP) in metres, and the unit of its file.
 
-    All pieces of a file are merged, polygons split into triangles, equal vertices welded, faces without area dropped,
-    small holes filled and the winding made consistent where that is possible. Whether the result is closed is
-    `meshes.is_watertight`'s answer. Colours are taken where all vertices have one; textures and materials are not.
+    All pieces of a file are merged, polygons are triangulated, equal vertices welded, faces without area dropped, small
+    holes filled and the winding made consistent where that is possible. `meshes.is_watertight` tests whether the result
+    is closed. Colours are read if all vertices have one; textures and materials are not.
 
     Args:
-        path: of the file; its suffix, in upper or lower case, tells the format.
-        unit: of the file, a key of `METRES`; None for glTF and STEP, which state it, or to guess: millimetres, CAD's
-            usual unit, or metres, whichever makes a part of 5 mm to 1 m.
-        allow_odd_size: accept a part smaller or larger than that; without a unit it is then taken for millimetres.
+        path: of the file; its suffix, in upper or lower case, determines the format.
+        unit: of the file, a key of `METRES`; None for glTF and STEP, which define it. None for other formats infers it:
+            millimetres, CAD's usual unit, or metres, whichever gives a part of 5 mm to 1 m.
+        allow_odd_size: accept a smaller or larger part; without a unit, millimetres are then assumed.
 
     Raises:
-        BinposeError: for a file that is missing, unreadable or of another format, a mesh that is empty or has vertices
-            that are no numbers, or a size that suggests a wrong unit.
+        BinposeError: for a file that is missing, unreadable or of another format, a mesh that is empty or has NaN
+            vertices, or a size that suggests a wrong unit.
     """
     path = Path(path)
     if unit is not None and unit not in METRES:
@@ -110,7 +110,7 @@ def ply_bytes(mesh: Mesh, scale: float = 1.0, comment: str = "unit: metre") -> b
 
 
 def _read(path: Path) -> Polygons:
-    """Everything in a file, as its format holds it."""
+    """The content of a file in its own format."""
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"
         raise BadFile(f"No mesh at {path}, which {what}; expected a file; check the path.", path)
@@ -144,7 +144,7 @@ def _read_as(path: Path, suffix: str) -> Polygons:
 
 
 def _held_instead(path: Path) -> str | None:
-    """What is wrong with a file that begins like one of another format."""
+    """The error for a file whose first bytes belong to another format."""
     with path.open("rb") as file:
         head = file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     held = next((what for begin, what in CONTENTS.items() if head.startswith(begin)), None)
@@ -176,19 +176,19 @@ def _check_numbers(surface: Polygons) -> None:
 
 
 def _thickness(vertices: FloatArray) -> float:
-    """The extent of points (V, 3) along the direction in which they spread least."""
+    """The extent of points (V, 3) along their shortest principal direction."""
     centered = vertices - vertices.mean(axis=0)
     _, directions = np.linalg.eigh(centered.T @ centered)
     return float(np.ptp(centered @ directions[:, 0]))
 
 
 def fitting_units(size: float) -> list[str]:
-    """The units, the usual one first, in which something `size` units across is a part of 5 mm to 1 m."""
+    """The units, the most common first, in which something `size` units across is a part of 5 mm to 1 m."""
     return [unit for unit in ("mm", "m", "cm", "in") if SMALLEST_M <= size * METRES[unit] <= LARGEST_M]
 
 
 def standard_unit(path: Path) -> str | None:
-    """Metres for glTF, which has no other, and for STEP, which states its own and is read in metres."""
+    """Metres for glTF, which has no other unit, and for STEP, which states its own and is converted to metres."""
     return "m" if path.suffix.lower() in (*GLTF, *STEP) else None
 
 

@@ -1,4 +1,4 @@
-"""Text of mesh files, whatever system wrote it: its lines and the numbers in them."""
+"""Lines and numbers of text mesh files from any operating system."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from binpose_core.meshes.polygons import Indices, MalformedMesh
 def lines_of(data: bytes) -> list[str]:
     """The lines of a text file with Unix, Windows or old Macintosh line ends.
 
-    Names and comments may be in any encoding: numbers and keywords are ASCII, and nothing else is used.
+    Names and comments may be in any encoding: only numbers and keywords are used, which are ASCII.
     """
     wide = data[:2] in (b"\xff\xfe", b"\xfe\xff")
     text = data.decode("utf-16", errors="replace") if wide else data.removeprefix(b"\xef\xbb\xbf").decode("latin-1")
@@ -19,10 +19,10 @@ def lines_of(data: bytes) -> list[str]:
 
 
 def numbers_of(lines: Sequence[str], what: str, columns: int) -> FloatArray:
-    """The first numbers (N, columns) float64 of lines.
+    """The first numbers (N, columns) float64 of each line.
 
     Raises:
-        MalformedMesh: for a line with fewer, or with something that is no number, which is quoted.
+        MalformedMesh: for a line with fewer numbers or other text; the line is quoted.
     """
     rows = [line.split()[:columns] for line in lines]
     try:
@@ -41,7 +41,7 @@ def integers_of(tokens: Sequence[str], what: str) -> Indices:
     """Whole numbers (N,).
 
     Raises:
-        MalformedMesh: for a token that is none, which is quoted.
+        MalformedMesh: for a token that is not a whole number; the token is quoted.
     """
     try:
         return np.fromiter(map(int, tokens), np.int64, len(tokens))

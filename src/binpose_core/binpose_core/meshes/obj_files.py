@@ -1,4 +1,4 @@
-"""Wavefront OBJ files: vertices and polygons of all objects and groups; texture, normals and materials are not used."""
+"""Wavefront OBJ files: vertices and polygons of all objects and groups; texture, normals and materials are ignored."""
 
 import re
 
@@ -16,11 +16,11 @@ def read_obj(data: bytes) -> Polygons:
     """All polygons of a file as one surface.
 
     Raises:
-        MalformedMesh: for a corner that names no vertex, and for free-form surfaces, which are no polygons.
+        MalformedMesh: for a corner with an invalid vertex number, and for free-form surfaces.
     """
     vertices: list[str] = []
     faces: list[str] = []
-    known: list[int] = []  # vertices before each face: negative numbers count back from there
+    known: list[int] = []  # number of vertices before each face: negative numbers count back from there
     for line in _whole_lines(lines_of(data)):
         keyword, _, rest = line.strip().partition("#")[0].replace("\t", " ").partition(" ")
         if keyword == "v":
@@ -39,14 +39,14 @@ def read_obj(data: bytes) -> Polygons:
 
 
 def _whole_lines(lines: list[str]) -> list[str]:
-    """The lines, those joined that end in a backslash."""
+    """The lines; those that end in a backslash are joined with the next."""
     if not any(line.endswith("\\") for line in lines):
         return lines
     return "\n".join(lines).replace("\\\n", " ").split("\n")
 
 
 def _from_zero(numbers: Indices, known: Indices, count: int) -> Indices:
-    """Indices of corners from the numbers in the file: from 1 on, or from -1 back from the vertices `known` so far."""
+    """Zero-based indices of corners from the numbers in the file: from 1 on, or negative, relative to `known`."""
     corners = np.where(numbers > 0, numbers - 1, known + numbers)
     wrong = np.flatnonzero((numbers == 0) | (corners < 0) | (corners >= count))
     if len(wrong):
@@ -58,7 +58,7 @@ def _from_zero(numbers: Indices, known: Indices, count: int) -> Indices:
 
 
 def _colors(vertices: list[str]) -> npt.NDArray[np.uint8] | None:
-    """(V, 3) the colours that some programs write behind the coordinates, where all vertices have one."""
+    """(V, 3) the colours that some programs write after the coordinates, if all vertices have one."""
     if not vertices or len(vertices[0].split()) != 6:
         return None
     try:

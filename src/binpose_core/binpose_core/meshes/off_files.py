@@ -1,4 +1,4 @@
-"""Object file format (OFF): a header, vertices line by line, polygons line by line; colours are not used."""
+"""Object file format (OFF): a header, one vertex per line, one polygon per line; colours are ignored."""
 
 import re
 
@@ -14,7 +14,7 @@ def read_off(data: bytes) -> Polygons:
     """The polygons of a text file in three dimensions, with or without normals and colours.
 
     Raises:
-        MalformedMesh: for a file of another dimension, a binary one, or one with fewer or more lines than it announces.
+        MalformedMesh: for a file of another dimension, a binary file, or a number of lines that contradicts the header.
     """
     lines = [line for text in lines_of(data) if (line := text.partition("#")[0].strip())]
     keyword = _KEYWORD.match(lines[0]) if lines else None

@@ -1,4 +1,4 @@
-"""PLY files, text and binary of either byte order, with any elements and properties beside vertices and faces."""
+"""PLY files, text and binary in either byte order, with arbitrary additional elements and properties."""
 
 import itertools
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ Values = npt.NDArray[Any]
 
 @dataclass
 class _Element:
-    """An element of the header: its properties as (name, type, type of the count or None), and what was read."""
+    """An element of the header: its properties as (name, type, type of the count or None), and its values."""
 
     name: str
     count: int
@@ -35,7 +35,7 @@ def read_ply(data: bytes) -> Polygons:
     """The vertices and polygons of a file.
 
     Raises:
-        MalformedMesh: for a header that is none, a file that is cut or longer than announced, or triangle strips.
+        MalformedMesh: for an invalid header, a length that differs from the header, or triangle strips.
     """
     order, elements, begin = _header(data)
     if order == "=":
@@ -58,7 +58,7 @@ def read_ply(data: bytes) -> Polygons:
 
 
 def _header(data: bytes) -> tuple[str, list[_Element], int]:
-    """Byte order, elements, and where the content begins."""
+    """Byte order, elements, and the offset of the content."""
     end = data.find(b"end_header")
     if not data.startswith(b"ply") or end < 0:
         raise MalformedMesh("does not begin with 'ply' and a header that ends; expected a PLY file; export it again.")
@@ -91,7 +91,7 @@ def _read_binary(elements: list[_Element], data: bytes, begin: int, order: str) 
 
 
 def _read_rows(element: _Element, data: bytes, begin: int, order: str) -> int:
-    """Read an element, at once where the lists of all rows are as long as the first one's; returns where it ends."""
+    """Read an element, in one step if all rows have lists of equal length; returns the end offset."""
     row = _first_row(element, data, begin, order)
     end = begin + element.count * row.itemsize
     if end <= len(data):
@@ -105,7 +105,7 @@ def _read_rows(element: _Element, data: bytes, begin: int, order: str) -> int:
 
 
 def _first_row(element: _Element, data: bytes, begin: int, order: str) -> np.dtype[Any]:
-    """The type of the element's first row, whose lists have the lengths that it states."""
+    """The type of the element's first row, with the lengths of its lists."""
     fields: list[tuple[Any, ...]] = []
     for name, kind, counter in element.properties:
         if counter is None:
@@ -120,7 +120,7 @@ def _first_row(element: _Element, data: bytes, begin: int, order: str) -> np.dty
 
 
 def _scan_rows(element: _Element, data: bytes, begin: int, order: str) -> int:
-    """Read an element row by row, as its lists differ in length; returns where it ends."""
+    """Read an element row by row, because its lists differ in length; returns the end offset."""
     sizes = [(np.dtype(kind).itemsize, counter) for _, kind, counter in element.properties]
     places: list[int] = []
     lengths: list[int] = []
@@ -146,7 +146,7 @@ def _scan_rows(element: _Element, data: bytes, begin: int, order: str) -> int:
 
 
 def _gathered(data: bytes, places: Values, counts: Values, kind: str) -> Values:
-    """The values of lists that begin at places (N,) of the data and have `counts` (N,) values each."""
+    """The values of lists that start at offsets (N,) in the data and have `counts` (N,) values each."""
     lengths = counts * np.dtype(kind).itemsize
     offsets = np.arange(lengths.sum()) + np.repeat(places - (np.cumsum(lengths) - lengths), lengths)
     return np.frombuffer(data, np.uint8)[offsets].view(kind)
@@ -190,7 +190,7 @@ def _parse_rows(element: _Element, rows: list[list[str]]) -> None:
 
 
 def _colors(vertex: _Element) -> npt.NDArray[np.uint8] | None:
-    """(V, 3) red, green and blue of the vertices, bytes or fractions."""
+    """(V, 3) red, green and blue of the vertices, from bytes or fractions."""
     names = next((n for n in (("red", "green", "blue"), ("r", "g", "b")) if set(n) <= vertex.values.keys()), None)
     if names is None:
         return None

@@ -1,7 +1,7 @@
-"""Polygons of mesh files and their triangulation: planar or nearly so, convex or not, with bridges to holes.
+"""Triangulation of the polygons of mesh files: planar or nearly planar, convex or not, with bridges to holes.
 
-Polygons that one of their corners sees as a whole become a fan, which numpy does for all of them at once. The others go
-through the ear clipping of manifold3d.
+Polygons that are visible as a whole from one of their corners become a fan, for all of them at once in numpy. The
+others are triangulated by the ear clipping of manifold3d.
 """
 
 from typing import NamedTuple
@@ -14,17 +14,17 @@ from binpose_core.geometry.transforms import FloatArray
 Indices = npt.NDArray[np.int64]
 
 ROUNDING = 1e-6
-"""Areas below this share of a polygon's extent squared are rounding of its corners."""
+"""Areas below this fraction of a polygon's extent squared are rounding errors of its corners."""
 NARROW = 1e-5
-"""A polygon of no area that is narrower than this share of its extent is a line."""
+"""A polygon without area that is narrower than this fraction of its extent is a line."""
 
 
 class MalformedMesh(ValueError):
-    """What is wrong with a mesh file: the rest of a sentence that begins with "The mesh <path>"."""
+    """The error of a mesh file: the rest of a sentence that begins with "The mesh <path>"."""
 
 
 class Polygons(NamedTuple):
-    """A surface as a file holds it.
+    """A surface as stored in a file.
 
     vertices: (V, 3) float64 in the file's unit.
     corners: (C,) indices of vertices, polygon after polygon.
@@ -44,7 +44,7 @@ def triangle_soup(vertices: FloatArray, faces: Indices, colors: npt.NDArray[np.u
 
 
 def triangulated(surface: Polygons) -> Indices:
-    """Triangles (F, 3) of the same surface and winding; polygons of fewer than three different corners are dropped.
+    """Triangles (F, 3) of the same surface and winding; polygons with fewer than three distinct corners are dropped.
 
     Raises:
         MalformedMesh: for a polygon that crosses itself.
@@ -68,7 +68,7 @@ def triangulated(surface: Polygons) -> Indices:
 
 
 def _without_repeats(surface: Polygons) -> tuple[Indices, Indices, Indices]:
-    """Polygons' numbers, corners and counts without corners that repeat the one before them."""
+    """Polygons' numbers, corners and counts, without corners that repeat the previous one."""
     numbers = np.flatnonzero(surface.counts > 0)
     counts = surface.counts[numbers]
     ends = np.cumsum(counts)
@@ -89,7 +89,7 @@ def _fans(vertices: FloatArray, polygons: Indices) -> tuple[Indices, npt.NDArray
 
 
 def _fan_quality(points: FloatArray, normals: FloatArray) -> FloatArray:
-    """(K,) the least area in a fan, relative to the extent squared; -1 where the fan winds around its corner."""
+    """(K,) the smallest area in a fan, relative to the extent squared; -1 if the fan winds around its corner."""
     arms = points[:, 1:] - points[:, :1]
     areas = np.einsum("kni,ki->kn", np.cross(arms[:, :-1], arms[:, 1:]), normals) / 2
     angles = np.arctan2(2 * areas, np.einsum("kni,kni->kn", arms[:, :-1], arms[:, 1:]))

@@ -1,4 +1,4 @@
-"""Many rigid registrations of points to one surface at once: point-to-plane with robust weights."""
+"""Rigid registration of points to one surface from many starts at once: point-to-plane with robust weights."""
 
 import numpy as np
 
@@ -9,17 +9,17 @@ from binpose_core.meshes.closest import DistanceField
 def register(
     points: FloatArray, normals: FloatArray, field: DistanceField, starts: FloatArray, scales_m: FloatArray
 ) -> FloatArray:
-    """Refine motions so that they lay the points on the surface, letting the part of them that has no match stand off.
+    """Refine motions that align the points with the surface; points without a match get a low weight.
 
     Args:
         points: (N, 3) in metres.
         normals: (N, 3), unit length.
-        field: the surface to lie on; points farther from it than its cap have no say.
-        starts: (B, 4, 4) first guesses.
-        scales_m: (iterations,) the distance at which a point's weight has sunk to a quarter, for each step.
+        field: the target surface; points farther from it than its cap are ignored.
+        starts: (B, 4, 4) initial motions.
+        scales_m: (iterations,) the distance at which a point has a quarter of the weight, for each step.
 
     Returns:
-        T (B, 4, 4): ``T @ points`` lies on the surface as well as can be reached from the guess.
+        T (B, 4, 4): ``T @ points`` lies on the surface, up to the local optimum.
     """
     motions = np.array(starts, dtype=np.float64)
     center = points.mean(axis=0)
@@ -35,13 +35,13 @@ def register(
 def _newton_steps(
     moved: FloatArray, turned: FloatArray, center: FloatArray, field: DistanceField, scale_m: float, reach: float
 ) -> FloatArray:
-    """Twists (B, 6) about the center that lessen the weighted point-to-plane distances of moved (B, N, 3)."""
+    """Twists (B, 6) about the center that reduce the weighted point-to-plane distances of moved (B, N, 3)."""
     distances, faces = field.nearest(moved + center)
     plane_normals = field.normals[faces]
     residuals = ((moved + center - field.anchors[faces]) * plane_normals).sum(-1)
-    alike = np.abs((turned * plane_normals).sum(-1)) > 0.5  # a wall never answers for a floor
+    alike = np.abs((turned * plane_normals).sum(-1)) > 0.5  # only surfaces with similar normals are matched
     weights = alike * (faces >= 0) / (1 + (distances / scale_m) ** 2) ** 2
-    # Rotations are measured in `reach`, so that both halves of the system are metres.
+    # Rotations are scaled by `reach`, so that both halves of the system are in metres.
     rows = np.concatenate([plane_normals, np.cross(moved / reach, plane_normals)], axis=-1)
     weighted = rows * weights[..., None]
     system = np.swapaxes(weighted, -1, -2) @ rows

@@ -1,10 +1,10 @@
-"""Which meshes bound bodies, so that from outside the first surface on every ray is one that faces the camera.
+"""Tests whether a mesh bounds solid bodies, so that the first surface on every ray from outside faces the camera.
 
-A mesh is cut into pieces along the edges that more than two faces share. Where no face of a piece touches another one
-but in their common corners, the space around the piece has one winding number in front of all its faces and one more
-behind them; since the piece closes, these are 0 and 1 if its volume is positive, and -1 and 0 otherwise. Around pieces
-of positive volume no winding number is negative, and a ray that comes from outside, where it is 0, enters a body by the
-front of a face.
+A mesh is split into pieces along the edges that belong to more than two faces. If the faces of a piece touch only in
+their common corners, the space in front of all its faces has one winding number, and the space behind them has one
+more. Since the piece is closed, these are 0 and 1 if its volume is positive, and -1 and 0 otherwise. Around pieces with
+positive volume no winding number is negative, and a ray from outside, where it is 0, enters a body through the front of
+a face.
 """
 
 import numpy as np
@@ -18,21 +18,21 @@ from binpose_core.meshes.closest import FaceGrid, squared_distance
 from binpose_core.meshes.mesh import Mesh, signed_volumes
 
 TOUCHING = 1e-9
-"""Share of the mesh's size at which two faces touch: far below the steps of its float32 vertices."""
+"""Touching distance as a fraction of the mesh's size: far below the rounding of its float32 vertices."""
 FLAT = 1e-6
-"""Share of the mesh's size within which two faces lie in one plane, with nothing between them. Thin faces of flat,
-finely meshed places fold within their plane when their corners are rounded to float32."""
+"""Distance within which two faces are coplanar, as a fraction of the mesh's size. Thin faces of flat, finely meshed
+regions fold within their plane when their corners are rounded to float32."""
 
 
 def is_solid(mesh: Mesh) -> bool:
     """Whether the mesh bounds bodies seen from outside.
 
-    Each piece of it closes, each edge run through as often one way as the other, has a positive volume, and does not
-    touch itself but within a plane. Where a piece touches or cuts through itself the answer is no, also where it does
-    no harm.
+    Each piece must be closed, with as many faces on one side of each edge as on the other, have a positive volume, and
+    not touch itself except within a plane. The result is False wherever a piece touches or intersects itself, even if
+    that would be harmless.
     """
     a, b, c = mesh.faces.T
-    faces = mesh.faces[(a != b) & (b != c) & (c != a)].astype(np.int64)  # the others have no area and are not drawn
+    faces = mesh.faces[(a != b) & (b != c) & (c != a)].astype(np.int64)  # the others have no area and are not rendered
     if len(faces) == 0:
         return False
     pieces = _pieces(faces)
@@ -48,12 +48,12 @@ def is_solid(mesh: Mesh) -> bool:
 def touches_itself(
     vertices: FloatArray, faces: npt.NDArray[np.integer], pieces: npt.NDArray[np.integer] | None = None
 ) -> bool:
-    """Whether two faces (F, 3) of one piece that lie in different planes meet elsewhere than in vertices of both.
+    """Whether two faces (F, 3) of one piece in different planes meet anywhere except in common vertices.
 
     Args:
         vertices: (V, 3) in any unit.
-        faces: without a face that has a vertex twice.
-        pieces: (F,) the piece to which a face belongs; by default all are of one.
+        faces: without faces that repeat a vertex.
+        pieces: (F,) the piece of each face; by default all belong to one.
     """
     corners = np.ascontiguousarray(np.asarray(vertices, np.float64)[faces])
     size = float(np.ptp(corners.reshape(-1, 3), axis=0).max())
@@ -64,7 +64,7 @@ def touches_itself(
 
 
 def _pieces(faces: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
-    """(F,) the number of each face's piece: faces are joined by the edges that only two of them have."""
+    """(F,) the number of each face's piece: faces are connected by edges that belong to exactly two faces."""
     begin, end = faces.ravel(), np.roll(faces, -1, axis=1).ravel()
     edges = np.minimum(begin, end) * (faces.max() + 1) + np.maximum(begin, end)
     order = np.argsort(edges, kind="stable")
@@ -90,7 +90,7 @@ def _cross(a, b):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always")
-def _share(x):  # type: ignore[no-untyped-def]
+def _clamped(x):  # type: ignore[no-untyped-def]
     return min(max(x, 0.0), 1.0)
 
 
@@ -101,9 +101,9 @@ def _segments_apart(p, q, a, b):  # type: ignore[no-untyped-def]
     ff, ss, fs = _dot(first, first), _dot(second, second), _dot(first, second)
     fo, so = _dot(first, offset), _dot(second, offset)
     apart = ff * ss - fs * fs
-    s = _share((fs * so - fo * ss) / apart) if apart > 1e-15 * ff * ss else 0.0
-    t = _share((fs * s + so) / max(ss, 1e-300))
-    s = _share((fs * t - fo) / max(ff, 1e-300))
+    s = _clamped((fs * so - fo * ss) / apart) if apart > 1e-15 * ff * ss else 0.0
+    t = _clamped((fs * s + so) / max(ss, 1e-300))
+    s = _clamped((fs * t - fo) / max(ff, 1e-300))
     gap = (
         offset[0] + s * first[0] - t * second[0],
         offset[1] + s * first[1] - t * second[1],
@@ -114,7 +114,7 @@ def _segments_apart(p, q, a, b):  # type: ignore[no-untyped-def]
 
 @njit
 def _pierces(p, q, a, b, c):  # type: ignore[no-untyped-def]
-    """Whether the segment p-q goes through the triangle (a, b, c)."""
+    """Whether the segment p-q intersects the triangle (a, b, c)."""
     along, to_a, to_b, to_c = _sub(q, p), _sub(a, p), _sub(b, p), _sub(c, p)
     u, v, w = _dot(along, _cross(to_c, to_b)), _dot(along, _cross(to_a, to_c)), _dot(along, _cross(to_b, to_a))
     if min(u, v, w) < 0.0 < max(u, v, w) or u == v == w == 0.0:
@@ -125,7 +125,7 @@ def _pierces(p, q, a, b, c):  # type: ignore[no-untyped-def]
 
 @njit
 def _touches(p, q, triangle, reach):  # type: ignore[no-untyped-def]
-    """Whether the segment p-q comes as near to the triangle (3, 3) as `reach`."""
+    """Whether the distance of the segment p-q to the triangle (3, 3) is at most `reach`."""
     for axis in range(3):
         low, high = triangle[:, axis].min(), triangle[:, axis].max()
         if max(p[axis], q[axis]) < low - reach or min(p[axis], q[axis]) > high + reach:
@@ -152,13 +152,13 @@ def _in_one_plane(first, second, reach):  # type: ignore[no-untyped-def]
 
 @njit
 def _cuts(p, q, low, cell, out):  # type: ignore[no-untyped-def]
-    """Fill out with where, from 0 to 1, the segment p-q passes from one cell to the next; how many."""
+    """Fill out with the parameters, from 0 to 1, where the segment p-q enters the next cell; returns their number."""
     out[0], out[1] = 0.0, 1.0
     count = 2
     for axis in range(3):
         first, last = (min(p[axis], q[axis]) - low[axis]) / cell, (max(p[axis], q[axis]) - low[axis]) / cell
         for plane in range(int(np.floor(first)) + 1, int(np.floor(last)) + 1):
-            out[count] = _share((low[axis] + plane * cell - p[axis]) / (q[axis] - p[axis]))
+            out[count] = _clamped((low[axis] + plane * cell - p[axis]) / (q[axis] - p[axis]))
             count += 1
     out[:count].sort()
     return count

@@ -12,10 +12,10 @@ TRIANGLE = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribu
 
 
 def read_stl(data: bytes) -> Polygons:
-    """The triangles of a file; which of the two forms it has follows from its length and its first bytes.
+    """The triangles of a file; its length and its first bytes determine whether it is text or binary.
 
     Raises:
-        MalformedMesh: for a file that is cut, or that holds more triangles than it announces.
+        MalformedMesh: for a file that is truncated, or has more triangles than its header states.
     """
     announced = int.from_bytes(data[80:HEADER], "little") if len(data) >= HEADER else 0
     if len(data) != HEADER + announced * TRIANGLE.itemsize and _is_text(data):
@@ -24,7 +24,7 @@ def read_stl(data: bytes) -> Polygons:
 
 
 def _is_text(data: bytes) -> bool:
-    """Whether the file begins with "solid" like text: binary files may too, but they hold zero bytes."""
+    """Whether the file is text: it begins with "solid", and unlike a binary file it has no zero bytes."""
     head = data[:2048].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     wide = data[:2] in (b"\xff\xfe", b"\xfe\xff")
     return wide or (head.startswith((b"solid", b"facet")) and b"\0" not in head)
@@ -48,13 +48,13 @@ def _read_binary(data: bytes, announced: int) -> Polygons:
             f"announces {announced} triangles in its binary STL header, but has bytes for "
             f"{announced + len(rest) // TRIANGLE.itemsize}; expected the same number; export it again."
         )
-    triangles = np.frombuffer(data, TRIANGLE, announced, HEADER)  # what follows is no triangle
+    triangles = np.frombuffer(data, TRIANGLE, announced, HEADER)  # ignores bytes after the triangles
     faces = np.arange(3 * announced, dtype=np.int64).reshape(-1, 3)
     return triangle_soup(triangles["corners"].reshape(-1, 3).astype(np.float64), faces)
 
 
 def _read_text(data: bytes) -> Polygons:
-    """The loops of a text file, which may have more than three corners."""
+    """The loops of a text file; they may have more than three corners."""
     vertices: list[str] = []
     counts: list[int] = []
     begun, closed = 0, True  # vertices before the loop; whether the last solid has ended

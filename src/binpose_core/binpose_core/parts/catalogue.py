@@ -1,9 +1,9 @@
 """The folder of known parts.
 
-objects/<id>/object.json: id, bop_id, source and its unit, diameter, and the symmetries in BOP's form: edit these here.
-objects/<id>/mesh.ply: the mesh in metres, binary PLY, for people and other programs.
-objects/<id>/symmetries.png: the part under each of its symmetries, with what differs, to check them at a glance.
-objects/<id>/arrays.safetensors: mesh, levels of detail and surface samples; this is what is loaded.
+objects/<id>/object.json: id, bop_id, source and its unit, diameter, symmetries in BOP's format: edit these here.
+objects/<id>/mesh.ply: the mesh in metres, binary PLY, for viewers and other programs.
+objects/<id>/symmetries.png: the part under each of its symmetries, with the differences marked, for a visual check.
+objects/<id>/arrays.safetensors: mesh, levels of detail and surface samples; binpose loads this file.
 """
 
 import re
@@ -42,12 +42,12 @@ __all__ = [
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _BOP_NAME = re.compile(r"obj_(\d{6})")
 ALL_OBJECTS, LIBRARY = "all", "library"
-"""Words that stand for parts where an id is expected: all of a table, and those that binpose makes by code."""
+"""Reserved words that replace an id on the command line: all parts, and the generated parts."""
 ENTRY, MESH, ARRAYS, PICTURE = "object.json", "mesh.ply", "arrays.safetensors", "symmetries.png"
 
 
 class Catalogue:
-    """Parts in a folder, one folder each; a part is there whole or not at all."""
+    """Parts in a folder, one subfolder each; a part is stored completely or not at all."""
 
     def __init__(self, directory: Path | str) -> None:
         self.directory = Path(directory)
@@ -69,22 +69,22 @@ class Catalogue:
         allow_open: bool = False,
         report: Callable[[str], None] = lambda step: None,
     ) -> ObjectModel:
-        """Read a mesh, derive everything from it (seconds) and keep it.
+        """Read a mesh, compute everything that is derived from it (seconds) and store it.
 
         Args:
             path: STL, OBJ, PLY, OFF, glTF or STEP.
             id: the part's name everywhere.
-            unit: of the file; guessed when None, see `mesh_files.load_mesh`.
-            bop_id: its number in BOP data sets, from 0 on; else that in a file name like obj_000003.ply, else that of
-                the part which it replaces, else the next free one.
-            symmetries: overrides those found from the mesh.
-            replace: an id that exists is otherwise refused.
+            unit: of the file; inferred when None, see `mesh_files.load_mesh`.
+            bop_id: its number in BOP data sets, from 0 on; by default the number in a file name such as obj_000003.ply,
+                else the number of the part that it replaces, else the next free one.
+            symmetries: replaces those found from the mesh.
+            replace: overwrite an existing id instead of raising an error.
             allow_odd_size: accept less than 5 mm and more than 1 m.
-            allow_open: accept a mesh that does not close even after welding and filling small holes.
-            report: called with the name of each step before it begins.
+            allow_open: accept a mesh that is not closed even after welding and filling small holes.
+            report: called with the name of each step before it starts.
 
         Raises:
-            BinposeError: for a mesh or an id that cannot be used; the catalogue stays as it was.
+            BinposeError: for a mesh or an id that cannot be used; the catalogue is unchanged then.
         """
         self._check_id(id, replace)
         number = self._bop_id(path, id, bop_id)
@@ -105,10 +105,10 @@ class Catalogue:
         return model
 
     def load(self, id: str) -> ObjectModel:
-        """The part of that id.
+        """The part with that id.
 
         Raises:
-            BinposeError: if it is not known or its files are damaged.
+            BinposeError: if the id is unknown or its files are damaged.
         """
         folder = self.directory / id
         if not _ID.fullmatch(id) or not (folder / ENTRY).is_file():
@@ -121,7 +121,7 @@ class Catalogue:
         true_m = part.mesh.diameter_m
         if abs(part.diameter_m - true_m) > 1e-3 * true_m:
             raise BadFile(
-                f"{folder / ENTRY} says a diameter of {part.diameter_m:.4g} m, but the part's mesh measures "
+                f"{folder / ENTRY} has a diameter of {part.diameter_m:.4g} m, but the part's mesh measures "
                 f"{true_m:.4g} m; expected the same; to change its size, add the part again with `binpose add --unit "
                 "... --replace`.",
                 folder / ENTRY,
@@ -139,7 +139,7 @@ class Catalogue:
                 "choose another."
             )
         if id.lower() in (ALL_OBJECTS, LIBRARY):
-            raise BinposeError(f"Object id {id!r} is a word of the command line; expected a name; choose another.")
+            raise BinposeError(f"Object id {id!r} is a reserved word; expected a name; choose another.")
         same = [known for known in self.ids() if known.lower() == id.lower()]
         if same and not (replace and same == [id]):
             raise BinposeError(
@@ -179,7 +179,7 @@ class Catalogue:
                 target.rename(old)
             fresh.rename(target)
         finally:
-            if old.exists() and not target.exists():  # stopped between the two
+            if old.exists() and not target.exists():  # interrupted between the two renames
                 old.rename(target)
             shutil.rmtree(fresh, ignore_errors=True)
             shutil.rmtree(old, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""The level of detail that a part's size in the image asks for."""
+"""Selects the level of detail for a part's size in the image."""
 
 from collections.abc import Sequence
 
@@ -12,18 +12,18 @@ TOLERANCE_PX = 0.5
 
 
 class DetailLadders:
-    """All levels of detail of some parts in one sequence of meshes for a `Renderer`, and the choice among them.
+    """All levels of detail of some parts in one sequence of meshes for a `Renderer`, and the selection among them.
 
     Attributes:
         meshes: of all parts, each part's from fine to coarse.
-        first: (P,) int64, the place of each part's full mesh.
+        first: (P,) int64, the index of each part's full mesh.
     """
 
     def __init__(self, objects: Sequence[ObjectModel]) -> None:
         self.meshes = tuple(mesh for part in objects for mesh in (part.mesh, *part.lods))
         counts = np.array([1 + len(part.lods) for part in objects], np.int64)
         self.first = np.cumsum(counts) - counts
-        # (P, levels): errors rise along a ladder; what is missing on a short one is never good enough.
+        # (P, levels): errors increase along a ladder; missing levels of short ladders have an infinite error.
         self._errors_m = np.full((len(objects), int(counts.max(initial=1))), np.inf)
         for part, own in zip(objects, self._errors_m, strict=True):
             own[: 1 + len(part.lods)] = np.maximum.accumulate([0.0, *part.lod_errors_m])
@@ -37,14 +37,14 @@ class DetailLadders:
         intrinsics: FloatArray,
         tolerance_px: float = TOLERANCE_PX,
     ) -> npt.NDArray[np.int64]:
-        """The coarsest mesh (B,) whose surface is off by at most the tolerance in the image.
+        """The coarsest mesh (B,) whose surface error in the image is at most the tolerance.
 
         Args:
             part_ids: (B,) indices of the parts.
             T_cam_obj: (B, 4, 4) poses, metres.
             intrinsics: (B, 4) or (4,) fx, fy, cx, cy in pixels.
-            tolerance_px: in pixels at the part's nearest point; where the camera is inside the part's ball, the full
-                mesh is taken.
+            tolerance_px: in pixels at the part's nearest point; if the camera is inside the part's bounding sphere, the
+                full mesh is returned.
         """
         z = np.einsum("bi,bi->b", np.asarray(T_cam_obj)[:, 2], self._centers[part_ids])
         nearest_m = np.maximum(z - self._radius_m[part_ids], 0.0)

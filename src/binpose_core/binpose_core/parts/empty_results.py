@@ -1,4 +1,4 @@
-"""Why a frame has no results: the most probable reason as a code and one sentence that says what to do."""
+"""Why a frame has no results: the most probable reason as a code, and a sentence with advice."""
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -14,17 +14,17 @@ from binpose_core.frames.types import Detection, PoseEstimate
 from binpose_core.geometry.transforms import FloatArray
 from binpose_core.parts.objects import ObjectModel
 
-SMALLEST_PX, SMALL_PX = 32, 64  # across, in images of at least WIDTH_PX: if no part is larger, none is found; few are
+SMALLEST_PX, SMALL_PX = 32, 64  # across, in images of at least WIDTH_PX: smaller parts are never found, or seldom
 WIDTH_PX = 640
-LARGEST_FRACTION, LARGE_FRACTION = 1.0, 0.7  # of the image's smaller side: a larger part is not found; hardly
+LARGEST_FRACTION, LARGE_FRACTION = 1.0, 0.7  # of the image's smaller side: larger parts are never found, or seldom
 FARTHEST_M, NEAREST_M = 2.0, 0.2  # usual distances of a camera from a bin
 LITTLE_DEPTH = 0.3  # fraction of the pixels that have depth
-EVERY_ROWS = 8  # a sample of the rows gives the distance well enough
+EVERY_ROWS = 8  # a sample of the rows is enough to estimate the distance
 
 
 @dataclass(frozen=True)
 class EmptyReason:
-    """code: its name does not change; sentence: the same for people, with what to do."""
+    """code: a stable name; sentence: the reason for users, with advice."""
 
     code: Reason
     sentence: str
@@ -40,15 +40,15 @@ def why_empty(
     """The most probable reason why no pose of a frame is reported.
 
     Args:
-        frame: what the camera saw.
-        detections: all that were found in it.
-        poses: all that came of them, whatever their score.
+        frame: the images.
+        detections: all detections.
+        poses: all poses of the detections, with any score.
         objects: the parts that are reported, by id.
         threshold: least score of a reported pose.
     """
     wanted = [pose for pose in poses if pose.object_id in objects]
     reasons = (
-        odd_camera(frame, objects),
+        implausible_camera(frame, objects),
         _other_parts([p for p in poses if p.object_id not in objects and p.score >= threshold], wanted, objects),
         _little_depth(frame, detections),
         _below_threshold(frame, wanted, objects, threshold),
@@ -58,12 +58,12 @@ def why_empty(
     return next((reason for reason in reasons if reason is not None), None) or _no_parts(frame, objects)
 
 
-def odd_camera(frame: RgbdFrame, objects: Mapping[str, ObjectModel]) -> EmptyReason | None:
-    """Why parts can hardly be found in a frame at all: their size in the image, or the principal point."""
-    return _odd_size(frame, objects) or _off_center(frame.camera)
+def implausible_camera(frame: RgbdFrame, objects: Mapping[str, ObjectModel]) -> EmptyReason | None:
+    """Why parts can hardly be found in a frame: their size in the image, or the principal point."""
+    return _implausible_size(frame, objects) or _off_center(frame.camera)
 
 
-def _odd_size(frame: RgbdFrame, objects: Mapping[str, ObjectModel]) -> EmptyReason | None:
+def _implausible_size(frame: RgbdFrame, objects: Mapping[str, ObjectModel]) -> EmptyReason | None:
     """Parts that would be far too small or too large, even in the nearest or farthest tenth of the scene."""
     distances = _distances_m(frame)
     if distances is None or not objects:
@@ -116,12 +116,12 @@ def _below_threshold(
         Reason.BELOW_THRESHOLD,
         f"The best score{others} is {_below(best.score, threshold)} of {best.object_id}{known}, below the threshold of "
         f"{threshold:g}; lower the threshold to see it, or train the model for this camera and these parts"
-        f"{_doubt(frame, objects)}.",
+        f"{_unit_advice(frame, objects)}.",
     )
 
 
 def _little_depth(frame: RgbdFrame, detections: Sequence[Detection]) -> EmptyReason | None:
-    """Depth that is missing on what was detected, or where nothing was, in most of the image."""
+    """Missing depth on the detected parts, or without detections, in most of the image."""
     if frame.depth_m is None:
         return None
     seen = frame.depth_m > 0
@@ -156,7 +156,7 @@ def _no_pose(
     return EmptyReason(
         Reason.NO_POSE,
         f"{len(detections)} detections ({_counted(d.object_id for d in detections)}) and no pose of any; check that "
-        f"the depth is aligned to the colour image{_doubt(frame, objects)}.",
+        f"the depth is aligned to the colour image{_unit_advice(frame, objects)}.",
     )
 
 
@@ -165,12 +165,12 @@ def _no_parts(frame: RgbdFrame, objects: Mapping[str, ObjectModel]) -> EmptyReas
     return EmptyReason(
         Reason.NO_PARTS,
         f"No part was detected{where}; check that parts of this model are in sight and that it was trained for this "
-        f"kind of camera{_doubt(frame, objects)}.",
+        f"kind of camera{_unit_advice(frame, objects)}.",
     )
 
 
-def _doubt(frame: RgbdFrame, objects: Mapping[str, ObjectModel]) -> str:
-    """End of a sentence where size or distance are unusual, as with a wrong unit; else empty."""
+def _unit_advice(frame: RgbdFrame, objects: Mapping[str, ObjectModel]) -> str:
+    """End of a sentence if size or distance are unusual, as with a wrong unit; else empty."""
     distances = _distances_m(frame)
     if distances is None or not objects:
         return ""
@@ -184,12 +184,12 @@ def _doubt(frame: RgbdFrame, objects: Mapping[str, ObjectModel]) -> str:
 
 
 def _below(score: float, threshold: float) -> str:
-    """The score with as many digits as it takes to differ from the threshold."""
+    """The score with enough digits to differ from the threshold."""
     return next((text for n in (2, 3, 4) if float(text := f"{score:.{n}f}") < threshold), f"{score:.6g}")
 
 
 def _sizes(frame: RgbdFrame, objects: Mapping[str, ObjectModel]) -> str:
-    """Part of a sentence on the size of the parts in the image; empty where that is unknown."""
+    """Part of a sentence on the size of the parts in the image; empty if it is unknown."""
     distances = _distances_m(frame)
     if distances is None or not objects:
         return ""
@@ -204,7 +204,7 @@ def _sizes(frame: RgbdFrame, objects: Mapping[str, ObjectModel]) -> str:
 
 
 def _relative_size(camera: Camera) -> float:
-    """Of the image to one of WIDTH_PX, at most 1: what fills a small image may be small."""
+    """Size of the image relative to WIDTH_PX, at most 1: in a small image, parts may be small."""
     return min(1.0, max(camera.width, camera.height) / WIDTH_PX)
 
 
@@ -213,7 +213,7 @@ def _px(size: float) -> str:
 
 
 def _distances_m(frame: RgbdFrame) -> FloatArray | None:
-    """(3,) the distance of the scene: its nearest tenth, its median and its farthest tenth."""
+    """(3,) the distance of the scene: the 10 %, 50 % and 90 % quantiles of the depth."""
     if frame.depth_m is None:
         return None if frame.distance_m is None else np.full(3, frame.distance_m)
     for depth_m in (frame.depth_m[::EVERY_ROWS], frame.depth_m):

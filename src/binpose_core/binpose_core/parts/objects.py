@@ -1,4 +1,4 @@
-"""A part: its mesh and everything derived from it, once, when it enters the catalogue."""
+"""A part: its mesh and everything that is derived from it once, when it is added to the catalogue."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +19,7 @@ from binpose_core.parts.symmetry_search import find_symmetries
 from binpose_core.rendering.surface import visible_samples
 
 POINTS = 4096
-# A level of detail may have this many times the faces that were asked for: simplifiers stop where shape would go.
+# A level of detail may have this many times the requested faces: simplifiers stop before they distort the shape.
 ABOUT = 1.5
 
 Tensors = dict[str, npt.NDArray[Any]]
@@ -27,15 +27,15 @@ Tensors = dict[str, npt.NDArray[Any]]
 
 @dataclass(frozen=True, eq=False)
 class ObjectModel:
-    """A part and what is derived from its mesh; lengths in metres, in the frame of the CAD file.
+    """A part and the data derived from its mesh; lengths in metres, in the frame of the CAD file.
 
     bop_id: its number in BOP data sets.
-    lods: decimated meshes, descending; empty where the mesh is coarse already.
+    lods: decimated meshes, descending; empty if the mesh is coarse already.
     diameter_m: the largest distance between two vertices, as BOP defines it.
-    center_m: (3,) float64, the middle of the axis-aligned bounding box.
+    center_m: (3,) float64, the centre of the axis-aligned bounding box.
     points, normals: (N, 3) float32, in random order, spread evenly over the surface that is visible from outside.
-    watertight: whether the mesh closes. An open one renders and trains, but its inside is undefined.
-    lod_errors_m: how far each level lies from the mesh at most.
+    watertight: whether the mesh is closed. An open mesh can be rendered and trained, but its inside is undefined.
+    lod_errors_m: largest distance of each level from the mesh.
     """
 
     id: str
@@ -51,7 +51,7 @@ class ObjectModel:
     lod_errors_m: tuple[float, ...] = ()
 
     def lod(self, max_faces: int) -> Mesh:
-        """The finest mesh with about max_faces faces (at most half more), or the coarsest there is."""
+        """The finest mesh with about max_faces faces (at most half more), or the coarsest available."""
         ladder = (self.mesh, *self.lods)
         return next((mesh for mesh in ladder if len(mesh.faces) <= ABOUT * max_faces), ladder[-1])
 
@@ -61,12 +61,12 @@ class ObjectModel:
         return np.ptp(self.mesh.vertices, axis=0).astype(np.float64)
 
     def center_in(self, T_cam_obj: FloatArray) -> FloatArray:
-        """(..., 3) the middle of the bounding box in the camera frame, of poses (..., 4, 4)."""
+        """(..., 3) the centre of the bounding box in the camera frame, at poses (..., 4, 4)."""
         return T_cam_obj[..., :3, :3] @ self.center_m + T_cam_obj[..., :3, 3]
 
     @cached_property
     def digest(self) -> str:
-        """sha256 (hex) of what pictures show of the part and poses mean for it: its mesh and its symmetries."""
+        """sha256 (hex) of everything that images and poses of the part depend on: its mesh and its symmetries."""
         symmetries = {key: value for key, value in object_entry(self).items() if key.startswith("symmetries_")}
         arrays = [
             array.tobytes() for array in (self.mesh.vertices, self.mesh.faces, self.mesh.colors) if array is not None
@@ -81,14 +81,14 @@ def make_object(
     symmetries: Symmetries | None = None,
     report: Callable[[str], None] = lambda step: None,
 ) -> ObjectModel:
-    """A part from its mesh in metres, everything else derived from it (seconds), the same on every call.
+    """A part from its mesh in metres; everything else is derived from it (seconds), deterministically.
 
     Args:
         mesh: vertices in metres.
         id: its name everywhere.
         bop_id: its number in BOP data sets.
-        symmetries: overrides those found from the mesh.
-        report: called with the name of each step before it begins.
+        symmetries: replaces those found from the mesh.
+        report: called with the name of each step before it starts.
     """
     size_m = mesh.diameter_m if len(mesh.faces) else 0.0
     if size_m == 0:
@@ -120,7 +120,7 @@ def objects_to_tensors(objects: Sequence[ObjectModel]) -> tuple[Tensors, list[di
 
     Returns:
         arrays ``<id>/vertices``, ``<id>/faces``, ``<id>/points``, ``<id>/normals``, ``<id>/lod<k>/vertices``,
-        ``<id>/lod<k>/faces`` in metres, and ``<id>/colors`` where there are some; and per part its entry, in the same
+        ``<id>/lod<k>/faces`` in metres, and ``<id>/colors`` if the mesh has colours; and an entry per part, in the same
         order.
     """
     tensors: Tensors = {}
@@ -136,12 +136,12 @@ def objects_to_tensors(objects: Sequence[ObjectModel]) -> tuple[Tensors, list[di
 def objects_from_tensors(
     tensors: Mapping[str, npt.NDArray[Any]], infos: Sequence[Mapping[str, Any]]
 ) -> list[ObjectModel]:
-    """The parts that `objects_to_tensors` wrote, in the order of their entries."""
+    """The parts written by `objects_to_tensors`, in the order of their entries."""
     return [_from_tensors(tensors, info) for info in infos]
 
 
 def object_entry(part: ObjectModel) -> dict[str, Any]:
-    """A part's JSON entry: what is not an array, its symmetries in BOP's form (millimetres)."""
+    """A part's JSON entry: everything except arrays, with its symmetries in BOP's format (millimetres)."""
     return {
         "id": part.id,
         "bop_id": part.bop_id,
@@ -174,7 +174,7 @@ def _from_tensors(tensors: Mapping[str, npt.NDArray[Any]], info: Mapping[str, An
         )
     except (KeyError, TypeError, ValueError) as error:
         raise BinposeError(
-            f"The stored part {info.get('id')!r} is not whole ({error!r}); expected what `binpose add` writes; "
+            f"The stored part {info.get('id')!r} is incomplete ({error!r}); expected what `binpose add` writes; "
             "add it again."
         ) from error
 

@@ -1,4 +1,4 @@
-"""The rigid motions under which a part looks the same, and BOP's way of writing them."""
+"""The rigid motions that map a part onto itself, and their BOP format."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -40,7 +40,7 @@ class ContinuousSymmetry:
         object.__setattr__(self, "offset", offset)
 
     def rotations(self, max_step_rad: float) -> FloatArray:
-        """T_obj_obj (K, 4, 4): equal steps of at most max_step_rad over the whole turn, identity first."""
+        """T_obj_obj (K, 4, 4): equal steps of at most max_step_rad over the full turn, identity first."""
         count = max(1, int(np.ceil(2 * np.pi / max_step_rad - 1e-9)))
         return rotations_about(self.axis, self.offset, np.arange(count) * (2 * np.pi / count))
 
@@ -51,7 +51,7 @@ class Symmetries:
 
     discrete: (S, 4, 4) float64 T_obj_obj, a group with the identity first.
     continuous: axes of revolution.
-    near: (M, 4, 4) motions that map most of the surface onto itself but for a detail, without the exact ones.
+    near: (M, 4, 4) motions that map most of the surface onto itself except for a detail, without the exact ones.
     """
 
     discrete: FloatArray
@@ -65,7 +65,7 @@ class Symmetries:
         return cls(np.eye(4)[None], (), np.zeros((0, 4, 4)))
 
     def transforms(self, max_step_rad: float = DEFAULT_STEP_RAD, include_near: bool = False) -> FloatArray:
-        """All motions T_obj_obj (K, 4, 4) float64, identity first; read-only, continuous ones in steps."""
+        """All motions T_obj_obj (K, 4, 4) float64, identity first; read-only, continuous ones sampled in steps."""
         key = (float(max_step_rad), bool(include_near))
         if key not in self._cache:
             self._cache[key] = self._expand(*key)
@@ -80,11 +80,11 @@ class Symmetries:
 
     @property
     def center_m(self) -> FloatArray | None:
-        """(3,) the middle of a ball, which every turn leaves as it is; None for all other parts."""
+        """(3,) the centre of a ball, which every rotation keeps in place; None for all other parts."""
         return _crossing(self.continuous[0], self.continuous[1]) if len(self.continuous) > 1 else None
 
     def _turns(self, max_step_rad: float) -> FloatArray:
-        """The continuous symmetries in steps (K, 4, 4); two axes or more make a sphere about where they meet."""
+        """The continuous symmetries in steps (K, 4, 4); two or more axes give all rotations about their crossing."""
         if not self.continuous:
             return np.eye(4)[None]
         if len(self.continuous) == 1:
@@ -97,7 +97,7 @@ class Symmetries:
     def to_bop(self) -> dict[str, Any]:
         """The entries `symmetries_discrete` and `symmetries_continuous` of BOP's models_info.json, in millimetres.
 
-        BOP leaves the identity out, and an entry that would be empty. It knows no near-symmetries.
+        BOP omits the identity and empty entries, and has no near-symmetries.
         """
         entries: dict[str, Any] = {}
         if len(self.discrete) > 1:
@@ -114,10 +114,10 @@ class Symmetries:
 
         Args:
             entry: with `symmetries_discrete` (16 numbers each, millimetres) and `symmetries_continuous` (axis, offset).
-            near: near-symmetries, written like discrete ones.
+            near: near-symmetries, in the format of discrete ones.
 
         Raises:
-            BinposeError: for an entry that is no rigid motion or no axis.
+            BinposeError: for an entry that is not a rigid motion or axis.
         """
         try:
             continuous = tuple(
@@ -150,7 +150,7 @@ def motions_from_mm(rows: Sequence[Sequence[float]]) -> FloatArray:
     """Motions (K, 4, 4) in metres of rows of 16 numbers; the inverse of `motions_to_mm`.
 
     Raises:
-        BinposeError: for a row that is no rigid motion.
+        BinposeError: for a row that is not a rigid motion.
     """
     motions = []
     for row in rows:
@@ -161,7 +161,7 @@ def motions_from_mm(rows: Sequence[Sequence[float]]) -> FloatArray:
         rigid = motion.shape == (4, 4) and np.allclose(motion[:3, :3] @ motion[:3, :3].T, np.eye(3), atol=1e-3)
         if not rigid or np.linalg.det(motion[:3, :3]) < 0 or not np.allclose(motion[3], (0, 0, 0, 1)):
             raise BinposeError(
-                f"A symmetry of {np.size(row)} numbers that is no rigid motion; expected the 16 of a 4x4 matrix, row "
+                f"A symmetry of {np.size(row)} numbers is not a rigid motion; expected the 16 of a 4x4 matrix, row "
                 "by row, rotation orthonormal and right-handed, translation in millimetres; correct it."
             )
         motions.append(motion)
@@ -169,13 +169,13 @@ def motions_from_mm(rows: Sequence[Sequence[float]]) -> FloatArray:
 
 
 def rotations_about(axis: FloatArray, offset: FloatArray, angles_rad: FloatArray) -> FloatArray:
-    """T (K, 4, 4) that turn by angles_rad (K,) about the line through offset (3,) along the unit axis (3,)."""
+    """T (K, 4, 4) that rotate by angles_rad (K,) about the line through offset (3,) along the unit axis (3,)."""
     rotation = exp_so3(np.asarray(angles_rad)[:, None] * axis)
     return from_rotation_translation(rotation, offset - rotation @ offset)
 
 
 def even_rotations(count: int) -> FloatArray:
-    """Rotations (count, 3, 3) spread evenly over SO(3).
+    """Rotations (count, 3, 3) distributed evenly over SO(3).
 
     Source: Alexa, Super-Fibonacci Spirals: Fast, Low-Discrepancy Sampling of SO(3), CVPR 2022.
     """
@@ -189,7 +189,7 @@ def even_rotations(count: int) -> FloatArray:
 def closed_group(generators: Sequence[FloatArray], most: int) -> FloatArray | None:
     """The finite group (S, 4, 4) of motions, identity first; None if it has more than `most` elements.
 
-    Generators that are a little off are pulled to the nearest exact group.
+    Inaccurate generators are corrected to the nearest exact group.
     """
     group: list[FloatArray] = [np.eye(4)]
     fresh = list(generators)
@@ -205,10 +205,10 @@ def closed_group(generators: Sequence[FloatArray], most: int) -> FloatArray | No
 
 
 def _sharpened(group: FloatArray) -> FloatArray:
-    """An almost-group (S, 4, 4) made a group to machine precision.
+    """An approximate group (S, 4, 4) refined to machine precision.
 
-    Each rotation becomes the mean of all the products that ought to equal it (Grove, Karcher, Ruh 1974: this converges
-    quadratically), and all turn about the middle of the orbit of their common centre.
+    Each rotation becomes the mean of all products that should equal it (Grove, Karcher, Ruh 1974: this converges
+    quadratically). All rotate about the mean of the orbit of their common centre.
     """
     rotation = group[:, :3, :3]
     for _ in range(4):
@@ -217,12 +217,12 @@ def _sharpened(group: FloatArray) -> FloatArray:
         means = np.einsum("abij,bkj->aik", rotation[which], rotation)  # the sum over b of R_ab R_b^T
         u, _, v = np.linalg.svd(means)
         rotation = u @ v
-    middle = group[:, :3, 3].mean(axis=0)  # the orbit of the origin, whose mean every element keeps in place
+    middle = group[:, :3, 3].mean(axis=0)  # the orbit of the origin; every element keeps its mean in place
     return from_rotation_translation(rotation, middle - rotation @ middle)
 
 
 def _all_parallel(lines: Sequence[ContinuousSymmetry]) -> bool:
-    """Whether there are several axes and the first two, which tell the middle of a ball, have the same direction."""
+    """Whether there are several axes and the first two, which define the centre of a ball, are parallel."""
     return len(lines) > 1 and float(np.linalg.norm(np.cross(lines[0].axis, lines[1].axis))) < SAME_ELEMENT_RAD
 
 

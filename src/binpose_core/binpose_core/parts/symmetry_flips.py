@@ -1,7 +1,7 @@
-"""Half turns of parts that are round but for a detail, such as a disc with a notch.
+"""Half turns of parts that are round except for a detail, such as a disc with a notch.
 
-Registration lays the round surface on itself at any roll, and the detail is too small to decide. Renderings find the
-roll at which a half turn across the axis maps the detail onto itself.
+Registration aligns the round surface with itself at any roll, because the detail is too small to affect it. Renderings
+find the roll at which a half turn across the axis maps the detail onto itself.
 """
 
 import numpy as np
@@ -15,18 +15,18 @@ COARSE, FINE = np.deg2rad(np.arange(360.0)), np.deg2rad(np.arange(-1.5, 1.55, 0.
 
 
 def aligned_flip(line: ContinuousSymmetry, flip: FloatArray, views: ViewComparison) -> FloatArray:
-    """The half turn (4, 4), the given one rolled about the line, after which some views differ least.
+    """The half turn (4, 4), rolled about the line, after which the views differ least.
 
     Args:
-        line: the axis about which the part is nearly round.
-        flip: (4, 4) a half turn about an axis that cuts the line squarely.
+        line: the axis of the nearly round part.
+        flip: (4, 4) a half turn about an axis that intersects the line at a right angle.
         views: of the part.
     """
     along = np.abs(views.directions @ line.axis)
     chosen = np.concatenate([np.argsort(-along)[:2], np.flatnonzero((along > 0.3) & (along < 0.8))[-3:]])
     roll = COARSE[_costs(line, flip, COARSE, views, chosen).argmin()]
     costs = _costs(line, flip, roll + FINE, views, chosen)
-    roll += float(FINE[costs == costs.min()].mean())  # the middle of all that differ least
+    roll += float(FINE[costs == costs.min()].mean())  # the mean of all that differ least
     return rotations_about(line.axis, line.offset, np.array([roll]))[0] @ flip
 
 
@@ -37,6 +37,6 @@ def _costs(
     views: ViewComparison,
     chosen: npt.NDArray[np.integer],
 ) -> npt.NDArray[np.integer]:
-    """(K,) pixels that differ in the chosen views after the flip and rolls (K,)."""
+    """(K,) number of differing pixels in the chosen views after the flip and rolls (K,)."""
     motions = rotations_about(line.axis, line.offset, rolls) @ flip
     return np.array([views.differing(chosen, motion).sum() for motion in motions])

@@ -1,7 +1,7 @@
-"""A picture of a part under each of its symmetries, with what differs in red: one look shows whether they are right.
+"""An image of a part under each of its symmetries, with the differences in red, for a visual check.
 
-Each row is one motion: the part as it is and after the motion, seen from a slant, and the same from where it differs
-most. Continuous symmetries are shown at some angles.
+Each row shows one motion: the part before and after it, from an oblique direction, and from the direction with the
+largest difference. Continuous symmetries are shown at some angles.
 """
 
 from dataclasses import dataclass
@@ -15,16 +15,16 @@ from binpose_core.parts.objects import ObjectModel
 from binpose_core.parts.symmetries import Symmetries, rotations_about
 from binpose_core.parts.symmetry_test import SymmetryConfig, SymmetryTest, mesh_to_test
 from binpose_core.parts.view_comparison import ViewComparison
-from binpose_core.rendering.orbit import Orbit, looking_along
+from binpose_core.rendering.orbit import Orbit, rotations_along
 
 Image = npt.NDArray[np.uint8]
 
 TILE_PX, LABEL_PX, GAP_PX = 260, 30, 6
 TITLES = ("as it is", "after the motion", "where it differs most: as it is", "after the motion")
 MOST_EXACT, MOST_NEAR = 8, 8
-"""Rows of each kind; the text names how many more there are."""
+"""Largest number of rows of each kind; the text gives the number of omitted ones."""
 ANGLES = (0.7, 2.1, 4.0)
-"""At which continuous symmetries are shown, in radians: no simple fractions of a turn."""
+"""Angles at which continuous symmetries are shown, in radians: no simple fractions of a turn."""
 SLANT = np.array([0.45, 0.62, -0.64])
 BACKGROUND, INK, EXACT_INK, NEAR_INK = (250, 250, 250), (40, 40, 40), (0, 110, 50), (180, 90, 0)
 STEEL, DIFFERENT = (150, 165, 185), np.array([230, 30, 30])
@@ -32,7 +32,7 @@ STEEL, DIFFERENT = (150, 165, 185), np.array([230, 30, 30])
 
 @dataclass(frozen=True)
 class _Row:
-    """A motion (4, 4) and what is written over its pictures."""
+    """A motion (4, 4) and the text above its images."""
 
     motion: FloatArray
     text: str
@@ -40,11 +40,11 @@ class _Row:
 
 
 def draw_symmetries(part: ObjectModel) -> Image:
-    """RGB (h, w, 3) uint8: rows of pictures for each exact and near symmetry of the part."""
+    """RGB (h, w, 3) uint8: a row of images for each exact and near symmetry of the part."""
     rows = _rows(part.symmetries)
     mesh = mesh_to_test(part.mesh)
     views = SymmetryTest(mesh, SymmetryConfig()).views
-    pictures = Orbit(mesh, looking_along(np.concatenate([_unit(SLANT)[None], views.directions])), 2 * TILE_PX)
+    pictures = Orbit(mesh, rotations_along(np.concatenate([_unit(SLANT)[None], views.directions])), 2 * TILE_PX)
     lines = [_label(f"{part.id}: {_summary(part.symmetries)}", INK, 4 * TILE_PX + 3 * GAP_PX)]
     if not rows:
         alone = pictures.render(np.arange(4)).shaded(STEEL)
@@ -68,7 +68,7 @@ def draw_symmetries(part: ObjectModel) -> Image:
 
 
 def _rows(symmetries: Symmetries) -> list[_Row]:
-    """The motions that are shown: exact ones, some of the continuous ones, near ones."""
+    """The displayed motions: exact ones, samples of the continuous ones, near ones."""
     exact = [_Row(motion, _motion_text(motion), EXACT_INK) for motion in symmetries.discrete[1:]]
     rows = [*_numbered(exact, "exact", MOST_EXACT)]
     for line in symmetries.continuous:
@@ -95,7 +95,7 @@ def _summary(symmetries: Symmetries) -> str:
 
 
 def _motion_text(motion: FloatArray) -> str:
-    """A motion in words: angle, axis and a point on it."""
+    """A motion as text: angle, axis and a point on the axis."""
     vector = log_so3(motion[:3, :3])
     angle = float(np.linalg.norm(vector))
     if angle < 1e-6:
@@ -113,7 +113,7 @@ def _motion_text(motion: FloatArray) -> str:
 
 
 def _difference(views: ViewComparison, view: int, motion: FloatArray, differing: npt.NDArray[np.bool_]) -> str:
-    """What differs most, measured: its area across the view and its depth."""
+    """The measured difference: its area in the image and its depth."""
     if not differing.any():
         return "no difference"
     pixel_mm = 1e3 * views.pixel_m
@@ -138,7 +138,7 @@ def _on_background(image: Image) -> Image:
 
 
 def _marked(image: Image, differing: npt.NDArray[np.bool_]) -> Image:
-    """The picture with the differing pixels in red."""
+    """The image with the differing pixels in red."""
     weight = (
         0.75 * cv2.resize(differing.astype(np.float32), image.shape[1::-1], interpolation=cv2.INTER_LINEAR)[..., None]
     )
@@ -146,7 +146,7 @@ def _marked(image: Image, differing: npt.NDArray[np.bool_]) -> Image:
 
 
 def _smaller(image: Image) -> Image:
-    """A picture drawn at twice the size of a tile, so that its edges are smooth in the tile."""
+    """An image rendered at twice the size of a tile, reduced for smooth edges."""
     return np.asarray(cv2.resize(image, (TILE_PX, TILE_PX), interpolation=cv2.INTER_AREA), np.uint8)
 
 

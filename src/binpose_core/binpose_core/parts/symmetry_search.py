@@ -1,8 +1,8 @@
-"""Symmetries found from the mesh alone, exact ones and near ones.
+"""Finds exact symmetries and near-symmetries from the mesh alone.
 
-The surface is registered to itself from rotations all over SO(3): every place where the registration comes
-to rest with most of the surface on itself is a symmetry, a near-symmetry, or its neighbour. The axes of
-these motions are then asked for their order, the answers closed to a group, and each element verified.
+The surface is registered to itself from rotations all over SO(3). Every result with most of the surface on itself is a
+symmetry, a near-symmetry, or close to one. The orders of the axes of these motions are determined, the resulting
+rotations are closed to a group, and each element is verified.
 """
 
 import math
@@ -40,7 +40,7 @@ def find_symmetries(mesh: Mesh, config: SymmetryConfig | None = None) -> Symmetr
 
 
 def _self_registrations(mesh: Mesh, test: SymmetryTest, config: SymmetryConfig) -> FloatArray:
-    """Motions (M, 4, 4) that lay most of the surface on itself, best first, no two alike, without the identity."""
+    """Motions (M, 4, 4) that align most of the surface with itself, best first, distinct, without the identity."""
     size_m, points, normals = test.size_m, test.points, test.normals
     coarse = decimated(mesh, 1000) if len(mesh.faces) > 1000 else mesh
     field = DistanceField(coarse, 0.12 * size_m)
@@ -50,30 +50,30 @@ def _self_registrations(mesh: Mesh, test: SymmetryTest, config: SymmetryConfig) 
     starts[:, :3, :3], starts[:, :3, 3] = rotations, center - rotations @ center
     scales_m = np.geomspace(0.08, 0.03, 8) * size_m
     motions = register(points[:96], normals[:96], field, starts, scales_m[:3])
-    motions = motions[np.argsort(-_share_within(0.06 * size_m, field, motions, points[:96]))[: config.starts // 3]]
+    motions = motions[np.argsort(-_fraction_within(0.06 * size_m, field, motions, points[:96]))[: config.starts // 3]]
     motions = register(points[:96], normals[:96], field, motions, scales_m[3:])
-    share = _share_within(0.05 * size_m, field, motions, points[:200])
-    motions = _distinct(motions, share, config.near_share - 0.15, np.deg2rad(12), 64)
+    fraction = _fraction_within(0.05 * size_m, field, motions, points[:200])
+    motions = _distinct(motions, fraction, config.near_share - 0.15, np.deg2rad(12), 64)
     motions = register(points[:300], normals[:300], test.field, motions, np.geomspace(0.03, 0.005, 10) * size_m)
-    return _distinct(motions, test.share(motions), config.near_share - 0.05, np.deg2rad(5), 64)
+    return _distinct(motions, test.fraction_kept(motions), config.near_share - 0.05, np.deg2rad(5), 64)
 
 
-def _share_within(reach_m: float, field: DistanceField, motions: FloatArray, points: FloatArray) -> FloatArray:
-    """Share (B,) of the points that motions (B, 4, 4) bring within reach_m of the surface."""
+def _fraction_within(reach_m: float, field: DistanceField, motions: FloatArray, points: FloatArray) -> FloatArray:
+    """Fraction (B,) of the points that motions (B, 4, 4) bring within reach_m of the surface."""
     return np.asarray((field(transform(motions, points)) < reach_m).mean(axis=-1))
 
 
-def _distinct(motions: FloatArray, share: FloatArray, least: float, apart_rad: float, most: int) -> FloatArray:
-    """The motions of at least that share, best first, that turn by `apart_rad` from the identity and each other."""
+def _distinct(motions: FloatArray, fraction: FloatArray, least: float, apart_rad: float, most: int) -> FloatArray:
+    """The motions of at least that fraction, best first, `apart_rad` from the identity and from each other."""
     kept = [np.eye(4)]
-    for motion in motions[np.argsort(-share, kind="stable")[: int((share >= least).sum())]]:
+    for motion in motions[np.argsort(-fraction, kind="stable")[: int((fraction >= least).sum())]]:
         if len(kept) <= most and rotation_angle_rad(np.stack(kept)[:, :3, :3], motion[:3, :3]).min() > apart_rad:
             kept.append(motion)
     return np.stack(kept)[1:]
 
 
 def _axes(motions: FloatArray) -> list[ContinuousSymmetry]:
-    """The lines that the motions turn about, those of most motions first."""
+    """The axes of the motions, those of most motions first."""
     lines: list[ContinuousSymmetry] = []
     support: list[int] = []
     for motion in motions:
@@ -88,7 +88,7 @@ def _axes(motions: FloatArray) -> list[ContinuousSymmetry]:
 
 
 def _axis_of(motion: FloatArray) -> ContinuousSymmetry:
-    """The axis of a motion, its shift along the axis left out."""
+    """The axis of a motion, without its translation along the axis."""
     vector = log_so3(motion[:3, :3])
     axis = vector / np.linalg.norm(vector)
     shift = motion[:3, 3] - axis * (axis @ motion[:3, 3])
@@ -124,7 +124,7 @@ def _oblique(a: ContinuousSymmetry, b: ContinuousSymmetry) -> bool:
 
 
 def _order(line: ContinuousSymmetry, test: SymmetryTest, config: SymmetryConfig) -> int:
-    """How often the part repeats in one turn about the line; 0 for always, 1 for not at all."""
+    """The order of the rotational symmetry about the line; 0 for continuous, 1 for none."""
 
     def repeats(count: int) -> bool:
         turns = rotations_about(line.axis, line.offset, np.arange(1, count // 2 + 1) * (2 * np.pi / count))
@@ -146,7 +146,7 @@ def _prime_powers(most: int) -> list[int]:
 
 
 def _flips_of_nearly_round(axes: list[ContinuousSymmetry], motions: FloatArray, test: SymmetryTest) -> list[FloatArray]:
-    """An exact half turn across the axis about which all but a detail of the part is round; none or one (4, 4)."""
+    """An exact half turn across the axis of a part that is round except for a detail; none or one (4, 4)."""
     turns = np.arange(1, 25) * GOLDEN_TURN
     line = next((line for line in axes if test.surface_stays(rotations_about(line.axis, line.offset, turns))), None)
     if line is None:
@@ -162,7 +162,7 @@ def _flips_of_nearly_round(axes: list[ContinuousSymmetry], motions: FloatArray, 
 def _exact_group(
     revolutions: list[ContinuousSymmetry], generators: list[FloatArray], test: SymmetryTest, config: SymmetryConfig
 ) -> FloatArray:
-    """The group (S, 4, 4) of the generators, taken in one by one as long as every element proves exact."""
+    """The group (S, 4, 4) of the generators; each is added only if every element of the enlarged group is exact."""
     if revolutions:
         flips = [_flip(revolutions[0], _axis_of(motion)) for motion in generators]
         proven = [f for f in flips if f is not None and test.exact(f[None])]
@@ -179,7 +179,7 @@ def _exact_group(
 
 
 def _flip(revolution: ContinuousSymmetry, line: ContinuousSymmetry) -> FloatArray | None:
-    """The half turn about the line, made to cut the axis of revolution squarely; None if it is far from that."""
+    """The half turn about the line, adjusted to a right angle with the axis of revolution; None if it is far off."""
     axis = line.axis - (line.axis @ revolution.axis) * revolution.axis
     if np.linalg.norm(axis) < 0.99:
         return None

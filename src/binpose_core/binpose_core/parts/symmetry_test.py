@@ -1,9 +1,9 @@
-"""What counts as the same: a motion is judged by how much of what cameras see of the part it leaves in place.
+"""Tests how much of a part's visible surface a motion maps onto the surface.
 
-Exact is what a camera with a good depth sensor cannot see: at the distance at which a part fills its crop, such a
-sensor's noise is about 1 % of the part's diameter (0.3 mm on 30 mm). Points of the visible surface decide first, as
-that is fast; then renderings are compared, which also show holes, notches and pins. Near is what leaves most of the
-visible surface in place, such as a motor's roll that only moves its off-centre shaft.
+Exact symmetries are those whose differences a camera with a good depth sensor cannot measure: at the distance at which
+a part fills its crop, the noise of such a sensor is about 1 % of the part's diameter (0.3 mm on 30 mm). Points of the
+visible surface are tested first, which is fast; then renderings are compared, which also show holes, notches and pins.
+Near-symmetries keep most of the visible surface in place, such as a motor's roll that only moves its off-centre shaft.
 """
 
 from dataclasses import dataclass
@@ -20,25 +20,26 @@ from binpose_core.rendering.surface import seen_samples
 
 SAMPLES = 4000
 MAX_FACES = 20_000
-SMALL_SHARE = 0.002
-"""Of a round part's pixels in a view, those at which a detail may be deeper than shallow."""
-# Of the 2,000 pixels of a part in a usual crop, 30 may differ a little, 6 boldly: less than the sensor loses at edges.
+SMALL_FRACTION = 0.002
+"""Fraction of a round part's pixels in a view at which a detail may be deeper than `shallow`."""
+# Of 2,000 pixels of a part in a usual crop, 30 may differ slightly and 6 strongly: fewer than a sensor loses at edges.
 DIFFERING, DIFFERING_BOLDLY = 0.015, 0.003
 
 
 @dataclass(frozen=True)
 class SymmetryConfig:
-    """What counts as the same.
+    """Tolerances of symmetries.
 
-    exact_tolerance: of the part's size; 98.5 % of what cameras see of it deviates by less than this, 99.7 % by less
-        than three times this. The size is the diameter, or four times the middle extent of a slender part, whose
-        cross-section would otherwise drown in the tolerance.
-    near_tolerance, near_share: a near-symmetry leaves at least this share of the visible surface within this tolerance.
-    shallow: a detail of this depth at most, of the part's size, does not keep a round part from being round, nor does
-        a deeper one on less than `SMALL_SHARE` of a view's pixels.
-    near_step_rad: steps in which a part that is nearly round is turned.
-    max_order: largest count of a rotation that is looked for, such as the teeth of a gear.
-    max_near: so many near-symmetries are kept, the best.
+    exact_tolerance: as a fraction of the part's size; 98.5 % of the visible surface deviate by less than this, 99.7 %
+        by less than three times this. The size is the diameter, or four times the middle extent of a slender part,
+        because the tolerance would otherwise exceed its cross-section.
+    near_tolerance, near_share: a near-symmetry keeps at least this fraction of the visible surface within this
+        tolerance.
+    shallow: a round part may have details up to this depth, as a fraction of the part's size, and deeper ones on less
+        than `SMALL_FRACTION` of a view's pixels.
+    near_step_rad: step of the rotations of a nearly round part.
+    max_order: largest tested order of a rotation, such as the number of teeth of a gear.
+    max_near: number of best near-symmetries that are kept.
     """
 
     exact_tolerance: float = 0.01
@@ -65,7 +66,7 @@ class SymmetryConfig:
 
 
 def mesh_to_test(mesh: Mesh) -> Mesh:
-    """The mesh with at most `MAX_FACES` faces: what this loses is far below any tolerance, and time grows with them."""
+    """The mesh with at most `MAX_FACES` faces: the error is far below any tolerance, and time grows with the faces."""
     return decimated(mesh, MAX_FACES, aggressiveness=5) if len(mesh.faces) > MAX_FACES else mesh
 
 
@@ -81,24 +82,24 @@ class SymmetryTest:
         self.views = ViewComparison(mesh, self.exact_m)
 
     def exact(self, motions: FloatArray) -> bool:
-        """Whether no camera sees a difference after any of the motions (K, 4, 4)."""
+        """Whether no camera can see a difference after any of the motions (K, 4, 4)."""
         return self.surface_stays(motions) and all(self.views.same(motion) for motion in motions)
 
     def round_about(self, turns: FloatArray) -> bool:
-        """Whether the part is round for cameras under turns (K, 4, 4) about an axis, shallow details apart.
+        """Whether the part is round for cameras under rotations (K, 4, 4) about an axis, except for shallow details.
 
-        The ends of a retaining ring or a seam do not make a round part's roll worth telling: as a discrete set of
-        near-symmetries, its turns would be rivals that nothing but this detail decides.
+        The ends of a retaining ring or a seam are ignored. Otherwise the rotations would be near-symmetries that only
+        this detail distinguishes.
         """
         return self.surface_stays(turns) and all(
-            self.views.nearly_same(turn, self.shallow_m, SMALL_SHARE) for turn in turns
+            self.views.nearly_same(turn, self.shallow_m, SMALL_FRACTION) for turn in turns
         )
 
     def surface_stays(self, motions: FloatArray) -> bool:
-        """Whether the visible surface comes to lie on the surface under all motions (K, 4, 4), small openings apart."""
-        for some in (motions[:: max(1, len(motions) // 3)], motions):  # most candidates fail at a glance
-            glance = self._both_ways(some, 100) > self.exact_m
-            if glance.mean(axis=-1).max(initial=0.0) > 6 * DIFFERING:
+        """Whether all motions (K, 4, 4) map the visible surface onto the surface, except for small openings."""
+        for some in (motions[:: max(1, len(motions) // 3)], motions):  # most candidates fail on a few motions
+            differing = self._both_ways(some, 100) > self.exact_m
+            if differing.mean(axis=-1).max(initial=0.0) > 6 * DIFFERING:
                 return False
         return all(self._same(self._both_ways(motion[None], len(self.points))) for motion in motions)
 
@@ -106,13 +107,13 @@ class SymmetryTest:
         little, boldly = (distances > self.exact_m).mean(), (distances > 3 * self.exact_m).mean()
         return bool(little <= DIFFERING and boldly <= DIFFERING_BOLDLY)
 
-    def share(self, motions: FloatArray, few: int = 1000) -> FloatArray:
-        """(K,) share of the surface that stays in place within the near tolerance under motions (K, 4, 4)."""
+    def fraction_kept(self, motions: FloatArray, few: int = 1000) -> FloatArray:
+        """(K,) fraction of the surface that stays within the near tolerance under motions (K, 4, 4)."""
         within = self._both_ways(motions, few) <= self.near_m
         return np.asarray(within.mean(axis=-1).min(axis=0))
 
     def deviation_m(self, motions: FloatArray, few: int = 1000) -> FloatArray:
-        """(K,) mean distance of the surface from itself under motions (K, 4, 4), each point's at most the near one."""
+        """(K,) mean distance of the surface from itself under motions (K, 4, 4), clipped at the near tolerance."""
         return np.asarray(np.minimum(self._both_ways(motions, few), self.near_m).mean(axis=-1).max(axis=0))
 
     def _both_ways(self, motions: FloatArray, few: int) -> FloatArray:

@@ -1,4 +1,4 @@
-"""The detection of a part whose pose is known."""
+"""Ground-truth detections."""
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ from binpose_core.parts.objects import ObjectModel
 def true_detection(
     part: ObjectModel, T_cam_obj: FloatArray, mask: npt.NDArray[np.bool_], camera: Camera, score: float = 1.0
 ) -> Detection:
-    """The detection that a detector without errors makes of a part.
+    """The detection of an error-free detector for a part.
 
     Args:
         part: that is seen.

@@ -1,9 +1,9 @@
-"""What cameras see of a part, compared with what they see of it after a motion.
+"""Compares depth images of a part with those after a motion.
 
-Distances to the nearest surface do not show a hole: every point above it is near its rim. Depth does, as the ray goes
-through. So depth images from many directions are compared. A pixel differs where its depth lies outside the range
-that the other image has around it. Lines one pixel wide are left out: they are rims, which rounding and tessellation
-draw differently. Holes, notches and pins that are wider than about 1.5 % of the part remain.
+Distances to the nearest surface do not detect a hole, because every point above it is near its rim. Depth does, because
+the ray passes through the hole. So depth images from many directions are compared. A pixel differs if its depth lies
+outside the range of the other image in its neighbourhood. Lines one pixel wide are ignored: they are rims, at which
+rounding and tessellation differ. Holes, notches and pins wider than about 1.5 % of the part are detected.
 """
 
 from typing import Any
@@ -14,35 +14,35 @@ import numpy.typing as npt
 
 from binpose_core.geometry.transforms import FloatArray
 from binpose_core.meshes.mesh import Mesh
-from binpose_core.rendering.orbit import FILLED, Orbit, looking_along, view_rotations
+from binpose_core.rendering.orbit import FILLED, Orbit, rotations_along, view_rotations
 
 VIEW_PX = 320
 AROUND = 14
-"""Views spread evenly; to them come those along `NORMALS` faces and, both ways, `EDGES` edges, such as holes have."""
+"""Number of evenly distributed views, of views along `NORMALS` faces, and, in both directions, along `EDGES` edges."""
 NORMALS, EDGES = 12, 8
 APART = np.cos(np.deg2rad(3))
 FEWEST_PX = 8
-"""Fewer differing pixels in an image are rounding."""
+"""Fewer differing pixels in an image are rounding errors."""
 BATCH = 6
 _AROUND_PIXEL = np.ones((3, 3), np.uint8)
 _BLOCK = np.ones((2, 2), np.uint8)
 
 
 class ViewComparison:
-    """Images of a part from all around and along its faces and edges, with which those after a motion are compared.
+    """Images of a part from all sides and along its faces and edges, for comparison with those after a motion.
 
     Args:
         mesh: of the part, in metres.
-        tolerance_m: depths that differ by less are the same.
+        tolerance_m: depths that differ by less are equal.
 
     Attributes:
         directions: (V, 3) of the views, in the part's frame.
-        pixel_m: what one pixel covers at the part.
+        pixel_m: size of a pixel at the part.
     """
 
     def __init__(self, mesh: Mesh, tolerance_m: float) -> None:
         self.directions = np.concatenate([_main_directions(mesh), view_rotations(AROUND)[:, 2]])
-        self._orbit = Orbit(mesh, looking_along(self.directions), VIEW_PX)
+        self._orbit = Orbit(mesh, rotations_along(self.directions), VIEW_PX)
         self._tolerance_m = tolerance_m
         self.pixel_m = self._orbit.width_m / (FILLED * VIEW_PX)
         self._seen = self._depth_m(np.arange(len(self.directions)), None)
@@ -51,13 +51,13 @@ class ViewComparison:
         """Whether no view shows a difference after the motion T_obj_obj (4, 4)."""
         return self._at_most(motion, self._tolerance_m, np.full(len(self._seen), FEWEST_PX - 1))
 
-    def nearly_same(self, motion: FloatArray, tolerance_m: float, share: float) -> bool:
-        """Whether in each view depth differs by more than the tolerance at most at this share of the part's pixels."""
+    def nearly_same(self, motion: FloatArray, tolerance_m: float, fraction: float) -> bool:
+        """Whether in each view at most this fraction of the part's pixels differ by more than the tolerance."""
         part_px = (self._seen < 10 * self._orbit.width_m).sum(axis=(1, 2))
-        return self._at_most(motion, tolerance_m, np.maximum(share * part_px, FEWEST_PX - 1))
+        return self._at_most(motion, tolerance_m, np.maximum(fraction * part_px, FEWEST_PX - 1))
 
     def _at_most(self, motion: FloatArray, tolerance_m: float, most_px: npt.NDArray[Any]) -> bool:
-        """Whether no view shows more than so many (V,) differing pixels."""
+        """Whether the number of differing pixels in each view is at most most_px (V,)."""
         views = np.arange(len(self._seen))
         return not any(
             (self.differing(some, motion, tolerance_m).sum(axis=(1, 2)) > most_px[some]).any()
@@ -67,7 +67,7 @@ class ViewComparison:
     def differing(
         self, views: npt.NDArray[np.integer], motion: FloatArray, tolerance_m: float | None = None
     ) -> npt.NDArray[np.bool_]:
-        """(V, h, w) the pixels of some views that show another depth after the motion T_obj_obj (4, 4)."""
+        """(V, h, w) the pixels of some views with another depth after the motion T_obj_obj (4, 4)."""
         moved = self._depth_m(views, motion)
         limit_m = self._tolerance_m if tolerance_m is None else tolerance_m
         return np.stack(
@@ -75,7 +75,7 @@ class ViewComparison:
         )
 
     def deepest_m(self, view: int, motion: FloatArray, differing: npt.NDArray[np.bool_]) -> tuple[float, bool]:
-        """The largest difference of depth among differing pixels (h, w) of a view, and whether one sees through."""
+        """The largest depth difference among differing pixels (h, w) of a view, and whether it is to the background."""
         apart = np.abs(self._depth_m(np.array([view]), motion)[0] - self._seen[view])[differing]
         solid = apart[apart < 10 * self._orbit.width_m]
         return float(solid.max(initial=0.0)), len(solid) < len(apart)
@@ -94,14 +94,14 @@ class ViewComparison:
     def _outside(
         self, one: npt.NDArray[np.float32], other: npt.NDArray[np.float32], tolerance_m: float
     ) -> npt.NDArray[np.bool_]:
-        """Where one image lies outside the range that the other has within a pixel."""
+        """Whether one image lies outside the range of the other within a pixel."""
         nearer = one < cv2.erode(other, _AROUND_PIXEL) - tolerance_m
         farther = one > cv2.dilate(other, _AROUND_PIXEL) + tolerance_m
         return np.asarray(nearer | farther)
 
 
 def _main_directions(mesh: Mesh) -> FloatArray:
-    """Viewing directions (N, 3) onto the largest plane faces and along the edges of most length: holes' axes."""
+    """Viewing directions (N, 3) normal to the largest planar faces and along the most frequent edges: axes of holes."""
     areas, normals = mesh.face_areas, mesh.face_normals
     corners = mesh.vertices.astype(np.float64)[mesh.faces]
     edges = np.concatenate(
@@ -109,7 +109,7 @@ def _main_directions(mesh: Mesh) -> FloatArray:
     )
     lengths = np.linalg.norm(edges, axis=1)
     edges = edges / np.maximum(lengths, 1e-30)[:, None]
-    edges *= np.where((edges @ [0.9, 0.43, 0.07] < 0), -1, 1)[:, None]  # both ways along an edge are one direction
+    edges *= np.where((edges @ [0.9, 0.43, 0.07] < 0), -1, 1)[:, None]  # opposite directions are equivalent
     along = _frequent(edges, lengths, EDGES)
     chosen: FloatArray = np.zeros((0, 3))
     for direction in [*-_frequent(normals, areas, NORMALS), *along, *-along]:
@@ -119,7 +119,7 @@ def _main_directions(mesh: Mesh) -> FloatArray:
 
 
 def _frequent(directions: FloatArray, weights: FloatArray, most: int) -> FloatArray:
-    """The directions (at most `most`, 3) of the largest weight among unit vectors (N, 3), alike to a fiftieth."""
+    """The directions (at most `most`, 3) with the largest weight among unit vectors (N, 3), merged within 1 / 50."""
     cells = np.rint(50 * directions).astype(np.int64) @ [10_000, 100, 1]
     _, index = np.unique(cells, return_inverse=True)
     index = index.reshape(-1)

@@ -1,1 +1,1 @@
-"""Depth, masks and coordinates of meshes, by several backends; gradients of renderings."""
+"""Rendering of depth, masks and coordinates of meshes by several backends, and gradients of renderings."""

@@ -1,4 +1,4 @@
-"""What a renderer's backend is given and gives back, and where each backend lies."""
+"""The interface of the rendering backends, and the modules that implement it."""
 
 from dataclasses import dataclass
 from importlib import import_module
@@ -12,8 +12,8 @@ from binpose_core.geometry.transforms import FloatArray
 from binpose_core.rendering.packed_meshes import PackedMeshes
 
 NOTHING = -1
-# Backends that search in float32 take a face's depth from its plane where both agree to this share. A ray that all but
-# lies in the plane meets it anywhere: there the search's own depth is the better one.
+# Backends that search in float32 compute the depth from the face's plane where both agree to this fraction. A ray that
+# is nearly parallel to the plane has an ill-conditioned intersection: there the depth of the search is better.
 PLANE_TRUST = 1e-4
 
 BACKENDS = {
@@ -22,12 +22,12 @@ BACKENDS = {
     "warp": "binpose_core.rendering.warp_raycaster:WarpBackend",
     "pytorch3d": "binpose_core.rendering.pytorch3d_rasterizer:Pytorch3dBackend",
 }
-"""By the names that `make_backend` takes."""
+"""Modules of the backends by the names that `make_backend` accepts."""
 ON_DEVICES = ("warp", "pytorch3d")
-"""Those that draw on a device of choice: "warp:cuda:1"."""
+"""Backends that can render on a given device: "warp:cuda:1"."""
 _PROVIDERS = {
     "warp": "warp-lang, which `pip install 'binpose[gpu]'` brings",
-    "pytorch3d": "PyTorch3D, which has no wheel; https://github.com/facebookresearch/pytorch3d tells how to build it",
+    "pytorch3d": "PyTorch3D, which has no wheel; build it as in https://github.com/facebookresearch/pytorch3d",
 }
 
 
@@ -38,7 +38,7 @@ class Images:
     mesh_ids: (N,) int64. T_cam_obj: (N, 4, 4) float64, metres.
     first_instance: (I + 1,) int64; image i shows the instances first_instance[i]..first_instance[i + 1] - 1.
     intrinsics: (I, 4) float64, fx, fy, cx, cy in pixels; pixel (u, v) samples the image at (u, v).
-    height, width: in pixels. near_m: what is nearer than this is cut away, > 0.
+    height, width: in pixels. near_m: distance of the near plane, > 0.
     """
 
     mesh_ids: npt.NDArray[np.int64]
@@ -57,7 +57,7 @@ class Images:
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """Per pixel, all (I, h, w): the nearest surface of either winding.
+    """Per pixel, all (I, h, w): the nearest surface of either orientation.
 
     depth_m: float32 along the optical axis, 0 = background.
     instance_ids: int32 index of the instance among all N, -1 = background.
@@ -75,7 +75,7 @@ class Drawn:
 
 
 class Backend(Protocol):
-    """Draws the meshes that it was made with."""
+    """Renders a fixed set of meshes."""
 
     def draw(self, images: Images) -> Drawn:
         """The nearest surface under every pixel."""
@@ -83,10 +83,10 @@ class Backend(Protocol):
 
 
 def make_backend(name: str, meshes: PackedMeshes) -> Backend:
-    """A backend by its name in `BACKENDS`; those `ON_DEVICES` may be told where: "warp:cuda:1".
+    """A backend by its name in `BACKENDS`, with an optional device for those `ON_DEVICES`: "warp:cuda:1".
 
     Raises:
-        BinposeError: for an unknown name or device, and where the library that it needs is missing.
+        BinposeError: for an unknown name or device, or if a required library is missing.
     """
     kind, _, device = name.partition(":")
     if kind not in BACKENDS:
@@ -107,9 +107,9 @@ def make_backend(name: str, meshes: PackedMeshes) -> Backend:
 
 
 def backend_for(device: str) -> str:
-    """The name of the backend that draws where networks run: cpu, cuda, cuda:1.
+    """The name of the backend for the device of the networks: cpu, cuda, cuda:1.
 
-    On a GPU that is Warp where it is installed. Elsewhere it is the z-buffer, which is several times faster on a CPU.
+    On a GPU that is Warp, if it is installed. Otherwise it is the z-buffer, which is several times faster on a CPU.
     """
     if device == "cpu":
         return "numba"
@@ -129,10 +129,10 @@ def checked_images(
     size: tuple[int, int],
     near_m: float,
 ) -> Images:
-    """Arrays of any number type as `Images` of size (height, width); intrinsics (4,) stand for every image.
+    """Convert arrays of any number type to `Images` of size (height, width); intrinsics (4,) apply to every image.
 
     Raises:
-        BinposeError: for an id that is none of a mesh, for other shapes, and for a near plane not in front.
+        BinposeError: for an invalid mesh id, a wrong shape, or a near plane that is not in front of the camera.
     """
     ids = np.ascontiguousarray(mesh_ids, np.int64).reshape(-1)
     if ids.size and not 0 <= ids.min() <= ids.max() < len(meshes):

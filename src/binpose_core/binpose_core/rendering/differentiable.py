@@ -1,10 +1,10 @@
-"""Gradients of a rendering with respect to the pose, whatever backend drew it.
+"""Gradients of a rendering with respect to the pose, independent of the backend.
 
-The backend draws face ids with the detached pose. Inside a face everything follows in closed form from its plane: the
-depth along each pixel's ray, the point of the part that is seen there, and what is interpolated over the face. At the
-silhouette the image changes by covering and uncovering pixels: half the motion of the surface across each pair of a
-covered and an uncovered neighbour carries the gradient of both pixels, while the value stays the hard rendering. Where
-one face of the part hides another it is the same between the pixels of the two.
+The backend renders face ids with the detached pose. Inside a face everything follows in closed form from its plane: the
+depth along each pixel's ray, the visible point of the part, and interpolated attributes. At the silhouette, pixels are
+covered and uncovered. Half of the surface's motion across each pair of a covered and an uncovered neighbour carries the
+gradient of both pixels, while the value stays that of the hard rendering. Self-occlusion is handled in the same way,
+between the pixels of the front and the back face.
 """
 
 from collections.abc import Sequence
@@ -20,21 +20,21 @@ from binpose_core.meshes.mesh import Mesh
 from binpose_core.rendering.renderer import Renderer
 
 GRAZING_COSINE = 0.05
-"""Faces seen under a smaller cosine pass no gradient: there a pixel's depth changes by many times the motion."""
+"""Faces seen under a smaller cosine have no gradient: their depth changes by many times the motion."""
 
 
 CREASE = 2.0
-"""Neighbours lie behind each other where their depths differ by more than so many times what their faces explain."""
+"""Neighbours are an occlusion if their depths differ by more than this many times what their faces explain."""
 STEEPEST = 3.0
-"""Up to which slope, in pixels' widths of depth per pixel, the face in front explains a difference."""
+"""Largest slope, in pixel widths of depth per pixel, at which the front face explains a difference."""
 
 
 @dataclass(frozen=True)
 class Occlusions:
-    """The M pairs of neighbouring pixels between which the part hides itself.
+    """The M pairs of neighbouring pixels at which the part occludes itself.
 
-    front, back: (M, 3) = (image, row, column) of the pixel with the hiding face and of the other.
-    growth: (M,) 0, whose gradient is the share of each of the two pixels that the face in front covers anew.
+    front, back: (M, 3) = (image, row, column) of the pixel of the front face and of the other.
+    growth: (M,) zeros, whose gradient is the fraction of each of the two pixels that the front face newly covers.
     """
 
     front: torch.Tensor
@@ -42,7 +42,7 @@ class Occlusions:
     growth: torch.Tensor
 
     def carried(self, values: torch.Tensor) -> torch.Tensor:
-        """The same values (B, h, w, K), colours or costs of a pixel, with the gradient of what is hidden and shown."""
+        """The same values (B, h, w, K), colours or losses of pixels, with the gradient of self-occlusion."""
         front, back = tuple(self.front.T), tuple(self.back.T)
         change = self.growth[:, None] * (values[front] - values[back]).detach()
         return values.index_put(front, change, accumulate=True).index_put(back, change, accumulate=True)
@@ -50,15 +50,15 @@ class Occlusions:
 
 @dataclass(frozen=True)
 class DifferentiableRendering:
-    """A batch of renderings whose values are the hard ones and whose gradients reach the poses.
+    """A batch of renderings with hard values and with gradients to the poses.
 
     depth_m: (B, h, w), 0 = background. coverage: (B, h, w), 1 on the part and 0 elsewhere.
     points_obj: (B, h, w, 3) point of the part in metres, object frame; 0 = background.
     normals_cam: (B, h, w, 3) towards the camera; 0 = background.
-    attributes: (B, h, w, K) what was given per vertex (colours, say), interpolated; 0 = background.
+    attributes: (B, h, w, K) interpolated vertex attributes such as colours; 0 = background.
     face_ids: (B, h, w) int64, -1 = background.
-    occlusions: where the part hides itself. Of the images above only `over` passes their gradient on: what a pixel's
-        depth is worth where it jumps, its cost tells.
+    occlusions: where the part occludes itself. Of the images above, only the attributes in `over` include its gradient;
+        the effect of a jump in depth depends on the loss, see `Occlusions.carried`.
     """
 
     depth_m: torch.Tensor
@@ -71,17 +71,17 @@ class DifferentiableRendering:
 
 
 class DifferentiableRenderer:
-    """Draws the meshes of a renderer; poses and images are tensors of one type, float32 or float64, on one device.
+    """Renders the meshes of a renderer; poses and images are tensors of one type, float32 or float64, on one device.
 
-    Images are where the poses are, on the CPU or a GPU; the face ids come from wherever the renderer draws.
+    Images are on the device of the poses, CPU or GPU; the renderer may use another device for the face ids.
 
     Args:
-        renderer: draws the face ids.
+        renderer: renders the face ids.
         attributes: per mesh (V, K) values at its vertices, such as colours; K is the same for all meshes.
-        dtype: of everything.
+        dtype: of all tensors.
 
     Raises:
-        BinposeError: if the attributes do not fit the meshes.
+        BinposeError: if the attributes do not match the meshes.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class DifferentiableRenderer:
             width: of each crop in pixels.
 
         Raises:
-            BinposeError: for an id that is none of a mesh.
+            BinposeError: for an invalid mesh id.
         """
         intrinsics = torch.as_tensor(intrinsics, dtype=self.dtype).expand(len(T_cam_obj), 4)
         pose = T_cam_obj.to(self.dtype)
@@ -153,7 +153,7 @@ class DifferentiableRenderer:
         )
 
     def _on(self, device: torch.device) -> tuple[torch.Tensor, ...]:
-        """The faces' planes on the device, where they stay until poses come from another one."""
+        """The faces' planes on the device; cached until poses on another device arrive."""
         self._columns = tuple(column.to(device) for column in self._columns)
         return self._columns
 
@@ -161,8 +161,8 @@ class DifferentiableRenderer:
 def coverage(depth_m: torch.Tensor, T_cam_obj: torch.Tensor, intrinsics: torch.Tensor) -> torch.Tensor:
     """(B, h, w) 1 where the depth (B, h, w) is known and 0 elsewhere, with the silhouette's gradient to (B, 4, 4).
 
-    The surface at a covered pixel beside an uncovered one is taken to the object frame, held there, and projected with
-    the pose: how far it moves across the border is how much of the two pixels is covered anew.
+    The surface point of a covered pixel beside an uncovered one is transformed to the object frame, detached, and
+    projected with the pose: its motion across the border is the newly covered fraction of the two pixels.
     """
     hard = (depth_m > 0).to(depth_m.dtype)
     soft = hard
@@ -178,9 +178,9 @@ def coverage(depth_m: torch.Tensor, T_cam_obj: torch.Tensor, intrinsics: torch.T
 def occlusions(
     depth_m: torch.Tensor, normals_cam: torch.Tensor, T_cam_obj: torch.Tensor, intrinsics: torch.Tensor
 ) -> Occlusions:
-    """Where depth (B, h, w) jumps between two pixels of the part by more than its normals (B, h, w, 3) explain.
+    """Self-occlusions: depth (B, h, w) jumps between two pixels by more than the normals (B, h, w, 3) explain.
 
-    What moves is the surface in front, as at the silhouette (`coverage`).
+    The surface in front moves, as at the silhouette (`coverage`).
     """
     every = torch.nonzero(depth_m > -1)
     rays = _rays(intrinsics, *every.T).view(*depth_m.shape, 3)
@@ -194,7 +194,7 @@ def occlusions(
         first_slope, second_slope = _neighbours(slope[..., 2 - axis], axis)
         in_front = torch.where(first_is_front, first_slope, second_slope)
         behind = torch.where(first_is_front, second_slope, first_slope)
-        # The rim of a round face is as steep as can be: it must not explain the jump to what lies behind it.
+        # The rim of a round face has an unbounded slope: it must not explain the jump to the surface behind it.
         explained = torch.maximum(in_front.minimum(_neighbours(limit[..., 2 - axis], axis)[0]), behind)
         apart = (before > 0) & (after > 0) & ((after - before).abs() > CREASE * explained + 1e-4 * before)
         first = torch.nonzero(apart)
@@ -216,9 +216,9 @@ def _borders(
     first: torch.Tensor,
     first_is_inside: torch.Tensor,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Of pairs of pixels, the first (M, 3) and the next along the axis: inner ones, outer ones, and the growth (M,).
+    """For pairs of pixels, the first (M, 3) and the next along the axis: inner ones, outer ones, and the growth (M,).
 
-    growth: zeros with the gradient of how much of each of both pixels the inner one's surface covers anew.
+    growth: zeros whose gradient is the fraction of both pixels that the inner one's surface newly covers.
     """
     second = first.clone()
     second[:, axis] += 1
@@ -234,10 +234,10 @@ def over(
     background: torch.Tensor | float,
     occlusions: Occlusions | None = None,
 ) -> torch.Tensor:
-    """Values (B, h, w, K) of the part laid over a background that broadcasts to them, weighted by (B, h, w) coverage.
+    """Values (B, h, w, K) of the part composited over a background that broadcasts to them, by (B, h, w) coverage.
 
-    What a pixel just outside of the silhouette would show when the part grew over it is what its neighbours show. With
-    the occlusions the gradient of what the part hides of itself is passed on too.
+    A pixel just outside of the silhouette takes the value of its neighbours when the part grows over it. With the
+    occlusions, the gradient of self-occlusion is included.
     """
     values = values if occlusions is None else occlusions.carried(values)
     inside = (coverage.detach() > 0.5).to(values.dtype)[..., None]

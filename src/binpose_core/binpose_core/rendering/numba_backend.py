@@ -1,4 +1,4 @@
-"""The default backend: the z-buffer on the CPU, parallel over images, and over strips of rows of few large ones."""
+"""The default backend: a z-buffer on the CPU, parallel over images, and over strips of rows if images are few."""
 
 from typing import Any
 
@@ -16,11 +16,11 @@ LEAST_STRIP_PX = 16
 
 
 class NumbaBackend:
-    """The z-buffer on all of numba's threads."""
+    """The z-buffer on all numba threads."""
 
     def __init__(self, meshes: PackedMeshes) -> None:
         self._meshes = meshes
-        # Of a body that lies past the near plane as a whole no back is seen: half of its faces need no drawing.
+        # The backs of a solid body beyond the near plane are invisible: half of its faces are skipped.
         self._solid = np.array([mesh.solid for mesh in meshes.meshes], np.bool_)
 
     def draw(self, images: Images) -> Drawn:
@@ -40,7 +40,7 @@ class NumbaBackend:
         return drawn
 
     def _projected(self, images: Images) -> tuple[Array, Array, Array, Array]:
-        """What the strips of an image share: `rasterizer.project_instances`."""
+        """The projection that the strips of an image have in common: `rasterizer.project_instances`."""
         vertex_start, count = self._meshes.vertex_start, len(images.mesh_ids)
         start = np.append(0, np.cumsum(np.diff(vertex_start)[images.mesh_ids]))
         projected, in_front, reach = np.empty((start[-1], 3)), np.empty(count, np.bool_), np.empty((count, 2))
@@ -53,9 +53,9 @@ class NumbaBackend:
 
 
 def strips_of_rows(images: int, height: int, threads: int) -> tuple[int, int] | None:
-    """Into how many groups of how many strips of rows each image is cut, a group for a thread; None = not at all.
+    """Number of thread groups and of strips per group into which each image is divided; None = not divided.
 
-    Every strip costs another look at all triangles, so that images are cut only where they are too few for the threads,
+    Every strip visits all triangles again. Images are therefore divided only if there are fewer images than threads,
     and never into strips of less than `LEAST_STRIP_PX` rows.
     """
     groups = min(threads, height // LEAST_STRIP_PX)

@@ -1,4 +1,4 @@
-"""Views of one part from all around, from so far that the rays are nearly parallel."""
+"""Views of one part from all sides, from so far that the projection is nearly parallel."""
 
 import numpy as np
 import numpy.typing as npt
@@ -11,15 +11,15 @@ WIDTHS_AWAY, FILLED = 8, 0.9
 
 
 class Orbit:
-    """Cameras around a part, each looking at the middle of its bounding box.
+    """Cameras around a part that point at the centre of its bounding box.
 
     Args:
         mesh: of the part, in metres.
         rotations: (V, 3, 3) of the cameras, whose third rows are the viewing directions in the part's frame.
-        size_px: side of the square images, of which the part fills `FILLED`.
+        size_px: side of the square images; the part fills the fraction `FILLED` of it.
 
     Attributes:
-        width_m: the diameter of the ball about the bounding box's middle that holds the part.
+        width_m: diameter of the sphere about the bounding box's centre that contains the part.
         T_cam_obj: (V, 4, 4) of the cameras.
         intrinsics: (4,) fx, fy, cx, cy in pixels.
     """
@@ -44,14 +44,14 @@ class Orbit:
 
 
 def view_rotations(count: int) -> FloatArray:
-    """Rotations (count, 3, 3) whose third rows, the viewing directions, spread evenly over the sphere (Fibonacci)."""
+    """Rotations (count, 3, 3) whose third rows, the viewing directions, are a Fibonacci lattice on the sphere."""
     height = 1 - (2 * np.arange(count) + 1) / count
     turn = np.arange(count) * np.pi * (3 - np.sqrt(5))
     ring = np.sqrt(1 - height**2)
-    return looking_along(np.stack([ring * np.cos(turn), ring * np.sin(turn), height], -1))
+    return rotations_along(np.stack([ring * np.cos(turn), ring * np.sin(turn), height], -1))
 
 
-def looking_along(directions: FloatArray) -> FloatArray:
+def rotations_along(directions: FloatArray) -> FloatArray:
     """Rotations (N, 3, 3) whose third rows are the directions (N, 3) of unit length."""
     x = np.cross(np.eye(3)[np.abs(directions).argmin(axis=1)], directions)
     x /= np.linalg.norm(x, axis=1, keepdims=True)

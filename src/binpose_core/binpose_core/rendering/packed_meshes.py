@@ -1,4 +1,4 @@
-"""Meshes one after the other in flat arrays, as kernels want them."""
+"""Meshes concatenated in flat arrays for the kernels."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ class PackedMeshes:
     """A fixed sequence of meshes.
 
     Attributes:
-        meshes: as they were given.
+        meshes: the given meshes.
         vertices: (V, 3) float64 of all meshes, metres, each in its own object frame.
         faces: (F, 3) int32 of all meshes, each with indices into its own vertices.
         vertex_start, face_start: (len + 1,) int64; mesh m has the rows start[m]..start[m + 1] - 1.

@@ -1,7 +1,7 @@
-"""PyTorch3D's rasteriser as a backend, where it is installed: an oracle by other people, with CUDA also a fast one.
+"""PyTorch3D's rasteriser as an optional backend: an independent reference, and fast with CUDA.
 
-Its camera looks along z with x to the left and y up, and the shorter side of the image reaches from -1 to 1. It works
-in float32; the depth of the face that it finds follows from the face's plane in float64.
+Its camera frame has z forward, x left and y up, and the shorter side of the image ranges from -1 to 1. It uses float32;
+the depth is computed from the plane of the face that it finds, in float64.
 """
 
 from itertools import pairwise
@@ -19,7 +19,7 @@ LEAST_Z_M = 1e-9
 
 
 class Pytorch3dBackend:
-    """Draws on the first CUDA device where there is one, else, slowly, on the CPU (or on `device`: cpu or cuda)."""
+    """Renders on the first CUDA device if there is one, else, slowly, on the CPU (or on `device`: cpu or cuda)."""
 
     def __init__(self, meshes: PackedMeshes, device: str | None = None) -> None:
         from pytorch3d.renderer.mesh.rasterize_meshes import rasterize_meshes
@@ -82,7 +82,7 @@ class Pytorch3dBackend:
 
 
 def plane_depths(corners: FloatArray, rays: FloatArray, found: FloatArray) -> FloatArray:
-    """Depths (N,) at which rays (N, 3), z = 1, meet the planes of triangles (N, 3, 3); `found` (N,) where ill-posed."""
+    """Depths (N,) where rays (N, 3), z = 1, hit the planes of triangles (N, 3, 3); `found` (N,) if ill-conditioned."""
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     with np.errstate(divide="ignore", invalid="ignore"):
         exact = (normals * corners[:, 0]).sum(-1) / (normals * rays).sum(-1)

@@ -1,11 +1,11 @@
-"""The z-buffer: numba kernels that draw triangles, parallel over images and over strips of rows of few large ones.
+"""The z-buffer: numba kernels that rasterise triangles, parallel over images, and over strips of rows of few images.
 
-Any winding is drawn, a triangle that crosses the near plane is clipped there, and 1/z is interpolated linearly over the
-image, which is exact for planes.
+Triangles of any winding are drawn. Those that cross the near plane are clipped there. 1/z is interpolated linearly over
+the image, which is exact for planes.
 
-A pixel of the buffer is one integer: the bits of the float32 1/z above those of the primitive. Positive floats are in
-the order of their bits, so that the nearer surface is the larger integer, and one `max` per pixel, which processors do
-for several pixels at once, draws depth and face together.
+A pixel of the buffer is one integer: the bits of the float32 1/z above those of the primitive. Positive floats have the
+order of their bits, so the nearer surface is the larger integer. One `max` per pixel, which processors vectorise, draws
+depth and face together.
 """
 
 from typing import Any
@@ -15,16 +15,16 @@ from numba import njit, prange
 
 from binpose_core.rendering.backends import NOTHING
 
-# A face seen exactly from its edge has an area of rounding errors, and would get depths from anywhere.
+# A face seen edge-on has an area of rounding errors, and its depths would be arbitrary.
 LEAST_AREA_PX2 = 1e-9
-# Two triangles that share an edge may both miss a pixel on it by rounding.
+# Rounding may lose a pixel on the common edge of two triangles.
 SLACK = 1e-9
-# So many pixels of a row are drawn at once, enough for most triangles of a part. Eight take half as long again, since
-# the compiler unrolls them one by one.
+# Number of pixels of a row that are drawn at once, enough for most triangles of a part. Eight take half as long again,
+# because the compiler unrolls them one by one.
 LANES = 16
-# Of surfaces equally near the first shows: primitives are counted down from here.
+# Of equally near surfaces the first is drawn: primitives are counted down from here.
 LAST = 0xFFFFFFFF
-# Without reference counts of the rows the triangles take a tenth less time.
+# Without reference counts of the rows, the triangles take a tenth less time.
 UNCOUNTED: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
 
 
@@ -37,7 +37,7 @@ def _key(w, label):
 def _draw_projected(u0, v0, w0, u1, v1, w1, u2, v2, w2, hidden, label, width, nearest):
     """Draw one triangle given as image points (u, v) and w = 1 / z into nearest (rows, width + LANES).
 
-    It is left out where its area, positive clockwise in the image, has the sign of `hidden`.
+    It is skipped if its area, positive clockwise in the image, has the sign of `hidden`.
     """
     area = (u1 - u0) * (v2 - v0) - (u2 - u0) * (v1 - v0)
     if area * hidden > 0.0 or abs(area) < LEAST_AREA_PX2:
@@ -57,7 +57,7 @@ def _draw_projected(u0, v0, w0, u1, v1, w1, u2, v2, w2, hidden, label, width, ne
     d1, d2 = w1 - w0, w2 - w0
     w_u = b1_u * d1 + b2_u * d2
     left, count, top, bottom = int(first_u), last_u - first_u, int(first_v), int(last_v) + 1
-    # Two loops rather than one with a choice in it: a fifth faster.
+    # Two loops instead of one with a branch: a fifth faster.
     if count < LANES:
         for v in range(top, bottom):
             w = w0 + b1 * d1 + b2 * d2
@@ -71,7 +71,7 @@ def _draw_projected(u0, v0, w0, u1, v1, w1, u2, v2, w2, hidden, label, width, ne
         return
     for v in range(top, bottom):
         w = w0 + b1 * d1 + b2 * d2
-        # Each weight is non-negative on one side of a column: the row's pixels are what all three leave.
+        # Each weight is non-negative on one side of a column: the row's pixels are the intersection of the three sides.
         lo, hi = 0.0, count
         for base, slope in ((1.0 - b1 - b2, -b1_u - b2_u), (b1, b1_u), (b2, b2_u)):
             if slope > 0.0:
@@ -96,7 +96,7 @@ def _crossing(ax, ay, az, bx, by, bz, near):
 
 @njit(error_model="numpy")
 def _draw_clipped(corners, near, intrinsics, row_lo, label, width, nearest):
-    """Draw a triangle (3, 3) in camera coordinates of which a part lies in front of the near plane."""
+    """Draw a triangle (3, 3) in camera coordinates that is partly in front of the near plane."""
     fx, fy, cx, cy = intrinsics
     polygon = np.empty((4, 3))
     count = 0
@@ -131,7 +131,7 @@ def _row(f, a, c, b):
 
 @njit(error_model="numpy")
 def _project(vertices, T_cam_obj, intrinsics, near, out):
-    """Fill out (V, 3) with u, v, w = 1/z; w = -1 marks a vertex that is not past the near plane. Whether all are."""
+    """Fill out (V, 3) with u, v, w = 1/z; w = -1 marks a vertex before the near plane. Returns whether none is."""
     least = np.inf
     fx, fy, cx, cy = intrinsics
     x0, x1, x2, x3 = _row(fx, T_cam_obj[0], cx, T_cam_obj[2])
@@ -150,7 +150,7 @@ def _project(vertices, T_cam_obj, intrinsics, near, out):
 
 @njit(error_model="numpy")
 def _hidden_side(T_cam_obj, intrinsics):
-    """The sign of a face's area in the image when the camera sees its back: that of a mirroring, if there is one."""
+    """The sign of a face's area in the image if the camera sees its back; a mirroring pose inverts it."""
     a, b, c = T_cam_obj[0], T_cam_obj[1], T_cam_obj[2]
     volume = (
         a[0] * (b[1] * c[2] - b[2] * c[1]) - a[1] * (b[0] * c[2] - b[2] * c[0]) + a[2] * (b[0] * c[1] - b[1] * c[0])
@@ -160,7 +160,7 @@ def _hidden_side(T_cam_obj, intrinsics):
 
 @njit(error_model="numpy")
 def _rows(projected):
-    """The first and last row that projected vertices reach."""
+    """The first and last row covered by projected vertices."""
     low, high = np.inf, -np.inf
     for i in range(projected.shape[0]):
         low, high = min(low, projected[i, 1]), max(high, projected[i, 1])
@@ -169,9 +169,9 @@ def _rows(projected):
 
 @njit(**UNCOUNTED)
 def _draw_mesh(faces, projected, hidden, row_lo, first, width, nearest):
-    """Draw a mesh whose vertices were projected, except for faces that cross the near plane; how many these are.
+    """Draw a mesh with projected vertices, except for faces that cross the near plane; returns their number.
 
-    Faces whose area has the sign of `hidden` are left out too. Primitives are numbered from `first`, rows from row_lo.
+    Faces whose area has the sign of `hidden` are skipped too. Primitives are numbered from `first`, rows from row_lo.
     """
     crossing = 0
     for f in range(faces.shape[0]):
@@ -189,7 +189,7 @@ def _draw_mesh(faces, projected, hidden, row_lo, first, width, nearest):
 
 @njit(error_model="numpy")
 def _draw_crossing(vertices, faces, T_cam_obj, intrinsics, near, projected, row_lo, first, width, nearest):
-    """Draw the faces that `_draw_mesh` left out."""
+    """Draw the faces that `_draw_mesh` skipped at the near plane."""
     corners = np.empty((3, 3))
     for f in range(faces.shape[0]):
         w0, w1, w2 = projected[faces[f, 0], 2], projected[faces[f, 1], 2], projected[faces[f, 2], 2]
@@ -206,7 +206,7 @@ def _draw_crossing(vertices, faces, T_cam_obj, intrinsics, near, projected, row_
 
 @njit(error_model="numpy")
 def _draw_instance(vertices, faces, T_cam_obj, camera, near, projected, one_sided, row_lo, first, nearest):
-    """Draw a mesh whose vertices were projected; of a one-sided one the faces that show their backs are left out."""
+    """Draw a mesh with projected vertices; the back faces of a one-sided mesh are skipped."""
     hidden, width = _hidden_side(T_cam_obj, camera) if one_sided else 0.0, nearest.shape[1] - LANES
     if _draw_mesh(faces, projected, hidden, row_lo, first, width, nearest) > 0:
         _draw_crossing(vertices, faces, T_cam_obj, camera, near, projected, row_lo, first, width, nearest)
@@ -214,7 +214,7 @@ def _draw_instance(vertices, faces, T_cam_obj, camera, near, projected, one_side
 
 @njit(error_model="numpy")
 def _unpack(nearest, firsts, begin, depth, instances, face_ids):
-    """Take the buffer apart; instance begin + n has the primitives firsts[n]..firsts[n + 1] - 1."""
+    """Decode the buffer; instance begin + n has the primitives firsts[n]..firsts[n + 1] - 1."""
     for v in range(depth.shape[0]):
         for u in range(depth.shape[1]):
             key = nearest[v, u]
@@ -224,7 +224,7 @@ def _unpack(nearest, firsts, begin, depth, instances, face_ids):
             face_ids[v, u] = LAST - (key & LAST) if drawn else NOTHING
     if len(firsts) <= 2:
         return
-    n = 0  # neighbours mostly belong to one instance: search from the last one
+    n = 0  # neighbours mostly belong to the same instance: search from the last one
     for v in range(depth.shape[0]):
         for u in range(depth.shape[1]):
             primitive = face_ids[v, u]
@@ -262,7 +262,7 @@ def draw_strips(
     strips = threads * strips_per_thread
     for job in prange(images * strips):
         image, part = job // strips, job % strips
-        # A thread takes neighbouring jobs; give it strips from all over the image, full and empty ones.
+        # A thread takes consecutive jobs; assign it strips from all over the image, to balance full and empty ones.
         part = part % strips_per_thread * threads + part // strips_per_thread
         low, high = part * height // strips, (part + 1) * height // strips
         begin, end, camera = first_instance[image], first_instance[image + 1], _four(intrinsics[image])

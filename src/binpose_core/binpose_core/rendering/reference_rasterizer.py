@@ -1,4 +1,4 @@
-"""The readable twin of the fast backends: every pixel's ray against every triangle, in float64."""
+"""The reference implementation of the backends: every pixel's ray against every triangle, in float64."""
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,7 @@ PAIRS_AT_ONCE = 50_000
 
 
 class ReferenceBackend:
-    """Slow and plain: seconds for an image. What it draws is what the others must draw."""
+    """Simple and slow: seconds per image. The other backends must give the same result."""
 
     def __init__(self, meshes: PackedMeshes) -> None:
         self._meshes = meshes.meshes
@@ -45,7 +45,7 @@ def nearest_hits(rays: FloatArray, corners: FloatArray, near_m: float) -> tuple[
 
     The point t r of the ray r (z = 1) in the triangle (a, b, c) is a mean of the corners: t r = x a + y b + z c with
     x + y + z = 1. By Cramer's rule x : y : z = r.(b x c) : r.(c x a) : r.(a x b), none negative inside, and
-    t = a.(b x c) / their sum. No clipping is needed, only depths past the near plane.
+    t = a.(b x c) / their sum. Instead of clipping, depths before the near plane are ignored.
 
     Args:
         rays: (..., 3) with z = 1, camera frame.

@@ -1,10 +1,10 @@
-"""One function renders a batch: meshes, poses, cameras -> depth and face ids, from which all else follows.
+"""Renders a batch: meshes, poses, cameras -> depth and face ids, from which all other images are derived.
 
     rendering = Renderer(meshes).crops(mesh_ids, T_cam_obj, intrinsics, height, width)
     rendering.depth_m, .mask, .normals, .object_coordinates, .face_ids, .shaded(colors)
 
-`Renderer.scene` is the same for one image that shows all parts. The backends lie in `render_backends.BACKENDS`; they
-draw depth, instance and face of every pixel, equal within a tolerance that their test states.
+`Renderer.scene` does the same for one image of all parts. The backends in `render_backends.BACKENDS` render depth,
+instance and face of every pixel, equal within a tolerance that their test defines.
 """
 
 from collections.abc import Sequence
@@ -26,10 +26,10 @@ GRAY = (180, 180, 180)
 
 @dataclass(frozen=True, eq=False)
 class Rendering:
-    """Crops (B, h, w) of one part each; what follows from the arrays is computed when it is asked for.
+    """Crops (B, h, w) of one part each; images derived from the arrays are computed on access.
 
     depth_m: (B, h, w) float32 along the optical axis, 0 = background.
-    instance_ids: (B, h, w) int32, the part's place among those drawn (the crop's own), -1 = background.
+    instance_ids: (B, h, w) int32, the part's index among the rendered ones (the crop's own), -1 = background.
     face_ids: (B, h, w) int32 index of the face in its mesh, -1 = background.
     """
 
@@ -41,12 +41,12 @@ class Rendering:
 
     @property
     def mask(self) -> npt.NDArray[np.bool_]:
-        """(B, h, w) true where a part is."""
+        """(B, h, w) true on a part."""
         return self.face_ids != NOTHING
 
     @property
     def normals(self) -> npt.NDArray[np.float32]:
-        """Surface normals (B, h, w, 3) float32 in the camera frame, turned towards it; 0 = background."""
+        """Surface normals (B, h, w, 3) float32 in the camera frame, facing the camera; 0 = background."""
         shape, meshes = self.images.shape, self.meshes
         first_face = meshes.face_start[self.images.mesh_ids]
         normals = camera_normals(
@@ -57,7 +57,7 @@ class Rendering:
 
     @property
     def object_coordinates(self) -> npt.NDArray[np.float32]:
-        """Surface points (B, h, w, 3) float32 in the frame of the part seen, metres; 0 = background."""
+        """Surface points (B, h, w, 3) float32 in the frame of the visible part, metres; 0 = background."""
         shape, images = self.images.shape, self.images
         points = surface_points(
             self.depth_m.reshape(shape), self.instance_ids.reshape(shape), images.T_cam_obj, images.intrinsics
@@ -65,10 +65,10 @@ class Rendering:
         return points.reshape(*self.depth_m.shape, 3)
 
     def shaded(self, colors: npt.ArrayLike = GRAY) -> npt.NDArray[np.uint8]:
-        """RGB (B, h, w, 3) uint8 as lit by a lamp in the camera; black background.
+        """RGB (B, h, w, 3) uint8 with a lamp at the camera; black background.
 
         Args:
-            colors: RGB (N, 3) of the parts drawn, or (3,) of them all, 0 to 255.
+            colors: RGB (N, 3) of the rendered parts, or (3,) of all of them, 0 to 255.
         """
         shape, images = self.images.shape, self.images
         each = np.ascontiguousarray(np.broadcast_to(np.asarray(colors, np.uint8), (len(images.mesh_ids), 3)))
@@ -77,15 +77,15 @@ class Rendering:
 
 
 class SceneRendering(Rendering):
-    """One image (H, W) of all parts: as `Rendering`, without the leading axis."""
+    """One image (H, W) of all parts: like `Rendering`, without the leading axis."""
 
 
 class Renderer:
-    """Draws a fixed set of meshes; mesh ids are indices into it.
+    """Renders a fixed set of meshes; mesh ids are indices into it.
 
     Args:
         meshes: in metres, each in its object frame.
-        backend: one of `render_backends.BACKENDS`, "numba" needs no GPU; "warp:cuda:1" names a device too.
+        backend: one of `render_backends.BACKENDS`; "numba" needs no GPU; "warp:cuda:1" includes a device.
 
     Attributes:
         face_normals: per mesh (F, 3) float32, unit length, object frame, in the mesh's own winding.
@@ -114,10 +114,10 @@ class Renderer:
             intrinsics: (B, 4) or (4,) fx, fy, cx, cy in pixels of each crop.
             height: of each crop in pixels.
             width: of each crop in pixels.
-            near_m: what is nearer than this is cut away.
+            near_m: distance of the near plane.
 
         Raises:
-            BinposeError: for an id that is none of a mesh, and for arrays of other shapes.
+            BinposeError: for an invalid mesh id or a wrong shape.
         """
         one_each = np.arange(np.size(mesh_ids) + 1)
         images = checked_images(self._packed, mesh_ids, T_cam_obj, one_each, intrinsics, (height, width), near_m)
@@ -130,7 +130,7 @@ class Renderer:
         """All instances in one image: mesh_ids (N,), T_cam_obj (N, 4, 4) in metres.
 
         Raises:
-            BinposeError: for an id that is none of a mesh, and for arrays of other shapes.
+            BinposeError: for an invalid mesh id or a wrong shape.
         """
         everything, size = np.array([0, np.size(mesh_ids)]), (camera.height, camera.width)
         images = checked_images(self._packed, mesh_ids, T_cam_obj, everything, camera.intrinsics, size, near_m)

@@ -1,4 +1,4 @@
-"""Each part of a view alone, also where it is hidden or reaches beyond the image: what visibility is measured by."""
+"""Silhouettes of single parts, also where they are occluded or outside of the image, for the visible fraction."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ BATCH_PX = 4_000_000
 
 @dataclass(frozen=True)
 class Silhouette:
-    """mask (h, w) bool of a window whose first pixel is (x0, y0) of the image, which it may leave."""
+    """mask (h, w) bool of a window whose first pixel is (x0, y0) of the image; it may extend beyond the image."""
 
     mask: npt.NDArray[np.bool_]
     x0: int = 0
@@ -24,17 +24,17 @@ class Silhouette:
 
     @property
     def box_xywh(self) -> list[int]:
-        """BOP's bounding box, [-1, -1, -1, -1] of nothing."""
+        """BOP's bounding box, [-1, -1, -1, -1] if empty."""
         x0, y0, x1, y1 = box_xyxy(self.mask)
         return [x0 + self.x0, y0 + self.y0, x1 - x0, y1 - y0] if x1 > x0 else [-1, -1, -1, -1]
 
     @property
     def pixels(self) -> int:
-        """All pixels of the part, also those beyond the image."""
+        """All pixels of the part, including those outside of the image."""
         return int(np.count_nonzero(self.mask))
 
     def count(self, image: npt.NDArray[np.bool_]) -> int:
-        """The pixels of the silhouette within the image (H, W) that are true there."""
+        """The number of pixels of the silhouette within the image (H, W) that are true there."""
         height, width = self.mask.shape
         top, left = max(self.y0, 0), max(self.x0, 0)
         bottom, right = min(self.y0 + height, image.shape[0]), min(self.x0 + width, image.shape[1])
@@ -44,9 +44,9 @@ class Silhouette:
         return int(np.count_nonzero(own & image[top:bottom, left:right]))
 
     def visible_fraction(self, visible_px: int) -> float:
-        """BOP's visib_fract in [0, 1]: visible pixels by all of the part, what lies beyond the image included.
+        """BOP's visib_fract in [0, 1]: visible pixels by all pixels of the part, including those outside of the image.
 
-        A part that the image's border halves is half visible at most.
+        A part that the image border cuts in half is at most half visible.
         """
         return min(1.0, visible_px / self.pixels) if self.pixels else 0.0
 
@@ -54,7 +54,7 @@ class Silhouette:
 def silhouettes(renderer: Renderer, mesh_ids: Sequence[int], T_cam_obj: FloatArray, camera: Camera) -> list[Silhouette]:
     """The silhouettes of N parts at poses (N, 4, 4) in metres.
 
-    They reach at most one image beyond its borders, as in BOP; that of a part behind the camera is empty.
+    They extend at most one image beyond its borders, as in BOP; that of a part behind the camera is empty.
     """
     windows = [
         _window(renderer.meshes[mesh_id].vertices, pose, camera)
@@ -62,7 +62,7 @@ def silhouettes(renderer: Renderer, mesh_ids: Sequence[int], T_cam_obj: FloatArr
     ]
     found = [Silhouette(np.zeros((0, 0), dtype=bool))] * len(windows)
     shown = [number for number, (_, _, width, height) in enumerate(windows) if width > 0 and height > 0]
-    # One call renders many parts in parallel; parts of like size share it, so that little of it is empty.
+    # One call renders many parts in parallel, grouped by size to avoid empty pixels.
     shown.sort(key=lambda number: windows[number][3] * windows[number][2])
     while shown:
         batch = _take_batch(shown, windows)
@@ -77,7 +77,7 @@ def silhouettes(renderer: Renderer, mesh_ids: Sequence[int], T_cam_obj: FloatArr
 
 
 def _take_batch(waiting: list[int], windows: Sequence[tuple[int, int, int, int]]) -> list[int]:
-    """Remove the first of those that wait, as many as fit into one rendering."""
+    """Remove the first waiting parts, as many as fit into one rendering."""
     batch = [waiting.pop(0)]
     width, height = windows[batch[0]][2:]
     while waiting:
@@ -89,7 +89,7 @@ def _take_batch(waiting: list[int], windows: Sequence[tuple[int, int, int, int]]
 
 
 def _window(vertices: FloatArray, T_cam_obj: FloatArray, camera: Camera) -> tuple[int, int, int, int]:
-    """x0, y0, width, height around the part, zero wide for one that cannot be seen."""
+    """x0, y0, width, height around the part, with zero width for an invisible one."""
     points_cam, size = transform(T_cam_obj, vertices), np.array([camera.width, camera.height])
     if not (points_cam[:, 2] > 0).any():
         return 0, 0, 0, 0
@@ -97,7 +97,7 @@ def _window(vertices: FloatArray, T_cam_obj: FloatArray, camera: Camera) -> tupl
         pixels = camera.project(points_cam)
         low = np.clip(np.floor(pixels.min(axis=0)), -size, 2 * size).astype(int)
         high = np.clip(np.ceil(pixels.max(axis=0)) + 1, -size, 2 * size).astype(int)
-    else:  # it reaches past the lens and may be anywhere
+    else:  # it extends behind the camera and may project anywhere
         low, high = -size, 2 * size
     (x0, y0), (width, height) = low.tolist(), (high - low).tolist()
     return x0, y0, width, height

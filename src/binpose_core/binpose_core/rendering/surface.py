@@ -1,7 +1,7 @@
-"""The surface of a part that a camera outside can see.
+"""The surface of a part that is visible from outside.
 
-CAD assemblies hide balls, windings and screws inside. Hidden surface must neither be matched with
-observed points nor break a symmetry.
+CAD assemblies contain hidden balls, windings and screws. Hidden surface must neither be matched with observed points
+nor break a symmetry.
 """
 
 import numpy as np
@@ -12,20 +12,20 @@ from binpose_core.meshes.mesh import Mesh, sample_faces
 from binpose_core.rendering.orbit import Orbit, view_rotations
 
 VIEWS, VIEW_PX = 60, 160
-# A pixel covers about 0.7 % of the width: surface that close behind what the pixel shows is seen too.
+# A pixel covers about 0.7 % of the width: surface this close behind the visible depth counts as visible too.
 BEHIND = 0.008
 
 
 def visible_samples(
     mesh: Mesh, n: int, rng: np.random.Generator
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Points (n, 3) in metres spread evenly over the visible surface, and normals (n, 3), float32.
+    """Points (n, 3) in metres evenly distributed over the visible surface, and normals (n, 3), float32.
 
-    A point is visible when one of `VIEWS` images from all around shows it.
+    A point is visible if one of `VIEWS` images from all sides shows it.
     """
     points, face_ids = sample_faces(mesh, 3 * n, rng)
     seen = is_visible(mesh, points)
-    if seen.sum() < n:  # mostly hidden: draw as many more as the visible share asks for
+    if seen.sum() < n:  # mostly hidden: draw more samples, according to the visible fraction
         points, face_ids = sample_faces(mesh, int(1.2 * n / max(seen.mean(), 0.01)), rng)
         seen = is_visible(mesh, points)
     shown = np.flatnonzero(seen) if seen.any() else np.arange(len(points))
@@ -35,9 +35,9 @@ def visible_samples(
 
 
 def seen_samples(mesh: Mesh, n: int, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
-    """Points (n, 3) in metres drawn from the pixels of images from all around, and normals (n, 3), float64.
+    """Points (n, 3) in metres drawn from the pixels of images from all sides, and normals (n, 3), float64.
 
-    Each piece of surface has the weight that cameras give it: the bottom of a slit has next to none.
+    The density follows visibility: the bottom of a slit has few points.
     """
     rendering = Orbit(mesh, view_rotations(VIEWS), VIEW_PX).render()
     image, row, column = np.nonzero(rendering.mask)
@@ -48,7 +48,7 @@ def seen_samples(mesh: Mesh, n: int, rng: np.random.Generator) -> tuple[FloatArr
 
 
 def is_visible(mesh: Mesh, points: FloatArray) -> npt.NDArray[np.bool_]:
-    """(N,) whether points (N, 3) on the surface are seen in one of the images from all around."""
+    """(N,) whether points (N, 3) on the surface are visible in one of the images from all sides."""
     orbit = Orbit(mesh, view_rotations(VIEWS), VIEW_PX)
     fx, fy, cx, cy = orbit.intrinsics
     x, y, z = np.moveaxis(transform(orbit.T_cam_obj, np.asarray(points, dtype=np.float64)[None]), -1, 0)

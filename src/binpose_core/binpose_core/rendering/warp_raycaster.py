@@ -1,9 +1,9 @@
-"""The GPU backend: rays against bounding volume hierarchies, by NVIDIA Warp (extra `gpu`); on the CPU without a GPU.
+"""The GPU backend: ray casting with bounding volume hierarchies by NVIDIA Warp (extra `gpu`); also runs on the CPU.
 
-A mesh stands still in its own frame: rays are moved there, and its hierarchy is built once. The search for the face
-runs in float32, as Warp's does; the depth then follows from the face's plane in float64.
+Rays are transformed to the object frame of a mesh, so that its hierarchy is built only once. Warp searches the face in
+float32; the depth is computed from the face's plane in float64.
 
-Import this module only through `render_backends.make_backend`, which says what to install where Warp is missing.
+Import this module only through `render_backends.make_backend`, whose error says what to install if Warp is missing.
 """
 
 from typing import Any
@@ -16,15 +16,15 @@ from binpose_core.meshes.mesh import Mesh
 from binpose_core.rendering.backends import NOTHING, PLANE_TRUST, Drawn, Images
 from binpose_core.rendering.packed_meshes import PackedMeshes
 
-NO_MESH = 0  # Warp's numbers of meshes are addresses
+NO_MESH = 0  # Warp's mesh ids are addresses
 FAR_M = 1e6
 
 
 class WarpBackend:
-    """Draws on the first CUDA device, or on the CPU where there is none (or on `device`: cpu, cuda, cuda:1).
+    """Renders on the first CUDA device, or on the CPU if there is none (or on `device`: cpu, cuda, cuda:1).
 
     Raises:
-        BinposeError: for a device that is not there.
+        BinposeError: if the device does not exist.
     """
 
     def __init__(self, meshes: PackedMeshes, device: str | None = None) -> None:
@@ -61,9 +61,9 @@ class WarpBackend:
 
 
 def _prepared(name: str | None) -> Any:
-    """Warp's device with the kernels compiled for it, so that the first image waits for nothing.
+    """Warp's device with the kernels compiled for it, so that the first image is not delayed.
 
-    Warp's report about itself is left out: it would stand amid the output of a command.
+    Warp's start-up message is suppressed, because it would mix with the output of a command.
     """
     level, wp.config.log_level = wp.config.log_level, wp.LOG_WARNING
     try:
@@ -78,7 +78,7 @@ def _prepared(name: str | None) -> Any:
 
 @wp.func
 def plane_depth(mesh: wp.uint64, face: wp.int32, start: wp.vec3d, ray: wp.vec3d, found: wp.float64) -> wp.float64:
-    """How far along the ray the face's plane lies, `found` where that is ill-conditioned."""
+    """Distance along the ray to the face's plane; `found` if that is ill-conditioned."""
     a = wp.vec3d(wp.mesh_get_point(mesh, 3 * face))
     b = wp.vec3d(wp.mesh_get_point(mesh, 3 * face + 1))
     c = wp.vec3d(wp.mesh_get_point(mesh, 3 * face + 2))
@@ -112,7 +112,7 @@ def cast_rays(
     for n in range(first_instance[image], first_instance[image + 1]):
         if meshes[n] != wp.uint64(NO_MESH):
             pose = T_cam_obj[n]
-            # Into the object frame, by R^T: the ray, and its point on the near plane, from which depths count.
+            # Transform to the object frame by R^T: the ray, and its point on the near plane, the origin of depths.
             offset = wp.vec4d(pose[0, 3], pose[1, 3], pose[2, 3], wp.float64(0.0))
             ray4, start4 = ray_cam * pose, (near_m * ray_cam - offset) * pose
             ray = wp.vec3d(ray4[0], ray4[1], ray4[2])

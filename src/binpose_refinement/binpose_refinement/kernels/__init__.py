@@ -1,1 +1,1 @@
-"""The inner loops, in numba: parallel over hypotheses, types inferred from the calls."""
+"""Inner loops in numba, parallel over hypotheses; types are inferred from the calls."""

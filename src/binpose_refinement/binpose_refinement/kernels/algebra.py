@@ -7,7 +7,7 @@ from numba import njit
 
 @njit
 def rotated_normal(normals, face, T, x, y, z):
-    """The normal of a face in the camera frame, turned to the camera that sees it along (x, y, z)."""
+    """The normal of a face in the camera frame, flipped towards the camera on the ray (x, y, z)."""
     a, b, c = normals[face, 0], normals[face, 1], normals[face, 2]
     nx = T[0, 0] * a + T[0, 1] * b + T[0, 2] * c
     ny = T[1, 0] * a + T[1, 1] * b + T[1, 2] * c
@@ -63,8 +63,8 @@ def solve_spd(H, g, x):
 def outwards(depth_r, v, u, squared_reach, open_border):
     """Unit direction (u, v) from the rendered pixels around a pixel to the empty ones; zero if there is none.
 
-    Those around it are at most the root of `squared_reach` away; what lies outside of the crop counts as empty with an
-    open border, and not at all without.
+    The neighbourhood has the radius sqrt(squared_reach). Pixels outside of the crop count as empty with `open_border`,
+    and are ignored without it.
     """
     height, width = depth_r.shape
     reach = int(np.sqrt(squared_reach))

@@ -1,14 +1,14 @@
 # mypy: disable-error-code="no-untyped-def"
 """The colour term of the joint loss (Mu et al., eqs. 6 and 7) for parts that have colours, and its equations.
 
-Where the part is drawn on its detection, each rendered pixel looks for the most alike seen one nearby, and each seen
-one for the most alike rendered one. The readable twin is `joint_loss.color_loss`.
+Where the part is rendered on its detection, each rendered pixel is compared with the most similar observed one nearby,
+and each observed one with the most similar rendered one. The reference implementation is `joint_loss.color_loss`.
 """
 
 import numpy as np
 from numba import njit
 
-SMOOTH = 1e-6  # under the root of a difference: it has a gradient at zero
+SMOOTH = 1e-6  # added under the root of a difference: it has a gradient at zero
 
 
 @njit
@@ -16,9 +16,9 @@ def compare_colors(
     depth_r, faces_r, chroma_f, first_face, center, lever, window, intrinsics, chroma_o, pixels, own, reach, scale,
     weight, g, H,
 ):  # fmt: skip
-    """The mean difference of chroma, at most 2; weighted, its gradient and Gauss-Newton curvature are added to g and H.
+    """The mean difference of chroma, at most 2; adds its weighted gradient and Gauss-Newton curvature to g and H.
 
-    A difference of `scale` costs 1, and a larger one no more.
+    A difference of `scale` or more has a loss of 1.
     """
     size = depth_r.shape[0]
     u0, v0, step = int(window[0]), int(window[1]), int(window[2])
@@ -66,7 +66,7 @@ def _squared(a, b):
 def _add(
     depth_r, faces_r, chroma_f, first_face, center, lever, window, intrinsics, v, u, wanted, scale, weight, g, H
 ):  # fmt: skip
-    """What it costs that rendered pixel (v, u) is not of the wanted chroma; its equations are added.
+    """Loss of rendered pixel (v, u) against the wanted chroma; adds its equations to g and H.
 
     The rendered colours move in the image with the surface: a pixel changes by their slope along the motion.
     """

@@ -1,5 +1,5 @@
 # mypy: disable-error-code="no-untyped-def"
-"""Counting, per pose, the pixels where depth confirms, contradicts or hides it."""
+"""Counts, per pose, the pixels where the depth confirms, contradicts or occludes it."""
 
 from numba import njit, prange
 

@@ -1,9 +1,9 @@
 # mypy: disable-error-code="no-untyped-def"
 """The joint loss of a rendering, and its Gauss-Newton equations, for every hypothesis.
 
-Inside the silhouette each pixel of the detection asks the rendered plane to move onto the observed depth. Across the
-silhouette each pair of a covered and an uncovered neighbour looks along its row or column for the border at which the
-loss would be least, and asks the contour to move there.
+Inside the silhouette, each pixel of the detection gives an equation that moves the rendered plane onto the observed
+depth. Across the silhouette, each pair of a covered and an uncovered neighbour is searched along its row or column for
+the border with the least loss, which gives an equation for the contour.
 """
 
 import numpy as np
@@ -12,11 +12,11 @@ from numba import njit, prange
 from binpose_refinement.kernels.algebra import outwards, rotated_normal
 from binpose_refinement.kernels.color import compare_colors
 
-REACH_PX = 8  # how far along a row or column the better border is searched
+REACH_PX = 8  # how far along a row or column the border is searched
 OUTWARDS_SQUARED_PX = 10  # a disc of three pixels
 COLOR_REACH_PX = 1  # M of Mu et al., eq. 6
-GRAZING_COSINE = 0.05  # faces seen under a smaller cosine tell no distance
-SLANTED_COSINE = 0.5  # below it the sensor's noise grows as much as its share along the normal falls
+GRAZING_COSINE = 0.05  # faces seen under a smaller cosine do not constrain the distance
+SLANTED_COSINE = 0.5  # below it the sensor's noise grows as fast as its component along the normal falls
 # Columns of a tally of pixels.
 EXPLAINED, GEOMETRY, BOTH, EITHER = 0, 1, 2, 3
 TALLIES = 4
@@ -27,14 +27,14 @@ OUTSIDE, OWN, OTHER, NOBODY = 0, 1, 2, 3
 @njit(parallel=True, cache=True)
 def compare_all(
     depth_r, faces_r, normals, first_face, T_cam_obj, centers, levers, windows, reach, intrinsics, depth_o, labels,
-    owner, tolerance, truncation, weights, contour_share, chroma_f, colored, chroma_o, chroma_scale, loss, gradient,
+    owner, tolerance, truncation, weights, contour_info, chroma_f, colored, chroma_o, chroma_scale, loss, gradient,
     curvature, information,
 ):  # fmt: skip
-    """Fill loss (B,), gradient (B, 6), curvature and information (B, 6, 6), each row of the latter's J^T J counting 1.
+    """Fill loss (B,), gradient (B, 6), curvature and information (B, 6, 6); information has unit weight per pixel.
 
-    Of (shift, turn about the centre times the lever), both in metres. weights: (3,) of geometry, overlap and colour.
-    contour_share: what a contour pixel's position, in pixels, tells beside a depth, in metres.
-    chroma_f, chroma_o: of the faces (F, 2) and of the image (H, W, 2), read where colored (B,) says so.
+    Derivatives are by (shift, rotation about the centre times the lever), both in metres. weights: (3,) of geometry,
+    overlap and colour. contour_info: weight of a contour position in pixels relative to a depth in metres.
+    chroma_f, chroma_o: chroma of the faces (F, 2) and of the image (H, W, 2), used where `colored` (B,) is set.
     """
     for b in prange(depth_r.shape[0]):
         center = np.empty(3)
@@ -59,7 +59,7 @@ def compare_all(
             weights[0] / max(tally[EXPLAINED], 1.0), weights[1] / union, weights[1] * tally[BOTH] / union / union
         ])  # fmt: skip
         _contour(
-            depth_r[b], center, levers[b], windows[b], intrinsics, depth_o, pixels, truncation, flips, contour_share,
+            depth_r[b], center, levers[b], windows[b], intrinsics, depth_o, pixels, truncation, flips, contour_info,
             gradient[b], curvature[b], information[b],
         )  # fmt: skip
         if colored[b]:
@@ -75,7 +75,7 @@ def compare_all(
 
 @njit
 def _classify(window, reach, labels, owner, pixels):
-    """What each crop pixel is; those farther than `reach` from the middle count as outside, however large the crop."""
+    """Classify each crop pixel; those farther than `reach` from the centre count as outside, for any crop size."""
     u0, v0, step = int(window[0]), int(window[1]), int(window[2])
     middle = step * (pixels.shape[0] - 1) / 2
     for v in range(pixels.shape[0]):
@@ -97,7 +97,7 @@ def _classify(window, reach, labels, owner, pixels):
 
 @njit
 def _hidden(kind, zo, z, truncation):
-    """Whether what stands in front of a pixel covered at depth z makes it say nothing; z = 0 for an uncovered one."""
+    """Whether a pixel covered at depth z is occluded and ignored; z = 0 for an uncovered one."""
     if kind == OWN:
         return False
     if kind == OTHER and zo < z + 1e-9:
@@ -152,8 +152,8 @@ def _compare(
             if cost >= limit or -toward < GRAZING_COSINE * np.sqrt(x * x + y * y + 1.0):
                 continue
             w = 1.0 / (tolerance * tolerance * max(d, 1.0))
-            # The noise lies along the ray: along the normal it is smaller.
-            told = 1.0 / max(toward * toward, SLANTED_COSINE**2) if d < 2.0 else 0.0
+            # The noise is along the ray; its component along the normal is smaller.
+            certainty = 1.0 / max(toward * toward, SLANTED_COSINE**2) if d < 2.0 else 0.0
             ax, ay, az = (x * z - center[0]) / lever, (y * z - center[1]) / lever, (z - center[2]) / lever
             J[0], J[1], J[2] = nx, ny, nz
             J[3], J[4], J[5] = ay * nz - az * ny, az * nx - ax * nz, ax * ny - ay * nx
@@ -161,14 +161,14 @@ def _compare(
                 g[i] -= w * r * J[i]
                 for j in range(i + 1):
                     H[i, j] += w * J[i] * J[j]
-                    information[i, j] += told * J[i] * J[j]
+                    information[i, j] += certainty * J[i] * J[j]
 
 
 @njit
 def _contour(
-    depth_r, center, lever, window, intrinsics, depth_o, pixels, truncation, flips, share, g, H, information
+    depth_r, center, lever, window, intrinsics, depth_o, pixels, truncation, flips, contour_info, g, H, information
 ):  # fmt: skip
-    """Add the equations of the silhouette's pairs of pixels."""
+    """Add the equations of the pixel pairs across the silhouette."""
     size = depth_r.shape[0]
     for v in range(size):
         for u in range(size):
@@ -191,14 +191,14 @@ def _contour(
                     if weight <= 0.0:
                         continue
                     _add_contour(
-                        depth_r[v, u], v, u, nu, nv, along * shift, weight, share, center, lever, window, intrinsics,
-                        g, H, information,
+                        depth_r[v, u], v, u, nu, nv, along * shift, weight, contour_info, center, lever, window,
+                        intrinsics, g, H, information,
                     )  # fmt: skip
 
 
 @njit
 def _best_border(depth_r, v, u, dv, du, window, depth_o, pixels, truncation, flips):
-    """How many pixels outwards the border is best, and how much that weighs per squared pixel."""
+    """The best position of the border in pixels outwards, and its weight per squared pixel."""
     size, z = depth_r.shape[0], depth_r[v, u]
     u0, v0, step = int(window[0]), int(window[1]), int(window[2])
     best, gain, shift = 0.0, 0.0, 0
@@ -229,7 +229,7 @@ def _best_border(depth_r, v, u, dv, du, window, depth_o, pixels, truncation, fli
 
 @njit
 def _cover(kind, zo, z, truncation, flips):
-    """What the loss gains when a pixel is covered at depth z."""
+    """Decrease of the loss when a pixel is covered at depth z."""
     if _hidden(kind, zo, z, truncation):
         return 0.0
     if kind == OWN:
@@ -240,9 +240,9 @@ def _cover(kind, zo, z, truncation, flips):
 
 @njit
 def _add_contour(
-    z, v, u, nu, nv, shift, weight, share, center, lever, window, intrinsics, g, H, information
+    z, v, u, nu, nv, shift, weight, contour_info, center, lever, window, intrinsics, g, H, information
 ):  # fmt: skip
-    """The point seen at a contour pixel should move `shift` crop pixels along (nu, nv) in the image."""
+    """Add the equation that moves the surface point of a contour pixel by `shift` crop pixels along (nu, nv)."""
     step = window[2]
     fx, fy = intrinsics[0] / step, intrinsics[1] / step
     x = (window[0] + step * u - intrinsics[2]) / intrinsics[0]
@@ -255,4 +255,4 @@ def _add_contour(
         g[i] -= weight * shift * J[i]
         for j in range(i + 1):
             H[i, j] += weight * J[i] * J[j]
-            information[i, j] += share * J[i] * J[j]
+            information[i, j] += contour_info * J[i] * J[j]

@@ -1,20 +1,20 @@
 # mypy: disable-error-code="no-untyped-def"
-"""Counting, per hypothesis, the pixels that speak for and against it."""
+"""Counts, per hypothesis, the pixels that support and contradict it."""
 
 import numpy as np
 from numba import njit, prange
 
 from binpose_refinement.kernels.algebra import outwards, rotated_normal
 
-# Columns of a tally. Soft counts: a pixel at the limit of the tolerance counts in part.
+# Columns of a tally. Soft counts: a pixel near the limit of the tolerance counts partially.
 RENDERED, AGREED, AGREED_HARD, VIOLATED, VIOLATED_CORE = 0, 1, 2, 3, 4
 OCCLUDED, OCCLUDED_UNKNOWN, UNKNOWN, STOLEN = 5, 6, 7, 8
 MASK_DRAWN, MASK_AGREED, MASK_IN_FRONT, MASK_DEPTH = 9, 10, 11, 12
 NORMAL_SUM, NORMAL_COUNT, NORMAL_WRONG, SQUARES = 13, 14, 15, 16
-STEP_BACK, GOES_ON, CONTOUR_UNTOLD = 17, 18, 19
+STEP_BACK, CONTINUED, CONTOUR_UNDECIDED = 17, 18, 19
 CONTOUR_EDGE, CONTOUR_COUNT, CREASE_EDGE, CREASE_COUNT, SMOOTH_EDGE, SMOOTH_COUNT = 20, 21, 22, 23, 24, 25
-NEAR, FREE = 26, 27  # within CLEAR_M of the rendering, and farther behind it
-# Of each of SIDES directions in which the contour faces: edges, points, steps back, surface that goes on.
+NEAR, FREE = 26, 27  # within CLEAR_M of the rendering, and more than CLEAR_M behind it
+# Per SIDES directions of the contour normal: edges, points, steps back, continued surface.
 FIRST_SIDE, SIDES, PER_SIDE = 28, 8, 4
 TALLIES = FIRST_SIDE + SIDES * PER_SIDE
 
@@ -98,7 +98,7 @@ def _tally(
 
 @njit
 def _depth_pixel(d, n, observed, label, own, t):
-    """A pixel with depth; d is the difference along the normal in tolerances, positive behind."""
+    """Count a pixel with depth; d is the difference along the normal in tolerances, positive behind."""
     if abs(d) < 2.0:
         soft = min(1.0, 2.0 - abs(d))
         t[AGREED] += soft
@@ -133,7 +133,7 @@ def _on_border(depth_r, v, u):
 
 @njit
 def _all_behind(depth_o, row, column, limit):
-    """No measurement among the neighbours is nearer than the limit: not a matter of one pixel."""
+    """No measurement in the neighbourhood is nearer than the limit, so that a single noisy pixel does not count."""
     for r in range(max(0, row - 1), min(depth_o.shape[0], row + 2)):
         for c in range(max(0, column - 1), min(depth_o.shape[1], column + 2)):
             if 0.0 < depth_o[r, c] < limit:
@@ -159,7 +159,7 @@ def _inner_edge(depth_r, surface, v, u, row, column, edges, tolerance, t):
 
 @njit
 def _contour(depth_r, v, u, row, column, step, depth_o, labels, edges, owner, tolerance, t):
-    """What lies just outside of a silhouette pixel: a step back, the same surface going on, or nothing certain."""
+    """Classify what lies just outside of a silhouette pixel: a step back, the continued surface, or undecided."""
     gu, gv = outwards(depth_r, v, u, OUTWARDS_SQUARED_PX, True)
     if gu == 0.0 and gv == 0.0:
         return
@@ -173,7 +173,7 @@ def _contour(depth_r, v, u, row, column, step, depth_o, labels, edges, owner, to
     t[CONTOUR_COUNT] += 1.0
     reach = max(CONTOUR_STEP_PX, 1.5 * step)
     r, c = int(np.round(row + reach * gv)), int(np.round(column + reach * gu))
-    verdict = CONTOUR_UNTOLD
+    verdict = CONTOUR_UNDECIDED
     if 0 <= r < height and 0 <= c < width:
         verdict = _beyond(
             depth_r, v, u, gv * reach / step, gu * reach / step, depth_o[row, column], depth_o[r, c],
@@ -181,27 +181,27 @@ def _contour(depth_r, v, u, row, column, step, depth_o, labels, edges, owner, to
         )  # fmt: skip
     t[verdict] += 1.0
     if 0.0 < depth_o[row, column] < depth_r[v, u] - 2.0 * tolerance:
-        return  # hidden: says nothing about this side
+        return  # occluded: no evidence about this side
     side = FIRST_SIDE + PER_SIDE * (int(np.floor((np.arctan2(gv, gu) / (2 * np.pi) + 1.0) * SIDES)) % SIDES)
     t[side] += min(edge / SATURATED_GRADIENT, 1.0)
     t[side + 1] += 1.0
     if verdict == STEP_BACK:
         t[side + 2] += 1.0
-    elif verdict == GOES_ON:
+    elif verdict == CONTINUED:
         t[side + 3] += 1.0
 
 
 @njit
 def _beyond(depth_r, v, u, dv, du, here, outside, own_outside, tolerance):
-    """The tally's column for what is observed `outside`, (dv, du) crop pixels beyond the silhouette pixel."""
+    """The tally's column for the depth `outside` that is observed (dv, du) crop pixels beyond the silhouette pixel."""
     size, z = depth_r.shape[0], depth_r[v, u]
     rv, ru = int(np.round(v + dv)), int(np.round(u + du))
     if 0 <= rv < size and 0 <= ru < size and depth_r[rv, ru] > 0.0:
-        return CONTOUR_UNTOLD  # the part itself goes on there
+        return CONTOUR_UNDECIDED  # the part itself continues there
     if outside <= 0.0:
-        return GOES_ON if own_outside else CONTOUR_UNTOLD
+        return CONTINUED if own_outside else CONTOUR_UNDECIDED
     if 0.0 < here < z - 2.0 * tolerance:
-        return CONTOUR_UNTOLD  # the silhouette itself is hidden
+        return CONTOUR_UNDECIDED  # the silhouette is occluded
     ahead = z
     iv, iu = int(np.round(v - dv)), int(np.round(u - du))
     if 0 <= iv < size and 0 <= iu < size and depth_r[iv, iu] > 0.0:
@@ -210,5 +210,5 @@ def _beyond(depth_r, v, u, dv, du, here, outside, own_outside, tolerance):
     if outside > max(ahead, z) + 1.5 * tolerance:
         return STEP_BACK
     if abs(outside - ahead) <= 1.5 * tolerance or abs(outside - z) <= tolerance or own_outside:
-        return GOES_ON
-    return CONTOUR_UNTOLD
+        return CONTINUED
+    return CONTOUR_UNDECIDED

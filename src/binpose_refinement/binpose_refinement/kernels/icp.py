@@ -1,5 +1,5 @@
 # mypy: disable-error-code="no-untyped-def"
-"""One round of ICP for every hypothesis: score the rendering, pair points with it, step towards them."""
+"""One round of ICP for every hypothesis: score the rendering, pair points with it, take steps."""
 
 import numpy as np
 from numba import njit, prange
@@ -9,7 +9,7 @@ from binpose_refinement.kernels.algebra import rotated_normal, rotation_of, solv
 SEARCH = 2  # the neighbourhood has up to (2 * SEARCH + 1)^2 rendered points, `stride` pixels apart
 DENSE_PX = 400  # masks with more pixels in the crop are thinned to every second one
 NORMAL_GATE = 0.4  # cosine between observed and rendered normal below which points do not belong together
-OTHER_LABEL_WEIGHT = 0.35  # pixels that another detection claims: masks are not sure
+OTHER_LABEL_WEIGHT = 0.35  # weight of pixels that another detection covers: masks are not exact
 NO_LABEL_WEIGHT = 0.7
 SILHOUETTE_WEIGHT = 0.5
 
@@ -19,7 +19,7 @@ def icp_round(
     depth_r, faces_r, normals, first_face, T_cam_obj, centers, diameter, windows, intrinsics, depth_o, normals_o,
     labels, owner, mask_px, gate, stride, reach, point_share, tolerance, steps, score, T_out, information,
 ):  # fmt: skip
-    """One rendering: score the pose (B,), then take `steps` Gauss-Newton steps into T_out (B, 4, 4)."""
+    """One rendering: score the pose (B,), then write the pose after `steps` Gauss-Newton steps to T_out (B, 4, 4)."""
     for b in prange(depth_r.shape[0]):
         _one_round(
             depth_r[b], faces_r[b], normals, first_face[b], T_cam_obj[b], centers[b], diameter[b], windows[b],
@@ -74,7 +74,7 @@ def _surface(depth, faces, normals, first, T, window, intrinsics, out):
 
 @njit
 def _agreement(depth_r, surface, window, depth_o, normals_o, labels, owner, mask_px, tolerance):
-    """Evidence for the pose over all evidence: explained / (explained + violated + mask left unexplained)."""
+    """Agreement of the pose with the frame: explained / (explained + violated + unexplained mask)."""
     explained = violated = missed = seen = 0.0
     for v in range(depth_r.shape[0]):
         row = int(np.floor(window[1] + window[2] * v + 0.5))
@@ -193,7 +193,7 @@ def _nearest_rendered(depth_r, v, u, stride):
 
 @njit
 def _nearest_own(labels, owner, window, v, u, size, stride):
-    """The crop pixel of the neighbourhood under the hypothesis' own mask that is nearest, or (-1, -1)."""
+    """The nearest crop pixel of the neighbourhood inside the hypothesis' own mask, or (-1, -1)."""
     reach = SEARCH * stride
     best, best_v, best_u = (reach + 1) ** 2, -1, -1
     for tv in range(max(0, v - reach), min(size - 1, v + reach) + 1):
@@ -218,7 +218,7 @@ def _write(pairs, at, x, y, z, point, weight, kind):
 
 @njit
 def _step(pairs, count, center, radius, gate, point_share, steps, T, information):
-    """Gauss-Newton on the pairs; T (4, 4) is moved in place, information (6, 6) is that of the last step."""
+    """Gauss-Newton on the pairs; updates T (4, 4) in place; information (6, 6) is that of the last step."""
     move, turn, g, x = np.zeros((3, 4)), np.empty((3, 3)), np.empty(6), np.empty(6)
     H, a, scale2 = np.empty((6, 6)), np.empty(3), (0.5 * gate) ** 2
     for i in range(3):
@@ -250,7 +250,7 @@ def _step(pairs, count, center, radius, gate, point_share, steps, T, information
         if not solve_spd(H, g, x):
             return
         rotation_of(x[3], x[4], x[5], turn)
-        # Points move as center + R (q - center) + t, so the turn acts on the rotated arm and not on t.
+        # Points move as center + R (q - center) + t, so the rotation acts on the rotated arm and not on t.
         for j in range(3):
             p, q, r = move[0, j], move[1, j], move[2, j]
             _rotate(turn, p, q, r, a)
@@ -273,14 +273,14 @@ def _rotate(R, x, y, z, out):
 
 @njit
 def _add_surface(H, g, J, pair, ex, ey, ez, a, move, scale2, point_share):
-    """Add a pair whose points are (ex, ey, ez) apart: onto the plane, and a little onto the point."""
+    """Add a pair with difference (ex, ey, ez): point-to-plane, and a small weight of point-to-point."""
     nx = move[0, 0] * pair[6] + move[0, 1] * pair[7] + move[0, 2] * pair[8]
     ny = move[1, 0] * pair[6] + move[1, 1] * pair[7] + move[1, 2] * pair[8]
     nz = move[2, 0] * pair[6] + move[2, 1] * pair[7] + move[2, 2] * pair[8]
     r = nx * ex + ny * ey + nz * ez
     w = pair[9] / (1.0 + r * r / scale2) ** 2
     _add_row(H, g, J, nx, ny, nz, r, w, a)
-    # The same for the three axes in place of the normal, together: most of their products are zero.
+    # The same for the three axes in place of the normal, combined: most of their products are zero.
     w *= point_share
     ax, ay, az = a[0], a[1], a[2]
     g[0] += w * ex
@@ -307,7 +307,7 @@ def _add_surface(H, g, J, pair, ex, ey, ez, a, move, scale2, point_share):
 
 @njit
 def _add_silhouette(H, g, J, pair, ex, ey, ez, a, scale2):
-    """Add a pair whose point should come onto the pixel's ray, hence onto two planes through it."""
+    """Add a pair whose point should move onto the pixel's ray: two point-to-plane equations."""
     px, py = pair[0] / pair[2], pair[1] / pair[2]
     rx, ry = ex - px * ez, ey - py * ez
     w = SILHOUETTE_WEIGHT * pair[9] / (1.0 + (rx * rx + ry * ry) / scale2)

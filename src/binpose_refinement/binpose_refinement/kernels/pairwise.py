@@ -4,13 +4,13 @@
 from numba import njit, prange
 
 UNKNOWN = 0.4  # cost of a rendered pixel without depth; an agreeing one costs 0, a contradicted one 1
-ELSEWHERE = 0.2  # cost of a pixel of something else where nothing is rendered, or where that hides what is
+ELSEWHERE = 0.2  # cost of a pixel of another detection where nothing is rendered, or where it occludes the rendering
 SAME_M = 0.5  # of the tolerance: renderings closer than this agree
 
 
 @njit(parallel=True, cache=True)
 def compare_pairs(pairs, depth_r, windows, owner, depth_o, labels, tolerance, costs):
-    """Fill costs (P, 3) = cost of the first, of the second, pixels that decide, for pairs (P, 2)."""
+    """Fill costs (P, 3) = cost of the first, of the second, and number of differing pixels, for pairs (P, 2)."""
     for p in prange(len(pairs)):
         i, j = pairs[p, 0], pairs[p, 1]
         _compare_one(
@@ -23,7 +23,7 @@ def compare_pairs(pairs, depth_r, windows, owner, depth_o, labels, tolerance, co
 
 @njit
 def _compare_one(depth_a, depth_b, window_a, window_b, owner, depth_o, labels, tolerance, first, costs):
-    """Add the costs on a's pixels; the second call, with the roles swapped, adds only what a had not drawn."""
+    """Add the costs on a's pixels; the second call, with the roles swapped, adds only pixels that a does not cover."""
     step_a, step_b = int(window_a[2]), int(window_b[2])
     for v in range(depth_a.shape[0]):
         row = int(window_a[1]) + step_a * v
@@ -51,7 +51,7 @@ def _compare_one(depth_a, depth_b, window_a, window_b, owner, depth_o, labels, t
 
 @njit
 def _cost(z, zo, own, tolerance):
-    """0 = the pixel is as the pose says, 1 = it is not."""
+    """0 where the pixel agrees with the pose, 1 where it contradicts it."""
     if z <= 0.0:
         return 1.0 if own else ELSEWHERE
     if zo <= 0.0:

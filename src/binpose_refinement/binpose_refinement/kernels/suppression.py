@@ -1,5 +1,5 @@
 # mypy: disable-error-code="no-untyped-def"
-"""Comparing poses modulo symmetries, and counting claimed pixels."""
+"""Comparison of poses modulo symmetries, and counts of claimed pixels."""
 
 import numpy as np
 from numba import njit, prange
@@ -7,7 +7,7 @@ from numba import njit, prange
 
 @njit(parallel=True, cache=True)
 def mark_distinct(order, bounds, part, T_cam_obj, points, motions, first, limit_m, keep, chosen):
-    """Mark in chosen (B,) the first `keep` different poses of each group bounds[g]..bounds[g + 1] of `order`."""
+    """Mark in chosen (B,) the first `keep` distinct poses of each group bounds[g]..bounds[g + 1] of `order`."""
     for group in prange(len(bounds) - 1):
         kept = np.empty(keep, np.int64)
         count = 0
@@ -49,7 +49,7 @@ def mark_rivals(order, bounds, part, T_cam_obj, points, motions, first, limit_m,
 
 @njit
 def _distance(T_a, T_b, points, motions, limit):
-    """Mean distance of the points under two poses, the least over all motions that look the same."""
+    """Mean distance of the points under two poses, minimised over the symmetry motions."""
     best = 1e9
     for s in range(motions.shape[0]):
         T = T_b @ motions[s]
@@ -70,7 +70,7 @@ def _distance(T_a, T_b, points, motions, limit):
 
 @njit(cache=True)
 def visit_pixels(taken, explained, window, mark):
-    """Count pixels of the crop that are taken, and all; mark them (with the gaps between) if asked."""
+    """Count the taken pixels of a crop, and all its pixels; with `mark`, mark them and the gaps between them."""
     u0, v0, step = int(window[0]), int(window[1]), int(window[2])
     hits = total = 0
     for v in range(explained.shape[0]):

@@ -1,4 +1,4 @@
-"""Clutter that is no part: rods, tubes, plates, profiles, boxes, washers. Every draw is different."""
+"""Random clutter: rods, tubes, plates, profiles, boxes, washers."""
 
 from collections.abc import Callable
 
@@ -24,7 +24,7 @@ Rng = np.random.Generator
 
 
 def make_distractor(rng: np.random.Generator) -> Mesh:
-    """A random thing in metres, 10 to 200 mm long, its bounding box centred at the origin; watertight."""
+    """A random watertight mesh in metres, 10 to 200 mm long, with its bounding box centred at the origin."""
     makers: tuple[Callable[[Rng], Manifold], ...] = (
         _rod, _stepped_rod, _tube, _plate, _box, _washer, _angle_profile, _cable_gland
     )  # fmt: skip
@@ -32,7 +32,7 @@ def make_distractor(rng: np.random.Generator) -> Mesh:
 
 
 def _rod(rng: Rng) -> Manifold:
-    """Round or hexagonal stock, up to longer than any part of the library."""
+    """Round or hexagonal bar stock, partly longer than any part of the library."""
     radius, length = rng.uniform(2.0, 8.0), rng.uniform(60.0, 200.0)
     if rng.random() < 0.3:
         return prism([circle(radius, 6)], length, 0.15 * radius)
@@ -56,7 +56,7 @@ def _tube(rng: Rng) -> Manifold:
 
 
 def _plate(rng: Rng) -> Manifold:
-    """Sheet with a regular pattern of round holes or slots: rims look like rings, webs like rods."""
+    """Sheet with a regular pattern of round holes or slots, whose rims resemble rings and whose webs resemble rods."""
     pitch, columns, rows = rng.uniform(8.0, 20.0), int(rng.integers(2, 6)), int(rng.integers(1, 5))
     x, y = (np.arange(n) * pitch - (n - 1) * pitch / 2.0 for n in (columns, rows))
     grid = [(float(a), float(b)) for a in x for b in y]
@@ -68,7 +68,7 @@ def _plate(rng: Rng) -> Manifold:
 
 
 def _box(rng: Rng) -> Manifold:
-    """A block, a hollow cap or a cable duct's end."""
+    """A block, a hollow cap or the end of a cable duct."""
     x, y, z = rng.uniform(15.0, 70.0, 3)
     radius, wall = rng.uniform(1.6, 4.0), rng.uniform(1.0, 3.0)
     # The cavity's sharp corners must stay inside the rounded outside: at 45 degrees 0.3 of the radius is lost.
@@ -103,7 +103,7 @@ def _spread(count: int, length: float) -> list[float]:
 
 
 def _cable_gland(rng: Rng) -> Manifold:
-    """A hexagon between two collars, bored through: nut-like."""
+    """A hexagon between two collars with a bore, similar to a nut."""
     radius, height = rng.uniform(6.0, 16.0), rng.uniform(5.0, 14.0)
     collar = cylinder(radius * rng.uniform(0.6, 0.84), height * rng.uniform(1.2, 3.5), 0.4, 36)
     cross = along_y(cylinder(radius * 0.15, 4.0 * radius, segments=16)).translate((0, -2.0 * radius, height * 0.5))

@@ -19,7 +19,7 @@ from binpose_simulation.parts.solids import (
 
 
 def t_pipe() -> Manifold:
-    """A T-fitting: three sockets with collars, bored through; half a turn about the branch maps it to itself."""
+    """A T-fitting: three sockets with collars and bores; symmetric under half a turn about the branch."""
     run, branch = 74.0, 36.0
     body = cylinder(10.0, run).translate((0, 0, -run / 2.0))
     collar = cylinder(13.5, 17.0, 1.2)
@@ -61,7 +61,7 @@ def _angle_section(long_leg: float, short_leg: float, thick: float) -> Points:
 
 
 def connector() -> Manifold:
-    """A moulded 2 x 6 pin header shell: pins inside, an off-centre key, a latch on top, wires' holes behind."""
+    """A moulded 2 x 6 pin header shell: pins inside, an off-centre key, a latch on top, holes for wires behind."""
     shell = block((40.0, 22.0, 24.0), 0.6, 2.0)
     cavity = block((35.0, 17.0, 20.0), radius=1.0).translate((0, 0, 9.0))
     flange = block((48.0, 22.0, 4.0), 0.5, 3.0).translate((0, 0, 6.0))
@@ -107,7 +107,7 @@ def hinge_leaf() -> Manifold:
 
 
 def pillow_block() -> Manifold:
-    """A bearing housing: slotted foot, ring with a bearing insert, a grease nipple off the middle."""
+    """A bearing housing: slotted foot, ring with a bearing insert, an off-centre grease nipple."""
     base = prism([rectangle(88.0, 24.0, 6.0)], 10.0, 0.8)
     slots = union([prism([slot(13.0, 8.0, (x, 0.0))], 30.0).translate((0, 0, -5.0)) for x in (-33.0, 33.0)])
     height, outer, width = 27.0, 22.0, 20.0

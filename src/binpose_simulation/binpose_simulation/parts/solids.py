@@ -1,6 +1,6 @@
 """Building blocks of the part library: prisms, turned and swept solids, in millimetres.
 
-Everything returns a `manifold3d.Manifold`, so unions and differences (``+``, ``-``, ``^``) stay watertight.
+All functions return a `manifold3d.Manifold`, so unions and differences (``+``, ``-``, ``^``) stay watertight.
 """
 
 from collections.abc import Sequence
@@ -60,7 +60,7 @@ def prism(contours: Sequence[Points], height: float, chamfer: float = 0.0) -> Ma
     vertices = np.concatenate([np.insert(ring, 2, z, axis=1) for ring, (z, _) in zip(rings, levels, strict=True)])
     cap = np.asarray(manifold3d.triangulate([_inset(p, chamfer) for p in outline]))
     sides = [_side_faces(outline) + level * count for level in range(len(levels) - 1)]
-    # The quads reach from one ring to the next, whose indices are `count` higher.
+    # The quads connect one ring with the next, whose indices are `count` higher.
     faces = np.concatenate([cap[:, ::-1], *sides, cap + (len(levels) - 1) * count])
     return _manifold(vertices, faces)
 
@@ -124,12 +124,12 @@ def swept_circle(path: Points, radius: float, segments: int = 20) -> Manifold:
 
 
 def along_x(solid: Manifold) -> Manifold:
-    """Turn a solid built along z so that its z axis points to +x."""
+    """Rotate a solid built along z so that its z axis points to +x."""
     return solid.rotate((0.0, 90.0, 0.0))
 
 
 def along_y(solid: Manifold) -> Manifold:
-    """Turn a solid built along z so that its z axis points to +y."""
+    """Rotate a solid built along z so that its z axis points to +y."""
     return solid.rotate((-90.0, 0.0, 0.0))
 
 

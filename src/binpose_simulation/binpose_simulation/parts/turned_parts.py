@@ -16,7 +16,7 @@ from binpose_simulation.parts.solids import (
 
 
 def hex_bolt() -> Manifold:
-    """M12 x 50, ISO 4014 proportions; the thread is ring grooves, whose 3 degree helix nobody could see."""
+    """M12 x 50, ISO 4014 proportions; the thread is ring grooves, as its 3 degree helix would be invisible."""
     across_flats, head, length, pitch = 18.0, 7.5, 50.0, 1.75
     hexagon = prism([circle(across_flats / np.sqrt(3.0), 6)], head)
     cone = turned([(0, 0), (12, 0), (12, head - 2.0), (8.6, head), (0, head)]).rotate((0, 0, 3.75))
@@ -56,7 +56,7 @@ def v_pulley() -> Manifold:
 
 
 def spur_gear() -> Manifold:
-    """Module 2, 22 teeth, 20 degrees pressure angle, hub to one side, keyed bore."""
+    """Module 2, 22 teeth, 20 degrees pressure angle, hub on one side, keyed bore."""
     teeth = prism([involute_gear(2.0, 22)], 13.0, 0.5)
     hub = cylinder(12.0, 22.0, 0.8)
     bore = turned([(0, -1), (6, -1), (6, 0), (5, 1), (5, 21), (6, 22), (6, 23), (0, 23)], 40)
