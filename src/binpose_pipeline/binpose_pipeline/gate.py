@@ -1,6 +1,7 @@
 """The gate of a model: it must find at least as many parts on the store's golden frames as the model in use."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from binpose_core.evaluation.golden import GoldenFrame, found_share, golden_frames
@@ -31,14 +32,8 @@ def load_candidate(
     checks = Checks[Pipeline](
         score=lambda pipeline, objects: golden_score(pipeline, objects, frames, chosen or PoseFilter())
     )
-    return load_model(
-        store,
-        version,
-        lambda stored, objects: stored_pipeline(stored, objects, device),
-        checks,
-        PipelineBundle,
-        current,
-    )
+    build = partial(stored_pipeline, device=device)
+    return load_model(store, version, build, checks, PipelineBundle, current)
 
 
 def golden_score(
