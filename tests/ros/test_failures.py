@@ -42,9 +42,9 @@ def test_any_error_in_configure_is_told_and_it_can_be_tried_again(
         assert node.trigger_configure() == FAILURE and node.state == "unconfigured"
     assert "KeyError('a slip')" in node.refusal and node.models.current is None
     assert "in broken" in node.logged[0]  # the traceback
-    assert any(remark.message == node.refusal for remark in node.remarks())
+    assert any(problem.message == node.refusal for problem in node.problems())
     assert node.trigger_configure() == SUCCESS
-    assert node.refusal == "" and not [r for r in node.remarks() if "a slip" in r.message], "its cause is gone"
+    assert node.refusal == "" and not [r for r in node.problems() if "a slip" in r.message], "its cause is gone"
 
 
 def test_any_error_in_activate_is_told_and_it_can_be_tried_again(

@@ -1,4 +1,4 @@
-"""What is wrong around a node is remarked while it lasts, with a code, and gone when its cause is gone.
+"""What is wrong around a node is reported while it lasts, with a code, and gone when its cause is gone.
 
 The node lives in this process beside one that publishes to it.
 """
@@ -39,7 +39,7 @@ def camera_stage(stage_class: Any) -> Any:
 @pytest.fixture
 def node(bench: Workbench, camera_stage: Any, monkeypatch: Any) -> Any:
     """An active node that soon finds that no frame arrives."""
-    for module in ("monitor", "inputs", "input_remarks", "node_remarks"):
+    for module in ("monitor", "inputs", "input_checks", "node_checks"):
         monkeypatch.setattr(f"binpose_ros.{module}.SILENT_S", 0.3)
     made = bench(camera_stage)
     made.trigger_configure()
@@ -89,30 +89,30 @@ def camera(node: Any) -> Iterator[Camera]:
 
 
 def found(node: Any, reason: Reason, meanwhile: Callable[[], None] = lambda: None) -> str:
-    """The sentence of a remark, once there is one."""
+    """The sentence of a problem, once there is one."""
     end = time.monotonic() + PATIENCE_S
     while True:
         meanwhile()
-        for remark in node.remarks():
-            if remark.reason is reason:
-                return str(remark.message)
-        assert time.monotonic() < end, f"no {reason} in {node.remarks()}"
+        for problem in node.problems():
+            if problem.reason is reason:
+                return str(problem.message)
+        assert time.monotonic() < end, f"no {reason} in {node.problems()}"
         time.sleep(0.05)
 
 
 def gone(node: Any, reason: Reason, meanwhile: Callable[[], None] = lambda: None) -> None:
-    """Wait until a remark is gone."""
+    """Wait until a problem is gone."""
     end = time.monotonic() + PATIENCE_S
-    while any(remark.reason is reason for remark in node.remarks()):
+    while any(problem.reason is reason for problem in node.problems()):
         meanwhile()
-        assert time.monotonic() < end, f"{reason} stays in {node.remarks()}"
+        assert time.monotonic() < end, f"{reason} stays in {node.problems()}"
         time.sleep(0.05)
 
 
 def test_topics_without_a_publisher_are_named_until_there_is_one(node: Any, camera: Camera) -> None:
     sentence = found(node, Reason.NO_PUBLISHER)
     assert f"/{COLOR} has no publisher." in sentence or f"/{DEPTH} has no publisher." in sentence
-    assert node.remarks()[0].reason is Reason.NO_PUBLISHER, "the cause stands before what it causes"
+    assert node.problems()[0].reason is Reason.NO_PUBLISHER, "the cause stands before what it causes"
 
     def whole_frame() -> None:
         stamp_ns = time.time_ns()
@@ -157,10 +157,10 @@ def test_an_input_follows_the_type_of_its_images(node: Any, camera: Camera) -> N
 
     end = time.monotonic() + PATIENCE_S
     while not failed():
-        assert time.monotonic() < end, node.remarks()
+        assert time.monotonic() < end, node.problems()
         time.sleep(0.05)
     kinds = {subscription.msg_type.__name__ for subscription in node._inputs._subscriptions.values()}
-    assert "CompressedImage" in kinds and Reason.WRONG_TYPE not in {r.reason for r in node.remarks()}
+    assert "CompressedImage" in kinds and Reason.WRONG_TYPE not in {r.reason for r in node.problems()}
 
 
 def test_two_publishers_of_an_input_are_named_until_one_is_gone(node: Any, camera: Camera) -> None:
@@ -263,10 +263,10 @@ def test_a_misspelled_parameter_is_named_with_the_nearest_one(
     bench: Workbench, camera_stage: Any, given: str, nearest: str
 ) -> None:
     node = bench(camera_stage, **{given: 0.5})
-    (sentence,) = [remark.message for remark in node.remarks() if remark.reason is Reason.UNKNOWN_PARAMETER]
+    (sentence,) = [problem.message for problem in node.problems() if problem.reason is Reason.UNKNOWN_PARAMETER]
     assert repr(given) in sentence and f"did you mean {nearest!r}?" in sentence
     right = bench(camera_stage, tone=0.5)
-    assert not [remark for remark in right.remarks() if remark.reason is Reason.UNKNOWN_PARAMETER]
+    assert not [problem for problem in right.problems() if problem.reason is Reason.UNKNOWN_PARAMETER]
 
 
 def test_a_remark_is_logged_once(node: Any) -> None:

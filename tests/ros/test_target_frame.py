@@ -125,9 +125,9 @@ def published(node: Any) -> Any:
     """The result of a frame with one pose above the threshold and one below."""
     from binpose_core.frames.types import PoseEstimate
     from binpose_ros.outcome import Outcome
-    from binpose_ros.trial import trial_frame
+    from binpose_ros.warm_up import warm_up_frame
 
-    model, frame = node.models.find(""), replace(trial_frame(), frame_id="camera", stamp_ns=5_000_000_000)
+    model, frame = node.models.find(""), replace(warm_up_frame(), frame_id="camera", stamp_ns=5_000_000_000)
     name = next(iter(model.objects))
     T_cam_obj = from_rotation_translation(np.eye(3), np.array([0.01, 0.02, 0.6]))
     poses = [PoseEstimate(name, T_cam_obj, 0.9), PoseEstimate(name, T_cam_obj, 0.1)]

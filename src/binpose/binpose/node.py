@@ -123,7 +123,7 @@ class PipelineNode(StageNode[Pipeline]):
             outputs.publish_nothing(header)
         self._action.put(FrameResult(header, outcome))
 
-    def try_out(self, stage: Pipeline, objects: Mapping[str, ObjectModel], frame: RgbdFrame) -> None:
+    def warm_up(self, stage: Pipeline, objects: Mapping[str, ObjectModel], frame: RgbdFrame) -> None:
         """Run all stages once."""
         stage(frame)
 

@@ -100,7 +100,7 @@ class DetectionNode(StageNode[Any]):
         """Empty detections."""
         self._outputs.publish_nothing(header)
 
-    def try_out(self, stage: Any, objects: Mapping[str, ObjectModel], frame: RgbdFrame) -> None:
+    def warm_up(self, stage: Any, objects: Mapping[str, ObjectModel], frame: RgbdFrame) -> None:
         """Detect once."""
         stage(frame)
 

@@ -22,7 +22,7 @@ from binpose_ros.running import prepare_process, run_node
 from binpose_ros.serialized import serialized_header
 from binpose_ros.settings import StageSettings
 from binpose_ros.stamps import Header
-from binpose_ros.trial import trial_detection
+from binpose_ros.warm_up import warm_up_detection
 from binpose_ros.vision_arrays import array_length, write_array
 
 DETECTIONS = Input("detection/detections", "Detection2DArray", "reference", camera=False)
@@ -84,9 +84,9 @@ class PoseEstimatorNode(FollowerNode[PoseEstimator]):
         """No poses."""
         self._outputs.publish_nothing(header)
 
-    def try_out(self, stage: PoseEstimator, objects: Mapping[str, ObjectModel], frame: RgbdFrame) -> None:
+    def warm_up(self, stage: PoseEstimator, objects: Mapping[str, ObjectModel], frame: RgbdFrame) -> None:
         """Run the network once."""
-        stage(frame, [trial_detection(frame, next(iter(objects)))])
+        stage(frame, [warm_up_detection(frame, next(iter(objects)))])
 
     def score(
         self, stage: PoseEstimator, objects: Mapping[str, ObjectModel], frames: Sequence[GoldenFrame]

@@ -24,7 +24,7 @@ from binpose_ros.serialized import serialized_header
 from binpose_ros.settings import StageSettings
 from binpose_ros.stamps import Header, from_header, to_header
 from binpose_ros.transforms import moved
-from binpose_ros.trial import trial_detection, trial_pose
+from binpose_ros.warm_up import warm_up_detection, warm_up_pose
 from binpose_ros.vision_arrays import array_length, instance_id
 
 POSES = Input("refinement/poses", "Detection3DArray", "reference", camera=False)
@@ -141,10 +141,10 @@ class GraspPublisherNode(FollowerNode[GraspPlanner]):
         """No grasps."""
         self._outputs.publish(header, (), "")
 
-    def try_out(self, stage: GraspPlanner, objects: Mapping[str, ObjectModel], frame: RgbdFrame) -> None:
+    def warm_up(self, stage: GraspPlanner, objects: Mapping[str, ObjectModel], frame: RgbdFrame) -> None:
         """Plan once."""
         name = next(iter(objects))
-        stage(frame, [trial_pose(frame, name, trial_detection(frame, name))])
+        stage(frame, [warm_up_pose(frame, name, warm_up_detection(frame, name))])
 
 
 def main() -> None:

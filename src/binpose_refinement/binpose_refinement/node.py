@@ -25,7 +25,7 @@ from binpose_ros.images import from_color
 from binpose_ros.inputs import COLOR, DEPTH, INFO, Input, Match, read
 from binpose_ros.markers import MeshResources, to_markers
 from binpose_ros.models import LoadedModel
-from binpose_ros.node_remarks import frame_id_problem
+from binpose_ros.node_checks import frame_id_problem
 from binpose_ros.outcome import Outcome, empty_outcome
 from binpose_ros.poses import read_poses, transforms, with_detections, write_poses
 from binpose_ros.running import prepare_process, run_node
@@ -33,7 +33,7 @@ from binpose_ros.serialized import serialized_header
 from binpose_ros.settings import Overrides, StageSettings
 from binpose_ros.stamps import Header
 from binpose_ros.transforms import placed
-from binpose_ros.trial import trial_detection, trial_pose
+from binpose_ros.warm_up import warm_up_detection, warm_up_pose
 from binpose_ros.vision_arrays import write_array
 
 POSES = Input("pose_estimator/poses", "Detection3DArray", "reference", camera=False)
@@ -256,11 +256,11 @@ class RefinementNode(FollowerNode[IcpRefiner]):
         self._outputs.publish_nothing(header)
         self._action.put(FrameResult(header, outcome))
 
-    def try_out(self, stage: IcpRefiner, objects: Mapping[str, ObjectModel], frame: RgbdFrame) -> None:
+    def warm_up(self, stage: IcpRefiner, objects: Mapping[str, ObjectModel], frame: RgbdFrame) -> None:
         """Refine once."""
         name = next(iter(objects))
-        detection = trial_detection(frame, name)
-        stage(frame, [detection], [trial_pose(frame, name, detection)])
+        detection = warm_up_detection(frame, name)
+        stage(frame, [detection], [warm_up_pose(frame, name, detection)])
 
 
 def refiner_parameters(refiner: IcpRefiner) -> dict[str, Any]:

@@ -11,17 +11,18 @@ from rclpy.serialization import deserialize_message
 from binpose_core.base.errors import BinposeError
 from binpose_core.base.reasons import Reason
 from binpose_ros.compressed import RAW, decompress, transport_topic
-from binpose_ros.input_remarks import (
+from binpose_ros.input_checks import (
     Arrivals,
-    no_frame_remarks,
+    no_frame_problems,
     published_image_kind,
-    publisher_remarks,
+    publisher_problems,
 )
-from binpose_ros.joining import Mailbox, StampJoin
-from binpose_ros.listening import AsideGroup, Listener
+from binpose_ros.mailbox import Mailbox
+from binpose_ros.synchronizer import StampSynchronizer
+from binpose_ros.subscription_thread import OutsideExecutorGroup, SubscriptionThread
 from binpose_ros.monitor import SILENT_S, Monitor
 from binpose_ros.outcome import Outcome
-from binpose_ros.remarks import Remark
+from binpose_ros.problems import Problem
 from binpose_ros.serialized import serialized_header
 from binpose_ros.settings import StageSettings
 from binpose_ros.stamps import NS_PER_S
@@ -86,13 +87,13 @@ class Inputs:
         slop_ns = round(settings.slop_s * NS_PER_S)
         slops = {entry.topic: slop_ns * (entry.role == "near") for entry in inputs if entry.role in ("near", "same")}
         self._near = [entry.topic for entry in inputs if entry.role == "near"]
-        self._join = StampJoin(self._reference, slops, monitor.counts, settings.keep, settings.keep_mb * BYTES_PER_MB)
+        self._join = StampSynchronizer(self._reference, slops, monitor.counts, settings.keep, settings.keep_mb * BYTES_PER_MB)
         self._arrivals = Arrivals()
-        self._group = AsideGroup()
+        self._group = OutsideExecutorGroup()
         self._names = {entry.topic: self._name(entry, settings) for entry in inputs}
         self._kinds = {entry.topic: self._kind(entry, settings) for entry in inputs}
         self._subscriptions = {topic: self._subscribe(topic) for topic in self._entries}
-        self._listener = Listener(node, self._callbacks())
+        self._listener = SubscriptionThread(node, self._callbacks())
         monitor.starts()
 
     def close(self) -> None:
@@ -127,17 +128,17 @@ class Inputs:
             self._listener.listen_to(self._callbacks())
             self._node.destroy_subscription(subscription)
 
-    def remarks(self) -> list[Remark]:
+    def problems(self) -> list[Problem]:
         """What is wrong with the inputs now: why no frame is complete, and what else their publishers do."""
         found = []
         if self._monitor.silent:
             silent = {t: self._subscriptions[t] for t in self._join.silent(SILENT_S) if t in self._subscriptions}
             images = [topic for topic, entry in self._entries.items() if entry.transport]
             info_arrives = self._arrivals.within(INFO.topic, SILENT_S)
-            found = no_frame_remarks(self._node, silent, images if info_arrives else [])
+            found = no_frame_problems(self._node, silent, images if info_arrives else [])
             found += [] if silent else [self._stamps_differ()]
         for subscription in list(self._subscriptions.values()):
-            found += publisher_remarks(self._node, subscription)
+            found += publisher_problems(self._node, subscription)
         return found
 
     def _name(self, entry: Input, settings: StageSettings) -> str:
@@ -175,7 +176,7 @@ class Inputs:
             self._arrivals.put(entry.topic)
             self._latest[entry.topic] = data
 
-        def joined(data: bytes) -> None:
+        def message_of(data: bytes) -> None:
             self._arrivals.put(entry.topic)
             try:
                 self._put(entry, wrap(data))
@@ -193,7 +194,7 @@ class Inputs:
             self._monitor.completed()
             self._box.put({**match, **self._latest})
 
-    def _stamps_differ(self) -> Remark:
+    def _stamps_differ(self) -> Problem:
         """Messages arrive on all topics, and their stamps do not match."""
         slops_ns = self._join.slops_ns
         names = self._names
@@ -201,7 +202,7 @@ class Inputs:
             f"those of {names[topic]} are {gap / NS_PER_S:.3f} s off, not at most {slops_ns[topic] / NS_PER_S:g}"
             for topic, gap in self._join.too_far().items()
         )
-        return Remark(
+        return Problem(
             Reason.STAMPS_DIFFER,
             f"No complete frame for {SILENT_S:g} s; expected stamps like those of {names[self._reference]}: "
             f"{far or 'no stamp is on all topics'}; synchronise the camera's streams, or raise slop_s.",

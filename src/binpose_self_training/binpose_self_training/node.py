@@ -18,11 +18,11 @@ from binpose_recording.recording import prepare
 from binpose_ros.lifecycle import ManagedNode, guarded
 from binpose_ros.message_types import RosTypes, message_class, ros_types
 from binpose_ros.monitor import OK, WARN, diagnostics_of
-from binpose_ros.node_remarks import ClockWatch, duplicate_node
+from binpose_ros.node_checks import ClockWatch, duplicate_node
 from binpose_ros.parameters import Parameters
-from binpose_ros.remarks import Remark, RemarkLog, by_importance, codes, joined
+from binpose_ros.problems import Problem, ProblemLog, by_importance, codes, message_of
 from binpose_ros.running import run_node
-from binpose_self_training.node_settings import SelfTrainingSettings, status_remarks, status_values
+from binpose_self_training.node_settings import SelfTrainingSettings, status_problems, status_values
 
 PERIOD_S = 1.0
 CAMERA_ROLES = (Role.COLOR, Role.DEPTH, Role.INFO)
@@ -45,7 +45,7 @@ class SelfTrainingNode(ManagedNode):
         self._unknown: dict[str, str] = {}  # topics of types that cannot be imported, and why
         self._wanted, self._reason = False, ""  # a recording, and why it could not be started
         self._clock_watch = ClockWatch(self)
-        self._remark_log = RemarkLog(lambda text: self.get_logger().warning(text))
+        self._problem_log = ProblemLog(lambda text: self.get_logger().warning(text))
         self._messages_group = MutuallyExclusiveCallbackGroup()
         services = MutuallyExclusiveCallbackGroup()  # A snapshot takes its time; messages and diagnostics do not wait.
         self.create_service(SetBool, "~/record", self._record, callback_group=services)
@@ -200,18 +200,18 @@ class SelfTrainingNode(ManagedNode):
         self.get_logger().info(f"Recording to {path}.")
         return path
 
-    def remarks(self) -> list[Remark]:
+    def problems(self) -> list[Problem]:
         """All that is wrong now, the most important first."""
-        found = [Remark(Reason.TRANSITION_REFUSED, self.refusal)] if self.refusal else []
+        found = [Problem(Reason.TRANSITION_REFUSED, self.refusal)] if self.refusal else []
         if self.state != "active":
-            found.append(Remark(Reason.NOT_ACTIVE, f"The node is {self.state}."))
+            found.append(Problem(Reason.NOT_ACTIVE, f"The node is {self.state}."))
         if self._reason:
-            found.append(Remark(Reason.RECORDING_STOPPED, self._reason))
+            found.append(Problem(Reason.RECORDING_STOPPED, self._reason))
         if self._wanted and not self._reason:
-            found += status_remarks(self._status, self._missing())
-        found += [Remark(Reason.RECORDING_INCOMPLETE, text, name) for name, text in list(self._unknown.items())]
-        found += self._clock_watch.remarks(None)
-        return by_importance([*found, *duplicate_node(self), *self._declared.remarks()])
+            found += status_problems(self._status, self._missing())
+        found += [Problem(Reason.RECORDING_INCOMPLETE, text, name) for name, text in list(self._unknown.items())]
+        found += self._clock_watch.problems(None)
+        return by_importance([*found, *duplicate_node(self), *self._declared.problems()])
 
     @property
     def _status(self) -> RecorderStatus:
@@ -223,20 +223,20 @@ class SelfTrainingNode(ManagedNode):
 
     def _on_time(self) -> None:
         self._listen()
-        remarks = self.remarks()
+        problems = self.problems()
         logged = {self.refusal}  # when it arose
-        news = [r for r in remarks if r.message not in logged and r.reason is not Reason.NOT_ACTIVE]
-        self._remark_log.update(news)
+        news = [r for r in problems if r.message not in logged and r.reason is not Reason.NOT_ACTIVE]
+        self._problem_log.update(news)
         values = {
             "state": self.state,
-            "code": (remarks[0].reason if remarks else Reason.OK).code,
-            "codes": codes(remarks),
+            "code": (problems[0].reason if problems else Reason.OK).code,
+            "codes": codes(problems),
             **status_values(self._status),
         }
         status = self.types.DiagnosticStatus(
-            level=self.types.byte(WARN if remarks else OK),
+            level=self.types.byte(WARN if problems else OK),
             name=self.get_fully_qualified_name().lstrip("/"),
-            message=joined(remarks) or "ok",
+            message=message_of(problems) or "ok",
             hardware_id="binpose",
             values=[self.types.KeyValue(key=key, value=value) for key, value in values.items()],
         )

@@ -9,7 +9,7 @@ from binpose_recording.cdr import CAMERA_INFO, IMAGE
 from binpose_recording.config import RecorderConfig, Role
 from binpose_recording.messages import Topic, qos
 from binpose_recording.recorder import RecorderStatus
-from binpose_ros.remarks import Remark
+from binpose_ros.problems import Problem
 
 # Relative names, which remapping changes like those of every node; the types hold until a publisher tells its own.
 CAMERA = {
@@ -84,7 +84,7 @@ def status_values(status: RecorderStatus) -> dict[str, str]:
     }
 
 
-def status_remarks(status: RecorderStatus, missing: list[str]) -> list[Remark]:
+def status_problems(status: RecorderStatus, missing: list[str]) -> list[Problem]:
     """What is wrong with a recording that is wanted.
 
     Args:
@@ -93,13 +93,13 @@ def status_remarks(status: RecorderStatus, missing: list[str]) -> list[Remark]:
     """
     found = []
     if status.reason:
-        found.append(Remark(Reason.RECORDING_STOPPED, status.reason))
+        found.append(Problem(Reason.RECORDING_STOPPED, status.reason))
     if status.is_recording and missing:
         sentence = f"No publisher of {', '.join(missing)}; start the camera's driver, or remap the topics."
-        found.append(Remark(Reason.NO_PUBLISHER, sentence))
+        found.append(Problem(Reason.NO_PUBLISHER, sentence))
     if status.dropped:
         sentence = f"{status.dropped} messages came faster than the disk takes them."
-        found.append(Remark(Reason.RECORDING_INCOMPLETE, sentence, "disk"))
+        found.append(Problem(Reason.RECORDING_INCOMPLETE, sentence, "disk"))
     if status.frames.unreadable:
-        found.append(Remark(Reason.RECORDING_INCOMPLETE, status.frames.reason, "frames"))
+        found.append(Problem(Reason.RECORDING_INCOMPLETE, status.frames.reason, "frames"))
     return found

@@ -99,8 +99,8 @@ class SimulatedCameraNode(ManagedNode):
         self._timer: Any = None
         self._count = 0
         self._seed = self.settings.seed
-        for remark in self._declared.remarks():
-            self.get_logger().warning(remark.message)
+        for problem in self._declared.problems():
+            self.get_logger().warning(problem.message)
         self.create_service(Trigger, "~/reset", self._reset, callback_group=MutuallyExclusiveCallbackGroup())
 
     @property

@@ -7,19 +7,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from binpose_ros.joining import Counts, Mailbox, StampJoin
+from binpose_ros.synchronizer import FrameCounts, Mailbox, StampSynchronizer
 
 MS = 1_000_000
 
 
-def join(slop_ms: int = 5, keep: int = 30) -> tuple[StampJoin, Counts]:
-    counts = Counts()
-    return StampJoin("color", {"depth": slop_ms * MS, "mask": 0}, counts, keep), counts
+def join(slop_ms: int = 5, keep: int = 30) -> tuple[StampSynchronizer, FrameCounts]:
+    counts = FrameCounts()
+    return StampSynchronizer("color", {"depth": slop_ms * MS, "mask": 0}, counts, keep), counts
 
 
 def test_messages_without_partners_take_no_more_memory_than_they_may() -> None:
-    counts = Counts()
-    joined = StampJoin("color", {"depth": 0}, counts, keep=30, keep_bytes=1000)
+    counts = FrameCounts()
+    joined = StampSynchronizer("color", {"depth": 0}, counts, keep=30, keep_bytes=1000)
     for number in range(10):
         joined.put("color", number * MS, bytes(400))
     assert counts.unmatched == 8
@@ -30,7 +30,7 @@ def test_messages_without_partners_take_no_more_memory_than_they_may() -> None:
 
 def test_what_keeps_frames_from_being_complete_is_known() -> None:
     now_s = 0.0
-    joined = StampJoin("color", {"depth": 20 * MS, "mask": 0}, Counts(), clock=lambda: now_s)
+    joined = StampSynchronizer("color", {"depth": 20 * MS, "mask": 0}, FrameCounts(), clock=lambda: now_s)
     assert joined.silent(5.0) == ["color", "depth", "mask"] and joined.too_far() == {}
     for number in range(10):
         now_s += 1.0
@@ -55,7 +55,7 @@ def test_the_order_of_arrival_does_not_matter(order: tuple[str, ...]) -> None:
     results = [joined.put(topic, stamps[topic], f"{topic}!") for topic in order]
     assert results[:2] == [None, None]
     assert results[2] == {"color": "color!", "depth": "depth!", "mask": "mask!"}
-    assert counts == Counts()
+    assert counts == FrameCounts()
 
 
 def test_stamps_farther_apart_than_the_slop_do_not_meet() -> None:
@@ -124,7 +124,7 @@ def test_a_jump_back_in_time_is_a_restart() -> None:
 
 
 def test_the_worker_gets_the_newest_and_the_others_are_counted() -> None:
-    box: Mailbox[int] = Mailbox(Counts())
+    box: Mailbox[int] = Mailbox(FrameCounts())
     for number in range(5):
         box.put(number)
     assert box.take() == 4
@@ -132,7 +132,7 @@ def test_the_worker_gets_the_newest_and_the_others_are_counted() -> None:
 
 
 def test_a_waiting_worker_is_woken_by_an_item_and_by_the_end() -> None:
-    box: Mailbox[Any] = Mailbox(Counts())
+    box: Mailbox[Any] = Mailbox(FrameCounts())
     taken: list[Any] = []
     worker = threading.Thread(target=lambda: taken.extend(iter(box.take, None)))
     worker.start()

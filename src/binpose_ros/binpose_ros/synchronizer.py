@@ -1,30 +1,17 @@
-"""Which messages of several topics belong to one image, and which frame is worked on next. Knows no ROS."""
+"""Which messages of several topics belong to one image. Without ROS."""
 
 import math
-import threading
 import time
 from collections.abc import Callable, Mapping, Sized
-from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any
 
+from binpose_ros.mailbox import FrameCounts
 from binpose_ros.stamps import NS_PER_S
 
-T = TypeVar("T")
 RESTART_NS = NS_PER_S
 
 
-@dataclass
-class Counts:
-    """What became of the frames: done + dropped + unmatched + failed = all that arrived, but for those under way."""
-
-    done: int = 0
-    dropped: int = 0
-    unmatched: int = 0
-    failed: int = 0
-    restarts: int = 0
-
-
-class StampJoin:
+class StampSynchronizer:
     """Puts together one message of each topic.
 
     A message of the reference topic names a frame by its stamp; of each other topic the message with the nearest stamp
@@ -44,7 +31,7 @@ class StampJoin:
         self,
         reference: str,
         slops_ns: Mapping[str, int],
-        counts: Counts,
+        counts: FrameCounts,
         keep: int = 30,
         keep_bytes: float = math.inf,
         clock: Callable[[], float] = time.monotonic,
@@ -122,33 +109,3 @@ class StampJoin:
         for topic, held in self._held.items():
             for stamp in list(held):
                 self._forget(topic, stamp)
-
-
-@dataclass
-class Mailbox(Generic[T]):
-    """Holds the newest item for one worker; an older one that nobody took is dropped and counted."""
-
-    counts: Counts
-    _item: T | None = None
-    _closed: bool = False
-    _changed: threading.Condition = field(default_factory=threading.Condition)
-
-    def put(self, item: T) -> None:
-        """Leave an item; never waits."""
-        with self._changed:
-            self.counts.dropped += self._item is not None
-            self._item = item
-            self._changed.notify()
-
-    def take(self) -> T | None:
-        """Wait for an item and take it; None when the box is closed."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._item is not None or self._closed)
-            item, self._item = self._item, None
-            return None if self._closed else item
-
-    def close(self) -> None:
-        """Let the worker end; what lies in the box is dropped."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()

@@ -18,8 +18,8 @@ LOOK_S = 0.5  # how often the thread checks whether the process ends
 Callbacks = Mapping[Any, Callable[[bytes], None]]
 
 
-class AsideGroup(CallbackGroup):
-    """Its subscriptions are left to a `Listener`; the executor handles what else is in it."""
+class OutsideExecutorGroup(CallbackGroup):
+    """Its subscriptions are left to a `SubscriptionThread`; the executor handles what else is in it."""
 
     def can_execute(self, entity: Any) -> bool:
         """Whether the executor may."""
@@ -33,12 +33,12 @@ class AsideGroup(CallbackGroup):
         """Nothing to be done."""
 
 
-class Listener:
+class SubscriptionThread:
     """Calls back with the serialized messages of subscriptions, one at a time.
 
     Args:
         node: that logs what a callback raises.
-        callbacks: by subscription; each is in an `AsideGroup`, and raw.
+        callbacks: by subscription; each is in an `OutsideExecutorGroup`, and raw.
     """
 
     def __init__(self, node: Any, callbacks: Callbacks) -> None:
