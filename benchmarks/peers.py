@@ -22,7 +22,7 @@ from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import Detection
 from binpose_core.frames.working_view import WorkingView
 from binpose_core.geometry.transforms import FloatArray
-from binpose_pipeline.bundle import ModelBundle, load_bundle
+from binpose_pipeline.bundle import PipelineBundle, load_bundle
 from binpose_simulation.scene import SimulatedView
 from common import heading, spread, table
 from peer_methods import MaskedPart, Method, Open3dFpfh, OpencvPpf
@@ -44,7 +44,7 @@ class Arguments:
 class Ours:
     """The pose network and the refiner of a model, on detections made of masks."""
 
-    def __init__(self, bundle: ModelBundle) -> None:
+    def __init__(self, bundle: PipelineBundle) -> None:
         self.segmenter: Any = bundle.segmenter
         self.estimator, self.refiner = bundle.estimator, bundle.refiner
 

@@ -18,7 +18,7 @@ from binpose_core.geometry.transforms import (
 )
 from binpose_core.parts.catalogue import ObjectModel
 from binpose_core.rendering.renderer import Renderer
-from binpose_pipeline.pipeline import SegmenterStage
+from binpose_core.stages import Segmenter
 from binpose_refinement.descent_config import Phase
 from binpose_refinement.hypothesis_batch import HypothesisBatch
 from binpose_refinement.observation import observe
@@ -75,7 +75,7 @@ def noise_free(objects: Mapping[str, ObjectModel], count: int, degrees: float, s
 
 def noisy_piles(
     views: list[SimulatedView],
-    segmenter: SegmenterStage,
+    segmenter: Segmenter,
     objects: Mapping[str, ObjectModel],
     degrees: float,
     shift_m: float,

@@ -20,7 +20,7 @@ import numpy as np
 import tyro
 
 from binpose_core.base.threads import available_cpus, limit_threads
-from binpose_pipeline.bundle import ModelBundle, load_bundle
+from binpose_pipeline.bundle import PipelineBundle, load_bundle
 from binpose_refinement.hypothesis_batch import PartRenderer
 from binpose_refinement.refiner import IcpRefiner
 from binpose_refinement.render_and_compare import Descent
@@ -67,7 +67,7 @@ def main(arguments: Arguments) -> None:
         under_load(arguments)
 
 
-def refiner_of(bundle: ModelBundle, method: str, **changes: object) -> IcpRefiner:
+def refiner_of(bundle: PipelineBundle, method: str, **changes: object) -> IcpRefiner:
     """The bundle's refiner with another method."""
     refiner = bundle.refiner
     assert isinstance(refiner, IcpRefiner)
@@ -75,7 +75,7 @@ def refiner_of(bundle: ModelBundle, method: str, **changes: object) -> IcpRefine
     return IcpRefiner(bundle.objects, config, refiner.calibration)
 
 
-def recovery(bundle: ModelBundle, trials: Sequence[Trial], title: str) -> None:
+def recovery(bundle: PipelineBundle, trials: Sequence[Trial], title: str) -> None:
     """One row per method."""
     names, rows = list(bundle.objects), []
     descent = Descent(PartRenderer(bundle.objects, ()))
@@ -116,7 +116,7 @@ def recovery(bundle: ModelBundle, trials: Sequence[Trial], title: str) -> None:
     table([*header, "under 5 %", "suppressed"], rows)
 
 
-def frame_times(bundle: ModelBundle, repeats: int) -> None:
+def frame_times(bundle: PipelineBundle, repeats: int) -> None:
     """Wall-clock and processor milliseconds per frame with ten parts, methods in turns."""
     inputs = []
     for view in unseen_views(bundle.objects, 10, (10, 10)):
@@ -138,9 +138,9 @@ def frame_times(bundle: ModelBundle, repeats: int) -> None:
     table(["method", "wall-clock ms", "processor ms", "processor ms per detection"], rows)
 
 
-def pipeline_seconds(bundle: ModelBundle, repeats: int) -> list[float]:
+def pipeline_seconds(bundle: PipelineBundle, repeats: int) -> list[float]:
     """Wall-clock times of whole frames with render-and-compare."""
-    pipeline = replace(bundle, refiner=refiner_of(bundle, "render_and_compare")).pipeline
+    pipeline = bundle.using(refiner=refiner_of(bundle, "render_and_compare")).pipeline
     views, times = unseen_views(bundle.objects, 4, (10, 10)), []
     for repeat in range(repeats + 1):
         for view in views:

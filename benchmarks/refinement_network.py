@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +28,7 @@ from binpose_core.base.threads import available_cpus, limit_threads
 from binpose_core.geometry.transforms import FloatArray
 from binpose_core.learning.training_loop import LoopConfig
 from binpose_core.parts.catalogue import ObjectModel
-from binpose_pipeline.bundle import ModelBundle, load_bundle, save_bundle
+from binpose_pipeline.bundle import PipelineBundle, load_bundle, save_bundle
 from binpose_refinement.hypothesis_batch import PartRenderer
 from binpose_refinement.icp import align
 from binpose_refinement.network import RefinementNetwork, RefinementNetworkConfig
@@ -107,7 +107,7 @@ def costs(arguments: Arguments) -> None:
     print(f"Rendering takes {ratio:.1f} times as long (Mu et al.: 6) and {memory:.1f} times the memory (3.1).\n")
 
 
-def ablation(arguments: Arguments, bundle: ModelBundle) -> None:
+def ablation(arguments: Arguments, bundle: PipelineBundle) -> None:
     """Mu et al.'s ablation, on our simulated piles."""
     objects = bundle.objects
     part_renderer, config = PartRenderer(objects, TEACHING_FACES), RefinementTraining()
@@ -129,7 +129,7 @@ def ablation(arguments: Arguments, bundle: ModelBundle) -> None:
             rows.append(row(what, samples, truths, [applied(network, s) for s in samples], part_renderer))
         if attention and arguments.out is not None:
             refiner = bundle.refiner.using(network=network)  # type: ignore[attr-defined]
-            save_bundle(replace(bundle, refiner=refiner), arguments.out, parent=bundle.version, half=True)
+            save_bundle(bundle.using(refiner=refiner), arguments.out, parent=bundle.version, half=True)
     icp = [align(part_renderer, s.observation, s.batch, RESOLVER).T_cam_obj for s in samples]
     rows.append(row("ICP with the rendered surface only, 20 steps", samples, truths, icp, part_renderer))
     plain = [cloud_icp(part_renderer, s) for s in samples]

@@ -13,7 +13,7 @@ from binpose_core.base.errors import BinposeError
 from binpose_core.evaluation.matching import HALF_VISIBLE, EvaluationConfig, labelled_scores
 from binpose_core.evaluation.pose_errors import ErrorName
 from binpose_core.evaluation.scores import Score, summarise
-from binpose_pipeline.bundle import ModelBundle, load_bundle
+from binpose_pipeline.bundle import PipelineBundle, load_bundle
 from binpose_refinement.reliability import reliability
 from binpose_simulation.sensor import SENSOR_KINDS, SensorConfig
 from binpose_training.calibration import evaluate_views
@@ -56,7 +56,7 @@ def main(arguments: Arguments) -> None:
         by_error(bundle, arguments.frames, SensorConfig.only(arguments.sensor) if arguments.sensor else None)
 
 
-def by_sensor(bundle: ModelBundle, count: int) -> None:
+def by_sensor(bundle: PipelineBundle, count: int) -> None:
     """One table: the same bins as each kind of sensor sees them, by ADD(-S)."""
     config = EvaluationConfig(error="add_s", min_visible_fraction=HALF_VISIBLE)
     rows = []
@@ -70,7 +70,7 @@ def by_sensor(bundle: ModelBundle, count: int) -> None:
     print(f"model {bundle.version[:12]}")
 
 
-def by_error(bundle: ModelBundle, count: int, sensor: SensorConfig | None) -> None:
+def by_error(bundle: PipelineBundle, count: int, sensor: SensorConfig | None) -> None:
     """Tables by part, one for each error function."""
     views = unseen_views(bundle.objects, count, sensor=sensor)
     estimates = [bundle.pipeline(view.frame) for view in views]

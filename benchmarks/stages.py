@@ -14,7 +14,7 @@ import tyro
 from binpose_core.evaluation.pose_errors import PartErrors
 from binpose_core.frames.types import Detection, LabelledView
 from binpose_core.geometry.transforms import FloatArray, transform
-from binpose_pipeline.bundle import ModelBundle, load_bundle
+from binpose_pipeline.bundle import PipelineBundle, load_bundle
 from common import heading, table
 from scenes import TUNING_SEED, unseen_views
 
@@ -59,7 +59,7 @@ def main(arguments: Arguments) -> None:
     print(f"\nmodel {bundle.version[:12]}, seed {arguments.seed}")
 
 
-def stages(bundle: ModelBundle, view: LabelledView, errors: Mapping[str, PartErrors]) -> FloatArray:
+def stages(bundle: PipelineBundle, view: LabelledView, errors: Mapping[str, PartErrors]) -> FloatArray:
     """(N, stages) in {0, 1}: which stages each part of a view passed."""
     frame = view.frame
     detections = bundle.segmenter(frame)

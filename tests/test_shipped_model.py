@@ -11,7 +11,7 @@ from binpose_core.frames.camera import Camera
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.geometry.transforms import from_rotation_translation, random_rotation
 from binpose_core.rendering.renderer import Renderer
-from binpose_pipeline.bundle import ModelBundle, load_bundle
+from binpose_pipeline.bundle import PipelineBundle, load_bundle
 from binpose_refinement.verification import FEATURES
 from binpose_simulation.parts import PART_NAMES
 
@@ -21,11 +21,11 @@ MOST_BYTES = 15_000_000
 
 
 @pytest.fixture(scope="module")
-def bundle() -> ModelBundle:
+def bundle() -> PipelineBundle:
     return load_bundle("demo")
 
 
-def test_it_knows_the_parts_of_the_library_and_its_scores_are_calibrated(bundle: ModelBundle) -> None:
+def test_it_knows_the_parts_of_the_library_and_its_scores_are_calibrated(bundle: PipelineBundle) -> None:
     assert tuple(bundle.objects) == PART_NAMES
     assert bundle.refiner.calibration is not None
     assert bundle.metrics["objects"]["all"]["parts"] > 100
@@ -45,7 +45,7 @@ FLOATING = FITTING | {
 
 
 def test_a_pose_in_free_space_is_never_sure_and_one_that_fits_is_found_on_an_unknown_camera(
-    bundle: ModelBundle,
+    bundle: PipelineBundle,
 ) -> None:
     """What the networks say of themselves counts for neither."""
     calibration = bundle.refiner.calibration
@@ -63,7 +63,7 @@ def test_it_is_small_enough_for_git() -> None:
     assert sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) < MOST_BYTES
 
 
-def test_it_finds_parts_that_lie_apart(bundle: ModelBundle) -> None:
+def test_it_finds_parts_that_lie_apart(bundle: PipelineBundle) -> None:
     """Pulleys and pipes on a table, seen without noise: most of them are found where they are."""
     rng = np.random.default_rng(5)
     names = ["t_pipe", "v_pulley", "t_pipe", "v_pulley"]

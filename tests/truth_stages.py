@@ -14,10 +14,11 @@ from binpose_core.datasets.bop import BopWriter
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import Detection, PoseEstimate
 from binpose_core.parts.catalogue import ObjectModel
-from binpose_detection.segmenter import Segmenter, SegmenterConfig, build_network
+from binpose_detection.segmenter import SegmenterConfig, VoteSegmenter, build_network
 from binpose_estimator.estimator import EstimatorConfig, PoseEstimator
 from binpose_estimator.network import PoseNetwork
-from binpose_pipeline.bundle import ModelBundle
+from binpose_pipeline.bundle import PipelineBundle
+from binpose_pipeline.pipeline import Pipeline
 from binpose_refinement.calibration import fit_calibration
 from binpose_refinement.config import RefinerConfig
 from binpose_refinement.refiner import IcpRefiner
@@ -76,6 +77,8 @@ class TruthEstimator:
 class RankingRefiner:
     """Scores in a falling row from 0.99, by order."""
 
+    calibration = None
+
     def __call__(
         self, frame: RgbdFrame, detections: Sequence[Detection], poses: Sequence[PoseEstimate]
     ) -> list[PoseEstimate]:
@@ -83,15 +86,14 @@ class RankingRefiner:
 
 
 @pytest.fixture
-def bundle(objects: tuple[ObjectModel, ...], scenes: list[Any]) -> ModelBundle:
+def bundle(objects: tuple[ObjectModel, ...], scenes: list[Any]) -> PipelineBundle:
     segmenter = TruthSegmenter(scenes)
-    return ModelBundle(
-        segmenter, TruthEstimator(segmenter), RankingRefiner(), {model.id: model for model in objects}, version="0" * 64
-    )
+    stages = Pipeline(segmenter, TruthEstimator(segmenter), RankingRefiner())
+    return PipelineBundle(stages, {model.id: model for model in objects}, version="0" * 64)
 
 
 @pytest.fixture
-def networks(objects: Sequence[ObjectModel], rng: np.random.Generator) -> ModelBundle:
+def networks(objects: Sequence[ObjectModel], rng: np.random.Generator) -> PipelineBundle:
     """The smallest networks there can be, untrained."""
     torch.manual_seed(0)
     parts = {model.id: model for model in objects}
@@ -100,10 +102,9 @@ def networks(objects: Sequence[ObjectModel], rng: np.random.Generator) -> ModelB
     estimator_config = EstimatorConfig(names, widths=(8, 8, 8), hypotheses=2)
     evidence = rng.random((200, n))
     calibration = fit_calibration(evidence, evidence.mean(1) > 0.5)
-    return ModelBundle(
-        Segmenter(build_network(segmenter_config), segmenter_config),
+    stages = Pipeline(
+        VoteSegmenter(build_network(segmenter_config), segmenter_config),
         PoseEstimator(PoseNetwork(2, estimator_config.widths, 2), estimator_config, parts),
         IcpRefiner(parts, RefinerConfig(keep_best=3), calibration),
-        parts,
-        metrics={"recall": 0.5},
     )
+    return PipelineBundle(stages, parts, metrics={"recall": 0.5})

@@ -8,7 +8,7 @@ from binpose import cli
 from binpose.commands import estimate
 from binpose_core.datasets.bop import read_results
 from binpose_core.datasets.folder import open_frames
-from binpose_pipeline.bundle import ModelBundle
+from binpose_pipeline.bundle import PipelineBundle
 from binpose_recording.config import BagConfig
 from binpose_recording.frame_bag import write_frames
 
@@ -26,7 +26,7 @@ def words(capsys: pytest.CaptureFixture) -> str:
 
 
 def test_a_bag_gives_the_poses_of_the_frames_it_was_made_of(
-    bag: Path, dataset: Path, tmp_path: Path, bundle: ModelBundle, monkeypatch: pytest.MonkeyPatch
+    bag: Path, dataset: Path, tmp_path: Path, bundle: PipelineBundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(estimate, "load_bundle", lambda *_: bundle)
     found = {}

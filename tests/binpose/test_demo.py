@@ -11,7 +11,7 @@ from binpose import cli
 from binpose.commands import demo
 from binpose_core.base.files import write_json
 from binpose_core.datasets.bop import BopDataset, BopWriter, read_results
-from binpose_pipeline.bundle import ModelBundle
+from binpose_pipeline.bundle import PipelineBundle
 from binpose_pipeline.runs import FrameOutcome
 from binpose_simulation import export
 from binpose_simulation.scene import SceneConfig
@@ -20,7 +20,7 @@ from binpose_simulation.scene import SceneConfig
 @pytest.fixture
 def out(
     tmp_path: Path,
-    bundle: ModelBundle,
+    bundle: PipelineBundle,
     objects: Sequence,
     scenes: Sequence,
     monkeypatch: pytest.MonkeyPatch,
@@ -75,7 +75,7 @@ def test_doubtful_estimates_enter_the_reliability_diagram_only(out: Path) -> Non
 
 
 @pytest.fixture
-def made(tmp_path: Path, bundle: ModelBundle, monkeypatch: pytest.MonkeyPatch) -> Callable:
+def made(tmp_path: Path, bundle: PipelineBundle, monkeypatch: pytest.MonkeyPatch) -> Callable:
     """Runs the demo on settings that are as in a real run, and returns how many frames were made anew."""
     counts: list[int] = []
 

@@ -4,7 +4,6 @@ import errno
 import json
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -17,7 +16,7 @@ from binpose.commands.command import split_names
 from binpose.commands.estimate import with_refiner
 from binpose_core.base.errors import BinposeError
 from binpose_core.datasets.bop import read_results
-from binpose_pipeline.bundle import ModelBundle, save_bundle
+from binpose_pipeline.bundle import PipelineBundle, save_bundle
 from binpose_pipeline.estimation import EstimationConfig
 from binpose_refinement.hypothesis_batch import PartRenderer
 from binpose_refinement.network import RefinementNetworkConfig
@@ -29,7 +28,7 @@ Run = Callable[..., int]
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, bundle: ModelBundle, dataset: Path, tmp_path: Path) -> Run:
+def run(monkeypatch: pytest.MonkeyPatch, bundle: PipelineBundle, dataset: Path, tmp_path: Path) -> Run:
     """Runs `binpose estimate` on the data set into tmp_path/run with the stand-in model."""
     monkeypatch.setattr(estimate, "load_bundle", lambda *_: bundle)
 
@@ -136,7 +135,7 @@ def test_unknown_objects_stop_the_run_before_the_first_frame(
 
 
 def test_a_place_that_is_a_file_is_told_before_the_first_frame(
-    run: Run, tmp_path: Path, bundle: ModelBundle, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+    run: Run, tmp_path: Path, bundle: PipelineBundle, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "run").write_text("a file")
     monkeypatch.setattr(type(bundle.refiner), "__call__", lambda *_: pytest.fail("a frame was processed"))
@@ -187,7 +186,7 @@ def test_poses_below_the_threshold_are_kept_apart(run: Run, tmp_path: Path) -> N
 
 
 @pytest.fixture
-def stored(networks: ModelBundle, tmp_path: Path) -> Path:
+def stored(networks: PipelineBundle, tmp_path: Path) -> Path:
     """An untrained model on disk."""
     save_bundle(networks, tmp_path / "model")
     return tmp_path / "model"
@@ -230,7 +229,7 @@ def test_missing_input_and_unknown_split_are_told(run: Run, tmp_path: Path, caps
 
 
 def test_ctrl_c_keeps_what_is_finished(
-    run: Run, monkeypatch: pytest.MonkeyPatch, bundle: ModelBundle, tmp_path: Path
+    run: Run, monkeypatch: pytest.MonkeyPatch, bundle: PipelineBundle, tmp_path: Path
 ) -> None:
     refine, seen = bundle.refiner, []
 
@@ -269,10 +268,10 @@ def test_lists_of_names_are_split() -> None:
     assert split_names("", "--objects") == ()
 
 
-def test_the_refiner_is_the_one_asked_for(networks: ModelBundle) -> None:
+def test_the_refiner_is_the_one_asked_for(networks: PipelineBundle) -> None:
     objects = dict(networks.objects)
     network = make_network(RefinementNetworkConfig(tuple(objects), width=8, points=16), PartRenderer(objects, ()))
-    bundle = replace(networks, refiner=networks.refiner.using(network=network))  # type: ignore[attr-defined]
+    bundle = networks.using(refiner=networks.refiner.using(network=network))  # type: ignore[attr-defined]
     assert with_refiner(bundle, "model") is bundle
     for method in ("icp", "render_and_compare", "network"):
         refiner = with_refiner(bundle, method).refiner
@@ -282,6 +281,6 @@ def test_the_refiner_is_the_one_asked_for(networks: ModelBundle) -> None:
         assert isinstance(refiner.optimizer, NetworkOptimizer) == (method == "network")
 
 
-def test_a_model_without_a_refinement_network_says_so(networks: ModelBundle) -> None:
+def test_a_model_without_a_refinement_network_says_so(networks: PipelineBundle) -> None:
     with pytest.raises(BinposeError, match="the model has no refinement network; expected one; train it"):
         with_refiner(networks, "network")

@@ -16,7 +16,7 @@ from binpose_core.base.errors import BinposeError
 from binpose_core.datasets.bop import BopDataset, read_results, write_results
 from binpose_core.parts.symmetries import Symmetries
 from binpose_pipeline import run_evaluation
-from binpose_pipeline.bundle import ModelBundle
+from binpose_pipeline.bundle import PipelineBundle
 from binpose_pipeline.reliability import reliability_json, reliability_svg
 from binpose_pipeline.run_evaluation import matched_objects, read_regions
 from binpose_refinement.reliability import reliability
@@ -25,7 +25,7 @@ Evaluate = Callable[..., int]
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, bundle: ModelBundle, dataset: Path, tmp_path: Path) -> Path:
+def run(monkeypatch: pytest.MonkeyPatch, bundle: PipelineBundle, dataset: Path, tmp_path: Path) -> Path:
     """A run of the stand-in model, which knows every pose."""
     monkeypatch.setattr(estimate, "load_bundle", lambda *_: bundle)
     assert cli.main(["estimate", str(dataset), "--model", "standin", "--out", str(tmp_path / "run")]) == 0

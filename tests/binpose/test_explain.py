@@ -14,16 +14,16 @@ from binpose.explain import AGREES, PANEL_PX, TEXT_PX, Explainer, guess_of
 from binpose_core.frames.types import PoseEstimate
 from binpose_core.geometry.transforms import exp_so3
 from binpose_core.parts.symmetries import Symmetries
-from binpose_pipeline.bundle import ModelBundle
+from binpose_pipeline.bundle import PipelineBundle
 
 
 @pytest.fixture
-def explainer(bundle: ModelBundle) -> Explainer:
+def explainer(bundle: PipelineBundle) -> Explainer:
     return Explainer(bundle.objects)
 
 
 def test_each_part_gets_a_picture_that_the_report_links(
-    monkeypatch: pytest.MonkeyPatch, bundle: ModelBundle, dataset: Path, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, bundle: PipelineBundle, dataset: Path, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(estimate, "load_bundle", lambda *_: bundle)
     out = tmp_path / "run"
@@ -52,7 +52,7 @@ def saturation(picture: np.ndarray) -> float:
     return float(np.abs(shown - AGREES).max(-1).mean() / 170)
 
 
-def test_the_guess_is_the_nearest_hypothesis_of_the_part(bundle: ModelBundle, scenes: Sequence) -> None:
+def test_the_guess_is_the_nearest_hypothesis_of_the_part(bundle: PipelineBundle, scenes: Sequence) -> None:
     scene = scenes[0]
     name, part = scene.object_ids[0], bundle.objects[scene.object_ids[0]]
     near, far = scene.T_cam_obj[0].copy(), scene.T_cam_obj[0].copy()
@@ -72,7 +72,9 @@ def test_the_guess_is_the_nearest_hypothesis_of_the_part(bundle: ModelBundle, sc
 
 
 @pytest.mark.parametrize("exact", [False, True])
-def test_a_guess_that_refinement_turned_is_shown_as_it_was(bundle: ModelBundle, scenes: Sequence, exact: bool) -> None:
+def test_a_guess_that_refinement_turned_is_shown_as_it_was(
+    bundle: PipelineBundle, scenes: Sequence, exact: bool
+) -> None:
     """Half a turn off, it is where the pose came from; only if nobody can see the turn it is drawn without."""
     scene, turn = scenes[0], np.eye(4)
     turn[:3, :3] = exp_so3(np.array([0, 0, np.pi]))

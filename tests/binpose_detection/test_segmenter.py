@@ -14,7 +14,7 @@ from binpose_detection.backends import segmenter_from_tensors
 from binpose_detection.grouping import GroupingConfig
 from binpose_detection.losses import pairs_of_cells
 from binpose_detection.network import CENTER_CHANNELS, STEPS
-from binpose_detection.segmenter import Segmenter, SegmenterConfig, build_network, object_classes
+from binpose_detection.segmenter import SegmenterConfig, VoteSegmenter, build_network, object_classes
 from binpose_detection.training import view_labels, working_targets
 from binpose_detection.votes import read_votes
 
@@ -22,10 +22,10 @@ NAMES = ("block", "rod")
 WIDTHS = (8, 8, 8, 8)
 
 
-def segmenter(**changes: object) -> Segmenter:
+def segmenter(**changes: object) -> VoteSegmenter:
     torch.manual_seed(0)
     config = SegmenterConfig(NAMES, widths=WIDTHS, **changes)
-    return Segmenter(build_network(config), config)
+    return VoteSegmenter(build_network(config), config)
 
 
 def perfect_output(classes: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -148,7 +148,7 @@ def assert_same(one: list[Detection], other: list[Detection]) -> None:
         np.testing.assert_array_equal(a.mask, b.mask)
 
 
-def excited(changes: dict[str, object]) -> Segmenter:
+def excited(changes: dict[str, object]) -> VoteSegmenter:
     """An untrained segmenter that takes everything for a part, and is sure of it, so that it has something to say."""
     loud = segmenter(**changes)
     with torch.no_grad():
@@ -162,7 +162,7 @@ def excited(changes: dict[str, object]) -> Segmenter:
 def test_a_stored_segmenter_finds_the_same(views) -> None:
     one = excited({"gsd_m": 0.94e-3, "grouping": GroupingConfig(min_cells=5)})
     tensors, config = one.to_tensors()
-    other = Segmenter.from_tensors(tensors, config)
+    other = VoteSegmenter.from_tensors(tensors, config)
     assert other.config == one.config
     assert_same(one(views[0].frame), other(views[0].frame))
 
@@ -183,7 +183,7 @@ def test_a_segmenter_can_be_read_with_other_settings(views) -> None:
     one = excited({"gsd_m": 0.94e-3})
     assert one(views[0].frame)
     grouping = replace(one.config.grouping, min_cells=10**6)
-    strict = Segmenter(one.network, replace(one.config, grouping=grouping))
+    strict = VoteSegmenter(one.network, replace(one.config, grouping=grouping))
     assert strict(views[0].frame) == [] and strict.config.gsd_m == one.config.gsd_m
 
 
@@ -191,9 +191,9 @@ def test_weights_of_another_shape_are_refused() -> None:
     tensors, config = segmenter().to_tensors()
     name = next(name for name, value in tensors.items() if value.ndim == 4)
     with pytest.raises(BinposeError, match="segmentation weights do not fit"):
-        Segmenter.from_tensors(tensors | {name: tensors[name][:, :-1]}, config)
+        VoteSegmenter.from_tensors(tensors | {name: tensors[name][:, :-1]}, config)
     with pytest.raises(BinposeError, match="segmentation weights do not fit"):
-        Segmenter.from_tensors(tensors, config | {"objects": ["block"]})
+        VoteSegmenter.from_tensors(tensors, config | {"objects": ["block"]})
 
 
 def test_object_ids_become_the_networks_classes() -> None:

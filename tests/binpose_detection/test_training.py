@@ -14,8 +14,8 @@ from binpose_core.learning.training_loop import LoopConfig
 from binpose_detection import (
     AugmentationConfig,
     SegmentationTrainingConfig,
-    Segmenter,
     SegmenterConfig,
+    VoteSegmenter,
     train_segmenter,
 )
 from binpose_detection.features import view_features
@@ -148,7 +148,7 @@ def test_training_runs_resumes_and_yields_a_segmenter(views, objects, tmp_path: 
     assert shares == [1.0]
     for name, value in whole.to_tensors()[0].items():
         np.testing.assert_allclose(resumed.to_tensors()[0][name], value, rtol=1e-3, atol=1e-5, err_msg=name)
-    stored = Segmenter.from_tensors(*resumed.to_tensors())
+    stored = VoteSegmenter.from_tensors(*resumed.to_tensors())
     assert isinstance(stored(views[0].frame), list)
 
 

@@ -1,7 +1,6 @@
 """A model that was saved is the model that is loaded, and a damaged one is refused."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +9,11 @@ import pytest
 from binpose import cli
 from binpose_core.base.errors import BinposeError
 from binpose_core.learning.model_store import ModelStore
-from binpose_pipeline.bundle import ModelBundle, load_bundle, save_bundle
+from binpose_pipeline.bundle import PipelineBundle, load_bundle, save_bundle
 from binpose_refinement.refiner import IcpRefiner
 
 
-def test_a_loaded_model_is_the_saved_one(networks: ModelBundle, tmp_path: Path, scenes: Sequence) -> None:
+def test_a_loaded_model_is_the_saved_one(networks: PipelineBundle, tmp_path: Path, scenes: Sequence) -> None:
     version = save_bundle(networks, tmp_path / "model", header={"training": {"seed": 4}})
     loaded = load_bundle(tmp_path / "model")
     assert (loaded.version, loaded.parent, loaded.metrics) == (version, None, {"recall": 0.5})
@@ -29,12 +28,12 @@ def test_a_loaded_model_is_the_saved_one(networks: ModelBundle, tmp_path: Path, 
     assert [(d.object_id, d.score, d.bbox_xyxy) for d in ours] == [(d.object_id, d.score, d.bbox_xyxy) for d in theirs]
 
 
-def test_saving_what_was_loaded_gives_the_same_version(networks: ModelBundle, tmp_path: Path) -> None:
+def test_saving_what_was_loaded_gives_the_same_version(networks: PipelineBundle, tmp_path: Path) -> None:
     first = save_bundle(networks, tmp_path / "a")
     assert save_bundle(load_bundle(tmp_path / "a"), tmp_path / "b") == first
 
 
-def test_half_precision_is_half_the_size(networks: ModelBundle, tmp_path: Path) -> None:
+def test_half_precision_is_half_the_size(networks: PipelineBundle, tmp_path: Path) -> None:
     save_bundle(networks, tmp_path / "full")
     save_bundle(networks, tmp_path / "half", half=True)
     full, half = (next((tmp_path / name).glob("*.safetensors")).stat().st_size for name in ("full", "half"))
@@ -44,7 +43,7 @@ def test_half_precision_is_half_the_size(networks: ModelBundle, tmp_path: Path) 
         np.testing.assert_allclose(loaded.segmenter.to_tensors()[0][key], value, atol=2e-3)
 
 
-def test_any_version_can_be_loaded_and_the_promoted_one_is_by_default(networks: ModelBundle, tmp_path: Path) -> None:
+def test_any_version_can_be_loaded_and_the_promoted_one_is_by_default(networks: PipelineBundle, tmp_path: Path) -> None:
     first = save_bundle(networks, tmp_path)
     for parameter in networks.segmenter.network.parameters():
         parameter.data += 0.25
@@ -71,7 +70,7 @@ def damage_missing(weights: Path) -> None:
 
 @pytest.mark.parametrize("damage", [damage_truncated, damage_altered, damage_missing])
 def test_damaged_models_give_one_sentence(
-    networks: ModelBundle, tmp_path: Path, dataset: Path, capsys: pytest.CaptureFixture, damage
+    networks: PipelineBundle, tmp_path: Path, dataset: Path, capsys: pytest.CaptureFixture, damage
 ) -> None:
     save_bundle(networks, tmp_path / "model")
     damage(next((tmp_path / "model").glob("*.safetensors")))
@@ -115,7 +114,7 @@ def edit_header(store: Path, change: Callable[[dict], object]) -> None:
 
 @pytest.mark.parametrize("damage", HEADERS_OF_NO_MODEL.values(), ids=HEADERS_OF_NO_MODEL)
 def test_a_header_of_another_version_gives_one_sentence_with_both(
-    networks: ModelBundle, tmp_path: Path, damage: Callable[[dict], object]
+    networks: PipelineBundle, tmp_path: Path, damage: Callable[[dict], object]
 ) -> None:
     save_bundle(networks, tmp_path)
     edit_header(tmp_path, lambda header: header.update(binpose="0.0.7"))
@@ -125,7 +124,9 @@ def test_a_header_of_another_version_gives_one_sentence_with_both(
     assert "\n" not in str(raised.value)
 
 
-def test_a_header_tells_what_wrote_it_and_one_that_does_not_still_loads(networks: ModelBundle, tmp_path: Path) -> None:
+def test_a_header_tells_what_wrote_it_and_one_that_does_not_still_loads(
+    networks: PipelineBundle, tmp_path: Path
+) -> None:
     version = save_bundle(networks, tmp_path)
     header = ModelStore(tmp_path).header(version)
     assert header["binpose"] and header["calibrated"] is True
@@ -133,14 +134,14 @@ def test_a_header_tells_what_wrote_it_and_one_that_does_not_still_loads(networks
     assert load_bundle(tmp_path).calibrated
 
 
-def test_a_model_without_calibration_says_so(networks: ModelBundle, tmp_path: Path) -> None:
-    version = save_bundle(replace(networks, refiner=IcpRefiner(networks.objects)), tmp_path)
+def test_a_model_without_calibration_says_so(networks: PipelineBundle, tmp_path: Path) -> None:
+    version = save_bundle(networks.using(refiner=IcpRefiner(networks.objects)), tmp_path)
     assert ModelStore(tmp_path).header(version)["calibrated"] is False
     assert not load_bundle(tmp_path).calibrated
 
 
 def test_a_gpu_that_is_not_there_is_told(
-    networks: ModelBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    networks: PipelineBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_bundle(networks, tmp_path)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
@@ -157,7 +158,7 @@ def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_leaves_nothing_behind(
-    networks: ModelBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    networks: PipelineBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")

@@ -8,11 +8,11 @@ import pytest
 from binpose_core.base.errors import BinposeError
 from binpose_core.frames.region import Region
 from binpose_core.frames.rgbd_frame import RgbdFrame
-from binpose_pipeline.bundle import ModelBundle
+from binpose_pipeline.bundle import PipelineBundle
 from binpose_pipeline.pipeline import Pipeline, Stopwatch, Within
 
 
-def test_poses_are_those_of_the_last_stage(bundle: ModelBundle, scenes: Sequence) -> None:
+def test_poses_are_those_of_the_last_stage(bundle: PipelineBundle, scenes: Sequence) -> None:
     poses = bundle.pipeline(scenes[0].frame)
     assert [pose.object_id for pose in poses] == list(scenes[0].object_ids)
     np.testing.assert_allclose([pose.T_cam_obj for pose in poses], scenes[0].T_cam_obj)
@@ -37,7 +37,7 @@ def test_each_stage_gets_what_the_former_gave() -> None:
     ]
 
 
-def test_nothing_is_found_outside_a_region(bundle: ModelBundle, scenes: Sequence) -> None:
+def test_nothing_is_found_outside_a_region(bundle: PipelineBundle, scenes: Sequence) -> None:
     frame = scenes[0].frame
     found = bundle.segmenter(frame)
     u, v = found[0].center_px
@@ -48,7 +48,7 @@ def test_nothing_is_found_outside_a_region(bundle: ModelBundle, scenes: Sequence
     assert 0 < len(inside) < len(found)
 
 
-def test_timing_changes_no_result_and_names_every_stage(bundle: ModelBundle, scenes: Sequence) -> None:
+def test_timing_changes_no_result_and_names_every_stage(bundle: PipelineBundle, scenes: Sequence) -> None:
     poses, seconds, detections = bundle.pipeline.timed(scenes[1].frame)
     plain = bundle.pipeline(scenes[1].frame)
     assert list(seconds) == ["detection", "pose", "refinement"]
@@ -58,7 +58,7 @@ def test_timing_changes_no_result_and_names_every_stage(bundle: ModelBundle, sce
         np.testing.assert_array_equal(timed.T_cam_obj, untimed.T_cam_obj)
 
 
-def test_a_stage_that_refuses_a_frame_stops_the_pipeline(bundle: ModelBundle, scenes: Sequence) -> None:
+def test_a_stage_that_refuses_a_frame_stops_the_pipeline(bundle: PipelineBundle, scenes: Sequence) -> None:
     frame = scenes[0].frame
     with pytest.raises(BinposeError, match="no depth"):
         bundle.pipeline(RgbdFrame(frame.color, None, frame.camera))

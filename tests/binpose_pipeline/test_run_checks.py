@@ -17,7 +17,7 @@ from binpose_core.drawing.overlays import ALERT, OverlayDrawer
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import Detection, PoseEstimate
 from binpose_core.parts.empty_results import EmptyReason
-from binpose_pipeline.bundle import ModelBundle
+from binpose_pipeline.bundle import PipelineBundle
 from binpose_pipeline.depth_check import check_depth
 from binpose_pipeline.run_checks import agreement_sentence, empty_sentences, notes_of, warnings
 from binpose_pipeline.runs import FrameOutcome
@@ -96,6 +96,8 @@ def test_contradicted_poses_are_drawn_in_red_and_named(objects: Sequence, scenes
 class Checking:
     """A refiner that gives poses the agreements in turn."""
 
+    calibration = None
+
     def __init__(self, agreements: Sequence[float]) -> None:
         self.agreements = agreements
 
@@ -107,9 +109,9 @@ class Checking:
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, bundle: ModelBundle, dataset: Path, tmp_path: Path) -> Callable[..., Path]:
+def run(monkeypatch: pytest.MonkeyPatch, bundle: PipelineBundle, dataset: Path, tmp_path: Path) -> Callable[..., Path]:
     def call(agreements: Sequence[float], *options: str) -> Path:
-        checked = replace(bundle, refiner=Checking(agreements))
+        checked = bundle.using(refiner=Checking(agreements))
         monkeypatch.setattr(estimate, "load_bundle", lambda *_: checked)
         assert cli.main(["estimate", str(dataset), "--model", "m", "--out", str(tmp_path / "run"), *options]) == 0
         return tmp_path / "run"

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from binpose_core.base.reasons import Reason
-from binpose_ros.models import LoadedModel
+from binpose_core.learning.bundle import ModelBundle
 from binpose_ros.monitor import ERROR, OK, SILENT_S, WARN, Monitor, diagnostics_of
 from binpose_ros.outcome import Outcome
 from binpose_ros.problems import ProblemLog
 
-MODEL = LoadedModel("stage", {}, "ab" * 32, None, Path("store"))
+MODEL = ModelBundle("stage", {}, "ab" * 32, None, Path("store"))
 
 
 def values(status: Any) -> dict[str, str]:

@@ -1,13 +1,12 @@
 """Messages of one image meet, whatever their order; what has no partner is counted; nothing piles up."""
 
 import itertools
-import threading
-from typing import Any
 
 import numpy as np
 import pytest
 
-from binpose_ros.synchronizer import FrameCounts, Mailbox, StampSynchronizer
+from binpose_ros.mailbox import FrameCounts
+from binpose_ros.synchronizer import StampSynchronizer
 
 MS = 1_000_000
 
@@ -121,24 +120,3 @@ def test_a_jump_back_in_time_is_a_restart() -> None:
     for jump in (5_000, 1_000):
         joined.put("color", jump * MS, "color")
     assert counts.restarts == 2
-
-
-def test_the_worker_gets_the_newest_and_the_others_are_counted() -> None:
-    box: Mailbox[int] = Mailbox(FrameCounts())
-    for number in range(5):
-        box.put(number)
-    assert box.take() == 4
-    assert box.counts.dropped == 4
-
-
-def test_a_waiting_worker_is_woken_by_an_item_and_by_the_end() -> None:
-    box: Mailbox[Any] = Mailbox(FrameCounts())
-    taken: list[Any] = []
-    worker = threading.Thread(target=lambda: taken.extend(iter(box.take, None)))
-    worker.start()
-    box.put("frame")
-    while not taken:
-        pass
-    box.close()
-    worker.join(timeout=5)
-    assert not worker.is_alive() and taken == ["frame"]

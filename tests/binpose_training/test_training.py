@@ -21,7 +21,7 @@ from binpose_detection.mask_rcnn import MaskRcnnSegmenter
 from binpose_detection.mask_rcnn_training import MaskRcnnTrainingConfig
 from binpose_detection.training import SegmentationTrainingConfig
 from binpose_estimator.training_config import PoseTrainingConfig
-from binpose_pipeline.bundle import ModelBundle, bundle_to_tensors, load_bundle, save_bundle
+from binpose_pipeline.bundle import PipelineBundle, bundle_to_tensors, load_bundle, save_bundle
 from binpose_refinement.network_optimizer import NetworkOptimizer
 from binpose_refinement.network_training import RefinementTraining
 from binpose_refinement.refiner import IcpRefiner
@@ -163,7 +163,7 @@ def test_a_training_starts_from_a_model_of_other_parts(
 
 
 def test_mask_rcnn_starts_from_nothing(
-    tmp_path: Path, networks: ModelBundle, config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, networks: PipelineBundle, config: TrainConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("binpose_training.training.import_torchvision", lambda: None)
     with pytest.raises(BinposeError, match="leave out --start-from"):
@@ -237,12 +237,12 @@ def test_a_command_that_cannot_work_leaves_nothing_to_resume(
 @pytest.mark.parametrize("calibrated", [False, True])
 def test_the_command_tells_scores_that_are_no_probabilities(
     tmp_path: Path,
-    networks: ModelBundle,
+    networks: PipelineBundle,
     capsys: pytest.CaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
     calibrated: bool,
 ) -> None:
-    trained = networks if calibrated else replace(networks, refiner=IcpRefiner(networks.objects))
+    trained = networks if calibrated else networks.using(refiner=IcpRefiner(networks.objects))
     monkeypatch.setattr("binpose_training.chosen_parts.library_objects", lambda: list(networks.objects.values()))
     monkeypatch.setattr("binpose_training.training.train", lambda objects, out, *_, **__: save_bundle(trained, out))
     assert cli.main(["train", "--objects", "library", "--out", str(tmp_path)]) == 0

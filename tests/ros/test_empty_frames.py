@@ -111,7 +111,7 @@ def test_a_reason_whose_figures_change_is_logged_once(stage_class: Any, bench: W
     node, logged = bench(stage_class), []
     node.get_logger = lambda: SimpleNamespace(warning=logged.append)
     for score in (0.1, 0.2):
-        node._finish(Outcome(Reason.BELOW_THRESHOLD, f"The best score is {score}."))
+        node.frames.finish(Outcome(Reason.BELOW_THRESHOLD, f"The best score is {score}."))
     assert logged == ["The best score is 0.1."] and node.monitor.outcome.message == "The best score is 0.2."
 
 
@@ -119,8 +119,8 @@ def test_what_looks_odd_in_a_frame_is_a_remark_until_it_is_gone(detection: Any) 
     frame = empty_bin()
     odd = replace(frame, camera=replace(frame.camera, cx=20.0, cy=15.0))
     for _ in range(2):
-        detection.frame(match_of(odd))
-    (note,) = [problem.message for problem in detection.problems() if problem.reason is Reason.ODD_INPUT]
+        detection.frames.read(match_of(odd))
+    (note,) = [problem.message for problem in detection.diagnostics.problems() if problem.reason is Reason.ODD_INPUT]
     assert "principal point (20.0, 15.0)" in note
-    detection.frame(match_of(frame))
-    assert Reason.ODD_INPUT not in {problem.reason for problem in detection.problems()}
+    detection.frames.read(match_of(frame))
+    assert Reason.ODD_INPUT not in {problem.reason for problem in detection.diagnostics.problems()}

@@ -16,7 +16,7 @@ def live(graph: Any, store: Path) -> Any:
     from vision_msgs.msg import Detection3DArray
 
     from binpose_core.datasets.bop import BopWriter
-    from binpose_ros.golden import FOLDER
+    from binpose_core.evaluation.golden import FOLDER
     from binpose_simulation.node import CameraSettings, simulate_views
 
     known = parts()

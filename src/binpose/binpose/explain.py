@@ -17,7 +17,7 @@ from binpose_core.frames.types import Detection, PoseEstimate
 from binpose_core.geometry.transforms import FloatArray, transform
 from binpose_core.parts.objects import ObjectModel
 from binpose_core.rendering.renderer import Renderer, Rendering
-from binpose_pipeline.pipeline import RefinerStage
+from binpose_core.stages import Refiner
 from binpose_pipeline.runs import EXPLAIN, FrameOutcome, RunDirectory
 
 Image = npt.NDArray[np.uint8]
@@ -39,7 +39,7 @@ class Remembering:
     poses: what came, with the detections of the last round.
     """
 
-    refiner: RefinerStage
+    refiner: Refiner
     poses: list[PoseEstimate] = field(default_factory=list)
     _frame: RgbdFrame | None = None
     _found: list[PoseEstimate] = field(default_factory=list)

@@ -6,7 +6,7 @@ from binpose_detection.grouping import GroupingConfig
 from binpose_detection.mask_rcnn import MaskRcnnConfig, MaskRcnnSegmenter
 from binpose_detection.mask_rcnn_training import MaskRcnnTrainingConfig, train_mask_rcnn
 from binpose_detection.network import SegmentationNetwork
-from binpose_detection.segmenter import Segmenter, SegmenterConfig
+from binpose_detection.segmenter import SegmenterConfig, VoteSegmenter
 from binpose_detection.training import SegmentationTrainingConfig, train_segmenter
 from binpose_detection.votes import Votes
 
@@ -18,8 +18,8 @@ __all__ = [
     "MaskRcnnTrainingConfig",
     "SegmentationNetwork",
     "SegmentationTrainingConfig",
-    "Segmenter",
     "SegmenterConfig",
+    "VoteSegmenter",
     "Votes",
     "segmenter_from_tensors",
     "train_mask_rcnn",

@@ -9,14 +9,17 @@ from binpose_core.base.errors import BinposeError
 from binpose_core.learning.model_store import StoredModel
 from binpose_core.learning.stored_parts import without_prefix
 from binpose_detection.mask_rcnn import MaskRcnnSegmenter
-from binpose_detection.segmenter import Segmenter
+from binpose_detection.segmenter import VoteSegmenter
 
 Backend = Literal["votes", "mask_rcnn"]
 
-BACKENDS: dict[str, type[Segmenter] | type[MaskRcnnSegmenter]] = {"votes": Segmenter, "mask_rcnn": MaskRcnnSegmenter}
+BACKENDS: dict[str, type[VoteSegmenter] | type[MaskRcnnSegmenter]] = {
+    "votes": VoteSegmenter,
+    "mask_rcnn": MaskRcnnSegmenter,
+}
 
 
-def stored_segmenter(stored: StoredModel, device: str = "cpu") -> Segmenter | MaskRcnnSegmenter:
+def stored_segmenter(stored: StoredModel, device: str = "cpu") -> VoteSegmenter | MaskRcnnSegmenter:
     """The detector that a model was saved with; raises as `segmenter_from_tensors` does."""
     tensors = without_prefix("segmenter/", stored.tensors)
     return segmenter_from_tensors(tensors, stored.header["config"]["segmenter"], device)
@@ -24,7 +27,7 @@ def stored_segmenter(stored: StoredModel, device: str = "cpu") -> Segmenter | Ma
 
 def segmenter_from_tensors(
     tensors: Mapping[str, npt.NDArray[Any]], config: Mapping[str, Any], device: str = "cpu"
-) -> Segmenter | MaskRcnnSegmenter:
+) -> VoteSegmenter | MaskRcnnSegmenter:
     """The detector that `to_tensors` stored; `config["backend"]` names it, votes where it is not there.
 
     Raises:

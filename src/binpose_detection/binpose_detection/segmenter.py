@@ -59,7 +59,7 @@ class SegmenterConfig(DetectorConfig):
     max_alternatives: int = 2
 
 
-class Segmenter:
+class VoteSegmenter:
     """frame -> detections, best first.
 
     Args:
@@ -140,7 +140,7 @@ class Segmenter:
     @classmethod
     def from_tensors(
         cls, tensors: Mapping[str, npt.NDArray[Any]], config: Mapping[str, Any], device: str = "cpu"
-    ) -> "Segmenter":
+    ) -> "VoteSegmenter":
         """The inverse of `to_tensors`.
 
         Raises:

@@ -22,7 +22,7 @@ from binpose_detection.augmentation import AugmentationConfig, Labels, paste_par
 from binpose_detection.features import view_features
 from binpose_detection.losses import segmentation_loss
 from binpose_detection.network import OFFSET_UNIT_PX, OUTPUT_STRIDE
-from binpose_detection.segmenter import DetectorConfig, Segmenter, SegmenterConfig, build_network, object_classes
+from binpose_detection.segmenter import DetectorConfig, SegmenterConfig, VoteSegmenter, build_network, object_classes
 
 LEAST_VISIBLE = 0.03
 
@@ -56,9 +56,9 @@ def train_segmenter(
     seed: int,
     checkpoint: Path | None = None,
     on_step: StepCallback | None = None,
-    start: Segmenter | None = None,
+    start: VoteSegmenter | None = None,
     device: str = "cpu",
-) -> Segmenter:
+) -> VoteSegmenter:
     """A segmenter for `segmenter_config.objects`, trained on the views until the budget is spent.
 
     `start` is one, of any parts, whose weights the training begins with; `device` is where it runs, cpu or cuda.
@@ -73,7 +73,7 @@ def train_segmenter(
         inherit(network, to_arrays(start.network), known, network.part_rows(segmenter_config.objects))
     network = channels_last(network.to(device))
     sampler = BatchSampler(views, objects, segmenter_config, config, seed)
-    return Segmenter(train(network, sampler, _loss, config.loop, checkpoint, on_step), segmenter_config, device)
+    return VoteSegmenter(train(network, sampler, _loss, config.loop, checkpoint, on_step), segmenter_config, device)
 
 
 def _loss(network: torch.nn.Module, batch: tuple[torch.Tensor, ...]) -> dict[str, torch.Tensor]:

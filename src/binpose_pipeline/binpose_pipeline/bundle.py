@@ -1,7 +1,7 @@
-"""A trained model as one immutable thing: networks, refiner, objects, settings and where it came from."""
+"""Models of the whole pipeline: load, check and save."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,12 @@ import numpy.typing as npt
 
 from binpose_core.base.devices import check_device
 from binpose_core.base.errors import BinposeError
+from binpose_core.learning.bundle import Checks, ModelBundle, load_model
 from binpose_core.learning.model_store import ModelStore, StoredModel
-from binpose_core.learning.stored_parts import assemble, own_version, stored_objects
-from binpose_core.parts.catalogue import ObjectModel
-from binpose_pipeline.pipeline import EstimatorStage, Pipeline, RefinerStage, SegmenterStage
+from binpose_core.learning.stored_parts import own_version
+from binpose_core.parts.catalogue import ObjectModel, objects_to_tensors
+from binpose_core.stages import Estimator, Refiner, Segmenter
+from binpose_pipeline.pipeline import Pipeline
 
 Tensors = dict[str, npt.NDArray[Any]]
 
@@ -25,36 +27,41 @@ UNCALIBRATED = (
 
 
 @dataclass(frozen=True, eq=False)
-class ModelBundle:
-    """What a hot swap exchanges in one assignment: nobody ever sees half a model.
-
-    objects: by id. config: per stage, its settings as plain JSON data.
-    metrics: measured by whoever saved the model.
-    version: sha256 of the weights, empty before it is saved; parent: the version it was trained from.
-    """
-
-    segmenter: SegmenterStage
-    estimator: EstimatorStage
-    refiner: RefinerStage
-    objects: Mapping[str, ObjectModel]
-    config: Mapping[str, Any] = field(default_factory=dict)
-    metrics: Mapping[str, Any] = field(default_factory=dict)
-    version: str = ""
-    parent: str | None = None
+class PipelineBundle(ModelBundle[Pipeline]):
+    """A model whose stage is the whole pipeline; it adds only names for the pipeline's parts."""
 
     @property
     def pipeline(self) -> Pipeline:
-        """The stages in their order."""
-        return Pipeline(self.segmenter, self.estimator, self.refiner)
+        """All stages in their order."""
+        return self.stage
+
+    @property
+    def segmenter(self) -> Segmenter:
+        """The first stage."""
+        return self.stage.segmenter
+
+    @property
+    def estimator(self) -> Estimator:
+        """The second stage."""
+        return self.stage.estimator
+
+    @property
+    def refiner(self) -> Refiner:
+        """The third stage."""
+        return self.stage.refiner
 
     @property
     def calibrated(self) -> bool:
         """Whether the scores are probabilities; without a calibration they only rank poses."""
-        return getattr(self.refiner, "calibration", None) is not None
+        return self.refiner.calibration is not None
+
+    def using(self, **stages: Any) -> "PipelineBundle":
+        """The same model with other stages: segmenter, estimator or refiner."""
+        return replace(self, stage=replace(self.stage, **stages))
 
 
 def save_bundle(
-    bundle: ModelBundle,
+    bundle: PipelineBundle,
     directory: Path | str,
     *,
     parent: str | None = None,
@@ -64,10 +71,10 @@ def save_bundle(
 ) -> str:
     """Write a bundle into a model store, objects included, and return its version.
 
-    The header also tells the version of binpose, and whether the scores are calibrated.
+    The header also holds the version of binpose, and whether the scores are calibrated.
 
     Args:
-        bundle: with networks that know `to_tensors`.
+        bundle: what to save.
         directory: of the model store; made when it is not there.
         parent: version that this one was trained from.
         header: more entries for the version's header, for example the training's settings.
@@ -88,7 +95,7 @@ def save_bundle(
     return version
 
 
-def load_bundle(path: Path | str, device: str = "cpu", version: str | None = None) -> ModelBundle:
+def load_bundle(path: Path | str, device: str = "cpu", version: str | None = None) -> PipelineBundle:
     """A model from a store's folder, or from one of its `weights-*.safetensors` files.
 
     Args:
@@ -98,7 +105,7 @@ def load_bundle(path: Path | str, device: str = "cpu", version: str | None = Non
 
     Raises:
         BinposeError: when there is no such model, its files are missing, truncated, altered or of another version of
-            binpose, or there is no such device.
+            binpose, its weights are not finite, or there is no such device.
     """
     check_device(device)
     path = shipped_or_own(Path(path))
@@ -106,7 +113,9 @@ def load_bundle(path: Path | str, device: str = "cpu", version: str | None = Non
         if not path.is_file():
             raise BinposeError(f"No weights at {path}; expected a file weights-*.safetensors; check the path.")
         path, version = path.parent, path.stem.removeprefix("weights-")
-    return bundle_from_stored(ModelStore(path).load(version), device)
+    return load_model(
+        path, version or "", lambda stored, objects: stored_pipeline(stored, objects, device), Checks(), PipelineBundle
+    )
 
 
 def shipped_or_own(path: Path) -> Path:
@@ -114,18 +123,15 @@ def shipped_or_own(path: Path) -> Path:
     return SHIPPED / path if not any(path.glob("weights-*")) and (SHIPPED / path).is_dir() else path
 
 
-def bundle_to_tensors(bundle: ModelBundle) -> tuple[Tensors, dict[str, Any], list[dict[str, Any]]]:
+def bundle_to_tensors(bundle: PipelineBundle) -> tuple[Tensors, dict[str, Any], list[dict[str, Any]]]:
     """All arrays by name, the stages' settings, and the objects' entries.
 
     Names begin with `segmenter/`, `estimator/`, `refinement/`, `calibration.` or `object/`.
     """
-    from binpose_core.parts.catalogue import objects_to_tensors
-    from binpose_refinement.stored_refiner import refiner_to_tensors
-
-    segmenter, segmenter_config = bundle.segmenter.to_tensors()  # type: ignore[attr-defined]
-    estimator, estimator_config = bundle.estimator.to_tensors()  # type: ignore[attr-defined]
+    segmenter, segmenter_config = bundle.segmenter.to_tensors()
+    estimator, estimator_config = bundle.estimator.to_tensors()
+    refiner, refiner_config = bundle.refiner.to_tensors()
     objects, infos = objects_to_tensors(list(bundle.objects.values()))
-    refiner, refiner_config = refiner_to_tensors(bundle.refiner)  # type: ignore[arg-type]  # stored ones are of this class
     tensors = {
         **_prefixed("segmenter/", segmenter),
         **_prefixed("estimator/", estimator),
@@ -136,30 +142,17 @@ def bundle_to_tensors(bundle: ModelBundle) -> tuple[Tensors, dict[str, Any], lis
     return tensors, config, infos
 
 
-def bundle_from_stored(stored: StoredModel, device: str = "cpu") -> ModelBundle:
-    """The inverse of `save_bundle`.
-
-    Raises:
-        BinposeError: when the header lacks an entry, or has one that this version of binpose cannot use; it names the
-            version that wrote the model.
-    """
-    return assemble(stored, lambda: _assembled(stored, device))
-
-
-def _assembled(stored: StoredModel, device: str) -> ModelBundle:
-    """Networks, refiner and objects; any error where the header is not what it should be."""
+def stored_pipeline(stored: StoredModel, objects: Mapping[str, ObjectModel], device: str = "cpu") -> Pipeline:
+    """The pipeline that a model was saved with; any error where the header is not what it should be."""
     from binpose_detection.backends import stored_segmenter
     from binpose_estimator.estimator import PoseEstimator
     from binpose_refinement.stored_refiner import stored_refiner
 
-    objects, config = stored_objects(stored), stored.header["config"]
-    stages = (
+    return Pipeline(
         stored_segmenter(stored, device),
         PoseEstimator.from_stored(stored, objects, device),
         stored_refiner(stored, objects, device=device),
     )
-    metrics = dict(stored.header.get("metrics", {}))
-    return ModelBundle(*stages, objects, config, metrics, stored.version, stored.parent)
 
 
 _NETWORKS = ("segmenter/", "estimator/", "refinement/")

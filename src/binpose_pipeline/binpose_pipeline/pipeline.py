@@ -1,51 +1,30 @@
 """From a frame to the poses of its parts."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from binpose_core.frames.region import Region
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import Detection, PoseEstimate
-
-
-class SegmenterStage(Protocol):
-    """Finds the instances of a frame."""
-
-    def __call__(self, frame: RgbdFrame) -> list[Detection]:
-        """The instances, best first."""
-        ...
-
-
-class EstimatorStage(Protocol):
-    """Gives each detection a pose with hypotheses."""
-
-    def __call__(self, frame: RgbdFrame, detections: Sequence[Detection]) -> list[PoseEstimate]:
-        """One estimate per detection that a pose was found for."""
-        ...
-
-
-class RefinerStage(Protocol):
-    """Aligns, verifies, scores and ranks poses, and suppresses duplicates."""
-
-    def __call__(
-        self, frame: RgbdFrame, detections: Sequence[Detection], poses: Sequence[PoseEstimate]
-    ) -> list[PoseEstimate]:
-        """The poses that hold, best score first."""
-        ...
+from binpose_core.stages import Estimator, Refiner, Segmenter, StoredStage
 
 
 @dataclass(frozen=True)
 class Within:
     """A segmenter that finds nothing outside a region of the image."""
 
-    segmenter: SegmenterStage
+    segmenter: Segmenter
     region: Region
 
     def __call__(self, frame: RgbdFrame) -> list[Detection]:
         """The instances whose centres lie inside, best first."""
         return self.region.keep(self.segmenter(frame))
+
+    def to_tensors(self) -> StoredStage:
+        """What a model stores of the segmenter; the region belongs to a camera and is not stored."""
+        return self.segmenter.to_tensors()
 
 
 class TimedResult(NamedTuple):
@@ -60,9 +39,9 @@ class TimedResult(NamedTuple):
 class Pipeline:
     """The stages in their order; all instances of a frame go through each of them in one batch."""
 
-    segmenter: SegmenterStage
-    estimator: EstimatorStage
-    refiner: RefinerStage
+    segmenter: Segmenter
+    estimator: Estimator
+    refiner: Refiner
 
     def __call__(self, frame: RgbdFrame) -> list[PoseEstimate]:
         """The parts in the frame, best score first.

@@ -7,6 +7,7 @@ again and the parts that were followed join what it finds.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -21,7 +22,8 @@ from binpose_core.frames.types import Detection, Hypothesis, PoseEstimate
 from binpose_core.geometry.transforms import FloatArray, transform
 from binpose_core.parts.objects import ObjectModel
 from binpose_core.rendering.renderer import Renderer
-from binpose_pipeline.pipeline import Pipeline, RefinerStage, Stopwatch, TimedResult
+from binpose_core.stages import Refine
+from binpose_pipeline.pipeline import Pipeline, Stopwatch, TimedResult
 
 STAGES = ("detection", "pose", "refinement")
 
@@ -78,7 +80,11 @@ class TrackingPipeline(Pipeline):
     def __post_init__(self) -> None:
         if not self.objects:
             raise BinposeError("TrackingPipeline got no objects; expected those of the model bundle.")
-        object.__setattr__(self, "_predictor", Predictor(self.objects))
+
+    @cached_property
+    def predictor(self) -> "Predictor":
+        """Draws what is expected."""
+        return Predictor(self.objects)
 
     def reset(self) -> None:
         """Forget all parts."""
@@ -116,11 +122,6 @@ class TrackingPipeline(Pipeline):
         state.poses = _going_on(found, c.keep)
         return TimedResult(found, watch.seconds, detections)
 
-    @property
-    def predictor(self) -> "Predictor":
-        """Draws what is expected."""
-        return self._predictor  # type: ignore[attr-defined]
-
 
 class Predictor:
     """Expects parts where they were."""
@@ -131,7 +132,7 @@ class Predictor:
         self._renderer = Renderer([part.mesh for part in objects.values()])
 
     def follow(
-        self, frame: RgbdFrame, poses: Sequence[PoseEstimate], refine: RefinerStage, config: TrackingConfig
+        self, frame: RgbdFrame, poses: Sequence[PoseEstimate], refine: Refine, config: TrackingConfig
     ) -> list[PoseEstimate]:
         """The poses refined from where they were, in rounds whose masks come ever closer.
 

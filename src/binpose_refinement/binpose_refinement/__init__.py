@@ -7,13 +7,11 @@ from binpose_refinement.refiner import IcpRefiner
 from binpose_refinement.reliability import Reliability, reliability
 from binpose_refinement.render_and_compare import Descent
 from binpose_refinement.verification import FEATURES
-from binpose_refinement.verified import Candidate
 
 __all__ = [
     "FEATURES",
     "METHODS",
     "Calibration",
-    "Candidate",
     "Descent",
     "DescentConfig",
     "IcpRefiner",

@@ -9,9 +9,10 @@ import numpy.typing as npt
 
 from binpose_core.base.errors import BinposeError
 from binpose_core.frames.rgbd_frame import RgbdFrame
-from binpose_core.frames.types import Detection, PoseEstimate
+from binpose_core.frames.types import Candidate, Detection, PoseEstimate
 from binpose_core.geometry.transforms import FloatArray
 from binpose_core.parts.catalogue import ObjectModel
+from binpose_core.stages import StoredStage
 from binpose_refinement.calibration import Calibration
 from binpose_refinement.coarse_to_fine import VERIFY, CoarseToFine
 from binpose_refinement.collection import CollectedHypotheses, collect_hypotheses, lost_detections, rejected_pose
@@ -24,7 +25,7 @@ from binpose_refinement.observation import finite_or_zero, observe
 from binpose_refinement.pose_optimizer import PoseOptimizer
 from binpose_refinement.suppression import CollisionCheck, PoseComparer
 from binpose_refinement.verification import MEASURED, explains_mask, heuristic_score, measure, tolerance_of
-from binpose_refinement.verified import Candidate, Verified
+from binpose_refinement.verified import Verified
 
 if TYPE_CHECKING:
     from binpose_refinement.network import RefinementNetwork
@@ -127,6 +128,12 @@ class IcpRefiner:
             refine: whether the hypotheses are aligned and selected first; otherwise all are measured where they are.
         """
         return self._verify(frame, detections, poses, refine)[0].candidates(self._part_renderer.ids)
+
+    def to_tensors(self) -> StoredStage:
+        """Tensors `calibration.*` and `refinement/*`, and entries of the header's config."""
+        from binpose_refinement.stored_refiner import refiner_to_tensors
+
+        return refiner_to_tensors(self)
 
     def _verify(
         self,

@@ -2,28 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from binpose_core.frames.camera import Camera
-from binpose_core.frames.types import Detection, Hypothesis, PoseEstimate
+from binpose_core.frames.types import Candidate, Detection, Hypothesis, PoseEstimate
 from binpose_core.geometry.transforms import FloatArray
 from binpose_refinement.config import RefinerConfig
 from binpose_refinement.covariance import covariance_of
 from binpose_refinement.hypothesis_batch import HypothesisBatch, PartRenderer
 from binpose_refinement.suppression import Claims, CollisionCheck
 from binpose_refinement.verification import FEATURES, Evidence, explains_mask
-
-
-class Candidate(NamedTuple):
-    """A verified hypothesis, for fitting a calibration: features (F,) in the order of FEATURES."""
-
-    object_id: str
-    T_cam_obj: FloatArray
-    features: FloatArray
-    detection: int
 
 
 @dataclass(frozen=True, eq=False)

@@ -54,7 +54,7 @@ class ChallengeService:
     """Offers the service; does nothing but say so where ibpc_interfaces is not installed.
 
     Args:
-        node: a `StageNode` whose stage makes poses of a frame, with `settings.challenge`.
+        node: a node whose stage makes poses of a frame, with `settings.challenge`.
     """
 
     def __init__(self, node: Any) -> None:

@@ -99,7 +99,7 @@ class EstimateAction:
             BinposeError: naming what is wrong with it.
         """
         self._node.expect_active()
-        known = self._node.models.find("").objects
+        known = self._node.models.find().objects
         if unknown := [name for name in request.object_ids if name not in known]:
             raise BinposeError(
                 f"object_ids names {', '.join(unknown)}; expected some of {', '.join(known)}.", Reason.BAD_REQUEST
@@ -107,7 +107,7 @@ class EstimateAction:
         if math.isnan(request.min_score):
             sentence = "min_score is NaN; expected 0 to 1, or 0 for the node's own threshold."
             raise BinposeError(sentence, Reason.BAD_REQUEST)
-        self._check_clock(self._node.clock_problems())
+        self._check_clock(self._node.diagnostics.clock_problems())
 
     def _check_clock(self, problems: Sequence[Problem]) -> None:
         """Refuse to wait where it cannot be known which image was taken after the request."""
@@ -141,7 +141,7 @@ class EstimateAction:
             raise BinposeError("The request was cancelled.", Reason.CANCELLED)
         if self._node.state != "active":
             raise BinposeError(f"No frame was processed. The node is {self._node.state} now.", Reason.NOT_ACTIVE)
-        problems = self._node.problems()
+        problems = self._node.diagnostics.problems()
         reason = problems[0].reason if problems else Reason.NO_FRAME
         raise BinposeError(f"No frame was processed. {message_of(problems)}".strip(), reason)
 

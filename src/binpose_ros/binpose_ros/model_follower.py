@@ -7,11 +7,11 @@ from typing import Any, Generic
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 
 from binpose_core.base.errors import BinposeError
+from binpose_core.learning.bundle import ModelBundle
 from binpose_core.learning.model_store import ModelStore
 from binpose_ros.lifecycle import LifecyclePart
 from binpose_ros.model_holder import ModelHolder
 from binpose_ros.model_services import LATCHED, ModelServices
-from binpose_ros.models import LoadedModel
 from binpose_ros.stage_model import Stage
 
 LEADER_TIMEOUT_S = 2.0
@@ -52,7 +52,7 @@ class ModelFollower(LifecyclePart, Generic[Stage]):
         """Release the models."""
         self._models.clear()
 
-    def swap(self, store: str, version: str) -> LoadedModel[Stage]:
+    def swap(self, store: str, version: str) -> ModelBundle[Stage]:
         """Hold another version, until the leader uses it.
 
         Raises:
@@ -64,7 +64,7 @@ class ModelFollower(LifecyclePart, Generic[Stage]):
         self._models.offer(model)
         return model
 
-    def roll_back(self) -> LoadedModel[Stage]:
+    def roll_back(self) -> ModelBundle[Stage]:
         """Refuse it.
 
         Raises:
@@ -89,7 +89,7 @@ class ModelFollower(LifecyclePart, Generic[Stage]):
         self._received.set()
         self.watch()
 
-    def _first(self) -> LoadedModel[Stage]:
+    def _first(self) -> ModelBundle[Stage]:
         """The store's current model, or that of the leader when the current one cannot be used."""
         settings = self._node.settings
         try:
@@ -99,7 +99,7 @@ class ModelFollower(LifecyclePart, Generic[Stage]):
                 raise
             return self._models.load(settings.model, self._status.version)
 
-    def _find_or_load(self, store: str, version: str, current: LoadedModel[Stage] | None) -> LoadedModel[Stage]:
+    def _find_or_load(self, store: str, version: str, current: ModelBundle[Stage] | None) -> ModelBundle[Stage]:
         """A version that is held, or else is loaded from the first store that has it: a version is the same in all."""
         if version:
             for model in self._models.held():

@@ -1,7 +1,8 @@
 """The nodes that work on another node's results, as that node requests them to hold a model.
 
 The leader has its followers load and check a version before it uses it, and publishes in its latched `~/model_status`
-which one it uses and which one it used before. A follower (`model_follower`) works with the version that its input names.
+which one it uses and which one it used before. A follower (`model_follower`) works with the version that its input
+names.
 """
 
 import threading
@@ -12,8 +13,8 @@ from typing import Any
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 
 from binpose_core.base.errors import BinposeError
+from binpose_core.learning.bundle import ModelBundle, Unanswered
 from binpose_core.learning.model_store import SHORT
-from binpose_ros.models import LoadedModel, Unanswered
 
 STEP_S = 0.2
 
@@ -35,7 +36,7 @@ class ModelFollowers:
             name: node.create_client(LoadModel, f"{name}/load_model", callback_group=group) for name in names
         }
 
-    def hold(self, model: LoadedModel[Any], timeout_s: float) -> None:
+    def hold(self, model: ModelBundle[Any], timeout_s: float) -> None:
         """Have all of them load and check a model.
 
         Raises:

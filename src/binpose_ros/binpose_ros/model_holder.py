@@ -8,11 +8,11 @@ from typing import Any, Generic
 
 from binpose_core.base.devices import check_device
 from binpose_core.base.errors import BinposeError
+from binpose_core.evaluation.golden import golden_frames
 from binpose_core.frames.rgbd_frame import RgbdFrame
-from binpose_core.learning.model_store import SHORT, ModelStore
+from binpose_core.learning.bundle import Checks, ModelBundle, ModelSlot, load_model
+from binpose_core.learning.model_store import SHORT, ModelStore, StoredModel
 from binpose_core.learning.stored_parts import assemble
-from binpose_ros.golden import golden_frames
-from binpose_ros.models import Checks, LoadedModel, ModelSlot, load_model
 from binpose_ros.stage_model import Objects, Stage, StageModel
 from binpose_ros.warm_up import warm_up_frame
 
@@ -35,20 +35,20 @@ class ModelHolder(Generic[Stage]):
         self._slot: ModelSlot[Stage] = ModelSlot()
         self._loading = threading.Lock()
         self.last_frame: RgbdFrame | None = None
-        self.on_exchange: list[Callable[[LoadedModel[Stage], LoadedModel[Stage] | None], None]] = []
+        self.on_exchange: list[Callable[[ModelBundle[Stage], ModelBundle[Stage] | None], None]] = []
         node.parameters.on_change.append(self._apply)
 
     @property
-    def current(self) -> LoadedModel[Stage] | None:
+    def current(self) -> ModelBundle[Stage] | None:
         """The model in use."""
         return self._slot.current
 
     @property
-    def previous(self) -> LoadedModel[Stage] | None:
+    def previous(self) -> ModelBundle[Stage] | None:
         """The model before."""
         return self._slot.previous
 
-    def find(self, version: str = "") -> LoadedModel[Stage]:
+    def find(self, version: str = "") -> ModelBundle[Stage]:
         """The held model whose version begins with `version`; the one in use for an empty one.
 
         Raises:
@@ -56,15 +56,15 @@ class ModelHolder(Generic[Stage]):
         """
         return self._slot.find(version)
 
-    def held(self) -> tuple[LoadedModel[Stage], ...]:
+    def held(self) -> tuple[ModelBundle[Stage], ...]:
         """All of them, the one in use first."""
         return self._slot.held()
 
-    def offer(self, model: LoadedModel[Stage]) -> None:
+    def offer(self, model: ModelBundle[Stage]) -> None:
         """Hold a model that is to be used next."""
         self._slot.offer(model)
 
-    def load(self, store: str, version: str, current: LoadedModel[Stage] | None = None) -> LoadedModel[Stage]:
+    def load(self, store: str, version: str, current: ModelBundle[Stage] | None = None) -> ModelBundle[Stage]:
         """A model of a store, checked; it may do no worse than `current`.
 
         Raises:
@@ -75,12 +75,19 @@ class ModelHolder(Generic[Stage]):
         check_device(self._node.settings.device)
         folder = Path(store).expanduser()
         with self._loading:
-            settings, frames, made = self._node.settings, golden_frames(folder), self._stage_model
-            checks = Checks[Stage](settings.required_objects, self._warm_up, lambda s, o: made.score(s, o, frames, settings))
-            model = load_model(folder, version, lambda stored, o: made.build(stored, o, settings), checks, current)
+            settings, frames = self._node.settings, golden_frames(folder)
+
+            def build(stored: StoredModel, objects: Objects) -> Stage:
+                return self._stage_model.build(stored, objects, settings)
+
+            def score(stage: Stage, objects: Objects) -> float | None:
+                return self._stage_model.score(stage, objects, frames, settings)
+
+            checks = Checks[Stage](settings.required_objects, self._warm_up, score)
+            model = load_model(folder, version, build, checks, ModelBundle[Stage], current)
             return replace(model, settings=settings)
 
-    def exchange(self, model: LoadedModel[Stage]) -> LoadedModel[Stage]:
+    def exchange(self, model: ModelBundle[Stage]) -> ModelBundle[Stage]:
         """Put a model in use, built again where the settings have changed since it was loaded.
 
         Raises:
@@ -89,7 +96,7 @@ class ModelHolder(Generic[Stage]):
         with self._loading:
             return self._put_in_use(self._fitted(model, self._node.settings))
 
-    def roll_back(self) -> LoadedModel[Stage]:
+    def roll_back(self) -> ModelBundle[Stage]:
         """The model before, to be put in use again.
 
         Raises:
@@ -112,7 +119,7 @@ class ModelHolder(Generic[Stage]):
         self._stage_model.check(self._node.settings, objects)
         self._stage_model.warm_up(stage, objects, replace(self.last_frame or warm_up_frame()))
 
-    def _fitted(self, model: LoadedModel[Stage], settings: Any) -> LoadedModel[Stage]:
+    def _fitted(self, model: ModelBundle[Stage], settings: Any) -> ModelBundle[Stage]:
         """Call it with the lock held."""
         self._stage_model.check(settings, model.objects)
         if not self._stage_model.must_rebuild(model.settings, settings):
@@ -121,7 +128,7 @@ class ModelHolder(Generic[Stage]):
         stage = assemble(stored, lambda: self._stage_model.build(stored, model.objects, settings))
         return replace(model, stage=stage, settings=settings)
 
-    def _put_in_use(self, model: LoadedModel[Stage]) -> LoadedModel[Stage]:
+    def _put_in_use(self, model: ModelBundle[Stage]) -> ModelBundle[Stage]:
         number = 1 + max((held.number for held in self.held()), default=0)
         model = replace(model, number=number)
         self._slot.exchange(model)

@@ -5,12 +5,12 @@ from typing import Any, Generic, NamedTuple
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 
+from binpose_core.learning.bundle import ModelBundle, Unanswered
 from binpose_core.learning.model_store import SHORT, ModelStore
 from binpose_ros.lifecycle import LifecyclePart
 from binpose_ros.model_followers import ModelFollowers
 from binpose_ros.model_holder import ModelHolder
 from binpose_ros.model_services import ModelServices
-from binpose_ros.models import LoadedModel, Unanswered
 from binpose_ros.stage_model import Stage
 
 
@@ -49,7 +49,7 @@ class ModelLeader(LifecyclePart, Generic[Stage]):
         """Release the models."""
         self._models.clear()
 
-    def swap(self, store: str, version: str) -> LoadedModel[Stage]:
+    def swap(self, store: str, version: str) -> ModelBundle[Stage]:
         """Load another version, check it and put it in use between two frames.
 
         Raises:
@@ -58,7 +58,7 @@ class ModelLeader(LifecyclePart, Generic[Stage]):
         current = self._models.find()
         return self._exchange(self._models.load(store or str(current.store), version, current))
 
-    def roll_back(self) -> LoadedModel[Stage]:
+    def roll_back(self) -> ModelBundle[Stage]:
         """Put the model before in use again.
 
         Raises:
@@ -81,16 +81,16 @@ class ModelLeader(LifecyclePart, Generic[Stage]):
         except Exception as error:
             self._models.refuse(self._node.describe_error("The new model", error))
 
-    def _exchange(self, model: LoadedModel[Stage]) -> LoadedModel[Stage]:
+    def _exchange(self, model: ModelBundle[Stage]) -> ModelBundle[Stage]:
         if self._followers is not None:
             self._followers.hold(model, self._node.settings.follow_s)
         return self._models.exchange(model)
 
-    def _exchanged(self, model: LoadedModel[Stage], previous: LoadedModel[Stage] | None) -> None:
+    def _exchanged(self, model: ModelBundle[Stage], previous: ModelBundle[Stage] | None) -> None:
         self._seen = model.version if self._seen is None else self._seen
         self._refused = None
 
-    def _try(self, model: LoadedModel[Stage], newest: str, attempt: _Attempt) -> None:
+    def _try(self, model: ModelBundle[Stage], newest: str, attempt: _Attempt) -> None:
         seen, refused = self._seen, self._refused
         if newest == seen and (refused is None or refused[0] == attempt):
             self._node.monitor.model_reason = refused[1] if refused else ""

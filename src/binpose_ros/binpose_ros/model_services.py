@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile
 
+from binpose_core.learning.bundle import ModelBundle
 from binpose_core.learning.model_store import SHORT
 from binpose_core.parts.objects import ObjectModel
 from binpose_ros.model_holder import ModelHolder
-from binpose_ros.models import LoadedModel
 from binpose_ros.poses import from_matrix
 from binpose_ros.stamps import Header, to_header
 
@@ -33,8 +33,8 @@ class ModelServices:
         self,
         node: Any,
         models: ModelHolder[Any],
-        swap: Callable[[str, str], LoadedModel[Any]],
-        roll_back: Callable[[], LoadedModel[Any]],
+        swap: Callable[[str, str], ModelBundle[Any]],
+        roll_back: Callable[[], ModelBundle[Any]],
         group: Any,
     ) -> None:
         from binpose_interfaces.msg import ModelStatus
@@ -55,7 +55,7 @@ class ModelServices:
         node.create_service(LoadModel, "~/load_model", load_model, callback_group=group)
         node.create_service(Trigger, "~/rollback", rollback, callback_group=group)
 
-    def publish(self, model: LoadedModel[Any], previous: LoadedModel[Any] | None) -> None:
+    def publish(self, model: ModelBundle[Any], previous: ModelBundle[Any] | None) -> None:
         """Publish which model is in use from now on."""
         from binpose_interfaces.msg import ModelStatus
 
@@ -83,7 +83,7 @@ class ModelServices:
             )
         )
 
-    def respond(self, action: Callable[[], LoadedModel[Any]], response: Any) -> Any:
+    def respond(self, action: Callable[[], ModelBundle[Any]], response: Any) -> Any:
         """The response of a service: the model that the action gives, or why there is none."""
         try:
             model = action()

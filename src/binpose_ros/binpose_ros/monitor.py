@@ -12,10 +12,10 @@ from typing import Any
 
 from binpose_core.base.reasons import Reason
 from binpose_core.frames.types import PoseEstimate
+from binpose_core.learning.bundle import ModelBundle
 from binpose_core.learning.model_store import SHORT
 from binpose_ros.agreement import Agreement
 from binpose_ros.mailbox import FrameCounts
-from binpose_ros.models import LoadedModel
 from binpose_ros.outcome import Outcome
 from binpose_ros.problems import Problem, codes, message_of
 from binpose_ros.stamps import NS_PER_S, Header, to_header
@@ -138,7 +138,7 @@ class Monitor:
         return found + agreement
 
     def status(
-        self, name: str, state: str, model: LoadedModel[Any] | None, problems: Sequence[Problem], types: Any
+        self, name: str, state: str, model: ModelBundle[Any] | None, problems: Sequence[Problem], types: Any
     ) -> Any:
         """The DiagnosticStatus of now.
 

@@ -25,8 +25,8 @@ _GENERAL = {Reason.NO_FRAME}
 class Problem(NamedTuple):
     """Something that is wrong.
 
-    subject: what it is about, such as a topic. A problem with the same reason and subject is the same problem, also when
-        the figures in its message have changed.
+    subject: what it is about, such as a topic. A problem with the same reason and subject is the same problem, also
+        when the figures in its message have changed.
     """
 
     reason: Reason

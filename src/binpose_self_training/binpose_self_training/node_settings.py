@@ -11,7 +11,7 @@ from binpose_recording.messages import Topic, qos
 from binpose_recording.recorder import RecorderStatus
 from binpose_ros.problems import Problem
 
-# Relative names, which remapping changes like those of every node; the types hold until a publisher tells its own.
+# Relative names, which remapping changes like those of every node; the types hold until there is a publisher.
 CAMERA = {
     "color/camera_info": (Role.INFO, CAMERA_INFO),
     "color/image_raw": (Role.COLOR, IMAGE),
@@ -22,14 +22,14 @@ TRANSFORMS = {"/tf": Role.CONTEXT, "/tf_static": Role.EVENT}
 
 @dataclass(frozen=True)
 class SelfTrainingSettings:
-    """What the node can be told.
+    """Parameters of the node.
 
     directory: folder of recordings and snapshots.
     record: begin to record when the node is activated.
     with_depth: record depth images too; a colour image then waits for its depth image.
     results: topics that are computed from frames and stamped like them.
     events: topics of which every message is kept.
-    autostart: configure and activate without being told by a lifecycle manager.
+    autostart: configure and activate without a lifecycle manager.
     recorder: how it is recorded.
     """
 

@@ -22,7 +22,6 @@ from binpose_core.parts.objects import ObjectModel
 from binpose_ros.frames import from_camera, header_of
 from binpose_ros.images import from_color, from_depth_m
 from binpose_ros.lifecycle import ManagedNode, guarded
-from binpose_ros.message_types import ros_types
 from binpose_ros.parameters import Parameters
 from binpose_ros.poses import write_poses
 from binpose_ros.running import prepare_process, run_node
@@ -38,7 +37,7 @@ Frame = tuple[dict[str, bytearray], list[PoseEstimate]]  # images and camera inf
 
 @dataclass(frozen=True)
 class CameraSettings:
-    """What the simulated camera can be told.
+    """Parameters of the simulated camera.
 
     model: folder of a model store; its parts fill the bin.
     rate_hz: frames per second.
@@ -51,7 +50,7 @@ class CameraSettings:
     fov_rad: horizontal field of view in radians.
     depth_encoding: of the depth images: 32FC1 (metres) or 16UC1 (millimetres).
     frame_id: coordinate frame that the headers of the images name.
-    autostart: configure and activate without being told by a lifecycle manager.
+    autostart: configure and activate without a lifecycle manager.
     """
 
     model: str = ""
@@ -89,24 +88,19 @@ def simulate_views(objects: dict[str, ObjectModel], settings: CameraSettings, se
 
 
 class SimulatedCameraNode(ManagedNode):
-    """Sends colour, depth, camera info and the truth, all with one stamp; `~/reset` fills the bin anew."""
+    """Publishes colour, depth, camera info and the truth, all with one stamp; `~/reset` fills the bin anew."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__("simulated_camera", **options)
-        self.types = ros_types()
-        self._declared = Parameters(self, CameraSettings(), lambda: self._frames is not None, self._changed)
         self._frames: list[Frame] | None = None
+        self.parameters = Parameters(self, CameraSettings(), lambda: self._frames is not None)
+        self.parameters.on_change.append(self._apply)
         self._timer: Any = None
         self._count = 0
         self._seed = self.settings.seed
-        for problem in self._declared.problems():
+        for problem in self.parameters.problems():
             self.get_logger().warning(problem.message)
         self.create_service(Trigger, "~/reset", self._reset, callback_group=MutuallyExclusiveCallbackGroup())
-
-    @property
-    def settings(self) -> CameraSettings:
-        """The settings of now."""
-        return self._declared.settings
 
     @guarded
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -135,11 +129,6 @@ class SimulatedCameraNode(ManagedNode):
         self.get_logger().info(f"Active, {self.settings.rate_hz:g} frames per second.")
         return result
 
-    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Stop the shutter."""
-        self.close()
-        return super().on_deactivate(state)
-
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Empty the bin."""
         for publisher in self._publishers_of.values():
@@ -153,7 +142,7 @@ class SimulatedCameraNode(ManagedNode):
             self.destroy_timer(self._timer)
             self._timer = None
 
-    def _changed(self, settings: CameraSettings) -> None:
+    def _apply(self, settings: CameraSettings) -> None:
         if self._timer is not None:
             self._timer.timer_period_ns = int(NS_PER_S / settings.rate_hz)
 
@@ -163,9 +152,9 @@ class SimulatedCameraNode(ManagedNode):
             return response
         try:
             self._frames = self._simulated(self._seed + 1)
-        except Exception as error:  # The client would wait for ever for an answer that does not come.
+        except Exception as error:  # Without a response the client would wait for ever.
             response.success, response.message = False, self.describe_error("The simulation", error)
-            self.refused(response.message)
+            self.refuse(response.message)
             return response
         self._seed += 1
         response.success, response.message = True, f"The bin of seed {self._seed}."

@@ -18,9 +18,10 @@ from binpose_core.evaluation.pose_errors import PartErrors
 from binpose_core.evaluation.scores import Summary, summarise
 from binpose_core.frames.types import LabelledView, PoseEstimate
 from binpose_core.parts.catalogue import ObjectModel
+from binpose_core.stages import Segmenter
 from binpose_estimator.estimator import PoseEstimator
-from binpose_pipeline.bundle import ModelBundle
-from binpose_pipeline.pipeline import Pipeline, SegmenterStage
+from binpose_pipeline.bundle import PipelineBundle
+from binpose_pipeline.pipeline import Pipeline
 from binpose_refinement.calibration import fit_calibration
 from binpose_refinement.refiner import IcpRefiner
 from binpose_refinement.reliability import reliability
@@ -47,7 +48,7 @@ class Track(Protocol):
 
 
 def calibrated_refiner(
-    segmenter: SegmenterStage,
+    segmenter: Segmenter,
     estimator: PoseEstimator,
     objects: Mapping[str, ObjectModel],
     views: Iterable[LabelledView],
@@ -72,7 +73,7 @@ def calibrated_refiner(
 
 
 def calibrated_bundle(
-    segmenter: SegmenterStage,
+    segmenter: Segmenter,
     estimator: PoseEstimator,
     parts: Mapping[str, ObjectModel],
     scene: SceneConfig,
@@ -81,7 +82,7 @@ def calibrated_bundle(
     fitted_views: int,
     judged_views: int,
     track: Track,
-) -> ModelBundle:
+) -> PipelineBundle:
     """The bundle with a refiner fitted on simulated bins that the networks have not seen, and metrics from others.
 
     Args:
@@ -101,7 +102,7 @@ def calibrated_bundle(
         views = (next(stream) for _ in track(range(fitted_views), "calibration"))
         fitting = itertools.islice(views, fitted_views - int(SCALING_SHARE * fitted_views))
         refiner = calibrated_refiner(segmenter, estimator, parts, fitting, views, seed)
-        bundle = ModelBundle(segmenter, estimator, refiner, parts)
+        bundle = PipelineBundle(Pipeline(segmenter, estimator, refiner), parts)
         judging = (next(stream) for _ in track(range(judged_views), "evaluation"))
         known, seen = itertools.tee(judging)
         judged = evaluate_views(known, (bundle.pipeline(view.frame) for view in seen), parts, EVALUATION)

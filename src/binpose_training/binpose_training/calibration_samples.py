@@ -13,15 +13,14 @@ import numpy.typing as npt
 
 from binpose_core.evaluation.matching import EvaluationConfig
 from binpose_core.evaluation.pose_errors import PartErrors
-from binpose_core.frames.types import Detection, Hypothesis, LabelledView, PoseEstimate
+from binpose_core.frames.types import Candidate, Detection, Hypothesis, LabelledView, PoseEstimate
 from binpose_core.geometry.transforms import FloatArray, exp_so3, from_rotation_translation, transform
 from binpose_core.meshes.mesh import Mesh
 from binpose_core.parts.catalogue import ObjectModel
+from binpose_core.stages import Segmenter
 from binpose_estimator.estimator import PoseEstimator
-from binpose_pipeline.pipeline import SegmenterStage
 from binpose_refinement.refiner import IcpRefiner
 from binpose_refinement.verification import explains_mask
-from binpose_refinement.verified import Candidate
 
 MISFIT_EVERY = 3
 """Every so many views are verified with parts that are a little off their CAD files."""
@@ -51,7 +50,7 @@ class LabelledCandidates:
 
 
 def labelled_candidates(
-    segmenter: SegmenterStage,
+    segmenter: Segmenter,
     estimator: PoseEstimator,
     refiner: IcpRefiner,
     objects: Mapping[str, ObjectModel],

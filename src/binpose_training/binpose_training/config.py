@@ -6,12 +6,12 @@ from typing import get_args
 from binpose_core.base.errors import BinposeError
 from binpose_core.base.threads import available_cpus
 from binpose_core.learning.training_loop import LoopConfig
+from binpose_core.stages import Segmenter
 from binpose_detection.backends import Backend
 from binpose_detection.mask_rcnn_training import MaskRcnnTrainingConfig
-from binpose_detection.segmenter import Segmenter
+from binpose_detection.segmenter import VoteSegmenter
 from binpose_detection.training import SegmentationTrainingConfig
 from binpose_estimator.training_config import PoseTrainingConfig
-from binpose_pipeline.pipeline import SegmenterStage
 from binpose_refinement.network_training import RefinementTraining
 from binpose_simulation.scene import SceneConfig
 
@@ -81,13 +81,13 @@ class TrainConfig:
         return replace(self, segmentation_share=0.37, pose_share=0.28, refinement_share=0.15)
 
 
-def fine_tuning(config: TrainConfig, segmenter: SegmenterStage) -> TrainConfig:
+def fine_tuning(config: TrainConfig, segmenter: Segmenter) -> TrainConfig:
     """The settings for going on from a model.
 
     Raises:
         BinposeError: if its detector is another one, or Mask R-CNN, which starts from nothing.
     """
-    if config.detector != "votes" or not isinstance(segmenter, Segmenter):
+    if config.detector != "votes" or not isinstance(segmenter, VoteSegmenter):
         raise BinposeError(
             f"A training of the detector {config.detector!r} that starts from a model with a "
             f"{type(segmenter).__name__}; expected the detector 'votes' in both; leave out --start-from or the "

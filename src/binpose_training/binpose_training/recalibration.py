@@ -6,10 +6,10 @@ from pathlib import Path
 
 from binpose_core.base.errors import BinposeError
 from binpose_core.learning.model_store import ModelStore
-from binpose_detection.segmenter import Segmenter, SegmenterConfig
+from binpose_core.stages import Segmenter
+from binpose_detection.segmenter import SegmenterConfig, VoteSegmenter
 from binpose_estimator.estimator import PoseEstimator
-from binpose_pipeline.bundle import ModelBundle, save_bundle, shipped_or_own
-from binpose_pipeline.pipeline import SegmenterStage
+from binpose_pipeline.bundle import PipelineBundle, save_bundle, shipped_or_own
 from binpose_refinement.refiner import IcpRefiner
 from binpose_simulation.scene import SceneConfig
 from binpose_training.calibration import calibrated_bundle
@@ -17,7 +17,7 @@ from binpose_training.training_scene import training_scene
 
 
 def recalibrate(
-    bundle: ModelBundle,
+    bundle: PipelineBundle,
     model: Path,
     out: Path,
     scene: SceneConfig,
@@ -26,7 +26,7 @@ def recalibrate(
     fitted_views: int,
     judged_views: int,
     advance: Callable[[str], object],
-) -> tuple[str, ModelBundle]:
+) -> tuple[str, PipelineBundle]:
     """Save the bundle with a new calibration and new metrics; returns the version and the bundle.
 
     Args:
@@ -66,17 +66,17 @@ def recalibrate(
     )
     fitted = calibrated.refiner.calibration if isinstance(calibrated.refiner, IcpRefiner) else None
     refiner = refiner.using(calibration=fitted)
-    merged = replace(bundle, segmenter=segmenter, refiner=refiner, metrics=calibrated.metrics)
+    merged = replace(bundle.using(segmenter=segmenter, refiner=refiner), metrics=calibrated.metrics)
     header = {"training": ModelStore(shipped_or_own(model)).header(bundle.version).get("training", {})}
     return save_bundle(merged, out, parent=bundle.version, header=header, half=True), merged
 
 
-def _naming_alternatives(segmenter: SegmenterStage) -> SegmenterStage:
+def _naming_alternatives(segmenter: Segmenter) -> Segmenter:
     """The detector with today's rule for alternative classes: scores compare the parts that look alike."""
-    if not isinstance(segmenter, Segmenter):
+    if not isinstance(segmenter, VoteSegmenter):
         return segmenter
     today = SegmenterConfig(segmenter.config.objects)
     config = replace(
         segmenter.config, alternative_share=today.alternative_share, max_alternatives=today.max_alternatives
     )
-    return Segmenter(segmenter.network, config, str(segmenter.device))
+    return VoteSegmenter(segmenter.network, config, str(segmenter.device))

@@ -8,7 +8,7 @@ import torch
 from binpose_core.frames.types import LabelledView
 from binpose_core.learning.weights import read_progress
 from binpose_core.parts.catalogue import ObjectModel
-from binpose_pipeline.bundle import ModelBundle
+from binpose_pipeline.bundle import PipelineBundle
 from binpose_refinement.hypothesis_batch import PartRenderer
 from binpose_refinement.network import RefinementNetwork, RefinementNetworkConfig
 from binpose_refinement.network_training import (
@@ -28,7 +28,7 @@ def trained_refinement_network(
     seed: int,
     directory: Path,
     on_step: Callable[[float, Mapping[str, float]], None],
-    start: ModelBundle | None = None,
+    start: PipelineBundle | None = None,
 ) -> RefinementNetwork:
     """The network, trained for as long as its settings say.
 

@@ -10,6 +10,7 @@ from binpose_core.base.devices import check_device
 from binpose_core.base.errors import BinposeError
 from binpose_core.frames.types import LabelledView
 from binpose_core.parts.catalogue import ObjectModel
+from binpose_core.stages import Segmenter
 from binpose_detection.mask_rcnn import MaskRcnnConfig, import_torchvision
 from binpose_detection.mask_rcnn_training import MaskRcnnTrainingConfig, train_mask_rcnn
 from binpose_detection.segmenter import SegmenterConfig
@@ -17,8 +18,7 @@ from binpose_detection.training import SegmentationTrainingConfig, train_segment
 from binpose_estimator.estimator import EstimatorConfig, PoseEstimator
 from binpose_estimator.training import train_estimator
 from binpose_estimator.training_config import PoseTrainingConfig
-from binpose_pipeline.bundle import ModelBundle, save_bundle
-from binpose_pipeline.pipeline import SegmenterStage
+from binpose_pipeline.bundle import PipelineBundle, save_bundle
 from binpose_refinement.network import RefinementNetwork
 from binpose_training.calibration import calibrated_bundle
 from binpose_training.config import TrainConfig, fine_tuning
@@ -37,7 +37,7 @@ def train(
     config: TrainConfig,
     resume: bool = False,
     progress: Progress | None = None,
-    start: ModelBundle | None = None,
+    start: PipelineBundle | None = None,
     device: str = "cpu",
 ) -> str:
     """Train one model for all objects; returns its version in the model store.
@@ -66,7 +66,7 @@ def train(
     bundle = _calibrated(run, segmenter, estimator)
     done = {"views": len(views), **{f"{stage}_steps": run.steps(stage) for stage in (DETECTOR, POSE)}}
     if network is not None:
-        bundle = replace(bundle, refiner=bundle.refiner.using(network=network))  # type: ignore[attr-defined]
+        bundle = bundle.using(refiner=bundle.refiner.using(network=network))
         done["refinement_steps"] = refinement_steps(run.directory)
     header = {"training": {**run.settings, "done": done}}
     version = save_bundle(bundle, out, parent=run.settings["start"], header=header, half=True)
@@ -80,7 +80,7 @@ def _begun(
     config: TrainConfig,
     resume: bool,
     progress: Progress | None,
-    start: ModelBundle | None,
+    start: PipelineBundle | None,
     device: str,
 ) -> Run:
     """The run, after everything that can be refused was: from here on it must be resumed or deleted."""
@@ -100,7 +100,7 @@ def _begun(
     return run
 
 
-def _trained_segmenter(run: Run, views: Sequence[LabelledView]) -> SegmenterStage:
+def _trained_segmenter(run: Run, views: Sequence[LabelledView]) -> Segmenter:
     """The detector that the settings name, trained for the segmentation's share of the time."""
     config, names = run.config, tuple(run.parts)
     minutes, checkpoint = config.minutes * config.segmentation_share, run.checkpoint(DETECTOR)
@@ -117,7 +117,7 @@ def _trained_segmenter(run: Run, views: Sequence[LabelledView]) -> SegmenterStag
     )  # fmt: skip
 
 
-def _trained_estimator(run: Run, views: Sequence[LabelledView], segmenter: SegmenterStage) -> PoseEstimator:
+def _trained_estimator(run: Run, views: Sequence[LabelledView], segmenter: Segmenter) -> PoseEstimator:
     """The pose network, which learns from what the detector finds too."""
     config = run.config
     return train_estimator(
@@ -142,7 +142,7 @@ def _trained_refinement(run: Run, views: Sequence[LabelledView]) -> RefinementNe
     return trained_refinement_network(views, run.parts, lasting, config.seed, run.directory, told, run.start)
 
 
-def _calibrated(run: Run, segmenter: SegmenterStage, estimator: PoseEstimator) -> ModelBundle:
+def _calibrated(run: Run, segmenter: Segmenter, estimator: PoseEstimator) -> PipelineBundle:
     """The bundle with a refiner fitted on some of the unseen views and metrics from the others."""
     c = run.config
     return calibrated_bundle(

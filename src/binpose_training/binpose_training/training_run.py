@@ -12,7 +12,7 @@ from binpose_core.base.errors import BinposeError
 from binpose_core.base.files import read_json, write_json
 from binpose_core.learning.weights import read_progress
 from binpose_core.parts.catalogue import ObjectModel
-from binpose_pipeline.bundle import ModelBundle
+from binpose_pipeline.bundle import PipelineBundle
 from binpose_simulation.scene import SceneConfig
 from binpose_simulation.stream import SimulationStream
 from binpose_simulation.view_store import ViewStore
@@ -35,7 +35,7 @@ class Run:
     parts: Mapping[str, ObjectModel]
     config: TrainConfig
     directory: Path
-    start: ModelBundle | None
+    start: PipelineBundle | None
     report: Progress
     device: str
 

@@ -10,7 +10,7 @@ from binpose.commands.command import Command, console, preparing, progress_bar, 
 from binpose.commands.estimate import print_summary, run_estimation
 from binpose.commands.evaluate import evaluation_table
 from binpose_core.evaluation.matching import HALF_VISIBLE, EvaluationConfig
-from binpose_pipeline.bundle import ModelBundle, load_bundle
+from binpose_pipeline.bundle import PipelineBundle, load_bundle
 from binpose_pipeline.estimation import EstimationConfig
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def demo_scene() -> "SceneConfig":
 
 
 def show_demo(
-    bundle: ModelBundle, model: str, dataset: Path, seed: int, frames: int, out: Path
+    bundle: PipelineBundle, model: str, dataset: Path, seed: int, frames: int, out: Path
 ) -> "tuple[list[FrameOutcome], EvaluationResult]":
     """Estimate the first frames of a simulated scene, judge them against its truth and write the report."""
     from binpose.demo_report import demo_page

@@ -1,14 +1,14 @@
 """`binpose estimate`: the poses of parts in recorded frames."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
 import tyro
 
 from binpose.commands.command import Command, console, errors, split_names, tracked, waiting
-from binpose_pipeline.bundle import UNCALIBRATED, ModelBundle, load_bundle
+from binpose_pipeline.bundle import UNCALIBRATED, PipelineBundle, load_bundle
 from binpose_pipeline.estimation import EstimationConfig
 
 if TYPE_CHECKING:
@@ -105,11 +105,11 @@ class Estimate(Command):
         if not bundle.calibrated:
             console.print(UNCALIBRATED, style="yellow")
         if region is not None:
-            bundle = replace(bundle, segmenter=Within(bundle.segmenter, region))
+            bundle = bundle.using(segmenter=Within(bundle.segmenter, region))
         run, explain = RunDirectory(self.out), None
         if self.explain:
             remembering = Remembering(bundle.refiner)
-            bundle = replace(bundle, refiner=remembering)
+            bundle = bundle.using(refiner=remembering)
             explain = FrameExplainer(Explainer(bundle.objects), remembering, run)
         pipeline = bundle.pipeline
         if self.track != "no":
@@ -122,7 +122,7 @@ class Estimate(Command):
         return 1 if failed else 0
 
 
-def with_refiner(bundle: ModelBundle, method: str) -> ModelBundle:
+def with_refiner(bundle: PipelineBundle, method: str) -> PipelineBundle:
     """The model with another way of refining; `model` leaves its own.
 
     Raises:
@@ -132,11 +132,11 @@ def with_refiner(bundle: ModelBundle, method: str) -> ModelBundle:
 
     if method == "model" or not isinstance(bundle.refiner, IcpRefiner):
         return bundle
-    return replace(bundle, refiner=bundle.refiner.using(cast("Method", method)))
+    return bundle.using(refiner=bundle.refiner.using(cast("Method", method)))
 
 
 def run_estimation(
-    bundle: ModelBundle,
+    bundle: PipelineBundle,
     sources: Sequence["FrameSource"],
     config: EstimationConfig,
     record: "RunRecord",

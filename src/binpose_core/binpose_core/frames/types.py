@@ -56,6 +56,19 @@ class Hypothesis:
 
 
 @dataclass(frozen=True, eq=False)
+class Candidate:
+    """A verified hypothesis with its evidence, for fitting a calibration.
+
+    features: (F,) in the refiner's order. detection: index among the detections of the frame.
+    """
+
+    object_id: str
+    T_cam_obj: FloatArray
+    features: FloatArray
+    detection: int
+
+
+@dataclass(frozen=True, eq=False)
 class PoseEstimate:
     """A part's pose.
 

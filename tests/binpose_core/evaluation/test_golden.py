@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from binpose_core.datasets.bop import BopWriter
+from binpose_core.evaluation.golden import FOLDER, GoldenFrame, found_share, golden_frames, seen_share, true_detections
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import Detection
-from binpose_ros.golden import FOLDER, GoldenFrame, found_share, golden_frames, seen_share, true_detections
 
 
 @pytest.fixture

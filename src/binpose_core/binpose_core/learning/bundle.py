@@ -1,4 +1,4 @@
-"""The models that a node holds, and how a new one gets in: loaded beside, checked, exchanged by one assignment."""
+"""Models in memory: load one beside the one in use, check it, and swap by one assignment."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,28 +17,36 @@ Stage = TypeVar("Stage")
 
 
 @dataclass(frozen=True, eq=False)
-class LoadedModel(Generic[Stage]):
-    """One version of a model, ready to work. Immutable: whoever holds it works with one version to the end.
+class ModelBundle(Generic[Stage]):
+    """One version of a model, ready to use. Immutable: a caller that holds it uses one version to the end.
 
-    number: counts the models that this node had, from 1; VisionInfo's database_version.
+    stage: a single stage, or the pipeline of all. objects: by id.
+    version: sha256 of the weights, empty before it is saved; parent: the version it was trained from.
+    store: folder that it was loaded from.
+    number: counts the models that a process has used, from 1; VisionInfo's database_version.
     golden: its score on the store's golden frames, or None where there are none.
-    settings: that the stage was built with.
+    config: of each stage, as plain JSON data. metrics: measured when it was saved.
+    settings: that the stage was built with, where they are not the model's own.
     """
 
     stage: Stage
     objects: Mapping[str, ObjectModel]
-    version: str
-    parent: str | None
-    store: Path
+    version: str = ""
+    parent: str | None = None
+    store: Path = Path()
     number: int = 1
     golden: float | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
     settings: Any = None
 
     @property
     def location(self) -> str:
-        """The file of the weights, by which others know the version."""
+        """The file of the weights, which identifies the version."""
         return str(self.store / f"weights-{self.version[:SHORT]}.safetensors")
+
+
+Bundle = TypeVar("Bundle", bound=ModelBundle[Any])
 
 
 class Unanswered(BinposeError):
@@ -49,22 +57,22 @@ class ModelSlot(Generic[Stage]):
     """The model in use, the one before it, and one that was loaded to be used next."""
 
     def __init__(self) -> None:
-        self._held: tuple[LoadedModel[Stage], ...] = ()
-        self._offered: LoadedModel[Stage] | None = None
+        self._held: tuple[ModelBundle[Stage], ...] = ()
+        self._offered: ModelBundle[Stage] | None = None
 
     @property
-    def current(self) -> LoadedModel[Stage] | None:
+    def current(self) -> ModelBundle[Stage] | None:
         """The model in use."""
         held = self._held
         return held[0] if held else None
 
     @property
-    def previous(self) -> LoadedModel[Stage] | None:
+    def previous(self) -> ModelBundle[Stage] | None:
         """The model before."""
         held = self._held
         return held[1] if len(held) > 1 else None
 
-    def earlier(self) -> LoadedModel[Stage]:
+    def earlier(self) -> ModelBundle[Stage]:
         """The model before.
 
         Raises:
@@ -74,12 +82,12 @@ class ModelSlot(Generic[Stage]):
             raise BinposeError("There is no earlier model to roll back to; expected one swap since the node's start.")
         return self.previous
 
-    def held(self) -> tuple[LoadedModel[Stage], ...]:
+    def held(self) -> tuple[ModelBundle[Stage], ...]:
         """All of them, the one in use first."""
         offered = self._offered
         return self._held if offered is None else (*self._held, offered)
 
-    def find(self, version: str) -> LoadedModel[Stage]:
+    def find(self, version: str) -> ModelBundle[Stage]:
         """The model whose version begins with `version`; the one in use for an empty one.
 
         Raises:
@@ -98,7 +106,7 @@ class ModelSlot(Generic[Stage]):
             Reason.MODEL_MISMATCH,
         )
 
-    def exchange(self, model: LoadedModel[Stage]) -> None:
+    def exchange(self, model: ModelBundle[Stage]) -> None:
         """Put a model in use; the one that was in use stays, to be put back and for results that still name it.
 
         A model that is held already is only renewed and put first.
@@ -107,7 +115,7 @@ class ModelSlot(Generic[Stage]):
         if self._offered is not None and self._offered.version == model.version:
             self._offered = None
 
-    def offer(self, model: LoadedModel[Stage]) -> None:
+    def offer(self, model: ModelBundle[Stage]) -> None:
         """Hold a model that is to be used next, instead of the last such one; the others stay."""
         self._offered = model
 
@@ -135,8 +143,9 @@ def load_model(
     version: str,
     build: Callable[[StoredModel, Mapping[str, ObjectModel]], Stage],
     checks: Checks[Stage],
-    current: LoadedModel[Stage] | None = None,
-) -> LoadedModel[Stage]:
+    bundle: Callable[..., Bundle],
+    current: ModelBundle[Stage] | None = None,
+) -> Bundle:
     """A model from a store, checked.
 
     Args:
@@ -144,6 +153,7 @@ def load_model(
         version: of those in the store, or its first digits; the store's current one when empty.
         build: makes the stage of it.
         checks: what it must pass.
+        bundle: class of the result, `ModelBundle` or one of its subclasses.
         current: the model it would replace; it may not know fewer parts, nor score worse on the same golden frames.
 
     Raises:
@@ -155,6 +165,7 @@ def load_model(
     wanted = list(checks.objects) or list(current.objects if current else ())
     check_known(wanted, list(objects), stored.version)
     stage = assemble(stored, lambda: build(stored, objects))
+    config, metrics = assemble(stored, lambda: (dict(stored.header["config"]), dict(stored.header.get("metrics", {}))))
     checks.warm_up(stage, objects)
     golden = checks.score(stage, objects)
     before = None if golden is None or current is None else checks.score(current.stage, current.objects)
@@ -163,8 +174,9 @@ def load_model(
             f"Model {stored.version[:SHORT]} scores {golden:.3f} on the golden frames, the one in use {before:.3f}; "
             "expected at least as much; train it further, or take these frames out of the store."
         )
-    metrics = dict(stored.header.get("metrics", {}))
-    return LoadedModel(stage, objects, stored.version, stored.parent, Path(store), golden=golden, metrics=metrics)
+    return bundle(
+        stage, objects, stored.version, stored.parent, Path(store), golden=golden, config=config, metrics=metrics
+    )
 
 
 def check_finite(stored: StoredModel) -> None:

@@ -1,0 +1,102 @@
+"""The stages of the pipeline: what each takes, returns and stores in a model.
+
+detections = segmenter(frame)
+poses = estimator(frame, detections)
+poses = refiner(frame, detections, poses)
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from typing_extensions import Self
+
+from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.frames.types import Candidate, Detection, Grasp, PoseEstimate
+from binpose_core.geometry.transforms import FloatArray
+
+StoredStage = tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]
+"""Arrays by name, and settings as plain JSON data."""
+
+
+class Segmenter(Protocol):
+    """Finds the instances of a frame."""
+
+    def __call__(self, frame: RgbdFrame) -> list[Detection]:
+        """The instances, best first."""
+        ...
+
+    def to_tensors(self) -> StoredStage:
+        """What a model stores of this stage."""
+        ...
+
+
+class Estimator(Protocol):
+    """Estimates a pose with hypotheses for each detection."""
+
+    def __call__(self, frame: RgbdFrame, detections: Sequence[Detection]) -> list[PoseEstimate]:
+        """One estimate per detection that a pose was found for."""
+        ...
+
+    def to_tensors(self) -> StoredStage:
+        """What a model stores of this stage."""
+        ...
+
+
+class Score(Protocol):
+    """Maps evidence to probabilities."""
+
+    def __call__(self, features: FloatArray) -> FloatArray:
+        """Probabilities (B,) that hypotheses with features (B, F) are right."""
+        ...
+
+    def out_of_distribution(self, features: FloatArray) -> npt.NDArray[np.bool_]:
+        """(B,) whether features (B, F) lie outside of what the probabilities were fitted on."""
+        ...
+
+
+class Refiner(Protocol):
+    """Aligns, verifies, scores and ranks poses, and suppresses duplicates."""
+
+    @property
+    def calibration(self) -> Score | None:
+        """Fitted scores; None where scores only rank poses."""
+        ...
+
+    @property
+    def network(self) -> Any | None:
+        """The refinement network, where the model has one."""
+        ...
+
+    def __call__(
+        self, frame: RgbdFrame, detections: Sequence[Detection], poses: Sequence[PoseEstimate]
+    ) -> list[PoseEstimate]:
+        """The verified poses, best score first."""
+        ...
+
+    def candidates(
+        self, frame: RgbdFrame, detections: Sequence[Detection], poses: Sequence[PoseEstimate], refine: bool = True
+    ) -> list[Candidate]:
+        """All hypotheses with their evidence, aligned first unless `refine` is False."""
+        ...
+
+    def using(self, method: Any | None = None, network: Any | None = None, calibration: Any | None = None) -> Self:
+        """The same refiner with another method, refinement network or calibration."""
+        ...
+
+    def to_tensors(self) -> StoredStage:
+        """What a model stores of this stage."""
+        ...
+
+
+Refine = Callable[[RgbdFrame, Sequence[Detection], Sequence[PoseEstimate]], list[PoseEstimate]]
+"""A refiner's call alone, for code that needs nothing else of it."""
+
+
+class Planner(Protocol):
+    """Plans grasps for the poses of a frame."""
+
+    def __call__(self, frame: RgbdFrame, poses: Sequence[PoseEstimate]) -> list[Grasp]:
+        """The grasps, best first."""
+        ...
