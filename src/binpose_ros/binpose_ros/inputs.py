@@ -11,6 +11,7 @@ from rclpy.serialization import deserialize_message
 from binpose_core.base.errors import BinposeError
 from binpose_core.base.reasons import Reason
 from binpose_ros.compressed import RAW, decompress, transport_topic
+from binpose_ros.exact_time import ExactTime, MessageSet
 from binpose_ros.input_checks import (
     Arrivals,
     no_frame_problems,
@@ -21,6 +22,7 @@ from binpose_ros.mailbox import Mailbox
 from binpose_ros.monitor import SILENT_S, Monitor
 from binpose_ros.outcome import Outcome
 from binpose_ros.problems import Problem
+from binpose_ros.ros_packages import message_filters
 from binpose_ros.serialized import serialized_header
 from binpose_ros.settings import StageSettings
 from binpose_ros.stamps import NS_PER_S
@@ -84,8 +86,10 @@ class Inputs:
         self._entries = {entry.topic: entry for entry in inputs}
         self._latest: dict[str, bytes] = {}
         (self._reference,) = (entry.topic for entry in inputs if entry.role == "reference")
+        self._exact = self._exact_time(inputs, settings)
         slop_ns = round(settings.slop_s * NS_PER_S)
-        slops = {entry.topic: slop_ns * (entry.role == "near") for entry in inputs if entry.role in ("near", "same")}
+        partners = [e for e in inputs if e.role in ("near", "same") and not (self._exact and self._is_exact(e))]
+        slops = {entry.topic: slop_ns * (entry.role == "near") for entry in partners}
         self._near = [entry.topic for entry in inputs if entry.role == "near"]
         self._synchronizer = StampSynchronizer(
             self._reference, slops, monitor.counts, settings.keep, settings.keep_mb * BYTES_PER_MB
@@ -134,9 +138,7 @@ class Inputs:
         """What is wrong with the inputs now: why no frame is complete, and what else their publishers do."""
         found = []
         if self._monitor.silent:
-            silent = {
-                t: self._subscriptions[t] for t in self._synchronizer.silent(SILENT_S) if t in self._subscriptions
-            }
+            silent = {t: s for t, s in list(self._subscriptions.items()) if self._is_silent(t)}
             images = [topic for topic, entry in self._entries.items() if entry.transport]
             info_arrives = self._arrivals.within(INFO.topic, SILENT_S)
             found = no_frame_problems(self._node, silent, images if info_arrives else [])
@@ -144,6 +146,9 @@ class Inputs:
         for subscription in list(self._subscriptions.values()):
             found += publisher_problems(self._node, subscription)
         return found
+
+    def _is_silent(self, topic: str) -> bool:
+        return self._entries[topic].role != "latest" and not self._arrivals.within(topic, SILENT_S)
 
     def _name(self, entry: Input, settings: StageSettings) -> str:
         """The topic that is subscribed; a transport's is named after the remapped one, as in image_transport."""
@@ -193,10 +198,29 @@ class Inputs:
         stamp_ns = serialized_header(data).stamp_ns
         if entry.topic == self._reference:
             self._monitor.arrived(stamp_ns, self._node.get_clock().now().nanoseconds)
-        match = self._synchronizer.put(entry.topic, stamp_ns, data)
-        if match is not None:
-            self._monitor.completed()
-            self._box.put({**match, **self._latest})
+        if self._exact is None or not self._is_exact(entry):
+            self._complete(self._synchronizer.put(entry.topic, stamp_ns, data))
+            return
+        for found in self._exact.put(entry.topic, stamp_ns, data):
+            self._complete(self._synchronizer.put(self._reference, found.stamp_ns, found))
+
+    def _complete(self, match: Match | None) -> None:
+        if match is None:
+            return
+        self._monitor.completed()
+        exact = match[self._reference]
+        self._box.put({**match, **(exact.messages if isinstance(exact, MessageSet) else {}), **self._latest})
+
+    def _exact_time(self, inputs: Sequence[Input], settings: StageSettings) -> ExactTime | None:
+        """The synchronizer of what other stages publish for one image, where message_filters is installed."""
+        package = message_filters()
+        topics = sorted((e.topic for e in inputs if self._is_exact(e)), key=lambda topic: topic != self._reference)
+        if package is None or len(topics) < 2:
+            return None
+        return ExactTime(package, topics, settings.keep, self._monitor.counts, self._types)
+
+    def _is_exact(self, entry: Input) -> bool:
+        return not entry.camera and entry.role in ("reference", "same")
 
     def _stamps_differ(self) -> Problem:
         """Messages arrive on all topics, and their stamps do not match."""

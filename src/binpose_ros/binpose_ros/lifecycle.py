@@ -1,4 +1,4 @@
-"""A lifecycle node composed of parts that take part in its transitions; a failed transition is logged with its reason."""
+"""A lifecycle node composed of parts that take part in its transitions; why one failed is logged."""
 
 import traceback
 from collections.abc import Callable

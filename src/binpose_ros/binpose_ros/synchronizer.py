@@ -1,8 +1,7 @@
 """Which messages of several topics belong to one image. Without ROS."""
 
 import math
-import time
-from collections.abc import Callable, Mapping, Sized
+from collections.abc import Mapping, Sized
 from typing import Any
 
 from binpose_ros.mailbox import FrameCounts
@@ -24,7 +23,6 @@ class StampSynchronizer:
         counts: where the reference's messages without partners are counted (`unmatched`), and the restarts.
         keep: messages held per topic.
         keep_bytes: their length per topic; one message is held whatever its length.
-        clock: gives the time in seconds.
     """
 
     def __init__(
@@ -34,14 +32,12 @@ class StampSynchronizer:
         counts: FrameCounts,
         keep: int = 30,
         keep_bytes: float = math.inf,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.slops_ns = dict(slops_ns)
         self._reference, self._counts = reference, counts
         self._keep, self._keep_bytes = keep, keep_bytes
         self._held: dict[str, dict[int, Sized]] = {topic: {} for topic in (reference, *slops_ns)}
         self._last_ns: dict[str, int] = {}
-        self._clock, self._came_s = clock, dict[str, float]()
 
     def put(self, topic: str, stamp_ns: int, message: Sized) -> dict[str, Any] | None:
         """Take a message; the newest frame that it completes, as message by topic, or None.
@@ -49,7 +45,6 @@ class StampSynchronizer:
         Stamps that jump back by more than a second are a restart (a new bag, a reset clock): all is forgotten.
         """
         held = self._held[topic]
-        self._came_s[topic] = self._clock()
         if stamp_ns < self._last_ns.get(topic, stamp_ns) - RESTART_NS:
             self._restart()
         self._last_ns[topic] = stamp_ns
@@ -58,11 +53,6 @@ class StampSynchronizer:
         while len(held) > self._keep or (len(held) > 1 and sum(map(len, held.values())) > self._keep_bytes):
             self._forget(topic, min(held))
         return match
-
-    def silent(self, seconds: float) -> list[str]:
-        """The topics on which nothing came for so long."""
-        now_s = self._clock()
-        return [topic for topic in self._held if now_s - self._came_s.get(topic, -math.inf) > seconds]
 
     def too_far(self) -> dict[str, int]:
         """The topics whose held stamps are all farther from the reference's than their slop, and how far, in ns.
