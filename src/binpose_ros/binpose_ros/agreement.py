@@ -1,7 +1,7 @@
 """Whether reported poses agree with the depth image, and whether their scores can be trusted, over the last frames.
 
 Neither needs labels. The refiner measures both per pose, in `PoseEstimate.residuals`; a model or a camera that cannot
-tell leaves them out.
+measure them leaves them out.
 """
 
 import math

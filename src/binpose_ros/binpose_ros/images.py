@@ -1,4 +1,4 @@
-"""sensor_msgs/Image <-> numpy, for every encoding that a colour or a depth camera sends.
+"""sensor_msgs/Image <-> numpy, for every encoding that a colour or a depth camera publishes.
 
 Images that arrive are read with numpy and OpenCV, which takes Bayer patterns, YUV and padded rows of any camera. Images
 that are published are made by cv_bridge where it is installed.
@@ -148,7 +148,7 @@ def from_depth_m(depth_m: npt.NDArray[np.float32], header: Header, types: Any, e
         return _to_message(depth_m.astype(np.float32, copy=False), encoding, header, types)
     if encoding == "16UC1":
         return _to_message(np.clip(np.rint(depth_m * 1e3), 0, 65535).astype(np.uint16), encoding, header, types)
-    raise BinposeError(f"Depth cannot be sent as {encoding!r}; expected {' or '.join(DEPTH_ENCODINGS)} (REP-118).")
+    raise BinposeError(f"Depth cannot be published as {encoding!r}; expected {' or '.join(DEPTH_ENCODINGS)} (REP-118).")
 
 
 def from_labels(labels: npt.NDArray[np.uint16], header: Header, types: Any) -> Any:

@@ -68,9 +68,9 @@ class ModelFollower(LifecyclePart, Generic[Stage]):
         """Refuse it.
 
         Raises:
-            BinposeError: with the name of the node to ask.
+            BinposeError: with the name of the node that can.
         """
-        raise BinposeError(f"This node uses the model that {self.leader} uses; ask {self.leader} to roll back.")
+        raise BinposeError(f"This node uses the model that {self.leader} uses; call the service of {self.leader}.")
 
     def watch(self) -> None:
         """Put the model in use that the leader uses."""

@@ -80,7 +80,7 @@ class Parameters(Generic[Settings]):
         if not spec.live:
             descriptor.additional_constraints = "Set it before the node is configured."
         default = [""] if spec.default == [] else spec.default  # An empty list has no type that rclpy could see.
-        # Declared with a value, a parameter would not tell whether it was given one that is its default.
+        # Declared with a value, a parameter would not show whether it was given its default.
         kind = Parameter.Type.from_parameter_value(default)
         given = self._node.declare_parameter(spec.name, kind, descriptor).value
         if given is None:

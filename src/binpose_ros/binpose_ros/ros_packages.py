@@ -52,6 +52,16 @@ def cv_bridge() -> Any | None:
     return None if package is None else package.CvBridge()
 
 
+def packages_in_use() -> str:
+    """Their names; "none" where there are none."""
+    found = {
+        "message_filters": message_filters(),
+        "cv_bridge": cv_bridge(),
+        "tf_transformations": tf_transformations(),
+    }
+    return ", ".join(name for name, package in found.items() if package is not None) or "none"
+
+
 def rotation_from_quaternion(quat_xyzw: tuple[float, float, float, float]) -> FloatArray:
     """The rotation (3, 3) of a quaternion of any length; NaN where it has none."""
     package = tf_transformations()

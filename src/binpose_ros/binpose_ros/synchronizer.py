@@ -57,7 +57,7 @@ class StampSynchronizer:
     def too_far(self) -> dict[str, int]:
         """The topics whose held stamps are all farther from the reference's than their slop, and how far, in ns.
 
-        Another thread than that of `put` may ask.
+        Any thread may call it.
         """
         stamps = {topic: list(held) for topic, held in self._held.items()}
         nearest = {

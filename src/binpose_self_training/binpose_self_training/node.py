@@ -105,7 +105,7 @@ class SelfTrainingNode(ManagedNode):
 
     def _subscribe_new(self) -> None:
         """Subscribe to the topics that have a publisher by now."""
-        with self._topics:  # The timer looks for topics while a service may close them.
+        with self._topics:  # The timer subscribes while a service may close them.
             if self._open:
                 self._subscribe_to(self.settings.roles(self.resolve_topic_name))
 
