@@ -1,6 +1,7 @@
 """ROS' own packages give what the nodes have without them; they are skipped where they are not installed."""
 
-import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -45,12 +46,26 @@ def test_a_rotation_between_two_turns_about_one_axis(rng: np.random.Generator) -
             np.testing.assert_allclose(found, expected, atol=1e-9)
 
 
-def test_a_cv_bridge_that_ends_its_process_is_not_used(monkeypatch: Any) -> None:
-    monkeypatch.setattr(ros_packages.importlib.util, "find_spec", lambda name: SimpleNamespace())
-    monkeypatch.setattr(ros_packages.np, "__version__", "2.1.0")
-    monkeypatch.setattr(subprocess, "run", lambda *arguments, **named: SimpleNamespace(returncode=-11))
-    monkeypatch.setattr(ros_packages, "_imported", lambda name: pytest.fail("it would end this process"))
-    assert ros_packages.cv_bridge.__wrapped__() is None
+@pytest.mark.parametrize(
+    ("numpy", "module", "is_used"),
+    [
+        ("1.26.4", b"numpy.core._multiarray_umath", True),
+        ("2.1.0", b"numpy.core._multiarray_umath", False),
+        ("2.1.0", b"numpy._core._multiarray_umath", True),
+    ],
+)
+def test_a_cv_bridge_that_was_compiled_for_numpy_1_is_not_imported_beside_numpy_2(
+    tmp_path: Path, monkeypatch: Any, numpy: str, module: bytes, is_used: bool
+) -> None:
+    """It would end the process."""
+    (tmp_path / "cv_bridge/boost").mkdir(parents=True)
+    (tmp_path / "cv_bridge/__init__.py").write_text("class CvBridge: ...\n")
+    (tmp_path / "cv_bridge/boost/cv_bridge_boost.so").write_bytes(b"ELF" + module)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "cv_bridge", raising=False)
+    monkeypatch.setattr(ros_packages.np, "__version__", numpy)
+    assert (ros_packages.cv_bridge.__wrapped__() is not None) == is_used
+    monkeypatch.delitem(sys.modules, "cv_bridge", raising=False)
 
 
 def test_a_package_that_does_not_fit_numpy_is_not_used(monkeypatch: Any) -> None:

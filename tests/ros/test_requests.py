@@ -63,7 +63,7 @@ def test_requests_leave_threads_for_the_services(node: Any) -> None:
     threads = asked(node, goals)
     third = Goal()
     answer = node.action._execute(third)
-    assert third.outcome == "aborted" and not answer.success and "ask when one is answered" in answer.message
+    assert third.outcome == "aborted" and not answer.success and "send the goal again" in answer.message
     assert answer.code == "BUSY"
     for goal in goals:
         goal.is_cancel_requested = True

@@ -195,7 +195,7 @@ def result_frame_problem(frame_id: str, objects: Mapping[str, ObjectModel], sett
         return ""
     return (
         f"The results are in frame {parent!r}, which is the name of a part's own frame; expected the camera's or "
-        "target_frame, so that the transforms form no loop; rename it, or change tf_prefix. No transforms are published."
+        "target_frame, so that the transforms form no loop; rename it, or change tf_prefix. No transform is published."
     )
 
 

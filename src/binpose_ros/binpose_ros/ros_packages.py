@@ -11,9 +11,8 @@ missing or cannot be used, the nodes do the same with what they have without it.
 
 import importlib
 import importlib.util
-import subprocess
-import sys
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,7 @@ from scipy.spatial.transform import Rotation, Slerp
 
 from binpose_core.geometry.transforms import FloatArray, rotation_from_quat_xyzw
 
-PROBE = "import numpy; from cv_bridge import CvBridge; CvBridge().cv2_to_imgmsg(numpy.zeros((2, 2), 'u1'), 'mono8')"
+NUMPY_2 = b"numpy._core"
 
 
 @cache
@@ -40,16 +39,24 @@ def tf_transformations() -> Any | None:
 def cv_bridge() -> Any | None:
     """A `CvBridge`, or None.
 
-    Jazzy's is compiled against numpy 1 and ends a process that has numpy 2: there it is tried in another process first.
+    Jazzy's is compiled for numpy 1 and ends a process that has numpy 2: it is not imported there.
     """
-    if importlib.util.find_spec("cv_bridge") is None:
+    found = importlib.util.find_spec("cv_bridge")
+    if found is None or not all(_fits_numpy(Path(folder)) for folder in found.submodule_search_locations or ()):
         return None
-    if int(np.__version__.partition(".")[0]) >= 2:
-        tried = subprocess.run([sys.executable, "-c", PROBE], capture_output=True)
-        if tried.returncode:
-            return None
     package = _imported("cv_bridge")
     return None if package is None else package.CvBridge()
+
+
+def _fits_numpy(package: Path) -> bool:
+    """Whether the compiled modules of a package fit the installed numpy.
+
+    Those compiled for numpy 2 import numpy._core, and work with numpy 1 too; those for numpy 1 know only numpy.core.
+    Source: numpy/core/code_generators/generate_numpy_api.py, `_import_array`.
+    """
+    if int(np.__version__.partition(".")[0]) < 2:
+        return True
+    return all(NUMPY_2 in path.read_bytes() for path in package.rglob("*.so"))
 
 
 def packages_in_use() -> str:
