@@ -99,7 +99,7 @@ class PoseEstimatorNode(ManagedNode):
         """Estimate poses, with the model that the detections were made with."""
         data = match[DETECTIONS.topic]
         if not array_length(data):
-            return self.process_empty(serialized_header(data))
+            return self.upstream.pass_on(serialized_header(data), NOTHING, self.publish_empty)
         frame = self.frames.read(match)
         detections, version = read_detections(data, read(match, MASK, self.types), frame.camera)
         model = self.models.find(version)
@@ -109,12 +109,6 @@ class PoseEstimatorNode(ManagedNode):
             self.results.outputs.publish(frame, poses, model.objects, model.version)
         outcome = Outcome() if poses else empty_outcome(why_empty(frame, detections, (), model.objects, 0.0))
         return replace(outcome, found=len(detections), reported=len(poses), version=model.version)
-
-    def process_empty(self, header: Header) -> Outcome:
-        """Pass on why there are no detections."""
-        outcome = self.upstream.outcome_of(header, NOTHING)
-        self.publish_empty(header, outcome)
-        return outcome
 
     def publish_empty(self, header: Header, outcome: Outcome) -> None:
         """Publish no poses."""

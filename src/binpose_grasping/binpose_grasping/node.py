@@ -140,7 +140,7 @@ class GraspPublisherNode(ManagedNode):
         data = match[POSES.topic]
         header = serialized_header(data)
         if not array_length(data):
-            return self.process_empty(header)
+            return self.upstream.pass_on(header, NOTHING, self.publish_empty)
         poses, version = read_poses(data)
         model = self.models.find(version)
         with self.monitor.measured("convert"):
@@ -156,12 +156,6 @@ class GraspPublisherNode(ManagedNode):
             self.results.outputs.publish(header, grasps, model.version)
         reason = Reason.OK if grasps else Reason.NO_GRASP
         return Outcome(reason, plan.reason, found=len(poses), reported=len(grasps), version=model.version)
-
-    def process_empty(self, header: Header) -> Outcome:
-        """Pass on why there are no poses."""
-        outcome = self.upstream.outcome_of(header, NOTHING)
-        self.publish_empty(header, outcome)
-        return outcome
 
     def publish_empty(self, header: Header, outcome: Outcome) -> None:
         """Publish no grasps."""

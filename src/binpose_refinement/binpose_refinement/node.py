@@ -243,9 +243,10 @@ class RefinementNode(ManagedNode):
 
     def process(self, match: Match) -> Outcome:
         """Refine, with the model that the poses were made with."""
-        poses, version = read_poses(match[POSES.topic])
+        data = match[POSES.topic]
+        poses, version = read_poses(data)
         if not poses:
-            return self.process_empty(serialized_header(match[POSES.topic]))
+            return self.upstream.pass_on(serialized_header(data), NO_POSE, self.publish_empty)
         model, frame = self.models.find(version), self.frames.read(match)
         found, source = read_detections(match[DETECTIONS.topic], read(match, MASK, self.types), frame.camera)
         if source != version:
@@ -264,12 +265,6 @@ class RefinementNode(ManagedNode):
             result = self.results.outputs.publish(frame, verified, model, settings, empty)
         self.action.put(result)
         return result.outcome
-
-    def process_empty(self, header: Header) -> Outcome:
-        """Pass on why there are no poses."""
-        outcome = self.upstream.outcome_of(header, NO_POSE)
-        self.publish_empty(header, outcome)
-        return outcome
 
     def publish_empty(self, header: Header, outcome: Outcome) -> None:
         """Publish no poses."""

@@ -87,8 +87,8 @@ class EstimateAction:
         with self._changed:
             if self._waiting >= MOST_WAITING:
                 raise BinposeError(
-                    f"{MOST_WAITING} requests wait for an image already; expected fewer; send the goal again when one is "
-                    "finished.",
+                    f"{MOST_WAITING} requests wait for an image already; expected fewer; send the goal again when one "
+                    "is finished.",
                     Reason.BUSY,
                 )
             self._waiting += 1

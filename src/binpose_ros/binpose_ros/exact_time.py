@@ -31,13 +31,8 @@ class ExactTime:
     """
 
     def __init__(self, message_filters: Any, topics: Sequence[str], keep: int, counts: FrameCounts, types: Any) -> None:
-        self._package, self._topics, self._keep, self._counts, self._types = (
-            message_filters,
-            topics,
-            keep,
-            counts,
-            types,
-        )
+        self._package, self._topics, self._keep = message_filters, topics, keep
+        self._counts, self._types = counts, types
         self._restart()
 
     def put(self, topic: str, stamp_ns: int, data: bytes) -> list[MessageSet]:

@@ -1,5 +1,6 @@
 """What became of a frame in the stage before, where its results are empty."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -30,12 +31,13 @@ class UpstreamStatus:
             callback_group=MutuallyExclusiveCallbackGroup(),
         )
 
-    def outcome_of(self, header: Header, default: Outcome) -> Outcome:
-        """The outcome of a frame for which the stage before published an empty array: the reason of that stage.
+    def pass_on(self, header: Header, default: Outcome, publish_empty: Callable[[Header, Outcome], None]) -> Outcome:
+        """Publish empty results for an empty array of the stage before, for the reason that this stage had.
 
         Args:
             header: of the array.
             default: the outcome when the stage before publishes none.
+            publish_empty: publishes the empty results.
 
         Raises:
             BinposeError: with that stage's reason, when it could not process the frame.
@@ -44,4 +46,6 @@ class UpstreamStatus:
         earlier = self.outcomes.of(header.stamp_ns) if is_published else None
         if earlier is None or earlier.expect_processed().reason is Reason.OK:
             earlier = default
-        return replace(earlier, reported=0, version="")
+        outcome = replace(earlier, reported=0, version="")
+        publish_empty(header, outcome)
+        return outcome
