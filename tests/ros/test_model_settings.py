@@ -41,7 +41,14 @@ def test_new_settings_reach_the_model_in_use_and_the_one_before(node: Any) -> No
 
 
 def test_settings_that_change_while_a_new_model_waits_reach_it(node: Any, monkeypatch: Any) -> None:
-    monkeypatch.setattr(node, "before_swap", lambda model: set_tone(node, 0.25))
+    load = node.models.load
+
+    def slow(*arguments: Any) -> Any:
+        model = load(*arguments)
+        assert set_tone(node, 0.25).successful
+        return model
+
+    monkeypatch.setattr(node.models, "load", slow)
     node.model_source.swap("", node.second)
     assert node.models.find("").stage == (node.second, 0.25)
 
