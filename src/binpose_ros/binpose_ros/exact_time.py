@@ -33,6 +33,9 @@ class ExactTime:
     def __init__(self, message_filters: Any, topics: Sequence[str], keep: int, counts: FrameCounts, types: Any) -> None:
         self._package, self._topics, self._keep = message_filters, topics, keep
         self._counts, self._types = counts, types
+        self._complete: list[MessageSet] = []
+        self._waiting: list[int] = []  # stamps of the reference
+        self._last_ns: dict[str, int] = {}
         self._restart()
 
     def put(self, topic: str, stamp_ns: int, data: bytes) -> list[MessageSet]:
@@ -59,9 +62,7 @@ class ExactTime:
         self._filters = {topic: self._package.SimpleFilter() for topic in self._topics}
         self._synchronizer = self._package.TimeSynchronizer(list(self._filters.values()), self._keep)
         self._synchronizer.registerCallback(self._collect)
-        self._complete: list[MessageSet] = []
-        self._waiting: list[int] = []  # stamps of the reference
-        self._last_ns: dict[str, int] = {}
+        self._waiting, self._last_ns = [], {}
 
     def _collect(self, *messages: Any) -> None:
         self._complete.append(MessageSet(messages[0].stamp_ns, {entry.topic: entry.data for entry in messages}))
