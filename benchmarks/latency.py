@@ -34,12 +34,11 @@ def main(arguments: Arguments) -> None:
     found = []
     for view in unseen_views(bundle.objects, arguments.frames, (10, 10)):
         for repeat in range(arguments.repeats + 1):
-            view.frame.derived.clear()
-            poses, stages, _ = pipeline.timed(view.frame)
+            result = pipeline.timed(view.frame)
             if repeat:
-                for name, value in (*stages.items(), ("all", sum(stages.values()))):
+                for name, value in (*result.seconds.items(), ("all", sum(result.seconds.values()))):
                     times.setdefault(name, []).append(value)
-        found.append(len([pose for pose in poses if pose.score > 0.5]))
+        found.append(len([pose for pose in result.poses if pose.score > 0.5]))
     table(["stage", "ms, median (10th-90th percentile)"], [[n, spread(np.array(t), 1e-3)] for n, t in times.items()])
     peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(f"poses found per frame {np.mean(found):.1f}; largest resident memory {peak_gb:.2f} GB; ", end="")

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import tyro
 
 from binpose_core.base.threads import available_cpus, limit_threads
+from binpose_core.evaluation.matching import HALF_VISIBLE, right_errors_m
 from binpose_core.evaluation.pose_errors import PartErrors
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import Detection
@@ -28,8 +29,6 @@ from common import heading, spread, table
 from peer_methods import MaskedPart, Method, Open3dFpfh, OpencvPpf
 from scenes import unseen_views
 
-MIN_VISIBLE = 0.5
-LIMIT = 0.1
 OURS = "binpose"
 
 
@@ -61,8 +60,8 @@ class Ours:
     def poses(self, frame: RgbdFrame, detections: Sequence[Detection]) -> list[FloatArray | None]:
         """The verified pose of each detection, None where there is none."""
         estimates = self.refiner(frame, detections, self.estimator(frame, detections))
-        found = {id(estimate.detection): estimate.T_cam_obj for estimate in estimates}
-        return [found.get(id(detection)) for detection in detections]
+        found = {estimate.detection_index: estimate.T_cam_obj for estimate in estimates}
+        return [found.get(index) for index in range(len(detections))]
 
 
 class Seconds(NamedTuple):
@@ -78,7 +77,7 @@ class Measurements:
     def __init__(self, errors: dict[str, PartErrors]) -> None:
         self._errors = errors
         self.object_ids: list[str] = []
-        self.relative: dict[str, list[float]] = {}
+        self.right: dict[str, list[bool]] = {}
         self.seconds: dict[str, list[Seconds]] = {}
 
     def add_truth(self, view: SimulatedView, indices: npt.NDArray[np.integer]) -> None:
@@ -94,19 +93,21 @@ class Measurements:
         seconds: Seconds,
     ) -> None:
         """A method's poses of the frame's parts `indices`, and the time they took together."""
-        self.relative.setdefault(method, []).extend(
-            self._relative(view.object_ids[i], pose, view.T_cam_obj[i]) for i, pose in zip(indices, poses, strict=True)
+        self.right.setdefault(method, []).extend(
+            is_right(self._errors[view.object_ids[i]], pose, view.T_cam_obj[i])
+            for i, pose in zip(indices, poses, strict=True)
         )
         self.seconds.setdefault(method, []).append(_share(seconds, len(indices)))
 
     def recall(self, method: str, object_id: str | None = None) -> float:
         """The share of the parts, or of those of one object, whose pose is right."""
         ours = np.array([object_id in (None, name) for name in self.object_ids], bool)
-        return float((np.array(self.relative[method])[ours] < LIMIT).mean())
+        return float(np.array(self.right[method])[ours].mean())
 
-    def _relative(self, object_id: str, pose: FloatArray | None, truth: FloatArray) -> float:
-        errors = self._errors[object_id]
-        return np.inf if pose is None else errors.error("add_s", pose, truth) / errors.diameter_m
+
+def is_right(part: PartErrors, pose: FloatArray | None, truth: FloatArray) -> bool:
+    """Whether a method gave the right pose."""
+    return pose is not None and bool(np.isfinite(right_errors_m(part, pose[None], truth[None])).all())
 
 
 def main(arguments: Arguments) -> None:
@@ -129,7 +130,7 @@ def measure(
     """All methods on every frame in turn; returns the seconds per part that reading the centres took."""
     centers_s = []
     for number, view in enumerate(views):
-        indices = np.flatnonzero(view.visible_fraction >= MIN_VISIBLE)
+        indices = np.flatnonzero(view.visible_fraction >= HALF_VISIBLE)
         if not len(indices):
             continue
         parts = [MaskedPart(view.object_ids[i], view.instance_ids == i) for i in indices]
@@ -171,8 +172,7 @@ def report(measured: Measurements, centers_s: npt.NDArray[np.float64]) -> None:
 
 
 def _timed(frame: RgbdFrame, function: Any, given: Any) -> tuple[Any, Seconds]:
-    """What the function makes of the frame and the time it takes; nothing derived earlier is there to be used."""
-    frame.derived.clear()
+    """What the function makes of the frame and the time it takes."""
     wall, cpu = time.perf_counter(), time.process_time()
     result = function(frame, given)
     return result, Seconds(time.perf_counter() - wall, time.process_time() - cpu)
@@ -184,11 +184,7 @@ def _share(seconds: Seconds, parts: int) -> Seconds:
 
 def _detection(part: MaskedPart, view: WorkingView, votes: Any) -> Detection:
     """A part's mask with the centre that the network's votes (`Segmenter.votes`) on it agree on."""
-    rows, columns = np.nonzero(part.mask)
-    x0, y0, x1, y1 = int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1
-    plain = Detection(
-        part.object_id, 1.0, (x0, y0, x1, y1), part.mask[y0:y1, x0:x1], (float(columns.mean()), float(rows.mean()))
-    )
+    plain = Detection.from_mask(part.object_id, 1.0, part.mask)
     cells = _cells(part.mask, view, votes.scale_px.shape)
     if not len(cells[0]):
         return plain

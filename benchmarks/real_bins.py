@@ -12,12 +12,12 @@ import cv2
 import numpy as np
 import tyro
 
-from binpose_core.base.files import read_json
 from binpose_core.datasets.bop import BopDataset
 from binpose_core.drawing.overlays import OverlayDrawer
 from binpose_core.evaluation.matching import EvaluationConfig, Evaluator, FrameTruth, ground_truths
 from binpose_core.evaluation.pose_errors import PartErrors
 from binpose_pipeline.bundle import load_bundle
+from binpose_pipeline.run_evaluation import read_regions
 from common import ROOT, heading, table
 
 OBJECTS = {"gearmotor": True, "pulley": False, "pin": False}
@@ -43,9 +43,9 @@ def main(arguments: Arguments) -> None:
     image = frame.read()
     parts = [part for part in ground_truths(frame) if part.object_id in OBJECTS]
     poses = bundle.pipeline(image)
-    regions = [np.array(polygon, np.float64) for polygon in next(iter(read_json(REGIONS).values()))]
+    region = next(iter(read_regions(REGIONS).values()))
     complete = {name for name, known in OBJECTS.items() if known}
-    truth = FrameTruth(parts, complete, regions, image.camera)
+    truth = FrameTruth(parts, complete, region, image.camera)
     config = EvaluationConfig()
     errors = {name: PartErrors(model) for name, model in bundle.objects.items()}
     judged = Evaluator(errors, config)(frame.name, truth, poses)

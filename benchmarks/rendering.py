@@ -24,7 +24,7 @@ from binpose_core.base.errors import BinposeError
 from binpose_core.base.threads import available_cpus, limit_threads
 from binpose_core.frames.camera import Camera
 from binpose_core.geometry.transforms import FloatArray, from_rotation_translation, inverse, random_rotation, transform
-from binpose_core.meshes.mesh import Mesh, bounding_box_center, diameter_m
+from binpose_core.meshes.mesh import Mesh
 from binpose_core.parts.detail import DetailLadders
 from binpose_core.parts.objects import make_object
 from binpose_core.parts.symmetries import Symmetries
@@ -130,7 +130,7 @@ def part_with_faces(count: int) -> Mesh:
     """The part with about that many faces: its own, divided where edges are longer than some length."""
     mesh = make_part(PART)
     whole = manifold3d.Manifold(manifold3d.Mesh(mesh.vertices, mesh.faces.astype(np.uint32)))
-    lengths = diameter_m(mesh) * np.geomspace(1e-3, 1, 200)
+    lengths = mesh.diameter_m * np.geomspace(1e-3, 1, 200)
     fewest = bisect_left(lengths, -count, key=lambda length: -whole.refine_to_length(length).num_tri())
     cut = whole.refine_to_length(lengths[min(fewest, len(lengths) - 1)]).to_mesh()
     return Mesh(np.array(cut.vert_properties[:, :3], np.float32), np.array(cut.tri_verts, np.int32))
@@ -140,8 +140,8 @@ def crop_poses(mesh: Mesh, count: int, size_px: int) -> tuple[FloatArray, FloatA
     """T_cam_obj (count, 4, 4) and intrinsics (4,) of crops that the part all but fills, as refinement draws them."""
     rng, depth_m = np.random.default_rng(SEED), 0.5
     rotation, places = random_rotation(rng, (count,)), rng.normal([0, 0, depth_m], 0.001, (count, 3))
-    T_cam_obj = from_rotation_translation(rotation, places - rotation @ bounding_box_center(mesh))
-    focal = size_px * depth_m / (MARGIN * diameter_m(mesh))
+    T_cam_obj = from_rotation_translation(rotation, places - rotation @ mesh.box_center_m)
+    focal = size_px * depth_m / (MARGIN * mesh.diameter_m)
     return T_cam_obj, np.array([focal, focal, (size_px - 1) / 2, (size_px - 1) / 2])
 
 

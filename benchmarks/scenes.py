@@ -54,7 +54,7 @@ def scene_of(
 
 def stored_bins(objects: Mapping[str, ObjectModel], scene: SceneConfig) -> list[StoredBin]:
     """The stored bins; none where they hold other parts."""
-    if stored_parts(STORED) != {name: model.digest() for name, model in objects.items()}:
+    if stored_parts(STORED) != {name: model.digest for name, model in objects.items()}:
         print(f"The bins of {STORED.name} hold other parts; these are settled here and may differ by processor.\n")
         return []
     return read_bins(STORED, objects, scene.content)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import tyro
 
+from binpose_core.evaluation.matching import HALF_VISIBLE, EvaluationConfig, right_errors_m
 from binpose_core.evaluation.pose_errors import PartErrors
 from binpose_core.frames.types import Detection, LabelledView
 from binpose_core.geometry.transforms import FloatArray, transform
@@ -28,6 +29,7 @@ STAGES = {
     "reported": "with a score of at least 0.5",
 }
 NEAR, VOTE = 0.2, 0.25
+RIGHT, SURE = EvaluationConfig.max_error, EvaluationConfig.score_threshold
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ def main(arguments: Arguments) -> None:
     names, reached = [], []
     for view in views:
         rows = stages(bundle, view, errors)
-        visible = np.asarray(view.visible_fraction) >= 0.5
+        visible = np.asarray(view.visible_fraction) >= HALF_VISIBLE
         names += [name for name, seen in zip(view.object_ids, visible, strict=True) if seen]
         reached.append(rows[visible])
     shares, of = np.concatenate(reached), np.array(names)
@@ -78,8 +80,7 @@ def stages(bundle: PipelineBundle, view: LabelledView, errors: Mapping[str, Part
 
         def right(found: list[tuple[str, FloatArray]], limit: float, name=name, T=T, error=error) -> bool:  # type: ignore[no-untyped-def]
             mine = np.array([pose for object_id, pose in found if object_id == name]).reshape(-1, 4, 4)
-            limit_m = limit * error.diameter_m
-            return bool(np.isfinite(error.matrix("add_s", mine, T[None], limit_m)).any()) if len(mine) else False
+            return bool(np.isfinite(right_errors_m(error, mine, T[None], EvaluationConfig(max_error=limit))).any())
 
         passed.append(
             [
@@ -87,9 +88,9 @@ def stages(bundle: PipelineBundle, view: LabelledView, errors: Mapping[str, Part
                 any(name in _named(d) for d in near),
                 any(name == d.object_id for d in near),
                 right(guesses, NEAR),
-                right([(c.object_id, c.T_cam_obj) for c in refined], 0.1),
-                right([(e.object_id, e.T_cam_obj) for e in reported], 0.1),
-                right([(e.object_id, e.T_cam_obj) for e in reported if e.score >= 0.5], 0.1),
+                right([(c.object_id, c.T_cam_obj) for c in refined], RIGHT),
+                right([(e.object_id, e.T_cam_obj) for e in reported], RIGHT),
+                right([(e.object_id, e.T_cam_obj) for e in reported if e.score >= SURE], RIGHT),
             ]
         )
     return np.array(passed, float).reshape(-1, len(STAGES))

@@ -15,13 +15,14 @@ import numpy as np
 import tyro
 
 from binpose_core.base.threads import available_cpus, limit_threads
+from binpose_core.evaluation.matching import HALF_VISIBLE
 from binpose_core.evaluation.pose_errors import PartErrors
 from binpose_core.parts.catalogue import ObjectModel, make_object
 from binpose_simulation.parts import PART_NAMES, make_part
 from binpose_simulation.scene import SimulatedView
 from common import heading, table
 from peer_methods import FpfhConfig, MaskedPart, Method, Open3dFpfh, OpencvPpf, PpfConfig
-from peers import LIMIT, MIN_VISIBLE
+from peers import is_right
 from scenes import TUNING_SEED, unseen_views
 
 METHODS: dict[str, tuple[Any, Any]] = {"ppf": (OpencvPpf, PpfConfig()), "fpfh": (Open3dFpfh, FpfhConfig())}
@@ -73,13 +74,13 @@ def tried(method: Method, objects: Mapping[str, ObjectModel], views: Sequence[Si
     errors = {name: PartErrors(model) for name, model in objects.items()}
     right, spent_s = [], 0.0
     for view in views:
-        indices = np.flatnonzero(view.visible_fraction >= MIN_VISIBLE)
+        indices = np.flatnonzero(view.visible_fraction >= HALF_VISIBLE)
         began = time.process_time()
         poses = method(view.frame, [MaskedPart(view.object_ids[i], view.instance_ids == i) for i in indices])
         spent_s += time.process_time() - began
         for i, pose in zip(indices, poses, strict=True):
             part = errors[view.object_ids[i]]
-            right.append(pose is not None and part.error("add_s", pose, view.T_cam_obj[i]) < LIMIT * part.diameter_m)
+            right.append(is_right(part, pose, view.T_cam_obj[i]))
     return f"{np.mean(right):.1%} of {len(right)}", f"{1e3 * spent_s / len(right):.0f}"
 
 

@@ -55,6 +55,21 @@ ROSDEP = {
     "ruamel": "python3-ruamel.yaml",
 }
 FORBIDDEN_MODULES = {"dill", "cloudpickle", "joblib", "drtk"}
+# Public names that stand in two modules for things of their own: nothing else has a second definition.
+TWO_OF_A_NAME = {
+    "Definitions": "of message types in a bag, and of channels in an MCAP file",
+    "Edges": "of a drawing, and of a graph of pixels",
+    "Entry": "of an MCAP block, and of an array of vision_msgs",
+    "Inputs": "of a command, and of a node",
+    "Score": "of an evaluation, and the protocol of a calibration",
+    "exp_so3": "for numpy, and for torch",
+    "look_at": "of crops of the camera's image, and of a camera in the world",
+    "match": "of estimates and parts, and of windows of two images",
+    "read_image": "from a file, and from a message",
+    "simulate_pile": "of prepared parts, and of objects",
+    "to_frame": "of the node's messages, and of the challenge's",
+    "train": "of a network, and of a model",
+}
 # Loading a pickled file runs its maker's code. Between processes of our own (dumps, loads) that is none but ours.
 FORBIDDEN_CALLS = {"pickle.load", "pickle.dump", "torch.load", "torch.save", "os.system", "eval", "exec"}
 
@@ -150,6 +165,32 @@ def test_no_call_that_runs_foreign_code(path: Path) -> None:
     assert not forbidden, f"{short(path)} calls {sorted(forbidden)}"
     allowing = [call for call in calls for keyword in call.keywords if keyword.arg == "allow_pickle"]
     assert not allowing, f"{short(path)} passes allow_pickle"
+
+
+def test_a_public_name_has_one_definition() -> None:
+    homes: dict[str, list[str]] = {}
+    for path in SOURCES:
+        for node in parsed(path).body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+                homes.setdefault(node.name, []).append(short(path))
+    twice = {name: paths for name, paths in homes.items() if len(paths) > 1 and name != "main"}
+    assert {name: paths for name, paths in twice.items() if name not in TWO_OF_A_NAME} == {}
+    assert set(TWO_OF_A_NAME) <= set(twice), "remove from TWO_OF_A_NAME what has one definition by now"
+
+
+def test_time_is_measured_in_one_place() -> None:
+    measuring = {short(path) for path in SOURCES if "perf_counter" in path.read_text(encoding="utf-8")}
+    assert measuring == {"src/binpose_core/binpose_core/base/stopwatch.py"}
+
+
+def test_options_have_the_defaults_of_the_settings() -> None:
+    """Options that stand apart from the settings, so that a command starts without the networks' libraries."""
+    from binpose.commands.calibrate import Calibrate
+    from binpose.commands.train import Train
+    from binpose_training.config import FEWEST_CALIBRATION_VIEWS, TrainConfig
+
+    assert (Train.minutes, Train.detector, Train.seed) == (TrainConfig.minutes, TrainConfig.detector, TrainConfig.seed)
+    assert (Calibrate.views, Calibrate.evaluation_views) == (FEWEST_CALIBRATION_VIEWS, TrainConfig.evaluation_views)
 
 
 def _is_import(node: ast.stmt) -> bool:

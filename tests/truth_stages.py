@@ -11,12 +11,13 @@ import torch
 
 from binpose_core.base.errors import BinposeError
 from binpose_core.datasets.bop import BopWriter
+from binpose_core.frames.prepared_frame import AnyFrame, prepared
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import Detection, PoseEstimate
 from binpose_core.parts.catalogue import ObjectModel
 from binpose_detection.segmenter import SegmenterConfig, VoteSegmenter, build_network
 from binpose_estimator.estimator import EstimatorConfig, PoseEstimator
-from binpose_estimator.network import PoseNetwork
+from binpose_estimator.presets import DefaultPreset
 from binpose_pipeline.bundle import PipelineBundle
 from binpose_pipeline.pipeline import Pipeline
 from binpose_refinement.calibration import fit_calibration
@@ -47,15 +48,13 @@ class TruthSegmenter:
         errors = [np.abs(frame.depth_m - scene.frame.depth_m).mean() for scene in self.scenes]
         return self.scenes[int(np.argmin(errors))]
 
-    def __call__(self, frame: RgbdFrame) -> list[Detection]:
+    def __call__(self, frame: AnyFrame) -> list[Detection]:
+        frame = prepared(frame).frame
         scene = self.scene(frame)
         found = []
         for number, object_id in enumerate(scene.object_ids):
-            rows, columns = np.nonzero(scene.instance_ids == number)
-            box = (int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1)
-            mask = scene.instance_ids[box[1] : box[3], box[0] : box[2]] == number
-            center = frame.camera.project(scene.T_cam_obj[number, :3, 3])
-            found.append(Detection(object_id, 0.9, box, mask, (float(center[0]), float(center[1]))))
+            u, v = frame.camera.project(scene.T_cam_obj[number, :3, 3]).tolist()
+            found.append(Detection.from_mask(object_id, 0.9, scene.instance_ids == number, (u, v)))
         return found
 
 
@@ -66,12 +65,16 @@ class TruthEstimator:
         self.segmenter = segmenter
         self.error_m = error_m
 
-    def __call__(self, frame: RgbdFrame, detections: Sequence[Detection]) -> list[PoseEstimate]:
+    def __call__(self, frame: AnyFrame, detections: Sequence[Detection]) -> list[PoseEstimate]:
+        frame = prepared(frame).frame
         poses = self.segmenter.scene(frame).T_cam_obj.copy()
         places = frame.camera.project(poses[:, :3, 3])
         poses[:, 2, 3] += self.error_m
         nearest = [np.linalg.norm(places - d.center_px, axis=1).argmin() for d in detections]
-        return [PoseEstimate(d.object_id, poses[i], 0.5, d) for d, i in zip(detections, nearest, strict=True)]
+        return [
+            PoseEstimate(d.object_id, poses[i], 0.5, n)
+            for n, (d, i) in enumerate(zip(detections, nearest, strict=True))
+        ]
 
 
 class RankingRefiner:
@@ -99,12 +102,12 @@ def networks(objects: Sequence[ObjectModel], rng: np.random.Generator) -> Pipeli
     parts = {model.id: model for model in objects}
     names, n = tuple(parts), len(FEATURES)
     segmenter_config = SegmenterConfig(names, widths=(8, 8, 8, 8))
-    estimator_config = EstimatorConfig(names, widths=(8, 8, 8), hypotheses=2)
+    estimator_config = EstimatorConfig(names, preset=DefaultPreset((8, 8, 8), hypotheses=2))
     evidence = rng.random((200, n))
     calibration = fit_calibration(evidence, evidence.mean(1) > 0.5)
     stages = Pipeline(
         VoteSegmenter(build_network(segmenter_config), segmenter_config),
-        PoseEstimator(PoseNetwork(2, estimator_config.widths, 2), estimator_config, parts),
+        PoseEstimator(estimator_config.preset.network(2), estimator_config, parts),
         IcpRefiner(parts, RefinerConfig(keep_best=3), calibration),
     )
     return PipelineBundle(stages, parts, metrics={"recall": 0.5})

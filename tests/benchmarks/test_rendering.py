@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from binpose_core.base.errors import BinposeError
-from binpose_core.meshes.mesh import diameter_m
 from binpose_core.meshes.solids import is_solid
 from binpose_core.rendering.renderer import Renderer
 
@@ -22,7 +21,7 @@ def script(benchmarks: None) -> ModuleType:
 def test_the_part_has_the_faces_that_were_asked_for(script: ModuleType) -> None:
     small, large = script.part_with_faces(5000), script.part_with_faces(20_000)
     assert len(small.faces) == pytest.approx(5000, rel=0.05) and len(large.faces) == pytest.approx(20_000, rel=0.05)
-    assert diameter_m(small) == pytest.approx(diameter_m(large), rel=0.02) and is_solid(small) and is_solid(large)
+    assert small.diameter_m == pytest.approx(large.diameter_m, rel=0.02) and is_solid(small) and is_solid(large)
 
 
 def test_the_part_fills_the_crop_and_stays_inside(script: ModuleType) -> None:

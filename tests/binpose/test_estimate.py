@@ -17,7 +17,6 @@ from binpose.commands.estimate import with_refiner
 from binpose_core.base.errors import BinposeError
 from binpose_core.datasets.bop import read_results
 from binpose_pipeline.bundle import PipelineBundle, save_bundle
-from binpose_pipeline.estimation import EstimationConfig
 from binpose_refinement.hypothesis_batch import PartRenderer
 from binpose_refinement.network import RefinementNetworkConfig
 from binpose_refinement.network_optimizer import NetworkOptimizer
@@ -249,12 +248,6 @@ def test_ctrl_c_keeps_what_is_finished(
 def test_debug_shows_where_an_error_came_from(run: Run, tmp_path: Path) -> None:
     with pytest.raises(BinposeError):
         run("--debug", path=tmp_path / "nowhere")
-
-
-@pytest.mark.parametrize("threshold", [-0.1, 1.5])
-def test_a_threshold_that_is_no_probability_is_refused(threshold: float) -> None:
-    with pytest.raises(BinposeError, match="between 0 and 1"):
-        EstimationConfig(threshold=threshold)
 
 
 @pytest.mark.parametrize("text", ["a,,b", "a,a", ","])

@@ -58,17 +58,17 @@ def test_the_guess_is_the_nearest_hypothesis_of_the_part(bundle: PipelineBundle,
     near, far = scene.T_cam_obj[0].copy(), scene.T_cam_obj[0].copy()
     near[0, 3] += 0.002
     far[:3, :3] = exp_so3(np.array([0.5, 0.4, 0.0])) @ far[:3, :3]
-    found = bundle.segmenter(scene.frame)[0]
     before = [
-        PoseEstimate(name, far, 0.9, detection=found),
-        PoseEstimate(name, near, 0.4, detection=found),
-        PoseEstimate("something else", scene.T_cam_obj[0], 0.9, detection=found),
+        PoseEstimate(name, far, 0.9, detection_index=0),
+        PoseEstimate(name, near, 0.4, detection_index=0),
+        PoseEstimate("something else", scene.T_cam_obj[0], 0.9, detection_index=0),
     ]
-    pose = PoseEstimate(name, scene.T_cam_obj[0], 0.9, detection=found)
+    pose = PoseEstimate(name, scene.T_cam_obj[0], 0.9, detection_index=0)
     guess = guess_of(pose, before, part)
     assert guess is not None and np.linalg.norm(guess[:3, 3] - near[:3, 3]) < 0.02
     assert guess_of(pose, before[2:], part) is None
-    assert guess_of(replace(pose, detection=None), before, part) is None
+    for index in (None, 1):
+        assert guess_of(replace(pose, detection_index=index), before, part) is None
 
 
 @pytest.mark.parametrize("exact", [False, True])
@@ -82,11 +82,11 @@ def test_a_guess_that_refinement_turned_is_shown_as_it_was(
     symmetries = (
         Symmetries(np.stack([np.eye(4), turn]), (), none) if exact else Symmetries(np.eye(4)[None], (), turn[None])
     )
-    truth, found = scene.T_cam_obj[0], bundle.segmenter(scene.frame)[0]
+    truth = scene.T_cam_obj[0]
     beside = truth.copy()
     beside[0, 3] += 0.2 * part.diameter_m
-    before = [PoseEstimate(name, T, 0.9, detection=found) for T in (beside, truth @ turn)]
-    guess = guess_of(PoseEstimate(name, truth, 0.9, detection=found), before, replace(part, symmetries=symmetries))
+    before = [PoseEstimate(name, T, 0.9, detection_index=0) for T in (beside, truth @ turn)]
+    guess = guess_of(PoseEstimate(name, truth, 0.9, detection_index=0), before, replace(part, symmetries=symmetries))
     np.testing.assert_allclose(guess, truth if exact else truth @ turn, atol=1e-9)
 
 

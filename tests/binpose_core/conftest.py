@@ -5,7 +5,7 @@ import pytest
 import trimesh
 
 from binpose_core.geometry.transforms import exp_so3, from_rotation_translation
-from binpose_core.meshes.mesh import Mesh, bounding_box_center, diameter_m, surface_samples
+from binpose_core.meshes.mesh import Mesh, surface_samples
 from binpose_core.parts.catalogue import ObjectModel
 from binpose_core.parts.symmetries import ContinuousSymmetry, Symmetries
 
@@ -19,8 +19,8 @@ def part(mesh, id, bop_id, discrete=(), continuous=()):
         bop_id=bop_id,
         mesh=mesh,
         lods=(),
-        diameter_m=diameter_m(mesh),
-        center_m=bounding_box_center(mesh),
+        diameter_m=mesh.diameter_m,
+        center_m=mesh.box_center_m,
         symmetries=Symmetries(np.stack([np.eye(4), *discrete]), tuple(continuous), np.zeros((0, 4, 4))),
         points=points,
         normals=normals,

@@ -1,6 +1,6 @@
 """A rendered bin with known poses."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -8,6 +8,7 @@ import trimesh
 
 from binpose_core.frames.camera import Camera
 from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.frames.types import LabelledView
 from binpose_core.geometry.transforms import exp_so3, from_rotation_translation
 from binpose_core.meshes.mesh import Mesh
 from binpose_core.parts.catalogue import ObjectModel, Symmetries, make_object
@@ -15,17 +16,6 @@ from binpose_core.rendering.renderer import Renderer
 
 CAMERA = Camera(520.0, 516.0, 236.0, 187.0, 476, 380)
 TABLE_M = 0.50
-
-
-@dataclass(frozen=True)
-class KnownView:
-    """A frame and the truth about it."""
-
-    frame: RgbdFrame
-    object_ids: tuple[str, ...]
-    T_cam_obj: np.ndarray
-    instance_ids: np.ndarray
-    visible_fraction: np.ndarray
 
 
 def _part(mesh: trimesh.Trimesh, id: str, bop_id: int) -> ObjectModel:
@@ -43,14 +33,17 @@ def objects() -> dict[str, ObjectModel]:
     return {part.id: part for part in parts}
 
 
-def known_view(objects: dict[str, ObjectModel], seed: int, camera: Camera = CAMERA) -> KnownView:
-    """Six parts over a table: two of them touch, one is cut off by the image's border."""
+def known_view(
+    objects: dict[str, ObjectModel], seed: int, camera: Camera = CAMERA, present: Sequence[int] = range(6)
+) -> LabelledView:
+    """Six parts over a table, or some of them: two of them touch, one is cut off by the image's border."""
     rng = np.random.default_rng(seed)
     names = ("block", "rod", "block", "rod", "block", "block")
     places = np.array([[-0.1, -0.07], [0.0, -0.08], [-0.05, 0.06], [0.1, -0.05], [0.02, 0.06], [0.0, 0.09]])
     points = np.c_[places, rng.uniform(0.44, 0.47, 6)]
     points[5, 0] = 0.475 * points[5, 2] - 0.011  # its centre just beyond the right border
-    T_cam_obj = from_rotation_translation(exp_so3(rng.normal(0, 0.5, (6, 3))), points)
+    T_cam_obj = from_rotation_translation(exp_so3(rng.normal(0, 0.5, (6, 3))), points)[list(present)]
+    names = tuple(names[i] for i in present)
     renderer = Renderer([objects[name].mesh for name in objects])
     mesh_ids = np.array([list(objects).index(name) for name in names])
     scene = renderer.scene(mesh_ids, T_cam_obj, camera)
@@ -59,11 +52,11 @@ def known_view(objects: dict[str, ObjectModel], seed: int, camera: Camera = CAME
     for instance, name in enumerate(names):
         color[scene.instance_ids == instance] = (180, 60, 50) if name == "block" else (60, 90, 200)
     alone = renderer.crops(mesh_ids, T_cam_obj, camera.intrinsics, camera.height, camera.width).mask.sum((1, 2))
-    seen = np.array([(scene.instance_ids == i).sum() for i in range(6)])
+    seen = np.array([(scene.instance_ids == i).sum() for i in range(len(names))])
     frame = RgbdFrame(color, depth_m.astype(np.float32), camera)
-    return KnownView(frame, names, T_cam_obj, scene.instance_ids, seen / np.maximum(alone, 1))
+    return LabelledView(frame, names, T_cam_obj, scene.instance_ids, seen / np.maximum(alone, 1))
 
 
 @pytest.fixture(scope="session")
-def views(objects: dict[str, ObjectModel]) -> list[KnownView]:
+def views(objects: dict[str, ObjectModel]) -> list[LabelledView]:
     return [known_view(objects, seed) for seed in range(3)]

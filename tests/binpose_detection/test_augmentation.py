@@ -90,7 +90,7 @@ def test_nothing_is_pasted_without_depth_or_parts(pair) -> None:
     target, labels, source, other = pair
     blind = replace(target.frame, depth_m=None)
     assert paste_parts(blind, labels, source, other, np.random.default_rng(0), 3) == (blind, labels)
-    empty = Labels(np.zeros_like(labels.class_ids), labels.center_px, labels.center_depth_m)
+    empty = replace(labels, class_ids=np.zeros_like(labels.class_ids))
     frame, after = paste_parts(target.frame, empty, source, other, np.random.default_rng(0), 3)
     np.testing.assert_array_equal(frame.depth_m, target.frame.depth_m)
     assert not after.class_ids.any()

@@ -5,7 +5,7 @@ import pytest
 
 from binpose_core.frames.camera import Camera
 from binpose_core.frames.rgbd_frame import RgbdFrame
-from binpose_core.frames.working_view import make_working_view, working_view
+from binpose_core.frames.working_view import make_working_view
 from binpose_detection.features import CHANNELS, SHAPE_CHANNELS, view_features
 
 SHAPE = [CHANNELS.index(name) for name in ("normal_x", "normal_y", "normal_z", "valid", "height_near", "height_far")]
@@ -79,7 +79,8 @@ def test_what_stands_out_towards_the_camera_has_a_positive_height(views) -> None
 def color_channels(color: np.ndarray) -> np.ndarray:
     """The colour channels (h, w, 4) of an image, RGB or mono."""
     camera = Camera(600.0, 600.0, color.shape[1] / 2, color.shape[0] / 2, color.shape[1], color.shape[0])
-    return view_features(working_view(RgbdFrame(color, None, camera), 1e-3, color.size))[..., len(SHAPE_CHANNELS) :]
+    view = make_working_view(RgbdFrame(color, None, camera), 1e-3, color.size)
+    return view_features(view)[..., len(SHAPE_CHANNELS) :]
 
 
 def test_brightness_is_told_against_its_surroundings() -> None:

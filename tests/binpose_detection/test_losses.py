@@ -16,6 +16,7 @@ def truth() -> dict[str, torch.Tensor]:
         "classes": torch.randint(-1, CLASSES + 1, SHAPE, generator=generator),
         "targets": torch.randn((SHAPE[0], 3, *SHAPE[1:]), generator=generator),
         "valid_depth": torch.rand(SHAPE, generator=generator) > 0.3,
+        "weights": torch.ones((SHAPE[0], 2, *SHAPE[1:])),
     }
 
 

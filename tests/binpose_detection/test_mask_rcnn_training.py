@@ -6,11 +6,21 @@ import pytest
 import torch
 
 from binpose_core.base.errors import BinposeError
+from binpose_core.frames.labels import hide_instances
+from binpose_core.frames.types import BACKGROUND, UNKNOWN
 from binpose_core.geometry.transforms import transform
 from binpose_core.learning.training_loop import LoopConfig
 from binpose_detection import MaskRcnnConfig, MaskRcnnSegmenter, MaskRcnnTrainingConfig, train_mask_rcnn
 from binpose_detection.augmentation import AugmentationConfig
-from binpose_detection.mask_rcnn_training import WindowSampler, centers_behind_m, window_target, working_instances
+from binpose_detection.mask_rcnn import build_mask_rcnn
+from binpose_detection.mask_rcnn_training import (
+    WindowSampler,
+    centers_behind_m,
+    window_target,
+    with_drawn_weights,
+    working_instances,
+)
+from binpose_detection.mask_rcnn_unknown import _ignoring, _MaskRegions, holds_any, unknown_cells, without_unknown
 from binpose_detection.training import view_labels
 
 NAMES = ("block", "rod")
@@ -46,12 +56,12 @@ def test_hardly_visible_parts_and_strangers_are_no_instances(views, objects) -> 
 
 
 def test_targets_are_boxes_around_their_masks() -> None:
-    instances = np.full((40, 40), -1)
+    instances = np.full((40, 40), BACKGROUND)
     instances[3:13, 5:25], instances[20:30, 10:14], instances[0, :5] = 0, 2, 1
     target = window_target(instances, np.array([2, 1, 1]))
     assert target["boxes"].tolist() == [[5, 3, 25, 13], [10, 20, 14, 30]]
     assert target["labels"].tolist() == [2, 1] and target["masks"].sum((1, 2)).tolist() == [200, 40]
-    empty = window_target(np.full((8, 8), -1), np.zeros(0, np.int64))
+    empty = window_target(np.full((8, 8), BACKGROUND), np.zeros(0, np.int64))
     assert empty["boxes"].shape == (0, 4) and empty["masks"].shape == (0, 8, 8) and empty["labels"].dtype == torch.int64
 
 
@@ -104,6 +114,78 @@ def test_nonsense_is_refused() -> None:
         training(1, crop_px=100)
 
 
+# --- Partial labels ---------------------------------------------------------------------------------------------------
+
+
+def test_unknown_parts_are_unknown_pixels_and_no_instances(views, objects) -> None:
+    keep = np.array([True, False, True, True, True, True])
+    hidden = hide_instances(views[0], keep)
+    view = SEGMENTER.view(hidden.frame)
+    instances, classes = working_instances(view_labels(hidden, objects, NAMES), view)
+    full, _ = working_instances(view_labels(views[0], objects, NAMES), view)
+    assert len(classes) == 5
+    np.testing.assert_array_equal(instances == BACKGROUND, full == BACKGROUND)
+    covered = instances == UNKNOWN
+    assert covered.any() and len(np.unique(full[covered])) == 1
+    target = window_target(instances, classes)
+    np.testing.assert_array_equal(target["unknown"].numpy(), covered)
+    assert not (target["masks"].bool() & target["unknown"]).any()
+
+
+def test_windows_without_anything_known_are_left_out(views, objects) -> None:
+    hidden = [hide_instances(view, np.arange(6) == 0, keep_background=False) for view in views]
+    config = training(1, augmentation=PLAIN, crop_px=64, crops=6)
+    sampler = WindowSampler(hidden, objects, replace(SEGMENTER, gsd_m=1.5e-3), config, 0)
+    for number in range(4):
+        _, targets = sampler(number)
+        assert 0 < len(targets) <= 6 and all(len(target["boxes"]) == 1 for target in targets)
+    nothing = [hide_instances(view, np.zeros(6, bool), keep_background=False) for view in views]
+    with pytest.raises(BinposeError, match="None of 100 windows shows a known part of block, rod"):
+        WindowSampler(nothing, objects, SEGMENTER, training(1, augmentation=PLAIN), 0)(0)
+
+
+def test_a_part_is_known_as_often_as_its_weight_says(views, objects) -> None:
+    weight = np.array([0.25, 1, 1, 0.75, 1, 1])
+    labels = view_labels(replace(views[0], weight=weight), objects, NAMES)
+    rng, known = np.random.default_rng(0), np.zeros(6)
+    for _ in range(200):
+        drawn = with_drawn_weights(labels, rng).weights.min(-1)
+        for instance in range(6):
+            values = np.unique(drawn[views[0].instance_ids == instance])
+            assert values.tolist() in ([0.0], [1.0]), "a part is known as a whole"
+            known[instance] += values[0]
+    np.testing.assert_allclose(known / 200, weight, atol=0.1)
+    full = view_labels(views[0], objects, NAMES)
+    assert with_drawn_weights(full, rng) is full
+
+
+def test_regions_that_hold_unknown_pixels_are_found(rng: np.random.Generator) -> None:
+    unknown = torch.from_numpy(rng.random((30, 40)) < 0.005)
+    corners = np.sort(rng.uniform(-5, 45, (60, 2, 2)), axis=1)
+    boxes = torch.from_numpy(corners.reshape(60, 4)).float()
+    expected = []
+    for x0, y0, x1, y1 in boxes.tolist():
+        rows = slice(max(0, int(np.floor(y0))), max(0, int(np.ceil(y1))))
+        columns = slice(max(0, int(np.floor(x0))), max(0, int(np.ceil(x1))))
+        expected.append(bool(unknown[rows, columns].any()))
+    assert holds_any(boxes, unknown).tolist() == expected and 0 < sum(expected) < 60
+    cells = unknown_cells(torch.tensor([[0.0, 0.0, 40.0, 30.0]]), unknown, 10)
+    blocks = unknown.reshape(10, 3, 10, 4).any(3).any(1)
+    np.testing.assert_array_equal(cells[0], blocks)
+
+
+def test_no_region_with_unknown_pixels_is_negative_and_no_mask_has_a_gradient_there() -> None:
+    unknown = torch.zeros((20, 20), dtype=torch.bool)
+    unknown[:, 10:] = True
+    boxes = torch.tensor([[0.0, 0, 8, 8], [4, 4, 12, 12], [12, 0, 20, 8], [2, 2, 18, 18]])
+    assert _ignoring(torch.tensor([0, 0, 0, 1]), boxes, unknown).tolist() == [0, -1, -1, 1]
+    regions = _MaskRegions([unknown])
+    regions.remember(torch.nn.Identity(), (None, [boxes[3:]], None))
+    logits = torch.randn((1, 3, 8, 8), requires_grad=True)
+    regions.silenced(torch.nn.Identity(), None, logits).square().sum().backward()
+    assert logits.grad[..., :4].all() and not logits.grad[..., 4:].any()
+
+
 # --- With torchvision -------------------------------------------------------------------------------------------------
 
 
@@ -137,3 +219,29 @@ def test_training_lowers_the_loss(torchvision: None, views, objects) -> None:
     on_step = lambda _, losses: told.append(losses["classifier"] + losses["mask"])  # noqa: E731
     train_mask_rcnn(views[:1], objects, replace(SEGMENTER, gsd_m=3e-3), config, 0, on_step=on_step)
     assert np.mean(told[-4:]) < 0.6 * np.mean(told[:2])
+
+
+def test_training_with_partial_labels_is_finite_and_leaves_the_network_as_it_was(
+    torchvision: None, views, objects
+) -> None:
+    hidden = [hide_instances(view, np.arange(6) < 2, keep_background=False) for view in views]
+    told: list[dict[str, float]] = []
+    trained = train_mask_rcnn(hidden, objects, SEGMENTER, training(2), 0, on_step=lambda _, losses: told.append(losses))
+    assert len(told) == 2 and all(np.isfinite(list(losses.values())).all() for losses in told)
+    assert "assign_targets_to_anchors" not in vars(trained.network.rpn)
+    assert not trained.network.roi_heads.mask_predictor._forward_hooks
+
+
+def test_the_loss_does_not_see_what_is_unknown(torchvision: None, views, objects) -> None:
+    """Proposals and classes of a window in which all but one part is unknown are those of that part alone."""
+    hidden = hide_instances(views[0], np.arange(6) == 0, keep_background=False)
+    sampler = WindowSampler([hidden], objects, replace(SEGMENTER, gsd_m=2e-3), training(1, augmentation=PLAIN), 0)
+    images, targets = sampler(0)
+    network = build_mask_rcnn(SEGMENTER).train()
+    seen: list[torch.Tensor] = []
+    with without_unknown(network, [target["unknown"] for target in targets]):
+        assign = network.roi_heads.assign_targets_to_proposals
+        network.roi_heads.assign_targets_to_proposals = lambda *a: (seen.extend(assign(*a)[1]), assign(*a))[1]
+        network(images, targets)
+    (labels,) = seen
+    assert (labels > 0).any() and (labels == -1).any()

@@ -83,10 +83,10 @@ def test_a_turned_sample_is_a_sample_of_the_turned_scene(views, objects, quarter
     for each in (known, turned):
         view = make_working_view(each.frame, 0.94e-3, 640 * 480)
         assert view.scale == (1, 1) and view.depth_m.shape == each.frame.depth_m.shape
-        classes, targets = working_targets(view_labels(each, objects, NAMES), view)
+        classes, targets, weights = working_targets(view_labels(each, objects, NAMES), view)
         valid = (view.depth_m > 0)[::OUTPUT_STRIDE, ::OUTPUT_STRIDE]
-        samples.append((view_features(view), classes, targets, valid))
-    features, classes, targets, _ = _turned(*samples[0], quarter_turns)
+        samples.append((view_features(view), classes, targets, valid, weights))
+    features, classes, targets, *_ = _turned(*samples[0], quarter_turns)
     np.testing.assert_allclose(features, samples[1][0], atol=0.02)
     # A cell takes the label of one of its four pixels, so that borders may move by one.
     same = classes == samples[1][1]
@@ -99,7 +99,8 @@ def test_a_turned_sample_is_a_sample_of_the_turned_scene(views, objects, quarter
 def test_batches_have_the_shapes_and_values_that_the_loss_takes(views, objects) -> None:
     sampler = BatchSampler(views, objects, SEGMENTER, training(1, views=1, crops=3, crop_px=96), seed=0)
     for number in range(12):
-        features, classes, targets, valid = sampler(number)
+        features, classes, targets, valid, weights = sampler(number)
+        assert weights.shape == (3, 2, 48, 48)
         assert features.shape == (3, 10, 96, 96) and classes.shape == valid.shape == (3, 48, 48)
         assert targets.shape == (3, 3, 48, 48)
         assert features.is_contiguous(memory_format=torch.channels_last)
@@ -122,7 +123,7 @@ def test_a_batch_depends_on_seed_and_number_alone(views, objects) -> None:
 
 def test_crops_larger_than_the_view_are_ignored_outside(views, objects) -> None:
     sampler = BatchSampler(views, objects, SEGMENTER, training(1, crop_px=640, augmentation=PLAIN), seed=0)
-    features, classes, targets, valid = sampler(0)
+    features, classes, targets, valid, _ = sampler(0)
     outside = ~valid
     assert features.shape[-1] == 640 and (classes == -1).any()
     assert not targets.permute(0, 2, 3, 1)[classes == -1].any() and outside.any()

@@ -1,13 +1,12 @@
 """Rendered parts with known poses."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import pytest
 import trimesh
 
 from binpose_core.frames.camera import Camera
 from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.frames.types import LabelledView
 from binpose_core.geometry.transforms import from_rotation_translation, random_rotation, transform
 from binpose_core.meshes.mesh import Mesh
 from binpose_core.parts.catalogue import ContinuousSymmetry, ObjectModel, Symmetries, make_object
@@ -17,17 +16,6 @@ from binpose_core.rendering.renderer import Renderer
 CAMERA = Camera(520.0, 514.0, 236.0, 187.0, 476, 380)
 TABLE_M = 0.62
 ASIDE_M = np.array([0.011, -0.006, 0.004])
-
-
-@dataclass(frozen=True)
-class KnownView:
-    """A frame and the truth about it."""
-
-    frame: RgbdFrame
-    object_ids: tuple[str, ...]
-    T_cam_obj: np.ndarray
-    instance_ids: np.ndarray
-    visible_fraction: np.ndarray
 
 
 def _part(mesh: trimesh.Trimesh, id: str, bop_id: int, symmetries: Symmetries) -> ObjectModel:
@@ -55,7 +43,7 @@ def objects() -> dict[str, ObjectModel]:
     return {part.id: part for part in parts}
 
 
-def known_view(objects: dict[str, ObjectModel], seed: int) -> KnownView:
+def known_view(objects: dict[str, ObjectModel], seed: int) -> LabelledView:
     """Five parts in any orientation, most of them far from the optical axis."""
     rng = np.random.default_rng(seed)
     names = ("block", "rod", "bracket", "bracket", "block")
@@ -70,15 +58,15 @@ def known_view(objects: dict[str, ObjectModel], seed: int) -> KnownView:
     depth_m = np.where(scene.instance_ids >= 0, scene.depth_m, np.float32(TABLE_M))
     color = rng.integers(60, 200, (CAMERA.height, CAMERA.width, 3)).astype(np.uint8)
     frame = RgbdFrame(color, depth_m.astype(np.float32), CAMERA, name=f"view {seed}")
-    return KnownView(frame, names, T_cam_obj, scene.instance_ids, np.ones(5))
+    return LabelledView(frame, names, T_cam_obj, scene.instance_ids, np.ones(5))
 
 
-def true_centers(view: KnownView, objects: dict[str, ObjectModel]) -> np.ndarray:
+def true_centers(view: LabelledView, objects: dict[str, ObjectModel]) -> np.ndarray:
     """(N, 3) centres of the parts in the camera frame."""
     pairs = zip(view.object_ids, view.T_cam_obj, strict=True)
     return np.array([transform(T, objects[name].center_m[None])[0] for name, T in pairs])
 
 
 @pytest.fixture(scope="session")
-def views(objects: dict[str, ObjectModel]) -> list[KnownView]:
+def views(objects: dict[str, ObjectModel]) -> list[LabelledView]:
     return [known_view(objects, seed) for seed in range(3)]

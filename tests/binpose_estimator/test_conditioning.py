@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from binpose_estimator.conditioning import ConditionalInstanceNorm
+from binpose_core.base.errors import BinposeError
+from binpose_estimator.conditioning import CONDITIONINGS, ConditionalInstanceNorm, FeatureModulation, find_conditioning
 
 CHANNELS, CLASSES = 5, 3
 
@@ -48,3 +49,34 @@ def test_a_class_is_taught_by_its_own_examples_alone(norm: ConditionalInstanceNo
     norm(torch.randn(3, CHANNELS, 8, 8), torch.tensor([0, 2, 2])).square().sum().backward()
     for table in (norm.gamma.weight, norm.beta.weight):
         assert table.grad[[0, 2]].abs().sum(1).all() and not table.grad[1].any()
+
+
+@pytest.mark.parametrize("name", CONDITIONINGS)
+def test_classes_are_treated_alike_at_first_and_differently_once_learnt(name: str) -> None:
+    torch.manual_seed(0)
+    layer, features = find_conditioning(name)(CHANNELS, CLASSES), torch.randn(1, CHANNELS, 8, 8).expand(2, -1, -1, -1)
+    one, other = layer(features, torch.tensor([0, 2]))
+    assert torch.equal(one, other)
+    layer(features, torch.tensor([0, 2]))[0].sum().backward()
+    with torch.no_grad():
+        for weight in layer.parameters():
+            weight -= weight.grad
+    one, other = layer(features, torch.tensor([0, 2]))
+    assert one.shape == other.shape == (CHANNELS, 8, 8)
+    assert not torch.allclose(one, other)
+
+
+def test_modulation_scales_and_shifts_each_channel(rng: np.random.Generator) -> None:
+    layer = FeatureModulation(CHANNELS, CLASSES)
+    features, classes = torch.randn(2, CHANNELS, 4, 4), torch.tensor([2, 1])
+    with torch.no_grad():
+        layer.gamma.weight.normal_()
+        layer.beta.weight.normal_()
+    for b, c in enumerate(classes):
+        expected = layer.gamma.weight[c][:, None, None] * features[b] + layer.beta.weight[c][:, None, None]
+        torch.testing.assert_close(layer(features, classes)[b], expected)
+
+
+def test_an_unknown_conditioning_is_refused() -> None:
+    with pytest.raises(BinposeError, match="'telepathy' is unknown; expected cin or film"):
+        find_conditioning("telepathy")

@@ -10,13 +10,15 @@ from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import Detection
 from binpose_core.geometry.transforms import transform
 from binpose_core.learning.training_loop import LoopConfig
-from binpose_estimator import EstimatorConfig, PoseTrainingConfig
+from binpose_core.parts.true_detection import true_detection
+from binpose_estimator import DefaultPreset, EstimatorConfig, PoseTrainingConfig
 from binpose_estimator.crop_pool import CropPool, crop_pool
 from binpose_estimator.crops import MASK, TRUTH
+from binpose_estimator.head import at_cells
 from binpose_estimator.training import sample_batch
 
 NAMES = ("block", "rod", "bracket")
-ESTIMATOR = EstimatorConfig(NAMES, gsd_m=1e-3, widths=(8, 8, 8), hypotheses=2)
+ESTIMATOR = EstimatorConfig(NAMES, gsd_m=1e-3, preset=DefaultPreset((8, 8, 8), hypotheses=2))
 OFFSET_PX = np.array([3.0, -2.0])
 
 
@@ -31,14 +33,10 @@ def detected(objects) -> Callable[..., Detection]:
     """What a detector says of an instance, its centre off by OFFSET_PX, with changes."""
 
     def detection(view, instance: int, **changes: object) -> Detection:
-        mask = view.instance_ids == instance
-        rows, columns = np.nonzero(mask)
-        y0, y1, x0, x1 = int(rows.min()), int(rows.max()) + 1, int(columns.min()), int(columns.max()) + 1
-        name = view.object_ids[instance]
-        center = transform(view.T_cam_obj[instance], objects[name].center_m[None])[0]
-        u, v = view.frame.camera.project(center) + OFFSET_PX
-        plain = Detection(name, 0.9, (x0, y0, x1, y1), mask[y0:y1, x0:x1], (float(u), float(v)), float(center[2]))
-        return replace(plain, **changes)
+        part, mask = objects[view.object_ids[instance]], view.instance_ids == instance
+        plain = true_detection(part, view.T_cam_obj[instance], mask, view.frame.camera, 0.9)
+        u, v = plain.center_px + OFFSET_PX
+        return replace(plain, center_px=(float(u), float(v)), **changes)
 
     return detection
 
@@ -69,10 +67,10 @@ def test_the_networks_mask_is_the_detectors_and_the_truth_the_whole_part(views, 
     mask, truth = (pool.crops.flags & MASK) > 0, (pool.crops.flags & TRUTH) > 0
     assert not (mask & ~truth).any()
     assert (mask.sum((1, 2)) < 0.75 * truth.sum((1, 2))).all() and mask.any((1, 2)).all()
-    x, targets = sample_batch(pool, training(damaged_masks=1.0), np.random.default_rng(0))
-    seen = {int(m.sum()) for m in x[:, 4]}
+    inputs, targets = sample_batch(pool, training(damaged_masks=1.0), np.random.default_rng(0))
+    seen = {int(m.sum()) for m in inputs["mask"]}
     assert seen <= {int(m.sum()) for m in mask}, "what a detector has damaged is not damaged again"
-    cells = x[:, 4, 2::4, 2::4] > 0
+    cells = at_cells(inputs["mask"][:, 0]) > 0
     assert (targets.covered & ~cells).any(), "coordinates are learnt beyond the mask"
 
 

@@ -1,23 +1,33 @@
 """With a network that knows the truth, the estimator's poses are the truth."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 import torch
 
 from binpose_core.base.errors import BinposeError
+from binpose_core.frames.label_image import label_image
 from binpose_core.frames.types import Detection
 from binpose_core.frames.working_view import make_working_view
 from binpose_core.geometry.transforms import random_rotation, rotation_angle_rad, transform
-from binpose_estimator import EstimatorConfig, PoseEstimator, PoseNetwork, PosePrediction
-from binpose_estimator.candidates import label_image
-from binpose_estimator.crop_pool import _working_labels
+from binpose_estimator import (
+    DefaultPreset,
+    EstimatorConfig,
+    HypothesesHead,
+    PoseEstimator,
+    PoseNetwork,
+    PosePrediction,
+    build_network,
+)
+from binpose_estimator.candidates import center_of
 from binpose_estimator.crops import QUARTER_TURN, look_at
-from binpose_estimator.estimator import CELL, _posterior
+from binpose_estimator.estimator import _posterior
+from binpose_estimator.head import at_cells
+from binpose_estimator.poses import DecodedPoses
 
 NAMES = ("block", "rod", "bracket")
-CONFIG = EstimatorConfig(NAMES, gsd_m=1e-3, widths=(8, 8, 8), hypotheses=2)
+CONFIG = EstimatorConfig(NAMES, gsd_m=1e-3, preset=DefaultPreset((8, 8, 8), hypotheses=2))
 
 
 def centers_of(known, objects) -> np.ndarray:
@@ -29,13 +39,9 @@ def detections_of(known, objects, error_m: np.ndarray | float = 0.0) -> list[Det
     """What a detector would say, its centres off by error_m (N, 3)."""
     found = []
     for instance, center in enumerate(centers_of(known, objects) + error_m):
+        u, v = known.frame.camera.project(center).tolist()
         mask = known.instance_ids == instance
-        rows, columns = np.nonzero(mask)
-        y0, y1, x0, x1 = rows.min(), rows.max() + 1, columns.min(), columns.max() + 1
-        u, v = known.frame.camera.project(center)
-        box = (int(x0), int(y0), int(x1), int(y1))
-        name = known.object_ids[instance]
-        found.append(Detection(name, 0.9, box, mask[y0:y1, x0:x1], (float(u), float(v)), float(center[2])))
+        found.append(Detection.from_mask(known.object_ids[instance], 0.9, mask, (u, v), float(center[2])))
     return found
 
 
@@ -45,6 +51,8 @@ class Oracle(torch.nn.Module):
     By its first hypothesis of two, the other being nonsense; or by its object coordinates alone. In one look: what it
     says in the others is nonsense, of which it is not sure.
     """
+
+    decode = HypothesesHead.decode
 
     def __init__(self, known, objects, detections, by_coordinates: bool = False, look: int = 0) -> None:
         super().__init__()
@@ -69,7 +77,7 @@ class Oracle(torch.nn.Module):
         rotation, center = turn @ self.rotation, self.center @ turn.T
         nonsense = torch.from_numpy(random_rotation(np.random.default_rng(0), (len(classes),)))
         first = nonsense if self.by_coordinates or blind else rotation
-        observed = crops[:, :3, CELL // 2 :: CELL, CELL // 2 :: CELL].double()
+        observed = at_cells(crops[:, :3]).double()
         coordinates = torch.einsum("bji,bjhw->bihw", rotation, observed - center[..., None, None])
         told = self.by_coordinates and not blind
         return PosePrediction(
@@ -91,8 +99,8 @@ def test_the_truth_comes_through(views, objects, number: int, look: int, rng: np
     oracle = Oracle(known, objects, detections, look=look)
     estimates = PoseEstimator(oracle, CONFIG, objects)(known.frame, detections)
     assert oracle.classes == [NAMES.index(name) for name in known.object_ids]
-    for detection, estimate, T_cam_obj in zip(detections, estimates, known.T_cam_obj, strict=True):
-        assert estimate.detection is detection and estimate.object_id == detection.object_id
+    for index, (detection, estimate, T_cam_obj) in enumerate(zip(detections, estimates, known.T_cam_obj, strict=True)):
+        assert estimate.detection_index == index and estimate.object_id == detection.object_id
         np.testing.assert_allclose(estimate.T_cam_obj, T_cam_obj, atol=2e-6)
         scores = [h.score for h in estimate.hypotheses]
         assert scores == sorted(scores, reverse=True) and estimate.score == scores[0] > 0.8
@@ -118,7 +126,7 @@ def test_true_coordinates_alone_give_the_truth(
 @pytest.fixture(scope="module")
 def untrained(objects) -> PoseEstimator:
     torch.manual_seed(0)
-    return PoseEstimator(PoseNetwork(3, CONFIG.widths, CONFIG.hypotheses), CONFIG, objects)
+    return PoseEstimator(build_network(CONFIG), CONFIG, objects)
 
 
 def test_another_class_is_tried_too(views, objects, untrained: PoseEstimator) -> None:
@@ -145,7 +153,8 @@ def test_the_crops_decide_between_the_classes(views, objects) -> None:
             return replace(super().forward(crops, classes), match=torch.tensor([-3.0, 3.0])[classes])
 
     torch.manual_seed(0)
-    (estimate,) = PoseEstimator(Judge(3, CONFIG.widths, CONFIG.hypotheses), CONFIG, objects)(known.frame, detections)
+    plain = build_network(CONFIG)
+    (estimate,) = PoseEstimator(Judge(plain.backbone, plain.head), CONFIG, objects)(known.frame, detections)
     assert {h.object_id for h in estimate.hypotheses} == {"rod"}
 
 
@@ -181,9 +190,8 @@ def test_masks_are_placed_where_the_labels_are(views, objects) -> None:
     for gsd_m in (0.8e-3, 1e-3, 1.7e-3, 2.6e-3):
         known = views[1]
         view = make_working_view(known.frame, gsd_m, 640 * 480)
-        np.testing.assert_array_equal(
-            label_image(detections_of(known, objects), view), _working_labels(known.instance_ids, view)
-        )
+        labels = label_image(detections_of(known, objects), *view.frame_shape)
+        np.testing.assert_array_equal(view.labels(labels), view.labels(known.instance_ids))
 
 
 def test_no_detection_gives_no_pose(views, untrained: PoseEstimator) -> None:
@@ -204,7 +212,7 @@ def test_a_part_that_the_weights_do_not_know_is_refused(views, objects, untraine
 
 def test_a_part_without_mesh_is_refused(objects) -> None:
     with pytest.raises(BinposeError, match="no mesh for bracket"):
-        PoseEstimator(PoseNetwork(3, (8, 8, 8), 2), CONFIG, {n: objects[n] for n in ("block", "rod")})
+        PoseEstimator(build_network(CONFIG), CONFIG, {n: objects[n] for n in ("block", "rod")})
 
 
 def test_a_stored_estimator_says_the_same(views, objects, untrained: PoseEstimator) -> None:
@@ -226,7 +234,53 @@ def test_weights_of_another_shape_are_refused(objects, untrained: PoseEstimator)
         PoseEstimator.from_tensors(tensors | {name: np.full_like(tensors[name], np.nan)}, config, objects)
 
 
-@pytest.mark.parametrize("changes", [{"objects": ()}, {"objects": ("a", "a")}, {"hypotheses": 0}])
+@pytest.mark.parametrize("changes", [{"objects": ()}, {"objects": ("a", "a")}, {"test_time_rotations": 3}])
 def test_nonsense_is_refused(changes: dict[str, object]) -> None:
     with pytest.raises(BinposeError, match="must be"):
         EstimatorConfig(**{"objects": NAMES, **changes})
+
+
+@pytest.mark.parametrize(("rotatable", "passes"), [(True, 4), (False, 1)])
+def test_crops_are_rotated_where_the_preset_allows_it(views, objects, rotatable: bool, passes: int) -> None:
+    known = views[0]
+    detections = detections_of(known, objects)
+    preset = type("Fixed", (DefaultPreset,), {"rotatable": rotatable})((8, 8, 8), hypotheses=2)
+    oracle = Oracle(known, objects, detections, look=5)  # never certain
+    PoseEstimator(oracle, replace(CONFIG, test_time_rotations=4, preset=preset), objects)(known.frame, detections)
+    assert oracle.asked == passes
+
+
+def test_a_detection_without_a_pose_is_left_out(views, objects, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = views[0]
+    detections = detections_of(known, objects)
+    oracle = Oracle(known, objects, detections)
+
+    def decode(prediction: PosePrediction, inputs, parts) -> DecodedPoses:
+        poses = HypothesesHead.decode(oracle, prediction, inputs, parts)
+        nothing = np.array([part.id == "rod" for part in parts])
+        return replace(poses, score=np.where(nothing[:, None], 0.0, poses.score))
+
+    monkeypatch.setattr(oracle, "decode", decode)
+    estimates = PoseEstimator(oracle, CONFIG, objects)(known.frame, detections)
+    expected = [i for i, d in enumerate(detections) if d.object_id != "rod"]
+    assert [e.detection_index for e in estimates] == expected
+
+
+def test_settings_with_the_estimators_names_are_refused() -> None:
+    @dataclass(frozen=True)
+    class Clash(DefaultPreset):
+        gsd_m: float = 1.0
+
+    with pytest.raises(BinposeError, match="'default' has settings named gsd_m; expected other names"):
+        EstimatorConfig(NAMES, preset=Clash())
+
+
+def test_without_any_depth_a_part_is_where_its_size_says(views, objects) -> None:
+    known = views[0]
+    frame = replace(known.frame, depth_m=None)
+    for detection, center in zip(detections_of(known, objects), centers_of(known, objects), strict=True):
+        blind = replace(detection, center_depth_m=float("nan"))
+        diameter_m = objects[detection.object_id].diameter_m
+        assert np.linalg.norm(center_of(blind, frame, diameter_m) - center) < 0.4 * center[2]
+        assert center_of(blind, replace(frame, distance_m=0.7), diameter_m)[2] == 0.7
+        np.testing.assert_allclose(center_of(detection, frame, diameter_m), center, atol=1e-9)

@@ -51,6 +51,7 @@ class Example:
             *(tensor(a[None]) for a in (rotation, center, points)),
             torch.tensor(self.covered[None]),
             torch.tensor([True]),
+            torch.ones(1),
         )
 
     def prediction(self, poses: list[np.ndarray]) -> PosePrediction:

@@ -4,9 +4,10 @@ import torch
 
 from binpose_core.geometry import transforms as geometry
 from binpose_estimator.backbone import ConvolutionalBackbone
-from binpose_estimator.crops import CHANNELS, CROP_PX
+from binpose_estimator.crop_content import CROP_PX
 from binpose_estimator.head import HypothesesHead, PosePrediction, rotation_from_6d
 from binpose_estimator.network import PoseNetwork
+from binpose_estimator.presets import DefaultPreset
 
 CLASSES, HYPOTHESES = 3, 4
 
@@ -14,11 +15,13 @@ CLASSES, HYPOTHESES = 3, 4
 @pytest.fixture
 def network() -> PoseNetwork:
     torch.manual_seed(0)
-    return PoseNetwork(CLASSES, (8, 12, 16), HYPOTHESES).eval()
+    return DefaultPreset((8, 12, 16), HYPOTHESES).network(CLASSES).eval()
 
 
 def crops(batch: int) -> torch.Tensor:
-    return torch.randn(batch, len(CHANNELS), CROP_PX, CROP_PX, generator=torch.Generator().manual_seed(1))
+    return torch.randn(
+        batch, DefaultPreset.content.channels, CROP_PX, CROP_PX, generator=torch.Generator().manual_seed(1)
+    )
 
 
 def fields(prediction: PosePrediction) -> dict[str, torch.Tensor]:

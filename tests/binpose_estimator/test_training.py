@@ -9,14 +9,22 @@ from scipy.spatial import cKDTree
 from binpose_core.base.errors import BinposeError
 from binpose_core.learning.training_loop import LoopConfig
 from binpose_core.meshes.mesh import surface_samples
-from binpose_estimator import EstimatorConfig, PoseEstimator, PoseNetwork, PoseTrainingConfig, train_estimator
+from binpose_estimator import (
+    DefaultPreset,
+    EstimatorConfig,
+    PoseEstimator,
+    PoseTrainingConfig,
+    build_network,
+    train_estimator,
+)
+from binpose_estimator.crop_content import CROP_PX
 from binpose_estimator.crop_pool import CropPool, crop_pool
-from binpose_estimator.crops import CROP_PX, QUARTER_TURN, network_input
-from binpose_estimator.losses import part_tables
-from binpose_estimator.training import _damaged, _loss, sample_batch
+from binpose_estimator.crops import QUARTER_TURN, network_input
+from binpose_estimator.objective import Objective
+from binpose_estimator.training import _damaged, sample_batch
 
 NAMES = ("block", "rod", "bracket")
-ESTIMATOR = EstimatorConfig(NAMES, gsd_m=1e-3, widths=(8, 8, 8), hypotheses=2)
+ESTIMATOR = EstimatorConfig(NAMES, gsd_m=1e-3, preset=DefaultPreset((8, 8, 8), hypotheses=2))
 
 
 def training(steps: int = 1, **changes: object) -> PoseTrainingConfig:
@@ -58,7 +66,7 @@ def test_the_truth_puts_the_observed_points_onto_the_part(pool, surfaces, object
 
 @pytest.mark.parametrize("quarter_turns", [1, 2, 3])
 def test_a_turned_crop_with_a_turned_truth_is_true(pool, surfaces, objects, quarter_turns: int) -> None:
-    x, turn = network_input(pool.crops.turned(quarter_turns)), torch.eye(3)
+    x, turn = network_input(pool.crops.turned(quarter_turns)).x, torch.eye(3)
     for _ in range(quarter_turns):
         turn = torch.from_numpy(QUARTER_TURN) @ turn
     mask, rotation = x[:, 4] > 0, turn @ torch.from_numpy(pool.rotation)
@@ -76,7 +84,7 @@ def test_a_turned_crop_with_a_turned_truth_is_true(pool, surfaces, objects, quar
 def test_quarter_turns_add_up(pool) -> None:
     for turns, once in ((4, pool.crops), (3, pool.crops.turned(1).turned(2))):
         turned = pool.crops.turned(turns)
-        np.testing.assert_array_equal(network_input(turned), network_input(once))
+        np.testing.assert_array_equal(network_input(turned).x, network_input(once).x)
         np.testing.assert_allclose(turned.R_cam_crop, once.R_cam_crop, atol=1e-9)
     np.testing.assert_allclose(pool.crops.turned(1).R_cam_crop @ QUARTER_TURN, pool.crops.R_cam_crop, atol=1e-9)
 
@@ -137,7 +145,7 @@ def test_a_part_alone_is_never_taken_for_another(views, objects) -> None:
 
 def test_damaged_masks_are_those_of_a_detector(pool) -> None:
     """Binary, never empty, mostly the part, and each damage happens."""
-    masks = network_input(pool.crops)[:, 4].numpy() > 0
+    masks = network_input(pool.crops)["mask"][:, 0].numpy() > 0
     rng = np.random.default_rng(0)
     overlaps, grown, shrunk = [], 0, 0
     for _ in range(10):
@@ -188,13 +196,13 @@ def test_training_runs_resumes_and_yields_an_estimator(views, objects, tmp_path:
 
 def test_a_batch_can_be_learnt(pool, objects) -> None:
     torch.manual_seed(0)
-    network = PoseNetwork(len(NAMES), ESTIMATOR.widths, ESTIMATOR.hypotheses)
-    tables = part_tables([objects[name] for name in NAMES])
+    network = build_network(ESTIMATOR)
+    objective = Objective(ESTIMATOR.preset.loss([objects[name] for name in NAMES], torch.device("cpu")))
     batch = sample_batch(pool, training(damaged_masks=0.0), np.random.default_rng(0))
     optimizer = torch.optim.Adam(network.parameters(), lr=2e-3)
     told: list[dict[str, float]] = []
     for _ in range(16):
-        losses = _loss(network, batch, tables)
+        losses = objective(network, batch)
         optimizer.zero_grad()
         sum(losses.values()).backward()
         optimizer.step()

@@ -9,7 +9,7 @@ import trimesh
 from binpose_core.frames.camera import Camera
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import PoseEstimate
-from binpose_core.meshes.mesh import Mesh, bounding_box_center, diameter_m, is_watertight, surface_samples
+from binpose_core.meshes.mesh import Mesh, surface_samples
 from binpose_core.parts.objects import POINTS, ObjectModel
 from binpose_core.parts.symmetries import Symmetries
 from binpose_core.rendering.renderer import Renderer
@@ -28,8 +28,8 @@ NO_SYMMETRY = Symmetries(np.eye(4)[None], (), np.zeros((0, 4, 4)))
 def make_part(mesh: trimesh.Trimesh | Mesh, name: str) -> ObjectModel:
     own = Mesh(np.asarray(mesh.vertices, np.float32), np.asarray(mesh.faces, np.int32))
     points, normals = surface_samples(own, POINTS, np.random.default_rng(0))
-    center, closed = bounding_box_center(own), is_watertight(own.faces)
-    return ObjectModel(name, 1, own, (), diameter_m(own), center, NO_SYMMETRY, points, normals, watertight=closed)
+    center, closed = own.box_center_m, own.watertight
+    return ObjectModel(name, 1, own, (), own.diameter_m, center, NO_SYMMETRY, points, normals, watertight=closed)
 
 
 def box_part(name: str, *sides_m: float) -> ObjectModel:

@@ -47,15 +47,14 @@ class World:
         self.asked += 1
         scene, found = self.draw(), []
         for i, name in enumerate(self.names):
-            v, u = np.nonzero(scene.instance_ids == i)
-            box = int(u.min()), int(v.min()), int(u.max()) + 1, int(v.max()) + 1
-            mask = scene.instance_ids[box[1] : box[3], box[0] : box[2]] == i
-            found.append(Detection(name, 0.9, box, mask, (float(u.mean()), float(v.mean()))))
+            found.append(Detection.from_mask(name, 0.9, scene.instance_ids == i))
         return found
 
     def estimator(self, frame, detections):
         off = exp_se3(np.array([0.002, -0.001, 0.003, 0.03, -0.05, 0.02]))
-        return [PoseEstimate(d.object_id, self.T_cam_obj[i] @ off, 0.8, detection=d) for i, d in enumerate(detections)]
+        return [
+            PoseEstimate(d.object_id, self.T_cam_obj[i] @ off, 0.8, detection_index=i) for i, d in enumerate(detections)
+        ]
 
     def pipeline(self, **changes) -> TrackingPipeline:
         refiner = IcpRefiner(self.objects, RefinerConfig(method="render_and_compare", expand_limit=0))
@@ -85,9 +84,9 @@ def test_moving_parts_are_followed_without_the_networks(world: World) -> None:
     pipeline = world.pipeline(redetect_every=0)
     step = exp_se3(np.array([0.002, -0.001, 0.0015, 0.01, 0.02, -0.01]))
     for n in range(6):
-        poses, seconds, _ = pipeline.timed(world.frame(n))
-        assert world.errors_m(poses).max() < 0.0015
-        assert (seconds["detection"] > 0) == (n == 0) and seconds["refinement"] > 0
+        result = pipeline.timed(world.frame(n))
+        assert world.errors_m(result.poses).max() < 0.0015
+        assert (result.seconds["detection"] > 0) == (n == 0) and result.seconds["refinement"] > 0
         world.T_cam_obj = world.T_cam_obj @ step
     assert world.asked == 1
 
@@ -134,13 +133,13 @@ def test_what_was_refused_is_not_followed(world: World) -> None:
     """Of two detections of one part one is a duplicate: with it, two poses would share the part's pixels."""
     pipeline = world.pipeline(redetect_every=0, keep=0.0)
     twice = replace(pipeline, segmenter=lambda frame: [*world.segmenter(frame), world.segmenter(frame)[0]])
-    twice = replace(twice, estimator=lambda frame, found: [*world.estimator(frame, found[:3]), again(world, found[3])])
+    twice = replace(twice, estimator=lambda frame, found: [*world.estimator(frame, found[:3]), again(world, 3)])
     assert len(twice(world.frame())) == 4 and len(pipeline.followed.poses) == 3
     assert len(twice(world.frame(1))) == 3 and world.asked == 2
 
 
-def again(world: World, found: Detection) -> PoseEstimate:
-    return PoseEstimate(found.object_id, world.T_cam_obj[0], 0.8, detection=found)
+def again(world: World, index: int) -> PoseEstimate:
+    return PoseEstimate(world.names[0], world.T_cam_obj[0], 0.8, detection_index=index)
 
 
 def test_what_is_explained_was_the_last_frames_pose(world: World) -> None:
@@ -154,7 +153,7 @@ def test_what_is_explained_was_the_last_frames_pose(world: World) -> None:
         poses = pipeline(world.frame(n))
         assert world.asked == 1 and len(poses) == 3
         for pose in poses:
-            (past,) = [past for past in remembering.poses if past.detection is pose.detection]
+            (past,) = [past for past in remembering.poses if past.detection_index == pose.detection_index]
             assert any(past.T_cam_obj is before.T_cam_obj for before in last)
             assert guess_of(pose, remembering.poses, world.objects[pose.object_id]) is not None
         last = poses

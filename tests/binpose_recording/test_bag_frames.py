@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 
-from binpose_core.base.errors import BinposeError
+from binpose_core.base.errors import BinposeError, UnknownTopic
 from binpose_recording.bag_frames import bag_frames
 from binpose_recording.bag_reader import is_bag
 from binpose_recording.bag_topics import CameraTopics
@@ -154,7 +154,7 @@ def test_of_two_cameras_one_must_be_chosen(tmp_path):
         bag_frames(path)
     found = bag_frames(path, CameraTopics(color="/second/color/image_raw")).topics
     assert found == CameraTopics(*(topic.replace("/cam/", "/second/") for topic in (COLOR, DEPTH, INFO)))
-    with pytest.raises(BinposeError, match=r"has no messages of /third.*/second/color/image_raw \(Image\)"):
+    with pytest.raises(UnknownTopic, match=r"has no messages of /third.*/second/color/image_raw \(Image\)"):
         bag_frames(path, CameraTopics(color="/third"))
 
 

@@ -10,7 +10,7 @@ from binpose_core.frames.camera import Camera
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import Detection, Hypothesis, PoseEstimate
 from binpose_core.geometry.transforms import exp_so3, from_rotation_translation, random_rotation, transform
-from binpose_core.meshes.mesh import Mesh, bounding_box_center, diameter_m, surface_samples
+from binpose_core.meshes.mesh import Mesh, surface_samples
 from binpose_core.parts.objects import ObjectModel
 from binpose_core.parts.symmetries import ContinuousSymmetry, Symmetries
 from binpose_core.rendering.renderer import Renderer
@@ -27,8 +27,8 @@ def part(mesh, id, continuous=(), near=()):
     points, normals = surface_samples(mesh, 1500, np.random.default_rng(0))
     near = np.stack(near) if len(near) else np.zeros((0, 4, 4))
     symmetries = Symmetries(np.eye(4)[None], tuple(continuous), near)
-    center = bounding_box_center(mesh)
-    return ObjectModel(id, 1, mesh, (), diameter_m(mesh), center, symmetries, points, normals, watertight=True)
+    center = mesh.box_center_m
+    return ObjectModel(id, 1, mesh, (), mesh.diameter_m, center, symmetries, points, normals, watertight=True)
 
 
 def box(size, at=(0.0, 0.0, 0.0)):
@@ -79,9 +79,7 @@ def draw(parts, ids, T_cam_obj, noise_m=0.0007, dropout=0.05, seed=0, floor_m=FL
 
 
 def detection(object_id, mask, score=0.9):
-    v, u = np.nonzero(mask)
-    x0, y0, x1, y1 = int(u.min()), int(v.min()), int(u.max()) + 1, int(v.max()) + 1
-    return Detection(object_id, score, (x0, y0, x1, y1), mask[y0:y1, x0:x1], (float(u.mean()), float(v.mean())))
+    return Detection.from_mask(object_id, score, mask)
 
 
 def pose(rng, model, at):
@@ -105,11 +103,11 @@ def distance_m(model, T_a, T_b):
     return np.linalg.norm(transform(T_a, model.points[::5]) - moved, axis=-1).mean(-1).min()
 
 
-def guesses(*hypotheses, detection=None):
-    """A PoseEstimate of (object_id, T, score) triples."""
+def guesses(*hypotheses, index=None):
+    """A PoseEstimate of (object_id, T, score) triples, of the detection at a place."""
     hypotheses = tuple(Hypothesis(*h) for h in hypotheses)
     first = hypotheses[0]
-    return PoseEstimate(first.object_id, first.T_cam_obj, first.score, detection=detection, hypotheses=hypotheses)
+    return PoseEstimate(first.object_id, first.T_cam_obj, first.score, detection_index=index, hypotheses=hypotheses)
 
 
 @pytest.fixture(scope="session")

@@ -157,7 +157,7 @@ def test_the_refiner_keeps_the_turn_that_colour_tells(can, seen) -> None:
     frame = RgbdFrame(seen.rgb, seen.depth_m, CAMERA)
     found = detection("can", seen.labels == 0)
     refiner = IcpRefiner({"can": can}, RefinerConfig(method="render_and_compare"))
-    (pose,) = refiner(frame, [found], [guesses(("can", rolled(70.0), 0.9), detection=found)])
+    (pose,) = refiner(frame, [found], [guesses(("can", rolled(70.0), 0.9), index=0)])
     assert np.rad2deg(np.arccos(pose.T_cam_obj[:3, 0] @ TRUTH[:3, 0])) < 4.0
 
 

@@ -111,8 +111,8 @@ def test_the_tolerance_grows_with_the_noise_of_the_frame_alone(parts, part_rende
 
 def test_the_refiner_gives_every_verified_pose_its_agreement(parts, pile, refiner):
     found = [
-        guesses((name, T, 0.9), detection=d)
-        for name, T, d in zip(pile.ids, pile.T_cam_obj, pile.detections, strict=True)
+        guesses((name, T, 0.9), index=index)
+        for index, (name, T) in enumerate(zip(pile.ids, pile.T_cam_obj, strict=True))
     ]
     refined = [p for p in refiner(pile.frame, pile.detections, found) if p.score > 0]
     assert refined and all(agrees(p) for p in refined)

@@ -40,7 +40,7 @@ def sample(parts, refiner, truth, noise_m: float, draws: int) -> tuple[np.ndarra
         scene = draw(parts, ["cleat"], [truth], noise_m=noise_m, dropout=0.0, seed=seed)
         seen = detection("cleat", frayed(scene.instance_ids == 0, np.random.default_rng(seed)))
         scene.detections[:] = [seen]
-        guess = guesses(("cleat", off, 0.9), detection=seen)
+        guess = guesses(("cleat", off, 0.9), index=0)
         scene.frame.depth_m[border(scene.instance_ids == 0)] = 0.0
         (estimate,) = refiner(scene.frame, scene.detections, [guess])
         shift = estimate.T_cam_obj[:3, 3] - truth[:3, 3]

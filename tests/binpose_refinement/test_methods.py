@@ -25,18 +25,17 @@ def chosen(request, refiner) -> IcpRefiner:
 def starts(parts, pile):
     rng = np.random.default_rng(0)
     return [
-        guesses((name, perturbed(rng, parts[name], T, 4.0, 0.04), 0.9), detection=found)
-        for name, T, found in zip(pile.ids, pile.T_cam_obj, pile.detections, strict=True)
+        guesses((name, perturbed(rng, parts[name], T, 4.0, 0.04), 0.9), index=index)
+        for index, (name, T) in enumerate(zip(pile.ids, pile.T_cam_obj, strict=True))
     ]
 
 
 def check(parts, pile, found, bad: int, reason: str) -> None:
     """The bad one has a reason and a low score; all is finite; the others are found."""
-    (one,) = [pose for pose in found if pose.detection is pile.detections[bad]]
+    (one,) = [pose for pose in found if pose.detection_index == bad]
     assert one.score < 0.05 and one.residuals[reason] == 1.0
-    others = [pose for pose in found if pose.detection is not pile.detections[bad]]
-    index = {id(d): i for i, d in enumerate(pile.detections)}
-    errors = [distance_m(parts[p.object_id], p.T_cam_obj, pile.T_cam_obj[index[id(p.detection)]]) for p in others]
+    others = [pose for pose in found if pose.detection_index != bad]
+    errors = [distance_m(parts[p.object_id], p.T_cam_obj, pile.T_cam_obj[p.detection_index]) for p in others]
     assert len(errors) == len(pile.ids) - 1 and np.median(errors) < 0.001
     for pose in others:
         assert np.isfinite(pose.T_cam_obj).all() and np.isfinite(pose.score)
@@ -56,10 +55,10 @@ def test_poses_far_from_their_masks(parts, pile, chosen, reason, place) -> None:
     poses = starts(parts, pile)
     T = poses[4].T_cam_obj.copy()
     T[:3, 3] += place
-    poses[4] = guesses((pile.ids[4], T, 0.9), detection=pile.detections[4])
+    poses[4] = guesses((pile.ids[4], T, 0.9), index=4)
     found = chosen(pile.frame, pile.detections, poses)
     check(parts, pile, found, 4, reason)
-    (bad,) = [pose for pose in found if pose.detection is pile.detections[4]]
+    (bad,) = [pose for pose in found if pose.detection_index == 4]
     if reason != "not_finite":
         np.testing.assert_array_equal(bad.T_cam_obj, T)
 
@@ -72,7 +71,7 @@ def test_motions_that_are_not_rigid(parts, pile, chosen, wrong) -> None:
         T[3] = 0.0
     else:
         T[:3, :3] = T[:3, :3] @ np.diag({"zero": [0, 0, 0], "scaled": [1.1] * 3, "mirrored": [-1, 1, 1]}[wrong])
-    poses[4] = guesses((pile.ids[4], T, 0.9), detection=pile.detections[4])
+    poses[4] = guesses((pile.ids[4], T, 0.9), index=4)
     check(parts, pile, chosen(pile.frame, pile.detections, poses), 4, "not_rigid")
 
 
@@ -104,7 +103,7 @@ def test_degenerate_faces(parts, chosen) -> None:
     truth = from_rotation_translation(np.diag([1.0, -1.0, -1.0]), np.array([0.0, 0.0, 0.6]))
     scene = draw(parts, ["cleat"], [truth])
     off = perturbed(np.random.default_rng(1), whole, truth, 5.0, 0.05)
-    poses = [guesses(("cleat", off, 0.9), detection=scene.detections[0])]
+    poses = [guesses(("cleat", off, 0.9), index=0)]
     refiners = [IcpRefiner({"cleat": part}, chosen.config) for part in (whole, broken)]
     good, same = ((r(scene.frame, scene.detections, poses))[0] for r in refiners)
     assert np.isfinite(same.T_cam_obj).all()

@@ -1,13 +1,14 @@
 """The refinement network moves with the camera, leaves poses alone before training, and learns from both signals."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from binpose_core.base.errors import BinposeError
+from binpose_core.frames.labels import hide_instances
+from binpose_core.frames.types import UNKNOWN, LabelledView
 from binpose_core.geometry.transforms import exp_se3
 from binpose_core.learning.model_store import ModelStore
 from binpose_core.learning.training_loop import LoopConfig
@@ -19,6 +20,7 @@ from binpose_refinement.network_training import (
     TEACHING_FACES,
     RefinementTraining,
     Supervision,
+    _losses,
     init_network,
     make_network,
     sample_of,
@@ -38,9 +40,7 @@ def part_renderer(parts) -> PartRenderer:
 
 @pytest.fixture(scope="module")
 def view(pile):
-    return SimpleNamespace(
-        frame=pile.frame, object_ids=tuple(pile.ids), T_cam_obj=pile.T_cam_obj, instance_ids=pile.instance_ids
-    )
+    return LabelledView(pile.frame, tuple(pile.ids), pile.T_cam_obj, pile.instance_ids, np.ones(len(pile.ids)))
 
 
 def network_for(parts, awake=False, **changes) -> RefinementNetwork:
@@ -126,8 +126,8 @@ def test_the_network_is_a_refiner_like_the_others(parts, pile) -> None:
     refiner = IcpRefiner(parts)
     rng = np.random.default_rng(0)
     poses = [
-        guesses((name, perturbed(rng, parts[name], T, 5.0, 0.05), 0.9), detection=found)
-        for name, T, found in zip(pile.ids, pile.T_cam_obj, pile.detections, strict=True)
+        guesses((name, perturbed(rng, parts[name], T, 5.0, 0.05), 0.9), index=index)
+        for index, (name, T) in enumerate(zip(pile.ids, pile.T_cam_obj, strict=True))
     ]
     both = refiner.using("network", network), refiner
     with_network, alone = (each(pile.frame, pile.detections, poses) for each in both)
@@ -201,6 +201,46 @@ def test_an_interrupted_training_goes_on(parts, view, tmp_path) -> None:
     go_on()
     assert [name for name, _ in told] == ["resolver"] * 3 + ["joint"] * 3
     assert [share for _, share in told] == pytest.approx(np.arange(1, 7) / 6)
+
+
+def test_starts_are_of_known_parts_alone_and_have_their_weights(view, part_renderer) -> None:
+    count = len(view.object_ids)
+    keep = np.arange(count) % 2 == 0
+    whole, hidden = sample(view, part_renderer, starts=2), sample(hide_instances(view, keep), part_renderer, starts=2)
+    assert (whole.weight == 1).all() and 0 < len(hidden.batch) < len(whole.batch)
+    weight = np.where(keep, 0.25, 0.0)
+    weighted = sample(replace(view, weight=weight), part_renderer, starts=2)
+    assert (weighted.weight == 0.25).all() and len(weighted.weight) == len(hidden.batch)
+    some = weighted.some(3, np.random.default_rng(0))
+    assert len(some.weight) == 3
+    names = {part_renderer.ids[part] for part in hidden.batch.part}
+    assert names <= {name for name, kept in zip(view.object_ids, keep, strict=True) if kept}
+
+
+def test_weights_scale_the_losses(parts, view, part_renderer) -> None:
+    network = network_for(parts, awake=True)
+    for name in ("resolver", "joint"):
+        signal, full = getattr(Supervision(part_renderer), name), sample(view, part_renderer)
+        half = sample(replace(view, weight=np.full(len(view.object_ids), 0.5)), part_renderer)
+        one, two = (_losses(name, signal, network, each)[name].item() for each in (full, half))
+        assert two == pytest.approx(0.5 * one, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["resolver", "joint"])
+def test_nothing_is_compared_at_unknown_pixels(view, part_renderer, name) -> None:
+    """Neither depth nor label that lies there changes a loss; those of the surroundings do."""
+    around = np.zeros(view.instance_ids.shape, bool)
+    around[:, : around.shape[1] // 2] = True
+    around &= view.instance_ids < 0
+    ids = np.where(around, UNKNOWN, view.instance_ids)
+    frame = replace(view.frame, depth_m=np.where(around, np.float32(0.2), view.frame.depth_m))
+    seen = [sample(replace(view, frame=f, instance_ids=i), part_renderer) for f in (view.frame, frame) for i in (ids,)]
+    signal = getattr(Supervision(part_renderer), name)
+    poses = torch.from_numpy(seen[0].batch.T_cam_obj).float()
+    one, two = (signal(replace(each, batch=seen[0].batch), poses) for each in seen)
+    torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-5)
+    other = signal(replace(sample(replace(view, frame=frame), part_renderer), batch=seen[0].batch), poses)
+    assert (other - one).abs().max() > 1e-3
 
 
 def test_a_step_learns_from_some_of_the_starts(view, part_renderer) -> None:

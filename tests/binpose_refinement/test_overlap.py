@@ -22,11 +22,11 @@ def calibration(parts, pile, refiner) -> Calibration:
     rng, rows = np.random.default_rng(0), []
     for _ in range(4):
         poses = [
-            guesses(*[(name, perturbed(rng, parts[name], T, d, 0.1), 0.5) for d in (5, 40, 90, 180)], detection=found)
-            for name, T, found in zip(pile.ids, pile.T_cam_obj, pile.detections, strict=True)
+            guesses(*[(name, perturbed(rng, parts[name], T, d, 0.1), 0.5) for d in (5, 40, 90, 180)], index=index)
+            for index, (name, T) in enumerate(zip(pile.ids, pile.T_cam_obj, strict=True))
         ]
         for c in refiner.candidates(pile.frame, pile.detections, poses):
-            off = distance_m(parts[c.object_id], c.T_cam_obj, pile.T_cam_obj[c.detection])
+            off = distance_m(parts[c.object_id], c.T_cam_obj, pile.T_cam_obj[c.detection_index])
             rows.append((c.features, off < 0.005))
     features, right = (np.array(column) for column in zip(*rows, strict=True))
     return fit_calibration(features, right)
@@ -48,18 +48,18 @@ def is_as_it_came(pose: PoseEstimate, T: np.ndarray, reason: str) -> None:
 def test_on_a_neighbour(parts, pile, chosen: IcpRefiner, others: bool) -> None:
     """Of its kind, at its place but for a little."""
     T = perturbed(np.random.default_rng(2), parts["cleat"], pile.T_cam_obj[3], 3.0, 0.03)
-    bad = guesses(("cleat", T, 0.9), detection=pile.detections[0])
-    good = [guesses(("cleat", pile.T_cam_obj[3], 0.9), detection=pile.detections[3])] if others else []
+    bad = guesses(("cleat", T, 0.9), index=0)
+    good = [guesses(("cleat", pile.T_cam_obj[3], 0.9), index=3)] if others else []
     found = chosen(pile.frame, pile.detections, [bad, *good])
     is_as_it_came(found[-1], T, "no_overlap")
-    assert [pose.detection for pose in found] == [pile.detections[3]] * others + [pile.detections[0]]
+    assert [pose.detection_index for pose in found] == [3] * others + [0]
     assert all(pose.score > 0.5 for pose in found[:-1])
 
 
 def test_on_the_floor(parts, pile, chosen: IcpRefiner) -> None:
     """A plate has a face as flat as the floor."""
     T = from_rotation_translation(np.eye(3), np.array([0.2, 0.15, FLOOR_M + 0.005]))
-    poses = [guesses(("plate", T, 0.9), detection=pile.detections[1])]
+    poses = [guesses(("plate", T, 0.9), index=1)]
     (found,) = chosen(pile.frame, pile.detections, poses)
     is_as_it_came(found, T, "no_overlap")
 
@@ -70,7 +70,7 @@ def test_below_the_mask(parts, chosen: IcpRefiner) -> None:
     across = from_rotation_translation(exp_so3(np.array([np.pi / 2, 0, 0])), np.array([-0.015, 0.0, 0.595]))
     scene = draw(parts, ["plate", "rod"], [flat, across], noise_m=0.0, dropout=0.0)
     rod = replace(scene.detections[1], object_id="plate")
-    (found,) = chosen(scene.frame, [rod], [guesses(("plate", flat, 0.9), detection=rod)])
+    (found,) = chosen(scene.frame, [rod], [guesses(("plate", flat, 0.9), index=0)])
     is_as_it_came(found, flat, "no_overlap")
 
 
@@ -82,7 +82,7 @@ def test_a_coarse_guess_beside_its_mask_is_refined(parts, pile, chosen: IcpRefin
     off = scene.T_cam_obj[0].copy()
     off[0, 3] -= 0.1 * parts["cleat"].diameter_m
     half = detection("cleat", mask)
-    (found,) = chosen(scene.frame, [half], [guesses(("cleat", off, 0.9), detection=half)])
+    (found,) = chosen(scene.frame, [half], [guesses(("cleat", off, 0.9), index=0)])
     assert distance_m(parts["cleat"], found.T_cam_obj, scene.T_cam_obj[0]) < 0.002 and found.score > 0.1
 
 
@@ -107,7 +107,7 @@ def test_parts_that_others_leave_no_room_for_say_so(parts, pile, refiner) -> Non
     middle = int(np.nonzero(mask.any(0))[0].mean())
     left[:, middle:], right[:, :middle] = False, False
     halves = [detection("cleat", left), detection("cleat", right, 0.8)]
-    poses = [guesses(("cleat", pile.T_cam_obj[0], 0.9), detection=half) for half in halves]
+    poses = [guesses(("cleat", pile.T_cam_obj[0], 0.9), index=index) for index in range(2)]
     best, other = refiner(pile.frame, halves, poses)
     assert best.score > 0.1
     is_as_it_came(other, pile.T_cam_obj[0], "duplicate")
@@ -118,7 +118,7 @@ def test_parts_that_others_leave_no_room_for_say_so(parts, pile, refiner) -> Non
 
 def test_scores_that_are_no_numbers_say_nothing(parts, pile, refiner) -> None:
     found = replace(pile.detections[0], score=float("nan"))
-    poses = [guesses(("cleat", pile.T_cam_obj[0], float("inf")), detection=found)]
+    poses = [guesses(("cleat", pile.T_cam_obj[0], float("inf")), index=0)]
     (pose,) = refiner(pile.frame, [found, *pile.detections[1:]], poses)
     assert set(FEATURES) <= set(pose.residuals) and np.isfinite(list(pose.residuals.values())).all()
     assert pose.score > 0.3
@@ -128,7 +128,7 @@ def test_a_pose_that_is_nowhere_is_put_where_its_detection_lies(pile, refiner) -
     nowhere = np.full((4, 4), np.nan)
     for depth_m, expected in ((0.7, 0.7), (float("nan"), 1.0)):
         found = replace(pile.detections[5], center_depth_m=depth_m)
-        (pose,) = refiner(pile.frame, [found], [guesses(("rod", nowhere, 0.9), detection=found)])
+        (pose,) = refiner(pile.frame, [found], [guesses(("rod", nowhere, 0.9), index=0)])
         assert pose.score == 0.0 and pose.residuals == {"not_finite": 1.0} and pose.hypotheses == ()
         np.testing.assert_array_equal(pose.T_cam_obj[:3, :3], np.eye(3))
         assert pose.T_cam_obj[2, 3] == expected
@@ -138,5 +138,5 @@ def test_a_pose_that_is_nowhere_is_put_where_its_detection_lies(pile, refiner) -
 def test_more_detections_than_sixteen_bits_count(pile, refiner) -> None:
     empty = replace(pile.detections[0], mask=np.zeros_like(pile.detections[0].mask), score=0.1)
     many = [empty] * 32_800 + [pile.detections[0]]
-    (pose,) = refiner(pile.frame, many, [guesses(("cleat", pile.T_cam_obj[0], 0.9), detection=many[-1])])
+    (pose,) = refiner(pile.frame, many, [guesses(("cleat", pile.T_cam_obj[0], 0.9), index=len(many) - 1)])
     assert pose.score > 0.3 and pose.residuals["mask_explained"] > 0.5

@@ -24,14 +24,13 @@ def comparing(parts, refiner) -> IcpRefiner:
 
 def starts(parts, pile, rng):
     return [
-        guesses((name, perturbed(rng, parts[name], T, 8.0, 0.08), 0.9), detection=detection)
-        for name, T, detection in zip(pile.ids, pile.T_cam_obj, pile.detections, strict=True)
+        guesses((name, perturbed(rng, parts[name], T, 8.0, 0.08), 0.9), index=index)
+        for index, (name, T) in enumerate(zip(pile.ids, pile.T_cam_obj, strict=True))
     ]
 
 
 def errors_m(parts, pile, found) -> np.ndarray:
-    index = {id(d): i for i, d in enumerate(pile.detections)}
-    truth = [(pile.ids[i], pile.T_cam_obj[i]) for i in (index[id(pose.detection)] for pose in found)]
+    truth = [(pile.ids[i], pile.T_cam_obj[i]) for i in (pose.detection_index for pose in found)]
     return np.array([distance_m(parts[n], p.T_cam_obj, T) for p, (n, T) in zip(found, truth, strict=True)])
 
 
@@ -46,15 +45,15 @@ def test_render_and_compare_comes_nearer_than_icp(parts, pile, refiner, comparin
 def test_the_score_is_that_of_the_final_pose(parts, pile, comparing) -> None:
     """Verified again where it came to rest, a pose has the evidence that was reported with it."""
     found = comparing(pile.frame, pile.detections, starts(parts, pile, np.random.default_rng(1)))
-    place = {id(pose.detection): pose.T_cam_obj for pose in found}
+    place = {pose.detection_index: pose.T_cam_obj for pose in found}
 
     def still(observation, batch):
-        return np.array([place[id(pile.detections[i])] for i in batch.owner]), np.zeros((len(batch), 6, 6))
+        return np.array([place[i] for i in batch.owner]), np.zeros((len(batch), 6, 6))
 
     standing = IcpRefiner(parts, comparing.config, optimizer=still)
-    again = {id(p.detection): p for p in standing(pile.frame, pile.detections, found)}
+    again = {p.detection_index: p for p in standing(pile.frame, pile.detections, found)}
     for pose in found:
-        other = again[id(pose.detection)]
+        other = again[pose.detection_index]
         if np.allclose(other.T_cam_obj, pose.T_cam_obj):
             assert other.residuals["explained"] == pytest.approx(pose.residuals["explained"], abs=1e-6)
 

@@ -69,8 +69,8 @@ def test_poses_are_the_same_when_warp_draws(parts, pile, monkeypatch: pytest.Mon
     except BinposeError as error:
         pytest.skip(str(error))
     poses = [
-        guesses((name, perturbed(rng, parts[name], T), 0.8), detection=detection)
-        for name, T, detection in zip(pile.ids, pile.T_cam_obj, pile.detections, strict=True)
+        guesses((name, perturbed(rng, parts[name], T), 0.8), index=index)
+        for index, (name, T) in enumerate(zip(pile.ids, pile.T_cam_obj, strict=True))
     ]
     expected = IcpRefiner(parts, config)(pile.frame, pile.detections, poses)
 
@@ -80,8 +80,8 @@ def test_poses_are_the_same_when_warp_draws(parts, pile, monkeypatch: pytest.Mon
     monkeypatch.setattr(NumbaBackend, "draw", refuse)
     found = drawn_by_warp(pile.frame, pile.detections, poses)
     assert len(found) == len(expected) >= 8
-    by_detection = {id(pose.detection): pose for pose in expected}
+    by_detection = {pose.detection_index: pose for pose in expected}
     for pose in found:
-        other = by_detection[id(pose.detection)]
+        other = by_detection[pose.detection_index]
         assert distance_m(parts[pose.object_id], pose.T_cam_obj, other.T_cam_obj) < 1e-4
         assert pose.score == pytest.approx(other.score, abs=0.02)

@@ -29,7 +29,7 @@ def heights_at(mesh, points_xy):
 )
 def test_a_bin_is_closed_and_faces_look_outwards(spec):
     mesh = make_bin_mesh(spec)
-    assert is_watertight(mesh.faces)
+    assert mesh.watertight
     volume = np.linalg.det(mesh.vertices.astype(np.float64)[mesh.faces]).sum() / 6.0
     thin = spec.wall_m * (spec.length_m * spec.width_m + 2 * spec.height_m * (spec.length_m + spec.width_m))
     assert 0.5 * thin < volume < 2.0 * thin

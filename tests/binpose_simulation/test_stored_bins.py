@@ -55,7 +55,7 @@ def test_written_again_it_is_the_same_file(bins, objects, small, tmp_path: Path)
 
 def test_other_parts_are_refused(bins, objects, small, tmp_path: Path) -> None:
     write_bins(tmp_path / "bins.npz", bins, objects)
-    assert stored_parts(tmp_path / "bins.npz") == {name: model.digest() for name, model in objects.items()}
+    assert stored_parts(tmp_path / "bins.npz") == {name: model.digest for name, model in objects.items()}
     few = {"block": objects["block"]}
     with pytest.raises(BinposeError, match=r"hold the parts block, rod, disc; these objects are block"):
         read_bins(tmp_path / "bins.npz", few, small.content)

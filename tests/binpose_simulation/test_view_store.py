@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from binpose_core.base.errors import BinposeError
+from binpose_core.base.errors import BinposeError, DiskFull
 from binpose_core.frames.camera import Camera
+from binpose_core.frames.labels import hide_instances
 from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.frames.types import UNKNOWN
 from binpose_core.geometry.transforms import from_rotation_translation, random_rotation
 from binpose_simulation.scene import SimulatedView
 from binpose_simulation.view_store import DEPTH_UNIT_M, ViewStore
@@ -95,7 +97,7 @@ def test_an_interrupted_store_goes_on_where_it_stopped(tmp_path: Path) -> None:
 def test_a_full_disk_is_told_and_the_store_stays_as_it_was(tmp_path: Path, full_disk: Callable) -> None:
     store = ViewStore(tmp_path / "views")
     store.append(view(0))
-    with full_disk(2000), pytest.raises(BinposeError, match="no space is left"):
+    with full_disk(2000), pytest.raises(DiskFull, match="no space is left"):
         store.append(view(1))
     assert len(store) == 1 and [path.name for path in (tmp_path / "views").iterdir()] == ["view-000000.npz"]
     store.append(view(1))
@@ -156,3 +158,32 @@ def test_a_view_is_small(tmp_path: Path) -> None:
     store.append(view(0))
     pixels = CAMERA.width * CAMERA.height
     assert next(tmp_path.glob("view-*.npz")).stat().st_size < 8 * pixels
+
+
+def test_what_is_not_known_is_stored(tmp_path: Path) -> None:
+    whole = view(0)
+    ids = whole.instance_ids.copy()
+    ids[:9] = UNKNOWN
+    poses = whole.T_cam_obj.copy()
+    poses[1] = np.nan
+    partial = replace(
+        whole,
+        instance_ids=ids,
+        T_cam_obj=poses,
+        object_ids=("part 0", "part 1", "part 2"),
+        weight=np.array([1, 0.5, 0]),
+    )
+    store = ViewStore(tmp_path)
+    for written in (partial, hide_instances(whole, np.array([True, False, True]), keep_background=False)):
+        store.append(written)
+        assert_close(store[-1], written)
+        np.testing.assert_array_equal(store[-1].known_weight, written.known_weight)
+        np.testing.assert_array_equal(store[-1].known_ids, written.known_ids)
+
+
+def test_a_view_without_weights_is_stored_and_read_as_before(tmp_path: Path) -> None:
+    store = ViewStore(tmp_path)
+    store.append(view(0))
+    with np.load(next(tmp_path.glob("view-*.npz"))) as data:
+        assert "weight" not in data
+    assert store[0].weight is None and store[0].pose_known.all()

@@ -36,11 +36,13 @@ class Remembering:
 
     Where a frame is refined in rounds, as in tracking, a pose's past goes back to the first of them.
 
-    poses: what came, with the detections of the last round.
+    poses: what came, with the places of their detections in the last round.
+    detections: of the last round.
     """
 
     refiner: Refiner
     poses: list[PoseEstimate] = field(default_factory=list)
+    detections: Sequence[Detection] = ()
     _frame: RgbdFrame | None = None
     _found: list[PoseEstimate] = field(default_factory=list)
 
@@ -48,11 +50,17 @@ class Remembering:
         self, frame: RgbdFrame, detections: Sequence[Detection], poses: Sequence[PoseEstimate]
     ) -> list[PoseEstimate]:
         """The refiner's poses."""
-        pasts = {id(past.detection): past for past in self.poses} if frame is self._frame else {}
-        origins = {id(pose.T_cam_obj): pasts.get(id(pose.detection)) for pose in self._found}
-        self.poses = [replace(origins.get(id(p.T_cam_obj)) or p, detection=p.detection) for p in poses]
+        pasts = {past.detection_index: past for past in self.poses} if frame is self._frame else {}
+        origins = {_place(pose): pasts.get(pose.detection_index) for pose in self._found}
+        self.poses = [replace(origins.get(_place(p)) or p, detection_index=p.detection_index) for p in poses]
+        self.detections = detections
         self._frame, self._found = frame, self.refiner(frame, detections, poses)
         return self._found
+
+
+def _place(pose: PoseEstimate) -> tuple[str, bytes]:
+    """Equal for poses of one kind of part at the same place."""
+    return pose.object_id, pose.T_cam_obj.tobytes()
 
 
 class Explainer:
@@ -63,7 +71,12 @@ class Explainer:
         self._renderer = Renderer([part.mesh for part in objects.values()])
 
     def write(
-        self, directory: Path, frame: RgbdFrame, poses: Sequence[PoseEstimate], before: Sequence[PoseEstimate]
+        self,
+        directory: Path,
+        frame: RgbdFrame,
+        poses: Sequence[PoseEstimate],
+        before: Sequence[PoseEstimate],
+        detections: Sequence[Detection],
     ) -> list[Path]:
         """One PNG for each pose under `directory`; those of an earlier run are removed.
 
@@ -72,6 +85,7 @@ class Explainer:
             frame: what was seen.
             poses: after refinement.
             before: what the refiner was given, with hypotheses.
+            detections: that it was given.
 
         Raises:
             BinposeError: when the place cannot be written to.
@@ -81,19 +95,28 @@ class Explainer:
         paths = []
         for number, pose in enumerate(poses):
             path = directory / f"{number:02d}_{pose.object_id}.png"
-            write_bytes(path, encode_png(self.draw(frame, pose, before)), durable=False)
+            write_bytes(path, encode_png(self.draw(frame, pose, before, detections)), durable=False)
             paths.append(path)
         return paths
 
-    def draw(self, frame: RgbdFrame, pose: PoseEstimate, before: Sequence[PoseEstimate]) -> Image:
+    def draw(
+        self,
+        frame: RgbdFrame,
+        pose: PoseEstimate,
+        before: Sequence[PoseEstimate] = (),
+        detections: Sequence[Detection] = (),
+    ) -> Image:
         """(H, W, 3) uint8: a row for the guess and a row for the pose, each observed | rendered | residual."""
         part = self._objects[pose.object_id]
         guess = guess_of(pose, before, part)
-        rows = [] if guess is None else [self._row(frame, pose, guess, "before refinement")]
-        rows.append(self._row(frame, pose, pose.T_cam_obj, f"after refinement, score {pose.score:.2f}"))
+        found = None if pose.detection_index is None else detections[pose.detection_index]
+        rows = [] if guess is None else [self._row(frame, pose, guess, found, "before refinement")]
+        rows.append(self._row(frame, pose, pose.T_cam_obj, found, f"after refinement, score {pose.score:.2f}"))
         return np.concatenate([_band([f"{pose.object_id}: {t}" if not i else t for i, t in enumerate(TITLES)]), *rows])
 
-    def _row(self, frame: RgbdFrame, pose: PoseEstimate, T_cam_obj: FloatArray, text: str) -> Image:
+    def _row(
+        self, frame: RgbdFrame, pose: PoseEstimate, T_cam_obj: FloatArray, found: Detection | None, text: str
+    ) -> Image:
         window = _window(self._objects[pose.object_id], pose.T_cam_obj, frame.camera)
         camera = frame.camera
         zoom = PANEL_PX / window[2]
@@ -103,8 +126,8 @@ class Explainer:
         ids = np.array([self._ids[pose.object_id]])
         drawn = self._renderer.crops(ids, T_cam_obj[None], intrinsics, PANEL_PX, PANEL_PX)
         seen = _crop(frame.rgb, window, cv2.INTER_LINEAR)
-        if pose.detection is not None:
-            mask = _crop(pose.detection.full_mask(camera.height, camera.width).astype(np.uint8), window)
+        if found is not None:
+            mask = _crop(found.full_mask(camera.height, camera.width).astype(np.uint8), window)
             _outline(seen, mask > 0, (255, 200, 0))
         residual, note = _residual(frame, drawn, window)
         shown = drawn.shaded()[0]
@@ -123,7 +146,8 @@ class FrameExplainer:
     def __call__(self, frame: RgbdFrame, outcome: FrameOutcome) -> str:
         """The figure for the report."""
         directory = self.run.frame_directory(outcome.name) / EXPLAIN
-        paths = self.explainer.write(directory, frame, outcome.poses, self.remembering.poses)
+        before, detections = self.remembering.poses, self.remembering.detections
+        paths = self.explainer.write(directory, frame, outcome.poses, before, detections)
         return links(paths, self.run.root, outcome.name)
 
 
@@ -133,7 +157,9 @@ def guess_of(pose: PoseEstimate, before: Sequence[PoseEstimate], part: ObjectMod
     Refinement turns hypotheses by near-symmetries, so that these count as near; but what they show is seen from where
     the hypothesis was. Of poses that exact symmetries take into each other, the one nearest to the pose is taken.
     """
-    same = [p for p in before if p.detection is pose.detection and p.detection is not None]
+    if pose.detection_index is None:
+        return None
+    same = [p for p in before if p.detection_index == pose.detection_index]
     hypotheses = [h.T_cam_obj for p in same for h in (p.hypotheses or (p,)) if h.object_id == pose.object_id]
     if not hypotheses:
         return None

@@ -19,10 +19,8 @@ from binpose_pipeline.pipeline import Pipeline
 from binpose_refinement.node import (
     RefinementOutputs,
     RefinementSettings,
-    check_objects,
     other_refiner,
     refiner_parameters,
-    reported,
     result_frame_problem,
     why_unreported,
 )
@@ -80,14 +78,14 @@ def score(
     """The fraction of visible parts whose pose is reported right."""
 
     def estimate(golden: GoldenFrame) -> list[tuple[str, Any]]:
-        return [(p.object_id, p.T_cam_obj) for p in reported(pipeline(golden.frame), settings)]
+        return [(p.object_id, p.T_cam_obj) for p in settings.reported(pipeline(golden.frame))]
 
     return found_share(frames, objects, estimate)
 
 
 def check(settings: PipelineSettings, objects: Mapping[str, ObjectModel]) -> None:
     """The parts that are to be reported, or have a number in the challenge, must be known."""
-    check_objects(settings, objects)
+    settings.check_objects(objects)
     if settings.challenge.object_ids:
         names_of(objects, settings.challenge.object_ids)
 
@@ -131,14 +129,9 @@ class PipelineNode(ManagedNode):
     def process(self, match: Match) -> Outcome:
         """Detect, estimate, refine."""
         model, frame, settings = self.models.find(), self.frames.read(match), self.settings
-        stages, outputs = model.stage, self.results.outputs
-        with self.monitor.measured("detection"):
-            found = stages.segmenter(frame)
-            detections = settings.chosen(found)
-        with self.monitor.measured("pose"):
-            poses = stages.estimator(frame, detections)
-        with self.monitor.measured("refinement"):
-            verified = stages.refiner(frame, detections, poses)
+        outputs = self.results.outputs
+        result = replace(model.stage, chosen=settings.chosen).timed(frame, report=self.monitor.add)
+        verified, (found, detections, estimates) = result.poses, result.proposals
 
         def empty() -> Outcome:
             if detections:
@@ -146,11 +139,11 @@ class PipelineNode(ManagedNode):
             return why_nothing(frame, found, model.objects, settings)
 
         with self.monitor.measured("publish"):
-            result = outputs.refined.publish(frame, verified, model, settings, empty)
+            published = outputs.refined.publish(frame, verified, model, settings, empty)
             outputs.detections.publish(frame, detections, model.version)
-            outputs.poses.publish(frame, poses, model.objects, model.version)
-        self.action.put(result)
-        return result.outcome
+            outputs.poses.publish(frame, estimates, model.objects, model.version)
+        self.action.put(published)
+        return published.outcome
 
     def publish_empty(self, header: Header, outcome: Outcome) -> None:
         """Publish empty results of all stages."""

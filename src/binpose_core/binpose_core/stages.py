@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from typing_extensions import Self
 
+from binpose_core.frames.prepared_frame import AnyFrame
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import Candidate, Detection, Grasp, PoseEstimate
 from binpose_core.geometry.transforms import FloatArray
@@ -23,7 +24,7 @@ StoredStage = tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]
 class Segmenter(Protocol):
     """Finds the instances of a frame."""
 
-    def __call__(self, frame: RgbdFrame) -> list[Detection]:
+    def __call__(self, frame: AnyFrame) -> list[Detection]:
         """The instances, best first."""
         ...
 
@@ -35,7 +36,7 @@ class Segmenter(Protocol):
 class Estimator(Protocol):
     """Estimates a pose with hypotheses for each detection."""
 
-    def __call__(self, frame: RgbdFrame, detections: Sequence[Detection]) -> list[PoseEstimate]:
+    def __call__(self, frame: AnyFrame, detections: Sequence[Detection]) -> list[PoseEstimate]:
         """One estimate per detection that a pose was found for."""
         ...
 

@@ -42,11 +42,13 @@ class Labels:
 
     class_ids: (H, W) int16, 0 = no part, -1 = ignore.
     center_px: (H, W, 2) float32, projected centre of the pixel's part. center_depth_m: (H, W) float32, its depth.
+    weights: (H, W, 2) float32 in [0, 1], of the class and of the centre; 0 = unknown. Background has 1.
     """
 
     class_ids: npt.NDArray[np.int16]
     center_px: npt.NDArray[np.float32]
     center_depth_m: npt.NDArray[np.float32]
+    weights: npt.NDArray[np.float32]
 
 
 def paste_parts(
@@ -54,15 +56,16 @@ def paste_parts(
 ) -> tuple[RgbdFrame, Labels]:
     """Lay well visible parts of `view` over the frame, moved in the image and to a depth in front of what is there.
 
-    Only images, classes and centres stay true, which is all that segmentation needs: a pasted part has no pose.
+    Only images, classes and centres stay true, which is all that segmentation needs: a pasted part has no pose. Its
+    pixels are known as well as in `view`, whatever was known of those that it covers.
     """
     depth, color = frame.depth_m, frame.rgb.copy()
     if depth is None or view.frame.depth_m is None:
         return frame, labels
     depth = depth.copy()
     class_ids, center_px = labels.class_ids.copy(), labels.center_px.copy()
-    center_depth = labels.center_depth_m.copy()
-    candidates = np.nonzero(np.asarray(view.visible_fraction) > 0.85)[0]
+    center_depth, weights = labels.center_depth_m.copy(), labels.weights.copy()
+    candidates = np.nonzero((np.asarray(view.visible_fraction) > 0.85) & view.pose_known)[0]
     chosen = rng.permutation(candidates)[: rng.integers(1, max_pasted + 1)]
     for instance in chosen:
         rows, columns = np.nonzero(view.instance_ids == instance)
@@ -82,7 +85,8 @@ def paste_parts(
         class_ids[put] = other.class_ids[rows, columns]
         center_px[put] = other.center_px[rows, columns] + shift
         center_depth[put] = other.center_depth_m[rows, columns] + lift
-    return replace(frame, color=color, depth_m=depth), Labels(class_ids, center_px, center_depth)
+        weights[put] = other.weights[rows, columns]
+    return replace(frame, color=color, depth_m=depth), Labels(class_ids, center_px, center_depth, weights)
 
 
 def _shifted(

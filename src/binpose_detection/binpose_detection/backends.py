@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import numpy.typing as npt
 
-from binpose_core.base.errors import BinposeError
+from binpose_core.base.errors import ModelRefused
 from binpose_core.learning.model_store import StoredModel
 from binpose_core.learning.stored_parts import without_prefix
 from binpose_detection.mask_rcnn import MaskRcnnSegmenter
@@ -37,7 +37,7 @@ def segmenter_from_tensors(
     backend = settings.pop("backend", "votes")
     settings.pop("distance_m", None)  # earlier versions stored it; now it is the frame's
     if backend not in BACKENDS:
-        raise BinposeError(
+        raise ModelRefused(
             f"The model's detector is {backend!r}; expected {' or '.join(BACKENDS)}; use the version of binpose that "
             "wrote it."
         )

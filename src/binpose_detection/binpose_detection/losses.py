@@ -20,8 +20,11 @@ def segmentation_loss(
     classes: torch.Tensor,
     targets: torch.Tensor,
     valid_depth: torch.Tensor,
+    weights: torch.Tensor,
 ) -> dict[str, torch.Tensor]:
-    """Losses by name; their sum is minimised.
+    """Losses by name; their sum is minimised. What has a weight of 0 is unknown: no loss is taken from it.
+
+    The means are over all that is known, whatever its weight: a weight scales the loss linearly.
 
     Args:
         logits: (B, C + 1, h, w) as `SegmentationNetwork` gives them.
@@ -30,33 +33,42 @@ def segmentation_loss(
         classes: (B, h, w) int64, 0 = no part, -1 = ignore.
         targets: (B, 3, h, w) offsets to the centre in the network's unit.
         valid_depth: (B, h, w) bool, where the offset in depth can be told.
+        weights: (B, 2, h, w) in [0, 1], of the class and of the centre.
     """
+    class_weight, center_weight = weights.unbind(1)
+    classes = classes.masked_fill(class_weight == 0, -1)
     part = classes > 0
+    centered = part & (center_weight > 0)
     cross_entropy = functional.cross_entropy(logits, classes, ignore_index=-1, reduction="none")
     # Hard pixels (edges, small parts) decide the instances: focus on them, with parts and the rest in balance.
-    focus = cross_entropy * (1.0 - torch.exp(-cross_entropy.detach()))
+    focus = class_weight * (cross_entropy * (1.0 - torch.exp(-cross_entropy.detach())))
     known = classes >= 0
     loss = {"class": CLASS_WEIGHT * (_mean_over_classes(focus, classes, part) + _mean(focus, known & ~part))}
     log_scale = centers[:, 3].clamp(-4.0, MAX_LOG_SCALE)
     distance = (centers[:, :2] - targets[:, :2]).abs().sum(1)
-    loss["center"] = _mean_over_classes(distance * torch.exp(-log_scale) + 2 * log_scale, classes, part)
-    loss["depth"] = _mean_over_classes((centers[:, 2] - targets[:, 2]).abs(), classes, part & valid_depth)
-    loss["affinity"] = AFFINITY_WEIGHT * _affinity_loss(affinities, classes, targets)
+    likelihood = distance * torch.exp(-log_scale) + 2 * log_scale
+    loss["center"] = _mean_over_classes(center_weight * likelihood, classes, centered)
+    apart = (centers[:, 2] - targets[:, 2]).abs()
+    loss["depth"] = _mean_over_classes(center_weight * apart, classes, centered & valid_depth)
+    loss["affinity"] = AFFINITY_WEIGHT * _affinity_loss(affinities, classes, targets, center_weight)
     return loss
 
 
-def _affinity_loss(affinities: torch.Tensor, classes: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+def _affinity_loss(
+    affinities: torch.Tensor, classes: torch.Tensor, targets: torch.Tensor, weight: torch.Tensor
+) -> torch.Tensor:
     """Mean over the steps of the cross entropy of the pairs of cells that can be told.
 
     Pairs of different parts are rare and decide everything: like the classes, both kinds count by the roots of their
-    numbers.
+    numbers. A pair has the lower weight of its cells; nothing is known of one with an unknown centre.
     """
     total = affinities.new_zeros(())
     for channel, (down, right) in enumerate(STEPS):
         known, same = pairs_of_cells(classes, targets, down, right)
+        pair_weight = torch.minimum(*step_apart(weight, down, right))
         logits, _ = step_apart(affinities[:, channel], down, right)
         entropy = functional.binary_cross_entropy_with_logits(logits, same.to(logits.dtype), reduction="none")
-        total = total + _mean_over_classes(entropy, same.long(), known)
+        total = total + _mean_over_classes(pair_weight * entropy, same.long(), known & (pair_weight > 0))
     return total / len(STEPS)
 
 

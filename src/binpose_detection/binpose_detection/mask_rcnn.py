@@ -15,6 +15,7 @@ import torch
 
 from binpose_core.base.errors import BinposeError
 from binpose_core.base.precision import channels_last
+from binpose_core.frames.prepared_frame import AnyFrame, prepared
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import Detection
 from binpose_core.frames.working_view import WorkingView
@@ -100,10 +101,11 @@ class MaskRcnnSegmenter:
         self.device = torch.device(device)
         self.network = channels_last(network.to(self.device).eval())
 
-    def __call__(self, frame: RgbdFrame) -> list[Detection]:
+    def __call__(self, frame: AnyFrame) -> list[Detection]:
         """All instances in the frame, best first; an empty list where there is none."""
-        view = self.config.view(frame)
-        return self.detections(view, self.instances(view), frame)
+        given = prepared(frame)
+        view = self.config.view(given)
+        return self.detections(view, self.instances(view), given.frame)
 
     @torch.inference_mode()
     def instances(self, view: WorkingView) -> Instances:

@@ -11,13 +11,14 @@ import torch
 from binpose_core.base.errors import BinposeError
 from binpose_core.base.precision import channels_last
 from binpose_core.frames.masks import box_xyxy
-from binpose_core.frames.types import LabelledView
+from binpose_core.frames.types import BACKGROUND, UNKNOWN, LabelledView
 from binpose_core.frames.working_view import WorkingView
 from binpose_core.geometry.transforms import transform
 from binpose_core.learning.training_loop import LoopConfig, StepCallback, train
 from binpose_core.parts.catalogue import ObjectModel
 from binpose_detection.augmentation import AugmentationConfig, Labels
 from binpose_detection.mask_rcnn import MaskRcnnConfig, MaskRcnnSegmenter, build_mask_rcnn, network_image
+from binpose_detection.mask_rcnn_unknown import without_unknown
 from binpose_detection.training import SegmentationTrainingConfig, augmented_view
 
 Target = dict[str, torch.Tensor]
@@ -26,6 +27,8 @@ Batch = tuple[list[torch.Tensor], list[Target]]
 LEAST_PIXELS = 24
 MEASURED_VIEWS = 100
 MEASURED_VISIBLE = 0.5
+MOST_DRAWS = 100
+"""Of views for one batch, of which none shows anything known."""
 
 
 @dataclass(frozen=True)
@@ -74,12 +77,17 @@ def train_mask_rcnn(
 
 
 def _loss(network: torch.nn.Module, batch: Batch) -> dict[str, torch.Tensor]:
-    losses: dict[str, torch.Tensor] = network(*batch)
+    with without_unknown(network, [target["unknown"] for target in batch[1]]):
+        losses: dict[str, torch.Tensor] = network(*batch)
     return {name.removeprefix("loss_"): value for name, value in losses.items()}
 
 
 class WindowSampler:
-    """Batch number -> images (3, s, s) and, for each, its boxes (N, 4), labels (N,) and masks (N, s, s)."""
+    """Batch number -> images (3, s, s), and for each its boxes (N, 4), labels (N,), masks (N, s, s) and unknown (s, s).
+
+    A window with unknown pixels and no known part teaches nothing and is left out. The losses of torchvision have no
+    weights: a part with a weight below 1 is unknown in so many of the views that it counts by its weight on average.
+    """
 
     def __init__(
         self,
@@ -93,15 +101,26 @@ class WindowSampler:
         self.segmenter, self.config = segmenter_config, config
 
     def __call__(self, number: int) -> Batch:
-        """The batch with this number, the same on every call."""
+        """The batch with this number, the same on every call.
+
+        Raises:
+            BinposeError: if no window shows anything known.
+        """
         rng = np.random.default_rng((self.seed, number))
-        samples = [window for _ in range(self.config.views) for window in self.samples(rng)]
-        return [image for image, _ in samples], [target for _, target in samples]
+        for _ in range(MOST_DRAWS):
+            windows = [window for _ in range(self.config.views) for window in self.samples(rng)]
+            samples = [(x, target) for x, target in windows if len(target["boxes"]) or not target["unknown"].any()]
+            if samples:
+                return [image for image, _ in samples], [target for _, target in samples]
+        raise BinposeError(
+            f"None of {MOST_DRAWS * self.config.views} windows shows a known part of "
+            f"{', '.join(self.segmenter.objects)}; expected labels of some; label or simulate more views."
+        )
 
     def samples(self, rng: np.random.Generator) -> list[tuple[torch.Tensor, Target]]:
         """Windows of one augmented view."""
         view, labels = augmented_view(self.views, self.objects, self.segmenter, self.config.augmentation, rng)
-        instances, classes = working_instances(labels, view)
+        instances, classes = working_instances(with_drawn_weights(labels, rng), view)
         return [self._window(view.color, instances, classes, rng) for _ in range(self.config.crops)]
 
     def _window(
@@ -117,23 +136,38 @@ class WindowSampler:
         window = slice(y, y + side), slice(x, x + side)
         beyond = tuple((0, max(0, side - length)) for length in instances.shape)
         color = np.pad(color[window], (*beyond, (0, 0)))
-        instances = np.pad(instances[window], beyond, constant_values=-1)
+        instances = np.pad(instances[window], beyond, constant_values=BACKGROUND)
         turns = int(rng.integers(4))
         return network_image(np.rot90(color, turns)), window_target(np.rot90(instances, turns), classes)
 
 
-def working_instances(labels: Labels, view: WorkingView) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Instance (h, w) of every pixel of a working view, -1 = none, and the classes (N,) of the instances.
+def with_drawn_weights(labels: Labels, rng: np.random.Generator) -> Labels:
+    """The labels with each part of a weight w in (0, 1) known with probability w, else unknown."""
+    weight = labels.weights.min(-1)
+    unsure = (weight > 0) & (weight < 1)
+    if not unsure.any():
+        return labels
+    centers, index = np.unique(labels.center_px[unsure], axis=0, return_inverse=True)
+    weights = labels.weights.copy()
+    weights[unsure] = (rng.random(len(centers))[index.ravel()] < weight[unsure])[:, None]
+    return replace(labels, weights=weights)
 
-    Pixels of one part share its projected centre, also those of a pasted one, and no two parts have the same.
+
+def working_instances(labels: Labels, view: WorkingView) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Instance (h, w) of every pixel of a working view and the classes (N,) of the instances.
+
+    `BACKGROUND` = no part, `UNKNOWN` where class or centre is unknown. Pixels of one part share its projected centre,
+    also those of a pasted one, and no two parts have the same.
     """
     columns, rows = view.frame_indices()
     height, width = labels.class_ids.shape
     window = np.ix_(np.minimum(rows, height - 1), np.minimum(columns, width - 1))
     class_ids, center_px = labels.class_ids[window], np.ascontiguousarray(labels.center_px[window])
-    part = (class_ids > 0) & (rows < height)[:, None] & (columns < width)
+    inside = (rows < height)[:, None] & (columns < width)
+    unknown = inside & (labels.weights[window] == 0).any(-1)
+    part = (class_ids > 0) & inside & ~unknown
     _, first, index = np.unique(center_px.view(np.uint64)[..., 0][part], return_index=True, return_inverse=True)
-    instances = np.full(class_ids.shape, -1, np.int64)
+    instances = np.where(unknown, UNKNOWN, BACKGROUND)
     instances[part] = index
     return instances, class_ids[part][first].astype(np.int64)
 
@@ -153,7 +187,10 @@ def window_corner(
 
 
 def window_target(instances: npt.NDArray[np.int64], classes: npt.NDArray[np.int64]) -> Target:
-    """Boxes (N, 4) float32, half open, labels (N,) and masks (N, s, s) uint8 of the instances (s, s) of a window."""
+    """What is known of a window with instances (s, s).
+
+    Boxes (N, 4) float32, half open, labels (N,), masks (N, s, s) uint8 and the unknown pixels (s, s) bool.
+    """
     present, counts = np.unique(instances[instances >= 0], return_counts=True)
     present = present[counts >= LEAST_PIXELS]
     masks = instances == present[:, None, None]
@@ -162,6 +199,7 @@ def window_target(instances: npt.NDArray[np.int64], classes: npt.NDArray[np.int6
         "boxes": torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4),
         "labels": torch.from_numpy(classes[present]),
         "masks": torch.from_numpy(masks.astype(np.uint8)),
+        "unknown": torch.from_numpy(instances == UNKNOWN),
     }
 
 
@@ -174,7 +212,7 @@ def centers_behind_m(
         view = views[int(number)]
         if view.frame.depth_m is None:
             continue
-        for instance in np.flatnonzero(np.asarray(view.visible_fraction) >= MEASURED_VISIBLE):
+        for instance in np.flatnonzero((np.asarray(view.visible_fraction) >= MEASURED_VISIBLE) & view.pose_known):
             name = view.object_ids[instance]
             surface = view.frame.depth_m[view.instance_ids == instance]
             if name in found and (surface > 0).sum() >= LEAST_PIXELS:

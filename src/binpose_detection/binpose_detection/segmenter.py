@@ -10,9 +10,10 @@ import torch
 
 from binpose_core.base.errors import BinposeError
 from binpose_core.base.precision import autocast, channels_last
+from binpose_core.frames.prepared_frame import AnyFrame, prepared
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import Detection
-from binpose_core.frames.working_view import WorkingView, working_view
+from binpose_core.frames.working_view import WorkingView
 from binpose_core.learning.weights import load_arrays, to_arrays
 from binpose_detection.features import view_features
 from binpose_detection.grouping import GroupingConfig, group_cells
@@ -38,9 +39,9 @@ class DetectorConfig:
         if not 1e-5 < self.gsd_m < 0.1:
             raise BinposeError(f"gsd_m must be between 0.01 mm and 100 mm per pixel, got {self.gsd_m}.")
 
-    def view(self, frame: RgbdFrame) -> WorkingView:
+    def view(self, frame: AnyFrame) -> WorkingView:
         """The working view that the network sees of a frame."""
-        return working_view(frame, self.gsd_m, self.max_pixels)
+        return prepared(frame).view(self.gsd_m, self.max_pixels)
 
 
 @dataclass(frozen=True)
@@ -72,12 +73,13 @@ class VoteSegmenter:
         self.device = torch.device(device)
         self.network = channels_last(network.to(self.device).eval())
 
-    def __call__(self, frame: RgbdFrame) -> list[Detection]:
+    def __call__(self, frame: AnyFrame) -> list[Detection]:
         """All instances in the frame, best first; an empty list where there is none."""
-        view = self.view(frame)
-        return self.detections(view, self.votes(view), frame)
+        given = prepared(frame)
+        view = self.view(given)
+        return self.detections(view, self.votes(view), given.frame)
 
-    def view(self, frame: RgbdFrame) -> WorkingView:
+    def view(self, frame: AnyFrame) -> WorkingView:
         """The working view that the network sees of a frame."""
         return self.config.view(frame)
 

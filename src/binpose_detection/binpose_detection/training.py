@@ -77,13 +77,16 @@ def train_segmenter(
 
 
 def _loss(network: torch.nn.Module, batch: tuple[torch.Tensor, ...]) -> dict[str, torch.Tensor]:
-    features, classes, targets, valid = batch
+    features, *truth = batch
     logits, centers, affinities = (output.float() for output in network(features))
-    return segmentation_loss(logits, centers, affinities, classes, targets, valid)
+    return segmentation_loss(logits, centers, affinities, *truth)
 
 
 class BatchSampler:
-    """Batch number -> (features (B, 10, s, s), classes (B, s/2, s/2), targets (B, 3, s/2, s/2), valid depth)."""
+    """Batch number -> features (B, 10, s, s) and what `segmentation_loss` takes of cells (B, ..., s/2, s/2).
+
+    These are classes, targets, whether there is depth, and weights.
+    """
 
     def __init__(
         self,
@@ -100,16 +103,19 @@ class BatchSampler:
         """The batch with this number, the same on every call."""
         rng = np.random.default_rng((self.seed, number))
         samples = [crop for _ in range(self.config.views) for crop in self.samples(rng)]
-        features, classes, targets, valid = (torch.from_numpy(np.stack(part)) for part in zip(*samples, strict=True))
-        return features.permute(0, 3, 1, 2), classes, targets.permute(0, 3, 1, 2), valid  # channels last in memory
+        features, classes, targets, valid, weights = (
+            torch.from_numpy(np.stack(part)) for part in zip(*samples, strict=True)
+        )
+        features, targets, weights = (x.permute(0, 3, 1, 2) for x in (features, targets, weights))  # channels last
+        return features, classes, targets, valid, weights
 
     def samples(self, rng: np.random.Generator) -> list[tuple[npt.NDArray[Any], ...]]:
-        """Crops of one augmented view: features (s, s, 10), classes (s/2, s/2), targets (s/2, s/2, 3), valid depth."""
+        """Crops of one augmented view: features (s, s, 10), and per cell (s/2, s/2, ...) as the batches have them."""
         working, labels = augmented_view(self.views, self.objects, self.segmenter, self.config.augmentation, rng)
         features = view_features(working)
-        classes, targets = working_targets(labels, working)
+        classes, targets, weights = working_targets(labels, working)
         valid = (working.depth_m > 0)[::OUTPUT_STRIDE, ::OUTPUT_STRIDE]
-        return [self._crop(features, classes, targets, valid, rng) for _ in range(self.config.crops)]
+        return [self._crop(features, classes, targets, valid, weights, rng) for _ in range(self.config.crops)]
 
     def _crop(
         self,
@@ -117,6 +123,7 @@ class BatchSampler:
         classes: npt.NDArray[np.int64],
         targets: npt.NDArray[np.float32],
         valid: npt.NDArray[np.bool_],
+        weights: npt.NDArray[np.float32],
         rng: np.random.Generator,
     ) -> tuple[npt.NDArray[Any], ...]:
         """A square window, most often around a part of any type alike, turned by a multiple of 90 degrees."""
@@ -136,7 +143,8 @@ class BatchSampler:
         classes = _padded(classes[coarse], side, -1)
         targets = _padded(targets[coarse], side, 0)
         valid = _padded(valid[coarse], side, False)
-        return _turned(features, classes, targets, valid, int(rng.integers(4)))
+        weights = _padded(weights[coarse], side, 0)
+        return _turned(features, classes, targets, valid, weights, int(rng.integers(4)))
 
 
 def augmented_view(
@@ -161,35 +169,45 @@ def augmented_view(
 
 
 def view_labels(view: LabelledView, objects: Mapping[str, ObjectModel], class_order: Sequence[str]) -> Labels:
-    """Class and projected centre of the part at every pixel of a view's frame."""
-    camera = view.frame.camera
+    """Class and projected centre of the part at every pixel of a view's frame, as far as they are known."""
     ids = np.asarray(view.instance_ids).astype(np.int64)
-    centers = np.array(
-        [transform(T, objects[o].center_m[None])[0] for o, T in zip(view.object_ids, view.T_cam_obj, strict=True)]
-    ).reshape(-1, 3)
+    posed, weight = view.pose_known, view.known_weight
+    centers = np.zeros((len(posed), 3))
+    for i in np.flatnonzero(posed):
+        centers[i] = transform(view.T_cam_obj[i], objects[view.object_ids[i]].center_m[None])[0]
+    centers_px = np.zeros((len(posed), 2))
+    centers_px[posed] = view.frame.camera.project(centers[posed])
     classes = object_classes(view.object_ids, class_order)
-    classes = np.where(np.asarray(view.visible_fraction) < LEAST_VISIBLE, -1, classes)
-    table_class = np.append(classes, 0).astype(np.int16)
-    table_px = np.vstack([camera.project(centers), np.zeros((1, 2))]).astype(np.float32)
-    table_depth = np.append(centers[:, 2], 0).astype(np.float32)
-    return Labels(table_class[ids], table_px[ids], table_depth[ids])
+    classes = np.where((np.asarray(view.visible_fraction) < LEAST_VISIBLE) | (weight == 0), -1, classes)
+    # The last two rows are those of UNKNOWN and BACKGROUND, which index from the end.
+    table_class = np.append(classes, [-1, 0]).astype(np.int16)
+    table_px = np.vstack([centers_px, np.zeros((2, 2))]).astype(np.float32)
+    table_depth = np.append(centers[:, 2], [0, 0]).astype(np.float32)
+    table_weights = np.vstack([np.stack([weight, weight * posed], -1), [[0, 0], [1, 1]]]).astype(np.float32)
+    return Labels(table_class[ids], table_px[ids], table_depth[ids], table_weights[ids])
 
 
-def working_targets(labels: Labels, view: WorkingView) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    """Classes (h, w) int64 and offsets to the centre (h, w, 3) in the network's unit, per cell of its output."""
+def working_targets(
+    labels: Labels, view: WorkingView
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Per cell of the network's output: classes (h, w) int64, offsets to the centre (h, w, 3), weights (h, w, 2).
+
+    Offsets are in the network's unit.
+    """
     rows, columns = view.camera.height // OUTPUT_STRIDE, view.camera.width // OUTPUT_STRIDE
     middle = (OUTPUT_STRIDE - 1) / 2
     grid = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), -1) * OUTPUT_STRIDE + middle
     place = np.round(view.to_frame_px(grid)).astype(np.int64)
     height, width = labels.class_ids.shape
-    inside = ((place >= 0) & (place < [width, height])).all(-1)
+    inside = np.asarray(((place >= 0) & (place < [width, height])).all(-1))
     u, v = np.clip(place[..., 0], 0, width - 1), np.clip(place[..., 1], 0, height - 1)
     classes = np.where(inside, labels.class_ids[v, u], 0).astype(np.int64)
     offset = view.to_working_px(labels.center_px[v, u]) - grid
     depth = view.depth_m[::OUTPUT_STRIDE, ::OUTPUT_STRIDE][:rows, :columns]
     depth_offset = (labels.center_depth_m[v, u] - depth) / view.gsd_m
     targets = np.concatenate([offset, depth_offset[..., None]], -1) / OFFSET_UNIT_PX
-    return classes, (targets * (classes > 0)[..., None]).astype(np.float32)
+    weights = np.where(inside[..., None], labels.weights[v, u], np.float32(1))
+    return classes, (targets * (classes > 0)[..., None]).astype(np.float32), weights
 
 
 def _padded(array: npt.NDArray[Any], side: int, value: float) -> npt.NDArray[Any]:
@@ -204,10 +222,12 @@ def _turned(
     classes: npt.NDArray[np.int64],
     targets: npt.NDArray[np.float32],
     valid: npt.NDArray[np.bool_],
+    weights: npt.NDArray[np.float32],
     quarter_turns: int,
 ) -> tuple[npt.NDArray[Any], ...]:
     """Turn everything about the optical axis, vectors (normals, offsets) included."""
-    turned: list[npt.NDArray[Any]] = [np.rot90(array, quarter_turns) for array in (features, classes, targets, valid)]
+    arrays = (features, classes, targets, valid, weights)
+    turned: list[npt.NDArray[Any]] = [np.rot90(array, quarter_turns) for array in arrays]
     if quarter_turns:
         turned[0], turned[2] = turned[0].copy(), turned[2].copy()
     for _ in range(quarter_turns):

@@ -1,16 +1,33 @@
-"""Poses of detected parts: one network for all of them, several hypotheses each."""
+"""Poses of detected parts: one network for all of them, several hypotheses each.
 
-from binpose_estimator.estimator import EstimatorConfig, PoseEstimator
-from binpose_estimator.head import PosePrediction
+A preset names the backbone, the conditioning, the head and the loss; `register_preset` adds one.
+"""
+
+from binpose_estimator.backbone import ConvolutionalBackbone
+from binpose_estimator.crop_content import CropContent
+from binpose_estimator.estimator import EstimatorConfig, PoseEstimator, build_network
+from binpose_estimator.head import HypothesesHead, PosePrediction
 from binpose_estimator.network import PoseNetwork
+from binpose_estimator.objective import Objective
+from binpose_estimator.presets import DefaultPreset, Preset, find_preset, known_presets, register_preset
 from binpose_estimator.training import train_estimator
 from binpose_estimator.training_config import PoseTrainingConfig
 
 __all__ = [
+    "ConvolutionalBackbone",
+    "CropContent",
+    "DefaultPreset",
     "EstimatorConfig",
+    "HypothesesHead",
+    "Objective",
     "PoseEstimator",
     "PoseNetwork",
     "PosePrediction",
     "PoseTrainingConfig",
+    "Preset",
+    "build_network",
+    "find_preset",
+    "known_presets",
+    "register_preset",
     "train_estimator",
 ]

@@ -3,13 +3,20 @@
 import torch
 from torch import nn
 
-from binpose_estimator.conditioning import ConditionalInstanceNorm
+from binpose_estimator.conditioning import ConditionalInstanceNorm, Conditioning
 
 
 class ConditionedStage(nn.Module):
-    """A strided convolution, a residual block and a conditional instance norm: halves the resolution."""
+    """A strided convolution, and a residual block that is conditioned on the class: halves the resolution."""
 
-    def __init__(self, inputs: int, outputs: int, classes: int, kernel: int = 3) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        classes: int,
+        kernel: int = 3,
+        conditioning: Conditioning = ConditionalInstanceNorm,
+    ) -> None:
         super().__init__()
         self.down = nn.Sequential(
             nn.Conv2d(inputs, outputs, kernel, stride=2, padding=(kernel - 1) // 2, bias=False),
@@ -22,7 +29,7 @@ class ConditionedStage(nn.Module):
             nn.ReLU(inplace=True),
             nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
         )
-        self.condition = ConditionalInstanceNorm(outputs, classes)
+        self.condition = conditioning(outputs, classes)
 
     def forward(self, x: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
         """(B, inputs, h, w) and classes (B,) -> (B, outputs, h / 2, w / 2)."""
@@ -36,11 +43,17 @@ class ConvolutionalBackbone(nn.Module):
     The first stage looks at 6 x 6 pixels at once: a level at full resolution would cost as much as all others together.
     """
 
-    def __init__(self, inputs: int, classes: int, widths: tuple[int, int, int]) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        classes: int,
+        widths: tuple[int, int, int],
+        conditioning: Conditioning = ConditionalInstanceNorm,
+    ) -> None:
         super().__init__()
         self.stages = nn.ModuleList(
             [
-                ConditionedStage(a, b, classes, kernel)
+                ConditionedStage(a, b, classes, kernel, conditioning)
                 for a, b, kernel in zip((inputs, *widths[:-1]), widths, (6, 3, 3), strict=True)
             ]
         )

@@ -1,4 +1,4 @@
-"""What is asked of the network about detections: which classes, around which centre, with which masks."""
+"""What is asked of the network about detections: which classes, around which centre."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -8,7 +8,6 @@ import numpy.typing as npt
 
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import Detection
-from binpose_core.frames.working_view import WorkingView
 from binpose_core.geometry.transforms import FloatArray
 
 
@@ -29,28 +28,26 @@ def candidates(detections: Sequence[Detection]) -> Candidates:
     return Candidates(np.array(owners, np.int32), list(names), np.array(scores, np.float64))
 
 
-def center_of(detection: Detection, frame: RgbdFrame) -> FloatArray:
-    """(3,) estimated centre in the camera frame; without a voted depth, that of what surrounds the detection."""
-    depth = detection.center_depth_m
-    if not np.isfinite(depth) or depth <= 0:
-        assert frame.depth_m is not None
-        x0, y0, x1, y1 = detection.bbox_xyxy
-        window = frame.depth_m[max(0, y0 - 8) : y1 + 8, max(0, x0 - 8) : x1 + 8]
-        valid = window[window > 0]
-        depth = float(np.quantile(valid, 0.3)) if valid.size else float(np.median(frame.depth_m[frame.depth_m > 0]))
+def center_of(detection: Detection, frame: RgbdFrame, diameter_m: float) -> FloatArray:
+    """(3,) estimated centre in the camera frame.
+
+    Without a voted depth it is that of what surrounds the detection; without any depth the frame's `distance_m`, or the
+    distance at which a part of this diameter fills the detection's box.
+    """
+    voted = detection.center_depth_m
+    depth = voted if np.isfinite(voted) and voted > 0 else None
+    if depth is None:
+        depth = _depth_around(detection, frame.depth_m) if frame.depth_m is not None else frame.distance_m
     camera = frame.camera
+    if depth is None:
+        x0, y0, x1, y1 = detection.bbox_xyxy
+        depth = diameter_m / float(np.hypot((x1 - x0) / camera.fx, (y1 - y0) / camera.fy))
     u, v = detection.center_px
     return np.array([(u - camera.cx) / camera.fx * depth, (v - camera.cy) / camera.fy * depth, depth])
 
 
-def label_image(detections: Sequence[Detection], view: WorkingView) -> npt.NDArray[np.int32]:
-    """(h, w) int32: which detection's mask covers a working pixel, -1 = none."""
-    labels = np.full(view.depth_m.shape, -1, np.int32)
-    columns, rows = view.frame_indices()
-    for index, detection in enumerate(detections):
-        x0, y0, x1, y1 = detection.bbox_xyxy
-        # Both rise, so the box is a window.
-        (left, right), (top, bottom) = np.searchsorted(columns, (x0, x1)), np.searchsorted(rows, (y0, y1))
-        mask = detection.mask[np.ix_(rows[top:bottom] - y0, columns[left:right] - x0)]
-        labels[top:bottom, left:right][mask] = index
-    return labels
+def _depth_around(detection: Detection, depth_m: npt.NDArray[np.float32]) -> float:
+    x0, y0, x1, y1 = detection.bbox_xyxy
+    window = depth_m[max(0, y0 - 8) : y1 + 8, max(0, x0 - 8) : x1 + 8]
+    valid = window[window > 0]
+    return float(np.quantile(valid, 0.3)) if valid.size else float(np.median(depth_m[depth_m > 0]))

@@ -1,7 +1,15 @@
-"""How one network serves many parts."""
+"""How one network serves many parts: layers (channels, classes) that treat features by the class of the part."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 import torch
 from torch import nn
+
+from binpose_core.base.errors import BinposeError
+
+Conditioning = Callable[[int, int], nn.Module]
+"""(channels, classes) -> a layer that takes features (B, C, h, w) and classes (B,) and gives features (B, C, h, w)."""
 
 
 class ConditionalInstanceNorm(nn.Module):
@@ -31,3 +39,35 @@ class ConditionalInstanceNorm(nn.Module):
         scale = self.gamma(classes)[..., None, None] * torch.rsqrt(variance + self.epsilon)
         shift = self.beta(classes)[..., None, None] - mean * scale
         return torch.addcmul(shift.to(features.dtype), features, scale.to(features.dtype))
+
+
+class FeatureModulation(nn.Module):
+    """gamma_c F + beta_c, with a learnt pair per class (FiLM; Perez et al., 2018): CIN without the normalisation."""
+
+    def __init__(self, channels: int, classes: int) -> None:
+        super().__init__()
+        self.gamma = nn.Embedding(classes, channels)
+        self.beta = nn.Embedding(classes, channels)
+        nn.init.ones_(self.gamma.weight)
+        nn.init.zeros_(self.beta.weight)
+
+    def forward(self, features: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+        """(B, C, h, w) and classes (B,) -> (B, C, h, w)."""
+        scale, shift = (table(classes)[..., None, None].to(features.dtype) for table in (self.gamma, self.beta))
+        return torch.addcmul(shift, features, scale)
+
+
+CONDITIONINGS: Mapping[str, Conditioning] = MappingProxyType(
+    {"cin": ConditionalInstanceNorm, "film": FeatureModulation}
+)
+
+
+def find_conditioning(name: str) -> Conditioning:
+    """The conditioning of this name.
+
+    Raises:
+        BinposeError: for an unknown name.
+    """
+    if name not in CONDITIONINGS:
+        raise BinposeError(f"The conditioning {name!r} is unknown; expected {' or '.join(CONDITIONINGS)}; choose one.")
+    return CONDITIONINGS[name]

@@ -4,18 +4,18 @@ import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from binpose_core.base.errors import BinposeError
+from binpose_core.frames.label_image import label_image
 from binpose_core.frames.rgbd_frame import RgbdFrame
-from binpose_core.frames.types import Detection, LabelledView
+from binpose_core.frames.types import BACKGROUND, UNKNOWN, Detection, LabelledView
 from binpose_core.frames.working_view import WorkingView, make_working_view
 from binpose_core.geometry.transforms import FloatArray, transform
 from binpose_core.learning.training_loop import prefetched
 from binpose_core.parts.catalogue import ObjectModel
-from binpose_estimator.candidates import candidates, center_of, label_image
+from binpose_estimator.candidates import candidates, center_of
 from binpose_estimator.crops import MASK, TRUTH, Crops, concatenate, extract_crops
 from binpose_estimator.estimator import EstimatorConfig
 from binpose_estimator.training_config import PoseTrainingConfig
@@ -36,6 +36,7 @@ class CropPool:
     classes: (N,) int64, what the network is asked for. matches: (N,) whether the crop shows that.
     detected: (N,) whether mask and centre are a detector's.
     rotation: (N, 3, 3), center: (N, 3) in the crop's frame, in diameters from the crop's centre; float32.
+    weight: (N,) float32 above 0, of the crop's part.
     """
 
     crops: Crops
@@ -44,6 +45,7 @@ class CropPool:
     detected: npt.NDArray[np.bool_]
     rotation: FloatArray
     center: FloatArray
+    weight: npt.NDArray[np.float32]
 
     def take(self, index: npt.NDArray[np.integer]) -> "CropPool":
         """Some of the crops."""
@@ -92,6 +94,7 @@ def crop_pool(
         np.concatenate([p.detected for p in pools]),
         np.concatenate([p.rotation for p in pools]),
         np.concatenate([p.center for p in pools]),
+        np.concatenate([p.weight for p in pools]),
     )
 
 
@@ -105,7 +108,8 @@ def _view_pools(
 ) -> list[CropPool]:
     known = np.array([name in estimator_config.objects for name in view.object_ids], bool)
     pixels = np.bincount(view.instance_ids[view.instance_ids >= 0].astype(np.int64), minlength=len(known))
-    chosen = known & (view.visible_fraction >= config.least_visible) & (pixels >= config.least_visible_px)
+    chosen = known & view.pose_known
+    chosen &= (view.visible_fraction >= config.least_visible) & (pixels >= config.least_visible_px)
     instances = np.nonzero(chosen)[0].astype(np.int32)
     if len(instances) == 0:
         return []
@@ -136,12 +140,12 @@ def _view_pool(
     jitter = rng.standard_t(JITTER_FREEDOM, true_centers.shape).clip(-4, 4) * [across, across, along]
     centers = true_centers + jitter * np.array([[part.diameter_m] for part in parts])
     diameters = np.array([objects[name].diameter_m for name in asked])
-    luma = cv2.cvtColor(working.color, cv2.COLOR_RGB2GRAY)
-    labels = _working_labels(view.instance_ids, working)
+    labels = working.labels(view.instance_ids)
     roll = rng.uniform(-np.pi, np.pi, len(instances))
-    crops = extract_crops(working, luma, labels, instances, centers, diameters, roll)
+    crops = extract_crops(working, estimator_config.preset.content, labels, instances, centers, diameters, roll)
     classes = np.array([estimator_config.objects.index(name) for name in asked], np.int64)
-    return _with_truth(crops, crops, classes, matches, False, poses, true_centers, centers, diameters)
+    weight = view.known_weight[instances]
+    return _with_truth(crops, crops, classes, matches, False, poses, true_centers, centers, diameters, weight)
 
 
 def _detected_pool(
@@ -155,34 +159,44 @@ def _detected_pool(
     """Crops of at least one detection as `PoseEstimator` cuts them; rolled by the batches' quarter turns alone.
 
     A detection is of the part that most of its mask shows. One that shows none mostly, or has its centre elsewhere, is
-    a mistake: the network learns that it matches nothing.
+    a mistake: the network learns that it matches nothing. What is hardly seen, unknown, or not one of the network's
+    parts is neither an example nor a mistake.
     """
     owners, names, _ = candidates(detections)
-    shown = np.array([_shown(detection, view.instance_ids) for detection in detections])[owners]
-    centers = np.array([center_of(detections[owner], view.frame) for owner in owners])
+    known_ids = view.known_ids
+    shown = np.array([_shown(detection, known_ids) for detection in detections])[owners]
+    usable = np.isin(shown, instances)
+    shown_part = np.where(usable, shown, instances[0])  # of the others nothing is used
     diameters = np.array([objects[name].diameter_m for name in names])
-    luma = cv2.cvtColor(working.color, cv2.COLOR_RGB2GRAY)
-    crops = extract_crops(working, luma, label_image(detections, working), owners, centers, diameters)
-    true_labels = _working_labels(view.instance_ids, working)
-    truth = extract_crops(working, luma, true_labels, np.maximum(shown, 0).astype(np.int32), centers, diameters)
-    poses, parts = view.T_cam_obj[np.maximum(shown, 0)], [objects[view.object_ids[max(i, 0)]] for i in shown]
+    centers = np.array([center_of(detections[i], view.frame, d) for i, d in zip(owners, diameters, strict=True)])
+    content = estimator_config.preset.content
+    labels = working.labels(label_image(detections, *working.frame_shape, order=range(len(detections))))
+    crops = extract_crops(working, content, labels, owners, centers, diameters)
+    true_labels, masks = working.labels(view.instance_ids), replace(content, names=("mask",))
+    truth = extract_crops(working, masks, true_labels, shown_part.astype(np.int32), centers, diameters)
+    poses, parts = view.T_cam_obj[shown_part], [objects[view.object_ids[i]] for i in shown_part]
     true_centers = np.array([transform(T, p.center_m[None])[0] for T, p in zip(poses, parts, strict=True)])
     near = np.linalg.norm(true_centers - centers, axis=-1) < NEAR_DIAMETERS * diameters
     same = np.array([part.id == name for part, name in zip(parts, names, strict=True)])
-    matches = np.isin(shown, instances) & near & same
+    matches = usable & near & same
     classes = np.array([estimator_config.objects.index(name) for name in names], np.int64)
-    # What is hardly seen, or not known to the network, is neither an example nor a mistake.
-    clear = np.isin(shown, instances) | ~np.isin(shown, np.flatnonzero(view.visible_fraction > 0))
-    pool = _with_truth(crops, truth, classes, matches, True, poses, true_centers, centers, diameters)
+    clear = usable | ((shown != UNKNOWN) & ~np.isin(shown, np.flatnonzero(view.visible_fraction > 0)))
+    weight = np.where(usable, view.known_weight[shown_part], 1.0)
+    pool = _with_truth(crops, truth, classes, matches, True, poses, true_centers, centers, diameters, weight)
     return pool.take(np.flatnonzero(clear))
 
 
-def _shown(detection: Detection, instance_ids: npt.NDArray[np.integer]) -> int:
-    """The instance that most of a detection's mask shows, -1 where none has `SHOWN_SHARE` of it."""
+def _shown(detection: Detection, known_ids: npt.NDArray[np.integer]) -> int:
+    """The instance that most of a detection's mask shows, `BACKGROUND` where none has `SHOWN_SHARE` of it.
+
+    `UNKNOWN` where the unknown pixels could be of one that has more of it.
+    """
     x0, y0, x1, y1 = detection.bbox_xyxy
-    ids = instance_ids[y0:y1, x0:x1][detection.mask]
-    count = np.bincount(ids[ids >= 0].astype(np.int64))
-    return int(count.argmax()) if len(count) and count.max() >= SHOWN_SHARE * len(ids) else -1
+    ids = known_ids[y0:y1, x0:x1][detection.mask]
+    count, unknown = np.bincount(ids[ids >= 0].astype(np.int64), minlength=1), int((ids == UNKNOWN).sum())
+    if unknown >= SHOWN_SHARE * len(ids) and unknown >= count.max() and unknown:
+        return UNKNOWN
+    return int(count.argmax()) if count.max() >= SHOWN_SHARE * len(ids) else BACKGROUND
 
 
 def _with_truth(
@@ -195,6 +209,7 @@ def _with_truth(
     true_centers: FloatArray,
     centers: FloatArray,
     diameters: FloatArray,
+    weight: FloatArray,
 ) -> CropPool:
     """Crops around `centers` (B, 3) with the poses (B, 4, 4) in their frames and the flags of the true masks."""
     R_crop_cam = np.swapaxes(crops.R_cam_crop, -1, -2)
@@ -209,6 +224,7 @@ def _with_truth(
         np.full(len(classes), detected),
         (R_crop_cam @ poses[:, :3, :3]).astype(np.float32),
         (local / diameters[:, None]).astype(np.float32),
+        weight.astype(np.float32),
     )
 
 
@@ -226,11 +242,3 @@ def _asked(
     if "" in wrong:  # one part alone cannot be taken for another
         return instances, asked
     return np.concatenate([instances, again]), [*asked, *map(str, wrong)]
-
-
-def _working_labels(instance_ids: npt.NDArray[np.integer], working: WorkingView) -> npt.NDArray[np.int32]:
-    columns, rows = working.frame_indices()
-    columns, rows = columns[columns < instance_ids.shape[1]], rows[rows < instance_ids.shape[0]]
-    labels = np.full(working.depth_m.shape, -1, np.int32)
-    labels[: len(rows), : len(columns)] = instance_ids[np.ix_(rows, columns)]
-    return labels

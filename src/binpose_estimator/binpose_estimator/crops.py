@@ -1,8 +1,10 @@
 """What the pose network sees of one instance: a window of a virtual camera that looks straight at the part's centre."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -10,30 +12,33 @@ from numba import njit, prange
 
 from binpose_core.frames.working_view import WorkingView
 from binpose_core.geometry.transforms import FloatArray, exp_so3, rotation_between
+from binpose_estimator.crop_content import CropContent
 
-CROP_PX = 64
-CROP_DIAMETERS = 1.3
-CHANNELS = ("x", "y", "z", "valid", "mask", "luma", "normal_x", "normal_y", "normal_z")
 REACH_DIAMETERS = 1.2
 VALID, MASK, TRUTH = 1, 2, 4
 # Turns a crop's frame by 90 degrees about the optical axis: (x, y) -> (y, -x).
 QUARTER_TURN = np.array([[0, 1, 0], [-1, 0, 0], [0, 0, 1]], np.float32)
+IMAGES = ("depth", "normals", "luma", "rgb", "flags")
 
 
 @dataclass(frozen=True)
 class Crops:
-    """B windows of CROP_PX x CROP_PX pixels, 7 bytes per pixel.
+    """B windows of n x n pixels, n = `content.size_px`; images that the content does not need are empty, (B, 0, 0).
 
+    content: what the network sees of them.
     depth: (B, n, n) float16, depth minus the distance of the centre, in diameters.
-    normals: (B, n, n, 3) int8 in 1 / 127; luma: (B, n, n) uint8; flags: (B, n, n) uint8 of VALID, MASK and, in
-        training, TRUTH: the part's own pixels, which a detection's mask has not all and not alone.
+    normals: (B, n, n, 3) int8 in 1 / 127; luma: (B, n, n) uint8; rgb: (B, n, n, 3) uint8.
+    flags: (B, n, n) uint8 of VALID, MASK and, in training, TRUTH: the part's own pixels, which a detection's mask has
+        not all and not alone.
     distance: (B,) float32, distance of the centre in diameters.
     R_cam_crop: (B, 3, 3) rotation from the virtual camera to the real one.
     """
 
+    content: CropContent
     depth: npt.NDArray[np.float16]
     normals: npt.NDArray[np.int8]
     luma: npt.NDArray[np.uint8]
+    rgb: npt.NDArray[np.uint8]
     flags: npt.NDArray[np.uint8]
     distance: npt.NDArray[np.float32]
     R_cam_crop: FloatArray
@@ -42,10 +47,8 @@ class Crops:
         return len(self.distance)
 
     def __getitem__(self, index: npt.NDArray[np.integer] | slice) -> "Crops":
-        return Crops(
-            self.depth[index], self.normals[index], self.luma[index], self.flags[index],
-            self.distance[index], self.R_cam_crop[index],
-        )  # fmt: skip
+        images = {name: getattr(self, name)[index] for name in IMAGES}
+        return Crops(self.content, **images, distance=self.distance[index], R_cam_crop=self.R_cam_crop[index])
 
     def turned(self, quarter_turns: int) -> "Crops":
         """The same windows seen by a camera turned about its axis by as many `QUARTER_TURN`s."""
@@ -53,19 +56,15 @@ class Crops:
         for _ in range(quarter_turns % 4):
             normals = np.stack([normals[..., 1], -normals[..., 0], normals[..., 2]], -1)
             R_cam_crop = R_cam_crop @ QUARTER_TURN.T
-
-        def turned(image: npt.NDArray[Any]) -> npt.NDArray[Any]:
-            return np.ascontiguousarray(np.rot90(image, quarter_turns, (1, 2)))
-
-        return Crops(
-            turned(self.depth), turned(normals), turned(self.luma), turned(self.flags), self.distance, R_cam_crop
-        )
+        images = {name: getattr(self, name) for name in IMAGES} | {"normals": normals}
+        turned = {n: np.ascontiguousarray(np.rot90(image, quarter_turns, (1, 2))) for n, image in images.items()}
+        return Crops(self.content, **turned, distance=self.distance, R_cam_crop=R_cam_crop)
 
 
 def concatenate(parts: list[Crops]) -> Crops:
-    """All crops of a list in one."""
-    names = ("depth", "normals", "luma", "flags", "distance", "R_cam_crop")
-    return Crops(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+    """All crops of a list, which have the same content, in one."""
+    names = (*IMAGES, "distance", "R_cam_crop")
+    return Crops(parts[0].content, *(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
 def look_at(centers_cam: FloatArray, roll_rad: FloatArray) -> FloatArray:
@@ -78,7 +77,7 @@ def look_at(centers_cam: FloatArray, roll_rad: FloatArray) -> FloatArray:
 
 def extract_crops(
     view: WorkingView,
-    luma: npt.NDArray[np.uint8],
+    content: CropContent,
     labels: npt.NDArray[np.int32],
     instances: npt.NDArray[np.int32],
     centers_cam: FloatArray,
@@ -89,27 +88,39 @@ def extract_crops(
 
     Args:
         view: the working view.
-        luma: (h, w) uint8, its brightness.
+        content: which images the crops carry.
         labels: (h, w) int32, the instance each pixel belongs to or -1.
         instances: (B,) which label is the part of the crop.
         centers_cam: (B, 3) estimated centres in metres.
         diameters_m: (B,) of the parts.
         roll_rad: (B,) turn of the virtual camera about its axis.
     """
-    count = len(instances)
-    roll = np.zeros(count) if roll_rad is None else roll_rad
+    roll = np.zeros(len(instances)) if roll_rad is None else roll_rad
     R_cam_crop = look_at(np.asarray(centers_cam, np.float64), roll)
     distance_m = np.linalg.norm(centers_cam, axis=-1)
-    shape = (count, CROP_PX, CROP_PX)
-    depth, luma_out = np.zeros(shape, np.float16), np.zeros(shape, np.uint8)
-    normals, flags = np.zeros((*shape, 3), np.int8), np.zeros(shape, np.uint8)
-    depth_f = np.zeros(shape, np.float32)
+    gray = cv2.cvtColor(view.color, cv2.COLOR_RGB2GRAY) if "luma" in content.names else np.zeros((0, 0), np.uint8)
+    depth, normals, luma, rgb, flags = _empty_images(content, len(instances))
     _extract(
-        view.depth_m, view.normals, luma, labels, view.camera.intrinsics, np.asarray(instances, np.int32), R_cam_crop,
-        distance_m.astype(np.float64), np.asarray(diameters_m, np.float64), depth_f, normals, luma_out, flags,
+        view.depth_m, view.normals, gray, view.color, labels, view.camera.intrinsics,
+        np.asarray(instances, np.int32), R_cam_crop, distance_m.astype(np.float64),
+        np.asarray(diameters_m, np.float64), content.diameters, depth, normals, luma, rgb, flags,
     )  # fmt: skip
-    depth[:] = depth_f
-    return Crops(depth, normals, luma_out, flags, (distance_m / diameters_m).astype(np.float32), R_cam_crop)
+    distance = (distance_m / diameters_m).astype(np.float32)
+    return Crops(content, depth.astype(np.float16), normals, luma, rgb, flags, distance, R_cam_crop)
+
+
+def _empty_images(content: CropContent, count: int) -> tuple[npt.NDArray[Any], ...]:
+    """Depth (float32), normals, luma, RGB and flags of as many crops, without pixels where nothing asks for them."""
+
+    def image(name: str, dtype: npt.DTypeLike, *channels: int) -> npt.NDArray[Any]:
+        size = content.size_px if name in content.names else 0
+        return np.zeros((count, size, size, *channels), dtype)
+
+    flags = np.zeros((count, content.size_px, content.size_px), np.uint8)
+    return (
+        image("points", np.float32), image("normals", np.int8, 3), image("luma", np.uint8),
+        image("rgb", np.uint8, 3), flags,
+    )  # fmt: skip
 
 
 @njit(parallel=True, cache=True)
@@ -117,23 +128,29 @@ def _extract(
     view_depth: npt.NDArray[np.float32],
     view_normals: npt.NDArray[np.float32],
     view_luma: npt.NDArray[np.uint8],
+    view_rgb: npt.NDArray[np.uint8],
     labels: npt.NDArray[np.int32],
     intrinsics: FloatArray,
     instances: npt.NDArray[np.int32],
     R_cam_crop: FloatArray,
     distance: FloatArray,
     diameter: FloatArray,
+    width_diameters: float,
     depth: npt.NDArray[np.float32],
     normals: npt.NDArray[np.int8],
     luma: npt.NDArray[np.uint8],
+    rgb: npt.NDArray[np.uint8],
     flags: npt.NDArray[np.uint8],
 ) -> None:
     fx, fy, cx, cy = intrinsics
     height, width = view_depth.shape
-    n = depth.shape[1]
-    for b in prange(depth.shape[0]):
+    n = flags.shape[1]
+    with_depth, with_normals, with_luma, with_rgb = (
+        depth.shape[1] > 0, normals.shape[1] > 0, luma.shape[1] > 0, rgb.shape[1] > 0,
+    )  # fmt: skip
+    for b in prange(flags.shape[0]):
         R = R_cam_crop[b]
-        step = CROP_DIAMETERS * diameter[b] / (distance[b] * n)
+        step = width_diameters * diameter[b] / (distance[b] * n)
         for i in range(n):
             for j in range(n):
                 rx, ry = (j - 0.5 * (n - 1)) * step, (i - 0.5 * (n - 1)) * step
@@ -145,34 +162,73 @@ def _extract(
                 u, v = int(np.floor(fx * x / z + cx + 0.5)), int(np.floor(fy * y / z + cy + 0.5))
                 if u < 0 or v < 0 or u >= width or v >= height:
                     continue
-                luma[b, i, j] = view_luma[v, u]
+                if with_luma:
+                    luma[b, i, j] = view_luma[v, u]
+                if with_rgb:
+                    for k in range(3):
+                        rgb[b, i, j, k] = view_rgb[v, u, k]
                 if labels[v, u] == instances[b]:
                     flags[b, i, j] |= MASK
                 zc = view_depth[v, u]
                 if zc <= 0.0:
                     continue
                 flags[b, i, j] |= VALID
-                # The point lies on the ray of this crop pixel at the observed depth: its depth in the virtual camera.
-                depth[b, i, j] = min(max((zc / z - distance[b]) / diameter[b], -3.0), 3.0)
-                nx, ny, nz = view_normals[v, u, 0], view_normals[v, u, 1], view_normals[v, u, 2]
-                for k in range(3):
-                    normals[b, i, j, k] = int(127.0 * (R[0, k] * nx + R[1, k] * ny + R[2, k] * nz))
+                if with_depth:
+                    # The point lies on this crop pixel's ray at the observed depth: its depth in the virtual camera.
+                    depth[b, i, j] = min(max((zc / z - distance[b]) / diameter[b], -3.0), 3.0)
+                if with_normals:
+                    nx, ny, nz = view_normals[v, u, 0], view_normals[v, u, 1], view_normals[v, u, 2]
+                    for k in range(3):
+                        normals[b, i, j, k] = int(127.0 * (R[0, k] * nx + R[1, k] * ny + R[2, k] * nz))
 
 
-def network_input(crops: Crops, device: torch.device | str = "cpu") -> torch.Tensor:
-    """(B, 9, n, n) float32 in the order of `CHANNELS`: coordinates relative to the centre in diameters."""
+@dataclass(frozen=True)
+class CropInputs:
+    """What the network sees of B crops; `inputs["mask"]` is one of its images (B, c, n, n).
+
+    content: the images. x: (B, C, n, n) float32, their channels in its order. distance: (B,) float32 of the centres in
+        diameters.
+    """
+
+    content: CropContent
+    x: torch.Tensor
+    distance: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, name: str) -> torch.Tensor:
+        return self.x[:, self.content.where(name)]
+
+    def take(self, index: torch.Tensor) -> "CropInputs":
+        """Those of an index or boolean tensor (B,)."""
+        return CropInputs(self.content, self.x[index], self.distance[index])
+
+
+def network_input(crops: Crops, device: torch.device | str = "cpu") -> CropInputs:
+    """The images of the crops' content as float32, lengths in diameters."""
     flags = torch.from_numpy(crops.flags).to(device)
-    valid, mask = (flags & VALID).float(), (flags & MASK).float() / MASK
-    distance = torch.from_numpy(crops.distance).to(device)[:, None, None]
-    depth = torch.from_numpy(crops.depth).to(device).float()
+    distance = torch.from_numpy(crops.distance).to(device)
+    valid = (flags & VALID).float()
+    images: dict[str, Callable[[], torch.Tensor]] = {
+        "points": lambda: _points(crops, distance, valid),
+        "valid": lambda: valid[:, None],
+        "mask": lambda: ((flags & MASK).float() / MASK)[:, None],
+        "luma": lambda: local_contrast(torch.from_numpy(crops.luma).to(device).float() / 255.0)[:, None],
+        "rgb": lambda: torch.from_numpy(crops.rgb).to(device).permute(0, 3, 1, 2).float() / 255.0,
+        "normals": lambda: torch.from_numpy(crops.normals).to(device).permute(0, 3, 1, 2).float() / 127.0,
+    }
+    return CropInputs(crops.content, torch.cat([images[name]() for name in crops.content.names], 1), distance)
+
+
+def _points(crops: Crops, distance: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+    """(B, 3, n, n) coordinates relative to the crop's centre in its frame, 0 where there is no depth."""
+    depth = torch.from_numpy(crops.depth).to(valid.device).float()
     n = depth.shape[-1]
-    grid = (torch.arange(n, device=device) - 0.5 * (n - 1)) * (CROP_DIAMETERS / n)
-    stretch = 1.0 + depth / distance
+    grid = (torch.arange(n, device=valid.device) - 0.5 * (n - 1)) * (crops.content.diameters / n)
+    stretch = 1.0 + depth / distance[:, None, None]
     xyz = torch.stack([grid * stretch, grid[:, None] * stretch, depth], 1)
-    xyz = xyz.clamp(-REACH_DIAMETERS, REACH_DIAMETERS) * valid[:, None]
-    normals = torch.from_numpy(crops.normals).to(device).permute(0, 3, 1, 2).float() / 127.0
-    luma = local_contrast(torch.from_numpy(crops.luma).to(device).float() / 255.0)
-    return torch.cat([xyz, valid[:, None], mask[:, None], luma[:, None], normals], 1)
+    return xyz.clamp(-REACH_DIAMETERS, REACH_DIAMETERS) * valid[:, None]
 
 
 def local_contrast(luma: torch.Tensor) -> torch.Tensor:

@@ -1,11 +1,22 @@
 """From features to poses: several hypotheses with confidence, and dense object coordinates."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
-from binpose_estimator.conditioning import ConditionalInstanceNorm
+from binpose_core.geometry.transforms import FloatArray
+from binpose_core.parts.catalogue import ObjectModel
+from binpose_estimator.conditioning import ConditionalInstanceNorm, Conditioning
+from binpose_estimator.correspondences import poses_from_coordinates
+from binpose_estimator.crops import CropInputs
+from binpose_estimator.poses import DecodedPoses
+
+CELL = 4
+"""Pixels of a crop per cell of the object coordinates."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +44,15 @@ class PosePrediction:
 class HypothesesHead(nn.Module):
     """Features (B, C, 8, 8) -> K poses and a match; (B, c, 16, 16) beside it -> object coordinates."""
 
-    def __init__(self, fine: int, coarse: int, classes: int, hypotheses: int, hidden: int = 384) -> None:
+    def __init__(
+        self,
+        fine: int,
+        coarse: int,
+        classes: int,
+        hypotheses: int,
+        hidden: int = 384,
+        conditioning: Conditioning = ConditionalInstanceNorm,
+    ) -> None:
         super().__init__()
         self.hypotheses = hypotheses
         self.squeeze = nn.Sequential(nn.Conv2d(coarse, 32, 1, bias=False), nn.BatchNorm2d(32), nn.ReLU(inplace=True))
@@ -51,7 +70,7 @@ class HypothesesHead(nn.Module):
         self.dense = nn.Sequential(
             nn.Conv2d(fine, fine, 3, padding=1, bias=False), nn.BatchNorm2d(fine), nn.ReLU(inplace=True)
         )
-        self.condition = ConditionalInstanceNorm(fine, classes)
+        self.condition = conditioning(fine, classes)
         self.coordinates = nn.Sequential(
             nn.Conv2d(fine, fine, 3, padding=1), nn.ReLU(inplace=True), nn.Conv2d(fine, 4, 1)
         )
@@ -71,6 +90,38 @@ class HypothesesHead(nn.Module):
             coordinate_scale=dense[:, 3].float(),
             match=self.match(x)[:, 0].float(),
         )
+
+    def decode(self, prediction: PosePrediction, inputs: CropInputs, parts: Sequence[ObjectModel]) -> DecodedPoses:
+        """The K hypotheses, and two of the object coordinates where the crops carry points.
+
+        The score of the last two is their fraction of inliers, whose maximum is the certainty.
+        """
+        rotation = prediction.rotation.cpu().numpy().astype(np.float64)
+        center = prediction.center.cpu().numpy().astype(np.float64)
+        score = prediction.confidence.softmax(1).cpu().numpy()
+        if "points" not in inputs.content.names:
+            return DecodedPoses(rotation, center, score, np.zeros(len(score)))
+        observed, valid = observed_cells(inputs)
+        coordinates = prediction.coordinates.flatten(2).transpose(1, 2).cpu().numpy()
+        dense_rotation, dense_center, inliers = poses_from_coordinates(observed, coordinates, valid)
+        return DecodedPoses(
+            np.concatenate([rotation, dense_rotation], 1),
+            np.concatenate([center, dense_center], 1),
+            np.concatenate([score, inliers], 1),
+            inliers.max(1),
+        )
+
+
+def at_cells(images: torch.Tensor) -> torch.Tensor:
+    """The pixels (..., h, w) of images (..., n, n) in which the cells of the object coordinates lie."""
+    return images[..., CELL // 2 :: CELL, CELL // 2 :: CELL]
+
+
+def observed_cells(inputs: CropInputs) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
+    """Observed points (B, 256, 3) in diameters from the crop's centre and whether they are valid and on the mask."""
+    points, valid, mask = (at_cells(inputs[name]).flatten(2).cpu() for name in ("points", "valid", "mask"))
+    covered = (valid[:, 0] > 0) & (mask[:, 0] > 0)
+    return points.transpose(1, 2).numpy().astype(np.float64), covered.numpy()
 
 
 def rotation_from_6d(sixd: torch.Tensor) -> torch.Tensor:

@@ -61,6 +61,7 @@ class PoseTargets:
     classes: (B,) int64. rotation: (B, 3, 3). center: (B, 3) from the crop's centre.
     points: (B, 3, 16, 16) object coordinates from the part's centre. covered: (B, 16, 16) bool, where they are known.
     matches: (B,) bool, false where the crop shows another part than `classes` says; the rest means nothing there.
+    weight: (B,) in [0, 1], 0 = unknown: no loss is taken from the crop.
     """
 
     classes: torch.Tensor
@@ -69,6 +70,7 @@ class PoseTargets:
     points: torch.Tensor
     covered: torch.Tensor
     matches: torch.Tensor
+    weight: torch.Tensor
 
     def take(self, index: torch.Tensor) -> "PoseTargets":
         """The targets of an index or boolean tensor (B,)."""
@@ -76,9 +78,15 @@ class PoseTargets:
 
 
 def pose_loss(prediction: PosePrediction, targets: PoseTargets, tables: PartTables) -> dict[str, torch.Tensor]:
-    """Losses by name; their sum is minimised. At least one crop must show the part it is asked for."""
-    match = functional.binary_cross_entropy_with_logits(prediction.match, targets.matches.float())
+    """Losses by name; their sum is minimised. At least one known crop must show the part it is asked for.
+
+    The means are over all known crops, whatever their weight: a weight scales the loss linearly.
+    """
+    known = targets.weight > 0
+    prediction, targets = prediction.take(known), targets.take(known)
+    match = functional.binary_cross_entropy_with_logits(prediction.match, targets.matches.float(), targets.weight)
     prediction, targets = prediction.take(targets.matches), targets.take(targets.matches)
+    weight = targets.weight[:, None]
     symmetric = tables.symmetries[targets.classes]
     shifts, valid = tables.shifts[targets.classes], tables.valid[targets.classes]
     spread = tables.spread[targets.classes]
@@ -89,9 +97,11 @@ def pose_loss(prediction: PosePrediction, targets: PoseTargets, tables: PartTabl
     move = (prediction.center[:, :, None] - true_center[:, None]).abs().sum(-1)
     distance = (turn + move).masked_fill(~valid[:, None], torch.inf).min(-1).values
     best = distance.min(1)
+    log_confidence = prediction.confidence.log_softmax(1)
     loss = {
-        "pose": (1 - RUNNER_UP_SHARE) * best.values.mean() + RUNNER_UP_SHARE * distance.mean(),
-        "confidence": CONFIDENCE_WEIGHT * functional.cross_entropy(prediction.confidence, best.indices),
+        "pose": (1 - RUNNER_UP_SHARE) * (weight[:, 0] * best.values).mean()
+        + RUNNER_UP_SHARE * (weight * distance).mean(),
+        "confidence": CONFIDENCE_WEIGHT * functional.nll_loss(weight * log_confidence, best.indices),
         "match": MATCH_WEIGHT * match,
         "coordinates": COORDINATE_WEIGHT * _coordinate_loss(prediction, targets, symmetric, shifts, valid),
     }
@@ -115,4 +125,4 @@ def _coordinate_loss(
     error = (predicted - label).abs().sum(1)
     log_scale = prediction.coordinate_scale.flatten(1).clamp(-5.0, 1.0)
     likelihood = error * torch.exp(-log_scale) + 3 * log_scale
-    return 0.1 * (likelihood * weight).sum() / weight.sum().clamp(min=1.0)
+    return 0.1 * (targets.weight[:, None] * likelihood * weight).sum() / weight.sum().clamp(min=1.0)

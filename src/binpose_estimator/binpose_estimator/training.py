@@ -1,7 +1,9 @@
 """Training of the pose network from labelled views."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import cv2
 import numpy as np
@@ -11,14 +13,16 @@ import torch
 from binpose_core.base.precision import channels_last
 from binpose_core.frames.types import LabelledView
 from binpose_core.geometry.transforms import FloatArray
-from binpose_core.learning.training_loop import StepCallback, on_device, train
+from binpose_core.learning.training_loop import LoopConfig, StepCallback, train
 from binpose_core.learning.weights import inherit, read_progress, to_arrays
 from binpose_core.parts.catalogue import ObjectModel
 from binpose_estimator.crop_pool import CropPool, Detect, crop_pool
-from binpose_estimator.crops import QUARTER_TURN, TRUTH, network_input
-from binpose_estimator.estimator import CELL, EstimatorConfig, PoseEstimator
-from binpose_estimator.losses import PartTables, PoseTargets, part_tables, pose_loss
+from binpose_estimator.crops import QUARTER_TURN, TRUTH, CropInputs, network_input
+from binpose_estimator.estimator import EstimatorConfig, PoseEstimator, build_network
+from binpose_estimator.head import at_cells
+from binpose_estimator.losses import PoseTargets
 from binpose_estimator.network import PoseNetwork
+from binpose_estimator.objective import JointNetwork, Objective, PoseBatch
 from binpose_estimator.training_config import PoseTrainingConfig
 
 
@@ -34,12 +38,14 @@ def train_estimator(
     start: PoseEstimator | None = None,
     detect: Detect | None = None,
     device: str = "cpu",
+    objective: Objective | None = None,
 ) -> PoseEstimator:
     """A pose estimator for `estimator_config.objects`, trained until the budget is spent.
 
     `track` may wrap the passes over the views with a progress bar. `start` is an estimator, of any parts, whose weights
     the training begins with. With `detect`, the detector that the estimator will work with, it learns from that one's
     masks, centres and mistakes too. `device` is where it runs, cpu or cuda.
+    `objective` replaces the preset's loss; weights of its own are optimised together with the network's.
 
     Raises:
         BinposeError: if no view shows enough of any part, or the start has another architecture.
@@ -47,53 +53,91 @@ def train_estimator(
     torch.manual_seed(seed)
     trained = checkpoint is not None and read_progress(checkpoint).share >= 1.0  # needs no crops any more
     pool = None if trained else crop_pool(views, objects, estimator_config, config, seed, track, detect)
-    tables = on_device(part_tables([objects[name] for name in estimator_config.objects]), torch.device(device))
-    network = PoseNetwork(len(estimator_config.objects), estimator_config.widths, estimator_config.hypotheses)
+    network = build_network(estimator_config)
     if start is not None:
         known, wanted = (network.part_rows(names) for names in (start.config.objects, estimator_config.objects))
         inherit(network, to_arrays(start.network), known, wanted)
 
-    def batch(number: int) -> tuple[torch.Tensor, PoseTargets]:
+    def batch(number: int) -> PoseBatch:
         assert pool is not None
         return sample_batch(pool, config, np.random.default_rng((seed, number)))
 
-    def loss(model: torch.nn.Module, batch: tuple[torch.Tensor, PoseTargets]) -> dict[str, torch.Tensor]:
-        return _loss(model, batch, tables)
-
-    averaged = train(channels_last(network.to(device)), batch, loss, config.loop, checkpoint, on_step)
-    return PoseEstimator(averaged, estimator_config, objects, device)
-
-
-def _loss(
-    network: torch.nn.Module, batch: tuple[torch.Tensor, PoseTargets], tables: PartTables
-) -> dict[str, torch.Tensor]:
-    crops, targets = batch
-    prediction = network(crops, targets.classes)
-    with torch.autocast(crops.device.type, enabled=False):
-        return pose_loss(prediction, targets, tables)
+    if objective is None:
+        parts = [objects[name] for name in estimator_config.objects]
+        objective = Objective(estimator_config.preset.loss(parts, torch.device(device)))
+    network, objective = channels_last(network.to(device)), objective.to(device)
+    network = _trained(network, objective, batch, config.loop, checkpoint, on_step)
+    return PoseEstimator(network, estimator_config, objects, device)
 
 
-def sample_batch(
-    pool: CropPool, config: PoseTrainingConfig, rng: np.random.Generator
-) -> tuple[torch.Tensor, PoseTargets]:
-    """A batch with every part type equally likely, turned by quarters, with masks as detections have them."""
-    index = rng.choice(len(pool.classes), config.batch_size, p=_likelihood(pool, config.wrong_share))
+def _trained(
+    network: PoseNetwork,
+    objective: Objective,
+    batch: Callable[[int], PoseBatch],
+    loop: LoopConfig,
+    checkpoint: Path | None,
+    on_step: StepCallback | None,
+) -> PoseNetwork:
+    """The averaged network; an objective that has weights is optimised with it and kept in the same checkpoint."""
+    if not any(weight.requires_grad for weight in objective.parameters()):
+        return train(network, batch, objective, loop, checkpoint, on_step)
+    joint = JointNetwork(network, objective)
+    averaged = train(joint, batch, lambda model, batch: model(batch), loop, checkpoint, on_step)
+    return cast(PoseNetwork, averaged.network)
+
+
+def batch_index(pool: CropPool, config: PoseTrainingConfig, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """(B,) the crops of a batch, with every part type equally likely; nothing else decides which crops are learnt."""
+    return rng.choice(len(pool.classes), config.batch_size, p=_likelihood(pool, config.wrong_share))
+
+
+def sample_batch(pool: CropPool, config: PoseTrainingConfig, rng: np.random.Generator) -> PoseBatch:
+    """A batch of `batch_index`, turned by quarters, with masks as detections have them."""
+    index = batch_index(pool, config, rng)
     turns = int(rng.integers(4))
     crops = pool.crops[index].turned(turns)
-    x = network_input(crops)
+    inputs = network_input(crops)
     turn = torch.from_numpy(np.linalg.matrix_power(QUARTER_TURN, turns))
     rotation, center = turn @ torch.from_numpy(pool.rotation[index]), torch.from_numpy(pool.center[index]) @ turn.T
     true_mask = torch.from_numpy((crops.flags & TRUTH) > 0)
-    drawn = np.flatnonzero(~pool.detected[index])
-    x[drawn, 4] = torch.from_numpy(_damaged(true_mask[drawn].numpy(), config.damaged_masks, rng))
-    x[:, 5] *= float(rng.random() > 0.1)
-    observed = x[:, :3, CELL // 2 :: CELL, CELL // 2 :: CELL]
-    covered = ((x[:, 3] > 0) & true_mask)[:, CELL // 2 :: CELL, CELL // 2 :: CELL]
+    _augment(inputs, true_mask, ~pool.detected[index], config.damaged_masks, rng)
+    points, covered = _object_coordinates(inputs, true_mask, rotation, center)
+    classes, matches, weight = (torch.from_numpy(v[index]) for v in (pool.classes, pool.matches, pool.weight))
+    targets = PoseTargets(classes, rotation, center, points, covered, matches, weight)
+    return replace(inputs, x=inputs.x.to(memory_format=torch.channels_last)), targets
+
+
+def _augment(
+    inputs: CropInputs,
+    true_mask: torch.Tensor,
+    with_true_masks: npt.NDArray[np.bool_],
+    damaged_share: float,
+    rng: np.random.Generator,
+) -> None:
+    """Damage the masks that are not a detector's, and leave out the brightness of a batch now and then; in place."""
+    drawn = np.flatnonzero(with_true_masks)
+    damaged = torch.from_numpy(_damaged(true_mask[drawn].numpy(), damaged_share, rng))
+    lit = float(rng.random() > 0.1)
+    if "mask" in inputs.content.names:
+        inputs["mask"][drawn, 0] = damaged
+    if "luma" in inputs.content.names:
+        inputs["luma"].mul_(lit)
+
+
+def _object_coordinates(
+    inputs: CropInputs, true_mask: torch.Tensor, rotation: torch.Tensor, center: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Coordinates (B, 3, h, w) of the observed points at the cells, and where (B, h, w) they are on the part.
+
+    Nowhere where the crops carry no points.
+    """
+    covered = at_cells(true_mask)
+    if "points" not in inputs.content.names:
+        return torch.zeros(len(inputs), 3, *covered.shape[1:]), torch.zeros_like(covered)
+    observed = at_cells(inputs["points"])
     points = torch.einsum("bji,bjhw->bihw", rotation, observed - center[..., None, None])
-    covered &= points.norm(dim=1) < 0.6
-    classes, matches = (torch.from_numpy(values[index]) for values in (pool.classes, pool.matches))
-    targets = PoseTargets(classes, rotation, center, points, covered, matches)
-    return x.to(memory_format=torch.channels_last), targets
+    valid = at_cells(inputs["valid"])[:, 0] > 0
+    return points, covered & valid & (points.norm(dim=1) < 0.6)
 
 
 def _likelihood(pool: CropPool, wrong_share: float) -> FloatArray:

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from binpose_core.base.settings import check_bounds, setting
 from binpose_core.geometry.transforms import FloatArray, from_rotation_translation, inverse
-from binpose_core.meshes.mesh import face_areas_normals, signed_volumes
+from binpose_core.meshes.mesh import signed_volumes
 from binpose_core.parts.objects import ObjectModel
 from binpose_grasping.gripper import GripperConfig, hand_boxes
 from binpose_grasping.inside import count_inside
@@ -78,7 +78,7 @@ def antipodal_grasps(part: ObjectModel, gripper: GripperConfig, config: Antipoda
     doubles are kept: in a bin some of them are free where others are not. A part whose mesh does not close has no
     inside to send a ray through, and no grasps.
     """
-    return _grasps(_Asked(part.digest(), gripper, config, part))
+    return _grasps(_Asked(part.digest, gripper, config, part))
 
 
 @lru_cache(maxsize=256)
@@ -104,7 +104,7 @@ def _contact_pairs(part: ObjectModel, gripper: GripperConfig, config: AntipodalC
     first = part.points[: config.points].astype(np.float64)
     inward = -part.normals[: config.points].astype(np.float64)
     ray, face, width_m = exits(mesh, first, inward, gripper.least_width_m)
-    cosine = (inward[ray] * face_areas_normals(mesh)[1][face]).sum(-1)
+    cosine = (inward[ray] * mesh.face_normals[face]).sum(-1)
     angle_rad = np.arccos(np.clip(cosine, -1, 1))  # the first contact's own is zero
     room_m = gripper.opening_m - 2 * gripper.clearance_m
     kept = (angle_rad < config.cone_rad) & (width_m <= room_m)

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from binpose_core.base.errors import BinposeError
-from binpose_core.base.settings import check_bounds, setting
+from binpose_core.base.settings import FRACTION, check_bounds, setting
+from binpose_core.frames.filters import PoseFilter
 from binpose_core.geometry.transforms import FloatArray
 from binpose_grasping.antipodal import AntipodalConfig
 from binpose_grasping.gripper import GripperConfig
@@ -63,7 +64,7 @@ class PlannerConfig:
     antipodal: AntipodalConfig = field(default_factory=AntipodalConfig)
     down: Direction = field(default_factory=Direction)
     cone_rad: float = setting(0.6, bounds=(0.0, float(np.pi)))
-    min_probability: float = setting(0.5, bounds=(0.0, 1.0))
+    min_probability: float = setting(PoseFilter.threshold, bounds=FRACTION)
     pregrasp_m: float = setting(0.08, bounds=(0.0, 1.0))
     retreat_m: float = setting(0.1, bounds=(0.0, 1.0))
     own_m: float = setting(0.003, bounds=(1e-6, 0.1))

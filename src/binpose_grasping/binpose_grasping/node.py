@@ -34,7 +34,7 @@ from binpose_ros.stamps import Header, from_header, to_header
 from binpose_ros.transforms import Transforms, moved
 from binpose_ros.upstream_status import UpstreamStatus
 from binpose_ros.vision_arrays import array_length, instance_id
-from binpose_ros.warm_up import warm_up_detection, warm_up_pose
+from binpose_ros.warm_up import warm_up_pose
 
 POSES = Input("refinement/poses", "Detection3DArray", "reference", camera=False)
 INPUTS = (POSES, DEPTH, INFO)
@@ -112,7 +112,7 @@ def build(stored: StoredModel, objects: Mapping[str, ObjectModel], settings: Any
 def warm_up(planner: GraspPlanner, objects: Mapping[str, ObjectModel], frame: RgbdFrame) -> None:
     """Plan once."""
     name = next(iter(objects))
-    planner(frame, [warm_up_pose(frame, name, warm_up_detection(frame, name))])
+    planner(frame, [warm_up_pose(frame, name)])
 
 
 def other_planner(before: GraspSettings, after: GraspSettings) -> bool:

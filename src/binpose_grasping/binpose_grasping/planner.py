@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from binpose_core.base.errors import BinposeError
+from binpose_core.base.errors import NoDepth, UnknownObject
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import Grasp, PoseEstimate
 from binpose_core.geometry.transforms import FloatArray, inverse, transform
@@ -89,11 +89,15 @@ class GraspPlanner:
 
     def _check(self, frame: RgbdFrame, poses: Sequence[PoseEstimate]) -> None:
         if frame.depth_m is None:
-            raise BinposeError(f"Frame {frame.name!r} has no depth; expected the depth that the poses were found in.")
+            raise NoDepth(
+                f"Frame {frame.name!r} has no depth; expected the depth that the poses were found in.", frame.name
+            )
         if unknown := {pose.object_id for pose in poses} - set(self._objects):
-            raise BinposeError(
+            raise UnknownObject(
                 f"Poses of {', '.join(sorted(unknown))}; expected some of {', '.join(self._objects)}; give the planner "
-                "the model that the poses were made with."
+                "the model that the poses were made with.",
+                sorted(unknown),
+                self._objects,
             )
 
     def _reached(self, pose: PoseEstimate) -> _Reached:

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from binpose_core.geometry.transforms import FloatArray
-from binpose_core.meshes.mesh import Mesh, face_areas_normals
+from binpose_core.meshes.mesh import Mesh
 
 PAIRS_AT_ONCE = 500_000  # of rays and faces: 12 MB per array of vectors
 
@@ -29,7 +29,7 @@ def exits(mesh: Mesh, origins: FloatArray, directions: FloatArray, nearest_m: fl
         nearest_m: what is nearer to the origin is left out.
     """
     corners = mesh.vertices.astype(np.float64)[mesh.faces]
-    normals = face_areas_normals(mesh)[1]
+    normals = mesh.face_normals
     rays = max(1, PAIRS_AT_ONCE // max(len(corners), 1))
     found = [
         _met(corners, normals, origins[some : some + rays], directions[some : some + rays], nearest_m, some)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from binpose_core.base.devices import check_device
-from binpose_core.base.errors import BinposeError
+from binpose_core.base.errors import NoModel
 from binpose_core.learning.bundle import Checks, ModelBundle, load_model
 from binpose_core.learning.model_store import ModelStore, StoredModel
 from binpose_core.learning.stored_parts import own_version
@@ -111,7 +111,7 @@ def load_bundle(path: Path | str, device: str = "cpu", version: str | None = Non
     path = shipped_or_own(Path(path))
     if path.suffix == ".safetensors":
         if not path.is_file():
-            raise BinposeError(f"No weights at {path}; expected a file weights-*.safetensors; check the path.")
+            raise NoModel(f"No weights at {path}; expected a file weights-*.safetensors; check the path.", path)
         path, version = path.parent, path.stem.removeprefix("weights-")
     return load_model(
         path, version or "", lambda stored, objects: stored_pipeline(stored, objects, device), Checks(), PipelineBundle

@@ -117,7 +117,7 @@ class PoseEvaluation:
         """
         judged = self._judged(name, truth, poses)
         counted = [pose for pose in poses if pose.score >= self.config.score_threshold]
-        self._sure += [replace(pose, hypotheses=(), detection=None) for pose in counted]
+        self._sure += [replace(pose, hypotheses=()) for pose in counted]
         # BOP has no parts in doubt and none without annotation: what lies on such a part must not take another's place.
         # What is near a part that nothing else has found may be right at one of BOP's looser thresholds.
         found = {estimate.part for estimate in judged.estimates if estimate.verdict is Verdict.RIGHT}

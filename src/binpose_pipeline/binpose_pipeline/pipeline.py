@@ -1,47 +1,53 @@
 """From a frame to the poses of its parts."""
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from binpose_core.frames.region import Region
+from binpose_core.base.stopwatch import Report, Stopwatch, no_report
+from binpose_core.frames.filters import DetectionFilter
+from binpose_core.frames.prepared_frame import prepared
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import Detection, PoseEstimate
-from binpose_core.stages import Estimator, Refiner, Segmenter, StoredStage
+from binpose_core.stages import Estimator, Refiner, Segmenter
+
+STAGES = DETECTION, POSE, REFINEMENT = "detection", "pose", "refinement"
+"""Names under which the times of the stages are reported."""
 
 
-@dataclass(frozen=True)
-class Within:
-    """A segmenter that finds nothing outside a region of the image."""
+class Proposals(NamedTuple):
+    """What the networks propose for a frame: all detections, those that pass the filter, and the estimates of these."""
 
-    segmenter: Segmenter
-    region: Region
-
-    def __call__(self, frame: RgbdFrame) -> list[Detection]:
-        """The instances whose centres lie inside, best first."""
-        return self.region.keep(self.segmenter(frame))
-
-    def to_tensors(self) -> StoredStage:
-        """What a model stores of the segmenter; the region belongs to a camera and is not stored."""
-        return self.segmenter.to_tensors()
+    found: list[Detection]
+    detections: list[Detection]
+    estimates: list[PoseEstimate]
 
 
-class TimedResult(NamedTuple):
-    """A frame's poses, best score first, the wall-clock seconds of each stage in their order, and the detections."""
+@dataclass(frozen=True, eq=False)
+class TimedResult:
+    """The result for a frame.
+
+    poses: best score first. seconds: wall-clock time of each stage, in their order.
+    detections: that the poses' `detection_index` refers to.
+    proposals: of the networks; empty where they did not run.
+    """
 
     poses: list[PoseEstimate]
     seconds: dict[str, float]
     detections: list[Detection]
+    proposals: Proposals = field(default_factory=lambda: Proposals([], [], []))
 
 
 @dataclass(frozen=True)
 class Pipeline:
-    """The stages in their order; all instances of a frame go through each of them in one batch."""
+    """The stages in their order; all instances of a frame go through each of them in one batch.
+
+    chosen: which detections the later stages process.
+    """
 
     segmenter: Segmenter
     estimator: Estimator
     refiner: Refiner
+    chosen: DetectionFilter = field(default=DetectionFilter(), kw_only=True)
 
     def __call__(self, frame: RgbdFrame) -> list[PoseEstimate]:
         """The parts in the frame, best score first.
@@ -51,29 +57,21 @@ class Pipeline:
         """
         return self.timed(frame).poses
 
-    def timed(self, frame: RgbdFrame) -> TimedResult:
-        """The same poses with the detections that they came from, and the time of each stage."""
-        watch = Stopwatch()
-        detections = watch.around("detection", self.segmenter)(frame)
-        poses = watch.around("pose", self.estimator)(frame, detections)
-        refined = watch.around("refinement", self.refiner)(frame, detections, poses)
-        return TimedResult(refined, watch.seconds, detections)
+    def timed(self, frame: RgbdFrame, *, report: Report = no_report) -> TimedResult:
+        """The same poses with what they came from, and the time of each stage.
 
+        Args:
+            frame: what the camera saw.
+            report: takes the time of each stage, also of one that raises.
+        """
+        watch = Stopwatch(report=report)
+        proposals = self.propose(frame, watch)
+        poses = watch.around(REFINEMENT, self.refiner)(frame, proposals.detections, proposals.estimates)
+        return TimedResult(poses, watch.seconds, proposals.detections, proposals)
 
-@dataclass(frozen=True)
-class Stopwatch:
-    """Measures calls by name; `seconds` adds up those of the same name."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    def around(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The function, with its time added to `seconds[name]` at each call, also when it raises."""
-
-        def measured(*args: Any) -> Any:
-            start = time.perf_counter()
-            try:
-                return function(*args)
-            finally:
-                self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
-
-        return measured
+    def propose(self, frame: RgbdFrame, watch: Stopwatch) -> Proposals:
+        """What the networks propose for a frame."""
+        given = prepared(frame)
+        found = watch.around(DETECTION, self.segmenter)(given)
+        detections = self.chosen(found)
+        return Proposals(found, detections, watch.around(POSE, self.estimator)(given, detections))

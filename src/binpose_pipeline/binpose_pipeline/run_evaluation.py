@@ -1,19 +1,19 @@
 """A run on disk against the data set that it was made from."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from binpose_core.base.errors import BinposeError
+from binpose_core.base.errors import BadFile, BinposeError, UnknownObject
 from binpose_core.base.files import read_json
 from binpose_core.datasets.bop import BopDataset, BopFrame, BopModel
 from binpose_core.datasets.bop_results import BopResult
 from binpose_core.evaluation.matching import EvaluationConfig, FrameEvaluation, FrameTruth, GroundTruth, ground_truths
+from binpose_core.frames.region import Region
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import PoseEstimate
-from binpose_core.geometry.transforms import FloatArray
 from binpose_core.meshes.mesh_files import load_mesh
 from binpose_core.parts.catalogue import ObjectModel, make_object
 from binpose_core.parts.symmetries import Symmetries
@@ -24,7 +24,6 @@ from binpose_refinement.config import RefinerConfig
 from binpose_refinement.consistency import with_depth_agreement
 from binpose_refinement.hypothesis_batch import PartRenderer
 
-Regions = Mapping[str, Sequence[FloatArray]]
 EVERY_FRAME = "*"
 SAME_SIZE = 0.05
 NO_REJECTED = "The run does not hold the poses below its threshold: the reliability diagram begins there."
@@ -54,7 +53,7 @@ class RunEvaluator:
     dataset: BopDataset
     split: str
     config: EvaluationConfig
-    regions: Regions = field(default_factory=dict)
+    regions: Mapping[str, Region] = field(default_factory=dict)
     complete: Collection[str] | str | None = None
     notes: list[str] = field(default_factory=list)
 
@@ -88,8 +87,8 @@ class RunEvaluator:
             self.notes.append(f"Frame {name} counts as missed: {error}")
             truth = FrameTruth(parts, complete)
             return EvaluatedFrame(name, None, truth, (), self._evaluation.miss(name, truth))
-        regions = self.regions.get(name, self.regions.get(EVERY_FRAME))
-        truth = FrameTruth(parts, complete, regions, frame.camera)
+        region = self.regions.get(name, self.regions.get(EVERY_FRAME))
+        truth = FrameTruth(parts, complete, region, frame.camera)
         poses = with_depth_agreement(frame, (*self._poses(source), *self._rejected(name)), self._part_renderer)
         judged = self._evaluation.add(name, truth, poses, frame.camera, frame.depth_m)
         return EvaluatedFrame(name, frame, truth, tuple(poses), judged)
@@ -118,8 +117,10 @@ class RunEvaluator:
         if self.complete is not None:
             unknown = [] if self.complete == "all" else [n for n in self.complete if n not in self.objects]
             if unknown:
-                raise BinposeError(
-                    f"--complete names {', '.join(unknown)}; known: {', '.join(self.objects)}; or give all."
+                raise UnknownObject(
+                    f"--complete names {', '.join(unknown)}; known: {', '.join(self.objects)}; or give all.",
+                    unknown,
+                    self.objects,
                 )
             return self.complete
         stated = any("annotation_confidence" in part.info for frame in self.frames for part in frame.ground_truth())
@@ -202,23 +203,21 @@ def dataset_object(model: BopModel, object_id: str) -> ObjectModel:
     return make_object(mesh, object_id, model.obj_id, symmetries=listed if some else None)
 
 
-def read_regions(path: Path) -> dict[str, list[FloatArray]]:
-    """Image polygons by frame name, in pixels; the name "*" stands for every frame.
+def read_regions(path: Path) -> dict[str, Region]:
+    """Regions of the image by frame name, in pixels; the name "*" stands for every frame.
 
     Raises:
         BinposeError: for a file that holds anything else.
     """
     content = read_json(path)
     try:
-        regions: dict[str, list[FloatArray]] = {
-            str(name): [np.array(polygon, np.float64).reshape(-1, 2) for polygon in polygons]
+        return {
+            str(name): Region([np.array(polygon, np.float64).reshape(-1, 2) for polygon in polygons])
             for name, polygons in content.items()
         }
-        if any(len(polygon) < 3 for polygons in regions.values() for polygon in polygons):
-            raise ValueError("a polygon with fewer than three corners")
-    except (AttributeError, TypeError, ValueError) as error:
-        raise BinposeError(
+    except (AttributeError, TypeError, ValueError, BinposeError) as error:
+        raise BadFile(
             f'{path} does not hold regions ({error}); expected {{"000014_000000": [[[u, v], [u, v], [u, v]], ...]}} '
-            "with polygons in pixels."
+            "with polygons in pixels.",
+            path,
         ) from error
-    return regions

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from binpose_core.base.errors import BinposeError
+from binpose_core.base.errors import BadFile, CannotWrite, UnknownObject
 from binpose_core.base.files import read_json, write_bytes, write_json
 from binpose_core.datasets.bop_json import as_entries, as_entry, finite_array
 from binpose_core.datasets.bop_results import BopResult, read_results, write_results
@@ -75,7 +75,9 @@ class RunRecord:
     def number(self, object_id: str) -> int:
         """The object's number in results.csv."""
         if object_id not in self.objects:
-            raise BinposeError(f"No object {object_id!r} in this run; known: {', '.join(self.objects)}.")
+            raise UnknownObject(
+                f"No object {object_id!r} in this run; known: {', '.join(self.objects)}.", [object_id], self.objects
+            )
         return self.objects[object_id]
 
 
@@ -125,11 +127,13 @@ class RunDirectory:
         """
         path = self.root / "run.json"
         if not path.is_file():
-            raise BinposeError(f"No run at {self.root}; expected the folder that `binpose estimate --out` wrote.")
+            raise BadFile(f"No run at {self.root}; expected the folder that `binpose estimate --out` wrote.", path)
         try:
             return _checked_record(RunRecord(**as_entry(read_json(path), str(path))))
         except TypeError as error:
-            raise BinposeError(f"{path} is not the record of a run ({error}); run `binpose estimate` again.") from error
+            raise BadFile(
+                f"{path} is not the record of a run ({error}); run `binpose estimate` again.", path
+            ) from error
 
     def read_results(self) -> list[BopResult]:
         """The poses of results.csv.
@@ -163,9 +167,10 @@ class RunDirectory:
                 if folder.is_dir() and not any(folder.iterdir()):
                     folder.rmdir()
         except OSError as error:
-            raise BinposeError(
+            raise CannotWrite(
                 f"Could not remove {error.filename} of an earlier run: {error.strerror}; expected a folder whose "
-                "results may be replaced; delete it, or choose another --out."
+                "results may be replaced; delete it, or choose another --out.",
+                error.filename,
             ) from error
 
 

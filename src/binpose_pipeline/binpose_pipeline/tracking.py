@@ -14,18 +14,17 @@ import numpy as np
 import numpy.typing as npt
 
 from binpose_core.base.errors import BinposeError
-from binpose_core.evaluation.matching import EvaluationConfig
+from binpose_core.base.stopwatch import Report, Stopwatch, no_report
 from binpose_core.frames.camera import Camera
-from binpose_core.frames.masks import box_xyxy
+from binpose_core.frames.filters import PoseFilter
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import Detection, Hypothesis, PoseEstimate
-from binpose_core.geometry.transforms import FloatArray, transform
+from binpose_core.geometry.transforms import FloatArray
 from binpose_core.parts.objects import ObjectModel
+from binpose_core.parts.true_detection import true_detection
 from binpose_core.rendering.renderer import Renderer
 from binpose_core.stages import Refine
-from binpose_pipeline.pipeline import Pipeline, Stopwatch, TimedResult
-
-STAGES = ("detection", "pose", "refinement")
+from binpose_pipeline.pipeline import REFINEMENT, STAGES, Pipeline, Proposals, TimedResult
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class TrackingConfig:
     """
 
     mode: Literal["replace", "join"] = "replace"
-    keep: float = EvaluationConfig.score_threshold
+    keep: float = PoseFilter.threshold
     gate_m: tuple[float, float] = (0.015, 0.005)
     redetect_every: int = 10
     overlap: float = 0.3
@@ -60,9 +59,10 @@ class TrackingConfig:
 
 @dataclass
 class Followed:
-    """What is carried from frame to frame: the parts, and the frames since the networks ran."""
+    """What is carried from frame to frame: the parts, their detections, and the frames since the networks ran."""
 
     poses: list[PoseEstimate] = field(default_factory=list)
+    detections: list[Detection] = field(default_factory=list)
     frames: int = 0
 
 
@@ -88,7 +88,7 @@ class TrackingPipeline(Pipeline):
 
     def reset(self) -> None:
         """Forget all parts."""
-        self.followed.poses, self.followed.frames = [], 0
+        self.followed.poses, self.followed.detections, self.followed.frames = [], [], 0
 
     def __call__(self, frame: RgbdFrame, T_cam_before: FloatArray | None = None) -> list[PoseEstimate]:
         """The parts in the frame, best score first.
@@ -102,25 +102,29 @@ class TrackingPipeline(Pipeline):
         """
         return self.timed(frame, T_cam_before).poses
 
-    def timed(self, frame: RgbdFrame, T_cam_before: FloatArray | None = None) -> TimedResult:
-        """The same poses, and the time of each stage; those that did not run took none and give no detections."""
-        c, state, watch = self.config, self.followed, Stopwatch(dict.fromkeys(STAGES, 0.0))
-        refine = watch.around("refinement", self.refiner)
-        expected = state.poses
+    def timed(
+        self, frame: RgbdFrame, T_cam_before: FloatArray | None = None, *, report: Report = no_report
+    ) -> TimedResult:
+        """The same poses, the time of each stage (0 where it did not run), and found and expected detections."""
+        c, state, watch = self.config, self.followed, Stopwatch(dict.fromkeys(STAGES, 0.0), report)
+        refine = watch.around(REFINEMENT, self.refiner)
+        detections, found = state.detections, state.poses
         if T_cam_before is not None:
-            expected = [replace(pose, T_cam_obj=T_cam_before @ pose.T_cam_obj) for pose in expected]
-        due = c.mode == "join" or not expected or (0 < c.redetect_every <= state.frames)
-        found = expected if due else self.predictor.follow(frame, expected, refine, c)
-        detections: list[Detection] = []
-        if due or len(_going_on(found, c.keep)) < len(expected):
+            found = [replace(pose, T_cam_obj=T_cam_before @ pose.T_cam_obj) for pose in found]
+        expected = len(found)
+        due = c.mode == "join" or not found or (0 < c.redetect_every <= state.frames)
+        if not due:
+            detections, found = self.predictor.follow(frame, detections, found, refine, c)
+        proposals = Proposals([], [], [])
+        if due or len(_going_on(found, c.keep)) < expected:
             state.frames = 0
-            detections = watch.around("detection", self.segmenter)(frame)
-            poses = watch.around("pose", self.estimator)(frame, detections)
-            going_on = _going_on(found, c.keep)
-            found = refine(frame, *self.predictor.joined(frame, detections, poses, going_on, c))
+            followed = self.predictor.expected(frame, detections, _going_on(found, c.keep), c.gate_m[0])
+            proposals = self.propose(frame, watch)
+            detections, poses = joined(frame.camera, proposals.detections, proposals.estimates, followed, c.overlap)
+            found = refine(frame, detections, poses)
         state.frames += 1
-        state.poses = _going_on(found, c.keep)
-        return TimedResult(found, watch.seconds, detections)
+        state.detections, state.poses = detections, _going_on(found, c.keep)
+        return TimedResult(found, watch.seconds, detections, proposals)
 
 
 class Predictor:
@@ -132,48 +136,37 @@ class Predictor:
         self._renderer = Renderer([part.mesh for part in objects.values()])
 
     def follow(
-        self, frame: RgbdFrame, poses: Sequence[PoseEstimate], refine: Refine, config: TrackingConfig
-    ) -> list[PoseEstimate]:
-        """The poses refined from where they were, in rounds whose masks come ever closer.
-
-        What is given up in one round is in none after it: two poses of one part would share its pixels.
-        """
-        given_up: list[PoseEstimate] = []
-        for gate_m in config.gate_m:
-            masks = self.expected_masks(frame, poses, gate_m)
-            seen = [(pose, mask) for pose, mask in zip(poses, masks, strict=True) if mask.any()]
-            starts = [_start(pose, mask, frame.camera, self._objects) for pose, mask in seen]
-            found = refine(frame, [start.detection for start in starts if start.detection], starts)
-            poses = _going_on(found, 0.0)
-            given_up += [pose for pose in found if pose.score == 0.0]
-        return [*poses, *given_up]
-
-    def joined(
         self,
         frame: RgbdFrame,
         detections: Sequence[Detection],
         poses: Sequence[PoseEstimate],
-        followed: Sequence[PoseEstimate],
+        refine: Refine,
         config: TrackingConfig,
     ) -> tuple[list[Detection], list[PoseEstimate]]:
-        """Detections and estimates with the followed parts among them: as hypotheses of their own detection where
-        there is one, else with an expected one.
+        """The poses refined from where they were, in rounds whose masks come ever closer, after the last one's masks.
+
+        What is given up in one round is in none after it: two poses of one part would share its pixels.
         """
-        all_detections, all_poses = list(detections), list(poses)
-        masks = self.expected_masks(frame, followed, config.gate_m[0])
-        shape = frame.camera.height, frame.camera.width
-        full = [detection.full_mask(*shape) for detection in detections]
-        for pose, mask in zip(followed, masks, strict=True):
-            overlaps = [_iou(mask, other) for other in full]
-            best = int(np.argmax(overlaps)) if overlaps else -1
-            if best >= 0 and overlaps[best] >= config.overlap:
-                all_poses = _with_hypothesis(all_poses, all_detections, best, pose)
-            elif mask.any():
-                start = _start(pose, mask, frame.camera, self._objects)
-                assert start.detection is not None
-                all_detections.append(start.detection)
-                all_poses.append(start)
-        return all_detections, all_poses
+        given_up: list[PoseEstimate] = []
+        own = list(detections)
+        for gate_m in config.gate_m:
+            own, starts = _as_starts(self.expected(frame, own, poses, gate_m))
+            found = refine(frame, own, starts)
+            poses = _going_on(found, 0.0)
+            given_up = [replace(pose, detection_index=None) for pose in given_up]
+            given_up += [pose for pose in found if pose.score == 0.0]
+        return own, [*poses, *given_up]
+
+    def expected(
+        self, frame: RgbdFrame, detections: Sequence[Detection], poses: Sequence[PoseEstimate], gate_m: float
+    ) -> list[tuple[Detection, PoseEstimate]]:
+        """The parts that are still visible where they were, each with the detection that its expected mask makes."""
+        masks = self.expected_masks(frame, poses, gate_m)
+        return [
+            (self._detection(pose, detections, mask, frame.camera), pose)
+            for pose, mask in zip(poses, masks, strict=True)
+            if mask.any()
+        ]
 
     def expected_masks(
         self, frame: RgbdFrame, poses: Sequence[PoseEstimate], gate_m: float
@@ -188,40 +181,63 @@ class Predictor:
             plausible &= (frame.depth_m == 0) | (np.abs(frame.depth_m - scene.depth_m) < gate_m)
         return [plausible & (scene.instance_ids == i) for i in range(len(poses))]
 
+    def _detection(
+        self, pose: PoseEstimate, detections: Sequence[Detection], mask: npt.NDArray[np.bool_], camera: Camera
+    ) -> Detection:
+        """What a pose's expected mask (H, W) makes, with the score of the detection that it came from."""
+        score = pose.score if pose.detection_index is None else detections[pose.detection_index].score
+        return true_detection(self._objects[pose.object_id], pose.T_cam_obj, mask, camera, score)
+
 
 def _going_on(poses: Sequence[PoseEstimate], keep: float) -> list[PoseEstimate]:
     """Those that reach the score, and in any case more than 0, which is that of what was not refined."""
     return [pose for pose in poses if pose.score >= keep and pose.score > 0.0]
 
 
-def _start(
-    pose: PoseEstimate, mask: npt.NDArray[np.bool_], camera: Camera, objects: Mapping[str, ObjectModel]
-) -> PoseEstimate:
-    """A pose to be refined, with the detection that its mask (H, W) makes."""
-    x0, y0, x1, y1 = box_xyxy(mask)
-    center = transform(pose.T_cam_obj, objects[pose.object_id].center_m[None])[0]
-    center_px = camera.fx * center[0] / center[2] + camera.cx, camera.fy * center[1] / center[2] + camera.cy
-    score = pose.score if pose.detection is None else pose.detection.score
-    detection = Detection(
-        pose.object_id, score, (x0, y0, x1, y1), mask[y0:y1, x0:x1], center_px, center_depth_m=float(center[2])
-    )
+def joined(
+    camera: Camera,
+    detections: Sequence[Detection],
+    poses: Sequence[PoseEstimate],
+    followed: Sequence[tuple[Detection, PoseEstimate]],
+    overlap: float,
+) -> tuple[list[Detection], list[PoseEstimate]]:
+    """Detections and estimates with the followed parts among them.
+
+    Each is a hypothesis of the detection that overlaps its own by at least `overlap` (IoU), or else keeps its own.
+    """
+    all_detections, all_poses = list(detections), list(poses)
+    full = [detection.full_mask(camera.height, camera.width) for detection in detections]
+    for own, pose in followed:
+        mask = own.full_mask(camera.height, camera.width)
+        overlaps = [_iou(mask, other) for other in full]
+        best = int(np.argmax(overlaps)) if overlaps else -1
+        if best >= 0 and overlaps[best] >= overlap:
+            all_poses = _with_hypothesis(all_poses, best, pose)
+        else:
+            all_poses.append(_start(pose, len(all_detections)))
+            all_detections.append(own)
+    return all_detections, all_poses
+
+
+def _as_starts(followed: Sequence[tuple[Detection, PoseEstimate]]) -> tuple[list[Detection], list[PoseEstimate]]:
+    """Followed parts as the detections and poses that a refiner takes."""
+    return [own for own, _ in followed], [_start(pose, index) for index, (_, pose) in enumerate(followed)]
+
+
+def _start(pose: PoseEstimate, index: int) -> PoseEstimate:
+    """A pose to be refined, of a detection's place."""
     hypothesis = Hypothesis(pose.object_id, pose.T_cam_obj, pose.score)
-    return PoseEstimate(pose.object_id, pose.T_cam_obj, pose.score, detection=detection, hypotheses=(hypothesis,))
+    return PoseEstimate(pose.object_id, pose.T_cam_obj, pose.score, detection_index=index, hypotheses=(hypothesis,))
 
 
-def _with_hypothesis(
-    poses: list[PoseEstimate], detections: Sequence[Detection], which: int, followed: PoseEstimate
-) -> list[PoseEstimate]:
+def _with_hypothesis(poses: list[PoseEstimate], index: int, followed: PoseEstimate) -> list[PoseEstimate]:
     """The estimates, with a followed pose as the first hypothesis of one detection's."""
-    hypothesis = Hypothesis(followed.object_id, followed.T_cam_obj, followed.score)
+    alone = _start(followed, index)
     for i, pose in enumerate(poses):
-        if pose.detection is detections[which]:
+        if pose.detection_index == index:
             others = pose.hypotheses or (Hypothesis(pose.object_id, pose.T_cam_obj, pose.score),)
-            poses[i] = replace(pose, hypotheses=(hypothesis, *others))
+            poses[i] = replace(pose, hypotheses=(*alone.hypotheses, *others))
             return poses
-    alone = PoseEstimate(
-        followed.object_id, followed.T_cam_obj, followed.score, detection=detections[which], hypotheses=(hypothesis,)
-    )
     return [*poses, alone]
 
 

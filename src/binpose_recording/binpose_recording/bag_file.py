@@ -1,14 +1,17 @@
 """What the readers of MCAP and SQLite files have in common: topics, messages, and what damage takes away."""
 
 import os
-from collections.abc import Collection, Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, Protocol
+from typing import BinaryIO, NamedTuple
 
 import zstandard
 
 UNKNOWN = ""
+Described = tuple[str, str]
+"""Name and type of a topic in the metadata of a bag."""
 _ZSTD = b"\x28\xb5\x2f\xfd"  # CDR begins with 0.
 
 
@@ -120,37 +123,55 @@ def loss_of(damages: Collection[Damage], is_cut: bool = False) -> Loss:
     return Loss(len(damages), sum(item.size for item in damages), seconds, messages, is_cut)
 
 
-class BagFile(Protocol):
+class BagFile(ABC):
     """A file of a bag, read as far as it is whole.
 
-    topics: by their numbers in the file. counts: messages by those numbers, as far as they can be read.
+    Args:
+        path: the file.
+        described: topics in the metadata of the bag, for those whose description in the file is damaged.
+
+    Attributes:
+        topics: by their numbers in the file.
+        counts: messages by those numbers, as far as they can be read.
+
+    Raises:
+        OSError: when it cannot be opened.
     """
 
-    path: Path
-    topics: dict[int, StoredTopic]
-    counts: dict[int, int]
+    def __init__(self, path: Path, described: Sequence[Described] | None = None) -> None:
+        self.path = path
+        self.described = list(described or ())
+        self.topics: dict[int, StoredTopic] = {}
+        self.counts: dict[int, int] = {}
 
     @property
+    @abstractmethod
     def times_ns(self) -> tuple[int, int] | None:
         """When the first and the last message were received; None for a file without messages."""
 
     @property
+    @abstractmethod
     def is_whole(self) -> bool:
         """Whether nothing was found so far that a repair would change."""
 
     @property
+    @abstractmethod
     def loss(self) -> Loss:
         """What was found damaged so far; complete after `check`."""
 
+    @abstractmethod
     def messages(self, topic_ids: Collection[int]) -> Iterator[StoredMessage]:
         """The messages of some topics in the order of the recording; damaged ones are left out and counted."""
 
+    @abstractmethod
     def at(self, position: tuple[int, int]) -> StoredMessage | None:
         """The message at a position; None where it cannot be read."""
 
+    @abstractmethod
     def check(self) -> None:
         """Read all there is, so that `loss` is complete."""
 
+    @abstractmethod
     def close(self) -> None:
         """Close the file until it is read again."""
 

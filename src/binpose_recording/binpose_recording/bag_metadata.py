@@ -9,7 +9,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from binpose_core.base.errors import BinposeError
+from binpose_core.base.errors import BadFile, BinposeError
 from binpose_core.base.files import write_text
 from binpose_recording.bag_opening import SQLITE_SUFFIX, has_index, open_file
 from binpose_recording.segment import SUFFIX
@@ -180,11 +180,11 @@ def _metadata_content(bag: Path) -> dict[str, Any]:
 @lru_cache(maxsize=4096)
 def _segment_info(path: Path, size: int, changed_ns: int) -> SegmentInfo:
     if not has_index(path):
-        raise BinposeError(f"{path} ({size} bytes) has no index: its recorder was killed, or it was cut; {REMEDY}.")
+        raise BadFile(f"{path} ({size} bytes) has no index: its recorder was killed, or it was cut; {REMEDY}.", path)
     file = open_file(path)
     try:
         if not file.is_whole:
-            raise BinposeError(f"{path} ({size} bytes) is damaged; {REMEDY}.")
+            raise BadFile(f"{path} ({size} bytes) is damaged; {REMEDY}.", path)
         start_ns, end_ns = file.times_ns or (0, 0)
         channels = tuple(
             ChannelInfo(topic.name, topic.type, file.counts.get(number, 0), topic.qos_text, topic.digest)

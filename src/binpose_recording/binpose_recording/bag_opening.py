@@ -6,9 +6,8 @@ from pathlib import Path
 
 import zstandard
 
-from binpose_core.base.errors import BinposeError
-from binpose_recording.bag_file import BagFile, Source
-from binpose_recording.lost_topics import Described
+from binpose_core.base.errors import BadFile
+from binpose_recording.bag_file import BagFile, Described, Source
 from binpose_recording.mcap_file import McapFile
 from binpose_recording.mcap_index import is_sound
 from binpose_recording.segment import SUFFIX
@@ -32,15 +31,16 @@ def open_file(path: Path, described: list[Described] | None = None) -> BagFile:
     try:
         file = _opened(path, described)
     except OSError as error:
-        raise BinposeError(
-            f"{path} cannot be read ({error.strerror or error}); expected a file of a bag; check its permissions."
+        raise BadFile(
+            f"{path} cannot be read ({error.strerror or error}); expected a file of a bag; check its permissions.", path
         ) from error
     if not file.counts and not file.is_whole:
         size = path.stat().st_size
         problem = "holds no message that can be read" if size else "is empty"
-        raise BinposeError(
+        raise BadFile(
             f"{path} ({size} bytes) {problem}; expected MCAP or SQLite "
-            "as ROS 2 records them; copy it again, or record again."
+            "as ROS 2 records them; copy it again, or record again.",
+            path,
         )
     return file
 
@@ -65,7 +65,7 @@ def _opened(path: Path, described: list[Described] | None) -> BagFile:
     if first == MAGIC or (path.name.endswith(SQLITE_SUFFIX) and not first.startswith(b"\x89MCAP")):
         return SqliteFile(path, described)
     if not first.startswith(b"\x89MCAP") and SUFFIX not in path.name:
-        raise BinposeError(f"{path} is neither MCAP nor SQLite; expected a file of a bag; check the path.")
+        raise BadFile(f"{path} is neither MCAP nor SQLite; expected a file of a bag; check the path.", path)
     return McapFile(path, described)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from binpose_core.base.errors import BinposeError
+from binpose_core.base.errors import BadFile, BinposeError
 from binpose_recording.bag_file import BagFile, Loss, plain_data, total
 from binpose_recording.bag_metadata import METADATA, metadata_text, named_files, segment_paths
 from binpose_recording.bag_opening import COMPRESSED, SQLITE_SUFFIX, open_file
@@ -152,20 +152,21 @@ class Bag:
 def _files(path: Path) -> list[Path]:
     """The files to be read one after the other."""
     if not path.exists():
-        raise BinposeError(f"Nothing at {path}; expected a bag; check the path.")
+        raise BadFile(f"Nothing at {path}; expected a bag; check the path.", path)
     if path.name.endswith(".bag"):
-        raise BinposeError(f"{path} is a bag of ROS 1; expected one of ROS 2; convert it with `rosbags-convert`.")
+        raise BadFile(f"{path} is a bag of ROS 1; expected one of ROS 2; convert it with `rosbags-convert`.", path)
     if path.name.endswith(ACTIVE_SUFFIX):
-        raise BinposeError(f"{path} is unfinished: its recorder runs or was killed; {_unfinished(path)}.")
+        raise BadFile(f"{path} is unfinished: its recorder runs or was killed; {_unfinished(path)}.", path)
     if path.is_file():
         return [path]
     found = next((files for suffix in _SUFFIXES if (files := segment_paths(path, suffix))), [])
     if not found and any(path.glob(f"*{ACTIVE_SUFFIX}")):
-        raise BinposeError(f"The bag {path} is unfinished: its recorder runs or was killed; {_unfinished(path)}.")
+        raise BadFile(f"The bag {path} is unfinished: its recorder runs or was killed; {_unfinished(path)}.", path)
     if not found:
-        raise BinposeError(
+        raise BadFile(
             f"The bag {path} holds neither *{SUFFIX} nor *{SQLITE_SUFFIX}; expected the files of a recording; check "
-            "the path."
+            "the path.",
+            path,
         )
     return found
 

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import takewhile
 
-from binpose_core.base.errors import BinposeError
+from binpose_core.base.errors import BinposeError, UnknownTopic
 from binpose_recording.bag_reader import Bag
 from binpose_recording.cdr import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE, read_image
 from binpose_ros.images import COLOR_ENCODINGS, DEPTH_ENCODINGS, LAYOUTS
@@ -41,7 +41,11 @@ def choose_topics(bag: Bag, wanted: CameraTopics | None = None) -> CameraTopics:
 def _check_known(bag: Bag, wanted: CameraTopics) -> None:
     for topic in (wanted.color, wanted.depth, wanted.info):
         if topic and not bag.counts.get(topic):
-            raise BinposeError(f"The bag {bag.path} has no messages of {topic}; {_there(bag)}; choose one of them.")
+            raise UnknownTopic(
+                f"The bag {bag.path} has no messages of {topic}; {_there(bag)}; choose one of them.",
+                topic,
+                [name for name, count in bag.counts.items() if count],
+            )
 
 
 def _encodings(bag: Bag) -> dict[str, str]:

@@ -4,13 +4,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 
-from binpose_core.base.errors import BinposeError
+from binpose_core.base.errors import CannotWrite
+from binpose_core.base.files import flush_to_disk
 from binpose_recording.bag_metadata import write_metadata
 from binpose_recording.config import BagConfig
 from binpose_recording.definitions import Definitions
 from binpose_recording.latched import Latched
 from binpose_recording.messages import RawMessage, Topic
-from binpose_recording.segment import SUFFIX, Segment, sync_directory
+from binpose_recording.segment import SUFFIX, Segment
 
 
 class BagWriter:
@@ -38,10 +39,11 @@ class BagWriter:
         try:
             directory.mkdir(parents=True)
         except FileExistsError:
-            raise BinposeError(
-                f"{directory} is there already; expected a new folder for the bag; choose another or remove it."
+            raise CannotWrite(
+                f"{directory} is there already; expected a new folder for the bag; choose another or remove it.",
+                directory,
             ) from None
-        sync_directory(directory.parent)
+        flush_to_disk(directory.parent)
         self._segment: Segment | None = None
         self._segments = 0
         self._started_ns = 0
@@ -122,7 +124,7 @@ def write_bag(directory: Path, messages: Iterable[tuple[RawMessage, Topic]], con
             for message, topic in messages:
                 bag.write(message, topic)
     except OSError as error:
-        raise BinposeError(
-            f"Could not write the bag {directory}: {error.strerror or error}; free some space."
+        raise CannotWrite(
+            f"Could not write the bag {directory}: {error.strerror or error}; free some space.", directory
         ) from error
     return bag.messages

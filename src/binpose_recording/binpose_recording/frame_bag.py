@@ -9,6 +9,7 @@ from binpose_recording.bag_writer import write_bag
 from binpose_recording.cdr import CAMERA_INFO, IMAGE, BagTypes, write_message
 from binpose_recording.config import BagConfig, Role
 from binpose_recording.messages import RawMessage, Topic, qos
+from binpose_ros.camera_topics import COLOR_TOPIC, DEPTH_TOPIC, INFO_TOPIC
 from binpose_ros.frames import from_camera, header_of
 from binpose_ros.images import from_color, from_depth_m
 
@@ -21,9 +22,9 @@ def camera_topics(namespace: str = NAMESPACE) -> tuple[Topic, Topic, Topic]:
     """Camera info, colour and depth, named as all nodes expect them."""
     sensor = (qos(reliable=False, depth=5),)
     return (
-        Topic(f"{namespace}/color/camera_info", CAMERA_INFO, Role.INFO, sensor),
-        Topic(f"{namespace}/color/image_raw", IMAGE, Role.COLOR, sensor),
-        Topic(f"{namespace}/aligned_depth_to_color/image_raw", IMAGE, Role.DEPTH, sensor),
+        Topic(f"{namespace}/{INFO_TOPIC}", CAMERA_INFO, Role.INFO, sensor),
+        Topic(f"{namespace}/{COLOR_TOPIC}", IMAGE, Role.COLOR, sensor),
+        Topic(f"{namespace}/{DEPTH_TOPIC}", IMAGE, Role.DEPTH, sensor),
     )
 
 

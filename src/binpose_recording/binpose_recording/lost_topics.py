@@ -4,14 +4,12 @@ import re
 from collections.abc import Callable
 
 from binpose_core.base.errors import BinposeError
-from binpose_recording.bag_file import StoredTopic
+from binpose_recording.bag_file import Described, StoredTopic
 from binpose_recording.cdr import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE, read_message, standard_types
 
 _NAME = re.compile(r"/[A-Za-z0-9_/]+")
 _TYPE = re.compile(r"[A-Za-z0-9_]+/msg/[A-Za-z0-9_]+")
 _IN_METADATA = re.compile(r"name: (\S+)\s+type: (\S+)")
-
-Described = tuple[str, str]
 
 
 def described_topics(metadata: str) -> list[Described]:

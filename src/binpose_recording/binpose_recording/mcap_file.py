@@ -2,41 +2,32 @@
 
 import heapq
 from bisect import bisect
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from mcap.writer import MCAP0_MAGIC
 
-from binpose_recording.bag_file import Damage, Loss, Source, StoredMessage, StoredTopic, loss_of
-from binpose_recording.lost_topics import Described, topic_by_content, topic_score
+from binpose_recording.bag_file import BagFile, Damage, Described, Loss, Source, StoredMessage, StoredTopic, loss_of
+from binpose_recording.lost_topics import topic_by_content, topic_score
 from binpose_recording.mcap_blocks import Block, Definitions, entries
 from binpose_recording.mcap_index import in_order, missing, scanned_index, stored_index
 
 
-class McapFile:
-    """An MCAP file. Where its index is damaged or missing, all of it is read once to make a new one.
+class McapFile(BagFile):
+    """An MCAP file. Where its index is damaged or missing, all of it is read once to make a new one."""
 
-    Args:
-        path: the file.
-        described: topics in the metadata of the bag, for those whose description in the file is damaged.
-
-    Raises:
-        OSError: when it cannot be opened.
-    """
-
-    def __init__(self, path: Path, described: list[Described] | None = None) -> None:
-        self.path = path
+    def __init__(self, path: Path, described: Sequence[Described] | None = None) -> None:
+        super().__init__(path, described)
         self._source = Source(path)
         self._index = stored_index(self._source) or scanned_index(self._source)
         self._damages: dict[int, Damage] = {}
         self._checked: set[int] = set()
         self._last: tuple[int, list[StoredMessage]] = (-1, [])
-        self.counts: dict[int, int] = {}
         for block in self._index.blocks:
             for channel, count in block.counts.items():
                 self.counts[channel] = self.counts.get(channel, 0) + count
-        self.topics = self._index.definitions.topics(topic_score(described or []))
-        self._name_unknown(described or [])
+        self.topics = self._index.definitions.topics(topic_score(self.described))
+        self._name_unknown(self.described)
         for lost in self._index.lost:
             self._damages[lost.offset] = self._damage(lost.offset, lost.end - lost.offset, lost.counts)
 

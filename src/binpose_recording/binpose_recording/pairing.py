@@ -1,9 +1,10 @@
 """Which colour image, depth image and camera info belong together."""
 
 from bisect import bisect_right
-from collections import deque
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
+
+from binpose_core.base.stamp_queue import StampQueue
 
 Item = TypeVar("Item")
 
@@ -34,48 +35,33 @@ class Pairer(Generic[Item]):
     with_depth: bool = True
     colors_without_depth: int = 0
     depths_without_color: int = 0
-    _colors: deque[tuple[int, Item]] = field(default_factory=deque)
-    _depths: deque[tuple[int, Item]] = field(default_factory=deque)
+    _colors: StampQueue[Item] = field(default_factory=StampQueue)
+    _depths: StampQueue[Item] = field(default_factory=StampQueue)
 
     def add_color(self, stamp_ns: int, item: Item) -> Pair[Item] | None:
         """Take a colour image; returns the pair that it completes."""
         if not self.with_depth:
             return Pair(stamp_ns, item, None)
-        if (depth := self._take(self._depths, stamp_ns)) is not None:
-            return Pair(stamp_ns, item, depth[1])
-        self._colors.append((stamp_ns, item))
-        self.colors_without_depth += self._give_up(self._colors, PENDING)
+        if (depth_ns := self._depths.nearest_ns(stamp_ns, self.slop_ns)) is not None:
+            return Pair(stamp_ns, item, self._depths.take(depth_ns))
+        self._colors.add(stamp_ns, item)
+        self.colors_without_depth += self._colors.drop_oldest(PENDING)
         return None
 
     def add_depth(self, stamp_ns: int, item: Item) -> Pair[Item] | None:
         """Take a depth image; returns the pair that it completes."""
         if not self.with_depth:
             return None
-        if (color := self._take(self._colors, stamp_ns)) is not None:
-            return Pair(color[0], color[1], item)
-        self._depths.append((stamp_ns, item))
-        self.depths_without_color += self._give_up(self._depths, PENDING)
+        if (color_ns := self._colors.nearest_ns(stamp_ns, self.slop_ns)) is not None:
+            return Pair(color_ns, self._colors.take(color_ns), item)
+        self._depths.add(stamp_ns, item)
+        self.depths_without_color += self._depths.drop_oldest(PENDING)
         return None
 
     def finish(self) -> None:
         """Give up everything that waits."""
-        self.colors_without_depth += self._give_up(self._colors, 0)
-        self.depths_without_color += self._give_up(self._depths, 0)
-
-    def _take(self, waiting: deque[tuple[int, Item]], stamp_ns: int) -> tuple[int, Item] | None:
-        gaps = [abs(stamp_ns - other_ns) for other_ns, _ in waiting]
-        if not gaps or min(gaps) > self.slop_ns:
-            return None
-        index = gaps.index(min(gaps))
-        found = waiting[index]
-        del waiting[index]
-        return found
-
-    def _give_up(self, waiting: deque[tuple[int, Item]], keep: int) -> int:
-        given_up = max(len(waiting) - keep, 0)
-        for _ in range(given_up):
-            waiting.popleft()
-        return given_up
+        self.colors_without_depth += self._colors.drop_oldest(0)
+        self.depths_without_color += self._depths.drop_oldest(0)
 
 
 @dataclass

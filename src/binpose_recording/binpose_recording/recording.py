@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from datetime import datetime, timezone
 from pathlib import Path
 
-from binpose_core.base.errors import BinposeError
+from binpose_core.base.errors import BinposeError, CannotWrite, DiskFull
 from binpose_recording.bag_metadata import RECORDING, SNAPSHOT
 from binpose_recording.bag_writer import BagWriter
 from binpose_recording.config import RecorderConfig
@@ -123,16 +123,18 @@ def write_snapshot(
     return path
 
 
-def disk_error(path: Path, error: OSError) -> BinposeError:
+def disk_error(path: Path, error: OSError) -> CannotWrite:
     """What the disk said, in one sentence."""
     if error.errno in _NO_SPACE:
-        return BinposeError(
+        return DiskFull(
             f"The disk of {path} is full ({error.strerror}); what was recorded until then is kept; free some space and "
-            "start again."
+            "start again.",
+            path,
         )
-    return BinposeError(
+    return CannotWrite(
         f"Could not write to {path}: {error.strerror or error}; expected a place to write to; check the disk and its "
-        "permissions, and start again."
+        "permissions, and start again.",
+        path,
     )
 
 

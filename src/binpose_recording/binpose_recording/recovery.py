@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from binpose_core.base.errors import BinposeError
+from binpose_core.base.errors import BinposeError, CannotWrite
+from binpose_core.base.files import flush_to_disk
 from binpose_recording.bag_copy import copy_messages
 from binpose_recording.bag_file import BagFile, Loss
 from binpose_recording.bag_metadata import (
@@ -30,7 +31,7 @@ from binpose_recording.bag_metadata import (
 )
 from binpose_recording.bag_opening import COMPRESSED, SQLITE_SUFFIX, open_file
 from binpose_recording.lost_topics import described_topics
-from binpose_recording.segment import ACTIVE_SUFFIX, DAMAGED_SUFFIX, SUFFIX, sync_directory
+from binpose_recording.segment import ACTIVE_SUFFIX, DAMAGED_SUFFIX, SUFFIX
 from binpose_recording.sqlite_file import SIDE_SUFFIXES
 
 
@@ -74,16 +75,17 @@ def recover_bag(bag: Path) -> list[Recovery]:
                 if not target.exists():  # Else its recorder died between two names of the same file.
                     recoveries.append(_rewritten(path, target))
                 path.unlink()
-        sync_directory(bag)
+        flush_to_disk(bag)
         if segment_paths(bag):
             if recoveries or not names_all_segments(bag):
                 write_metadata(bag)
         elif not any(bag.iterdir()):
             bag.rmdir()
     except OSError as error:
-        raise BinposeError(
+        raise CannotWrite(
             f"Could not finish the bag {bag}: {error.strerror or error}; what is whole on the disk is kept; free some "
-            "space and repair it with `binpose bag --repair`."
+            "space and repair it with `binpose bag --repair`.",
+            bag,
         ) from error
     return recoveries
 
@@ -129,8 +131,8 @@ def _repaired(path: Path) -> Recovery | None:
             with _merged(path) as merged:
                 return None if merged == path and _is_whole(path) else _replaced(path, merged, target)
     except OSError as error:
-        raise BinposeError(
-            f"Could not repair {path}: {error.strerror or error}; it is as it was; free some space and try again."
+        raise CannotWrite(
+            f"Could not repair {path}: {error.strerror or error}; it is as it was; free some space and try again.", path
         ) from error
 
 
@@ -147,7 +149,7 @@ def _replaced(path: Path, merged: Path, target: Path) -> Recovery:
         path.replace(kept)
         if recovery.messages:
             temporary.replace(target)
-        sync_directory(target.parent)
+        flush_to_disk(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
     return Recovery(target if recovery.messages else None, recovery.messages, recovery.loss, kept)

@@ -18,7 +18,8 @@ from mcap.writer import CompressionType, Writer
 from rosbags.interfaces import Qos
 from rosbags.rosbag2.metadata import dump_qos_v8
 
-from binpose_core.base.errors import BinposeError
+from binpose_core.base.errors import CannotWrite
+from binpose_core.base.files import flush_to_disk
 from binpose_recording.config import Compression
 from binpose_recording.definitions import Definition
 from binpose_recording.messages import RawMessage, Topic
@@ -44,7 +45,9 @@ class Segment:
         self.path = path
         self.active_path = active_path(path)
         if path.exists() or self.active_path.exists():
-            raise BinposeError(f"{path} is there already; expected a new name; choose another folder or remove it.")
+            raise CannotWrite(
+                f"{path} is there already; expected a new name; choose another folder or remove it.", path
+            )
         self._stream = self.active_path.open("xb")
         # Held until the process ends, however it ends: by this lock recovery knows the file of a living recorder.
         fcntl.flock(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -118,16 +121,7 @@ def publish(stream: BinaryIO, temporary: Path, path: Path) -> None:
     os.fsync(stream.fileno())
     temporary.replace(path)
     stream.close()
-    sync_directory(path.parent)
-
-
-def sync_directory(directory: Path) -> None:
-    """Return when the names in the folder are on the disk."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    flush_to_disk(path.parent)
 
 
 def qos_text(profiles: Sequence[Qos]) -> str:

@@ -1,11 +1,11 @@
 """Reading an SQLite file of a bag as far as it is whole."""
 
 import sqlite3
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
-from binpose_recording.bag_file import Loss, Source, StoredMessage, StoredTopic
-from binpose_recording.lost_topics import Described, is_possible
+from binpose_recording.bag_file import BagFile, Described, Loss, Source, StoredMessage, StoredTopic
+from binpose_recording.lost_topics import is_possible
 from binpose_recording.sqlite_pages import MAGIC, RESERVED
 from binpose_recording.sqlite_salvage import SalvagedRows
 
@@ -15,27 +15,17 @@ _FAILURES = (sqlite3.Error, ValueError, OverflowError, TypeError)
 _COLUMNS = "id, topic_id, timestamp, data FROM messages NOT INDEXED"
 
 
-class SqliteFile:
+class SqliteFile(BagFile):
     """An SQLite file of a bag: by SQLite as long as that reads it, and by its pages from where it does not.
 
     The messages come by their row numbers, the order in which they were written. The index of their times, which SQLite
     would believe without a check, is not used. SQLite keeps no checksums: a changed pixel goes unnoticed.
-
-    Args:
-        path: the file.
-        described: topics in the metadata of the bag, for those whose description in the file is damaged.
-
-    Raises:
-        OSError: when it cannot be opened.
     """
 
-    def __init__(self, path: Path, described: list[Described] | None = None) -> None:
-        self.path = path
-        self._described = described or []
+    def __init__(self, path: Path, described: Sequence[Described] | None = None) -> None:
+        super().__init__(path, described)
         self._rows: SalvagedRows | None = None
         self._database: sqlite3.Connection | None = None
-        self.topics: dict[int, StoredTopic] = {}
-        self.counts: dict[int, int] = {}
         self._times: list[int] = []
         source = Source(path)
         head = source.read(0, 100)
@@ -136,7 +126,7 @@ class SqliteFile:
 
     def _salvage(self) -> SalvagedRows:
         self.close()
-        self._rows = rows = SalvagedRows(self.path, self._described)
+        self._rows = rows = SalvagedRows(self.path, self.described)
         self.topics, self.counts, self._times = rows.topics, rows.counts, rows.times_ns
         return rows
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from binpose_recording.bag_file import UNKNOWN, Damage, Loss, Source, StoredMessage, StoredTopic, loss_of
-from binpose_recording.lost_topics import Described, is_possible, topic_by_content
+from binpose_recording.bag_file import UNKNOWN, Damage, Described, Loss, Source, StoredMessage, StoredTopic, loss_of
+from binpose_recording.lost_topics import is_possible, topic_by_content
 from binpose_recording.sqlite_pages import Cell, Pages, serial_types, values
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
 
-from binpose_core.base.errors import BinposeError
+from binpose_core.base.errors import BinposeError, ModelRefused
 from binpose_core.geometry.transforms import FloatArray
 from binpose_refinement.verification import FEATURES
 
@@ -88,12 +88,12 @@ class Calibration:
         count = len(EVIDENCE)
         shapes = np.shape(self.limit) == np.shape(self.span) == (count,) and np.shape(self.bias) == ()
         if not shapes or np.shape(self.knots) != np.shape(self.slopes) or np.shape(self.knots)[:-1] != (count,):
-            raise BinposeError(
+            raise ModelRefused(
                 f"A calibration for evidence of shape {np.shape(self.knots)}; expected {count} rows "
                 f"({', '.join(EVIDENCE)}); the model is damaged: train it again."
             )
         if np.min(self.slopes) < 0:
-            raise BinposeError(
+            raise ModelRefused(
                 "A calibration with a negative slope; expected slopes of 0 or more, so that better evidence never "
                 "lowers a score; the model is damaged: train it again."
             )
@@ -155,7 +155,7 @@ class Calibration:
             return None
         missing = set(cls.__dataclass_fields__) - set(found)
         if missing:
-            raise BinposeError(
+            raise ModelRefused(
                 f"The stored calibration lacks {', '.join(sorted(missing))}; expected the tensors of "
                 "`Calibration.to_tensors`; the model bundle is damaged: train it again."
             )

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from binpose_core.base.errors import BinposeError
+from binpose_core.base.errors import BinposeError, UnknownObject
+from binpose_core.base.finite import finite_or_zero
 from binpose_core.frames.camera import Camera
 from binpose_core.frames.types import Detection, Hypothesis, PoseEstimate
 from binpose_core.geometry.transforms import FloatArray
 from binpose_refinement.hypothesis_batch import HypothesisBatch, PartRenderer
-from binpose_refinement.observation import finite_or_zero
 from binpose_refinement.overlap import on_mask
 
 FEWEST_MASK_PX = 4  # masks with fewer pixels tell no pose
@@ -24,7 +24,7 @@ class CollectedHypotheses:
     """What came in.
 
     batch: the hypotheses that can be refined. rejected: poses without any, each with the reason.
-    poses: all that came, finite; owners: the place of each one's detection among the detections.
+    poses: all that came, finite, with their detection_index; owners: the same places.
     """
 
     batch: HypothesisBatch
@@ -66,7 +66,7 @@ def collect_hypotheses(
     overlapping = on_mask(part_renderer, camera, detections, batch.take(drawable), reach)
     reasons[drawable[~overlapping]] = "no_overlap"
     judged = set(batch.owner[reasons == ""].tolist())
-    finite = [_finite(pose, detections[owner], camera) for pose, owner in zip(poses, owners, strict=True)]
+    finite = [_finite(pose, owner, detections[owner], camera) for pose, owner in zip(poses, owners, strict=True)]
     rejected = [
         (pose, _reason(reasons[batch.owner == owner]))
         for pose, owner in zip(finite, owners, strict=True)
@@ -81,7 +81,7 @@ def rejected_pose(pose: PoseEstimate, reason: str) -> PoseEstimate:
         pose.object_id,
         pose.T_cam_obj,
         0.0,
-        detection=pose.detection,
+        detection_index=pose.detection_index,
         hypotheses=pose.hypotheses,
         residuals={reason: 1.0},
     )
@@ -92,29 +92,28 @@ def lost_detections(before: HypothesisBatch, after: HypothesisBatch, reason: str
     return dict.fromkeys(set(before.owner.tolist()) - set(after.owner.tolist()), reason)
 
 
-def _finite(pose: PoseEstimate, detection: Detection, camera: Camera) -> PoseEstimate:
-    """The pose and its finite hypotheses; one that is not finite itself is put, unturned, where the detection lies."""
+def _finite(pose: PoseEstimate, owner: int, detection: Detection, camera: Camera) -> PoseEstimate:
+    """The owner's pose and its finite hypotheses; one that is not finite is put, unturned, where the detection lies."""
     hypotheses = tuple(h for h in pose.hypotheses if np.isfinite(h.T_cam_obj).all())
+    pose = replace(pose, detection_index=owner, hypotheses=hypotheses)
     if np.isfinite(pose.T_cam_obj).all():
-        return replace(pose, hypotheses=hypotheses)
+        return pose
     (u, v), z = detection.center_px, detection.center_depth_m
     z = z if np.isfinite(z) and z > 0 else NOWHERE_M
     T: FloatArray = np.eye(4)
     T[:3, 3] = np.nan_to_num([(u - camera.cx) / camera.fx * z, (v - camera.cy) / camera.fy * z, z])
-    return replace(pose, T_cam_obj=T, hypotheses=hypotheses)
+    return replace(pose, T_cam_obj=T)
 
 
 def _owner(pose: PoseEstimate, index: int, detections: Sequence[Detection]) -> int:
-    """The place of a pose's detection among the detections."""
-    if pose.detection is None and index < len(detections):
-        return index
-    for i, detection in enumerate(detections):
-        if detection is pose.detection:
-            return i
-    raise BinposeError(
-        f"Pose {index} belongs to a detection that is not among the {len(detections)} given; "
-        "pass the detections from which the poses were estimated."
-    )
+    """The place of a pose's detection among the detections; that of the pose itself where it has none."""
+    owner = index if pose.detection_index is None else pose.detection_index
+    if not 0 <= owner < len(detections):
+        raise BinposeError(
+            f"Pose {index} belongs to detection {owner}, which is not among the {len(detections)} given; "
+            "pass the detections from which the poses were estimated."
+        )
+    return owner
 
 
 def _collected(part_renderer: PartRenderer, poses: Sequence[PoseEstimate], owners: Sequence[int]) -> HypothesisBatch:
@@ -132,9 +131,11 @@ def _collected(part_renderer: PartRenderer, poses: Sequence[PoseEstimate], owner
 
 def _part(part_renderer: PartRenderer, object_id: str) -> int:
     if object_id not in part_renderer.ids:
-        raise BinposeError(
+        raise UnknownObject(
             f"A hypothesis of object {object_id!r}; the refiner knows {', '.join(part_renderer.ids)}; "
-            "give it that object's model, or use the model bundle that belongs to the estimator."
+            "give it that object's model, or use the model bundle that belongs to the estimator.",
+            [object_id],
+            part_renderer.ids,
         )
     return part_renderer.ids.index(object_id)
 

@@ -4,13 +4,14 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from binpose_core.base.errors import BinposeError
-from binpose_core.base.settings import check_bounds, setting
+from binpose_core.base.settings import FRACTION, check_bounds, setting
+from binpose_core.evaluation.matching import EvaluationConfig
 
 Method = Literal["icp", "render_and_compare", "network"]
 METHODS: tuple[Method, ...] = get_args(Method)
 
 PIXELS, FACES, ROUNDS, KEPT = (16, 1024), (1, 10**7), (1, 100), (1, 1000)
-LENGTH_M, OF_DIAMETER, SHARE = (1e-6, 0.1), (1e-3, 1.0), (0.0, 1.0)
+LENGTH_M, OF_DIAMETER = (1e-6, 0.1), (1e-3, 1.0)
 
 
 @dataclass(frozen=True)
@@ -74,10 +75,10 @@ class RefinerConfig:
     noise_floor_m: float = setting(0.0002, bounds=LENGTH_M)
     same_pose: float = setting(0.04, bounds=OF_DIAMETER)
     same_start: float = setting(0.05, bounds=OF_DIAMETER)
-    rival_pose: float = setting(0.1, bounds=OF_DIAMETER)
-    claimed_share: float = setting(0.6, bounds=SHARE)
-    intrusion_share: float = setting(0.2, bounds=SHARE)
-    min_score: float = setting(0.0, bounds=SHARE)
+    rival_pose: float = setting(EvaluationConfig.max_error, bounds=OF_DIAMETER)
+    claimed_share: float = setting(0.6, bounds=FRACTION)
+    intrusion_share: float = setting(0.2, bounds=FRACTION)
+    min_score: float = setting(0.0, bounds=FRACTION)
 
     def __post_init__(self) -> None:
         check_bounds(self)

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, field
 
-from binpose_core.base.settings import check_bounds, setting
+from binpose_core.base.settings import FRACTION, check_bounds, setting
 
-SHARE, WEIGHT = (0.0, 1.0), (0.0, 1000.0)
+WEIGHT = (0.0, 1000.0)
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,9 @@ class DescentConfig:
     coarse: Phase = field(default_factory=lambda: COARSE)
     fine: Phase = field(default_factory=lambda: FINE)
     longest_step: float = setting(0.08, bounds=(1e-4, 1.0))
-    shortest_step: float = setting(0.005, bounds=SHARE)
+    shortest_step: float = setting(0.005, bounds=FRACTION)
     stay: float = setting(2.5, bounds=WEIGHT)
-    farthest_start: float = setting(0.3, bounds=SHARE)
+    farthest_start: float = setting(0.3, bounds=FRACTION)
     color: float = setting(0.1, bounds=WEIGHT)
     chroma_scale: float = setting(40.0, bounds=(1.0, 1000.0))
     turns: int = setting(36, bounds=(1, 360))

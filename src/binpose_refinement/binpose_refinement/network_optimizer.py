@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from binpose_core.base.errors import BinposeError
+from binpose_core.base.errors import UnknownObject
 from binpose_core.geometry.transforms import FloatArray
 from binpose_refinement.clouds import clouds
 from binpose_refinement.hypothesis_batch import HypothesisBatch, PartRenderer
@@ -28,9 +28,11 @@ class NetworkOptimizer:
         known = network.config.objects
         strangers = [name for name in part_renderer.ids if name not in known]
         if strangers:
-            raise BinposeError(
+            raise UnknownObject(
                 f"The refinement network knows {', '.join(known)} and not {', '.join(strangers)}; train it for the "
-                "parts of this model."
+                "parts of this model.",
+                strangers,
+                known,
             )
         self.network, self.part_renderer = network.eval(), part_renderer
         self.classes = np.array([known.index(name) for name in part_renderer.ids], np.int64)

@@ -15,19 +15,20 @@ import numpy as np
 import torch
 
 from binpose_core.base.errors import BinposeError
-from binpose_core.frames.types import Detection, LabelledView
+from binpose_core.frames.types import UNKNOWN, Detection, LabelledView
 from binpose_core.geometry.transforms import FloatArray, exp_so3, from_rotation_translation
 from binpose_core.learning.training_loop import LoopConfig, train
 from binpose_core.learning.weights import inherit, to_arrays
 from binpose_core.rendering.differentiable import DifferentiableRenderer
 from binpose_refinement.chroma import vertex_chroma
+from binpose_refinement.config import RefinerConfig
 from binpose_refinement.descent_config import COARSE
 from binpose_refinement.hypothesis_batch import HypothesisBatch, PartRenderer
 from binpose_refinement.icp import Schedule, align
 from binpose_refinement.joint_loss import JointLoss
 from binpose_refinement.network import PART_ROWS, SURFACE_POINTS, SURFACES, RefinementNetwork, RefinementNetworkConfig
 from binpose_refinement.network_optimizer import network_inputs
-from binpose_refinement.observation import Observation, observe
+from binpose_refinement.observation import Observation, observe, without
 from binpose_refinement.observed_pixels import observed_crops
 from binpose_refinement.render_and_compare import Descent, View
 
@@ -79,18 +80,20 @@ class RefinementTraining:
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """All starts in one frame: the observation, the hypotheses, and the network's other inputs."""
+    """All starts in one frame: the observation, the hypotheses, the network's other inputs, and weights (B,)."""
 
     observation: Observation
     batch: HypothesisBatch
     inputs: tuple[torch.Tensor, ...]
+    weight: torch.Tensor
 
     def some(self, most: int, rng: np.random.Generator) -> "Sample":
         """At most so many of the starts."""
         if len(self.batch) <= most:
             return self
         rows = np.sort(rng.choice(len(self.batch), most, replace=False))
-        return Sample(self.observation, self.batch.take(rows), tuple(x[torch.from_numpy(rows)] for x in self.inputs))
+        inputs = tuple(tensor[torch.from_numpy(rows)] for tensor in self.inputs)
+        return Sample(self.observation, self.batch.take(rows), inputs, self.weight[torch.from_numpy(rows)])
 
 
 class Supervision:
@@ -209,11 +212,11 @@ def _losses(
     network: torch.nn.Module,
     sample: Sample,
 ) -> dict[str, torch.Tensor]:
-    """The signal's mean over all starts and all steps of the network."""
+    """The signal's weighted mean over all starts and all steps of the network; weights scale it linearly."""
     assert isinstance(network, RefinementNetwork)
     start = torch.from_numpy(sample.batch.T_cam_obj).float()
     poses = network.refine(start, *sample.inputs)
-    return {name: torch.stack([signal(sample, pose).mean() for pose in poses]).mean()}
+    return {name: torch.stack([(sample.weight * signal(sample, pose)).mean() for pose in poses]).mean()}
 
 
 def sample_of(
@@ -224,19 +227,22 @@ def sample_of(
     config: RefinementTraining,
     seed: tuple[int, ...],
 ) -> Sample:
-    """Starts around the parts of a view that show enough of themselves."""
+    """Starts around the parts of a view that show enough of themselves and whose poses are known."""
     rng, known = np.random.default_rng(seed), list(part_renderer.ids)
     sizes = np.bincount(view.instance_ids[view.instance_ids >= 0], minlength=len(view.object_ids))
-    shown = [i for i, name in enumerate(view.object_ids) if sizes[i] >= config.fewest_px and name in known]
-    detections = [_detection(view.object_ids[i], view.instance_ids == i) for i in shown]
-    observation = observe(view.frame, detections, 2e-4)
+    usable = view.pose_known & (sizes >= config.fewest_px)
+    shown = [i for i, name in enumerate(view.object_ids) if usable[i] and name in known]
+    detections = [Detection.from_mask(view.object_ids[i], 1.0, view.instance_ids == i) for i in shown]
+    observation = without(observe(view.frame, detections, RefinerConfig.noise_floor_m), view.known_ids == UNKNOWN)
     owner = np.repeat(np.arange(len(shown)), config.starts)
     part = np.array([known.index(view.object_ids[i]) for i in shown], np.int64)[owner]
     truth = view.T_cam_obj[np.array(shown, int)][owner] if shown else np.zeros((0, 4, 4))
     batch = HypothesisBatch(owner, part, _off(rng, part_renderer, part, truth, config), np.ones(len(owner)))
     batch = batch.take(part_renderer.unusable(batch, observation.camera) == "")
     inputs, seen = network_inputs(part_renderer, observation, batch, classes, points)
-    return Sample(observation, batch.take(seen), tuple(tensor[torch.from_numpy(seen)] for tensor in inputs))
+    batch, weight = batch.take(seen), view.known_weight[np.array(shown, int)]
+    inputs = tuple(tensor[torch.from_numpy(seen)] for tensor in inputs)
+    return Sample(observation, batch, inputs, torch.from_numpy(weight[batch.owner]).float())
 
 
 def _off(
@@ -250,9 +256,3 @@ def _off(
     center = part_renderer.center_m[part][..., None]
     middle = (T[:, :3, :3] @ center)[..., 0] + T[:, :3, 3] + shift * part_renderer.diameter_m[part, None]
     return from_rotation_translation(R, middle - (R @ center)[..., 0])
-
-
-def _detection(object_id: str, mask: np.ndarray) -> Detection:
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    y0, y1, x0, x1 = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
-    return Detection(object_id, 1.0, (x0, y0, x1, y1), mask[y0:y1, x0:x1], ((x0 + x1) / 2, (y0 + y1) / 2))

@@ -5,10 +5,11 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from binpose_core.base.errors import BinposeError
+from binpose_core.base.errors import BinposeError, ModelMismatch
 from binpose_core.base.reasons import Reason
 from binpose_core.base.settings import setting
 from binpose_core.drawing.overlays import OverlayDrawer
+from binpose_core.frames.filters import PoseFilter
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import Detection, PoseEstimate
 from binpose_core.learning.bundle import ModelBundle
@@ -53,11 +54,9 @@ NO_POSE = Outcome(Reason.NO_PARTS, "There was no pose to refine.")
 
 
 @dataclass(frozen=True)
-class RefinementSettings(StageSettings):
+class RefinementSettings(StageSettings, PoseFilter):
     """Parameters of the node.
 
-    threshold: least score (probability to be right) of a reported part.
-    objects: parts to be reported, all when empty; the others are detected too.
     overlay: publish the picture with the parts drawn over it, where there is a subscriber.
     target_frame: frame in which poses, markers and transforms are published, such as the robot's base; that of the
         camera when empty. Its transform is looked up at the time of the image.
@@ -67,8 +66,6 @@ class RefinementSettings(StageSettings):
     refiner: settings of the refinement that replace the model's own.
     """
 
-    threshold: float = setting(0.5, bounds=(0.0, 1.0), live=True)
-    objects: tuple[str, ...] = setting((), live=True)
     overlay: bool = setting(True, live=True)
     target_frame: str = setting("", live=True)
     tf: bool = setting(False, live=True)
@@ -118,7 +115,7 @@ class RefinementOutputs:
             BinposeError: with the reason TF_MISSING, before anything is published.
         """
         header, in_target = placed(self._node.transforms, header_of(frame), verified, settings.target_frame)
-        poses, seen = reported(in_target, settings), reported(verified, settings)
+        poses, seen = settings.reported(in_target), settings.reported(verified)
         self._poses.publish(write_poses(poses, model.objects, header, model.version))
         if settings.tf and poses and not result_frame_problem(frame.frame_id, model.objects, settings):
             self._tf.publish(transforms(poses, header, self._types, settings.tf_prefix))
@@ -143,7 +140,7 @@ class RefinementOutputs:
         self, objects: Mapping[str, ObjectModel], version: str, settings: RefinementSettings
     ) -> tuple[OverlayDrawer, MeshResources]:
         if self._prepared is None or self._prepared[0] != version:
-            digest = "".join(part.digest() for part in objects.values())
+            digest = "".join(part.digest for part in objects.values())
             if self._prepared is None or self._prepared[1] != digest:
                 drawing = OverlayDrawer(objects), MeshResources(objects, Path(settings.mesh_directory))
             else:  # another version that knows the same parts
@@ -152,18 +149,12 @@ class RefinementOutputs:
         return self._prepared[2:]
 
 
-def reported(poses: Sequence[PoseEstimate], settings: RefinementSettings) -> list[PoseEstimate]:
-    """The poses of wanted parts that reach the threshold."""
-    wanted = settings.objects
-    return [p for p in poses if p.score >= settings.threshold and (not wanted or p.object_id in wanted)]
-
-
 def why_unreported(
     frame: RgbdFrame,
     detections: Sequence[Detection],
     verified: Sequence[PoseEstimate],
     objects: Mapping[str, ObjectModel],
-    settings: RefinementSettings,
+    settings: PoseFilter,
 ) -> Outcome:
     """Why no pose of a frame is reported.
 
@@ -174,8 +165,7 @@ def why_unreported(
         objects: the known parts by id.
         settings: which poses are reported.
     """
-    wanted = {name: part for name, part in objects.items() if not settings.objects or name in settings.objects}
-    return empty_outcome(why_empty(frame, detections, verified, wanted, settings.threshold))
+    return empty_outcome(why_empty(frame, detections, verified, settings.wanted(objects), settings.threshold))
 
 
 def result_frame_problem(frame_id: str, objects: Mapping[str, ObjectModel], settings: RefinementSettings) -> str:
@@ -207,8 +197,7 @@ def build(stored: StoredModel, objects: Mapping[str, ObjectModel], settings: Any
 def warm_up(refiner: IcpRefiner, objects: Mapping[str, ObjectModel], frame: RgbdFrame) -> None:
     """Refine once."""
     name = next(iter(objects))
-    detection = warm_up_detection(frame, name)
-    refiner(frame, [detection], [warm_up_pose(frame, name, detection)])
+    refiner(frame, [warm_up_detection(frame, name)], [warm_up_pose(frame, name)])
 
 
 def other_refiner(before: RefinementSettings, after: RefinementSettings) -> bool:
@@ -224,7 +213,11 @@ class RefinementNode(ManagedNode):
         self.monitor, self.transforms = Monitor(), Transforms(self)
         self.parameters = Parameters(self, RefinementSettings())
         stage_model = StageModel(
-            build, warm_up, check=check_objects, must_rebuild=other_refiner, parameters=refiner_parameters
+            build,
+            warm_up,
+            check=RefinementSettings.check_objects,
+            must_rebuild=other_refiner,
+            parameters=refiner_parameters,
         )
         self.models = ModelHolder(self, stage_model)
         self.model_source = ModelFollower(self, self.models)
@@ -250,8 +243,8 @@ class RefinementNode(ManagedNode):
         model, frame = self.models.find(version), self.frames.read(match)
         found, source = read_detections(match[DETECTIONS.topic], read(match, MASK, self.types), frame.camera)
         if source != version:
-            raise BinposeError(
-                f"Detections of model {source} with poses of {version}; expected one model.", Reason.MODEL_MISMATCH
+            raise ModelMismatch(
+                f"Detections of model {source} with poses of {version}; expected one model.", source, [version]
             )
         poses = with_detections(poses, found)
         with self.monitor.measured("refinement"):
@@ -275,16 +268,6 @@ class RefinementNode(ManagedNode):
 def refiner_parameters(refiner: IcpRefiner) -> dict[str, Any]:
     """The settings that a refiner works with, by the names of their parameters."""
     return {f"refiner.{name}": value for name, value in asdict(refiner.config).items()}
-
-
-def check_objects(settings: RefinementSettings, known: Mapping[str, ObjectModel]) -> None:
-    """Refuse parts that the model does not know.
-
-    Raises:
-        BinposeError: naming them and the known ones.
-    """
-    if unknown := [name for name in settings.objects if name not in known]:
-        raise BinposeError(f"objects names {', '.join(unknown)}; expected some of {', '.join(known)}.")
 
 
 def main() -> None:

@@ -1,21 +1,22 @@
 """What a frame offers to compare renderings with: depth, surface normals, noise and the detections' labels."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from binpose_core.frames.camera import Camera
+from binpose_core.frames.label_image import box_slices, label_image
 from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.frames.surface_normals import DepthFit, surface_normals
 from binpose_core.frames.types import Detection
 from binpose_core.geometry.transforms import FloatArray
 from binpose_refinement.chroma import chroma_of
-from binpose_refinement.kernels.image import fit_normals, image_gradient
+from binpose_refinement.kernels.image import image_gradient
 
-NO_DETECTION = -1
-NORMAL_RADIUS_PX = 2
+STEEPEST = 3.0  # tangent of the slant beyond which neighbouring pixels are no longer one surface
 BOX_MARGIN = 0.25  # of the box's longer side: how far around a detection hypotheses may look
 
 
@@ -49,20 +50,16 @@ class Observation:
 
 
 def observe(frame: RgbdFrame, detections: Sequence[Detection], noise_floor_m: float) -> Observation:
-    """Prepare a frame; where masks overlap, the detection with the higher score owns the pixel."""
+    """Prepare a frame; its labels are those of `label_image`."""
     shape = (frame.camera.height, frame.camera.width)
     depth = np.zeros(shape, np.float32) if frame.depth_m is None else np.ascontiguousarray(frame.depth_m)
-    labels = np.full(shape, NO_DETECTION, np.int32)
+    labels = label_image(detections, *shape)
     needed = np.zeros(shape, dtype=np.bool_)
-    for index in np.argsort(finite_or_zero([detection.score for detection in detections]), kind="stable").tolist():
-        rows, columns = _slices(detections[index].bbox_xyxy, 0, shape)
-        _paint(labels, detections[index], index, rows, columns)
-        margin = int(BOX_MARGIN * max(detections[index].mask.shape)) + 2
-        needed[_slices(detections[index].bbox_xyxy, margin, shape)] = True
+    for detection in detections:
+        needed[box_slices(detection.bbox_xyxy, shape, int(BOX_MARGIN * max(detection.mask.shape)) + 2)] = True
     noise = max(depth_noise_m(depth), noise_floor_m)
-    normals = np.zeros((*shape, 3), np.float32)
-    if frame.depth_m is not None:
-        fit_normals(depth, frame.camera.intrinsics, 4.0 * noise, NORMAL_RADIUS_PX, needed, normals)
+    fit = DepthFit(4.0 * noise, STEEPEST)
+    normals = surface_normals(depth, frame.camera, fit, needed)
     edges = np.zeros((*shape, 2), np.float32)
     image_gradient(np.ascontiguousarray(frame.gray), needed, edges)
     mask_px = np.bincount(labels[labels >= 0], minlength=len(detections)).astype(np.int64)
@@ -71,27 +68,21 @@ def observe(frame: RgbdFrame, detections: Sequence[Detection], noise_floor_m: fl
     )
 
 
-def _slices(box: tuple[int, int, int, int], margin: int, shape: tuple[int, int]) -> tuple[slice, slice]:
-    x0, y0, x1, y1 = box
-    return (
-        slice(max(0, y0 - margin), max(0, min(shape[0], y1 + margin))),
-        slice(max(0, x0 - margin), max(0, min(shape[1], x1 + margin))),
+def without(observation: Observation, unknown: npt.NDArray[np.bool_]) -> Observation:
+    """The observation with nothing to compare at unknown pixels (H, W): no depth, and of a detection of their own.
+
+    Another detection without depth counts as something that may cover a part: a rendering costs nothing there.
+    """
+    if not unknown.any():
+        return observation
+    return replace(
+        observation,
+        depth_m=np.where(unknown, np.float32(0), observation.depth_m),
+        normals=np.where(unknown[..., None], np.float32(0), observation.normals),
+        labels=np.where(unknown, np.int32(len(observation.mask_px)), observation.labels),
+        edges=np.where(unknown[..., None], np.float32(0), observation.edges),
+        mask_px=np.append(observation.mask_px, np.count_nonzero(unknown)),
     )
-
-
-def finite_or_zero(scores: Sequence[float]) -> FloatArray:
-    """(N,) the scores; 0 for those that are no number, which say nothing."""
-    return np.nan_to_num(np.array(scores, np.float64), nan=0.0, posinf=0.0, neginf=0.0)
-
-
-def _paint(labels: npt.NDArray[np.int32], detection: Detection, index: int, rows: slice, columns: slice) -> None:
-    """Write the index where the mask is, also when the box reaches out of the image or lies outside."""
-    x0, y0, _, _ = detection.bbox_xyxy
-    if rows.start >= rows.stop or columns.start >= columns.stop:
-        return
-    inside = detection.mask[rows.start - y0 : rows.stop - y0, columns.start - x0 : columns.stop - x0]
-    if inside.size:
-        labels[rows, columns][inside] = index
 
 
 def depth_noise_m(depth_m: FloatArray, stride: int = 3) -> float:

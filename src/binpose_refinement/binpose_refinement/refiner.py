@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from binpose_core.base.errors import BinposeError
+from binpose_core.base.finite import finite_or_zero
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import Candidate, Detection, PoseEstimate
 from binpose_core.geometry.transforms import FloatArray
@@ -19,12 +20,12 @@ from binpose_refinement.collection import CollectedHypotheses, collect_hypothese
 from binpose_refinement.config import Method, RefinerConfig
 from binpose_refinement.consistency import with_depth_agreement
 from binpose_refinement.hypothesis_batch import HypothesisBatch, PartRenderer
-from binpose_refinement.kind_mixture import kind_mixture_evidence, lead_over_rivals
+from binpose_refinement.kind_mixture import kind_mixture_evidence
 from binpose_refinement.methods import make_optimizer
-from binpose_refinement.observation import finite_or_zero, observe
+from binpose_refinement.observation import observe
 from binpose_refinement.pose_optimizer import PoseOptimizer
 from binpose_refinement.suppression import CollisionCheck, PoseComparer
-from binpose_refinement.verification import MEASURED, explains_mask, heuristic_score, measure, tolerance_of
+from binpose_refinement.verification import MEASURED, Evidence, explains_mask, heuristic_score, measure, tolerance_of
 from binpose_refinement.verified import Verified
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class IcpRefiner:
         Args:
             frame: what the camera saw.
             detections: of that frame.
-            poses: estimates with their `hypotheses` and the `detection` (one of `detections`) they came from.
+            poses: estimates with their `hypotheses` and the place of their detection in `detections`.
 
         Returns:
             At most one estimate per pose that came in. Their `residuals` hold the features of
@@ -89,7 +90,7 @@ class IcpRefiner:
         """
         verified, collected, lost = self._verify(frame, detections, poses)
         accepted, suppressed = verified.select_jointly(self._collision_check, frame.camera, self.config)
-        estimates = [verified.estimate(i, self._part_renderer, detections) for i in accepted]
+        estimates = [verified.estimate(i, self._part_renderer) for i in accepted]
         estimates = with_depth_agreement(frame, estimates, self._part_renderer, VERIFY)
         estimates += [
             rejected_pose(*rejected) for rejected in (*collected.rejected, *collected.with_reasons(lost | suppressed))
@@ -155,7 +156,7 @@ class IcpRefiner:
         batch, information = batch.take(drawable), information[drawable]
         lost = lost_detections(collected.batch, batch, "lost_in_refinement")
         evidence = measure(part_renderer, observation, batch, VERIFY, c.verify_px, tolerance, self._rivals)
-        features = self._complete(batch, evidence.features, detections)
+        features = self._complete(batch, evidence, detections)
         score, outside = self._score(features)
         verified = Verified(batch, features, score, outside, evidence, information / observation.noise_m**2)
         return verified, collected, lost
@@ -163,18 +164,18 @@ class IcpRefiner:
     def _rivals(self, batch: HypothesisBatch) -> npt.NDArray[np.int64]:
         return self._comparer.rivals(batch, self.config.rival_pose)
 
-    def _complete(self, batch: HypothesisBatch, measured: FloatArray, detections: Sequence[Detection]) -> FloatArray:
+    def _complete(self, batch: HypothesisBatch, evidence: Evidence, detections: Sequence[Detection]) -> FloatArray:
         """Append what the networks said, the lead over rivals and the company in the frame: (B, F)."""
+        measured = evidence.features
         heuristic, places = heuristic_score(measured), {name: i for i, name in enumerate(self._part_renderer.ids)}
         score = finite_or_zero([d.score for d in detections])
         first = np.array([places.get(d.object_id, -1) for d in detections])
         other = (first[batch.owner] != batch.part) if len(batch) else np.zeros(0)
         detected = score[batch.owner] if len(batch) else np.zeros(0)
-        lead = lead_over_rivals(heuristic, self._rivals(batch))
         company = kind_mixture_evidence(
             batch, heuristic, measured[:, MEASURED.index("kind")], len(self._part_renderer.ids)
         )
-        return np.column_stack([measured, batch.confidence, detected, other, lead, company])
+        return np.column_stack([measured, batch.confidence, detected, other, evidence.lead, company])
 
     def _score(self, features: FloatArray) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
         """Scores (B,), and whether the evidence (B,) lies outside of what they were fitted on."""

@@ -24,6 +24,7 @@ import numpy.typing as npt
 from binpose_core.geometry.transforms import FloatArray
 from binpose_refinement.hypothesis_batch import HypothesisBatch, PartRenderer, in_turns
 from binpose_refinement.kernels import evidence as e
+from binpose_refinement.kind_mixture import lead_over_rivals
 from binpose_refinement.observation import Observation
 from binpose_refinement.pairwise import compare_pairwise
 
@@ -76,11 +77,13 @@ class Evidence:
 
     explained: (B, h, w) uint8, 1 where depth (or, without depth, the mask) agrees; the crops lie in
     windows (B, 3), see `PartRenderer.windows`, whose steps are integers.
+    lead: (B,) heuristic score minus that of the best rival.
     """
 
     features: FloatArray
     explained: npt.NDArray[np.uint8]
     windows: FloatArray
+    lead: FloatArray
 
 
 def tolerance_of(observation: Observation, tolerance_m: float, sigmas: float) -> float:
@@ -105,38 +108,24 @@ def measure(
 
     Without `rivals` no hypothesis is compared with others of its detection.
     """
+    o = observation
 
-    def together(some: HypothesisBatch) -> tuple[npt.NDArray[Any], ...]:
-        return tuple(vars(_measure(part_renderer, observation, some, level, size_px, tolerance_m, rivals)).values())
+    def of_turn(some: HypothesisBatch) -> tuple[npt.NDArray[Any], ...]:
+        windows = part_renderer.windows(some, o.camera, size_px, whole_steps=True)
+        drawn = part_renderer.draw(some, level, windows, o.camera, size_px)
+        tally, explained = np.zeros((len(some), e.TALLIES)), np.zeros(drawn.depth_m.shape, np.uint8)
+        e.tally_all(
+            drawn.depth_m, drawn.face_ids, part_renderer.normals, part_renderer.first_face[some.part, level],
+            np.ascontiguousarray(some.T_cam_obj, dtype=np.float64), windows, o.camera.intrinsics, o.depth_m,
+            o.normals, o.labels, o.edges, some.owner, tolerance_m, o.has_depth, tally, explained,
+        )  # fmt: skip
+        pairs = rivals(some) if rivals is not None else np.zeros((0, 2), np.int64)
+        duel = compare_pairwise(drawn.depth_m, windows, some.owner, some.part, pairs, o.depth_m, o.labels, tolerance_m)
+        measured = _features(tally, o.mask_px[some.owner], windows[:, 2] ** 2, o.has_depth)
+        features = np.column_stack([measured, *duel])
+        return features, explained, windows, lead_over_rivals(heuristic_score(features), pairs)
 
-    return Evidence(*in_turns(batch, together))
-
-
-def _measure(
-    part_renderer: PartRenderer,
-    observation: Observation,
-    batch: HypothesisBatch,
-    level: int,
-    size_px: int,
-    tolerance_m: float,
-    rivals: Rivals | None,
-) -> Evidence:
-    windows = part_renderer.windows(batch, observation.camera, size_px, whole_steps=True)
-    drawn = part_renderer.draw(batch, level, windows, observation.camera, size_px)
-    tally = np.zeros((len(batch), e.TALLIES))
-    explained = np.zeros(drawn.depth_m.shape, np.uint8)
-    e.tally_all(
-        drawn.depth_m, drawn.face_ids, part_renderer.normals, part_renderer.first_face[batch.part, level],
-        np.ascontiguousarray(batch.T_cam_obj, dtype=np.float64), windows, observation.camera.intrinsics,
-        observation.depth_m, observation.normals, observation.labels, observation.edges, batch.owner,
-        tolerance_m, observation.has_depth, tally, explained,
-    )  # fmt: skip
-    pairs = rivals(batch) if rivals is not None else np.zeros((0, 2), np.int64)
-    duel = compare_pairwise(
-        drawn.depth_m, windows, batch.owner, batch.part, pairs, observation.depth_m, observation.labels, tolerance_m
-    )
-    features = _features(tally, observation.mask_px[batch.owner], windows[:, 2] ** 2, observation.has_depth)
-    return Evidence(np.column_stack([features, *duel]), explained, windows)
+    return Evidence(*in_turns(batch, of_turn))
 
 
 def _features(tally: FloatArray, mask_px: npt.NDArray[np.int64], area: FloatArray, has_depth: bool) -> FloatArray:

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from binpose_core.frames.camera import Camera
-from binpose_core.frames.types import Candidate, Detection, Hypothesis, PoseEstimate
+from binpose_core.frames.types import Candidate, Hypothesis, PoseEstimate
 from binpose_core.geometry.transforms import FloatArray
 from binpose_refinement.config import RefinerConfig
 from binpose_refinement.covariance import covariance_of
@@ -63,7 +63,7 @@ class Verified:
         taken = set(batch.owner[accepted].tolist())
         return accepted, {owner: reason for owner, reason in refused.items() if owner not in taken}
 
-    def estimate(self, i: int, part_renderer: PartRenderer, detections: Sequence[Detection]) -> PoseEstimate:
+    def estimate(self, i: int, part_renderer: PartRenderer) -> PoseEstimate:
         """The estimate of a row, with the other hypotheses of its detection."""
         batch, ids = self.batch, part_renderer.ids
         residuals = {name: float(value) for name, value in zip(FEATURES, self.features[i], strict=True)}
@@ -79,7 +79,7 @@ class Verified:
             ids[batch.part[i]],
             batch.T_cam_obj[i],
             float(self.score[i]),
-            detection=detections[batch.owner[i]],
+            detection_index=int(batch.owner[i]),
             covariance=covariance,
             hypotheses=tuple(Hypothesis(ids[batch.part[j]], batch.T_cam_obj[j], float(self.score[j])) for j in same),
             residuals=residuals,

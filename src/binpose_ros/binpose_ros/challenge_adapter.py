@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from binpose_core.base.errors import BinposeError
+from binpose_core.base.errors import BinposeError, UnknownObject
 from binpose_core.base.settings import check_bounds, setting
 from binpose_core.frames.rgbd_frame import RgbdFrame, undistort
 from binpose_core.frames.types import PoseEstimate
@@ -115,7 +115,9 @@ def names_of(objects: Mapping[str, ObjectModel], given: Collection[str] = ()) ->
     for entry in given:
         name, _, number = entry.rpartition("=")
         if name not in objects:
-            raise BinposeError(f"challenge.object_ids names {name!r}; expected one of {', '.join(objects)}.")
+            raise UnknownObject(
+                f"challenge.object_ids names {name!r}; expected one of {', '.join(objects)}.", [name], objects
+            )
         numbers[name] = int(number)
     names = {number: name for name, number in numbers.items()}
     if len(names) < len(numbers):

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from binpose_core.base.errors import BinposeError
 from binpose_core.frames.camera import Camera
+from binpose_core.frames.label_image import label_image
 from binpose_core.frames.types import Detection
 from binpose_ros.images import to_pixels
 from binpose_ros.stamps import Header
@@ -39,12 +40,8 @@ def write_detections(detections: Sequence[Detection], camera: Camera, header: He
 
 
 def instance_labels(detections: Sequence[Detection], camera: Camera) -> npt.NDArray[np.uint16]:
-    """(H, W) index + 1 of the detection that a pixel belongs to, 0 = none; where masks overlap, the better has it."""
-    labels = np.zeros((camera.height, camera.width), np.uint16)
-    for index, detection in reversed(list(enumerate(detections))):
-        x0, y0, x1, y1 = detection.bbox_xyxy
-        labels[y0:y1, x0:x1][detection.mask] = index + 1
-    return labels
+    """(H, W) index + 1 of the detection that a pixel belongs to, 0 = none; see `label_image`."""
+    return (label_image(detections, camera.height, camera.width) + 1).astype(np.uint16)
 
 
 def read_detections(data: bytes, mask: Any, camera: Camera) -> tuple[list[Detection], str]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from binpose_core.base.errors import BinposeError
+from binpose_core.base.errors import BinposeError, Cancelled, UnknownObject
 from binpose_core.base.reasons import Reason
 from binpose_core.frames.types import PoseEstimate
 from binpose_core.parts.objects import ObjectModel
@@ -77,7 +77,7 @@ class EstimateAction:
                 self._waiting -= 1
 
     def _failed(self, goal: Any, error: BinposeError) -> Any:
-        if error.reason is Reason.CANCELLED:
+        if isinstance(error, Cancelled):
             goal.canceled()
         else:
             goal.abort()
@@ -102,8 +102,11 @@ class EstimateAction:
         self._node.expect_active()
         known = self._node.models.find().objects
         if unknown := [name for name in request.object_ids if name not in known]:
-            raise BinposeError(
-                f"object_ids names {', '.join(unknown)}; expected some of {', '.join(known)}.", Reason.BAD_REQUEST
+            raise UnknownObject(
+                f"object_ids names {', '.join(unknown)}; expected some of {', '.join(known)}.",
+                unknown,
+                known,
+                Reason.BAD_REQUEST,
             )
         if math.isnan(request.min_score):
             sentence = "min_score is NaN; expected 0 to 1, or 0 for the node's own threshold."
@@ -139,7 +142,7 @@ class EstimateAction:
                 if new and (self._newest.header.stamp_ns >= asked_ns or new >= 2):
                     return self._newest
         if goal.is_cancel_requested:
-            raise BinposeError("The request was cancelled.", Reason.CANCELLED)
+            raise Cancelled("The request was cancelled.")
         if self._node.state != "active":
             raise BinposeError(f"No frame was processed. The node is {self._node.state} now.", Reason.NOT_ACTIVE)
         problems = self._node.diagnostics.problems()

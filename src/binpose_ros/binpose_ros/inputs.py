@@ -10,6 +10,7 @@ from rclpy.serialization import deserialize_message
 
 from binpose_core.base.errors import BinposeError
 from binpose_core.base.reasons import Reason
+from binpose_ros.camera_topics import COLOR_TOPIC, DEPTH_TOPIC, INFO_TOPIC
 from binpose_ros.compressed import RAW, decompress, transport_topic
 from binpose_ros.exact_time import ExactTime, MessageSet
 from binpose_ros.input_checks import (
@@ -52,9 +53,9 @@ class Input:
     transport: str = ""
 
 
-COLOR = Input("color/image_raw", IMAGE, "same", transport="color_transport")
-DEPTH = Input("aligned_depth_to_color/image_raw", IMAGE, "near", transport="depth_transport")
-INFO = Input("color/camera_info", "CameraInfo", "latest")
+COLOR = Input(COLOR_TOPIC, IMAGE, "same", transport="color_transport")
+DEPTH = Input(DEPTH_TOPIC, IMAGE, "near", transport="depth_transport")
+INFO = Input(INFO_TOPIC, "CameraInfo", "latest")
 
 
 class CompressedBytes(bytes):

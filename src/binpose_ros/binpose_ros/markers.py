@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from binpose_core.base.errors import BinposeError
+from binpose_core.base.errors import UnknownObject
 from binpose_core.base.files import write_bytes
 from binpose_core.frames.types import PoseEstimate
 from binpose_core.meshes.mesh_files import ply_bytes
@@ -68,7 +68,9 @@ def to_markers(
         BinposeError: for a pose of a part that is not among the objects.
     """
     if unknown := {pose.object_id for pose in poses} - set(objects):
-        raise BinposeError(f"Poses of {', '.join(sorted(unknown))}, which the model does not know.")
+        raise UnknownObject(
+            f"Poses of {', '.join(sorted(unknown))}, which the model does not know.", sorted(unknown), objects
+        )
     markers = [_marker(types, header, "parts", 0, action=DELETE_ALL)]
     for number, pose in enumerate(poses):
         part, color = objects[pose.object_id], colors[pose.object_id]

@@ -6,11 +6,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from binpose_core.base.reasons import Reason
+from binpose_core.base.stopwatch import measured
 from binpose_core.frames.types import PoseEstimate
 from binpose_core.learning.bundle import ModelBundle
 from binpose_core.learning.model_store import SHORT
@@ -59,14 +60,9 @@ class Monitor:
             yield
         self._newest = (stamp_ns, self._current)
 
-    @contextmanager
-    def measured(self, stage: str) -> Iterator[None]:
+    def measured(self, stage: str) -> AbstractContextManager[None]:
         """Adds the time that the block takes, also when it raises."""
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.add(stage, time.perf_counter() - start)
+        return measured(stage, self.add)
 
     def add(self, stage: str, seconds: float) -> None:
         """Add a measurement."""

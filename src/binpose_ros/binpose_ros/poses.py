@@ -121,7 +121,7 @@ def read_poses(data: bytes) -> tuple[list[PoseEstimate], str]:
 
 
 def with_detections(poses: Sequence[PoseEstimate], detections: Sequence[Detection]) -> list[PoseEstimate]:
-    """The poses with the detections that they came from, one each in the same order.
+    """The poses with the places of the detections that they came from, one each in the same order.
 
     Raises:
         BinposeError: when there is not one each.
@@ -131,7 +131,7 @@ def with_detections(poses: Sequence[PoseEstimate], detections: Sequence[Detectio
             f"{len(poses)} poses for {len(detections)} detections; expected one each; connect the pose estimator to "
             "the same detection node."
         )
-    return [replace(pose, detection=detection) for pose, detection in zip(poses, detections, strict=True)]
+    return [replace(pose, detection_index=index) for index, pose in enumerate(poses)]
 
 
 def transforms(poses: Sequence[PoseEstimate], header: Header, types: Any, prefix: str = "bin") -> Any:

@@ -7,14 +7,14 @@ by the class itself, so that a parameter is refused with the class' own sentence
 
 import inspect
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields, is_dataclass, replace
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from binpose_core.base.errors import BinposeError
 from binpose_core.base.settings import Bounds, check_bounds, setting
+from binpose_core.frames.filters import DetectionFilter
 from binpose_core.frames.region import Region
-from binpose_core.frames.types import Detection
 from binpose_ros.compressed import COLOR_TRANSPORTS, DEPTH_TRANSPORTS, RAW
 
 Settings = TypeVar("Settings")
@@ -164,15 +164,14 @@ class DetectionChoice(StageSettings):
         "300,250 1250,250 1250,800 300,800"; a semicolon divides several; everywhere when empty.
     """
 
-    min_score: float = setting(0.0, bounds=(0.0, 1.0), live=True)
+    min_score: float = setting(DetectionFilter.min_score, bounds=(0.0, 1.0), live=True)
     region: str = setting("", live=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         Region.from_text(self.region)
 
-    def chosen(self, detections: Sequence[Detection]) -> list[Detection]:
-        """Those that are followed up."""
-        region = Region.from_text(self.region)
-        sure = [detection for detection in detections if detection.score >= self.min_score]
-        return sure if region is None else region.keep(sure)
+    @property
+    def chosen(self) -> DetectionFilter:
+        """Gives those that are followed up."""
+        return DetectionFilter(self.min_score, Region.from_text(self.region))

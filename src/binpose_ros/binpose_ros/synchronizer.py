@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sized
 from typing import Any
 
+from binpose_core.base.stamp_queue import StampQueue
 from binpose_ros.mailbox import FrameCounts
 from binpose_ros.stamps import NS_PER_S
 
@@ -36,7 +37,7 @@ class StampSynchronizer:
         self.slops_ns = dict(slops_ns)
         self._reference, self._counts = reference, counts
         self._keep, self._keep_bytes = keep, keep_bytes
-        self._held: dict[str, dict[int, Sized]] = {topic: {} for topic in (reference, *slops_ns)}
+        self._held: dict[str, StampQueue[Sized]] = {topic: StampQueue() for topic in (reference, *slops_ns)}
         self._last_ns: dict[str, int] = {}
 
     def put(self, topic: str, stamp_ns: int, message: Sized) -> dict[str, Any] | None:
@@ -48,10 +49,12 @@ class StampSynchronizer:
         if stamp_ns < self._last_ns.get(topic, stamp_ns) - RESTART_NS:
             self._restart()
         self._last_ns[topic] = stamp_ns
-        held[stamp_ns] = message
+        if stamp_ns in held.stamps_ns:  # published again
+            held.take(stamp_ns)
+        held.add(stamp_ns, message)
         match = self._newest_match()
-        while len(held) > self._keep or (len(held) > 1 and sum(map(len, held.values())) > self._keep_bytes):
-            self._forget(topic, min(held))
+        while len(held) > self._keep or (len(held) > 1 and sum(map(len, held.items)) > self._keep_bytes):
+            self._forget(topic, min(held.stamps_ns))
         return match
 
     def too_far(self) -> dict[str, int]:
@@ -59,7 +62,7 @@ class StampSynchronizer:
 
         Any thread may call it.
         """
-        stamps = {topic: list(held) for topic, held in self._held.items()}
+        stamps = {topic: held.stamps_ns for topic, held in self._held.items()}
         nearest = {
             topic: min((abs(other - stamp) for other in stamps[topic] for stamp in stamps[self._reference]), default=0)
             for topic in self.slops_ns
@@ -67,35 +70,26 @@ class StampSynchronizer:
         return {topic: gap for topic, gap in nearest.items() if gap > self.slops_ns[topic]}
 
     def _newest_match(self) -> dict[str, Any] | None:
-        for stamp in sorted(self._held[self._reference], reverse=True):
-            partners = {topic: self._nearest(topic, stamp) for topic in self.slops_ns}
-            if None not in partners.values():
-                match = {self._reference: self._held[self._reference].pop(stamp)}
-                for topic, partner in partners.items():
-                    match[topic] = self._held[topic][partner]  # type: ignore[index]
-                self._forget_until(stamp, partners)  # type: ignore[arg-type]
+        for stamp in sorted(self._held[self._reference].stamps_ns, reverse=True):
+            near = {topic: self._held[topic].nearest_ns(stamp, slop) for topic, slop in self.slops_ns.items()}
+            partners = {topic: partner for topic, partner in near.items() if partner is not None}
+            if len(partners) == len(near):
+                stamps = {self._reference: stamp, **partners}
+                match = {topic: self._held[topic].take(taken) for topic, taken in stamps.items()}
+                for topic, taken in stamps.items():
+                    self._count(topic, self._held[topic].drop_before(taken))
                 return match
         return None
 
-    def _nearest(self, topic: str, stamp: int) -> int | None:
-        slop = self.slops_ns[topic]
-        near = [other for other in self._held[topic] if abs(other - stamp) <= slop]
-        return min(near, key=lambda other: abs(other - stamp), default=None)
-
-    def _forget_until(self, stamp: int, partners: Mapping[str, int]) -> None:
-        for older in [held for held in self._held[self._reference] if held < stamp]:
-            self._forget(self._reference, older)
-        for topic, partner in partners.items():
-            for older in [held for held in self._held[topic] if held <= partner]:
-                del self._held[topic][older]
-
     def _forget(self, topic: str, stamp: int) -> None:
-        del self._held[topic][stamp]
-        self._counts.unmatched += topic == self._reference
+        self._held[topic].take(stamp)
+        self._count(topic, 1)
+
+    def _count(self, topic: str, forgotten: int) -> None:
+        self._counts.unmatched += forgotten if topic == self._reference else 0
 
     def _restart(self) -> None:
         self._counts.restarts += 1
         self._last_ns.clear()
         for topic, held in self._held.items():
-            for stamp in list(held):
-                self._forget(topic, stamp)
+            self._count(topic, held.drop_oldest(0))

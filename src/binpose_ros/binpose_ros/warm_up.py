@@ -26,12 +26,12 @@ def warm_up_detection(frame: RgbdFrame, object_id: str) -> Detection:
     return Detection(object_id, 1.0, box, mask, (frame.camera.width / 2, frame.camera.height / 2))
 
 
-def warm_up_pose(frame: RgbdFrame, object_id: str, detection: Detection) -> PoseEstimate:
-    """The part upright in the middle of a frame."""
+def warm_up_pose(frame: RgbdFrame, object_id: str) -> PoseEstimate:
+    """The part of the first detection, upright in the middle of a frame."""
     T_cam_obj = np.eye(4)
     assert frame.depth_m is not None
     T_cam_obj[2, 3] = float(np.median(frame.depth_m[frame.depth_m > 0]))
-    return PoseEstimate(object_id, T_cam_obj, 1.0, detection=detection)
+    return PoseEstimate(object_id, T_cam_obj, 1.0, detection_index=0)
 
 
 def _middle(side: int) -> slice:

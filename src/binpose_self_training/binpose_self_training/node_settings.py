@@ -9,13 +9,14 @@ from binpose_recording.cdr import CAMERA_INFO, IMAGE
 from binpose_recording.config import RecorderConfig, Role
 from binpose_recording.messages import Topic, qos
 from binpose_recording.recorder import RecorderStatus
+from binpose_ros.camera_topics import COLOR_TOPIC, DEPTH_TOPIC, INFO_TOPIC
 from binpose_ros.problems import Problem
 
 # Relative names, which remapping changes like those of every node; the types hold until there is a publisher.
 CAMERA = {
-    "color/camera_info": (Role.INFO, CAMERA_INFO),
-    "color/image_raw": (Role.COLOR, IMAGE),
-    "aligned_depth_to_color/image_raw": (Role.DEPTH, IMAGE),
+    INFO_TOPIC: (Role.INFO, CAMERA_INFO),
+    COLOR_TOPIC: (Role.COLOR, IMAGE),
+    DEPTH_TOPIC: (Role.DEPTH, IMAGE),
 }
 TRANSFORMS = {"/tf": Role.CONTEXT, "/tf_static": Role.EVENT}
 

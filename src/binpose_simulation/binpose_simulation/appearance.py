@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from binpose_core.base.settings import FRACTION, check_bounds, setting
 from binpose_core.frames.camera import Camera
 from binpose_core.geometry.transforms import FloatArray, inverse
 from binpose_simulation import materials as mat
@@ -16,7 +17,7 @@ from binpose_simulation.mirrors import mirrored
 from binpose_simulation.photograph import PhotographConfig, photograph
 from binpose_simulation.pile import Pile
 from binpose_simulation.textures import random_texture
-from binpose_simulation.viewpoint import check_range, check_share
+from binpose_simulation.viewpoint import check_range
 
 Type = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]
 
@@ -33,16 +34,14 @@ class AppearanceConfig:
 
     materials: mat.MaterialConfig = field(default_factory=mat.MaterialConfig)
     photograph: PhotographConfig = field(default_factory=PhotographConfig)
-    projector_lit_share: float = 0.4
-    shadow_share: float = 0.75
+    projector_lit_share: float = setting(0.4, bounds=FRACTION)
+    shadow_share: float = setting(0.75, bounds=FRACTION)
     room_level: tuple[float, float] = (0.08, 1.2)
     mirror: bool = True
 
     def __post_init__(self) -> None:
-        name = type(self).__name__
-        check_share(name, "projector_lit_share", self.projector_lit_share)
-        check_share(name, "shadow_share", self.shadow_share)
-        check_range(name, "room_level", self.room_level, 1e-4, 100.0)
+        check_bounds(self)
+        check_range(type(self).__name__, "room_level", self.room_level, 1e-4, 100.0)
 
 
 @dataclass(frozen=True)

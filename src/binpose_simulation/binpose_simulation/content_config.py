@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 from binpose_core.base.errors import BinposeError
+from binpose_core.base.settings import FRACTION, check_bounds, setting
 from binpose_simulation import bins
 from binpose_simulation.given_bins import bin_of_mesh, bin_of_size
 from binpose_simulation.mesh_bins import MeshBin
-from binpose_simulation.viewpoint import check_range, check_share
+from binpose_simulation.viewpoint import check_range
 
 
 @dataclass(frozen=True)
@@ -26,13 +27,13 @@ class ContentConfig:
     """
 
     parts: tuple[int, int] = (5, 22)
-    mixed_share: float = 0.75
+    mixed_share: float = setting(0.75, bounds=FRACTION)
     types: tuple[int, int] = (2, 6)
-    distractor_share: float = 0.4
+    distractor_share: float = setting(0.4, bounds=FRACTION)
     distractors: tuple[int, int] = (1, 4)
-    row_share: float = 0.35
+    row_share: float = setting(0.35, bounds=FRACTION)
     row: tuple[int, int] = (2, 4)
-    stranger_share: float = 0.4
+    stranger_share: float = setting(0.4, bounds=FRACTION)
     max_faces: int = 2500
     max_pieces: int = 8
     bin_size_m: tuple[float, float, float] | None = None
@@ -40,13 +41,12 @@ class ContentConfig:
     bin_unit: str = "mm"
 
     def __post_init__(self) -> None:
+        check_bounds(self)
         name = type(self).__name__
         check_range(name, "parts", self.parts, 1, 500)
         check_range(name, "types", self.types, 1, 1000)
         check_range(name, "distractors", self.distractors, 0, 100)
         check_range(name, "row", self.row, 1, 10)
-        for share in ("mixed_share", "distractor_share", "row_share", "stranger_share"):
-            check_share(name, share, getattr(self, share))
         if self.max_faces < 20 or self.max_pieces < 1:
             raise BinposeError(f"{name}: max_faces >= 20 and max_pieces >= 1, got {self.max_faces}, {self.max_pieces}.")
         if self.bin_size_m is not None:

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from manifold3d import Manifold
 
-from binpose_core.base.errors import BinposeError
+from binpose_core.base.errors import BinposeError, CannotWrite
 from binpose_core.base.files import write_atomically
 from binpose_core.meshes.mesh import Mesh, signed_volumes
 
@@ -173,9 +173,10 @@ def _decompose(mesh: Mesh, settings: dict[str, float], limit_s: float) -> list[n
             _run_coacd(source, target, limit_s)
             clouds = _read(target)
     except OSError as error:
-        raise BinposeError(
+        raise CannotWrite(
             f"Could not write temporary files in {tempfile.gettempdir()}: {error.strerror or error}; expected room for "
-            "the convex pieces of a part there; free some space, or set TMPDIR to another folder."
+            "the convex pieces of a part there; free some space, or set TMPDIR to another folder.",
+            tempfile.gettempdir(),
         ) from error
     return [points * scale for points in clouds] if clouds else None
 

@@ -107,7 +107,7 @@ def export_settings(objects: Sequence[ObjectModel], config: SceneConfig) -> dict
     """All that the views of a seed depend on, as plain JSON data: parts, settings, the bin's file, the code."""
     bin_mesh = config.content.bin_mesh
     settings = {
-        "parts": {model.id: [model.bop_id, model.digest()] for model in objects},
+        "parts": {model.id: [model.bop_id, model.digest] for model in objects},
         "scene": asdict(config),
         "bin": _digest([Path(bin_mesh)]) if bin_mesh and Path(bin_mesh).is_file() else None,
         "code": _digest(sorted(Path(__file__).parent.rglob("*.py"))),

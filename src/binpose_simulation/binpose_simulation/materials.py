@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from binpose_simulation.viewpoint import check_share
+from binpose_core.base.errors import BinposeError
+from binpose_core.base.settings import FRACTION, check_bounds, setting
 
 # Columns of a material's row, read by `binpose_simulation.shading`.
 RED, GREEN, BLUE, METALLIC, ROUGHNESS, ANISOTROPY, F0, GRAIN, GRAIN_PER_M, MOTTLE, MOTTLE_PER_M, MIRROR = range(12)
@@ -50,18 +51,17 @@ class MaterialConfig:
     two_tone_share: parts of two materials. label_share: bodies with something printed on them.
     """
 
-    metal_share: float = 0.55
-    painted_share: float = 0.15
-    rubber_share: float = 0.06
-    two_tone_share: float = 0.3
-    label_share: float = 0.12
+    metal_share: float = setting(0.55, bounds=FRACTION)
+    painted_share: float = setting(0.15, bounds=FRACTION)
+    rubber_share: float = setting(0.06, bounds=FRACTION)
+    two_tone_share: float = setting(0.3, bounds=FRACTION)
+    label_share: float = setting(0.12, bounds=FRACTION)
 
     def __post_init__(self) -> None:
-        name = type(self).__name__
-        for share in ("metal_share", "painted_share", "rubber_share", "two_tone_share", "label_share"):
-            check_share(name, share, getattr(self, share))
+        check_bounds(self)
         together = self.metal_share + self.painted_share + self.rubber_share
-        check_share(name, "metal_share + painted_share + rubber_share", together)
+        if together > 1.0:
+            raise BinposeError(f"metal_share + painted_share + rubber_share is {together:g}; expected at most 1.")
 
 
 def hsv(hue: float, saturation: float, value: float) -> npt.NDArray[np.float64]:

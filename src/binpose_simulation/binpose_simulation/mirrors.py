@@ -9,7 +9,6 @@ import numpy.typing as npt
 
 from binpose_core.frames.camera import Camera
 from binpose_core.geometry.transforms import FloatArray, inverse, transform
-from binpose_core.meshes.mesh import bounding_box_center
 from binpose_simulation.bins import Wall
 from binpose_simulation.gbuffer import NOTHING, GBuffer, Table, gbuffer
 from binpose_simulation.lit_scene import FloatImage, LitScene
@@ -99,7 +98,7 @@ def _content(pile: Pile, place: int) -> npt.NDArray[np.intp]:
     """The bodies in a bin: what lies in the bins beside it is behind its walls."""
     first_bin = len(pile.mesh_ids) - len(pile.bin_boxes)
     low, high = pile.bin_boxes[place - first_bin, :, :2]
-    centers = np.array([bounding_box_center(pile.renderer.meshes[i]) for i in pile.mesh_ids[:first_bin]])
+    centers = np.array([pile.renderer.meshes[i].box_center_m for i in pile.mesh_ids[:first_bin]])
     where = transform(pile.T_world_obj[:first_bin], centers.reshape(-1, 1, 3))[:, 0, :2]
     return np.flatnonzero(((where > low) & (where < high)).all(1))
 

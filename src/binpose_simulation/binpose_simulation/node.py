@@ -19,6 +19,7 @@ from binpose_core.frames.types import PoseEstimate
 from binpose_core.learning.model_store import ModelStore
 from binpose_core.learning.stored_parts import assemble, stored_objects
 from binpose_core.parts.objects import ObjectModel
+from binpose_ros.camera_topics import COLOR_TOPIC, DEPTH_TOPIC, INFO_TOPIC
 from binpose_ros.frames import from_camera, header_of
 from binpose_ros.images import from_color, from_depth_m
 from binpose_ros.lifecycle import ManagedNode, guarded
@@ -28,10 +29,10 @@ from binpose_ros.running import prepare_process, run_node
 from binpose_ros.stamps import NS_PER_S, Header
 from binpose_simulation.example_scene import example_scene
 from binpose_simulation.scene import SimulatedView, render_view, simulate_pile
+from binpose_simulation.viewpoint import ViewpointConfig
 
-COLOR, INFO, DEPTH = "color/image_raw", "color/camera_info", "aligned_depth_to_color/image_raw"
 TRUTH = "~/truth"
-KINDS = {INFO: "CameraInfo", COLOR: "Image", DEPTH: "Image", TRUTH: "Detection3DArray"}
+KINDS = {INFO_TOPIC: "CameraInfo", COLOR_TOPIC: "Image", DEPTH_TOPIC: "Image", TRUTH: "Detection3DArray"}
 Frame = tuple[dict[str, bytearray], list[PoseEstimate]]  # images and camera info, serialized; the truth
 
 
@@ -59,8 +60,8 @@ class CameraSettings:
     parts: int = setting(14, bounds=(1, 60))
     hold: int = setting(10, bounds=(1, 100000), live=True)
     seed: int = setting(0, bounds=(0, 2**31 - 1))
-    width: int = setting(640, bounds=(64, 4096))
-    height: int = setting(480, bounds=(64, 4096))
+    width: int = setting(ViewpointConfig.width, bounds=(64, 4096))
+    height: int = setting(ViewpointConfig.height, bounds=(64, 4096))
     fov_rad: float = setting(0.8, bounds=(0.1, 2.0))
     depth_encoding: str = "32FC1"
     frame_id: str = "camera_color_optical_frame"
@@ -173,9 +174,9 @@ class SimulatedCameraNode(ManagedNode):
             for object_id, T, visible in zip(view.object_ids, view.T_cam_obj, view.visible_fraction, strict=True)
         ]
         messages = {
-            INFO: from_camera(frame.camera, header, types),
-            COLOR: from_color(frame.color, header, types),
-            DEPTH: from_depth_m(frame.depth_m, header, types, self.settings.depth_encoding),
+            INFO_TOPIC: from_camera(frame.camera, header, types),
+            COLOR_TOPIC: from_color(frame.color, header, types),
+            DEPTH_TOPIC: from_depth_m(frame.depth_m, header, types, self.settings.depth_encoding),
         }
         images = {topic: bytearray(serialize_message(message)) for topic, message in messages.items()}
         return images, truth

@@ -7,8 +7,9 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from binpose_core.base.settings import FRACTION, check_bounds, setting
 from binpose_simulation.gbuffer import REPEATABLE
-from binpose_simulation.viewpoint import check_range, check_share
+from binpose_simulation.viewpoint import check_range
 
 TONE_STEPS = 2048
 
@@ -25,20 +26,19 @@ class PhotographConfig:
     noise: float = 0.035
     exposure: tuple[float, float] = (0.4, 1.8)
     white_balance: float = 0.08
-    bloom_share: float = 0.3
-    vignette_share: float = 0.4
-    mosaic_share: float = 0.35
-    sharpen_share: float = 0.35
-    jpeg_share: float = 0.35
-    mono_share: float = 0.08
+    bloom_share: float = setting(0.3, bounds=FRACTION)
+    vignette_share: float = setting(0.4, bounds=FRACTION)
+    mosaic_share: float = setting(0.35, bounds=FRACTION)
+    sharpen_share: float = setting(0.35, bounds=FRACTION)
+    jpeg_share: float = setting(0.35, bounds=FRACTION)
+    mono_share: float = setting(0.08, bounds=FRACTION)
 
     def __post_init__(self) -> None:
+        check_bounds(self)
         name = type(self).__name__
         check_range(name, "blur_px", self.blur_px, 0.05, 20.0)
         check_range(name, "exposure", self.exposure, 0.01, 20.0)
         check_range(name, "noise, white_balance", (0.0, max(self.noise, self.white_balance)), 0.0, 1.0)
-        for share in ("bloom_share", "vignette_share", "mosaic_share", "sharpen_share", "jpeg_share", "mono_share"):
-            check_share(name, share, getattr(self, share))
 
 
 def photograph(

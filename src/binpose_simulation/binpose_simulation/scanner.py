@@ -4,19 +4,20 @@ Fringes or Gray codes are decoded for each pixel by itself: there is no window, 
 front and back at once is lost or lies between them.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numba
 import numpy as np
+import numpy.typing as npt
 
-from binpose_core.base.errors import BinposeError
-from binpose_simulation.sensor_input import FloatImage, Optics, SensorInput
-from binpose_simulation.sensor_noise import advance, normal, random_fraction, seed_of, smooth_field
-from binpose_simulation.viewpoint import check_share
+from binpose_core.base.settings import FRACTION, NOT_NEGATIVE, setting
+from binpose_simulation.depth_sensor import DepthSensor
+from binpose_simulation.sensor_input import FloatImage, SensorInput
+from binpose_simulation.sensor_noise import advance, normal, random_fraction, seed_of, smooth_field, stepped
 
 
 @dataclass(frozen=True)
-class Scanner:
+class Scanner(DepthSensor):
     """One scanner.
 
     noise_m: standard deviation of a pixel near by; noise_per_m: its growth with the squared distance.
@@ -27,33 +28,26 @@ class Scanner:
     edge_drop, edge_fly: probabilities that a pixel at an edge is lost or lies between front and back.
     """
 
-    optics: Optics = field(default_factory=Optics)
-    noise_m: float = 0.0
-    noise_per_m: float = 0.0
-    correlated: float = 0.0
+    noise_m: float = setting(0.0, bounds=NOT_NEGATIVE)
+    noise_per_m: float = setting(0.0, bounds=NOT_NEGATIVE)
+    correlated: float = setting(0.0, bounds=FRACTION)
     correlation_px: float = 8.0
-    quantum_m: float = 0.0001
-    smoothing_px: int = 0
-    smoothing_m: float = 0.005
+    quantum_m: float = setting(0.0001, bounds=NOT_NEGATIVE)
+    smoothing_px: int = setting(0, bounds=NOT_NEGATIVE)
+    smoothing_m: float = setting(0.005, bounds=NOT_NEGATIVE)
     edge_m_per_m: float = 0.01
-    edge_drop: float = 0.0
-    edge_fly: float = 0.0
+    edge_drop: float = setting(0.0, bounds=FRACTION)
+    edge_fly: float = setting(0.0, bounds=FRACTION)
 
-    def __post_init__(self) -> None:
-        name = type(self).__name__
-        for share in ("correlated", "edge_drop", "edge_fly"):
-            check_share(name, share, getattr(self, share))
-        sizes = ("noise_m", "noise_per_m", "quantum_m", "smoothing_px", "smoothing_m")
-        if not all(getattr(self, size) >= 0 for size in sizes):
-            raise BinposeError(f"{name}: {', '.join(sizes)} must be >= 0, got {self}.")
-
-    def apply(self, rng: np.random.Generator, scene: SensorInput) -> FloatImage:
-        """The measured depth (H, W) float32 in metres, 0 = hole."""
-        received = self.optics.received(rng, scene)
+    def measure(self, rng: np.random.Generator, scene: SensorInput, received: npt.NDArray[np.bool_]) -> FloatImage:
+        """Depth (H, W) before smoothing and noise; some pixels at edges are lost or lie between front and back."""
         measured = np.zeros_like(scene.depth_m)
         edges = np.array([self.edge_m_per_m, self.edge_drop, self.edge_fly])
         _sample(scene.depth_m, scene.normals, received, edges, seed_of(rng), measured)
-        self.optics.punch(rng, measured)
+        return measured
+
+    def finish(self, rng: np.random.Generator, scene: SensorInput, measured: FloatImage) -> FloatImage:
+        """The depth (H, W), smoothed, with noise and rounded."""
         if self.smoothing_px > 0:
             measured = _smoothed(measured, self.smoothing_px, np.float32(self.smoothing_m))
         height, width = measured.shape
@@ -131,6 +125,4 @@ def _disturb(depth, normals, common, noise, seed):  # type: ignore[no-untyped-de
             if shared > 0.0:
                 error += shared * common[v, u]
             z += (near + growth * z * z) / max(-normals[v, u, 2], 0.15) * error
-            if quantum > 0.0:
-                z = np.round(z / quantum) * quantum
-            depth[v, u] = max(z, 0.0)
+            depth[v, u] = max(stepped(z, quantum), 0.0)

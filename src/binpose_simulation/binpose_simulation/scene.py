@@ -7,8 +7,10 @@ import numpy as np
 import numpy.typing as npt
 
 from binpose_core.base.errors import BinposeError
+from binpose_core.base.settings import FRACTION, check_bounds, setting
 from binpose_core.frames.camera import Camera
 from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.frames.types import LabelledView
 from binpose_core.geometry.transforms import FloatArray
 from binpose_core.parts.catalogue import ObjectModel
 from binpose_core.rendering.silhouettes import silhouettes
@@ -20,7 +22,7 @@ from binpose_simulation.pile import Pile
 from binpose_simulation.prepared_parts import PreparedPart
 from binpose_simulation.sensor import SensorConfig
 from binpose_simulation.sensor_input import SensorInput
-from binpose_simulation.viewpoint import ViewpointConfig, check_share, random_camera, random_viewpoint, rounded
+from binpose_simulation.viewpoint import ViewpointConfig, random_camera, random_viewpoint, rounded
 
 
 @dataclass(frozen=True)
@@ -36,38 +38,29 @@ class SceneConfig:
     appearance: AppearanceConfig = field(default_factory=AppearanceConfig)
     sensor: SensorConfig = field(default_factory=SensorConfig)
     views_per_pile: int = 4
-    breadboard_share: float = 0.4
+    breadboard_share: float = setting(0.4, bounds=FRACTION)
 
     def __post_init__(self) -> None:
         if self.views_per_pile < 1:
             raise BinposeError(f"SceneConfig.views_per_pile must be >= 1, got {self.views_per_pile}.")
-        check_share("SceneConfig", "breadboard_share", self.breadboard_share)
+        check_bounds(self)
 
 
-@dataclass(frozen=True)
-class SimulatedView:
-    """A frame and the truth about it.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SimulatedView(LabelledView):
+    """A frame and the truth about it, of all parts in the image, those included that others cover.
 
-    frame: what the camera delivers.
-    object_ids: (N) ids of the parts in the image, hidden ones included.
-    T_cam_obj: (N, 4, 4) float64.
-    instance_ids: (H, W) int16, index into the N parts, -1 = not a part.
+    The fraction that is visible is of all pixels of the part's silhouette, also those beyond the image; the sensor is
+    one of `sensor.SENSOR_KINDS`.
+
     visible_px: (N,) int64, pixels of the part that are visible.
-    visible_fraction: (N,) float64, visible_px by all pixels of the part's silhouette, also those beyond the image.
     T_cam_world: (4, 4), world: z up, z = 0 the inner floor of the bin, its centre the origin.
     depth_clean_m: (H, W) float32, depth before the sensor, 0 = nothing in reach.
-    sensor: kind of the depth sensor, one of `sensor.SENSOR_KINDS`; "" where it is not known.
     """
 
-    frame: RgbdFrame
-    object_ids: tuple[str, ...]
-    T_cam_obj: FloatArray
-    instance_ids: npt.NDArray[np.int16]
-    visible_fraction: FloatArray
     visible_px: npt.NDArray[np.int64]
     T_cam_world: FloatArray
     depth_clean_m: npt.NDArray[np.float32]
-    sensor: str = ""
 
 
 def simulate_pile(

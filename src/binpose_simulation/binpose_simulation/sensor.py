@@ -13,47 +13,36 @@ A sensor is drawn from a generator of its own (see `scene.render_view`), so that
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Protocol
 
 import numpy as np
 
 from binpose_core.base.errors import BinposeError
+from binpose_core.base.settings import FRACTION, check_bounds, setting
+from binpose_simulation.depth_sensor import DepthSensor
 from binpose_simulation.scanner import Scanner
-from binpose_simulation.sensor_input import FloatImage, Optics, SensorInput
+from binpose_simulation.sensor_input import Optics
 from binpose_simulation.sensor_noise import between, uniform
 from binpose_simulation.time_of_flight import TimeOfFlight
-from binpose_simulation.viewpoint import check_share
 from binpose_simulation.window_matcher import WindowMatcher
-
-
-class DepthSensor(Protocol):
-    """What turns true depth into measured depth."""
-
-    @property
-    def optics(self) -> Optics:
-        """Its projector, and what it loses."""
-
-    def apply(self, rng: np.random.Generator, scene: SensorInput) -> FloatImage:
-        """The measured depth (H, W) float32 in metres, 0 = hole."""
 
 
 @dataclass(frozen=True)
 class SensorConfig:
     """Which sensors are drawn: the probability of each kind. They sum to 1."""
 
-    industrial: float = 0.35
-    active_stereo: float = 0.3
-    consumer_structured_light: float = 0.15
-    time_of_flight: float = 0.15
-    ideal: float = 0.05
+    industrial: float = setting(0.35, bounds=FRACTION)
+    active_stereo: float = setting(0.3, bounds=FRACTION)
+    consumer_structured_light: float = setting(0.15, bounds=FRACTION)
+    time_of_flight: float = setting(0.15, bounds=FRACTION)
+    ideal: float = setting(0.05, bounds=FRACTION)
 
     def __post_init__(self) -> None:
-        name = type(self).__name__
-        for kind in SENSOR_KINDS:
-            check_share(name, kind, getattr(self, kind))
+        check_bounds(self)
         total = sum(getattr(self, kind) for kind in SENSOR_KINDS)
         if abs(total - 1.0) > 1e-6:
-            raise BinposeError(f"{name}: probabilities of the kinds that sum to {total:g}; expected 1; change them.")
+            raise BinposeError(
+                f"SensorConfig: probabilities of the kinds that sum to {total:g}; expected 1; change them."
+            )
 
     @classmethod
     def only(cls, kind: str) -> "SensorConfig":

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from binpose_core.base.errors import BinposeError
+from binpose_core.base.settings import FRACTION, NOT_NEGATIVE, check_bounds, setting
 from binpose_core.frames.camera import Camera
 from binpose_core.geometry.transforms import FloatArray, inverse
 from binpose_simulation.sensor_noise import advance, exponential, random_fraction, seed_of, smooth_field
-from binpose_simulation.viewpoint import check_share
 
 FloatImage = npt.NDArray[np.float32]
 FIELD_PX = 12
@@ -67,27 +67,22 @@ class Optics:
     reach_m: what is farther away is not seen.
     """
 
-    baseline_m: float = 0.12
+    baseline_m: float = setting(0.12, bounds=NOT_NEGATIVE)
     azimuth_rad: float = 0.0
-    slant_cosine: float = 0.0
+    slant_cosine: float = setting(0.0, bounds=FRACTION)
     weakest: float = 0.0
     strongest: float = np.inf
-    stray: float = np.inf
-    dropout: float = 0.0
-    blobs: float = 0.0
-    uneven: float = 0.0
+    stray: float = setting(np.inf, bounds=NOT_NEGATIVE)
+    dropout: float = setting(0.0, bounds=FRACTION)
+    blobs: float = setting(0.0, bounds=NOT_NEGATIVE)
+    uneven: float = setting(0.0, bounds=NOT_NEGATIVE)
     shadow: bool = False
-    reach_m: float = 5.0
+    reach_m: float = setting(5.0, bounds=NOT_NEGATIVE)
 
     def __post_init__(self) -> None:
-        name = type(self).__name__
-        for share in ("slant_cosine", "dropout"):
-            check_share(name, share, getattr(self, share))
-        sizes = ("blobs", "baseline_m", "uneven", "stray", "reach_m")
-        if not all(getattr(self, size) >= 0.0 for size in sizes):
-            raise BinposeError(f"{name}: {', '.join(sizes)} must be >= 0, got {self}.")
+        check_bounds(self)
         if not self.weakest <= self.strongest:
-            raise BinposeError(f"{name}: weakest {self.weakest} must not exceed strongest {self.strongest}.")
+            raise BinposeError(f"Optics: weakest {self.weakest} must not exceed strongest {self.strongest}.")
 
     def projector_m(self, T_cam_world: FloatArray) -> FloatArray:
         """(3,) the projector's place in the world."""

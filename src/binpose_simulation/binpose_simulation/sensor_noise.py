@@ -92,3 +92,9 @@ def sine(turns):  # type: ignore[no-untyped-def]
     x = 2.0 * (turns - np.floor(turns + 0.5))
     y = 4.0 * x * (1.0 - abs(x))
     return y * (0.775 + 0.225 * abs(y))
+
+
+@numba.njit(cache=True, nogil=True, inline="always", error_model="numpy")
+def stepped(value, step):  # type: ignore[no-untyped-def]
+    """The nearest multiple of a step; the value itself where the step is 0."""
+    return np.round(value / step) * step if step > 0.0 else value

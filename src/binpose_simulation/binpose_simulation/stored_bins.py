@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from binpose_core.base.errors import BinposeError
+from binpose_core.base.errors import BadFile, BinposeError
 from binpose_core.base.files import write_bytes
 from binpose_core.frames.camera import Camera
 from binpose_core.geometry.transforms import (
@@ -56,7 +56,7 @@ def write_bins(path: Path | str, bins: Sequence[StoredBin], objects: Mapping[str
     Raises:
         BinposeError: the file cannot be written.
     """
-    parts = {name: model.digest() for name, model in objects.items()}
+    parts = {name: model.digest for name, model in objects.items()}
     arrays: dict[str, npt.NDArray[Any]] = {"header": _encoded({"parts": parts, "bins": len(bins)})}
     for number, stored in enumerate(bins):
         arrays |= {f"{number:03d}.{name}": array for name, array in _arrays(stored).items()}
@@ -81,7 +81,7 @@ def read_bins(path: Path | str, objects: Mapping[str, ObjectModel], config: Cont
         BinposeError: the file cannot be read, or was written for other parts.
     """
     header, arrays = _loaded(path)
-    if header["parts"] != {name: model.digest() for name, model in objects.items()}:
+    if header["parts"] != {name: model.digest for name, model in objects.items()}:
         raise BinposeError(
             f"The stored bins {path} hold the parts {', '.join(header['parts'])}; these objects are "
             f"{', '.join(objects) or 'none'}, or others of the same names; use the parts that were stored."
@@ -104,9 +104,10 @@ def _loaded(path: Path | str) -> tuple[dict[str, Any], Arrays]:
 
 
 def _unreadable(path: Path | str, error: Exception) -> BinposeError:
-    return BinposeError(
+    return BadFile(
         f"The stored bins {path} cannot be read ({type(error).__name__}); expected a file that `write_bins` wrote; "
-        "restore it."
+        "restore it.",
+        path,
     )
 
 

@@ -19,10 +19,11 @@ import numpy as np
 import numpy.typing as npt
 
 from binpose_core.base.errors import BinposeError
+from binpose_core.base.settings import FRACTION, NOT_NEGATIVE, setting
 from binpose_core.frames.camera import Camera
+from binpose_simulation.depth_sensor import DepthSensor
 from binpose_simulation.sensor_input import FloatImage, Optics, SensorInput
-from binpose_simulation.sensor_noise import advance, interpolate, normal, random_fraction, seed_of, sine
-from binpose_simulation.viewpoint import check_share
+from binpose_simulation.sensor_noise import advance, interpolate, normal, random_fraction, seed_of, sine, stepped
 
 CELL_PX = 16
 REACH_CELLS = 8
@@ -30,7 +31,7 @@ REACH_CELLS = 8
 
 
 @dataclass(frozen=True)
-class TimeOfFlight:
+class TimeOfFlight(DepthSensor):
     """One time-of-flight camera.
 
     noise_m: standard deviation of a bright pixel near by; noise_per_m: its growth with the squared distance.
@@ -45,34 +46,28 @@ class TimeOfFlight:
     """
 
     optics: Optics = field(default_factory=lambda: Optics(baseline_m=0.0))
-    noise_m: float = 0.0
-    noise_per_m: float = 0.0
-    footprint: float = 0.0
+    noise_m: float = setting(0.0, bounds=NOT_NEGATIVE)
+    noise_per_m: float = setting(0.0, bounds=NOT_NEGATIVE)
+    footprint: float = setting(0.0, bounds=FRACTION)
     edge_m_per_m: float = 0.02
-    edge_drop: float = 0.0
-    bounce: float = 0.0
-    wiggle_m: float = 0.0
+    edge_drop: float = setting(0.0, bounds=FRACTION)
+    bounce: float = setting(0.0, bounds=FRACTION)
+    wiggle_m: float = setting(0.0, bounds=NOT_NEGATIVE)
     wiggle_period_m: float = 0.4
     wiggle_phase: float = 0.0
     dark_m: float = 0.0
     offset_m: float = 0.0
     scale: float = 1.0
-    quantum_m: float = 0.0
+    quantum_m: float = setting(0.0, bounds=NOT_NEGATIVE)
 
     def __post_init__(self) -> None:
-        name = type(self).__name__
-        for share in ("edge_drop", "footprint", "bounce"):
-            check_share(name, share, getattr(self, share))
-        sizes = ("noise_m", "noise_per_m", "quantum_m", "wiggle_m")
-        if not all(getattr(self, size) >= 0.0 for size in sizes):
-            raise BinposeError(f"{name}: {', '.join(sizes)} must be >= 0, got {self}.")
+        super().__post_init__()
         if not (self.scale > 0.0 and self.wiggle_period_m > 0.0):
-            raise BinposeError(f"{name}: scale and wiggle_period_m must be positive, got {self}.")
+            raise BinposeError(f"TimeOfFlight: scale and wiggle_period_m must be positive, got {self}.")
 
-    def apply(self, rng: np.random.Generator, scene: SensorInput) -> FloatImage:
-        """The measured depth (H, W) float32 in metres, 0 = hole."""
+    def measure(self, rng: np.random.Generator, scene: SensorInput, received: npt.NDArray[np.bool_]) -> FloatImage:
+        """Depth (H, W): each pixel's light, mixed with its neighbours'."""
         shape = scene.depth_m.shape
-        received = self.optics.received(rng, scene)
         longer = np.zeros(shape, np.float32)
         if self.bounce > 0.0:
             grid = multipath(scene.depth_m, scene.normals, scene.camera, self.bounce)
@@ -89,7 +84,6 @@ class TimeOfFlight:
         _expose(scene.depth_m, scene.light, longer, errors, scene.median_light, seed_of(rng), seen)
         measured = np.zeros(shape, np.float32)
         _mix(seen, scene.depth_m, scene.light, received, pixels, 1e-3 * scene.median_light, seed_of(rng), measured)
-        self.optics.punch(rng, measured)
         return measured
 
 
@@ -191,5 +185,4 @@ def _mix(seen, depth, signal, received, pixels, least, seed, measured):  # type:
                     light += weight
             if back - front > edge * depth[v, u] and random_fraction(state) < edge_drop:
                 continue
-            z = total / light
-            measured[v, u] = np.round(z / quantum) * quantum if quantum > 0.0 else z
+            measured[v, u] = stepped(total / light, quantum)

@@ -10,14 +10,17 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from binpose_core.base.errors import BinposeError
+from binpose_core.base.errors import BadFile
 from binpose_core.base.files import write_atomically
 from binpose_core.frames.camera import Camera
 from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.frames.types import UNKNOWN
 from binpose_simulation.scene import SimulatedView
 
 DEPTH_UNIT_M = 5e-5
 JPEG_QUALITY = 95
+STORED_UNKNOWN = int(np.iinfo(np.uint16).max)
+"""Of pixels whose labels are not known; the others are stored as instance id + 1."""
 
 
 class ViewStore(Sequence[SimulatedView]):
@@ -80,11 +83,14 @@ def _packed(view: SimulatedView) -> dict[str, npt.NDArray[Any]]:
         "color": cv2.imencode(".jpg", color, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1],
         "depth": _png(depth / DEPTH_UNIT_M),
         "depth_clean": _png(view.depth_clean_m / DEPTH_UNIT_M),
-        "instances": _png(view.instance_ids.astype(np.int32) + 1),
+        "instances": _png(
+            np.where(view.instance_ids == UNKNOWN, STORED_UNKNOWN, view.instance_ids.astype(np.int32) + 1)
+        ),
         "T_cam_obj": view.T_cam_obj,
         "T_cam_world": view.T_cam_world,
         "visible_fraction": view.visible_fraction,
         "visible_px": view.visible_px,
+        **({} if view.weight is None else {"weight": view.weight}),
     }
 
 
@@ -108,12 +114,14 @@ def _read(path: Path) -> SimulatedView:
             color = _image(data["color"])
             depth = _image(data["depth"]).astype(np.float32) * np.float32(DEPTH_UNIT_M)
             clean = _image(data["depth_clean"]).astype(np.float32) * np.float32(DEPTH_UNIT_M)
-            instances = _image(data["instances"]).astype(np.int32) - 1
+            stored = _image(data["instances"]).astype(np.int32)
             arrays = {name: data[name] for name in ("T_cam_obj", "T_cam_world", "visible_fraction", "visible_px")}
+            arrays |= {name: data[name] for name in ("weight",) if name in data}
     except (ValueError, OSError, KeyError, EOFError, zipfile.BadZipFile, cv2.error) as error:
-        raise BinposeError(
+        raise BadFile(
             f"The simulated view {path} cannot be read ({type(error).__name__}); expected one written by binpose; "
-            "delete the folder and let it be simulated again."
+            "delete the folder and let it be simulated again.",
+            path,
         ) from error
     camera = Camera(*header["camera"][:4], *map(int, header["camera"][4:]))
     color = color if color.ndim == 2 else np.ascontiguousarray(color[..., ::-1])
@@ -121,7 +129,7 @@ def _read(path: Path) -> SimulatedView:
     return SimulatedView(
         frame=frame,
         object_ids=tuple(header["object_ids"]),
-        instance_ids=instances.astype(np.int16),
+        instance_ids=np.where(stored == STORED_UNKNOWN, UNKNOWN, stored - 1).astype(np.int16),
         depth_clean_m=clean,
         sensor=header.get("sensor", ""),
         **arrays,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from binpose_core.base.errors import BinposeError
+from binpose_core.base.settings import FRACTION, check_bounds, setting
 from binpose_core.frames.camera import Camera
 from binpose_core.geometry.transforms import FloatArray, from_rotation_translation, inverse
 
@@ -13,12 +14,6 @@ def check_range(owner: str, name: str, bounds: tuple[float, float], low: float, 
     """Raise BinposeError unless low <= bounds[0] <= bounds[1] <= high."""
     if len(bounds) != 2 or not low <= bounds[0] <= bounds[1] <= high:
         raise BinposeError(f"{owner}.{name} must be (smallest, largest) within [{low:g}, {high:g}], got {bounds}.")
-
-
-def check_share(owner: str, name: str, value: float) -> None:
-    """Raise BinposeError unless value is in [0, 1]."""
-    if not 0.0 <= value <= 1.0:
-        raise BinposeError(f"{owner}.{name} is a probability, in [0, 1]; got {value}.")
 
 
 @dataclass(frozen=True)
@@ -45,11 +40,12 @@ class ViewpointConfig:
     distance_m: tuple[float, float] = (0.25, 2.5)
     tilt_rad: float = 0.44
     steep_tilt_rad: float = 0.8
-    steep_share: float = 0.1
+    steep_share: float = setting(0.1, bounds=FRACTION)
     aim: float = 0.7
-    roll_aligned_share: float = 0.4
+    roll_aligned_share: float = setting(0.4, bounds=FRACTION)
 
     def __post_init__(self) -> None:
+        check_bounds(self)
         name = type(self).__name__
         if self.width < 32 or self.height < 32:
             raise BinposeError(f"{name}: images of at least 32x32 pixels, got {self.width}x{self.height}.")
@@ -60,8 +56,6 @@ class ViewpointConfig:
         check_range(name, "bin_fill", self.bin_fill, 0.0, 10.0)
         check_range(name, "distance_m", self.distance_m, 0.05, 20.0)
         check_range(name, "tilt_rad, steep_tilt_rad", (self.tilt_rad, self.steep_tilt_rad), 0.0, 1.4)
-        check_share(name, "steep_share", self.steep_share)
-        check_share(name, "roll_aligned_share", self.roll_aligned_share)
         check_range(name, "aim", (0.0, self.aim), 0.0, 3.0)
 
 

@@ -15,19 +15,21 @@ and Grunnet-Jepsen, Sweetser and Woodfill, "Best-known methods for tuning Intel 
 stereo matching algorithm with an adaptive window", PAMI 1994 (fattening by the window).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numba
 import numpy as np
+import numpy.typing as npt
 
 from binpose_core.base.errors import BinposeError
-from binpose_simulation.sensor_input import FloatImage, Optics, SensorInput
-from binpose_simulation.sensor_noise import advance, exponential, normal, seed_of, smooth_field
-from binpose_simulation.viewpoint import check_share
+from binpose_core.base.settings import FRACTION, NOT_NEGATIVE, setting
+from binpose_simulation.depth_sensor import DepthSensor
+from binpose_simulation.sensor_input import FloatImage, SensorInput
+from binpose_simulation.sensor_noise import advance, exponential, normal, seed_of, smooth_field, stepped
 
 
 @dataclass(frozen=True)
-class WindowMatcher:
+class WindowMatcher(DepthSensor):
     """One stereo camera, or camera with a dot projector.
 
     radius_px: of the matching window, which is 2 radius + 1 wide.
@@ -43,40 +45,34 @@ class WindowMatcher:
     band: pixels whose match lies beyond the second image are lost: a band at one side of the image.
     """
 
-    optics: Optics = field(default_factory=Optics)
     radius_px: int = 3
-    noise_px: float = 0.0
-    wave_px: float = 0.0
+    noise_px: float = setting(0.0, bounds=NOT_NEGATIVE)
+    wave_px: float = setting(0.0, bounds=NOT_NEGATIVE)
     wave_scale_px: float = 30.0
     tolerance_px: float = 1.0
     fattening: float = 1.0
-    consensus: float = 0.5
-    support: float = 0.3
-    ragged: float = 0.0
-    step_px: float = 0.0
-    quantum_m: float = 0.0
+    consensus: float = setting(0.5, bounds=FRACTION)
+    support: float = setting(0.3, bounds=FRACTION)
+    ragged: float = setting(0.0, bounds=NOT_NEGATIVE)
+    step_px: float = setting(0.0, bounds=NOT_NEGATIVE)
+    quantum_m: float = setting(0.0, bounds=NOT_NEGATIVE)
     offset_px: float = 0.0
     scale: float = 1.0
     band: bool = False
 
     def __post_init__(self) -> None:
-        name = type(self).__name__
-        for share in ("consensus", "support"):
-            check_share(name, share, getattr(self, share))
-        sizes = ("noise_px", "wave_px", "ragged", "step_px", "quantum_m")
-        if not all(getattr(self, size) >= 0.0 for size in sizes):
-            raise BinposeError(f"{name}: {', '.join(sizes)} must be >= 0, got {self}.")
+        super().__post_init__()
         positive = self.tolerance_px, self.fattening, self.scale, self.optics.baseline_m
         if not (self.radius_px >= 1 and all(value > 0.0 for value in positive)):
             raise BinposeError(
-                f"{name}: radius_px must be >= 1; tolerance_px, fattening, scale and the baseline positive, got {self}."
+                "WindowMatcher: radius_px must be >= 1; tolerance_px, fattening, scale and the baseline positive, "
+                f"got {self}."
             )
 
-    def apply(self, rng: np.random.Generator, scene: SensorInput) -> FloatImage:
-        """The measured depth (H, W) float32 in metres, 0 = hole."""
+    def measure(self, rng: np.random.Generator, scene: SensorInput, received: npt.NDArray[np.bool_]) -> FloatImage:
+        """Depth (H, W) from the disparity of each window's winning surface."""
         height, width = shape = scene.depth_m.shape
         focal_baseline = scene.camera.fx * self.optics.baseline_m
-        received = self.optics.received(rng, scene)
         wave = smooth_field(rng, height, width, self.wave_scale_px)
         fray = smooth_field(rng, height, width, max(0.7 * self.radius_px, 1.0))
         side = (1 if np.cos(self.optics.azimuth_rad) > 0 else -1) if self.band else 0
@@ -92,7 +88,6 @@ class WindowMatcher:
         match(disparity, votes, slopes, fray, self.radius_px, choice, matched)
         output = np.array([self.offset_px, self.step_px, focal_baseline * self.scale, self.quantum_m])
         _to_depth(matched, output)
-        self.optics.punch(rng, matched)
         return matched
 
 
@@ -275,7 +270,5 @@ def _to_depth(image, output):  # type: ignore[no-untyped-def]
             if d <= 0.0:
                 continue
             d += offset
-            if step > 0.0:
-                d = np.round(d / step) * step
-            z = focal_baseline / d if d > 0.0 else 0.0
-            image[v, u] = np.round(z / quantum) * quantum if quantum > 0.0 else z
+            d = stepped(d, step)
+            image[v, u] = stepped(focal_baseline / d if d > 0.0 else 0.0, quantum)

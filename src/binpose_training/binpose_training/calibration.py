@@ -5,18 +5,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
+import numpy as np
+
 from binpose_core.evaluation.matching import (
     HALF_VISIBLE,
     EvaluationConfig,
     Evaluator,
     FrameEvaluation,
     FrameTruth,
-    GroundTruth,
     labelled_scores,
+    view_truths,
 )
 from binpose_core.evaluation.pose_errors import PartErrors
 from binpose_core.evaluation.scores import Summary, summarise
-from binpose_core.frames.types import LabelledView, PoseEstimate
+from binpose_core.frames.types import UNKNOWN, LabelledView, PoseEstimate
 from binpose_core.parts.catalogue import ObjectModel
 from binpose_core.stages import Segmenter
 from binpose_estimator.estimator import PoseEstimator
@@ -115,16 +117,22 @@ def evaluate_views(
     objects: Mapping[str, ObjectModel],
     config: EvaluationConfig,
 ) -> list[FrameEvaluation]:
-    """Judge the estimates of fully labelled views, in the same order."""
+    """Judge the estimates of views, in the same order.
+
+    Parts of which class and pose are known have to be found; an estimate on unknown pixels without a counterpart is
+    unknown, not wrong.
+    """
     evaluator = Evaluator({name: PartErrors(model) for name, model in objects.items()}, config)
     frames = []
     for number, (view, found) in enumerate(zip(views, estimates, strict=True)):
-        parts = [
-            GroundTruth(name, T, float(visible))
-            for name, T, visible in zip(view.object_ids, view.T_cam_obj, view.visible_fraction, strict=True)
-        ]
-        frames.append(evaluator(f"{number:06d}", FrameTruth(parts), found))
+        frames.append(evaluator(f"{number:06d}", frame_truth(view), found))
     return frames
+
+
+def frame_truth(view: LabelledView) -> FrameTruth:
+    """What is known about the parts of a view."""
+    unknown = (view.instance_ids == UNKNOWN) | np.isin(view.instance_ids, np.flatnonzero(~view.pose_known))
+    return FrameTruth(view_truths(view), camera=view.frame.camera, unknown=unknown if unknown.any() else None)
 
 
 def metrics_of(frames: Sequence[FrameEvaluation], config: EvaluationConfig) -> dict[str, Any]:

@@ -11,9 +11,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from binpose_core.evaluation.matching import EvaluationConfig
+from binpose_core.evaluation.matching import EvaluationConfig, GroundTruth, is_right, view_truths
 from binpose_core.evaluation.pose_errors import PartErrors
-from binpose_core.frames.types import Candidate, Detection, Hypothesis, LabelledView, PoseEstimate
+from binpose_core.frames.labels import lies_on, pixels_under
+from binpose_core.frames.prepared_frame import PreparedFrame, prepared
+from binpose_core.frames.types import UNKNOWN, Candidate, Detection, Hypothesis, LabelledView, PoseEstimate
 from binpose_core.geometry.transforms import FloatArray, exp_so3, from_rotation_translation, transform
 from binpose_core.meshes.mesh import Mesh
 from binpose_core.parts.catalogue import ObjectModel
@@ -26,8 +28,6 @@ MISFIT_EVERY = 3
 """Every so many views are verified with parts that are a little off their CAD files."""
 MISFIT_SCALE = 0.025
 """Standard deviation of their sides' relative error."""
-LEAST_VISIBLE = 0.1
-"""Share of a part that must be seen for its pose to count."""
 CONFUSED_SHARE, GROSS_SHARE = 0.3, 0.3
 """Of the detections, those that are also tried as another part, and those that also get a grossly wrong pose."""
 ADDED_WEIGHT = 0.5
@@ -38,7 +38,7 @@ ADDED_WEIGHT = 0.5
 class LabelledCandidates:
     """Verified hypotheses of many frames.
 
-    features: (N, F) in the order of FEATURES. correct: (N,) whether the pose is right. weight: (N,) in the fit.
+    features: (N, F) in the order of FEATURES. correct: (N,) whether the pose is right. weight: (N,) above 0.
     frame: (N,) the view each comes from. sensor: (N,) name of the depth sensor that made the view.
     """
 
@@ -64,45 +64,68 @@ def labelled_candidates(
         estimator: of the model.
         refiner: whose evidence is to be calibrated.
         objects: the parts by id.
-        views: with full labels, that the networks have not seen.
+        views: that the networks have not seen.
         seed: of the samples that are added.
     """
     errors = {name: PartErrors(model) for name, model in objects.items()}
     rng = np.random.default_rng(seed)
     rows: list[tuple[FloatArray, bool, float, int, str]] = []
     for number, view in enumerate(views):
-        sensor = view.sensor
+        sensor, truths = view.sensor, view_truths(view)
         misfit = number % MISFIT_EVERY == MISFIT_EVERY - 1
         verifier = IcpRefiner(off_their_cad(objects, rng), refiner.config) if misfit else refiner
-        detections = segmenter(view.frame)
-        poses = estimator(view.frame, detections)
+        frame = prepared(view.frame)
+        detections = segmenter(frame)
+        poses = estimator(frame, detections)
         natural = verifier.candidates(view.frame, detections, poses)
-        added = _confused(rng, estimator, verifier, view, detections)
+        added = _confused(rng, estimator, verifier, frame, detections)
         added += _gross(rng, verifier, objects, view, detections, natural)
         for candidates, weight in ((natural, 1.0), (added, ADDED_WEIGHT)):
             for c in (c for c in candidates if explains_mask(c.features[None])[0]):
-                right = is_right(c.object_id, c.T_cam_obj, view, errors)
-                if right is not None:
-                    rows.append((c.features, right, weight, number, sensor))
+                right = label_of(c.object_id, c.T_cam_obj, view, truths, errors)
+                sure = weight_under(c.T_cam_obj, errors[c.object_id].points, view)
+                if right is not None and sure > 0:
+                    rows.append((c.features, right, weight * sure, number, sensor))
     features, correct, weights, frames, sensors = zip(*rows, strict=True) if rows else ((), (), (), (), ())
     return LabelledCandidates(
         np.array(features), np.array(correct, bool), np.array(weights), np.array(frames, np.int64), np.array(sensors)
     )
 
 
-def is_right(
-    object_id: str, T_cam_obj: FloatArray, view: LabelledView, errors: Mapping[str, PartErrors]
+def label_of(
+    object_id: str,
+    T_cam_obj: FloatArray,
+    view: LabelledView,
+    truths: Sequence[GroundTruth],
+    errors: Mapping[str, PartErrors],
 ) -> bool | None:
-    """Whether a part of the view has this pose within the usual share of its diameter by ADD(-S).
+    """Whether a pose is right, by the `view_truths` of a view.
 
-    None where that part is hidden: a pose that is right by chance says nothing about what evidence means.
+    None where the part in that pose is hidden: a pose that is right by chance says nothing about what evidence means.
+    None too where the part would be visible on pixels whose labels are not known.
     """
+    right = is_right(object_id, T_cam_obj, truths, errors)
+    if right is not False:
+        return right
+    unknown, points = may_show(view, object_id), errors[object_id].points
+    least = EvaluationConfig.min_visible_fraction
+    return None if lies_on(unknown, T_cam_obj, points, view.frame.camera, least) else False
+
+
+def may_show(view: LabelledView, object_id: str) -> npt.NDArray[np.bool_]:
+    """(H, W) pixels that may show a part of this kind of which the pose is not known."""
     same = np.array([name == object_id for name in view.object_ids], bool)
-    limit_m = EvaluationConfig.max_error * errors[object_id].diameter_m
-    near = np.isfinite(errors[object_id].matrix("add_s", T_cam_obj[None], view.T_cam_obj[same], limit_m))[0]
-    if not near.any():
-        return False
-    return True if view.visible_fraction[same][near].max() >= LEAST_VISIBLE else None
+    return (view.known_ids == UNKNOWN) | np.isin(view.instance_ids, np.flatnonzero(same & ~view.pose_known))
+
+
+def weight_under(T_cam_obj: FloatArray, points: FloatArray, view: LabelledView) -> float:
+    """The weight of the part that a pose lies on by most of the part's surface samples (N, 3); 1 where there is none.
+
+    Right and wrong poses on one part weigh the same, else the probability of being right would change.
+    """
+    ids = pixels_under(view.instance_ids, T_cam_obj, points, view.frame.camera)
+    count = np.bincount(ids[ids >= 0].astype(np.int64), minlength=1)
+    return float(view.known_weight[count.argmax()]) if count.any() else 1.0
 
 
 def off_their_cad(objects: Mapping[str, ObjectModel], rng: np.random.Generator) -> dict[str, ObjectModel]:
@@ -124,7 +147,7 @@ def _confused(
     rng: np.random.Generator,
     estimator: PoseEstimator,
     refiner: IcpRefiner,
-    view: LabelledView,
+    frame: PreparedFrame,
     detections: Sequence[Detection],
 ) -> list[Candidate]:
     """Some detections as a part of another kind, drawn at random, without their own class as a rival."""
@@ -136,7 +159,7 @@ def _confused(
         for d in detections
         if rng.random() < CONFUSED_SHARE
     ]
-    return refiner.candidates(view.frame, chosen, estimator(view.frame, chosen)) if chosen else []
+    return refiner.candidates(frame.frame, chosen, estimator(frame, chosen)) if chosen else []
 
 
 def _gross(
@@ -154,7 +177,8 @@ def _gross(
             name, T = candidate.object_id, candidate.T_cam_obj
             moved, start = Hypothesis(name, _displaced(rng, T, objects[name]), 1.0), Hypothesis(name, T, 1.0)
             rivals = (moved,) if rng.random() < 0.5 else (start, moved)
-            chosen.append(PoseEstimate(name, T, 1.0, detection=detections[candidate.detection], hypotheses=rivals))
+            index = candidate.detection_index
+            chosen.append(PoseEstimate(name, T, 1.0, detection_index=index, hypotheses=rivals))
     return refiner.candidates(view.frame, detections, chosen, refine=False) if chosen else []
 
 

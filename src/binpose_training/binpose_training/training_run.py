@@ -54,7 +54,7 @@ class Run:
         """What must be the same for the run to be resumed, as plain JSON data; kept with the model."""
         settings: dict[str, Any] = json.loads(json.dumps(asdict(self.config)))
         del settings["workers"]
-        digests = {name: part.digest() for name, part in self.parts.items()}
+        digests = {name: part.digest for name, part in self.parts.items()}
         start = self.start.version if self.start else None
         return {"objects": list(digests), "digests": digests, "start": start, **settings}
 

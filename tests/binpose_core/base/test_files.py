@@ -24,7 +24,7 @@ from binpose_core.base.files import (
     write_text,
 )
 
-SOURCE = Path(__file__).resolve().parents[2] / "src" / "binpose_core"
+SOURCE = Path(__file__).resolve().parents[3] / "src" / "binpose_core"
 
 # A full disk, without being root: the kernel refuses to let any file of this process grow beyond the limit.
 FULL_DISK = """

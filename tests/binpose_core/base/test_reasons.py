@@ -6,7 +6,7 @@ from pathlib import Path
 from binpose_core.base.errors import BinposeError
 from binpose_core.base.reasons import Reason
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 CODES = {reason.code for reason in Reason}
 
 

@@ -11,6 +11,7 @@ from binpose_core.datasets.bop import Annotation, BopDataset
 from binpose_core.datasets.bop_writer import BopWriter
 from binpose_core.frames.camera import Camera
 from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.frames.types import UNKNOWN
 from binpose_core.geometry.transforms import exp_so3, from_rotation_translation
 from binpose_core.rendering.renderer import Renderer
 
@@ -178,6 +179,9 @@ class TestWriter:
             match=r"depth up to 9 m does not fit 16 bits .* at least 0.14 mm",
         ):
             writer.write(far, ("bar", "disc"), POSES, instance_ids)
+        unknown = np.where(instance_ids == 0, UNKNOWN, instance_ids)
+        with pytest.raises(BinposeError, match=r"pixels of a frame have no known label; expected full labels"):
+            writer.write(frame, ("bar", "disc"), POSES, unknown)
         with pytest.raises(BinposeError, match=r"undistort it first"):
             writer.write(bent, (), np.zeros((0, 4, 4)), instance_ids)
         with pytest.raises(BinposeError, match=r"expected both positive"):

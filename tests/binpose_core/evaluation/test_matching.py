@@ -17,6 +17,7 @@ from binpose_core.evaluation.matching import (
 )
 from binpose_core.evaluation.pose_errors import PartErrors
 from binpose_core.frames.camera import Camera
+from binpose_core.frames.region import Region
 from binpose_core.frames.types import PoseEstimate
 from binpose_core.geometry.transforms import exp_so3, from_rotation_translation
 
@@ -129,13 +130,27 @@ def test_an_extra_estimate_of_a_partly_annotated_object_is_unknown(judge):
 
 def test_outside_the_regions_an_extra_estimate_is_wrong(judge):
     # 600 px * x / 0.5 m + 320: x = 0 is column 320, x = 0.1 column 440, x = 0.2 column 560.
-    regions = [np.array([[300, 200], [460, 200], [460, 280], [300, 280]]), np.array([[0, 0], [9, 0], [0, 9]])]
+    region = Region([np.array([[300, 200], [460, 200], [460, 280], [300, 280]]), np.array([[0, 0], [9, 0], [0, 9]])])
     estimates = [estimate(0.1, 0.9), estimate(0.2, 0.8), estimate(0.25, 0.7)]
-    evaluation = judge([known(0.25)], estimates, complete=(), regions_px=regions, camera=CAMERA)
+    evaluation = judge([known(0.25)], estimates, complete=(), region=region, camera=CAMERA)
     assert verdicts(evaluation) == [UNKNOWN, WRONG, RIGHT], "a known part is right wherever it lies"
     assert [item.outside for item in evaluation.estimates] == [False, True, False]
     behind = PoseEstimate("bracket", at(0) * [[1], [1], [-1], [1]], 0.9)
-    assert judge([], [behind], complete=(), regions_px=regions, camera=CAMERA).estimates[0].outside
+    assert judge([], [behind], complete=(), region=region, camera=CAMERA).estimates[0].outside
+
+
+def test_an_estimate_on_unknown_pixels_is_neither_right_nor_wrong(judge):
+    """Elsewhere it is wrong, and what is right for a known part stays right, also a second time wrong."""
+    camera = Camera(200.0, 200.0, 49.5, 39.5, 100, 80)
+    unknown = np.zeros((80, 100), bool)
+    unknown[:, 70:] = True  # from x = 0.05 m on
+    estimates = [estimate(0, 0.9), estimate(0, 0.8), estimate(0.1, 0.7), estimate(-0.1, 0.6), estimate(0.1, 0.5, "bar")]
+    kinds = {"camera": camera, "unknown": unknown}
+    expected = [Verdict.RIGHT, Verdict.WRONG, Verdict.UNKNOWN, Verdict.WRONG, Verdict.UNKNOWN]
+    assert verdicts(judge([known(0)], estimates, **kinds)) == expected
+    assert verdicts(judge([known(0), known(0.1)], estimates, **kinds))[2] == Verdict.RIGHT
+    nothing = {"camera": camera, "unknown": np.zeros_like(unknown)}
+    assert Verdict.UNKNOWN not in verdicts(judge([known(0)], estimates, **nothing))
 
 
 def test_labels_for_calibration_leave_out_what_is_not_known(judge):
@@ -147,8 +162,8 @@ def test_labels_for_calibration_leave_out_what_is_not_known(judge):
 def test_refusals(judge, errors):
     with pytest.raises(BinposeError, match=r"A pose of object 'cog' .* but only bracket, bar is known"):
         judge([], [estimate(0, 1, "cog")])
-    with pytest.raises(BinposeError, match="regions but no camera"):
-        FrameTruth([], regions_px=[])
+    with pytest.raises(BinposeError, match="region or unknown pixels but no camera"):
+        FrameTruth([], region=Region([]))
     with pytest.raises(BinposeError, match="error must be one of add_s, add, adi, mssd, got 'iou'"):
         EvaluationConfig(error="iou")
     with pytest.raises(BinposeError, match="max_error must be > 0"):

@@ -10,8 +10,6 @@ from binpose_core.frames.working_view import (
     SIZE_MULTIPLE,
     make_working_view,
     resize_depth,
-    surface_normals,
-    working_view,
 )
 
 CAMERA = Camera(300.0, 290.0, 161.2, 117.9, 318, 242)
@@ -91,44 +89,11 @@ def test_frame_indices_are_the_nearest_pixels() -> None:
     assert np.abs(there[:, 0] - columns[:40]).max() <= 0.5 and np.abs(there[:, 1] - rows[:40]).max() <= 0.5
 
 
-@pytest.mark.parametrize("normal", [(0, 0, -1), (0.3, -0.2, -0.9), (-0.7, 0.1, -0.6), (0.05, 0.8, -0.5)])
-def test_normals_of_planes_are_exact(normal: tuple[float, float, float]) -> None:
-    wanted = np.array(normal) / np.linalg.norm(normal)
-    camera = Camera(300.0, 300.0, 60.0, 50.0, 120, 100)
-    normals = surface_normals(plane_depth(camera, wanted, 0.3), camera)
-    cosine = normals.reshape(-1, 3) @ wanted
-    assert cosine.min() > 1 - 1e-5
-
-
 def test_a_slanted_plane_keeps_its_normal_when_it_is_resampled() -> None:
     wanted = np.array([0.5, -0.3, -0.8]) / np.linalg.norm([0.5, -0.3, -0.8])
     view = make_working_view(frame_of(plane_depth(CAMERA, wanted, 0.5)), 5e-3, MANY)
     inner = view.normals[4:-40, 4:-40]
     assert np.median(inner @ wanted) > np.cos(np.deg2rad(2))
-
-
-def test_normals_face_the_camera(rng: np.random.Generator) -> None:
-    """Also of a wall beside the camera, whose normal has a positive z: it is seen from a wide angle only."""
-    camera = Camera(60.0, 60.0, 60.0, 50.0, 120, 100)
-    wall = np.array([-0.95, 0, 0.3]) / np.linalg.norm([-0.95, 0, 0.3])
-    depth_m = plane_depth(camera, wall, 0.03)
-    depth_m[(depth_m < 0) | (depth_m > 1)] = 0
-    depth_m += (rng.normal(0, 2e-5, depth_m.shape) * (depth_m > 0)).astype(np.float32)
-    normals, points = surface_normals(depth_m, camera), camera.backproject(depth_m)
-    known = np.linalg.norm(normals, axis=-1) > 0
-    assert known.sum() > 100 and (normals[known][:, 2] > 0).any()
-    assert ((normals * points).sum(-1)[known] < 0).all()
-    np.testing.assert_allclose(np.linalg.norm(normals[known], axis=-1), 1, atol=1e-5)
-
-
-def test_normals_do_not_bridge_a_step_and_are_zero_without_depth() -> None:
-    depth_m = flat(0.5)
-    depth_m[:, 160:] = 0.55
-    depth_m[100:110] = 0
-    normals = surface_normals(depth_m, CAMERA)
-    assert not normals[100:110].any()
-    # A level surface on both sides of the step, up to its edge.
-    assert normals[:90, :, 2].max() < -0.9999
 
 
 @pytest.mark.parametrize("scale", [0.3, 0.45, 0.5, 0.8, 1.3])
@@ -149,14 +114,6 @@ def test_noise_is_averaged_away_and_holes_are_not_surface(rng: np.random.Generat
     assert not small[18:29, 18:29].any()
     assert np.std(small[small > 0]) < 0.5 * 5e-4
     assert np.abs(small[small > 0] - 0.5).max() < 3e-3
-
-
-def test_a_view_is_made_once_per_frame_and_setting() -> None:
-    frame = frame_of(flat(0.6))
-    first = working_view(frame, 2e-3, MANY)
-    assert working_view(frame, 2e-3, MANY) is first
-    assert working_view(frame, 3e-3, MANY) is not first
-    assert working_view(frame_of(flat(0.6)), 2e-3, MANY) is not first
 
 
 @pytest.mark.parametrize(("height", "wanted"), [(380, 495), (242, 363), (242, 315)])

@@ -15,15 +15,15 @@ from hypothesis import strategies as st
 from safetensors import safe_open as open_weights
 from safetensors.numpy import save as save_tensors
 
-from binpose_core.base.errors import BinposeError
+from binpose_core.base.errors import BinposeError, DamagedModel
 from binpose_core.learning.model_store import ModelStore, Tensors
 
-SOURCE = Path(__file__).resolve().parents[2] / "src" / "binpose_core"
+SOURCE = Path(__file__).resolve().parents[3] / "src" / "binpose_core"
 
 SAVE_ON_A_FULL_DISK = """
 import resource, signal, sys
 import numpy as np
-from binpose_core.base.errors import BinposeError
+from binpose_core.base.errors import BinposeError, DamagedModel
 from binpose_core.learning.model_store import ModelStore
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))
@@ -279,9 +279,9 @@ def test_damage_is_named_and_never_loaded(store: ModelStore, suffix: str, damage
     other = store.save(tensors(1), {})
     damage(weights_file(store, version).with_suffix(suffix))
     for attempt in (store.load, lambda: store.load(version), lambda: store.promote(version)):
-        with pytest.raises(BinposeError, match=message) as caught:
+        with pytest.raises(DamagedModel, match=message) as caught:
             attempt()
-        assert "\n" not in str(caught.value)
+        assert "\n" not in str(caught.value) and caught.value.path.stem == f"weights-{version[:12]}"
     # The damage of one version does not reach the others.
     assert_same(store.load(other).tensors, tensors(1))
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from binpose_core.base.errors import BinposeError
+from binpose_core.base.errors import BinposeError, Diverged
 from binpose_core.learning.training_loop import LoopConfig, on_device, prefetched, train
 
 Batch = tuple[torch.Tensor, torch.Tensor]
@@ -160,9 +160,9 @@ def test_a_training_that_diverged_ends() -> None:
         return {"square": loss(network, batch)["square"] * torch.nan}
 
     steps: list[float] = []
-    with pytest.raises(BinposeError, match=r"diverged: 50 steps .*square.*lower learning_rate"):
+    with pytest.raises(Diverged, match=r"diverged: 50 steps .*square.*lower learning_rate") as caught:
         train(untrained(), line, poisoned, config(steps=300), on_step=lambda share, _: steps.append(share))
-    assert len(steps) == 49
+    assert len(steps) == 49 and caught.value.steps == 50 and list(caught.value.losses) == ["square"]
     assert_no_worker_stays()
 
 

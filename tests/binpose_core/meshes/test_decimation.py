@@ -5,7 +5,7 @@ import trimesh
 
 from binpose_core.meshes.closest import distance_reference
 from binpose_core.meshes.decimation import decimated, levels_of_detail, surface_error_m
-from binpose_core.meshes.mesh import Mesh, diameter_m, sample_faces
+from binpose_core.meshes.mesh import Mesh, sample_faces
 
 
 def test_levels_descend_and_keep_the_shape(rng):
@@ -16,7 +16,7 @@ def test_levels_descend_and_keep_the_shape(rng):
     assert [len(level.faces) <= 1.5 * count for level, count in zip(levels, (5000, 1000, 300), strict=True)] == [
         True
     ] * 3
-    assert list(errors_m) == sorted(errors_m) and 0 < errors_m[-1] < 0.02 * diameter_m(mesh)
+    assert list(errors_m) == sorted(errors_m) and 0 < errors_m[-1] < 0.02 * mesh.diameter_m
     distances = distance_reference(levels[-1], sample_faces(mesh, 300, rng)[0])
     assert (distances <= 1.05 * errors_m[-1]).mean() > 0.99
 

@@ -8,7 +8,7 @@ import pytest
 import trimesh
 
 from binpose_core.base.errors import BinposeError
-from binpose_core.meshes.mesh import is_watertight, signed_volumes
+from binpose_core.meshes.mesh import signed_volumes
 from binpose_core.meshes.mesh_files import load_mesh
 
 
@@ -142,7 +142,7 @@ def test_a_block_has_its_size_and_axes(tmp_path, unit, suffix):
     path = tmp_path / f"block.{suffix}"
     path.write_bytes(step_of(extents_m / METRES[unit], unit))
     mesh = load_mesh(path)
-    assert np.allclose(np.ptp(mesh.vertices, axis=0), extents_m) and is_watertight(mesh.faces)
+    assert np.allclose(np.ptp(mesh.vertices, axis=0), extents_m) and mesh.watertight
     assert signed_volumes(mesh.vertices, mesh.faces).sum() == pytest.approx(np.prod(extents_m), rel=1e-4)
     assert mesh.vertices.min() == pytest.approx(0, abs=1e-7)
 

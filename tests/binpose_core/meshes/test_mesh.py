@@ -1,23 +1,18 @@
 """Areas, samples, diameter and closedness of meshes with known answers."""
 
+import pickle
 import time
+from dataclasses import replace
+from types import ModuleType
 
 import numpy as np
 import pytest
 import trimesh
 
 from binpose_core.geometry.diameters import farthest_distance
-from binpose_core.meshes.mesh import (
-    Mesh,
-    bounding_box_center,
-    diameter_m,
-    face_areas_normals,
-    is_watertight,
-    sample_faces,
-    signed_volumes,
-    surface_samples,
-    welded,
-)
+from binpose_core.meshes import mesh as mesh_module
+from binpose_core.meshes import solids
+from binpose_core.meshes.mesh import Mesh, is_watertight, sample_faces, signed_volumes, surface_samples, welded
 
 
 def box(extents: tuple[float, float, float] = (0.06, 0.04, 0.02)) -> Mesh:
@@ -40,7 +35,7 @@ def test_meshes_are_equal_to_themselves_alone() -> None:
 
 def test_areas_and_normals_of_a_box():
     """The areas add up to the box's, and the normals point outwards."""
-    areas, normals = face_areas_normals(box())
+    areas, normals = box().face_areas, box().face_normals
     assert areas.sum() == pytest.approx(2 * (0.06 * 0.04 + 0.04 * 0.02 + 0.06 * 0.02))
     middles = box().vertices[box().faces].mean(axis=1)
     assert ((normals * middles).sum(axis=1) > 0).all()
@@ -68,18 +63,18 @@ def test_diameter_is_the_largest_vertex_distance(rng):
     points = rng.normal(size=(300, 3))
     every_pair = np.linalg.norm(points[:, None] - points[None], axis=-1).max()
     assert farthest_distance(points) == pytest.approx(every_pair)
-    assert diameter_m(box()) == pytest.approx(np.sqrt(0.06**2 + 0.04**2 + 0.02**2), rel=1e-6)
+    assert box().diameter_m == pytest.approx(np.sqrt(0.06**2 + 0.04**2 + 0.02**2), rel=1e-6)
     stray = Mesh(np.concatenate([box().vertices, [[9, 9, 9]]]).astype(np.float32), box().faces)
-    assert diameter_m(stray) == pytest.approx(diameter_m(box()))
+    assert stray.diameter_m == pytest.approx(box().diameter_m)
     flat = Mesh(np.array([[0, 0, 0], [3, 0, 0], [0, 4, 0]], np.float32), np.array([[0, 1, 2]], np.int32))
-    assert diameter_m(flat) == pytest.approx(5)
+    assert flat.diameter_m == pytest.approx(5)
 
 
 def test_the_center_is_that_of_the_bounding_box():
     """Not the mean of the vertices."""
     mesh = box()
     moved = Mesh(np.concatenate([mesh.vertices, mesh.vertices[:1]]) + np.float32(0.5), mesh.faces)
-    assert np.allclose(bounding_box_center(moved), 0.5)
+    assert np.allclose(moved.box_center_m, 0.5)
 
 
 def test_watertight_means_that_every_edge_has_its_partner():
@@ -123,3 +118,40 @@ def test_the_diameter_of_a_fine_ball_takes_no_quadratic_time():
     began = time.process_time()
     assert farthest_distance(ball) == pytest.approx(40.0)
     assert time.process_time() - began < 10
+
+
+def test_what_follows_from_a_mesh_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And anew for another mesh, such as a copy with other vertices."""
+    calls = []
+
+    def count(module: ModuleType, name: str) -> None:
+        function = getattr(module, name)
+
+        def call(*given: object) -> object:
+            calls.append(name)
+            return function(*given)
+
+        monkeypatch.setattr(module, name, call)
+
+    for name in ("areas_normals", "farthest_distance", "is_watertight"):
+        count(mesh_module, name)
+    count(solids, "is_solid")
+    mesh = box()
+    for _ in range(3):
+        assert mesh.face_areas is mesh.face_areas and mesh.face_normals is mesh.face_normals
+        assert mesh.box_center_m is mesh.box_center_m and mesh.watertight and mesh.solid
+        size_m = mesh.diameter_m
+    assert sorted(calls) == ["areas_normals", "farthest_distance", "is_solid", "is_watertight"]
+    larger = replace(mesh, vertices=2 * mesh.vertices)
+    assert larger.diameter_m == pytest.approx(2 * size_m) and larger.face_areas.sum() == pytest.approx(
+        4 * mesh.face_areas.sum()
+    )
+
+
+def test_what_follows_from_a_mesh_does_not_travel_with_it() -> None:
+    mesh = box()
+    plain = pickle.dumps(mesh)
+    assert mesh.face_areas.sum() > 0 and mesh.diameter_m > 0 and pickle.dumps(mesh) == plain
+    same = pickle.loads(plain)
+    np.testing.assert_array_equal(same.vertices, mesh.vertices)
+    np.testing.assert_array_equal(same.face_normals, mesh.face_normals)

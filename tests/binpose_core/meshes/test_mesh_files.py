@@ -8,7 +8,7 @@ import pytest
 import trimesh
 
 from binpose_core.base.errors import BinposeError
-from binpose_core.meshes.mesh import Mesh, diameter_m, face_areas_normals, is_watertight
+from binpose_core.meshes.mesh import Mesh
 from binpose_core.meshes.mesh_files import load_mesh, ply_bytes
 from binpose_core.parts.objects import make_object, objects_from_tensors, objects_to_tensors
 
@@ -24,7 +24,7 @@ def test_every_format_gives_the_same_part(tmp_path, suffix):
     (box_mm().apply_scale(1e-3) if suffix == "glb" else box_mm()).export(path)
     mesh = load_mesh(path)
     assert mesh.vertices.dtype == np.float32 and mesh.faces.dtype == np.int32
-    assert len(mesh.vertices) == 8 and len(mesh.faces) == 12 and is_watertight(mesh.faces)
+    assert len(mesh.vertices) == 8 and len(mesh.faces) == 12 and mesh.watertight
     assert np.allclose(np.sort(np.ptp(mesh.vertices, axis=0)), [0.02, 0.04, 0.06])
 
 
@@ -62,7 +62,7 @@ def test_odd_sizes_are_questioned_unless_allowed(tmp_path):
     trimesh.creation.box((2, 1, 1)).export(tmp_path / "two.stl")
     with pytest.raises(BinposeError, match=r"measures 2.449 units .* declare its unit with --unit"):
         load_mesh(tmp_path / "two.stl")
-    assert np.isclose(diameter_m(load_mesh(tmp_path / "two.stl", allow_odd_size=True)), 0.002449, rtol=1e-3)
+    assert np.isclose(load_mesh(tmp_path / "two.stl", allow_odd_size=True).diameter_m, 0.002449, rtol=1e-3)
     with pytest.raises(BinposeError, match="Unit 'furlong'; expected one of mm"):
         load_mesh(tmp_path / "box.stl", "furlong")
 
@@ -78,8 +78,8 @@ def test_cheap_repairs(tmp_path):
         tmp_path / "ball.ply"
     )
     mesh = load_mesh(tmp_path / "ball.ply", "mm")
-    assert len(mesh.faces) == len(ball.faces) and is_watertight(mesh.faces)
-    _, normals = face_areas_normals(mesh)
+    assert len(mesh.faces) == len(ball.faces) and mesh.watertight
+    normals = mesh.face_normals
     assert ((normals * mesh.vertices[mesh.faces].mean(axis=1)).sum(axis=1) > 0).all()
 
 
@@ -89,7 +89,7 @@ def test_a_part_inside_out_is_turned(tmp_path):
     turned.invert()
     turned.export(tmp_path / "box.off")
     mesh = load_mesh(tmp_path / "box.off", "mm")
-    assert ((face_areas_normals(mesh)[1] * mesh.vertices[mesh.faces].mean(axis=1)).sum(axis=1) > 0).all()
+    assert ((mesh.face_normals * mesh.vertices[mesh.faces].mean(axis=1)).sum(axis=1) > 0).all()
 
 
 def test_a_large_hole_stays_open(tmp_path):
@@ -98,7 +98,7 @@ def test_a_large_hole_stays_open(tmp_path):
     part.update_faces(np.abs(part.face_normals[:, 2] - 1) > 1e-6)
     part.export(tmp_path / "open.stl")
     mesh = load_mesh(tmp_path / "open.stl", "mm")
-    assert len(mesh.faces) == 10 and not is_watertight(mesh.faces)
+    assert len(mesh.faces) == 10 and not mesh.watertight
 
 
 BROKEN = {
@@ -146,8 +146,8 @@ def test_real_parts_close(shared_data):
     assert len(paths) >= 15
     for path in paths:
         mesh = load_mesh(path)
-        assert is_watertight(mesh.faces), path
-        assert np.isclose(diameter_m(load_mesh(path, "mm")), diameter_m(mesh))
+        assert mesh.watertight, path
+        assert np.isclose(load_mesh(path, "mm").diameter_m, mesh.diameter_m)
 
 
 def test_colours_of_vertices_stay_at_their_places(tmp_path):
@@ -163,6 +163,6 @@ def test_colours_of_vertices_stay_at_their_places(tmp_path):
     bare = replace(painted, mesh=replace(mesh, colors=None))
     (back, plain) = objects_from_tensors(*objects_to_tensors([painted, replace(bare, id="plain")]))
     np.testing.assert_array_equal(back.mesh.colors, mesh.colors)
-    assert plain.mesh.colors is None and painted.digest() != bare.digest()
+    assert plain.mesh.colors is None and painted.digest != bare.digest
     box.export(tmp_path / "bare.ply")
     assert load_mesh(tmp_path / "bare.ply").colors is None

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from binpose_core.base.errors import BinposeError
-from binpose_core.meshes.mesh import Mesh, face_areas_normals, is_watertight, signed_volumes
+from binpose_core.meshes.mesh import Mesh, is_watertight, signed_volumes
 from binpose_core.meshes.mesh_files import load_mesh
 from binpose_core.meshes.polygons import MalformedMesh, Polygons, triangulated
 
@@ -92,9 +92,9 @@ def loaded(folder, name, vertices, polygons):
 
 def assert_same_solid(mesh: Mesh, outline, height):
     area, length = outline_area(outline), outline_length(outline)
-    assert is_watertight(mesh.faces)
+    assert mesh.watertight
     assert signed_volumes(mesh.vertices, mesh.faces).sum() * 1e9 == pytest.approx(area * height, rel=1e-4)
-    assert face_areas_normals(mesh)[0].sum() * 1e6 == pytest.approx(2 * area + length * height, rel=1e-4)
+    assert mesh.face_areas.sum() * 1e6 == pytest.approx(2 * area + length * height, rel=1e-4)
     extents = [*np.ptp(np.array(outline, float), axis=0), height]
     assert np.ptp(mesh.vertices, axis=0) * 1e3 == pytest.approx(extents, rel=1e-4)
 
@@ -124,7 +124,8 @@ def test_a_bridge_to_a_hole_stays_a_hole():
     """The outline of a face with a hole runs along the same bridge in and out."""
     vertices = np.array([(x, y, 0.0) for x, y in KEYHOLE])
     faces = triangulated(Polygons(vertices, np.arange(10), np.array([10])))
-    areas, normals = face_areas_normals(Mesh(vertices.astype(np.float32), faces.astype(np.int32)))
+    mesh = Mesh(vertices.astype(np.float32), faces.astype(np.int32))
+    areas, normals = mesh.face_areas, mesh.face_normals
     assert areas.sum() == pytest.approx(1000) and np.allclose(normals[areas > 1e-6], [0, 0, 1])
 
 

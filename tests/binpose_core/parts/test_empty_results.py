@@ -27,7 +27,7 @@ def frame(depth_m: float | None = 0.4, camera: Camera = CAMERA, holes: float = 0
 
 
 def pose(score: float, object_id: str = "step", **residuals: float) -> PoseEstimate:
-    return PoseEstimate(object_id, np.eye(4), score, DETECTION, residuals=residuals)
+    return PoseEstimate(object_id, np.eye(4), score, 0, residuals=residuals)
 
 
 @pytest.fixture(scope="module")

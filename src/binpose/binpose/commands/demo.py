@@ -10,8 +10,8 @@ from binpose.commands.command import Command, console, preparing, progress_bar, 
 from binpose.commands.estimate import print_summary, run_estimation
 from binpose.commands.evaluate import evaluation_table
 from binpose_core.evaluation.matching import HALF_VISIBLE, EvaluationConfig
+from binpose_core.frames.filters import PoseFilter
 from binpose_pipeline.bundle import PipelineBundle, load_bundle
-from binpose_pipeline.estimation import EstimationConfig
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -110,13 +110,13 @@ def show_demo(
         truth = FrameTruth(truths[source.name], camera=frame.camera)
         return frame_notes(evaluation.add(source.name, truth, poses, frame.camera, frame.depth_m))
 
-    config = EstimationConfig(threshold=evaluation.config.score_threshold)
+    chosen = PoseFilter(threshold=evaluation.config.score_threshold)
     numbers = {name: part.bop_id for name, part in bundle.objects.items()}
-    record = RunRecord(str(dataset), SPLIT, model, bundle.version, numbers, config.threshold)
+    record = RunRecord(str(dataset), SPLIT, model, bundle.version, numbers, chosen.threshold)
     outcomes = run_estimation(
         bundle,
         sources,
-        config,
+        chosen,
         record,
         RunDirectory(out),
         judge,

@@ -1,15 +1,15 @@
 """`binpose estimate`: the poses of parts in recorded frames."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
 import tyro
 
 from binpose.commands.command import Command, console, errors, split_names, tracked, waiting
+from binpose_core.frames.filters import DetectionFilter, PoseFilter
 from binpose_pipeline.bundle import UNCALIBRATED, PipelineBundle, load_bundle
-from binpose_pipeline.estimation import EstimationConfig
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -48,7 +48,7 @@ class Estimate(Command):
     """Split of the BOP data set; not needed where there is only one."""
     sensor: str | None = None
     """Sensor of the BOP data set, such as photoneo, where a scene has images of several."""
-    threshold: float = EstimationConfig.threshold
+    threshold: float = PoseFilter.threshold
     """Least score (probability to be right) of a reported part."""
     objects: str = ""
     """Report only these parts, separated by commas."""
@@ -74,23 +74,20 @@ class Estimate(Command):
         """Open, load, estimate, report."""
         from binpose.explain import Explainer, FrameExplainer, Remembering
         from binpose_core.frames.region import Region
-        from binpose_pipeline.estimation import check_objects
-        from binpose_pipeline.pipeline import Within
         from binpose_pipeline.runs import RunDirectory, RunRecord
         from binpose_pipeline.tracking import TrackingConfig, TrackingPipeline
         from binpose_recording.bag_topics import CameraTopics
         from binpose_recording.inputs import open_inputs
 
-        config = EstimationConfig(self.threshold, split_names(self.objects, "--objects"))
-        region = Region.from_text(self.region)
+        chosen = PoseFilter(self.threshold, split_names(self.objects, "--objects"))
+        detections = DetectionFilter(region=Region.from_text(self.region))
         topics = CameraTopics(self.color_topic, self.depth_topic, self.info_topic)
         with waiting(f"Opening {self.path} ..."):
             inputs = open_inputs(self.path, self.split, topics, self.sensor)
         with waiting(f"Loading {self.model} ..."):
             bundle = with_refiner(load_bundle(self.model, self.device), self.refiner)
-        check_objects(config.objects, tuple(bundle.objects), str(self.model))
-        chosen = config.objects or tuple(bundle.objects)
-        numbers = {name: model.bop_id for name, model in bundle.objects.items() if name in chosen}
+        chosen.check_objects(tuple(bundle.objects))
+        numbers = {name: model.bop_id for name, model in chosen.wanted(bundle.objects).items()}
         record = RunRecord(
             str(self.path),
             self.split,
@@ -104,18 +101,16 @@ class Estimate(Command):
         )
         if not bundle.calibrated:
             console.print(UNCALIBRATED, style="yellow")
-        if region is not None:
-            bundle = bundle.using(segmenter=Within(bundle.segmenter, region))
         run, explain = RunDirectory(self.out), None
         if self.explain:
             remembering = Remembering(bundle.refiner)
             bundle = bundle.using(refiner=remembering)
             explain = FrameExplainer(Explainer(bundle.objects), remembering, run)
-        pipeline = bundle.pipeline
+        pipeline = replace(bundle.pipeline, chosen=detections)
         if self.track != "no":
-            stages = bundle.segmenter, bundle.estimator, bundle.refiner
-            pipeline = TrackingPipeline(*stages, bundle.objects, TrackingConfig(self.track, keep=self.threshold))
-        outcomes = run_estimation(bundle, inputs.frames, config, record, run, explain=explain, pipeline=pipeline)
+            tracking = TrackingConfig(self.track, keep=self.threshold)
+            pipeline = TrackingPipeline(**vars(pipeline), objects=bundle.objects, config=tracking)
+        outcomes = run_estimation(bundle, inputs.frames, chosen, record, run, explain=explain, pipeline=pipeline)
         print_summary(outcomes, record.notes)
         failed = sum(outcome.error is not None for outcome in outcomes)
         console.print(f"{len(outcomes) - failed} of {len(outcomes)} frames done. Look at {self.out / 'report.html'}")
@@ -138,7 +133,7 @@ def with_refiner(bundle: PipelineBundle, method: str) -> PipelineBundle:
 def run_estimation(
     bundle: PipelineBundle,
     sources: Sequence["FrameSource"],
-    config: EstimationConfig,
+    chosen: PoseFilter,
     record: "RunRecord",
     run: "RunDirectory",
     judge: "Judge | None" = None,
@@ -151,7 +146,7 @@ def run_estimation(
     Args:
         bundle: the model.
         sources: the frames, read one after the other.
-        config: which poses are reported.
+        chosen: which poses are reported.
         record: the header of the run.
         run: where it is written.
         judge: called with each frame's source, frame and outcome; gives a line per pose for the 3D scene.
@@ -172,7 +167,7 @@ def run_estimation(
     gallery = RunGallery(drawer)
     outcomes: list[FrameOutcome] = []
     run.write_results(record, outcomes)
-    results = estimate_frames(pipeline or bundle.pipeline, sources, config, bundle.objects)
+    results = estimate_frames(pipeline or bundle.pipeline, sources, chosen, bundle.objects)
     estimates = zip(sources, results, strict=True)
     try:
         for source, (outcome, frame) in tracked(estimates, len(sources), "Estimating"):

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import tyro
 
 from binpose.commands.command import Command, console
-from binpose_core.base.errors import BinposeError
+from binpose_core.base.errors import BinposeError, NoModel
 from binpose_core.learning.model_header import OWN_KEYS
 from binpose_core.learning.model_store import SHORT, ModelStore
 
@@ -34,9 +34,10 @@ class Models(Command):
 
         stores = list(find_stores(shipped_or_own(self.path)))
         if not stores:
-            raise BinposeError(
+            raise NoModel(
                 f"No models in {self.path}; expected folders with weights-*.safetensors; train one with "
-                "`binpose train --objects a,b --out models/x`."
+                "`binpose train --objects a,b --out models/x`.",
+                self.path,
             )
         uncovered = [(store, version) for store in stores for version in uncovered_versions(store)]
         for store, version in uncovered if self.reseal else ():

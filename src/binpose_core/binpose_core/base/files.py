@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from binpose_core.base.errors import BinposeError
+from binpose_core.base.errors import BadFile, CannotWrite, DiskFull
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # The longer ones first: that of UTF-32 begins like that of UTF-16.
@@ -52,10 +52,10 @@ def write_atomically(path: Path | str, *, durable: bool = True) -> Iterator[Path
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         if durable:
-            _flush_to_disk(temporary)
+            flush_to_disk(temporary)
         temporary.replace(path)
         if durable:
-            _flush_to_disk(path.parent)
+            flush_to_disk(path.parent)
     except OSError as error:
         if error.errno in _NO_SPACE or error.filename in (None, str(temporary), str(path), *map(str, path.parents)):
             raise _write_error(path, error) from error
@@ -99,14 +99,14 @@ def read_json(path: Path | str) -> Any:
     try:
         return json.loads(decode_text(Path(path).read_bytes()), object_pairs_hook=_without_twins)
     except FileNotFoundError as error:
-        raise BinposeError(f"No file {path}; expected a JSON file there; check the path.") from error
+        raise BadFile(f"No file {path}; expected a JSON file there; check the path.", path) from error
     except OSError as error:
-        raise BinposeError(f"Could not read {path}: {error.strerror}; check the path and its permissions.") from error
+        raise BadFile(f"Could not read {path}: {error.strerror}; check the path and its permissions.", path) from error
     except ValueError as error:
-        raise BinposeError(f"{path} is no valid JSON ({error}); expected a whole JSON file; restore it.") from error
+        raise BadFile(f"{path} is no valid JSON ({error}); expected a whole JSON file; restore it.", path) from error
     except RecursionError as error:
-        raise BinposeError(
-            f"{path} is nested too deeply to be read; expected a JSON file of data; restore it."
+        raise BadFile(
+            f"{path} is nested too deeply to be read; expected a JSON file of data; restore it.", path
         ) from error
 
 
@@ -142,18 +142,21 @@ def remove_leftovers(directory: Path | str) -> list[Path]:
     return removed
 
 
-def _write_error(path: Path, error: OSError) -> BinposeError:
+def _write_error(path: Path, error: OSError) -> CannotWrite:
     if error.errno in _NO_SPACE:
-        return BinposeError(
-            f"Could not write {path}: no space is left there ({error.strerror}); nothing was changed; free some space."
+        return DiskFull(
+            f"Could not write {path}: no space is left there ({error.strerror}); nothing was changed; free some space.",
+            path,
         )
-    return BinposeError(
+    return CannotWrite(
         f"Could not write {path}: {error.strerror or error}; expected a place to write to; check the path and its "
-        "permissions."
+        "permissions.",
+        path,
     )
 
 
-def _flush_to_disk(path: Path) -> None:
+def flush_to_disk(path: Path) -> None:
+    """Return when a file's content, or the names in a folder, are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -27,7 +27,7 @@ class Reason(Enum):
     UNKNOWN_ENCODING = "the encoding or the compression of an image is none that is supported"
     DAMAGED_IMAGE = "the data of an image do not match its stated size or format"
     SIZE_MISMATCH = "colour image, depth image and camera info are of different sizes"
-    NO_DEPTH = "the depth image has no valid pixel"
+    NO_DEPTH = "there is no depth image, or it has no valid pixel"
     DEPTH_UNIT = "the depth image is probably in another unit"
     NO_CAMERA_INFO = "images arrive, and no camera info"
     UNCALIBRATED_CAMERA = "the camera info holds no usable camera matrix"

@@ -1,11 +1,14 @@
 """Fields of settings' dataclasses that carry their range, which is checked and shown from the same numbers."""
 
+import math
 from dataclasses import field, fields
 from typing import Any
 
 from binpose_core.base.errors import BinposeError
 
 Bounds = tuple[float, float]
+FRACTION: Bounds = (0.0, 1.0)
+NOT_NEGATIVE: Bounds = (0.0, math.inf)
 
 
 def setting(default: Any, *, bounds: Bounds | None = None, live: bool | None = None) -> Any:

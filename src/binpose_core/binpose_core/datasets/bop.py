@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from binpose_core.base.errors import BinposeError
+from binpose_core.base.errors import BadFile, BinposeError
 from binpose_core.base.listing import Listing
 from binpose_core.datasets.bop_json import (
     Annotation,
@@ -226,8 +226,8 @@ class BopScene:
         """scene_camera.json: image number -> cam_K, depth_scale, ..."""
         path = self.directory / self.layout.json(CAMERAS)
         if not path.is_file():
-            raise BinposeError(
-                f"No {path}; expected cam_K and depth_scale for every image there; add it or remove the scene."
+            raise BadFile(
+                f"No {path}; expected cam_K and depth_scale for every image there; add it or remove the scene.", path
             )
         return entries_by_image(path)
 
@@ -236,7 +236,7 @@ class BopScene:
         """scene_gt.json: image number -> the annotated parts."""
         path = self.directory / self.layout.json("scene_gt")
         if not path.is_file():
-            raise BinposeError(f"No {path}: the poses of this scene are not known; choose a split with ground truth.")
+            raise BadFile(f"No {path}: the poses of this scene are not known; choose a split with ground truth.", path)
         return entries_by_image(path)
 
     @cached_property

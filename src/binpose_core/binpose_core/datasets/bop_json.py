@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 
-from binpose_core.base.errors import BinposeError
+from binpose_core.base.errors import BadFile, BinposeError
 from binpose_core.base.files import read_json
 from binpose_core.geometry.transforms import FloatArray, from_rotation_translation
 
@@ -99,9 +99,9 @@ def entries_by_image(path: Path) -> dict[int, Any]:
     entries: dict[int, Any] = {}
     for key, value in read_json_object(path).items():
         if not is_digits(key):
-            raise BinposeError(f'A key of {path} is not the number of an image ({key!r}); expected keys like "0".')
+            raise BadFile(f'A key of {path} is not the number of an image ({key!r}); expected keys like "0".', path)
         if int(key) in entries:
-            raise BinposeError(f"{path} has two entries for image {int(key)}; expected one each; remove one.")
+            raise BadFile(f"{path} has two entries for image {int(key)}; expected one each; remove one.", path)
         entries[int(key)] = value
     return entries
 
@@ -115,7 +115,7 @@ def read_json_object(path: Path) -> dict[str, Any]:
     """The object in a JSON file; raises BinposeError for a file that holds none."""
     content = read_json(path)
     if not isinstance(content, dict):
-        raise BinposeError(
-            f"{path} holds a {type(content).__name__}; expected named entries in {{}}; correct the file."
+        raise BadFile(
+            f"{path} holds a {type(content).__name__}; expected named entries in {{}}; correct the file.", path
         )
     return content

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from binpose_core.base.errors import BinposeError
+from binpose_core.base.errors import BadFile
 from binpose_core.base.files import decode_text, write_text
 from binpose_core.geometry.transforms import FloatArray, from_rotation_translation
 
@@ -63,8 +63,8 @@ def read_results(path: Path | str) -> list[BopResult]:
     try:
         lines = decode_text(Path(path).read_bytes()).splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise BinposeError(
-            f"Cannot read results {path}: {error}; expected the CSV file that `binpose estimate` writes."
+        raise BadFile(
+            f"Cannot read results {path}: {error}; expected the CSV file that `binpose estimate` writes.", path
         ) from error
     results = []
     for number, row in enumerate(csv.reader(lines), start=1):
@@ -73,9 +73,10 @@ def read_results(path: Path | str) -> list[BopResult]:
         try:
             results.append(_result(row))
         except ValueError as error:
-            raise BinposeError(
+            raise BadFile(
                 f"Line {number} of {path} is not a BOP result ({error}); expected {','.join(HEADER)} with 9 numbers "
-                "in R and 3 in t; write the file again."
+                "in R and 3 in t; write the file again.",
+                path,
             ) from error
     return results
 

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from binpose_core.base.errors import BinposeError
+from binpose_core.base.errors import BinposeError, UnknownObject
 from binpose_core.base.files import read_json, remove_leftovers, write_bytes, write_json
 from binpose_core.frames.camera import Camera
 from binpose_core.frames.image_files import encode_png
 from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.frames.types import BACKGROUND
 from binpose_core.geometry.transforms import FloatArray
 from binpose_core.meshes.mesh_files import ply_bytes
 from binpose_core.parts.catalogue import ObjectModel
@@ -96,7 +97,7 @@ class BopWriter:
             frame: without distortion; mono goes to gray/, colour to rgb/, depth_m None writes no depth.
             object_ids: N ids of the writer's objects.
             T_cam_obj: (N, 4, 4), metres.
-            instance_ids: (H, W) the part that each pixel shows, an index into object_ids; negative = none.
+            instance_ids: (H, W) the part that each pixel shows, an index into object_ids; `BACKGROUND` = none.
             T_cam_world: (4, 4), metres, where it is known.
             sensor: kind of the depth sensor, an extra key of scene_camera.json where it is known.
 
@@ -104,8 +105,13 @@ class BopWriter:
             The number of the image.
 
         Raises:
-            BinposeError: for an object the writer was not given or depth beyond the range of 16 bits.
+            BinposeError: for an object the writer was not given, unknown pixels or depth beyond the range of 16 bits.
         """
+        if (unknown := np.count_nonzero(instance_ids < BACKGROUND)) > 0:
+            raise BinposeError(
+                f"{unknown} pixels of a frame have no known label; expected full labels: BOP's format counts what has "
+                "no label as background."
+            )
         indices = [self._index(object_id) for object_id in object_ids]
         poses = np.asarray(T_cam_obj, dtype=np.float64).reshape(len(indices), 4, 4)
         image_id = self._next_id
@@ -130,9 +136,11 @@ class BopWriter:
 
     def _index(self, object_id: str) -> int:
         if object_id not in self._indices:
-            raise BinposeError(
+            raise UnknownObject(
                 f"A frame shows object {object_id!r}, but the data set is written for "
-                f"{', '.join(self._indices) or 'none'}; give the writer every object that may appear."
+                f"{', '.join(self._indices) or 'none'}; give the writer every object that may appear.",
+                [object_id],
+                self._indices,
             )
         return self._indices[object_id]
 

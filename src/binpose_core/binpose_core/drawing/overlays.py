@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from binpose_core.base.errors import BinposeError
+from binpose_core.base.errors import UnknownObject
 from binpose_core.drawing.outlines import DrawingConfig, Edges, Image, composite, find_edges, line_scale
 from binpose_core.frames.camera import Camera
 from binpose_core.frames.rgbd_frame import RgbdFrame
@@ -151,9 +151,11 @@ class OverlayDrawer:
     def _check_known(self, poses: Sequence[PoseEstimate]) -> None:
         unknown = sorted({pose.object_id for pose in poses} - set(self.objects))
         if unknown:
-            raise BinposeError(
+            raise UnknownObject(
                 f"Poses of {', '.join(unknown)} to draw; known: {', '.join(self.objects)}. "
-                "Use the model that the estimates came from."
+                "Use the model that the estimates came from.",
+                unknown,
+                self.objects,
             )
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from binpose_core.base.errors import BinposeError
+from binpose_core.base.errors import UnknownObject
 from binpose_core.evaluation import metrics
 from binpose_core.evaluation.matching import NOBODY, GroundTruth, match
 from binpose_core.evaluation.pose_errors import PartErrors
@@ -99,9 +99,11 @@ class BopRecall:
         depth_m: npt.NDArray[np.float32] | None,
     ) -> None:
         if object_id not in self._errors:
-            raise BinposeError(
+            raise UnknownObject(
                 f"A known part is {object_id!r}, but only {', '.join(self._errors) or 'no object'} is in the "
-                "catalogue; add it or leave it out."
+                "catalogue; add it or leave it out.",
+                [object_id],
+                self._errors,
             )
         part = self._errors[object_id]
         limit_m = max(metrics.BOP_FRACTIONS) * part.diameter_m

@@ -10,17 +10,18 @@ from pathlib import Path
 import numpy as np
 
 from binpose_core.datasets.bop import BopDataset, BopFrame
-from binpose_core.evaluation.metrics import mssd
-from binpose_core.frames.masks import box_xyxy
+from binpose_core.evaluation.matching import HALF_VISIBLE, EvaluationConfig, right_errors_m
+from binpose_core.evaluation.pose_errors import PartErrors
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import Detection
-from binpose_core.geometry.transforms import FloatArray, transform
+from binpose_core.geometry.transforms import FloatArray
 from binpose_core.parts.objects import ObjectModel
+from binpose_core.parts.true_detection import true_detection
 
 FOLDER = "golden"
-LEAST_VISIBLE = 0.5
-RIGHT_SHARE = 0.1  # of the diameter
 MOST_FRAMES = 20
+RIGHT = EvaluationConfig(error="mssd")
+"""ADD-S hardly notices a long rod that is shifted along its axis."""
 Found = Sequence[tuple[str, FloatArray]]
 
 
@@ -51,7 +52,7 @@ def golden_frames(store: Path) -> list[GoldenFrame]:
     golden = []
     for source in sources:
         truths = source.ground_truth()
-        parts = {number: truth for number, truth in enumerate(truths) if truth.visible_fraction >= LEAST_VISIBLE}
+        parts = {number: truth for number, truth in enumerate(truths) if truth.visible_fraction >= HALF_VISIBLE}
         names = tuple(dataset.model(truth.obj_id).object_id for truth in parts.values())
         poses = np.array([truth.T_cam_obj for truth in parts.values()], np.float64).reshape(-1, 4, 4)
         golden.append(GoldenFrame(source.read(), names, poses, source, tuple(parts)))
@@ -71,25 +72,23 @@ def true_detections(golden: GoldenFrame, objects: Mapping[str, ObjectModel]) -> 
     found = []
     for name, T, mask in zip(golden.object_ids, golden.T_cam_obj, masks, strict=True):
         if name in objects and mask.any():
-            x0, y0, x1, y1 = box_xyxy(mask)
-            center_px, depth_m = _center(objects[name], T, golden.frame)
-            center = float(center_px[0]), float(center_px[1])
-            found.append(Detection(name, 1.0, (x0, y0, x1, y1), mask[y0:y1, x0:x1], center, depth_m))
+            found.append(true_detection(objects[name], T, mask, golden.frame.camera))
     return found
 
 
 def found_share(
     frames: Sequence[GoldenFrame], objects: Mapping[str, ObjectModel], estimate: Callable[[GoldenFrame], Found]
 ) -> float | None:
-    """The share of all parts that have an estimated pose within a tenth of the diameter (MSSD); None without frames.
+    """The share of all parts that have a right estimated pose (by MSSD, see `right_errors_m`); None without frames.
 
     Args:
         frames: the golden frames.
         objects: the parts by id.
         estimate: the poses (object id, T_cam_obj) of a frame.
     """
+    errors = {name: PartErrors(part) for name, part in objects.items()}
     right = [
-        any(name == object_id and _is_right(objects[name], T, T_true) for name, T in found)
+        object_id in errors and _is_found(errors[object_id], [T for name, T in found if name == object_id], T_true)
         for golden in frames
         for found in [estimate(golden)]
         for object_id, T_true in zip(golden.object_ids, golden.T_cam_obj, strict=True)
@@ -115,17 +114,12 @@ def seen_share(
     return float(np.mean(seen)) if seen else None
 
 
-def _is_right(part: ObjectModel, T: FloatArray, T_true: FloatArray) -> bool:
-    return mssd(T, T_true, part.points, part.symmetries.transforms()) <= RIGHT_SHARE * part.diameter_m
+def _is_found(part: PartErrors, poses: Sequence[FloatArray], T_true: FloatArray) -> bool:
+    return bool(np.isfinite(right_errors_m(part, np.reshape(poses, (-1, 4, 4)), T_true[None], RIGHT)).any())
 
 
 def _is_seen(part: ObjectModel, T: FloatArray, frame: RgbdFrame, detections: Sequence[Detection]) -> bool:
-    center_px, depth_m = _center(part, T, frame)
-    reach_px = part.diameter_m / 4 * frame.camera.fx / depth_m
+    center_cam = part.center_in(T)
+    center_px = frame.camera.project(center_cam)
+    reach_px = part.diameter_m / 4 * frame.camera.fx / center_cam[2]
     return any(d.object_id == part.id and np.linalg.norm(d.center_px - center_px) <= reach_px for d in detections)
-
-
-def _center(part: ObjectModel, T: FloatArray, frame: RgbdFrame) -> tuple[FloatArray, float]:
-    """Where a part's centre is seen (2,), in pixels, and its depth in metres."""
-    center_cam = transform(T, part.center_m[None])[0]
-    return frame.camera.project(center_cam), float(center_cam[2])

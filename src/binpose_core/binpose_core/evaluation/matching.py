@@ -8,7 +8,8 @@ all estimates with the lower scores left out, and one matching gives the whole p
 Known poses need not be complete. A part that is hardly visible, or whose annotation is in doubt, is
 ignored: finding it is no mistake and missing it neither. Where not every part of an object is annotated, an
 estimate without a counterpart is unknown rather than wrong, precision is not available, and what remains to
-be said is whether it lies outside the regions where parts can be.
+be said is whether it lies outside the region where parts can be. The same holds for single estimates where the
+labels of some pixels are not known: an estimate that would be visible there is unknown.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -18,13 +19,15 @@ from enum import Enum
 import numpy as np
 import numpy.typing as npt
 
-from binpose_core.base.errors import BinposeError
+from binpose_core.base.errors import BinposeError, UnknownObject
 from binpose_core.datasets.bop import BopFrame
 from binpose_core.evaluation.pose_errors import ERROR_NAMES, ErrorName, PartErrors
 from binpose_core.frames.camera import Camera
+from binpose_core.frames.filters import PoseFilter
+from binpose_core.frames.labels import lies_on
 from binpose_core.frames.region import Region
-from binpose_core.frames.types import PoseEstimate
-from binpose_core.geometry.transforms import FloatArray
+from binpose_core.frames.types import LabelledView, PoseEstimate
+from binpose_core.geometry.transforms import FloatArray, transform
 
 NOBODY = -1
 HALF_VISIBLE = 0.5
@@ -44,7 +47,7 @@ class EvaluationConfig:
     error: ErrorName = "add_s"
     max_error: float = 0.1
     min_visible_fraction: float = 0.1
-    score_threshold: float = 0.5
+    score_threshold: float = PoseFilter.threshold
 
     def __post_init__(self) -> None:
         if self.error not in ERROR_NAMES:
@@ -74,17 +77,25 @@ class FrameTruth:
     """What is known about a frame.
 
     complete: the objects of which every visible part is among `parts`; None = all objects.
-    regions_px: polygons (K, 2) of the image where parts can be; None = not told. Needs `camera`.
+    region: where in the image parts can be; None = everywhere. Needs `camera`.
+    unknown: (H, W) bool, the pixels of which the labels are not known; None = none. Needs `camera`.
     """
 
     parts: Sequence[GroundTruth]
     complete: Collection[str] | None = None
-    regions_px: Sequence[FloatArray] | None = None
+    region: Region | None = None
     camera: Camera | None = None
+    unknown: npt.NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
-        if self.regions_px is not None and self.camera is None:
-            raise BinposeError("FrameTruth with regions but no camera; expected the camera that shows them; pass it.")
+        if (self.region is not None or self.unknown is not None) and self.camera is None:
+            raise BinposeError(
+                "FrameTruth with a region or unknown pixels but no camera; expected the camera of the image; pass it."
+            )
+
+    def allows(self, center_cam: FloatArray) -> bool:
+        """Whether a part's centre (3,) in the camera frame is seen where parts can be."""
+        return self.region is None or self.camera is None or self.region.shows(center_cam, self.camera)
 
     def is_complete(self, object_id: str) -> bool:
         """Whether every visible part of the object is known."""
@@ -106,7 +117,7 @@ class MatchedEstimate:
 
     part: index of the known part it was matched to, or -1.
     error_m: with respect to that part, infinite without one.
-    outside: without a counterpart and its centre outside the regions; always wrong.
+    outside: without a counterpart and its centre outside the region; always wrong.
     duplicate: without a counterpart, but right for a part that another estimate has taken.
     """
 
@@ -168,12 +179,11 @@ class Evaluator:
         part_errors, parts = self._part_errors(object_id), [truth.parts[column] for column in columns]
         counts = np.array([self.config.counts(part) for part in parts], dtype=bool)
         scores = np.array([estimate.score for estimate in estimates], dtype=np.float64)
-        limit_m = self.config.max_error * part_errors.diameter_m
         T_est, T_gt = (np.reshape([item.T_cam_obj for item in group], (-1, 4, 4)) for group in (estimates, parts))
-        errors_m = part_errors.matrix(self.config.error, T_est, T_gt, limit_m)
-        owners = match(errors_m, scores, limit_m, counts)
+        errors_m = right_errors_m(part_errors, T_est, T_gt, self.config)
+        owners = match(errors_m, scores, np.inf, counts)
         judged = [
-            self._verdict(estimate, owner, row, columns, counts, limit_m, truth)
+            self._verdict(estimate, owner, row, columns, counts, truth)
             for estimate, owner, row in zip(estimates, owners, errors_m, strict=True)
         ]
         found = {owner: row for row, owner in enumerate(owners) if owner != NOBODY}
@@ -192,27 +202,67 @@ class Evaluator:
         errors_m: FloatArray,
         columns: Sequence[int],
         counts: npt.NDArray[np.bool_],
-        limit_m: float,
         truth: FrameTruth,
     ) -> MatchedEstimate:
         object_id, score = estimate.object_id, float(estimate.score)
         if owner != NOBODY:
             verdict = Verdict.RIGHT if counts[owner] else Verdict.IGNORED
             return MatchedEstimate(object_id, score, verdict, columns[owner], float(errors_m[owner]))
-        center_cam = estimate.T_cam_obj @ np.append(self._part_errors(object_id).center_m, 1.0)
-        outside = is_outside(center_cam[:3], truth)
-        duplicate = bool((errors_m < limit_m).any())
-        wrong = outside or duplicate or truth.is_complete(object_id)
+        center_cam = transform(estimate.T_cam_obj, self._part_errors(object_id).center_m[None])[0]
+        outside = not truth.allows(center_cam)
+        duplicate = bool(np.isfinite(errors_m).any())
+        wrong = outside or duplicate or (truth.is_complete(object_id) and not self._on_unknown(estimate, truth))
         verdict = Verdict.WRONG if wrong else Verdict.UNKNOWN
         return MatchedEstimate(object_id, score, verdict, NOBODY, float("inf"), outside, duplicate)
 
+    def _on_unknown(self, estimate: PoseEstimate, truth: FrameTruth) -> bool:
+        if truth.unknown is None or truth.camera is None:
+            return False
+        points = self._part_errors(estimate.object_id).points
+        return lies_on(truth.unknown, estimate.T_cam_obj, points, truth.camera, self.config.min_visible_fraction)
+
     def _part_errors(self, object_id: str) -> PartErrors:
         if object_id not in self._errors:
-            raise BinposeError(
+            raise UnknownObject(
                 f"A pose of object {object_id!r} is to be evaluated, but only {', '.join(self._errors) or 'no object'} "
-                "is known; add it to the catalogue or leave it out."
+                "is known; add it to the catalogue or leave it out.",
+                [object_id],
+                self._errors,
             )
         return self._errors[object_id]
+
+
+def right_errors_m(
+    part: PartErrors, T_est: FloatArray, T_gt: FloatArray, config: EvaluationConfig | None = None
+) -> FloatArray:
+    """Errors (E, G) of the right poses among T_est (E, 4, 4) of parts in poses T_gt (G, 4, 4); infinite for others.
+
+    The one definition of a right pose: its error is below `EvaluationConfig.max_error` of the diameter.
+    """
+    config = config or EvaluationConfig()
+    limit_m = config.max_error * part.diameter_m
+    errors_m = part.matrix(config.error, T_est, T_gt, limit_m)
+    return np.where(errors_m < limit_m, errors_m, np.inf)
+
+
+def is_right(
+    object_id: str,
+    T_cam_obj: FloatArray,
+    parts: Sequence[GroundTruth],
+    errors: Mapping[str, PartErrors],
+    config: EvaluationConfig | None = None,
+) -> bool | None:
+    """Whether one of the known parts has this pose (4, 4), whatever other poses there are.
+
+    None where no part that counts has it, but one that does not count: a pose that is right by chance tells nothing.
+    """
+    config = config or EvaluationConfig()
+    same = [part for part in parts if part.object_id == object_id]
+    truths = np.reshape([part.T_cam_obj for part in same], (-1, 4, 4))
+    right = np.isfinite(right_errors_m(errors[object_id], T_cam_obj[None], truths, config))[0]
+    if not right.any():
+        return False
+    return True if any(config.counts(part) for part, near in zip(same, right, strict=True) if near) else None
 
 
 def match(
@@ -244,14 +294,12 @@ def match(
     return owners
 
 
-def is_outside(center_cam: FloatArray, truth: FrameTruth) -> bool:
-    """Whether a point (3,) of the camera frame projects outside all regions; false where none are told."""
-    if truth.regions_px is None or truth.camera is None:
-        return False
-    if center_cam[2] <= 0:
-        return True
-    u, v = truth.camera.project(center_cam).tolist()
-    return not Region(truth.regions_px).contains((u, v))
+def view_truths(view: LabelledView) -> list[GroundTruth]:
+    """The parts of a labelled view of which class and pose are known."""
+    return [
+        GroundTruth(view.object_ids[i], view.T_cam_obj[i], float(view.visible_fraction[i]))
+        for i in np.flatnonzero(view.pose_known)
+    ]
 
 
 def ground_truths(frame: BopFrame, doubtful: Collection[str] = ("low",)) -> list[GroundTruth]:

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from binpose_core.base.errors import BinposeError
+from binpose_core.base.errors import BadFile, BinposeError
 from binpose_core.frames.exif import orientation
 from binpose_core.frames.pixels import Picture, to_eight_bits
 
@@ -37,11 +37,11 @@ def read_picture(path: Path) -> Picture:
     image = _decoded(path, content)
     channels = image.shape[2] if image.ndim == 3 else 1
     if image.dtype not in (np.uint8, np.uint16):
-        raise BinposeError(
-            f"Colour image {path} is of type {image.dtype}; expected 8 or 16 bits per channel; convert it first."
+        raise BadFile(
+            f"Colour image {path} is of type {image.dtype}; expected 8 or 16 bits per channel; convert it first.", path
         )
     if channels != 1 and channels not in _TO_RGB:
-        raise BinposeError(f"Colour image {path} has {channels} channels; expected 1, 3 or 4; convert it first.")
+        raise BadFile(f"Colour image {path} has {channels} channels; expected 1, 3 or 4; convert it first.", path)
     narrow, notes = to_eight_bits(image[..., :3] if channels == 4 else image)
     if channels == 4 and image[..., 3].min() < np.iinfo(image.dtype).max:
         notes += ("A colour image has transparent pixels: their colours were taken, the alpha channel was ignored.",)
@@ -66,9 +66,10 @@ def read_depth_m(path: Path, mm_per_unit: float) -> npt.NDArray[np.float32]:
     image = read_image(path)
     if image.dtype != np.uint16 or image.ndim != 2:
         channels = image.shape[2] if image.ndim == 3 else 1
-        raise BinposeError(
+        raise BadFile(
             f"Depth image {path} is {image.dtype} with {channels} channel{'s' * (channels > 1)}; expected 16 bit "
-            "unsigned with one channel; export the raw depth, not a picture of it."
+            "unsigned with one channel; export the raw depth, not a picture of it.",
+            path,
         )
     return image.astype(np.float32) * np.float32(mm_per_unit * 1e-3)
 
@@ -112,14 +113,15 @@ def _content(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise BinposeError(f"Cannot read image {path}: {error.strerror or error}; check the path.") from error
+        raise BadFile(f"Cannot read image {path}: {error.strerror or error}; check the path.", path) from error
 
 
 def _decoded(path: Path, content: bytes) -> npt.NDArray[Any]:
     image = decode_image(content)
     if image is None:
-        raise BinposeError(
+        raise BadFile(
             f"{path} ({len(content)} bytes) is not a readable image; expected a complete PNG, JPEG, TIFF or BMP file; "
-            "it may be truncated: copy or record it again."
+            "it may be truncated: copy or record it again.",
+            path,
         )
     return image

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 from binpose_core.base.errors import BinposeError
+from binpose_core.frames.camera import Camera
 from binpose_core.frames.types import Detection
 from binpose_core.geometry.transforms import FloatArray
 
@@ -37,6 +38,13 @@ class Region:
         corners = (np.asarray(polygon, np.float32).reshape(-1, 1, 2) for polygon in self.polygons_px)
         u, v = map(float, point_px)
         return any(cv2.pointPolygonTest(polygon, (u, v), False) >= 0 for polygon in corners)
+
+    def shows(self, point_cam: FloatArray, camera: Camera) -> bool:
+        """Whether a point (3,) of the camera frame lies in front of the camera and is seen in one of the polygons."""
+        if point_cam[2] <= 0:
+            return False
+        u, v = camera.project(point_cam).tolist()
+        return self.contains((u, v))
 
     def keep(self, detections: Sequence[Detection]) -> list[Detection]:
         """The detections whose centres lie inside, in their order."""

@@ -1,7 +1,6 @@
 """One observation of the camera, checked where it enters."""
 
-from collections.abc import Hashable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -9,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from binpose_core.base.errors import BinposeError
+from binpose_core.base.errors import BinposeError, NoDepth
 from binpose_core.base.reasons import Reason
 from binpose_core.frames.camera import Camera
 
@@ -30,7 +29,6 @@ class RgbdFrame:
     distance_m: about how far away the parts are, where there is no depth to tell it; None = not known either.
     stamp_ns: time of exposure; frame_id: name of the optical frame.
     notes: a sentence about each thing that was ignored or looks odd; the same text for every frame that shares it.
-    derived: what stages computed from this frame and others may use again, by key.
     """
 
     color: npt.NDArray[np.uint8]
@@ -41,7 +39,6 @@ class RgbdFrame:
     name: str = ""
     distance_m: float | None = None
     notes: tuple[str, ...] = ()
-    derived: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         expected = (self.camera.height, self.camera.width)
@@ -112,10 +109,10 @@ def _checked_depth(depth_m: npt.NDArray[Any], expected: tuple[int, int], name: s
         )
     valid = (depth_m > 0) & (depth_m < LARGEST_M)
     if not valid.any():
-        raise BinposeError(
+        raise NoDepth(
             f"Frame {name!r}: the depth image has no valid pixel (all zero or NaN); expected metres; "
             "check the sensor, its distance to the scene and the file.",
-            Reason.NO_DEPTH,
+            name,
         )
     depth_m = np.where(valid, depth_m, np.float32(0)).astype(np.float32, copy=False)
     steps = np.float32(DEPTH_STEPS_PER_M)

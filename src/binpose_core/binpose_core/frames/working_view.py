@@ -5,21 +5,19 @@ sensor with more pixels than that gets its depth noise averaged away.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from numba import njit, prange
 
 from binpose_core.frames.camera import Camera
 from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.frames.surface_normals import InverseDepthFit, surface_normals
 from binpose_core.geometry.transforms import FloatArray
 
 MAX_ENLARGEMENT = 1.6
 SIZE_MULTIPLE = 32
-NORMAL_RADIUS_PX = 2
-MAX_SLOPE_M_PER_PX = 0.004
+NORMAL_FIT = InverseDepthFit(slope_m_per_px=0.004)
 
 
 @dataclass(frozen=True)
@@ -31,6 +29,7 @@ class WorkingView:
     camera: of the view, padding included.
     scale: working pixels per frame pixel, across and down; they differ by the rounding of the size.
     gsd_m: metres per working pixel at the median depth.
+    frame_shape: (H, W) of the frame.
     """
 
     color: npt.NDArray[np.uint8]
@@ -40,6 +39,7 @@ class WorkingView:
     camera: Camera
     scale: tuple[float, float]
     gsd_m: float
+    frame_shape: tuple[int, int]
 
     def to_frame_px(self, points_px: FloatArray) -> FloatArray:
         """Image coordinates (..., 2) of the frame for those of the working view."""
@@ -53,14 +53,13 @@ class WorkingView:
         """Columns (w,) and rows (h,) of the frame in which the view's pixels lie; past its end in the padding."""
         return _indices(self.camera.width, self.scale[0]), _indices(self.camera.height, self.scale[1])
 
-
-def working_view(frame: RgbdFrame, gsd_m: float, max_pixels: int) -> WorkingView:
-    """The frame's working view, made by `make_working_view` once per frame and kept with it."""
-    key = ("working view", gsd_m, max_pixels)
-    if key not in frame.derived:
-        frame.derived[key] = make_working_view(frame, gsd_m, max_pixels)
-    view: WorkingView = frame.derived[key]
-    return view
+    def labels(self, labels: npt.NDArray[np.integer]) -> npt.NDArray[np.int32]:
+        """(h, w) int32: a label image (H, W) of the frame at the view's pixels, -1 in the padding."""
+        columns, rows = self.frame_indices()
+        columns, rows = columns[columns < labels.shape[1]], rows[rows < labels.shape[0]]
+        sampled = np.full(self.depth_m.shape, -1, np.int32)
+        sampled[: len(rows), : len(columns)] = labels[np.ix_(rows, columns)]
+        return sampled
 
 
 def make_working_view(frame: RgbdFrame, gsd_m: float, max_pixels: int) -> WorkingView:
@@ -91,10 +90,10 @@ def make_working_view(frame: RgbdFrame, gsd_m: float, max_pixels: int) -> Workin
     depth = np.pad(depth, pad)
     resized = frame.camera.resized(*size)
     camera = Camera(resized.fx, resized.fy, resized.cx, resized.cy, color.shape[1], color.shape[0])
-    normals = surface_normals(depth, camera)
+    normals = surface_normals(depth, camera, NORMAL_FIT)
     gsd = (distance if distance is not None else 1.0) / camera.fx
     scales = (size[0] / width, size[1] / height)
-    return WorkingView(color, frame.color.ndim == 2, depth, normals, camera, scales, gsd)
+    return WorkingView(color, frame.color.ndim == 2, depth, normals, camera, scales, gsd, (height, width))
 
 
 def resize_depth(depth_m: npt.NDArray[np.float32], size: tuple[int, int]) -> npt.NDArray[np.float32]:
@@ -117,73 +116,3 @@ def resize_depth(depth_m: npt.NDArray[np.float32], size: tuple[int, int]) -> npt
 def _indices(count: int, scale: float) -> npt.NDArray[np.int64]:
     """(count,) the pixels of a row or column in which the middles of `count` resampled ones lie."""
     return np.floor((np.arange(count) + 0.5) / scale).astype(np.int64)
-
-
-def surface_normals(depth_m: npt.NDArray[np.float32], camera: Camera) -> npt.NDArray[np.float32]:
-    """Unit normals (H, W, 3) float32 towards the camera from planes fitted to each pixel's neighbours; 0 = unknown.
-
-    A plane is linear in (u, v, 1 / z), so a least-squares fit over the 5 x 5 neighbours is exact for planes.
-    """
-    normals = np.zeros((*depth_m.shape, 3), np.float32)
-    depth_m = np.ascontiguousarray(depth_m, np.float32)
-    _fit_normals(depth_m, camera.intrinsics, NORMAL_RADIUS_PX, MAX_SLOPE_M_PER_PX, normals)
-    return normals
-
-
-@njit(parallel=True, cache=True, fastmath=True)
-def _fit_normals(depth: Any, intrinsics: Any, radius: int, max_slope: float, normals: Any) -> None:
-    """Row by row: the sums over a neighbour are added for a whole row at once, without branches."""
-    fx, fy, cx, cy = intrinsics
-    height, width = depth.shape
-    inverse = np.where(depth > 0, np.float32(1.0) / np.maximum(depth, np.float32(1e-6)), np.float32(0.0))
-    for v in prange(height):
-        sums = np.zeros((9, width), np.float32)
-        for dv in range(-min(radius, v), min(radius, height - 1 - v) + 1):
-            for du in range(-radius, radius + 1):
-                gate = np.float32(max_slope * (abs(du) + abs(dv)))
-                first, last = max(0, -du), min(width, width - du)
-                _add_neighbour(
-                    depth[v, first:last], inverse[v, first:last], depth[v + dv, first + du : last + du],
-                    inverse[v + dv, first + du : last + du], gate, np.float32(du), np.float32(dv), sums[:, first:last],
-                )  # fmt: skip
-        for u in range(width):
-            if depth[v, u] > 0.0:
-                _normal_from_sums(sums[:, u], inverse[v, u], fx, fy, u - cx, v - cy, normals[v, u])
-
-
-@njit(inline="always", fastmath=True)
-def _add_neighbour(z: Any, w: Any, z_next: Any, w_next: Any, gate: Any, du: Any, dv: Any, sums: Any) -> None:
-    for u in range(z.shape[0]):
-        near = (z_next[u] > 0.0) & (abs(z_next[u] - z[u]) <= gate)
-        one = np.float32(1.0) if near else np.float32(0.0)
-        step = (w_next[u] - w[u]) * one
-        sums[0, u] += one
-        sums[1, u] += one * du
-        sums[2, u] += one * dv
-        sums[3, u] += one * du * du
-        sums[4, u] += one * dv * dv
-        sums[5, u] += one * du * dv
-        sums[6, u] += step
-        sums[7, u] += step * du
-        sums[8, u] += step * dv
-
-
-@njit(inline="always", fastmath=True)
-def _normal_from_sums(sums: Any, inverse: float, fx: float, fy: float, u: float, v: float, normal: Any) -> None:
-    """Solve the plane fit 1 / z = centre + a du + b dv and turn it into a unit normal towards the camera."""
-    s, su, sv, suu, svv = sums[0], sums[1], sums[2], sums[3], sums[4]
-    suv, sw, suw, svw = sums[5], sums[6], sums[7], sums[8]
-    if s < 6.0:
-        return
-    cuu, cvv, cuv = suu - su * su / s, svv - sv * sv / s, suv - su * sv / s
-    cuw, cvw = suw - su * sw / s, svw - sv * sw / s
-    det = cuu * cvv - cuv * cuv
-    if det < 1.0:
-        return
-    a, b = (cuw * cvv - cvw * cuv) / det, (cvw * cuu - cuw * cuv) / det
-    nx, ny = a * fx, b * fy
-    nz = inverse + (sw - a * su - b * sv) / s - a * u - b * v
-    length = np.sqrt(nx * nx + ny * ny + nz * nz)
-    if length >= 1e-12:
-        # (nx, ny, nz) . p = 1 on the plane: this vector points away from the camera.
-        normal[0], normal[1], normal[2] = -nx / length, -ny / length, -nz / length

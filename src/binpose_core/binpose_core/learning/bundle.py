@@ -7,8 +7,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from binpose_core.base.errors import BinposeError
-from binpose_core.base.reasons import Reason
+from binpose_core.base.errors import BinposeError, ModelMismatch, ModelRefused
 from binpose_core.learning.model_store import SHORT, ModelStore, StoredModel
 from binpose_core.learning.stored_parts import assemble, stored_objects
 from binpose_core.parts.objects import ObjectModel
@@ -100,10 +99,11 @@ class ModelSlot(Generic[Stage]):
             if model.version.startswith(version):
                 return model
         known = ", ".join(model.version[:SHORT] for model in held)
-        raise BinposeError(
+        raise ModelMismatch(
             f"A result of model {version}, but this node holds {known}; expected one of these; load that version here "
             "too with ~/load_model.",
-            Reason.MODEL_MISMATCH,
+            version,
+            [model.version for model in held],
         )
 
     def exchange(self, model: ModelBundle[Stage]) -> None:
@@ -170,9 +170,10 @@ def load_model(
     golden = checks.score(stage, objects)
     before = None if golden is None or current is None else checks.score(current.stage, current.objects)
     if golden is not None and before is not None and golden < before:
-        raise BinposeError(
+        raise ModelRefused(
             f"Model {stored.version[:SHORT]} scores {golden:.3f} on the golden frames, the one in use {before:.3f}; "
-            "expected at least as much; train it further, or take these frames out of the store."
+            "expected at least as much; train it further, or take these frames out of the store.",
+            stored.version,
         )
     return bundle(
         stage, objects, stored.version, stored.parent, Path(store), golden=golden, config=config, metrics=metrics
@@ -187,9 +188,10 @@ def check_finite(stored: StoredModel) -> None:
     """
     for name, value in stored.tensors.items():
         if value.dtype.kind == "f" and not np.isfinite(value).all():
-            raise BinposeError(
+            raise ModelRefused(
                 f"Tensor {name!r} of model {stored.version[:SHORT]} holds NaN or infinity; expected finite weights; "
-                "train it again."
+                "train it again.",
+                stored.version,
             )
 
 
@@ -200,7 +202,8 @@ def check_known(wanted: Sequence[str], known: Sequence[str], version: str) -> No
         BinposeError: naming them.
     """
     if missing := [name for name in wanted if name not in known]:
-        raise BinposeError(
+        raise ModelRefused(
             f"Model {version[:SHORT]} does not know {', '.join(missing)}; it knows {', '.join(known)}; expected all "
-            "parts that are in use; load a model that was trained with them."
+            "parts that are in use; load a model that was trained with them.",
+            version,
         )

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from binpose_core.base.errors import BinposeError
+from binpose_core.base.errors import BadFile, DamagedModel
 from binpose_core.base.files import read_json
 
 FORMAT = "binpose-model-1"
@@ -60,11 +60,24 @@ def check_covered(path: Path, header: Mapping[str, Any], digest: str | None) -> 
         BinposeError: when it was altered.
     """
     if digest is not None and (header_digest(header) != digest or header.get("check") != own_digest(header)):
-        raise BinposeError(
+        raise DamagedModel(
             f"{path} was altered: its values are not those that were saved with the weights of version "
             f"{str(header['sha256'])[:SHORT]}; expected the header as it was written; copy it again from where the "
-            "model came from."
+            "model came from.",
+            path,
         )
+
+
+def read_stored(path: Path) -> Any:
+    """The value in a JSON file of a model store.
+
+    Raises:
+        DamagedModel: when it cannot be read.
+    """
+    try:
+        return read_json(path)
+    except BadFile as error:
+        raise DamagedModel(str(error), path) from error
 
 
 def checked_header(path: Path) -> dict[str, Any]:
@@ -74,23 +87,26 @@ def checked_header(path: Path) -> dict[str, Any]:
         BinposeError: when it is missing, damaged or not that of the weights beside it.
     """
     if not path.is_file():
-        raise BinposeError(
+        raise DamagedModel(
             f"{path.with_suffix('.safetensors')} has no header; expected {path.name} beside it; restore it from where "
-            "the model came from, or train again."
+            "the model came from, or train again.",
+            path,
         )
-    header = read_json(path)
+    header = read_stored(path)
     sha256 = header.get("sha256") if isinstance(header, dict) and header.get("format") == FORMAT else None
     if not isinstance(sha256, str) or path.stem != f"weights-{sha256[:SHORT]}":
-        raise BinposeError(
+        raise DamagedModel(
             f"{path} is no header of these weights; expected format {FORMAT!r} and the sha256 that the file is named "
-            "after; restore the file or train again."
+            "after; restore the file or train again.",
+            path,
         )
     complete: dict[str, Any] = {"created": "", "parent": None, "bytes": 0, **header}
     kinds = {"created": str, "parent": str | None, "bytes": int}
     wrong = [key for key, kind in kinds.items() if not isinstance(complete[key], kind)]
     if wrong:
-        raise BinposeError(
+        raise DamagedModel(
             f"{', '.join(f'{key} is {complete[key]!r}' for key in wrong)} in {path}; expected a text for created, a "
-            "version or null for parent and a number for bytes; restore the file or train again."
+            "version or null for parent and a number for bytes; restore the file or train again.",
+            path,
         )
     return complete

@@ -26,8 +26,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as tensors_from_bytes
 from safetensors.numpy import save as bytes_from_tensors
 
-from binpose_core.base.errors import BinposeError
-from binpose_core.base.files import read_json, remove_leftovers, to_json, write_atomically, write_json
+from binpose_core.base.errors import BinposeError, DamagedModel, NoModel, UnknownVersion
+from binpose_core.base.files import remove_leftovers, to_json, write_atomically, write_json
 from binpose_core.learning.model_header import (
     DIGEST_KEY,
     FORMAT,
@@ -38,6 +38,7 @@ from binpose_core.learning.model_header import (
     header_digest,
     own_digest,
     read_digest,
+    read_stored,
     stored_digest,
 )
 
@@ -167,10 +168,11 @@ class ModelStore:
         if not self._pointer.is_file():
             versions = self.versions()
             return versions[0] if len(versions) == 1 else None
-        pointer = read_json(self._pointer)
+        pointer = read_stored(self._pointer)
         if not isinstance(pointer, dict) or not isinstance(pointer.get("version"), str):
-            raise BinposeError(
-                f'{self._pointer} names no version; expected {{"version": sha256}}; delete it and promote a version.'
+            raise DamagedModel(
+                f'{self._pointer} names no version; expected {{"version": sha256}}; delete it and promote a version.',
+                self._pointer,
             )
         return str(pointer["version"])
 
@@ -200,8 +202,9 @@ class ModelStore:
         try:
             tensors = tensors_from_bytes(data)
         except SafetensorError as error:
-            raise BinposeError(
-                f"{self._weights_path(version)} holds no tensors ({error}); expected a safetensors file; train again."
+            raise DamagedModel(
+                f"{self._weights_path(version)} holds no tensors ({error}); expected a safetensors file; train again.",
+                self._weights_path(version),
             ) from error
         tensors = {name: _restored(value) for name, value in tensors.items()}
         return StoredModel(tensors, header, version, header["parent"])
@@ -228,7 +231,9 @@ class ModelStore:
             checked_header(self._header_path(version))
         listed = ", ".join(candidate[:SHORT] for candidate in known) or "none"
         what = "Several versions begin with" if matches else "No version"
-        raise BinposeError(f"{what} {version!r} in {self.directory}; known: {listed}; give one of these.")
+        raise UnknownVersion(
+            f"{what} {version!r} in {self.directory}; known: {listed}; give one of these.", version, known
+        )
 
     @property
     def _pointer(self) -> Path:
@@ -254,22 +259,25 @@ class ModelStore:
 
     def _check_store(self) -> None:
         if not self.directory.exists():
-            raise BinposeError(
+            raise NoModel(
                 f"No model at {self.directory}; expected a folder with weights; train one with "
-                f"`binpose train --out {self.directory}`."
+                f"`binpose train --out {self.directory}`.",
+                self.directory,
             )
         if not self.directory.is_dir() or not any(self.directory.glob("weights-*")):
-            raise BinposeError(
+            raise NoModel(
                 f"{self.directory} is no model store; expected a folder with weights-*.safetensors and their headers; "
-                "give the folder that `binpose train --out` wrote."
+                "give the folder that `binpose train --out` wrote.",
+                self.directory,
             )
 
     def _current_or_error(self) -> str:
         current = self.current()
         if current is None:
             listed = ", ".join(version[:SHORT] for version in self.versions()) or "none"
-            raise BinposeError(
-                f"No version in {self.directory} is in use (known: {listed}); expected one; promote or name one."
+            raise NoModel(
+                f"No version in {self.directory} is in use (known: {listed}); expected one; promote or name one.",
+                self.directory,
             )
         return current
 
@@ -278,24 +286,28 @@ class ModelStore:
         try:
             data = path.read_bytes()
         except OSError as error:
-            raise BinposeError(
+            raise DamagedModel(
                 f"Could not read {path}: {error.strerror}; expected the weights of version {version[:SHORT]}; restore "
-                "the file or train again."
+                "the file or train again.",
+                path,
             ) from error
         actual = hashlib.sha256(data).hexdigest()
         if actual != version and len(data) < header["bytes"]:
-            raise BinposeError(
-                f"{path} is truncated: {len(data)} of {header['bytes']} bytes; expected the whole file; copy it again."
+            raise DamagedModel(
+                f"{path} is truncated: {len(data)} of {header['bytes']} bytes; expected the whole file; copy it again.",
+                path,
             )
         if actual != version:
-            raise BinposeError(
+            raise DamagedModel(
                 f"{path} has sha256 {actual[:SHORT]}..., expected {version[:SHORT]}...: the file was altered; copy it "
-                "again from where the model came from."
+                "again from where the model came from.",
+                path,
             )
         if len(data) != header["bytes"]:
-            raise BinposeError(
+            raise DamagedModel(
                 f"{self._header_path(version)} says {header['bytes']} bytes, and {path.name} has {len(data)}: the "
-                "header was altered; copy it again from where the model came from."
+                "header was altered; copy it again from where the model came from.",
+                self._header_path(version),
             )
         return data
 

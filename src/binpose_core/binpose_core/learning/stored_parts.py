@@ -5,7 +5,7 @@ from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
 from typing import TypeVar
 
-from binpose_core.base.errors import BinposeError
+from binpose_core.base.errors import BinposeError, ModelRefused
 from binpose_core.learning.model_store import SHORT, StoredModel
 from binpose_core.parts.objects import ObjectModel, objects_from_tensors
 
@@ -35,11 +35,12 @@ def assemble(stored: StoredModel, build: Callable[[], Part]) -> Part:
     try:
         return build()
     except BinposeError as error:
-        raise error if writer == reader else BinposeError(f"{error} Note: {versions}.") from error
+        raise error if writer == reader else error.with_note(f"Note: {versions}.") from error
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-        raise BinposeError(
+        raise ModelRefused(
             f"The header of version {stored.version[:SHORT]} does not describe a model ({error!r}); {versions}; "
-            "restore the header, use the version that wrote it, or train the model again."
+            "restore the header, use the version that wrote it, or train the model again.",
+            stored.version,
         ) from error
 
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from binpose_core.base.errors import BinposeError
+from binpose_core.base.errors import BinposeError, Diverged
 from binpose_core.base.precision import Network, autocast
 from binpose_core.base.threads import available_cpus, kernels_may_overlap
 from binpose_core.learning.weights import Progress, load_checkpoint, save_checkpoint
@@ -107,9 +107,11 @@ def train(
             losses, moved = _step(network, batch, loss_function, optimizer, config, rate, device)
             lost = 0 if moved else lost + 1
             if lost == MOST_LOST:
-                raise BinposeError(
+                raise Diverged(
                     f"The training diverged: {lost} steps in a row had no finite gradient (losses {losses}); expected "
-                    "finite ones; choose a lower learning_rate, or check the views."
+                    "finite ones; choose a lower learning_rate, or check the views.",
+                    lost,
+                    losses,
                 )
             steps = progress.steps + 1
             _update_average(average, network, min(config.average_steps, 10 + steps // 4))

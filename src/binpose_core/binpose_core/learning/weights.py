@@ -12,7 +12,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save
 
-from binpose_core.base.errors import BinposeError
+from binpose_core.base.errors import BadFile, BinposeError, ModelRefused
 from binpose_core.base.files import write_atomically
 from binpose_core.learning.stored_parts import without_prefix
 
@@ -41,11 +41,11 @@ def load_arrays(network: torch.nn.Module, arrays: Mapping[str, npt.NDArray[Any]]
         tensor = torch.from_numpy(np.array(value))
         state[key] = tensor.float() if tensor.is_floating_point() else tensor
         if not torch.isfinite(state[key]).all():
-            raise BinposeError(f"The {name} weights hold NaN or infinity in {key!r}; expected numbers; train again.")
+            raise ModelRefused(f"The {name} weights hold NaN or infinity in {key!r}; expected numbers; train again.")
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
-        raise BinposeError(
+        raise ModelRefused(
             f"The {name} weights do not fit their configuration ({str(error).splitlines()[-1].strip()}); expected the "
             "tensors this version of binpose writes; train the model again or use the version that wrote it."
         ) from None
@@ -142,7 +142,8 @@ def _readable(path: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise BinposeError(
+        raise BadFile(
             f"The checkpoint {path} cannot be read ({type(error).__name__}); expected one written by the same "
-            "training; delete it or train without --resume."
+            "training; delete it or train without --resume.",
+            path,
         ) from error

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from binpose_core.geometry.transforms import FloatArray
-from binpose_core.meshes.mesh import Mesh, face_areas_normals
+from binpose_core.meshes.mesh import Mesh
 
 MAX_CELLS = 96
 
@@ -50,7 +50,7 @@ class DistanceField:
     def __init__(self, mesh: Mesh, cap_m: float) -> None:
         self.cap_m = cap_m
         self._corners = np.ascontiguousarray(mesh.vertices.astype(np.float64)[mesh.faces])
-        self.anchors, self.normals = self._corners[:, 0], face_areas_normals(mesh)[1]
+        self.anchors, self.normals = self._corners[:, 0], mesh.face_normals
         self._grid = FaceGrid(self._corners, cap_m)
 
     def __call__(self, points: FloatArray) -> FloatArray:

@@ -4,7 +4,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from binpose_core.meshes.closest import DistanceField
-from binpose_core.meshes.mesh import Mesh, diameter_m, is_watertight, sample_faces
+from binpose_core.meshes.mesh import Mesh, sample_faces
 
 LOD_FACES = (5000, 1000, 300)
 ENOUGH_FACES = 40_000  # levels are made from a mesh of so many where there are twice as many: it costs no accuracy
@@ -22,7 +22,7 @@ def levels_of_detail(mesh: Mesh) -> tuple[tuple[Mesh, ...], tuple[float, ...]]:
 
     A level is left out where the mesh is that coarse already, or where it would be off by 5 % of the diameter or more.
     """
-    size_m = diameter_m(mesh)
+    size_m = mesh.diameter_m
     source = decimated(mesh, ENOUGH_FACES) if len(mesh.faces) > 2 * ENOUGH_FACES else mesh
     levels: list[Mesh] = []
     errors_m: list[float] = []
@@ -46,9 +46,9 @@ def reduced(mesh: Mesh) -> tuple[Mesh, float]:
     """
     if len(mesh.faces) <= STORED_FACES:
         return mesh, 0.0
-    coarse, cap_m = decimated(mesh, STORED_FACES), 2 * STORED_ERROR * diameter_m(mesh)
+    coarse, cap_m = decimated(mesh, STORED_FACES), 2 * STORED_ERROR * mesh.diameter_m
     error_m = surface_error_m(mesh, coarse, cap_m)
-    opened = is_watertight(mesh.faces) and not is_watertight(coarse.faces)
+    opened = mesh.watertight and not coarse.watertight
     if error_m > cap_m / 2 or opened or len(coarse.faces) > FEW_ENOUGH * STORED_FACES:
         return mesh, 0.0
     colors = None if mesh.colors is None else mesh.colors[cKDTree(mesh.vertices).query(coarse.vertices)[1]]

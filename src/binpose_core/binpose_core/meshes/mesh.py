@@ -1,6 +1,8 @@
 """Triangle meshes as plain arrays: areas, volumes, samples, checks, welding."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,20 +16,58 @@ from binpose_core.geometry.transforms import FloatArray
 
 @dataclass(frozen=True, eq=False)
 class Mesh:
-    """vertices (V, 3) float32 in metres, faces (F, 3) int32; colors (V, 3) uint8 RGB of the vertices, where known."""
+    """vertices (V, 3) float32 in metres, faces (F, 3) int32; colors (V, 3) uint8 RGB of the vertices, where known.
+
+    The arrays are never written to: what is derived from them is computed once and kept, but not pickled.
+    """
 
     vertices: npt.NDArray[np.float32]
     faces: npt.NDArray[np.int32]
     colors: npt.NDArray[np.uint8] | None = None
 
+    @property
+    def face_areas(self) -> FloatArray:
+        """(F,) float64 in m^2."""
+        return self._areas_normals[0]
 
-def face_areas_normals(mesh: Mesh) -> tuple[FloatArray, FloatArray]:
-    """Areas (F,) in m^2 and unit normals (F, 3) by the winding, float64; zero for a degenerate face."""
-    return areas_normals(mesh.vertices, mesh.faces)
+    @property
+    def face_normals(self) -> FloatArray:
+        """(F, 3) float64 unit normals by the winding; zero for a degenerate face."""
+        return self._areas_normals[1]
+
+    @cached_property
+    def diameter_m(self) -> float:
+        """BOP's diameter: the largest distance between two vertices of faces."""
+        return farthest_distance(self.vertices[np.unique(self.faces)])
+
+    @cached_property
+    def box_center_m(self) -> FloatArray:
+        """(3,) float64, the middle of the axis-aligned bounding box."""
+        used = self.vertices[self.faces.ravel()].astype(np.float64)
+        return np.asarray((used.min(axis=0) + used.max(axis=0)) / 2)
+
+    @cached_property
+    def watertight(self) -> bool:
+        """Whether the faces close, see `is_watertight`."""
+        return is_watertight(self.faces)
+
+    @cached_property
+    def solid(self) -> bool:
+        """Whether the mesh bounds bodies seen from outside, see `solids.is_solid`: slow, for every face is compared."""
+        from binpose_core.meshes.solids import is_solid
+
+        return is_solid(self)
+
+    @cached_property
+    def _areas_normals(self) -> tuple[FloatArray, FloatArray]:
+        return areas_normals(self.vertices, self.faces)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {entry.name: getattr(self, entry.name) for entry in fields(self)}
 
 
 def areas_normals(vertices: FloatArray, faces: npt.NDArray[np.integer]) -> tuple[FloatArray, FloatArray]:
-    """As `face_areas_normals`, of vertices (V, 3) in any unit and faces (F, 3)."""
+    """Areas (F,) and unit normals (F, 3), float64, of vertices (V, 3) in any unit and faces (F, 3)."""
     corners = np.asarray(vertices, dtype=np.float64)[faces]
     cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     length = np.linalg.norm(cross, axis=1)
@@ -49,7 +89,7 @@ def sample_faces(mesh: Mesh, n: int, rng: np.random.Generator) -> tuple[FloatArr
     The points are stratified: every piece of surface gets its share of them to within one, which leaves
     fewer gaps than independent draws.
     """
-    areas, _ = face_areas_normals(mesh)
+    areas = mesh.face_areas
     cumulated = np.cumsum(areas)
     places = (np.arange(n) + rng.random(n)) / n * cumulated[-1]
     chosen = rng.permutation(np.minimum(np.searchsorted(cumulated, places, side="right"), len(areas) - 1))
@@ -63,18 +103,7 @@ def surface_samples(
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """N points (n, 3) in metres spread evenly over the surface and their faces' normals (n, 3), float32."""
     points, face_ids = sample_faces(mesh, n, rng)
-    return points.astype(np.float32), face_areas_normals(mesh)[1][face_ids].astype(np.float32)
-
-
-def diameter_m(mesh: Mesh) -> float:
-    """BOP's diameter: the largest distance between two vertices."""
-    return farthest_distance(mesh.vertices[np.unique(mesh.faces)])
-
-
-def bounding_box_center(mesh: Mesh) -> FloatArray:
-    """(3,) float64 in metres: the middle of the axis-aligned bounding box."""
-    used = mesh.vertices[mesh.faces.ravel()].astype(np.float64)
-    return np.asarray((used.min(axis=0) + used.max(axis=0)) / 2)
+    return points.astype(np.float32), mesh.face_normals[face_ids].astype(np.float32)
 
 
 def is_watertight(faces: npt.NDArray[np.integer]) -> bool:

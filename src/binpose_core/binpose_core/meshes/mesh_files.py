@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial import cKDTree
 
-from binpose_core.base.errors import BinposeError
+from binpose_core.base.errors import BadFile, BinposeError
 from binpose_core.geometry.diameters import farthest_distance
 from binpose_core.geometry.transforms import FloatArray
 from binpose_core.meshes.gltf_files import read_gltf, read_step
@@ -67,23 +67,25 @@ def read_mesh(path: Path | str, unit: str | None = None, allow_odd_size: bool = 
         _check_numbers(surface)
         faces = triangulated(surface)
     except MalformedMesh as error:
-        raise BinposeError(f"The mesh {path} {_held_instead(path) or error}") from error
+        raise BadFile(f"The mesh {path} {_held_instead(path) or error}", path) from error
     vertices, faces = repaired(surface.vertices, faces)
     colors = surface.colors
     if colors is not None:
         colors = colors[cKDTree(surface.vertices).query(vertices)[1]]
     size = farthest_distance(vertices) if len(faces) else 0.0  # in the unit of the file
     if len(faces) == 0 or size == 0.0:
-        raise BinposeError(f"The mesh {path} has no face with an area; expected a surface; export it as triangles.")
+        raise BadFile(f"The mesh {path} has no face with an area; expected a surface; export it as triangles.", path)
     if _thickness(vertices) < THINNEST * size:
-        raise BinposeError(
+        raise BadFile(
             f"The mesh {path} is flat: all of its faces lie in one plane; expected a part with a thickness; export the "
-            "solid."
+            "solid.",
+            path,
         )
     if np.abs(vertices).max() > FARTHEST * size:
-        raise BinposeError(
+        raise BadFile(
             f"The mesh {path} lies {np.abs(vertices).max() / size:,.0f} times its size away from its origin; expected "
-            f"at most {FARTHEST:,.0f}, as its shape would be rounded; move the part to the origin of its file."
+            f"at most {FARTHEST:,.0f}, as its shape would be rounded; move the part to the origin of its file.",
+            path,
         )
     if unit not in (None, "m") and path.suffix.lower() in STEP:
         raise BinposeError(
@@ -111,25 +113,27 @@ def _read(path: Path) -> Polygons:
     """Everything in a file, as its format holds it."""
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"
-        raise BinposeError(f"No mesh at {path}, which {what}; expected a file; check the path.")
+        raise BadFile(f"No mesh at {path}, which {what}; expected a file; check the path.", path)
     if path.suffix.lower() not in SUFFIXES:
-        raise BinposeError(
+        raise BadFile(
             f"The mesh {path} is of type {path.suffix or 'unknown'}; expected one of {', '.join(SUFFIXES)}; "
-            "export it as one."
+            "export it as one.",
+            path,
         )
     try:
         size = path.stat().st_size
         if size == 0:
-            raise BinposeError(f"The mesh file {path} is empty (0 bytes); expected a mesh; export it again.")
+            raise BadFile(f"The mesh file {path} is empty (0 bytes); expected a mesh; export it again.", path)
         if size > LARGEST_BYTES:
-            raise BinposeError(
+            raise BadFile(
                 f"The mesh {path} has {size / 2**30:.1f} GiB; expected at most {LARGEST_BYTES / 2**30:.0f} GiB; "
-                "reduce its number of faces."
+                "reduce its number of faces.",
+                path,
             )
         return _read_as(path, path.suffix.lower())
     except OSError as error:
-        raise BinposeError(
-            f"Cannot read the mesh {path}: {error.strerror or error}; check the file and its permissions."
+        raise BadFile(
+            f"Cannot read the mesh {path}: {error.strerror or error}; check the file and its permissions.", path
         ) from error
 
 

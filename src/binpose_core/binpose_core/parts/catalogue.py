@@ -12,11 +12,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from binpose_core.base.errors import BinposeError
+from binpose_core.base.errors import BadFile, BinposeError, UnknownObject
 from binpose_core.base.files import read_json, write_bytes, write_json
 from binpose_core.frames.image_files import encode_png
 from binpose_core.meshes.decimation import reduced
-from binpose_core.meshes.mesh import diameter_m, is_watertight
 from binpose_core.meshes.mesh_files import ply_bytes, read_mesh
 from binpose_core.parts.objects import (
     ObjectModel,
@@ -91,10 +90,11 @@ class Catalogue:
         number = self._bop_id(path, id, bop_id)
         report("reading the mesh")
         mesh, unit = read_mesh(path, unit, allow_odd_size)
-        if not allow_open and not is_watertight(mesh.faces):
-            raise BinposeError(
+        if not allow_open and not mesh.watertight:
+            raise BadFile(
                 f"The mesh {path} is not watertight, even after welding and filling small holes; expected the closed "
-                "surface of a solid; export it as one, or add --allow-open to use it as it is."
+                "surface of a solid; export it as one, or add --allow-open to use it as it is.",
+                path,
             )
         origin = {"source": Path(path).name, "unit": unit, "source_faces": len(mesh.faces)}
         report(f"reducing it where it is fine ({len(mesh.faces):,} faces)")
@@ -113,15 +113,18 @@ class Catalogue:
         folder = self.directory / id
         if not _ID.fullmatch(id) or not (folder / ENTRY).is_file():
             known = ", ".join(self.ids()) or "none yet"
-            raise BinposeError(f"No object {id!r} in {self.directory}/; known: {known}. Add it with `binpose add`.")
+            raise UnknownObject(
+                f"No object {id!r} in {self.directory}/; known: {known}. Add it with `binpose add`.", [id], self.ids()
+            )
         entry = _checked_entry(folder / ENTRY)
         part = objects_from_tensors(_read_arrays(folder / ARRAYS), [entry])[0]
-        true_m = diameter_m(part.mesh)
+        true_m = part.mesh.diameter_m
         if abs(part.diameter_m - true_m) > 1e-3 * true_m:
-            raise BinposeError(
+            raise BadFile(
                 f"{folder / ENTRY} says a diameter of {part.diameter_m:.4g} m, but the part's mesh measures "
                 f"{true_m:.4g} m; expected the same; to change its size, add the part again with `binpose add --unit "
-                "... --replace`."
+                "... --replace`.",
+                folder / ENTRY,
             )
         return part
 
@@ -185,9 +188,10 @@ class Catalogue:
 def _checked_entry(path: Path) -> dict[str, Any]:
     entry, id = read_json(path), path.parent.name
     if not isinstance(entry, dict) or entry.get("id") != id or not isinstance(entry.get("bop_id"), int):
-        raise BinposeError(
+        raise BadFile(
             f"{path} does not describe object {id!r}; expected its id and bop_id as `binpose add` writes them; correct "
-            f"it, or remove {path.parent} and add the part again."
+            f"it, or remove {path.parent} and add the part again.",
+            path,
         )
     return entry
 
@@ -199,6 +203,7 @@ def _read_arrays(path: Path) -> dict[str, Any]:
     try:
         return load_file(path)
     except (OSError, SafetensorError, ValueError) as error:
-        raise BinposeError(
-            f"Could not read {path} ({error}); expected what `binpose add` writes; add the part again with --replace."
+        raise BadFile(
+            f"Could not read {path} ({error}); expected what `binpose add` writes; add the part again with --replace.",
+            path,
         ) from error

@@ -13,7 +13,7 @@ from binpose_core.base.errors import BinposeError
 from binpose_core.base.files import to_json
 from binpose_core.geometry.transforms import FloatArray
 from binpose_core.meshes.decimation import levels_of_detail
-from binpose_core.meshes.mesh import Mesh, bounding_box_center, diameter_m, is_watertight
+from binpose_core.meshes.mesh import Mesh
 from binpose_core.parts.symmetries import Symmetries, motions_to_mm
 from binpose_core.parts.symmetry_search import find_symmetries
 from binpose_core.rendering.surface import visible_samples
@@ -60,6 +60,11 @@ class ObjectModel:
         """(3,) float64 sides of the axis-aligned bounding box."""
         return np.ptp(self.mesh.vertices, axis=0).astype(np.float64)
 
+    def center_in(self, T_cam_obj: FloatArray) -> FloatArray:
+        """(..., 3) the middle of the bounding box in the camera frame, of poses (..., 4, 4)."""
+        return T_cam_obj[..., :3, :3] @ self.center_m + T_cam_obj[..., :3, 3]
+
+    @cached_property
     def digest(self) -> str:
         """sha256 (hex) of what pictures show of the part and poses mean for it: its mesh and its symmetries."""
         symmetries = {key: value for key, value in object_entry(self).items() if key.startswith("symmetries_")}
@@ -85,7 +90,7 @@ def make_object(
         symmetries: overrides those found from the mesh.
         report: called with the name of each step before it begins.
     """
-    size_m = diameter_m(mesh) if len(mesh.faces) else 0.0
+    size_m = mesh.diameter_m if len(mesh.faces) else 0.0
     if size_m == 0:
         raise BinposeError(f"The mesh of {id!r} has no surface; expected triangles with an area; check the file.")
     report("sampling the visible surface")
@@ -101,11 +106,11 @@ def make_object(
         mesh=mesh,
         lods=lods,
         diameter_m=size_m,
-        center_m=bounding_box_center(mesh),
+        center_m=mesh.box_center_m,
         symmetries=symmetries,
         points=points,
         normals=normals,
-        watertight=is_watertight(mesh.faces),
+        watertight=mesh.watertight,
         lod_errors_m=errors_m,
     )
 

@@ -14,7 +14,7 @@ from binpose_core.base.errors import BinposeError
 from binpose_core.geometry.transforms import FloatArray, inverse, transform
 from binpose_core.meshes.closest import DistanceField
 from binpose_core.meshes.decimation import decimated
-from binpose_core.meshes.mesh import Mesh, diameter_m
+from binpose_core.meshes.mesh import Mesh
 from binpose_core.parts.view_comparison import ViewComparison
 from binpose_core.rendering.surface import seen_samples
 
@@ -74,7 +74,7 @@ class SymmetryTest:
 
     def __init__(self, mesh: Mesh, config: SymmetryConfig) -> None:
         self.points, self.normals = seen_samples(mesh, SAMPLES, np.random.default_rng(config.seed))
-        self.size_m = min(diameter_m(mesh), 4 * _middle_extent(self.points))
+        self.size_m = min(mesh.diameter_m, 4 * _middle_extent(self.points))
         self.exact_m, self.near_m = config.exact_tolerance * self.size_m, config.near_tolerance * self.size_m
         self.shallow_m = config.shallow * self.size_m
         self.field = DistanceField(mesh, max(3.01 * self.exact_m, 2 * self.near_m))

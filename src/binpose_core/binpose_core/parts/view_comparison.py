@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from binpose_core.geometry.transforms import FloatArray
-from binpose_core.meshes.mesh import Mesh, face_areas_normals
+from binpose_core.meshes.mesh import Mesh
 from binpose_core.rendering.orbit import FILLED, Orbit, looking_along, view_rotations
 
 VIEW_PX = 320
@@ -102,7 +102,7 @@ class ViewComparison:
 
 def _main_directions(mesh: Mesh) -> FloatArray:
     """Viewing directions (N, 3) onto the largest plane faces and along the edges of most length: holes' axes."""
-    areas, normals = face_areas_normals(mesh)
+    areas, normals = mesh.face_areas, mesh.face_normals
     corners = mesh.vertices.astype(np.float64)[mesh.faces]
     edges = np.concatenate(
         [corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 1], corners[:, 0] - corners[:, 2]]

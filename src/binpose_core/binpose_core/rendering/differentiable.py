@@ -16,7 +16,7 @@ import torch
 
 from binpose_core.base.errors import BinposeError
 from binpose_core.geometry.transforms import FloatArray
-from binpose_core.meshes.mesh import Mesh, face_areas_normals
+from binpose_core.meshes.mesh import Mesh
 from binpose_core.rendering.renderer import Renderer
 
 GRAZING_COSINE = 0.05
@@ -280,7 +280,7 @@ def _image(shape: Sequence[int], index: tuple[torch.Tensor, ...], values: torch.
 def _planes(mesh: Mesh, values: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
     """Per face: normal (F, 3), offset n . p (F,), and the values as slopes (F, 3, K) . p + base (F, K)."""
     corners = np.asarray(mesh.vertices, np.float64)[mesh.faces]
-    normals = face_areas_normals(mesh)[1].astype(np.float64)
+    normals = mesh.face_normals.astype(np.float64)
     offsets = (normals * corners[:, 0]).sum(-1)
     at = values[mesh.faces]
     edges = np.stack([corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0], normals], 1)

@@ -6,7 +6,6 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from binpose_core.meshes.solids import is_solid
 from binpose_core.rendering.backends import Drawn, Images
 from binpose_core.rendering.packed_meshes import PackedMeshes
 from binpose_core.rendering.rasterizer import draw_images, draw_strips, project_instances
@@ -22,7 +21,7 @@ class NumbaBackend:
     def __init__(self, meshes: PackedMeshes) -> None:
         self._meshes = meshes
         # Of a body that lies past the near plane as a whole no back is seen: half of its faces need no drawing.
-        self._solid = np.array([is_solid(mesh) for mesh in meshes.meshes], np.bool_)
+        self._solid = np.array([mesh.solid for mesh in meshes.meshes], np.bool_)
 
     def draw(self, images: Images) -> Drawn:
         """The nearest surface under every pixel."""

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from binpose_core.geometry.transforms import FloatArray, from_rotation_translation
-from binpose_core.meshes.mesh import Mesh, bounding_box_center
+from binpose_core.meshes.mesh import Mesh
 from binpose_core.rendering.renderer import Renderer, Rendering
 
 WIDTHS_AWAY, FILLED = 8, 0.9
@@ -25,7 +25,7 @@ class Orbit:
     """
 
     def __init__(self, mesh: Mesh, rotations: FloatArray, size_px: int) -> None:
-        center = bounding_box_center(mesh)
+        center = mesh.box_center_m
         self.size_px = size_px
         self.width_m = 2 * float(np.linalg.norm(mesh.vertices[mesh.faces.ravel()] - center, axis=1).max())
         away = np.array([0, 0, WIDTHS_AWAY * self.width_m])

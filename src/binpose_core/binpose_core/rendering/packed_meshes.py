@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from binpose_core.meshes.mesh import Mesh, face_areas_normals
+from binpose_core.meshes.mesh import Mesh
 
 
 class PackedMeshes:
@@ -25,7 +25,7 @@ class PackedMeshes:
         self.faces = np.concatenate([np.zeros((0, 3), np.int32), *(m.faces for m in meshes)], dtype=np.int32)
         self.vertex_start = np.cumsum([0, *(len(m.vertices) for m in meshes)]).astype(np.int64)
         self.face_start = np.cumsum([0, *(len(m.faces) for m in meshes)]).astype(np.int64)
-        normals = [face_areas_normals(mesh)[1].astype(np.float32) for mesh in meshes]
+        normals = [mesh.face_normals.astype(np.float32) for mesh in meshes]
         offsets = [(m.vertices[m.faces[:, 0]] * n).sum(-1) for m, n in zip(meshes, normals, strict=True)]
         self.normals = np.concatenate([np.zeros((0, 3)), *normals], dtype=np.float32)
         self.offsets = np.concatenate([np.zeros(0), *offsets], dtype=np.float32)

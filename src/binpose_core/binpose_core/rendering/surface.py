@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from binpose_core.geometry.transforms import FloatArray, transform
-from binpose_core.meshes.mesh import Mesh, face_areas_normals, sample_faces
+from binpose_core.meshes.mesh import Mesh, sample_faces
 from binpose_core.rendering.orbit import Orbit, view_rotations
 
 VIEWS, VIEW_PX = 60, 160
@@ -30,7 +30,7 @@ def visible_samples(
         seen = is_visible(mesh, points)
     shown = np.flatnonzero(seen) if seen.any() else np.arange(len(points))
     kept = shown[:n] if len(shown) >= n else rng.choice(shown, n)
-    normals = face_areas_normals(mesh)[1][face_ids[kept]]
+    normals = mesh.face_normals[face_ids[kept]]
     return points[kept].astype(np.float32), normals.astype(np.float32)
 
 
@@ -44,7 +44,7 @@ def seen_samples(mesh: Mesh, n: int, rng: np.random.Generator) -> tuple[FloatArr
     chosen = rng.permutation(len(image))[:n] if len(image) >= n else rng.integers(len(image), size=n)
     pixels = image[chosen], row[chosen], column[chosen]
     points = rendering.object_coordinates[pixels].astype(np.float64)
-    return points, face_areas_normals(mesh)[1][rendering.face_ids[pixels]]
+    return points, mesh.face_normals[rendering.face_ids[pixels]]
 
 
 def is_visible(mesh: Mesh, points: FloatArray) -> npt.NDArray[np.bool_]:

@@ -5,7 +5,7 @@ from functools import cache
 
 from manifold3d import Manifold
 
-from binpose_core.base.errors import BinposeError
+from binpose_core.base.errors import UnknownObject
 from binpose_core.meshes.mesh import Mesh
 from binpose_simulation.parts import formed_parts, turned_parts
 from binpose_simulation.parts.solids import to_mesh
@@ -34,5 +34,7 @@ def make_part(name: str) -> Mesh:
         BinposeError: the name is not in `PART_NAMES`.
     """
     if name not in _MAKERS:
-        raise BinposeError(f"No part {name!r} in the library; known: {', '.join(PART_NAMES)}. Choose one of these.")
+        raise UnknownObject(
+            f"No part {name!r} in the library; known: {', '.join(PART_NAMES)}. Choose one of these.", [name], PART_NAMES
+        )
     return to_mesh(_MAKERS[name]())

@@ -1,0 +1,31 @@
+"""A frame on its way through the stages, with what several of them compute from it."""
+
+from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.frames.working_view import WorkingView, make_working_view
+
+
+class PreparedFrame:
+    """A frame and its working views, each made when it is first asked for.
+
+    A pipeline makes one per frame and passes it to its stages: those of one ground sample distance share a view.
+    """
+
+    def __init__(self, frame: RgbdFrame) -> None:
+        self.frame = frame
+        self._views: dict[tuple[float, int], WorkingView] = {}
+
+    def view(self, gsd_m: float, max_pixels: int) -> WorkingView:
+        """The working view that `make_working_view` makes of the frame."""
+        key = gsd_m, max_pixels
+        if key not in self._views:
+            self._views[key] = make_working_view(self.frame, gsd_m, max_pixels)
+        return self._views[key]
+
+
+AnyFrame = RgbdFrame | PreparedFrame
+"""What a stage takes: a frame alone, or the one that a pipeline prepared."""
+
+
+def prepared(frame: AnyFrame) -> PreparedFrame:
+    """The frame prepared for stages; one that is prepared already comes back as it is."""
+    return frame if isinstance(frame, PreparedFrame) else PreparedFrame(frame)

@@ -1,0 +1,52 @@
+"""What heads give: predictions of the network, and the poses that they are decoded into."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+
+from binpose_core.geometry.transforms import FloatArray
+from binpose_core.parts.catalogue import ObjectModel
+from binpose_estimator.crops import CropInputs
+
+
+class Prediction(Protocol):
+    """What a network predicts for B crops."""
+
+    @property
+    def match(self) -> torch.Tensor:
+        """(B,) logit that the crop shows the part of its class; 0 where the network does not judge it."""
+
+    def take(self, index: torch.Tensor) -> Any:
+        """The predictions of an index or boolean tensor (B,)."""
+
+
+@dataclass(frozen=True)
+class DecodedPoses:
+    """K hypotheses for each of B crops, in the crop's frame, lengths in diameters.
+
+    rotation: (B, K, 3, 3). center: (B, K, 3) of the part's centre relative to the crop's centre.
+    score: (B, K); 0 = no pose.
+    certainty: (B,) in [0, 1]; crops of low certainty are rotated and tried again.
+    """
+
+    rotation: FloatArray
+    center: FloatArray
+    score: FloatArray
+    certainty: FloatArray
+
+    def __post_init__(self) -> None:
+        shape = self.score.shape
+        assert self.rotation.shape == (*shape, 3, 3) and self.center.shape == (*shape, 3)
+        assert self.certainty.shape == shape[:1]
+
+
+class PoseHead(Protocol):
+    """The last part of a pose network, which knows what its numbers mean."""
+
+    def __call__(self, *features_and_classes: torch.Tensor) -> Prediction:
+        """The backbone's features and classes (B,) -> the predictions of B crops."""
+
+    def decode(self, prediction: Any, inputs: CropInputs, parts: Sequence[ObjectModel]) -> DecodedPoses:
+        """The poses that a prediction of this head stands for; `parts` are those of the B crops."""

@@ -1,0 +1,60 @@
+"""What a preset decides: what the network sees, how it is built, and what it is trained for."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+import torch
+
+from binpose_core.learning.training_loop import on_device
+from binpose_core.parts.catalogue import ObjectModel
+from binpose_estimator.crop_content import CropContent
+from binpose_estimator.crops import CropInputs
+from binpose_estimator.losses import PoseTargets, part_tables, pose_loss
+from binpose_estimator.network import PoseNetwork
+
+PoseLoss = Callable[[Any, CropInputs, PoseTargets], dict[str, torch.Tensor]]
+"""(prediction, what the network saw, truth) -> losses by name, whose sum is minimised."""
+
+
+@dataclass(frozen=True)
+class Preset(ABC):
+    """One kind of pose estimator; its fields are the settings of its network and are stored with the weights.
+
+    Subclasses are frozen dataclasses whose `__post_init__` refuses nonsense, and are registered by `register_preset`.
+
+    name: under which it is found.
+    rotatable: whether a crop rotated about the line of sight is as good an input: test-time rotations use that.
+    """
+
+    name: ClassVar[str]
+    rotatable: ClassVar[bool] = True
+
+    @property
+    @abstractmethod
+    def content(self) -> CropContent:
+        """The images that its crops carry; a class attribute where no setting changes it."""
+
+    @property
+    def needs_depth(self) -> bool:
+        """Whether frames without depth are refused."""
+        return self.content.has_depth
+
+    @abstractmethod
+    def network(self, classes: int) -> PoseNetwork:
+        """An untrained network for as many parts."""
+
+    def loss(self, parts: Sequence[ObjectModel], device: torch.device) -> PoseLoss:
+        """What its network is trained for, of parts in class order; for heads that give a `PosePrediction`."""
+        tables = on_device(part_tables(parts), device)
+        return lambda prediction, inputs, targets: pose_loss(prediction, targets, tables)
+
+    def settings(self) -> dict[str, Any]:
+        """Its fields as plain JSON data."""
+        return asdict(self)
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> "Preset":
+        """The inverse of `settings`, also after a way through JSON."""
+        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()})
