@@ -2,6 +2,7 @@
 
     tools/ros/python benchmarks/ros_graph.py [--what latency swaps load memory] [--frames 40] [--memory-frames 10000]
     tools/ros/python benchmarks/ros_graph.py --what middleware    # which middlewares lose images
+    tools/ros/python benchmarks/ros_graph.py --what packages      # the camera's path with message_filters and cv_bridge
 
 A simulated camera publishes 640x480 RGB-D frames of a bin of 14 parts to the shipped model; all on the loopback
 interface. Latency is the time from a frame's stamp, taken before publication, to the arrival of its poses in this
@@ -37,6 +38,7 @@ from binpose_ros.stamps import NS_PER_S
 from binpose_ros.vision_arrays import array_length
 from common import heading, spread, table
 from ros_middlewares import compared, counted
+from ros_packages import camera_path
 
 ROOT = Path(__file__).resolve().parent.parent
 MODEL = ROOT / "src/binpose_pipeline/binpose_pipeline/models/demo"
@@ -46,7 +48,7 @@ SEPARATE = ("refinement", "pose_estimator", "detection")
 ARRANGEMENTS = {"composed": COMPOSED, "separate": SEPARATE}
 WARM_UP = 5
 REPORTED_HZ = 0.8  # nodes report their newest frame once per second: at this rate every frame
-Measure = Literal["latency", "swaps", "load", "memory", "frames", "middleware"]
+Measure = Literal["latency", "swaps", "load", "memory", "frames", "middleware", "packages"]
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,8 @@ def main(arguments: Arguments) -> None:
                 with live_graph(Path(folder)) as graph:
                     rows.append((name, *counted(graph, nodes, store, arguments.counted, arguments.rate_hz)))
             table(("arrangement", "received whole", "became poses"), rows)
+        if "packages" in arguments.what:
+            table(("CPU ms per 640x480 frame", "binpose", "package"), camera_path())
         if "middleware" in arguments.what:
             options = ["--counted", str(arguments.counted), "--rate-hz", str(arguments.rate_hz)]
             command = [sys.executable, __file__, "--what", "frames", *options]

@@ -95,7 +95,7 @@ def unless_refused(event: ProcessExited, context: LaunchContext) -> list[Any]:
 
 
 def nodes(context: LaunchContext) -> list[Any]:
-    """The nodes that the arguments ask for."""
+    """The nodes that the arguments select."""
     value = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
     wanted = {name: evaluate_condition_expression(context, [LaunchConfiguration(name)]) for name in SWITCHES}
     camera_ns = value["camera_ns"].rstrip("/")

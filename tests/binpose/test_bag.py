@@ -62,7 +62,7 @@ def test_a_damaged_bag_says_what_is_lost_and_is_repaired(bag: Path, capsys: pyte
     assert f"kept as {path.name}.damaged" in text and path.with_name(f"{path.name}.damaged").read_bytes() == whole
     assert cli.main(["bag", str(bag), "--repair"]) == 0
     text = words(capsys)
-    assert "whole: nothing to repair" in text and "lost" not in text
+    assert "intact: nothing to repair" in text and "lost" not in text
 
 
 def test_a_bag_of_which_nothing_is_left_is_refused(bag: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

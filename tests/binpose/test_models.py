@@ -59,10 +59,10 @@ def test_a_header_that_the_version_does_not_cover_is_named_until_it_is_saved_ane
     assert cli.main(["models", str(models)]) == 0
     assert f"does not cover the header of {old[:12]}" in " ".join(capsys.readouterr().out.split())
     assert cli.main(["models", str(models), "--reseal"]) == 0
-    assert f"{old[:12]} is now" in capsys.readouterr().out
+    assert f"{old[:12]} is saved again as" in capsys.readouterr().out
     assert len(store.versions()) == 4
     assert cli.main(["models", str(models), "--reseal"]) == 0
-    assert "is now" not in capsys.readouterr().out and len(store.versions()) == 4
+    assert "is saved again as" not in capsys.readouterr().out and len(store.versions()) == 4
 
 
 def stored_without_digest(store: ModelStore) -> str:

@@ -142,5 +142,5 @@ def test_the_frames_are_written_as_a_bag_too(catalogue: Path, tmp_path: Path, ca
         np.testing.assert_array_equal(one.read().depth_m, other.read().depth_m)
         assert one.read().camera == other.read().camera
     assert cli.main([*command(catalogue, tmp_path / "out", 3), "--bag", str(bag)]) == cli.FAILED
-    assert "is there already" in capsys.readouterr().err
+    assert "exists already" in capsys.readouterr().err
     assert len(list(BopDataset(tmp_path / "out").frames("sim"))) == 2  # Told before anything was simulated.

@@ -15,15 +15,15 @@ def poses(*agreements: float, **residuals: float) -> list[PoseEstimate]:
 
 
 def reasons(agreement: Agreement) -> list[Reason]:
-    return [remark.reason for remark in agreement.remarks()]
+    return [problem.reason for problem in agreement.problems()]
 
 
 def test_without_figures_nothing_is_shown_and_nothing_is_wrong() -> None:
     agreement = Agreement()
-    assert agreement.values() == {} and agreement.remarks() == []
+    assert agreement.values() == {} and agreement.problems() == []
     agreement.add([PoseEstimate("bolt", np.eye(4), 0.9)] * 20)
     agreement.add(poses(float("nan")))
-    assert agreement.values() == {} and agreement.remarks() == []
+    assert agreement.values() == {} and agreement.problems() == []
 
 
 def test_the_consistent_ones_are_counted_over_the_frames() -> None:
@@ -39,7 +39,7 @@ def test_too_few_consistent_ones_are_a_warning_until_the_frames_are_better() -> 
     assert reasons(agreement) == [], "too few poses for a warning"
     agreement.add(poses(0.1))
     assert reasons(agreement) == [Reason.INCONSISTENT_WITH_DEPTH]
-    assert f"0 of {FEWEST}" in agreement.remarks()[0].message
+    assert f"0 of {FEWEST}" in agreement.problems()[0].message
     for _ in range(FRAMES):
         agreement.add(poses(0.95))
     assert reasons(agreement) == []
@@ -50,7 +50,7 @@ def test_too_few_consistent_ones_are_a_warning_until_the_frames_are_better() -> 
 def test_the_limit_is_four_fifths(consistent: int, warned: bool) -> None:
     agreement = Agreement()
     agreement.add(poses(*[0.9] * consistent, *[0.2] * (10 - consistent)))
-    assert bool(agreement.remarks()) == warned
+    assert bool(agreement.problems()) == warned
 
 
 @pytest.mark.parametrize(("unlike", "warned"), [(5, False), (6, True)])
@@ -67,6 +67,6 @@ def test_an_activation_forgets_them(types: Any) -> None:
 
     monitor = Monitor()
     monitor.reported(poses(0.1) * FEWEST)
-    assert Reason.INCONSISTENT_WITH_DEPTH in [remark.reason for remark in monitor.remarks()]
+    assert Reason.INCONSISTENT_WITH_DEPTH in [problem.reason for problem in monitor.problems()]
     monitor.starts()
-    assert Reason.INCONSISTENT_WITH_DEPTH not in [remark.reason for remark in monitor.remarks()]
+    assert Reason.INCONSISTENT_WITH_DEPTH not in [problem.reason for problem in monitor.problems()]

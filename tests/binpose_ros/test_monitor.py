@@ -9,7 +9,7 @@ from binpose_core.base.reasons import Reason
 from binpose_core.learning.bundle import ModelBundle
 from binpose_ros.monitor import ERROR, OK, SILENT_S, WARN, Monitor, diagnostics_of
 from binpose_ros.outcome import Outcome
-from binpose_ros.remarks import RemarkLog
+from binpose_ros.problems import ProblemLog
 
 MODEL = ModelBundle("stage", {}, "ab" * 32, None, Path("store"))
 
@@ -19,7 +19,7 @@ def values(status: Any) -> dict[str, str]:
 
 
 def status_of(monitor: Monitor, types: Any) -> Any:
-    return monitor.status("detection", "active", MODEL, monitor.remarks(), types)
+    return monitor.status("detection", "active", MODEL, monitor.problems(), types)
 
 
 def test_a_node_that_works_is_ok_and_shows_its_figures(types: Any) -> None:
@@ -80,9 +80,9 @@ def test_each_note_of_a_frame_is_a_remark_of_its_own_and_gone_with_the_next_fram
     status = status_of(monitor, types)
     assert status.message == "No part. In a corner. 12 bits in 16." and values(status)["codes"] == "NO_PARTS,ODD_INPUT"
     written: list[str] = []
-    log = RemarkLog(written.append)
-    log.update(monitor.remarks())
-    log.update(monitor.remarks())
+    log = ProblemLog(written.append)
+    log.update(monitor.problems())
+    log.update(monitor.problems())
     assert written == ["No part.", "In a corner.", "12 bits in 16."]
     monitor.note(Reason.ODD_INPUT, "12 bits in 16.")
     assert status_of(monitor, types).message == "No part. 12 bits in 16."

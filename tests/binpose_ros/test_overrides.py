@@ -20,9 +20,9 @@ KNOWN = ("threshold", "objects", "refiner.keep_best", "tf_prefix", "use_sim_time
     ],
 )
 def test_the_nearest_name_is_offered(given: str, nearest: str) -> None:
-    (remark,) = unknown_parameters(["threshold", given], KNOWN)
-    assert remark.reason is Reason.UNKNOWN_PARAMETER and remark.subject == given
-    assert repr(given) in remark.message and f"did you mean {nearest!r}?" in remark.message
+    (problem,) = unknown_parameters(["threshold", given], KNOWN)
+    assert problem.reason is Reason.UNKNOWN_PARAMETER and problem.subject == given
+    assert repr(given) in problem.message and f"did you mean {nearest!r}?" in problem.message
 
 
 def test_known_names_and_qos_are_right() -> None:
@@ -31,7 +31,7 @@ def test_known_names_and_qos_are_right() -> None:
 
 def test_in_a_shared_section_only_what_looks_misspelled_counts() -> None:
     given = ["planner.down", "treshold", "rate_hz"]
-    assert [remark.subject for remark in unknown_parameters(given, KNOWN, shared=given)] == ["treshold"]
+    assert [problem.subject for problem in unknown_parameters(given, KNOWN, shared=given)] == ["treshold"]
 
 
 def test_shared_sections_are_those_with_a_wildcard(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def test_a_field_is_described_by_its_own_lines_alone() -> None:
         "share": "of all, in [0, 1]; where rounds: is text.",
     }
     outer, choice = descriptions(Outer), descriptions(Choice)
-    assert outer["autostart"] == "configure and activate without being told by a lifecycle manager."
+    assert outer["autostart"] == "configure and activate without a lifecycle manager."
     assert outer["names"] == "of parts." and outer["keep"] == descriptions(StageSettings)["keep"]
     assert choice == {**outer, "keep": "how many messages wait."}, "what a subclass says anew counts"
 

@@ -5,9 +5,9 @@ from binpose_core.base.reasons import Reason
 from binpose_recording.config import Role
 from binpose_recording.recorder import RecorderStatus
 from binpose_recording.selection import SelectionCounts
-from binpose_ros.remarks import joined
+from binpose_ros.problems import message_of
 from binpose_ros.settings import specs, with_values
-from binpose_self_training.node_settings import SelfTrainingSettings, status_remarks, status_values
+from binpose_self_training.node_settings import SelfTrainingSettings, status_problems, status_values
 
 
 def resolve(name):
@@ -51,12 +51,12 @@ def test_the_topics_follow_the_namespace_and_a_camera_without_depth_has_none():
 
 
 def test_diagnostics_show_what_is_wrong_with_its_code():
-    assert status_remarks(RecorderStatus(), ["/a"]) == []  # Nothing is recorded, so nothing is missing.
+    assert status_problems(RecorderStatus(), ["/a"]) == []  # Nothing is recorded, so nothing is missing.
     recording = RecorderStatus(is_recording=True, frames=SelectionCounts(keyframes=3))
-    assert status_remarks(recording, []) == [] and status_values(recording)["keyframes"] == "3"
-    (missing,) = status_remarks(recording, ["/a", "/b"])
+    assert status_problems(recording, []) == [] and status_values(recording)["keyframes"] == "3"
+    (missing,) = status_problems(recording, ["/a", "/b"])
     assert "/a, /b" in missing.message and missing.reason is Reason.NO_PUBLISHER
     bad = RecorderStatus(reason="The disk is full.", dropped=4, frames=SelectionCounts(unreadable=1, reason="bayer_42"))
-    found = status_remarks(bad, [])
+    found = status_problems(bad, [])
     assert found[0].reason is Reason.RECORDING_STOPPED
-    assert all(text in joined(found) for text in ("full", "4 messages", "bayer_42"))
+    assert all(text in message_of(found) for text in ("full", "4 messages", "bayer_42"))

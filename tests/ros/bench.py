@@ -49,10 +49,18 @@ def stage_class(ros_environment: dict[str, str]) -> Any:
     """A stage of the demo's store without networks: the version and the tone that it was built with."""
     from binpose_core.base.errors import BinposeError
     from binpose_core.base.settings import setting
+    from binpose_ros.frame_worker import FrameWorker
     from binpose_ros.inputs import COLOR
+    from binpose_ros.lifecycle import ManagedNode
+    from binpose_ros.model_holder import ModelHolder
+    from binpose_ros.model_leader import ModelLeader
+    from binpose_ros.monitor import Monitor
+    from binpose_ros.node_diagnostics import stage_diagnostics
     from binpose_ros.outcome import Outcome
+    from binpose_ros.parameters import Parameters
+    from binpose_ros.results import Results
     from binpose_ros.settings import StageSettings
-    from binpose_ros.stage_node import StageNode
+    from binpose_ros.stage_model import StageModel
 
     @dataclass(frozen=True)
     class Settings(StageSettings):
@@ -60,11 +68,25 @@ def stage_class(ros_environment: dict[str, str]) -> Any:
 
         tone: float = setting(0.5, live=True)
 
-    class OneStage(StageNode[Any]):
+    class OneStage(ManagedNode):
         inputs = (replace(COLOR, role="reference"),)
 
         def __init__(self, **options: Any) -> None:
-            super().__init__("one_stage", Settings(model=str(MODEL), watch_s=0.0), **options)
+            super().__init__("one_stage", **options)
+            self.monitor = Monitor()
+            self.parameters = Parameters(self, Settings(model=str(MODEL), watch_s=0.0))
+            stage_model = StageModel(
+                lambda *arguments: self.build(*arguments),
+                lambda stage, objects, frame: None,
+                check=self.check,
+                must_rebuild=lambda before, after: before.tone != after.tone,
+            )
+            self.models = ModelHolder(self, stage_model)
+            self.model_source = ModelLeader(self, self.models)
+            self.results = Results(self, lambda: self.open_outputs())
+            self.frames = FrameWorker(self, self.inputs, self.models, self.results, self.process, lambda *_: None)
+            self.diagnostics = stage_diagnostics(self)
+            self.parts = (self.model_source, self.results, self.frames)
 
         def build(self, stored: Any, objects: Any, settings: Any) -> Any:
             return stored.version, settings.tone
@@ -73,17 +95,10 @@ def stage_class(ros_environment: dict[str, str]) -> Any:
             if settings.tone == 0.75:
                 raise BinposeError("These parts do not bear 0.75.")
 
-        def rebuild(self, before: Any, after: Any) -> bool:
-            return bool(before.tone != after.tone)
-
         def open_outputs(self) -> None:
             self.out = self.output("Detection2DArray", "~/out")
 
         def process(self, match: Any) -> Outcome:
             return Outcome()
-
-        def publish_nothing(self, header: Any, outcome: Outcome) -> None: ...
-
-        def try_out(self, stage: Any, objects: Any, frame: Any) -> None: ...
 
     return OneStage

@@ -54,9 +54,9 @@ def match_of(frame: Any) -> dict[str, bytes]:
 
 def empty_bin(holes: float = 0.0) -> Any:
     """A plain table, in part without depth."""
-    from binpose_ros.trial import trial_frame
+    from binpose_ros.warm_up import warm_up_frame
 
-    frame = trial_frame()
+    frame = warm_up_frame()
     depth_m = np.full_like(frame.depth_m, 0.6)
     depth_m[: round(holes * len(depth_m))] = 0
     return replace(frame, color=np.full_like(frame.color, 90), depth_m=depth_m)
@@ -76,11 +76,11 @@ def test_a_frame_in_which_nothing_is_detected_has_its_reason(
 def test_detections_that_are_not_followed_up_are_counted() -> None:
     from binpose_detection.node import why_nothing
     from binpose_ros.settings import DetectionChoice
-    from binpose_ros.trial import trial_detection, trial_frame
+    from binpose_ros.warm_up import warm_up_detection, warm_up_frame
 
-    frame = trial_frame()
+    frame = warm_up_frame()
     settings = DetectionChoice(min_score=0.4, region="0,0 9,0 0,9")
-    outcome = why_nothing(frame, [trial_detection(frame, "part")], {}, settings)
+    outcome = why_nothing(frame, [warm_up_detection(frame, "part")], {}, settings)
     assert outcome.reason is Reason.NO_PARTS
     assert outcome.message.startswith("None of 1 detections lies in the region with a score of at least 0.4;")
 
@@ -88,11 +88,11 @@ def test_detections_that_are_not_followed_up_are_counted() -> None:
 def test_poses_below_the_threshold_are_no_empty_bin(refinement: Any) -> None:
     from binpose_core.frames.types import PoseEstimate
     from binpose_refinement.node import why_unreported
-    from binpose_ros.trial import trial_detection
+    from binpose_ros.warm_up import warm_up_detection
 
     objects, frame = refinement.models.find("").objects, empty_bin()
     name, *others = objects
-    found, T_cam_obj = [trial_detection(frame, name)], np.eye(4)
+    found, T_cam_obj = [warm_up_detection(frame, name)], np.eye(4)
     settings = refinement.settings
     outcome = why_unreported(frame, found, [PoseEstimate(name, T_cam_obj, 0.31)], objects, settings)
     assert outcome.reason is Reason.BELOW_THRESHOLD and f"0.31 of {name}" in outcome.message
@@ -111,7 +111,7 @@ def test_a_reason_whose_figures_change_is_logged_once(stage_class: Any, bench: W
     node, logged = bench(stage_class), []
     node.get_logger = lambda: SimpleNamespace(warning=logged.append)
     for score in (0.1, 0.2):
-        node._finish(Outcome(Reason.BELOW_THRESHOLD, f"The best score is {score}."))
+        node.frames.finish(Outcome(Reason.BELOW_THRESHOLD, f"The best score is {score}."))
     assert logged == ["The best score is 0.1."] and node.monitor.outcome.message == "The best score is 0.2."
 
 
@@ -119,8 +119,8 @@ def test_what_looks_odd_in_a_frame_is_a_remark_until_it_is_gone(detection: Any) 
     frame = empty_bin()
     odd = replace(frame, camera=replace(frame.camera, cx=20.0, cy=15.0))
     for _ in range(2):
-        detection.frame(match_of(odd))
-    (note,) = [remark.message for remark in detection.remarks() if remark.reason is Reason.ODD_INPUT]
+        detection.frames.read(match_of(odd))
+    (note,) = [problem.message for problem in detection.diagnostics.problems() if problem.reason is Reason.ODD_INPUT]
     assert "principal point (20.0, 15.0)" in note
-    detection.frame(match_of(frame))
-    assert Reason.ODD_INPUT not in {remark.reason for remark in detection.remarks()}
+    detection.frames.read(match_of(frame))
+    assert Reason.ODD_INPUT not in {problem.reason for problem in detection.diagnostics.problems()}

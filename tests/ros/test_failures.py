@@ -42,9 +42,11 @@ def test_any_error_in_configure_is_told_and_it_can_be_tried_again(
         assert node.trigger_configure() == FAILURE and node.state == "unconfigured"
     assert "KeyError('a slip')" in node.refusal and node.models.current is None
     assert "in broken" in node.logged[0]  # the traceback
-    assert any(remark.message == node.refusal for remark in node.remarks())
+    assert any(problem.message == node.refusal for problem in node.diagnostics.problems())
     assert node.trigger_configure() == SUCCESS
-    assert node.refusal == "" and not [r for r in node.remarks() if "a slip" in r.message], "its cause is gone"
+    assert node.refusal == "" and not [r for r in node.diagnostics.problems() if "a slip" in r.message], (
+        "its cause is gone"
+    )
 
 
 def test_any_error_in_activate_is_told_and_it_can_be_tried_again(
@@ -53,7 +55,7 @@ def test_any_error_in_activate_is_told_and_it_can_be_tried_again(
     node = bench(stage_class)
     assert node.trigger_configure() == SUCCESS
     with monkeypatch.context() as patch:
-        patch.setattr("binpose_ros.stage_node.Inputs", broken)
+        patch.setattr("binpose_ros.frame_worker.Inputs", broken)
         assert node.trigger_activate() == FAILURE and node.state == "inactive"
     assert "KeyError('a slip')" in node.refusal and not node.out.is_activated
     assert not [thread for thread in threading.enumerate() if thread.name == "worker"]
@@ -81,10 +83,10 @@ def test_a_client_gets_an_answer_whatever_fails(
 ) -> None:
     node = bench(stage_class)
     assert node.trigger_configure() == SUCCESS
-    monkeypatch.setattr(node, "swap", broken)
-    monkeypatch.setattr(node, "roll_back", broken)
-    answer = {"load_model": node._announcer._load_model, "rollback": node._announcer._roll_back}[service]
-    response = answer(SimpleNamespace(store="", version=""), SimpleNamespace())
+    monkeypatch.setattr(node.models, "load", broken)
+    monkeypatch.setattr(node.models, "roll_back", broken)
+    (server,) = [entry for entry in node.services if entry.srv_name.endswith(f"/{service}")]
+    response = server.callback(SimpleNamespace(store="", version=""), SimpleNamespace())
     assert not response.success and "KeyError('a slip')" in response.message
     assert response.message in node.logged and "in broken" in "".join(node.logged)
     assert node.monitor.model_reason == ""  # A request that fails changes nothing that the diagnostics tell.
@@ -93,8 +95,8 @@ def test_a_client_gets_an_answer_whatever_fails(
 def test_a_store_that_is_watched_may_fail_in_any_way(bench: Workbench, stage_class: Any, monkeypatch: Any) -> None:
     node = bench(stage_class)
     assert node.trigger_configure() == SUCCESS
-    monkeypatch.setattr("binpose_ros.model_node.ModelStore", broken)
-    node._watch()
+    monkeypatch.setattr("binpose_ros.model_leader.ModelStore", broken)
+    node.model_source.watch()
     assert "KeyError('a slip')" in node.monitor.model_reason
 
 
@@ -139,8 +141,8 @@ def test_no_topic_is_left_when_the_recorder_closes_while_it_looks_for_topics(
         return offered
 
     monkeypatch.setattr(node, "get_publishers_info_by_topic", look)
-    node._on_time()
+    node._subscribe_new()
     closing.join(10)
-    assert closing.ident and not node._listening
-    node._on_time()
-    assert not node._listening
+    assert closing.ident and not node._subscribed
+    node._subscribe_new()
+    assert not node._subscribed

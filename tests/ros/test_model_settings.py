@@ -33,23 +33,30 @@ def set_tone(node: Any, tone: float) -> Any:
 
 
 def test_new_settings_reach_the_model_in_use_and_the_one_before(node: Any) -> None:
-    node.swap("", node.second)
+    node.model_source.swap("", node.second)
     assert set_tone(node, 0.25).successful
     assert node.models.find("").stage == (node.second, 0.25)
-    assert node.roll_back().stage == (node.first, 0.25)
+    assert node.model_source.roll_back().stage == (node.first, 0.25)
     assert node.models.previous.version == node.second
 
 
 def test_settings_that_change_while_a_new_model_waits_reach_it(node: Any, monkeypatch: Any) -> None:
-    monkeypatch.setattr(node, "before_swap", lambda model: set_tone(node, 0.25))
-    node.swap("", node.second)
+    load = node.models.load
+
+    def slow(*arguments: Any) -> Any:
+        model = load(*arguments)
+        assert set_tone(node, 0.25).successful
+        return model
+
+    monkeypatch.setattr(node.models, "load", slow)
+    node.model_source.swap("", node.second)
     assert node.models.find("").stage == (node.second, 0.25)
 
 
 def test_a_model_that_comes_while_settings_change_is_not_replaced_by_the_one_before(
     node: Any, monkeypatch: Any
 ) -> None:
-    build, swap = node.build, threading.Thread(target=lambda: node.swap("", node.second))
+    build, swap = node.build, threading.Thread(target=lambda: node.model_source.swap("", node.second))
 
     def slow(*arguments: Any) -> Any:
         if not swap.ident:
@@ -64,7 +71,7 @@ def test_a_model_that_comes_while_settings_change_is_not_replaced_by_the_one_bef
 
 
 def test_settings_of_no_model_do_not_wait_for_one_that_is_loaded(node: Any) -> None:
-    with node._loading:
+    with node.models._loading:
         change = [Parameter("slop_s", value=0.1)]
         changing = threading.Thread(target=node.set_parameters, args=(change,), daemon=True)
         changing.start()
@@ -105,4 +112,4 @@ def test_numbers_of_the_challenge_are_for_known_parts(bench: Workbench, store: P
 
 def test_rolling_back_needs_an_earlier_model(node: Any) -> None:
     with pytest.raises(BinposeError, match="no earlier model"):
-        node.roll_back()
+        node.model_source.roll_back()

@@ -146,5 +146,5 @@ def test_parameters_show_the_settings_of_the_model_in_use(bench: Workbench, own_
     node = bench(PipelineNode, model=own_settings, watch_s=0.0)
     assert node.trigger_configure() == SUCCESS
     assert shown(node) == ("render_and_compare", 3, 2)
-    config = node.swap(str(MODEL), "").stage.refiner.config
+    config = node.model_source.swap(str(MODEL), "").stage.refiner.config
     assert shown(node) == (config.method, config.keep_best, config.polish_rounds) != ("render_and_compare", 3, 2)

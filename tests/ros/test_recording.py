@@ -121,7 +121,7 @@ def test_what_the_robot_sees_is_recorded_and_read_again(graph, tmp_path):
     node = start(**{"recorder.keyframes.check_hz": 100.0})
     assert not robot.record(True).success  # Not active yet.
     assert node.trigger_configure() == node.trigger_activate() == rclpy.lifecycle.TransitionCallbackReturn.SUCCESS
-    until(lambda: len(node._listening) >= 5)
+    until(lambda: len(node._subscribed) >= 5)
     answer = robot.record(True)
     assert answer.success and "recording_" in answer.message
     shown = []
@@ -169,7 +169,7 @@ def test_a_quota_that_is_full_stops_the_recording_and_not_the_node(graph, tmp_pa
     node.trigger_activate()
     (bag,) = (tmp_path / "recordings").glob("recording_*")
     (bag / "protected").touch()
-    until(lambda: "/pick_outcomes" in node._listening)
+    until(lambda: "/pick_outcomes" in node._subscribed)
 
     def told():
         robot.outcome.publish(String(data=os.urandom(200_000).hex()))

@@ -48,11 +48,11 @@ def node(bench: Workbench) -> Any:
 
 def asked(node: Any, goals: list[Goal]) -> list[threading.Thread]:
     """The requests, once all of them wait for an image."""
-    threads = [threading.Thread(target=node._action._execute, args=(goal,), daemon=True) for goal in goals]
+    threads = [threading.Thread(target=node.action._execute, args=(goal,), daemon=True) for goal in goals]
     for thread in threads:
         thread.start()
     end = time.monotonic() + 10
-    while node._action._waiting < len(goals):
+    while node.action._waiting < len(goals):
         assert time.monotonic() < end
         time.sleep(0.01)
     return threads
@@ -62,8 +62,8 @@ def test_requests_leave_threads_for_the_services(node: Any) -> None:
     goals = [Goal(), Goal()]
     threads = asked(node, goals)
     third = Goal()
-    answer = node._action._execute(third)
-    assert third.outcome == "aborted" and not answer.success and "ask when one is answered" in answer.message
+    answer = node.action._execute(third)
+    assert third.outcome == "aborted" and not answer.success and "send the goal again" in answer.message
     assert answer.code == "BUSY"
     for goal in goals:
         goal.is_cancel_requested = True
@@ -84,7 +84,7 @@ def test_an_empty_frame_is_answered_with_its_own_reason(node: Any) -> None:
 
     node.monitor.finished(Outcome(Reason.NO_DEPTH, "The reason of the frame before."))
     assert node.process({POSES.topic: write_array(Header(1_000_000_000, "camera"), ())}) == NO_POSE
-    assert node._action._newest.outcome == NO_POSE
+    assert node.action._newest.outcome == NO_POSE
 
 
 def test_a_request_that_no_frame_can_answer_is_refused_at_once(node: Any) -> None:
@@ -93,7 +93,7 @@ def test_a_request_that_no_frame_can_answer_is_refused_at_once(node: Any) -> Non
         (Goal(known, "nonsense"), "object_ids names nonsense; expected some of"),
         (Goal(min_score=math.nan), "min_score is NaN"),
     ):
-        answer = node._action._execute(goal)
+        answer = node.action._execute(goal)
         assert goal.outcome == "aborted" and not answer.success and sentence in answer.message
         assert answer.code == "BAD_REQUEST"
 
@@ -105,7 +105,7 @@ def test_only_an_active_node_takes_requests(node: Any) -> None:
     thread.join(10)
     assert goal.outcome == "aborted"
     goal = Goal()
-    answer = node._action._execute(goal)
+    answer = node.action._execute(goal)
     assert goal.outcome == "aborted" and "The node is inactive; expected active" in answer.message
     assert answer.code == "NOT_ACTIVE"
 
@@ -113,7 +113,7 @@ def test_only_an_active_node_takes_requests(node: Any) -> None:
 def answer_to(node: Any, make_result: Any) -> tuple[Goal, Any]:
     """A goal and its answer, when a frame is finished while it waits."""
     goal, answers = Goal(), []
-    thread = threading.Thread(target=lambda: answers.append(node._action._execute(goal)), daemon=True)
+    thread = threading.Thread(target=lambda: answers.append(node.action._execute(goal)), daemon=True)
     thread.start()
     end = time.monotonic() + 20
     while thread.is_alive() and time.monotonic() < end:
@@ -130,7 +130,7 @@ def test_a_failure_is_not_an_empty_bin(node: Any, reason: Reason) -> None:
 
     def failed() -> None:
         stamp_ns = node.get_clock().now().nanoseconds
-        node.publish_nothing(Header(stamp_ns, "camera"), Outcome(reason, "The sentence."))
+        node.publish_empty(Header(stamp_ns, "camera"), Outcome(reason, "The sentence."))
 
     goal, answer = answer_to(node, failed)
     assert goal.outcome == "aborted"
@@ -145,7 +145,7 @@ def test_an_empty_bin_is_no_failure(node: Any, reason: Reason) -> None:
 
     def empty() -> None:
         stamp_ns = node.get_clock().now().nanoseconds
-        node.publish_nothing(Header(stamp_ns, "camera"), Outcome(reason, "The sentence."))
+        node.publish_empty(Header(stamp_ns, "camera"), Outcome(reason, "The sentence."))
 
     goal, answer = answer_to(node, empty)
     assert goal.outcome == "succeeded"
@@ -163,7 +163,7 @@ def test_poses_that_are_not_reported_are_answered_with_the_reason_of_the_frame(n
 
     def unreported() -> None:
         header = Header(node.get_clock().now().nanoseconds, "camera")
-        node._action.put(FrameResult(header, Outcome(Reason.LITTLE_DEPTH, "The sentence.", found=1), poses, objects))
+        node.action.put(FrameResult(header, Outcome(Reason.LITTLE_DEPTH, "The sentence.", found=1), poses, objects))
 
     _, answer = answer_to(node, unreported)
     assert (answer.success, answer.code, answer.message) == (True, "LITTLE_DEPTH", "The sentence.")
@@ -189,7 +189,7 @@ def test_without_a_frame_the_answer_names_the_cause(node: Any, monkeypatch: Any)
     monkeypatch.setattr("binpose_ros.estimate_action.PATIENCE_S", 0.5)
     monkeypatch.setattr("binpose_ros.monitor.SILENT_S", 0.1)
     goal = Goal()
-    answer = node._action._execute(goal)
+    answer = node.action._execute(goal)
     assert goal.outcome == "aborted" and not answer.success
     assert answer.code == "NO_PUBLISHER" and "has no publisher" in answer.message
 
@@ -210,7 +210,7 @@ def test_the_reason_of_the_stage_before_is_that_of_its_empty_array(node: Any, mo
     from binpose_ros.vision_arrays import write_array
 
     monkeypatch.setattr(node, "count_publishers", lambda topic: 1)
-    node._outcomes.put(status(reason, 7))
+    node.upstream.outcomes.put(status(reason, 7))
     match = {POSES.topic: write_array(Header(7, "camera"), ())}
     if reason.is_failure:
         with pytest.raises(BinposeError, match="The sentence") as caught:

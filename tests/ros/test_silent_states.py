@@ -1,4 +1,4 @@
-"""What is wrong around a node is remarked while it lasts, with a code, and gone when its cause is gone.
+"""What is wrong around a node is reported while it lasts, with a code, and gone when its cause is gone.
 
 The node lives in this process beside one that publishes to it.
 """
@@ -39,7 +39,7 @@ def camera_stage(stage_class: Any) -> Any:
 @pytest.fixture
 def node(bench: Workbench, camera_stage: Any, monkeypatch: Any) -> Any:
     """An active node that soon finds that no frame arrives."""
-    for module in ("monitor", "inputs", "input_remarks", "node_remarks"):
+    for module in ("monitor", "inputs", "input_checks", "node_checks"):
         monkeypatch.setattr(f"binpose_ros.{module}.SILENT_S", 0.3)
     made = bench(camera_stage)
     made.trigger_configure()
@@ -89,30 +89,30 @@ def camera(node: Any) -> Iterator[Camera]:
 
 
 def found(node: Any, reason: Reason, meanwhile: Callable[[], None] = lambda: None) -> str:
-    """The sentence of a remark, once there is one."""
+    """The sentence of a problem, once there is one."""
     end = time.monotonic() + PATIENCE_S
     while True:
         meanwhile()
-        for remark in node.remarks():
-            if remark.reason is reason:
-                return str(remark.message)
-        assert time.monotonic() < end, f"no {reason} in {node.remarks()}"
+        for problem in node.diagnostics.problems():
+            if problem.reason is reason:
+                return str(problem.message)
+        assert time.monotonic() < end, f"no {reason} in {node.diagnostics.problems()}"
         time.sleep(0.05)
 
 
 def gone(node: Any, reason: Reason, meanwhile: Callable[[], None] = lambda: None) -> None:
-    """Wait until a remark is gone."""
+    """Wait until a problem is gone."""
     end = time.monotonic() + PATIENCE_S
-    while any(remark.reason is reason for remark in node.remarks()):
+    while any(problem.reason is reason for problem in node.diagnostics.problems()):
         meanwhile()
-        assert time.monotonic() < end, f"{reason} stays in {node.remarks()}"
+        assert time.monotonic() < end, f"{reason} stays in {node.diagnostics.problems()}"
         time.sleep(0.05)
 
 
 def test_topics_without_a_publisher_are_named_until_there_is_one(node: Any, camera: Camera) -> None:
     sentence = found(node, Reason.NO_PUBLISHER)
     assert f"/{COLOR} has no publisher." in sentence or f"/{DEPTH} has no publisher." in sentence
-    assert node.remarks()[0].reason is Reason.NO_PUBLISHER, "the cause stands before what it causes"
+    assert node.diagnostics.problems()[0].reason is Reason.NO_PUBLISHER, "the cause stands before what it causes"
 
     def whole_frame() -> None:
         stamp_ns = time.time_ns()
@@ -148,8 +148,7 @@ def test_an_input_follows_the_type_of_its_images(node: Any, camera: Camera) -> N
         camera.publish(INFO, stamp_ns=stamp_ns)
         camera.publish(COLOR, kind="CompressedImage", stamp_ns=stamp_ns)
         camera.publish(DEPTH, stamp_ns=stamp_ns)
-        with node._changing:
-            node._inputs.follow_types()
+        node.frames.follow_types()
 
     def failed() -> bool:
         publish()
@@ -157,10 +156,10 @@ def test_an_input_follows_the_type_of_its_images(node: Any, camera: Camera) -> N
 
     end = time.monotonic() + PATIENCE_S
     while not failed():
-        assert time.monotonic() < end, node.remarks()
+        assert time.monotonic() < end, node.diagnostics.problems()
         time.sleep(0.05)
-    kinds = {subscription.msg_type.__name__ for subscription in node._inputs._subscriptions.values()}
-    assert "CompressedImage" in kinds and Reason.WRONG_TYPE not in {r.reason for r in node.remarks()}
+    kinds = {subscription.msg_type.__name__ for subscription in node.frames.inputs._subscriptions.values()}
+    assert "CompressedImage" in kinds and Reason.WRONG_TYPE not in {r.reason for r in node.diagnostics.problems()}
 
 
 def test_two_publishers_of_an_input_are_named_until_one_is_gone(node: Any, camera: Camera) -> None:
@@ -208,7 +207,9 @@ def test_images_of_another_clock_are_remarked_while_they_arrive(
 
 @pytest.mark.parametrize(("frame_id", "problem"), [("", "is empty"), ("/camera", "'/camera'"), ("optical", "")])
 def test_a_frame_id_that_tf_does_not_take_is_a_problem(node: Any, frame_id: str, problem: str) -> None:
-    assert problem in node.frame_problem(frame_id) and bool(node.frame_problem(frame_id)) == bool(problem)
+    assert problem in node.frames.check_frame_id(frame_id) and bool(node.frames.check_frame_id(frame_id)) == bool(
+        problem
+    )
 
 
 def test_a_frame_id_that_is_a_parts_own_would_be_a_loop(node: Any) -> None:
@@ -228,10 +229,10 @@ def test_a_simulated_clock_that_does_not_run_is_named_by_running_diagnostics(nod
     from rosgraph_msgs.msg import Clock
 
     sent: list[Any] = []
-    node._diagnostics = SimpleNamespace(publish=sent.append)
+    node.diagnostics.publisher = SimpleNamespace(publish=sent.append)
     node.set_parameters([Parameter("use_sim_time", value=True)])
     assert "no time has arrived on /clock" in found(node, Reason.NO_CLOCK)
-    node._diagnose()
+    node.diagnostics.publish()
     assert sent[-1].header.stamp.sec > 1e9, "the system's time, while there is no other"
     steady = [timer for timer in node.timers if timer.clock.clock_type == ClockType.STEADY_TIME]
     assert steady, "a timer of the node's clock would stand still with it"
@@ -263,10 +264,12 @@ def test_a_misspelled_parameter_is_named_with_the_nearest_one(
     bench: Workbench, camera_stage: Any, given: str, nearest: str
 ) -> None:
     node = bench(camera_stage, **{given: 0.5})
-    (sentence,) = [remark.message for remark in node.remarks() if remark.reason is Reason.UNKNOWN_PARAMETER]
+    (sentence,) = [
+        problem.message for problem in node.diagnostics.problems() if problem.reason is Reason.UNKNOWN_PARAMETER
+    ]
     assert repr(given) in sentence and f"did you mean {nearest!r}?" in sentence
     right = bench(camera_stage, tone=0.5)
-    assert not [remark for remark in right.remarks() if remark.reason is Reason.UNKNOWN_PARAMETER]
+    assert not [problem for problem in right.diagnostics.problems() if problem.reason is Reason.UNKNOWN_PARAMETER]
 
 
 def test_a_remark_is_logged_once(node: Any) -> None:
@@ -275,7 +278,7 @@ def test_a_remark_is_logged_once(node: Any) -> None:
     node.get_logger = lambda: SimpleNamespace(warning=warned.append, error=logger.error, info=logger.info)
     found(node, Reason.NO_PUBLISHER)
     for _ in range(3):
-        node._diagnose()
+        node.diagnostics.publish()
     assert len([text for text in warned if f"/{COLOR} has no publisher" in text]) == 1
 
 
@@ -292,13 +295,13 @@ def test_a_refused_version_is_tried_again_when_its_files_have_changed(
     path = store / f"weights-{other[:12]}.safetensors"
     whole = path.read_bytes()
     path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-    node._watch()
+    node.model_source.watch()
     refused = found(node, Reason.MODEL_REFUSED) if node.state == "active" else node.monitor.model_reason
     assert "sha256" in refused and node.models.current.version == in_use
-    node._watch()
+    node.model_source.watch()
     assert node.monitor.model_reason == refused, "it lasts"
     path.write_bytes(whole)
-    node._watch()
+    node.model_source.watch()
     assert node.monitor.model_reason == "" and node.models.current.version == other
 
 
@@ -312,8 +315,8 @@ def test_a_store_that_can_be_read_again_is_refused_no_more(
         raise OSError("unreadable")
 
     with monkeypatch.context() as patch:
-        patch.setattr("binpose_ros.model_node.ModelStore", broken)
-        node._watch()
+        patch.setattr("binpose_ros.model_leader.ModelStore", broken)
+        node.model_source.watch()
         assert "unreadable" in node.monitor.model_reason
-    node._watch()
+    node.model_source.watch()
     assert node.monitor.model_reason == ""

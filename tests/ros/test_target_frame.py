@@ -117,7 +117,7 @@ def refinement(bench: Workbench) -> Any:
             publish=lambda message, name=name: node.sent.setdefault(name, []).append(message),
             get_subscription_count=lambda: 1,
         )
-        setattr(node._outputs, name, fake)
+        setattr(node.results.outputs, name, fake)
     return node
 
 
@@ -125,13 +125,13 @@ def published(node: Any) -> Any:
     """The result of a frame with one pose above the threshold and one below."""
     from binpose_core.frames.types import PoseEstimate
     from binpose_ros.outcome import Outcome
-    from binpose_ros.trial import trial_frame
+    from binpose_ros.warm_up import warm_up_frame
 
-    model, frame = node.models.find(""), replace(trial_frame(), frame_id="camera", stamp_ns=5_000_000_000)
+    model, frame = node.models.find(""), replace(warm_up_frame(), frame_id="camera", stamp_ns=5_000_000_000)
     name = next(iter(model.objects))
     T_cam_obj = from_rotation_translation(np.eye(3), np.array([0.01, 0.02, 0.6]))
     poses = [PoseEstimate(name, T_cam_obj, 0.9), PoseEstimate(name, T_cam_obj, 0.1)]
-    return node._outputs.publish(frame, poses, model, node.settings, Outcome), T_cam_obj
+    return node.results.outputs.publish(frame, poses, model, node.settings, Outcome), T_cam_obj
 
 
 def test_without_the_transform_the_frame_fails_before_anything_is_sent(refinement: Any, monkeypatch: Any) -> None:

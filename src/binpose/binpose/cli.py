@@ -24,14 +24,14 @@ from binpose.commands.train import Train
 from binpose_core.base.errors import BinposeError
 from binpose_core.learning.stored_parts import own_version
 
-DESCRIPTION = """From a CAD file to the poses of parts in a bin.
+DESCRIPTION = """Estimate the poses of parts in bins with models that are trained from CAD files alone.
 
 Example: binpose demo
 
-With parts of your own:
+With your own parts:
 
     binpose add part.stl --id part --unit mm
-    binpose train --objects part --out models/part
+    binpose train --objects part --out models/part --start-from demo
     binpose estimate frames/ --model models/part --out runs/part
 
 `binpose --version` prints the version."""

@@ -1,13 +1,13 @@
 """The node `bin_picking`: all stages in one process, which pass frames in memory.
 
-It publishes the topics of the nodes `detection`, `pose_estimator` and `refinement`.
+It publishes what the nodes `detection`, `pose_estimator` and `refinement` publish, on the same topics.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from binpose_core.evaluation.golden import GoldenFrame, found_share
+from binpose_core.evaluation.golden import GoldenFrame
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.learning.model_store import StoredModel
 from binpose_core.parts.objects import ObjectModel
@@ -15,10 +15,12 @@ from binpose_detection.backends import stored_segmenter
 from binpose_detection.node import DetectionOutputs, why_nothing
 from binpose_estimator.estimator import PoseEstimator
 from binpose_estimator.node import PoseOutputs
+from binpose_pipeline.gate import golden_score
 from binpose_pipeline.pipeline import Pipeline
 from binpose_refinement.node import (
     RefinementOutputs,
     RefinementSettings,
+    other_refiner,
     refiner_parameters,
     result_frame_problem,
     why_unreported,
@@ -26,19 +28,30 @@ from binpose_refinement.node import (
 from binpose_refinement.stored_refiner import stored_refiner
 from binpose_ros.challenge_adapter import ChallengeService, ChallengeSettings, names_of
 from binpose_ros.estimate_action import EstimateAction, FrameResult
+from binpose_ros.frame_worker import FrameWorker
 from binpose_ros.inputs import COLOR, DEPTH, INFO, Match
+from binpose_ros.lifecycle import ManagedNode
+from binpose_ros.model_holder import ModelHolder
+from binpose_ros.model_leader import ModelLeader
+from binpose_ros.monitor import Monitor
+from binpose_ros.node_checks import frame_id_problem
+from binpose_ros.node_diagnostics import stage_diagnostics
 from binpose_ros.outcome import Outcome
+from binpose_ros.parameters import Parameters
+from binpose_ros.results import Results
 from binpose_ros.running import prepare_process, run_node
 from binpose_ros.settings import DetectionChoice
-from binpose_ros.stage_node import StageNode
+from binpose_ros.stage_model import StageModel
 from binpose_ros.stamps import Header
+from binpose_ros.transforms import Transforms
 
+INPUTS = (replace(COLOR, role="reference"), DEPTH, INFO)
 PREFIXES = DETECTION, POSE, REFINEMENT = "detection/", "pose_estimator/", "refinement/"
 
 
 @dataclass(frozen=True)
 class PipelineSettings(DetectionChoice, RefinementSettings):
-    """Settings of the node.
+    """Parameters of the node.
 
     challenge: see `ChallengeSettings`.
     """
@@ -46,54 +59,74 @@ class PipelineSettings(DetectionChoice, RefinementSettings):
     challenge: ChallengeSettings = field(default_factory=ChallengeSettings)
 
 
-class PipelineNode(StageNode[Pipeline]):
+def build(stored: StoredModel, objects: Mapping[str, ObjectModel], settings: Any) -> Pipeline:
+    """All stages of one model."""
+    return Pipeline(
+        stored_segmenter(stored, settings.device),
+        PoseEstimator.from_stored(stored, objects, settings.device),
+        stored_refiner(stored, objects, settings.refiner.named, settings.device),
+    )
+
+
+def warm_up(pipeline: Pipeline, objects: Mapping[str, ObjectModel], frame: RgbdFrame) -> None:
+    """Run all stages once."""
+    pipeline(frame)
+
+
+def score(
+    pipeline: Pipeline, objects: Mapping[str, ObjectModel], frames: Sequence[GoldenFrame], settings: PipelineSettings
+) -> float | None:
+    """The fraction of visible parts whose pose is reported right."""
+    return golden_score(pipeline, objects, frames, settings)
+
+
+def check(settings: PipelineSettings, objects: Mapping[str, ObjectModel]) -> None:
+    """The parts that are to be reported, or have a number in the challenge, must be known."""
+    settings.check_objects(objects)
+    if settings.challenge.object_ids:
+        names_of(objects, settings.challenge.object_ids)
+
+
+def parameters_in_use(pipeline: Pipeline) -> Mapping[str, Any]:
+    """The refiner's settings."""
+    return refiner_parameters(pipeline.refiner)  # type: ignore[arg-type]  # built by `build`
+
+
+class PipelineOutputs:
+    """The topics of all stages."""
+
+    def __init__(self, node: Any) -> None:
+        self.detections = DetectionOutputs(node, DETECTION)
+        self.poses = PoseOutputs(node, POSE)
+        self.refined = RefinementOutputs(node, REFINEMENT)
+
+
+class PipelineNode(ManagedNode):
     """Publishes the results of all stages of each frame."""
 
-    inputs = (replace(COLOR, role="reference"), DEPTH, INFO)
-    prefixes = PREFIXES
-
     def __init__(self, **options: Any) -> None:
-        super().__init__("bin_picking", PipelineSettings(), **options)
-        self._action = EstimateAction(self)
-        ChallengeService(self)
-
-    def build(self, stored: StoredModel, objects: Mapping[str, ObjectModel], settings: Any) -> Pipeline:
-        """All stages of one model."""
-        return Pipeline(
-            stored_segmenter(stored, settings.device),
-            PoseEstimator.from_stored(stored, objects, settings.device),
-            stored_refiner(stored, objects, settings.refiner.named, settings.device),
+        super().__init__("bin_picking", **options)
+        self.monitor, self.transforms = Monitor(), Transforms(self)
+        self.parameters = Parameters(self, PipelineSettings())
+        self.models = ModelHolder(self, StageModel(build, warm_up, score, check, other_refiner, parameters_in_use))
+        self.model_source = ModelLeader(self, self.models)
+        self.results = Results(self, lambda: PipelineOutputs(self), PREFIXES)
+        self.frames = FrameWorker(
+            self, INPUTS, self.models, self.results, self.process, self.publish_empty, self.check_frame_id
         )
+        self.diagnostics = stage_diagnostics(self)
+        self.action = EstimateAction(self)
+        self.challenge = ChallengeService(self)
+        self.parts = (self.model_source, self.results, self.frames)
 
-    def check(self, settings: Any, objects: Mapping[str, ObjectModel]) -> None:
-        """Check that the model knows the parts to be reported and those with a number in the challenge."""
-        settings.check_objects(objects)
-        if settings.challenge.object_ids:
-            names_of(objects, settings.challenge.object_ids)
-
-    def rebuild(self, before: Any, after: Any) -> bool:
-        """Whether the refiner's own settings have changed."""
-        return bool(before.refiner != after.refiner)
-
-    def in_use(self, stage: Pipeline) -> Mapping[str, Any]:
-        """The refiner's current settings."""
-        return refiner_parameters(stage.refiner)  # type: ignore[arg-type]  # built by `build`
-
-    def open_outputs(self) -> None:
-        """The topics of all stages."""
-        self._detections = DetectionOutputs(self, DETECTION)
-        self._poses = PoseOutputs(self, POSE)
-        self._refined = RefinementOutputs(self, REFINEMENT)
-
-    def frame_problem(self, frame_id: str) -> str:
-        """Why the frame cannot be used, including TF loops."""
-        return super().frame_problem(frame_id) or result_frame_problem(
-            frame_id, self.models.find("").objects, self.settings
-        )
+    def check_frame_id(self, frame_id: str) -> str:
+        """Also whether the parts' transforms would form a loop."""
+        return frame_id_problem(frame_id) or result_frame_problem(frame_id, self.models.find().objects, self.settings)
 
     def process(self, match: Match) -> Outcome:
         """Detect, estimate, refine."""
-        model, frame, settings = self.models.find(""), self.frame(match), self.settings
+        model, frame, settings = self.models.find(), self.frames.read(match), self.settings
+        outputs = self.results.outputs
         result = replace(model.stage, chosen=settings.chosen).timed(frame, report=self.monitor.add)
         verified, (found, detections, estimates) = result.poses, result.proposals
 
@@ -103,29 +136,18 @@ class PipelineNode(StageNode[Pipeline]):
             return why_nothing(frame, found, model.objects, settings)
 
         with self.monitor.measured("publish"):
-            published = self._refined.publish(frame, verified, model, settings, empty)
-            self._detections.publish(frame, detections, model.version)
-            self._poses.publish(frame, estimates, model.objects, model.version)
-        self._action.put(published)
+            published = outputs.refined.publish(frame, verified, model, settings, empty)
+            outputs.detections.publish(frame, detections, model.version)
+            outputs.poses.publish(frame, estimates, model.objects, model.version)
+        self.action.put(published)
         return published.outcome
 
-    def publish_nothing(self, header: Header, outcome: Outcome) -> None:
-        """Empty results of all stages."""
-        for outputs in (self._refined, self._detections, self._poses):
-            outputs.publish_nothing(header)
-        self._action.put(FrameResult(header, outcome))
-
-    def try_out(self, stage: Pipeline, objects: Mapping[str, ObjectModel], frame: RgbdFrame) -> None:
-        """Run all stages once."""
-        stage(frame)
-
-    def score(self, stage: Pipeline, objects: Mapping[str, ObjectModel], frames: Sequence[GoldenFrame]) -> float | None:
-        """The fraction of visible parts whose pose is reported right."""
-
-        def estimate(golden: GoldenFrame) -> list[tuple[str, Any]]:
-            return [(p.object_id, p.T_cam_obj) for p in self.settings.reported(stage(golden.frame))]
-
-        return found_share(frames, objects, estimate)
+    def publish_empty(self, header: Header, outcome: Outcome) -> None:
+        """Publish empty results of all stages."""
+        outputs = self.results.outputs
+        for stage in (outputs.refined, outputs.detections, outputs.poses):
+            stage.publish_empty(header)
+        self.action.put(FrameResult(header, outcome))
 
 
 def main() -> None:

@@ -11,29 +11,39 @@ from binpose_core.base.settings import setting
 from binpose_core.evaluation.golden import GoldenFrame, seen_share
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import Detection
-from binpose_core.learning.bundle import ModelBundle
 from binpose_core.learning.model_store import StoredModel
 from binpose_core.parts.empty_results import why_empty
 from binpose_core.parts.objects import ObjectModel
+from binpose_core.stages import Segmenter
 from binpose_detection.backends import stored_segmenter
 from binpose_ros.detections import instance_labels, write_detections
-from binpose_ros.following import Followers
+from binpose_ros.frame_worker import FrameWorker
 from binpose_ros.frames import header_of
 from binpose_ros.images import from_labels
 from binpose_ros.inputs import COLOR, DEPTH, INFO, Match
+from binpose_ros.lifecycle import ManagedNode
+from binpose_ros.model_followers import ModelFollowers
+from binpose_ros.model_holder import ModelHolder
+from binpose_ros.model_leader import ModelLeader
+from binpose_ros.monitor import Monitor
+from binpose_ros.node_diagnostics import stage_diagnostics
 from binpose_ros.outcome import Outcome, empty_outcome
+from binpose_ros.parameters import Parameters
+from binpose_ros.results import Results
 from binpose_ros.running import prepare_process, run_node
 from binpose_ros.settings import DetectionChoice
-from binpose_ros.stage_node import StageNode
+from binpose_ros.stage_model import StageModel
 from binpose_ros.stamps import Header
 from binpose_ros.vision_arrays import write_array
+
+INPUTS = (replace(COLOR, role="reference"), DEPTH, INFO)
 
 
 @dataclass(frozen=True)
 class DetectionSettings(DetectionChoice):
-    """What the node can be told.
+    """Parameters of the node.
 
-    followers: nodes that work on the detections and must hold a new model before this node uses it.
+    followers: nodes that work on the detections; they must hold a new model before this node uses it.
     follow_s: how long the followers may take to hold a new model, in seconds.
     """
 
@@ -50,63 +60,64 @@ class DetectionOutputs:
         self._mask = node.output("Image", f"{prefix}instance_mask")
 
     def publish(self, frame: RgbdFrame, detections: Sequence[Detection], version: str) -> None:
-        """Send a frame's detections and the image of their instances, where someone listens."""
+        """Publish a frame's detections and the image of their instances, where there is a subscriber."""
         if not (self._detections.get_subscription_count() or self._mask.get_subscription_count()):
             return
         header = header_of(frame)
         self._mask.publish(from_labels(instance_labels(detections, frame.camera), header, self._types))
         self._detections.publish(write_detections(detections, frame.camera, header, version))
 
-    def publish_nothing(self, header: Header) -> None:
-        """Send that nothing was found."""
+    def publish_empty(self, header: Header) -> None:
+        """Publish that nothing was found."""
         self._mask.publish(from_labels(np.zeros((1, 1), np.uint16), header, self._types))
         self._detections.publish(write_array(header, ()))
 
 
-class DetectionNode(StageNode[Any]):
-    """Sends `~/detections` and `~/instance_mask` of each frame."""
+def build(stored: StoredModel, objects: Mapping[str, ObjectModel], settings: Any) -> Segmenter:
+    """The segmenter of a model."""
+    return stored_segmenter(stored, settings.device)
 
-    inputs = (replace(COLOR, role="reference"), DEPTH, INFO)
+
+def warm_up(segmenter: Segmenter, objects: Mapping[str, ObjectModel], frame: RgbdFrame) -> None:
+    """Detect once."""
+    segmenter(frame)
+
+
+def score(
+    segmenter: Segmenter, objects: Mapping[str, ObjectModel], frames: Sequence[GoldenFrame], settings: Any
+) -> float | None:
+    """The fraction of visible parts that are detected."""
+    return seen_share(frames, objects, segmenter)
+
+
+class DetectionNode(ManagedNode):
+    """Publishes `~/detections` and `~/instance_mask` of each frame."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__("detection", DetectionSettings(), **options)
-        self._followers = Followers(self, self.settings.followers)
-
-    def build(self, stored: StoredModel, objects: Mapping[str, ObjectModel], settings: Any) -> Any:
-        """The segmenter."""
-        return stored_segmenter(stored, settings.device)
-
-    def before_swap(self, model: ModelBundle[Any]) -> None:
-        """Have the nodes that work on the detections hold it."""
-        self._followers.hold(model, self.settings.follow_s)
-
-    def open_outputs(self) -> None:
-        """The two topics."""
-        self._outputs = DetectionOutputs(self, "~/")
+        super().__init__("detection", **options)
+        self.monitor = Monitor()
+        self.parameters = Parameters(self, DetectionSettings())
+        self.models = ModelHolder(self, StageModel(build, warm_up, score))
+        self.model_source = ModelLeader(self, self.models, ModelFollowers(self, self.settings.followers))
+        self.results = Results(self, lambda: DetectionOutputs(self, "~/"))
+        self.frames = FrameWorker(self, INPUTS, self.models, self.results, self.process, self.publish_empty)
+        self.diagnostics = stage_diagnostics(self)
+        self.parts = (self.model_source, self.results, self.frames)
 
     def process(self, match: Match) -> Outcome:
-        """Detect."""
-        model, frame, settings = self.models.find(""), self.frame(match), self.settings
+        """Detect the parts in a frame."""
+        model, frame, settings = self.models.find(), self.frames.read(match), self.settings
         with self.monitor.measured("detection"):
             found = model.stage(frame)
             detections = settings.chosen(found)
         with self.monitor.measured("publish"):
-            self._outputs.publish(frame, detections, model.version)
-        number = len(detections)
-        outcome = Outcome() if number else why_nothing(frame, found, model.objects, settings)
-        return replace(outcome, found=len(found), reported=number, version=model.version)
+            self.results.outputs.publish(frame, detections, model.version)
+        outcome = Outcome() if detections else why_nothing(frame, found, model.objects, settings)
+        return replace(outcome, found=len(found), reported=len(detections), version=model.version)
 
-    def publish_nothing(self, header: Header, outcome: Outcome) -> None:
-        """Empty detections."""
-        self._outputs.publish_nothing(header)
-
-    def try_out(self, stage: Any, objects: Mapping[str, ObjectModel], frame: RgbdFrame) -> None:
-        """Detect once."""
-        stage(frame)
-
-    def score(self, stage: Any, objects: Mapping[str, ObjectModel], frames: Sequence[GoldenFrame]) -> float | None:
-        """The share of visible parts that are detected."""
-        return seen_share(frames, objects, stage)
+    def publish_empty(self, header: Header, outcome: Outcome) -> None:
+        """Publish empty detections."""
+        self.results.outputs.publish_empty(header)
 
 
 def why_nothing(

@@ -30,7 +30,7 @@ from binpose_refinement.icp import Schedule, align
 from binpose_refinement.joint_loss import JointLoss
 from binpose_refinement.network import PART_ROWS, SURFACE_POINTS, SURFACES, RefinementNetwork, RefinementNetworkConfig
 from binpose_refinement.network_optimizer import network_inputs
-from binpose_refinement.observation import Observation, observe, without
+from binpose_refinement.observation import Observation, observe
 from binpose_refinement.observed_pixels import observed_crops
 from binpose_refinement.render_and_compare import Descent, View
 
@@ -226,7 +226,7 @@ def sample_of(
     usable = view.pose_known & (sizes >= config.fewest_px)
     shown = [i for i, name in enumerate(view.object_ids) if usable[i] and name in known]
     detections = [Detection.from_mask(view.object_ids[i], 1.0, view.instance_ids == i) for i in shown]
-    observation = without(observe(view.frame, detections, RefinerConfig.noise_floor_m), view.known_ids == UNKNOWN)
+    observation = observe(view.frame, detections, RefinerConfig.noise_floor_m, view.known_ids == UNKNOWN)
     owner = np.repeat(np.arange(len(shown)), config.starts)
     part = np.array([known.index(view.object_ids[i]) for i in shown], np.int64)[owner]
     truth = view.T_cam_obj[np.array(shown, int)][owner] if shown else np.zeros((0, 4, 4))

@@ -21,35 +21,45 @@ from binpose_refinement.refiner import IcpRefiner
 from binpose_refinement.stored_refiner import stored_refiner
 from binpose_ros.detections import read_detections
 from binpose_ros.estimate_action import EstimateAction, FrameResult
-from binpose_ros.following import FollowerNode
+from binpose_ros.frame_worker import FrameWorker
 from binpose_ros.frames import header_of
 from binpose_ros.images import from_color
 from binpose_ros.inputs import COLOR, DEPTH, INFO, Input, Match, read
+from binpose_ros.lifecycle import ManagedNode
 from binpose_ros.markers import MeshResources, to_markers
-from binpose_ros.node_remarks import frame_id_problem
+from binpose_ros.model_follower import ModelFollower
+from binpose_ros.model_holder import ModelHolder
+from binpose_ros.monitor import Monitor
+from binpose_ros.node_checks import frame_id_problem
+from binpose_ros.node_diagnostics import stage_diagnostics
 from binpose_ros.outcome import Outcome, empty_outcome
+from binpose_ros.parameters import Parameters
 from binpose_ros.poses import read_poses, transforms, with_detections, write_poses
+from binpose_ros.results import Results
 from binpose_ros.running import prepare_process, run_node
 from binpose_ros.serialized import serialized_header
 from binpose_ros.settings import Overrides, StageSettings
+from binpose_ros.stage_model import StageModel
 from binpose_ros.stamps import Header
-from binpose_ros.transforms import placed
-from binpose_ros.trial import trial_detection, trial_pose
+from binpose_ros.transforms import Transforms, placed
+from binpose_ros.upstream_status import UpstreamStatus
 from binpose_ros.vision_arrays import write_array
+from binpose_ros.warm_up import warm_up_detection, warm_up_pose
 
 POSES = Input("pose_estimator/poses", "Detection3DArray", "reference", camera=False)
 DETECTIONS = Input("detection/detections", "Detection2DArray", "same", camera=False)
 MASK = Input("detection/instance_mask", "Image", "same", camera=False)
+INPUTS = (POSES, DETECTIONS, MASK, COLOR, DEPTH, INFO)
 NO_POSE = Outcome(Reason.NO_PARTS, "There was no pose to refine.")
 
 
 @dataclass(frozen=True)
 class RefinementSettings(StageSettings, PoseFilter):
-    """Settings of the node.
+    """Parameters of the node.
 
     overlay: publish the image with the parts drawn over it, when it has a subscriber.
-    target_frame: frame in which poses, markers and transforms are published, such as the robot's base; the camera's
-        when empty. Its transform is looked up at the time of the image.
+    target_frame: frame in which poses, markers and transforms are published, such as the robot's base; that of the
+        camera when empty. Its transform is looked up at the time of the image.
     tf: publish a transform <tf_prefix>/<object>_<n> for each part.
     tf_prefix: prefix of the names of the transforms; use a different one for each camera.
     mesh_directory: directory for the meshes that RViz displays.
@@ -92,7 +102,7 @@ class RefinementOutputs:
         settings: RefinementSettings,
         empty: Callable[[], Outcome],
     ) -> FrameResult:
-        """Publish the reported poses of a frame, then their markers, transforms and overlay.
+        """Publish the poses of a frame that are to be reported, then their pictures.
 
         Args:
             frame: the images.
@@ -121,7 +131,7 @@ class RefinementOutputs:
         outcome = replace(outcome, found=len(verified), reported=len(poses), version=model.version)
         return FrameResult(header, outcome, in_target, model.objects)
 
-    def publish_nothing(self, header: Header) -> None:
+    def publish_empty(self, header: Header) -> None:
         """Publish that nothing was found."""
         self._poses.publish(write_array(header, ()))
         self._markers.publish(to_markers([], {}, {}, {}, header, self._types))
@@ -175,52 +185,62 @@ def result_frame_problem(frame_id: str, objects: Mapping[str, ObjectModel], sett
         return ""
     return (
         f"The results are in frame {parent!r}, which is the name of a part's own frame; expected the camera's or "
-        "target_frame, so that the transforms form no loop; rename it, or change tf_prefix. No transforms are sent."
+        "target_frame, so that the transforms form no loop; rename it, or change tf_prefix. No transform is published."
     )
 
 
-class RefinementNode(FollowerNode[IcpRefiner]):
-    """Publishes `~/poses`, `~/markers`, `~/overlay` and the transforms of each frame's poses."""
+def build(stored: StoredModel, objects: Mapping[str, ObjectModel], settings: Any) -> IcpRefiner:
+    """The refiner of a model."""
+    return stored_refiner(stored, objects, settings.refiner.named, settings.device)
 
-    inputs = (POSES, DETECTIONS, MASK, COLOR, DEPTH, INFO)
-    earlier = "pose_estimator/status"
+
+def warm_up(refiner: IcpRefiner, objects: Mapping[str, ObjectModel], frame: RgbdFrame) -> None:
+    """Refine once."""
+    name = next(iter(objects))
+    refiner(frame, [warm_up_detection(frame, name)], [warm_up_pose(frame, name)])
+
+
+def other_refiner(before: RefinementSettings, after: RefinementSettings) -> bool:
+    """Whether the refiner's own settings have changed."""
+    return before.refiner != after.refiner
+
+
+class RefinementNode(ManagedNode):
+    """Publishes `~/poses`, `~/markers`, `~/overlay` and transforms of each frame's poses."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__("refinement", RefinementSettings(), **options)
-        self._action = EstimateAction(self)
-
-    def build(self, stored: StoredModel, objects: Mapping[str, ObjectModel], settings: Any) -> IcpRefiner:
-        """The refiner."""
-        return stored_refiner(stored, objects, settings.refiner.named, settings.device)
-
-    def check(self, settings: Any, objects: Mapping[str, ObjectModel]) -> None:
-        """Check that the model knows the parts to be reported."""
-        settings.check_objects(objects)
-
-    def rebuild(self, before: Any, after: Any) -> bool:
-        """Whether the refiner's own settings have changed."""
-        return bool(before.refiner != after.refiner)
-
-    def in_use(self, stage: IcpRefiner) -> Mapping[str, Any]:
-        """The refiner's settings."""
-        return refiner_parameters(stage)
-
-    def open_outputs(self) -> None:
-        """The topics."""
-        self._outputs = RefinementOutputs(self, "~/")
-
-    def frame_problem(self, frame_id: str) -> str:
-        """Why the frame cannot be used, including TF loops."""
-        return super().frame_problem(frame_id) or result_frame_problem(
-            frame_id, self.models.find("").objects, self.settings
+        super().__init__("refinement", **options)
+        self.monitor, self.transforms = Monitor(), Transforms(self)
+        self.parameters = Parameters(self, RefinementSettings())
+        stage_model = StageModel(
+            build,
+            warm_up,
+            check=RefinementSettings.check_objects,
+            must_rebuild=other_refiner,
+            parameters=refiner_parameters,
         )
+        self.models = ModelHolder(self, stage_model)
+        self.model_source = ModelFollower(self, self.models)
+        self.upstream = UpstreamStatus(self, "pose_estimator/status")
+        self.results = Results(self, lambda: RefinementOutputs(self, "~/"))
+        self.frames = FrameWorker(
+            self, INPUTS, self.models, self.results, self.process, self.publish_empty, self.check_frame_id
+        )
+        self.diagnostics = stage_diagnostics(self)
+        self.action = EstimateAction(self)
+        self.parts = (self.model_source, self.results, self.frames)
+
+    def check_frame_id(self, frame_id: str) -> str:
+        """Also whether the parts' transforms would form a loop."""
+        return frame_id_problem(frame_id) or result_frame_problem(frame_id, self.models.find().objects, self.settings)
 
     def process(self, match: Match) -> Outcome:
-        """Refine with the model that estimated the poses."""
-        poses, version = read_poses(match[POSES.topic])
+        """Refine, with the model that the poses were made with."""
+        data = match[POSES.topic]
+        poses, version = read_poses(data)
         if not poses:
-            return self.nothing(serialized_header(match[POSES.topic]), NO_POSE)
-        model, frame = self.models.find(version), self.frame(match)
+            return self.upstream.pass_on(serialized_header(data), NO_POSE, self.publish_empty)
+        model, frame = self.models.find(version), self.frames.read(match)
         found, source = read_detections(match[DETECTIONS.topic], read(match, MASK, self.types), frame.camera)
         if source != version:
             raise ModelMismatch(
@@ -229,27 +249,20 @@ class RefinementNode(FollowerNode[IcpRefiner]):
         poses = with_detections(poses, found)
         with self.monitor.measured("refinement"):
             verified = model.stage(frame, found, poses)
+        settings = self.settings
+
+        def empty() -> Outcome:
+            return why_unreported(frame, found, verified, model.objects, settings)
+
         with self.monitor.measured("publish"):
-            settings = self.settings
-            result = self._outputs.publish(
-                frame,
-                verified,
-                model,
-                settings,
-                lambda: why_unreported(frame, found, verified, model.objects, settings),
-            )
-        self._action.put(result)
+            result = self.results.outputs.publish(frame, verified, model, settings, empty)
+        self.action.put(result)
         return result.outcome
 
-    def publish_nothing(self, header: Header, outcome: Outcome) -> None:
-        """No poses."""
-        self._outputs.publish_nothing(header)
-        self._action.put(FrameResult(header, outcome))
-
-    def try_out(self, stage: IcpRefiner, objects: Mapping[str, ObjectModel], frame: RgbdFrame) -> None:
-        """Refine once."""
-        name = next(iter(objects))
-        stage(frame, [trial_detection(frame, name)], [trial_pose(frame, name)])
+    def publish_empty(self, header: Header, outcome: Outcome) -> None:
+        """Publish no poses."""
+        self.results.outputs.publish_empty(header)
+        self.action.put(FrameResult(header, outcome))
 
 
 def refiner_parameters(refiner: IcpRefiner) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Per-frame data for the comparison with renderings: depth, surface normals, noise and the detections' labels."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -49,11 +49,24 @@ class Observation:
         return chroma_of(self.rgb)
 
 
-def observe(frame: RgbdFrame, detections: Sequence[Detection], noise_floor_m: float) -> Observation:
-    """Prepare a frame; its labels are computed by `label_image`."""
+def observe(
+    frame: RgbdFrame,
+    detections: Sequence[Detection],
+    noise_floor_m: float,
+    unknown: npt.NDArray[np.bool_] | None = None,
+) -> Observation:
+    """Prepare a frame; its labels are those of `label_image`.
+
+    At `unknown` pixels (H, W) there is nothing to compare: they have no depth and belong to one more detection, which
+    may cover any part.
+    """
     shape = (frame.camera.height, frame.camera.width)
     depth = np.zeros(shape, np.float32) if frame.depth_m is None else np.ascontiguousarray(frame.depth_m)
+    if unknown is not None:
+        depth = np.where(unknown, np.float32(0), depth)
     labels = label_image(detections, *shape)
+    if unknown is not None:
+        labels[unknown] = len(detections)
     needed = np.zeros(shape, dtype=np.bool_)
     for detection in detections:
         needed[box_slices(detection.bbox_xyxy, shape, int(BOX_MARGIN * max(detection.mask.shape)) + 2)] = True
@@ -62,26 +75,9 @@ def observe(frame: RgbdFrame, detections: Sequence[Detection], noise_floor_m: fl
     normals = surface_normals(depth, frame.camera, fit, needed)
     edges = np.zeros((*shape, 2), np.float32)
     image_gradient(np.ascontiguousarray(frame.gray), needed, edges)
-    mask_px = np.bincount(labels[labels >= 0], minlength=len(detections)).astype(np.int64)
+    mask_px = np.bincount(labels[labels >= 0], minlength=len(detections)).astype(np.int64)[: len(detections)]
     return Observation(
         frame.camera, depth, normals, labels, edges, mask_px, noise, frame.depth_m is not None, frame.rgb
-    )
-
-
-def without(observation: Observation, unknown: npt.NDArray[np.bool_]) -> Observation:
-    """The observation with unknown pixels (H, W) masked out: without depth, and labelled as a separate detection.
-
-    Another detection without depth counts as a possible occluder, so a rendering has no loss there.
-    """
-    if not unknown.any():
-        return observation
-    return replace(
-        observation,
-        depth_m=np.where(unknown, np.float32(0), observation.depth_m),
-        normals=np.where(unknown[..., None], np.float32(0), observation.normals),
-        labels=np.where(unknown, np.int32(len(observation.mask_px)), observation.labels),
-        edges=np.where(unknown[..., None], np.float32(0), observation.edges),
-        mask_px=np.append(observation.mask_px, np.count_nonzero(unknown)),
     )
 
 

@@ -1,7 +1,7 @@
 """Whether reported poses agree with the depth image, and whether their scores can be trusted, over the last frames.
 
 Neither needs labels. The refiner measures both per pose, in `PoseEstimate.residuals`; a model or a camera that cannot
-tell leaves them out.
+measure them leaves them out.
 """
 
 import math
@@ -12,13 +12,13 @@ from typing import NamedTuple
 
 from binpose_core.base.reasons import Reason
 from binpose_core.frames.types import PoseEstimate
-from binpose_ros.remarks import Remark
+from binpose_ros.problems import Problem
 
 DEPTH_AGREEMENT, OUT_OF_DISTRIBUTION = "depth_agreement", "out_of_distribution"  # keys of the residuals
 FRAMES = 30
 CONSISTENT = 0.8  # of a pose's visible pixels that agree with the depth; also of the reported poses
 MOST = 0.5
-FEWEST = 5  # poses, below which nothing is remarked
+FEWEST = 5  # poses, below which nothing is reported
 
 
 class _Figures(NamedTuple):
@@ -58,12 +58,12 @@ class Agreement:
             found[f"{OUT_OF_DISTRIBUTION}_last"] = f"{last.unlike / last.rated:.2f}" if last.rated else ""
         return found
 
-    def remarks(self) -> list[Remark]:
+    def problems(self) -> list[Problem]:
         """What is wrong."""
         total, found = self._total, []
         if total.measured >= FEWEST and total.consistent < CONSISTENT * total.measured:
             found.append(
-                Remark(
+                Problem(
                     Reason.INCONSISTENT_WITH_DEPTH,
                     f"{total.consistent} of {total.measured} reported poses agree with the depth; expected at least "
                     f"{CONSISTENT:.0%}; check the camera info and the parts' meshes, or train with its noise.",
@@ -71,7 +71,7 @@ class Agreement:
             )
         if total.rated >= FEWEST and total.unlike > MOST * total.rated:
             found.append(
-                Remark(
+                Problem(
                     Reason.OUT_OF_DISTRIBUTION,
                     f"{total.unlike} of {total.rated} reported poses are unlike those that the scores were calibrated "
                     "with; expected fewer than half; check the camera, or calibrate with frames of it.",

@@ -1,7 +1,7 @@
 """The service `/get_pose_estimates` of the bin-picking challenge, where its package ibpc_interfaces is installed.
 
 The challenge speaks BOP's language: lengths in millimetres, depth in the numbers of the PNG files, cameras as
-`T_cam_world`; asked for is `T_world_obj`. Source: github.com/opencv/bpc, ibpc_interfaces and ibpc_tester.
+`T_cam_world`; the result is `T_world_obj`. Source: github.com/opencv/bpc, ibpc_interfaces and ibpc_tester.
 """
 
 import traceback
@@ -28,9 +28,9 @@ MM_PER_M = 1e3
 
 @dataclass(frozen=True)
 class ChallengeSettings:
-    """What the service of the bin-picking challenge can be told.
+    """Parameters of the service of the bin-picking challenge.
 
-    camera: name (frame id of its camera info) of the camera that is used; when empty the Photoneo, or where it sent no
+    camera: name (frame id of its camera info) of the camera that is used; when empty the Photoneo, or where it has no
         images the first other camera with colour and depth.
     depth_unit_m: metres of one unit of the depth images; the challenge's own data set has tenths of a millimetre.
     object_ids: "<part>=<number>" for parts whose number in requests is not their number in BOP data sets.
@@ -54,7 +54,7 @@ class ChallengeService:
     """Offers the service; does nothing but say so where ibpc_interfaces is not installed.
 
     Args:
-        node: a `StageNode` whose stage makes poses of a frame, with `settings.challenge`.
+        node: a node whose stage makes poses of a frame, with `settings.challenge`.
     """
 
     def __init__(self, node: Any) -> None:
@@ -89,7 +89,7 @@ class ChallengeService:
         names = names_of(model.objects, settings.object_ids)
         if unknown := sorted(set(request.object_ids) - set(names)):
             node.get_logger().warning(
-                f"{SERVICE} asks for objects {unknown}; the model knows "
+                f"{SERVICE} requests objects {unknown}; the model knows "
                 f"{', '.join(f'{number} ({name})' for number, name in sorted(names.items()))}."
             )
         wanted = {names[number] for number in request.object_ids if number in names}

@@ -59,7 +59,7 @@ def read_detections(data: bytes, mask: Any, camera: Camera) -> tuple[list[Detect
     if labels.shape != (camera.height, camera.width) or labels.dtype != np.uint16:
         raise BinposeError(
             f"An instance mask of shape {labels.shape} in {mask.encoding}; expected 16UC1 of "
-            f"{camera.width}x{camera.height} pixels; connect the mask of the node that sends the detections."
+            f"{camera.width}x{camera.height} pixels; connect the mask of the node that publishes the detections."
         )
     entries = read_array(data, Box.FLAT)
     names = [split_id(entry.id) for entry in entries]

@@ -10,10 +10,10 @@ from binpose_core.base.errors import BinposeError, Cancelled, UnknownObject
 from binpose_core.base.reasons import Reason
 from binpose_core.frames.types import PoseEstimate
 from binpose_core.parts.objects import ObjectModel
-from binpose_ros.node_remarks import clock_mismatch
+from binpose_ros.node_checks import clock_mismatch
 from binpose_ros.outcome import Outcome
 from binpose_ros.poses import write_poses
-from binpose_ros.remarks import Remark, joined
+from binpose_ros.problems import Problem, message_of
 from binpose_ros.stamps import Header
 
 PATIENCE_S = 30.0
@@ -87,7 +87,8 @@ class EstimateAction:
         with self._changed:
             if self._waiting >= MOST_WAITING:
                 raise BinposeError(
-                    f"{MOST_WAITING} requests wait for an image already; expected fewer; ask when one is answered.",
+                    f"{MOST_WAITING} requests wait for an image already; expected fewer; send the goal again when one "
+                    "is finished.",
                     Reason.BUSY,
                 )
             self._waiting += 1
@@ -99,7 +100,7 @@ class EstimateAction:
             BinposeError: naming what is wrong with it.
         """
         self._node.expect_active()
-        known = self._node.models.find("").objects
+        known = self._node.models.find().objects
         if unknown := [name for name in request.object_ids if name not in known]:
             raise UnknownObject(
                 f"object_ids names {', '.join(unknown)}; expected some of {', '.join(known)}.",
@@ -110,13 +111,13 @@ class EstimateAction:
         if math.isnan(request.min_score):
             sentence = "min_score is NaN; expected 0 to 1, or 0 for the node's own threshold."
             raise BinposeError(sentence, Reason.BAD_REQUEST)
-        self._check_clock(self._node.clock_remarks())
+        self._check_clock(self._node.diagnostics.clock_problems())
 
-    def _check_clock(self, remarks: Sequence[Remark]) -> None:
+    def _check_clock(self, problems: Sequence[Problem]) -> None:
         """Refuse to wait where it cannot be known which image was taken after the request."""
-        for remark in remarks:
-            if remark.reason in CLOCKS:
-                raise BinposeError(remark.message, remark.reason)
+        for problem in problems:
+            if problem.reason in CLOCKS:
+                raise BinposeError(problem.message, problem.reason)
 
     def _executed(self, goal: Any) -> Any:
         goal.publish_feedback(self._kind.Feedback(stage="waiting for an image"))
@@ -144,9 +145,9 @@ class EstimateAction:
             raise Cancelled("The request was cancelled.")
         if self._node.state != "active":
             raise BinposeError(f"No frame was processed. The node is {self._node.state} now.", Reason.NOT_ACTIVE)
-        remarks = self._node.remarks()
-        reason = remarks[0].reason if remarks else Reason.NO_FRAME
-        raise BinposeError(f"No frame was processed. {joined(remarks)}".strip(), reason)
+        problems = self._node.diagnostics.problems()
+        reason = problems[0].reason if problems else Reason.NO_FRAME
+        raise BinposeError(f"No frame was processed. {message_of(problems)}".strip(), reason)
 
     def _answer(self, request: Any, result: FrameResult, outcome: Outcome) -> Any:
         from rclpy.serialization import deserialize_message

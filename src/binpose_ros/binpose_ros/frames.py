@@ -22,7 +22,7 @@ def check_info(info: Any, rectified: bool = False) -> CheckedCamera:
     """The camera of a sensor_msgs/CameraInfo for the part and resolution that its images have, and what looks odd.
 
     Args:
-        info: of the images as the camera takes them; image_proc sends it with rectified images as well.
+        info: of the images as the camera takes them; image_proc publishes it with rectified images as well.
         rectified: whether the images are rectified: then P is their matrix, and they have no distortion left.
 
     Raises:

@@ -1,6 +1,7 @@
-"""sensor_msgs/Image <-> numpy, for every encoding that a colour or a depth camera sends.
+"""sensor_msgs/Image <-> numpy, for every encoding that a colour or a depth camera publishes.
 
-Written in numpy and OpenCV, without cv_bridge: the one that Jazzy ships ends the process with numpy 2.
+Images that arrive are read with numpy and OpenCV, which takes Bayer patterns, YUV and padded rows of any camera. Images
+that are published are made by cv_bridge where it is installed.
 """
 
 from collections.abc import Callable
@@ -14,6 +15,8 @@ from binpose_core.base.errors import BinposeError
 from binpose_core.base.reasons import Reason
 from binpose_core.frames.pixels import Picture, to_eight_bits
 from binpose_core.frames.rgbd_frame import depth_from_encoding
+from binpose_ros.message_types import RosTypes
+from binpose_ros.ros_packages import cv_bridge
 from binpose_ros.stamps import Header, from_header, to_header
 
 Pixels = npt.NDArray[Any]
@@ -145,7 +148,7 @@ def from_depth_m(depth_m: npt.NDArray[np.float32], header: Header, types: Any, e
         return _to_message(depth_m.astype(np.float32, copy=False), encoding, header, types)
     if encoding == "16UC1":
         return _to_message(np.clip(np.rint(depth_m * 1e3), 0, 65535).astype(np.uint16), encoding, header, types)
-    raise BinposeError(f"Depth cannot be sent as {encoding!r}; expected {' or '.join(DEPTH_ENCODINGS)} (REP-118).")
+    raise BinposeError(f"Depth cannot be published as {encoding!r}; expected {' or '.join(DEPTH_ENCODINGS)} (REP-118).")
 
 
 def from_labels(labels: npt.NDArray[np.uint16], header: Header, types: Any) -> Any:
@@ -154,6 +157,9 @@ def from_labels(labels: npt.NDArray[np.uint16], header: Header, types: Any) -> A
 
 
 def _to_message(pixels: Pixels, encoding: str, header: Header, types: Any) -> Any:
+    bridge = cv_bridge() if isinstance(types, RosTypes) else None
+    if bridge is not None:
+        return bridge.cv2_to_imgmsg(pixels, encoding, header=to_header(header, types))
     height, width = pixels.shape[:2]
     little = np.ascontiguousarray(pixels).astype(pixels.dtype.newbyteorder("<"), copy=False)
     return types.Image(

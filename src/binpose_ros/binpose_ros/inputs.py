@@ -12,20 +12,23 @@ from binpose_core.base.errors import BinposeError
 from binpose_core.base.reasons import Reason
 from binpose_ros.camera_topics import COLOR_TOPIC, DEPTH_TOPIC, INFO_TOPIC
 from binpose_ros.compressed import RAW, decompress, transport_topic
-from binpose_ros.input_remarks import (
+from binpose_ros.exact_time import ExactTime, MessageSet
+from binpose_ros.input_checks import (
     Arrivals,
-    no_frame_remarks,
+    no_frame_problems,
     published_image_kind,
-    publisher_remarks,
+    publisher_problems,
 )
-from binpose_ros.joining import Mailbox, StampJoin
-from binpose_ros.listening import AsideGroup, Listener
+from binpose_ros.mailbox import Mailbox
 from binpose_ros.monitor import SILENT_S, Monitor
 from binpose_ros.outcome import Outcome
-from binpose_ros.remarks import Remark
+from binpose_ros.problems import Problem
+from binpose_ros.ros_packages import message_filters
 from binpose_ros.serialized import serialized_header
 from binpose_ros.settings import StageSettings
 from binpose_ros.stamps import NS_PER_S
+from binpose_ros.subscription_thread import OutsideExecutorGroup, SubscriptionThread
+from binpose_ros.synchronizer import StampSynchronizer
 
 Match = dict[str, Any]
 BYTES_PER_MB = 1e6
@@ -84,27 +87,31 @@ class Inputs:
         self._entries = {entry.topic: entry for entry in inputs}
         self._latest: dict[str, bytes] = {}
         (self._reference,) = (entry.topic for entry in inputs if entry.role == "reference")
+        self._exact = self._exact_time(inputs, settings)
         slop_ns = round(settings.slop_s * NS_PER_S)
-        slops = {entry.topic: slop_ns * (entry.role == "near") for entry in inputs if entry.role in ("near", "same")}
+        partners = [e for e in inputs if e.role in ("near", "same") and not (self._exact and self._is_exact(e))]
+        slops = {entry.topic: slop_ns * (entry.role == "near") for entry in partners}
         self._near = [entry.topic for entry in inputs if entry.role == "near"]
-        self._join = StampJoin(self._reference, slops, monitor.counts, settings.keep, settings.keep_mb * BYTES_PER_MB)
+        self._synchronizer = StampSynchronizer(
+            self._reference, slops, monitor.counts, settings.keep, settings.keep_mb * BYTES_PER_MB
+        )
         self._arrivals = Arrivals()
-        self._group = AsideGroup()
+        self._group = OutsideExecutorGroup()
         self._names = {entry.topic: self._name(entry, settings) for entry in inputs}
         self._kinds = {entry.topic: self._kind(entry, settings) for entry in inputs}
         self._subscriptions = {topic: self._subscribe(topic) for topic in self._entries}
-        self._listener = Listener(node, self._callbacks())
+        self._thread = SubscriptionThread(node, self._callbacks())
         monitor.starts()
 
     def close(self) -> None:
-        """Listen no more."""
-        self._listener.close()
+        """Unsubscribe."""
+        self._thread.close()
         for subscription in self._subscriptions.values():
             self._node.destroy_subscription(subscription)
 
     def set_slop(self, slop_s: float) -> None:
         """Change the largest difference of stamps."""
-        self._join.slops_ns.update(dict.fromkeys(self._near, round(slop_s * NS_PER_S)))
+        self._synchronizer.slops_ns.update(dict.fromkeys(self._near, round(slop_s * NS_PER_S)))
 
     def follow_types(self) -> None:
         """Subscribe to the images of a topic as they are published: raw, or compressed."""
@@ -120,26 +127,29 @@ class Inputs:
             except RuntimeError:  # Some middlewares keep the type of a topic until the last subscription is gone.
                 continue
         if missing:
-            self._listener.listen_to(self._callbacks())
+            self._thread.replace(self._callbacks())
 
     def _drop(self, topic: str) -> None:
         subscription = self._subscriptions.pop(topic, None)
         if subscription is not None:
-            self._listener.listen_to(self._callbacks())
+            self._thread.replace(self._callbacks())
             self._node.destroy_subscription(subscription)
 
-    def remarks(self) -> list[Remark]:
+    def problems(self) -> list[Problem]:
         """What is wrong with the inputs now: why no frame is complete, and what else their publishers do."""
         found = []
         if self._monitor.silent:
-            silent = {t: self._subscriptions[t] for t in self._join.silent(SILENT_S) if t in self._subscriptions}
+            silent = {t: s for t, s in list(self._subscriptions.items()) if self._is_silent(t)}
             images = [topic for topic, entry in self._entries.items() if entry.transport]
             info_arrives = self._arrivals.within(INFO.topic, SILENT_S)
-            found = no_frame_remarks(self._node, silent, images if info_arrives else [])
+            found = no_frame_problems(self._node, silent, images if info_arrives else [])
             found += [] if silent else [self._stamps_differ()]
         for subscription in list(self._subscriptions.values()):
-            found += publisher_remarks(self._node, subscription)
+            found += publisher_problems(self._node, subscription)
         return found
+
+    def _is_silent(self, topic: str) -> bool:
+        return self._entries[topic].role != "latest" and not self._arrivals.within(topic, SILENT_S)
 
     def _name(self, entry: Input, settings: StageSettings) -> str:
         """The topic that is subscribed; a transport's is named after the remapped one, as in image_transport."""
@@ -157,7 +167,7 @@ class Inputs:
         return self._node.create_subscription(
             getattr(self._types, self._kinds[topic]),
             self._names[topic],
-            _left_to_the_listener,
+            _executor_callback,
             QoSProfile(depth=5, reliability=reliability),
             callback_group=self._group,
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
@@ -176,40 +186,59 @@ class Inputs:
             self._arrivals.put(entry.topic)
             self._latest[entry.topic] = data
 
-        def joined(data: bytes) -> None:
+        def synchronized(data: bytes) -> None:
             self._arrivals.put(entry.topic)
             try:
                 self._put(entry, wrap(data))
             except BinposeError as error:
                 self._monitor.finished(Outcome(error.reason, str(error)))
 
-        return latest if entry.role == "latest" else joined
+        return latest if entry.role == "latest" else synchronized
 
     def _put(self, entry: Input, data: bytes) -> None:
         stamp_ns = serialized_header(data).stamp_ns
         if entry.topic == self._reference:
             self._monitor.arrived(stamp_ns, self._node.get_clock().now().nanoseconds)
-        match = self._join.put(entry.topic, stamp_ns, data)
-        if match is not None:
-            self._monitor.completed()
-            self._box.put({**match, **self._latest})
+        if self._exact is None or not self._is_exact(entry):
+            self._complete(self._synchronizer.put(entry.topic, stamp_ns, data))
+            return
+        for found in self._exact.put(entry.topic, stamp_ns, data):
+            self._complete(self._synchronizer.put(self._reference, found.stamp_ns, found))
 
-    def _stamps_differ(self) -> Remark:
+    def _complete(self, match: Match | None) -> None:
+        if match is None:
+            return
+        self._monitor.completed()
+        exact = match[self._reference]
+        self._box.put({**match, **(exact.messages if isinstance(exact, MessageSet) else {}), **self._latest})
+
+    def _exact_time(self, inputs: Sequence[Input], settings: StageSettings) -> ExactTime | None:
+        """The synchronizer of what other stages publish for one image, where message_filters is installed."""
+        package = message_filters()
+        topics = sorted((e.topic for e in inputs if self._is_exact(e)), key=lambda topic: topic != self._reference)
+        if package is None or len(topics) < 2:
+            return None
+        return ExactTime(package, topics, settings.keep, self._monitor.counts, self._types)
+
+    def _is_exact(self, entry: Input) -> bool:
+        return not entry.camera and entry.role in ("reference", "same")
+
+    def _stamps_differ(self) -> Problem:
         """Messages arrive on all topics, and their stamps do not match."""
-        slops_ns = self._join.slops_ns
+        slops_ns = self._synchronizer.slops_ns
         names = self._names
         far = ", ".join(
             f"those of {names[topic]} are {gap / NS_PER_S:.3f} s off, not at most {slops_ns[topic] / NS_PER_S:g}"
-            for topic, gap in self._join.too_far().items()
+            for topic, gap in self._synchronizer.too_far().items()
         )
-        return Remark(
+        return Problem(
             Reason.STAMPS_DIFFER,
             f"No complete frame for {SILENT_S:g} s; expected stamps like those of {names[self._reference]}: "
             f"{far or 'no stamp is on all topics'}; synchronise the camera's streams, or raise slop_s.",
         )
 
 
-def _left_to_the_listener(data: bytes) -> None:
+def _executor_callback(data: bytes) -> None:
     """The callback that the executor would call; its group forbids it."""
 
 

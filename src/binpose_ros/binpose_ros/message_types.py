@@ -47,7 +47,7 @@ class MessageTypes(Protocol):
 
 
 class RosTypes:
-    """ROS' own classes, imported when they are asked for."""
+    """ROS' own classes, imported on first use."""
 
     def __getattr__(self, name: str) -> Any:
         if name not in PACKAGE_OF:

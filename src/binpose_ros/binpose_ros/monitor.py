@@ -16,9 +16,9 @@ from binpose_core.frames.types import PoseEstimate
 from binpose_core.learning.bundle import ModelBundle
 from binpose_core.learning.model_store import SHORT
 from binpose_ros.agreement import Agreement
-from binpose_ros.joining import Counts
+from binpose_ros.mailbox import FrameCounts
 from binpose_ros.outcome import Outcome
-from binpose_ros.remarks import Remark, codes, joined
+from binpose_ros.problems import Problem, codes, message_of
 from binpose_ros.stamps import NS_PER_S, Header, to_header
 
 WINDOW = 100
@@ -31,13 +31,13 @@ NO_FRAME_YET = Outcome(Reason.NO_FRAME, "No frame yet.")
 class Monitor:
     """Collects, and gives a diagnostic_msgs/DiagnosticStatus. Threads may share it.
 
-    counts: see `joining.Counts`.
+    counts: see `mailbox.FrameCounts`.
     outcome: of the last frame.
     model_reason: why the model that should be in use is refused; empty when it is not.
     agreement: of the reported poses with the depth image, and with what the scores were calibrated with.
     """
 
-    counts: Counts = field(default_factory=Counts)
+    counts: FrameCounts = field(default_factory=FrameCounts)
     outcome: Outcome = NO_FRAME_YET
     model_reason: str = ""
     agreement: Agreement = field(default_factory=Agreement)
@@ -87,7 +87,7 @@ class Monitor:
 
         Args:
             reason: of the messages.
-            messages: a remark each; empty ones do not count.
+            messages: a problem each; empty ones do not count.
         """
         with self._lock:
             self._notes[reason] = tuple(dict.fromkeys(message for message in messages if message))
@@ -123,18 +123,18 @@ class Monitor:
 
     # --- Diagnostics --------------------------------------------------------------------------------------------------
 
-    def remarks(self) -> list[Remark]:
+    def problems(self) -> list[Problem]:
         """What is wrong with the last frames and the model."""
         with self._lock:
             outcome, notes = self.outcome, dict(self._notes)
-            agreement = self.agreement.remarks()
-        found = [] if outcome.reason is Reason.OK else [Remark(outcome.reason, outcome.message)]
-        found += [Remark(reason, message, message) for reason, messages in notes.items() for message in messages]
-        found += [Remark(Reason.MODEL_REFUSED, self.model_reason)] if self.model_reason else []
+            agreement = self.agreement.problems()
+        found = [] if outcome.reason is Reason.OK else [Problem(outcome.reason, outcome.message)]
+        found += [Problem(reason, message, message) for reason, messages in notes.items() for message in messages]
+        found += [Problem(Reason.MODEL_REFUSED, self.model_reason)] if self.model_reason else []
         return found + agreement
 
     def status(
-        self, name: str, state: str, model: ModelBundle[Any] | None, remarks: Sequence[Remark], types: Any
+        self, name: str, state: str, model: ModelBundle[Any] | None, problems: Sequence[Problem], types: Any
     ) -> Any:
         """The DiagnosticStatus of now.
 
@@ -142,7 +142,7 @@ class Monitor:
             name: of the node.
             state: of its lifecycle.
             model: in use.
-            remarks: all that is wrong, the most important first.
+            problems: all that is wrong, the most important first.
             types: message classes.
         """
         with self._lock:
@@ -151,8 +151,8 @@ class Monitor:
             outcome, agreement = self.outcome, self.agreement.values()
         values = {
             "state": state,
-            "code": (remarks[0].reason if remarks else Reason.OK).code,
-            "codes": codes(remarks),
+            "code": (problems[0].reason if problems else Reason.OK).code,
+            "codes": codes(problems),
             "model_version": model.version[:SHORT] if model else "",
             **{f"frames_{key}": str(value) for key, value in vars(self.counts).items()},
             **{f"{stage}_ms": f"{1e3 * statistics.median(times):.1f}" for stage, times in all_times.items()},
@@ -165,9 +165,9 @@ class Monitor:
             **agreement,
         }
         return types.DiagnosticStatus(
-            level=types.byte(WARN if remarks else OK),
+            level=types.byte(WARN if problems else OK),
             name=name,
-            message=joined(remarks) or "ok",
+            message=message_of(problems) or "ok",
             hardware_id="binpose",
             values=[types.KeyValue(key=key, value=value) for key, value in values.items()],
         )

@@ -11,13 +11,13 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from binpose_core.base.reasons import Reason
-from binpose_ros.remarks import Remark
+from binpose_ros.problems import Problem
 
 ALIKE = 0.85  # of difflib's ratio: a slip of the keyboard
 QOS = "qos_overrides."  # declared with the publishers and subscriptions, by rclpy
 
 
-def unknown_parameters(given: Collection[str], known: Collection[str], shared: Collection[str] = ()) -> list[Remark]:
+def unknown_parameters(given: Collection[str], known: Collection[str], shared: Collection[str] = ()) -> list[Problem]:
     """The given parameters that a node does not have.
 
     Args:
@@ -27,12 +27,12 @@ def unknown_parameters(given: Collection[str], known: Collection[str], shared: C
             count only when they look like a misspelled name of this one.
     """
     names = sorted(name for name in given if name not in known and not name.startswith(QOS))
-    return [_remark(name, known) for name in names if name not in shared or _nearest(name, known, ALIKE)]
+    return [_problem(name, known) for name in names if name not in shared or _nearest(name, known, ALIKE)]
 
 
-def _remark(name: str, known: Collection[str]) -> Remark:
+def _problem(name: str, known: Collection[str]) -> Problem:
     nearest = _nearest(name, known, 0.0)
-    return Remark(
+    return Problem(
         Reason.UNKNOWN_PARAMETER,
         f"Parameter {name!r} was given, which this node does not have, and is ignored; did you mean {nearest!r}? "
         "`ros2 param list` shows all.",

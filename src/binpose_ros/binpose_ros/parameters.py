@@ -9,7 +9,7 @@ from rclpy.parameter import Parameter
 
 from binpose_core.base.errors import BinposeError
 from binpose_ros.overrides import shared_parameters, unknown_parameters
-from binpose_ros.remarks import Remark
+from binpose_ros.problems import Problem
 from binpose_ros.settings import Spec, specs, with_values
 
 Settings = TypeVar("Settings")
@@ -20,9 +20,10 @@ class Parameters(Generic[Settings]):
 
     Args:
         node: where they are declared.
-        defaults: the settings that nobody overrides.
-        frozen: whether those that are not live may be changed no more.
-        on_change: called with the new settings before they count; what it raises refuses them.
+        defaults: the values of parameters that are not given.
+        is_fixed: whether parameters that are not live can no longer be set.
+
+    on_change: called with the new settings before they count; what one raises refuses them.
 
     Raises:
         BinposeError: when a parameter was given a value that the settings refuse.
@@ -32,10 +33,10 @@ class Parameters(Generic[Settings]):
         self,
         node: Any,
         defaults: Settings,
-        frozen: Callable[[], bool] = lambda: False,
-        on_change: Callable[[Settings], None] = lambda settings: None,
+        is_fixed: Callable[[], bool] | None = None,
     ) -> None:
-        self._node, self._frozen, self._on_change = node, frozen, on_change
+        self._node, self._is_fixed = node, is_fixed or (lambda: node.state != "unconfigured")
+        self.on_change: list[Callable[[Settings], None]] = []
         self._showing = threading.local()
         self._shared: set[str] | None = None
         self._specs = {spec.name: spec for spec in specs(defaults)}
@@ -43,7 +44,7 @@ class Parameters(Generic[Settings]):
         self.settings = with_values(defaults, {name: value for name, value in given.items() if value is not None})
         node.add_on_set_parameters_callback(self._set)
 
-    def remarks(self) -> list[Remark]:
+    def problems(self) -> list[Problem]:
         """The parameters that the node was given and does not have."""
         given = self._node._parameter_overrides  # rclpy has no other name for them
         unknown = [name for name in given if not self._node.has_parameter(name)]
@@ -52,9 +53,9 @@ class Parameters(Generic[Settings]):
         return unknown_parameters(unknown, self._specs, self._shared or ())
 
     def show(self, values: Mapping[str, Any]) -> None:
-        """Have parameters tell what is in use, such as a model's own settings, in place of their defaults.
+        """Show what is in use, such as a model's own settings, as the values of parameters.
 
-        Nothing is set by it: the settings, and what overrides a model, stay as they are.
+        The settings, and what overrides a model, stay as they are.
 
         Args:
             values: by the parameters' names.
@@ -79,7 +80,7 @@ class Parameters(Generic[Settings]):
         if not spec.live:
             descriptor.additional_constraints = "Set it before the node is configured."
         default = [""] if spec.default == [] else spec.default  # An empty list has no type that rclpy could see.
-        # Declared with a value, a parameter would not tell whether it was given one that is its default.
+        # Declared with a value, a parameter would not show whether it was given its default.
         kind = Parameter.Type.from_parameter_value(default)
         given = self._node.declare_parameter(spec.name, kind, descriptor).value
         if given is None:
@@ -90,15 +91,15 @@ class Parameters(Generic[Settings]):
         if getattr(self._showing, "now", False):
             return SetParametersResult(successful=True)
         changes = {parameter.name: parameter.value for parameter in parameters if parameter.name in self._specs}
-        if late := [name for name in changes if self._frozen() and not self._specs[name].live]:
+        if late := [name for name in changes if self._is_fixed() and not self._specs[name].live]:
             reason = f"{', '.join(late)} can be set only before the node is configured; clean it up first"
             if set(late) & {"model", "version"}:
                 reason += ", or change the model with ~/load_model"
             return SetParametersResult(successful=False, reason=f"{reason}.")
         try:
             settings = with_values(self.settings, changes)
-            if changes:
-                self._on_change(settings)
+            for callback in self.on_change if changes else ():
+                callback(settings)
         except (BinposeError, TypeError, ValueError) as error:
             return SetParametersResult(successful=False, reason=str(error))
         self.settings = settings

@@ -19,6 +19,7 @@ from binpose_core.geometry.transforms import (
     rotation_from_quat_xyzw,
 )
 from binpose_core.parts.objects import ObjectModel
+from binpose_ros.ros_packages import rotation_from_quaternion
 from binpose_ros.stamps import Header, to_header
 from binpose_ros.vision_arrays import (
     COVARIANCE,
@@ -60,9 +61,9 @@ def to_matrix(pose: Any) -> FloatArray:
 
 
 def from_transform(transform: Any) -> FloatArray:
-    """T (4, 4) of a geometry_msgs/Transform."""
+    """T (4, 4) of a geometry_msgs/Transform; NaN where its quaternion is none."""
     t, q = transform.translation, transform.rotation
-    return _matrices(np.array([[t.x, t.y, t.z, q.x, q.y, q.z, q.w]], np.float64))[0]
+    return from_rotation_translation(rotation_from_quaternion((q.x, q.y, q.z, q.w)), np.array([t.x, t.y, t.z]))
 
 
 def from_matrix(T: FloatArray, types: Any) -> Any:

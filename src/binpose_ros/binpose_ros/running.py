@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from binpose_core.base.errors import BinposeError
+from binpose_ros.ros_packages import packages_in_use
 
 THREADS = 4
 BAD_PARAMETER = 2  # exit status; the launch file does not start such a node again
@@ -39,6 +40,7 @@ def run_node(make: Callable[[], Any], arguments: Sequence[str] | None = None) ->
     executor, node = MultiThreadedExecutor(THREADS), None
     try:
         node = make()
+        node.get_logger().info(f"ROS packages in use: {packages_in_use()}")
         executor.add_node(node)
         executor.create_task(start, node)
         while rclpy.ok():

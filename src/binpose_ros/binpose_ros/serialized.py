@@ -1,4 +1,4 @@
-"""Reading and writing serialized messages (CDR as ROS 2 sends it, OMG DDSI-RTPS 10.5) without an object per field.
+"""Reading and writing serialized messages (CDR as ROS 2 uses it, OMG DDSI-RTPS 10.5) without an object per field.
 
 A frame has a hundred hypotheses of 44 numbers each; as ROS' Python objects they take ten times as long.
 """
@@ -61,7 +61,7 @@ class Reader:
         data: the message with its encapsulation header.
 
     Raises:
-        BinposeError: by each method, when the data do not hold what is asked for.
+        BinposeError: by each method, when the data do not hold what is read.
     """
 
     def __init__(self, data: bytes) -> None:

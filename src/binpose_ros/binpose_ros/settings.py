@@ -98,7 +98,7 @@ def _is_texts(entry: Field[Any], value: Any) -> bool:
 
 @dataclass(frozen=True)
 class StageSettings:
-    """What every perception node can be told.
+    """Parameters of every perception node.
 
     model: folder of the model store.
     version: version of the model that is used, or its first digits; the store's current one when empty.
@@ -111,7 +111,7 @@ class StageSettings:
     slop_s: largest difference of stamps of a colour image and its depth image, in seconds.
     keep: messages held per topic until their partners come.
     keep_mb: memory for the messages held per topic, in megabytes; the oldest go first.
-    autostart: configure and activate without being told by a lifecycle manager.
+    autostart: configure and activate without a lifecycle manager.
     """
 
     model: str = ""

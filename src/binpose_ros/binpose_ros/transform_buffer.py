@@ -1,4 +1,4 @@
-"""The transforms of a robot over the last seconds, and the pose of one frame in another at a time. Knows no ROS.
+"""The transforms of a robot over the last seconds, and the pose of one frame in another at a time. Without ROS.
 
 As in tf2, dynamic transforms are interpolated and never extrapolated. tf2's own buffer is a C++ library that not every
 installation of rclpy has.
@@ -8,11 +8,11 @@ from bisect import bisect_left
 from collections.abc import Iterator
 
 import numpy as np
-from scipy.spatial.transform import Rotation, Slerp
 
 from binpose_core.base.errors import BinposeError
 from binpose_core.base.reasons import Reason
 from binpose_core.geometry.transforms import FloatArray, from_rotation_translation, inverse
+from binpose_ros.ros_packages import interpolate_rotation
 from binpose_ros.stamps import NS_PER_S
 
 KEEP_S = 10.0
@@ -117,6 +117,5 @@ class TransformBuffer:
 
 
 def _between(T_before: FloatArray, T_after: FloatArray, fraction: float) -> FloatArray:
-    turns = Rotation.from_matrix(np.stack([T_before[:3, :3], T_after[:3, :3]]))
-    turn = Slerp([0.0, 1.0], turns)(fraction).as_matrix()
+    turn = interpolate_rotation(T_before[:3, :3], T_after[:3, :3], fraction)
     return from_rotation_translation(turn, (1 - fraction) * T_before[:3, 3] + fraction * T_after[:3, 3])

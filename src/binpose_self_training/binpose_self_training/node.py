@@ -1,7 +1,7 @@
 """The node `self_training`: records what the robot sees."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
@@ -16,49 +16,42 @@ from binpose_recording.messages import Topic, qos
 from binpose_recording.recorder import Recorder, RecorderStatus
 from binpose_recording.recording import prepare
 from binpose_ros.lifecycle import ManagedNode, guarded
-from binpose_ros.message_types import RosTypes, message_class, ros_types
-from binpose_ros.monitor import OK, WARN, diagnostics_of
-from binpose_ros.node_remarks import ClockWatch, duplicate_node
+from binpose_ros.message_types import message_class
+from binpose_ros.monitor import OK, WARN
+from binpose_ros.node_diagnostics import NodeDiagnostics
 from binpose_ros.parameters import Parameters
-from binpose_ros.remarks import Remark, RemarkLog, by_importance, codes, joined
+from binpose_ros.problems import Problem, codes, message_of
 from binpose_ros.running import run_node
-from binpose_self_training.node_settings import SelfTrainingSettings, status_remarks, status_values
+from binpose_self_training.node_settings import SelfTrainingSettings, status_problems, status_values
 
 PERIOD_S = 1.0
 CAMERA_ROLES = (Role.COLOR, Role.DEPTH, Role.INFO)
 
 
 class SelfTrainingNode(ManagedNode):
-    """Listens on the camera, the results and the events, still serialized, and gives them to a recorder.
+    """Subscribes to the camera, the results and the events, still serialized, and records them.
 
     Topics are subscribed to when a publisher is there, with the type and the quality of service that it offers.
     """
 
     def __init__(self, **options: Any) -> None:
         super().__init__("self_training", **options)
-        self.types: RosTypes = ros_types()
-        self._declared = Parameters(self, SelfTrainingSettings(), lambda: self.state != "unconfigured", self._changed)
         self._recorder: Recorder | None = None
+        self.parameters = Parameters(self, SelfTrainingSettings())
+        self.parameters.on_change.append(self._apply)
         self._topics = threading.Lock()
         self._open = False
-        self._listening: dict[str, Any] = {}
+        self._subscribed: dict[str, Any] = {}
         self._unknown: dict[str, str] = {}  # topics of types that cannot be imported, and why
         self._wanted, self._reason = False, ""  # a recording, and why it could not be started
-        self._clock_watch = ClockWatch(self)
-        self._remark_log = RemarkLog(lambda text: self.get_logger().warning(text))
         self._messages_group = MutuallyExclusiveCallbackGroup()
         services = MutuallyExclusiveCallbackGroup()  # A snapshot takes its time; messages and diagnostics do not wait.
         self.create_service(SetBool, "~/record", self._record, callback_group=services)
         self.create_service(Trigger, "~/snapshot", self._snapshot, callback_group=services)
-        self._diagnostics = self.create_publisher(self.types.DiagnosticArray, "/diagnostics", 10)
-        self.create_steady_timer(PERIOD_S, self._on_time, MutuallyExclusiveCallbackGroup())
+        self.create_steady_timer(PERIOD_S, self._subscribe_new, MutuallyExclusiveCallbackGroup())
+        self.diagnostics = NodeDiagnostics(self, [self._problems], self._diagnostic_status)
 
-    @property
-    def settings(self) -> SelfTrainingSettings:
-        """The settings of now."""
-        return self._declared.settings
-
-    def _changed(self, settings: SelfTrainingSettings) -> None:
+    def _apply(self, settings: SelfTrainingSettings) -> None:
         if self._recorder is not None:
             self._recorder.choose_by(settings.recorder.keyframes)
 
@@ -79,11 +72,11 @@ class SelfTrainingNode(ManagedNode):
 
     @guarded
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Listen, and record where that is wanted."""
+        """Subscribe, and record where that is wanted."""
         with self._topics:
             self._open = True
         try:
-            self._listen()
+            self._subscribe_new()
         except Exception:
             self.close()
             raise
@@ -92,46 +85,34 @@ class SelfTrainingNode(ManagedNode):
         return super().on_activate(state)
 
     @guarded
-    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """End the recording and listen no more."""
-        self.close()
-        return super().on_deactivate(state)
-
-    @guarded
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Forget what was held for a snapshot."""
         self._recorder = None
         return super().on_cleanup(state)
 
-    @guarded
-    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """End the recording."""
-        self.close()
-        return super().on_shutdown(state)
-
     def close(self) -> None:
-        """End the recording, whatever the state."""
+        """End the recording and unsubscribe, in any state."""
         with self._topics:
             self._open = False
-            for subscription in self._listening.values():
+            for subscription in self._subscribed.values():
                 self.destroy_subscription(subscription)
-            self._listening, self._unknown = {}, {}
+            self._subscribed, self._unknown = {}, {}
         self._wanted, self._reason = False, ""
         if self._recorder is not None:
             self._recorder.stop()
 
     # --- Topics -------------------------------------------------------------------------------------------------------
 
-    def _listen(self) -> None:
+    def _subscribe_new(self) -> None:
         """Subscribe to the topics that have a publisher by now."""
-        with self._topics:  # The timer looks for topics while a service may close them.
+        with self._topics:  # The timer subscribes while a service may close them.
             if self._open:
-                self._listen_to(self.settings.roles(self.resolve_topic_name))
+                self._subscribe_to(self.settings.roles(self.resolve_topic_name))
 
-    def _listen_to(self, roles: Mapping[str, Role]) -> None:
+    def _subscribe_to(self, roles: Mapping[str, Role]) -> None:
         for name, role in roles.items():
             offered = self.get_publishers_info_by_topic(name)
-            if not offered or name in self._listening or name in self._unknown:
+            if not offered or name in self._subscribed or name in self._unknown:
                 continue
             try:
                 kind = message_class(offered[0].topic_type)
@@ -158,7 +139,7 @@ class SelfTrainingNode(ManagedNode):
         def received(data: bytes) -> None:
             recorder.add(topic.name, clock.now().nanoseconds, data)
 
-        self._listening[topic.name] = self.create_subscription(
+        self._subscribed[topic.name] = self.create_subscription(
             kind, topic.name, received, profile, callback_group=self._messages_group, raw=True
         )
 
@@ -183,7 +164,7 @@ class SelfTrainingNode(ManagedNode):
             if self._recorder is None:
                 raise BinposeError(f"The node is {self.state}; expected active; activate it first.")
             response.success, response.message = True, str(self._recorder.snapshot())
-        except Exception as error:  # The client would wait for ever for an answer that does not come.
+        except Exception as error:  # Without a response the client would wait for ever.
             response.success, response.message = False, self.describe_error("The snapshot", error)
             self.get_logger().error(response.message)
         return response
@@ -200,18 +181,12 @@ class SelfTrainingNode(ManagedNode):
         self.get_logger().info(f"Recording to {path}.")
         return path
 
-    def remarks(self) -> list[Remark]:
-        """All that is wrong now, the most important first."""
-        found = [Remark(Reason.TRANSITION_REFUSED, self.refusal)] if self.refusal else []
-        if self.state != "active":
-            found.append(Remark(Reason.NOT_ACTIVE, f"The node is {self.state}."))
-        if self._reason:
-            found.append(Remark(Reason.RECORDING_STOPPED, self._reason))
+    def _problems(self) -> list[Problem]:
+        """What is wrong with the recording."""
+        found = [Problem(Reason.RECORDING_STOPPED, self._reason)] if self._reason else []
         if self._wanted and not self._reason:
-            found += status_remarks(self._status, self._missing())
-        found += [Remark(Reason.RECORDING_INCOMPLETE, text, name) for name, text in list(self._unknown.items())]
-        found += self._clock_watch.remarks(None)
-        return by_importance([*found, *duplicate_node(self), *self._declared.remarks()])
+            found += status_problems(self._status, self._missing())
+        return found + [Problem(Reason.RECORDING_INCOMPLETE, text, name) for name, text in list(self._unknown.items())]
 
     @property
     def _status(self) -> RecorderStatus:
@@ -219,28 +194,22 @@ class SelfTrainingNode(ManagedNode):
 
     def _missing(self) -> list[str]:
         roles = self.settings.roles(self.resolve_topic_name)
-        return [name for name, role in roles.items() if role in CAMERA_ROLES and name not in self._listening]
+        return [name for name, role in roles.items() if role in CAMERA_ROLES and name not in self._subscribed]
 
-    def _on_time(self) -> None:
-        self._listen()
-        remarks = self.remarks()
-        logged = {self.refusal}  # when it arose
-        news = [r for r in remarks if r.message not in logged and r.reason is not Reason.NOT_ACTIVE]
-        self._remark_log.update(news)
+    def _diagnostic_status(self, problems: Sequence[Problem]) -> Any:
         values = {
             "state": self.state,
-            "code": (remarks[0].reason if remarks else Reason.OK).code,
-            "codes": codes(remarks),
+            "code": (problems[0].reason if problems else Reason.OK).code,
+            "codes": codes(problems),
             **status_values(self._status),
         }
-        status = self.types.DiagnosticStatus(
-            level=self.types.byte(WARN if remarks else OK),
+        return self.types.DiagnosticStatus(
+            level=self.types.byte(WARN if problems else OK),
             name=self.get_fully_qualified_name().lstrip("/"),
-            message=joined(remarks) or "ok",
+            message=message_of(problems) or "ok",
             hardware_id="binpose",
             values=[self.types.KeyValue(key=key, value=value) for key, value in values.items()],
         )
-        self._diagnostics.publish(diagnostics_of([status], self._clock_watch.now_ns, self.types))
 
 
 def main() -> None:

@@ -10,9 +10,9 @@ from binpose_recording.config import RecorderConfig, Role
 from binpose_recording.messages import Topic, qos
 from binpose_recording.recorder import RecorderStatus
 from binpose_ros.camera_topics import COLOR_TOPIC, DEPTH_TOPIC, INFO_TOPIC
-from binpose_ros.remarks import Remark
+from binpose_ros.problems import Problem
 
-# Relative names, which remapping changes like those of every node; the types hold until a publisher tells its own.
+# Relative names, which remapping changes like those of every node; the types hold until there is a publisher.
 CAMERA = {
     INFO_TOPIC: (Role.INFO, CAMERA_INFO),
     COLOR_TOPIC: (Role.COLOR, IMAGE),
@@ -23,14 +23,14 @@ TRANSFORMS = {"/tf": Role.CONTEXT, "/tf_static": Role.EVENT}
 
 @dataclass(frozen=True)
 class SelfTrainingSettings:
-    """What the node can be told.
+    """Parameters of the node.
 
     directory: folder of recordings and snapshots.
     record: begin to record when the node is activated.
     with_depth: record depth images too; a colour image then waits for its depth image.
     results: topics that are computed from frames and stamped like them.
     events: topics of which every message is kept.
-    autostart: configure and activate without being told by a lifecycle manager.
+    autostart: configure and activate without a lifecycle manager.
     recorder: how it is recorded.
     """
 
@@ -85,7 +85,7 @@ def status_values(status: RecorderStatus) -> dict[str, str]:
     }
 
 
-def status_remarks(status: RecorderStatus, missing: list[str]) -> list[Remark]:
+def status_problems(status: RecorderStatus, missing: list[str]) -> list[Problem]:
     """What is wrong with a recording that is wanted.
 
     Args:
@@ -94,13 +94,13 @@ def status_remarks(status: RecorderStatus, missing: list[str]) -> list[Remark]:
     """
     found = []
     if status.reason:
-        found.append(Remark(Reason.RECORDING_STOPPED, status.reason))
+        found.append(Problem(Reason.RECORDING_STOPPED, status.reason))
     if status.is_recording and missing:
         sentence = f"No publisher of {', '.join(missing)}; start the camera's driver, or remap the topics."
-        found.append(Remark(Reason.NO_PUBLISHER, sentence))
+        found.append(Problem(Reason.NO_PUBLISHER, sentence))
     if status.dropped:
         sentence = f"{status.dropped} messages came faster than the disk takes them."
-        found.append(Remark(Reason.RECORDING_INCOMPLETE, sentence, "disk"))
+        found.append(Problem(Reason.RECORDING_INCOMPLETE, sentence, "disk"))
     if status.frames.unreadable:
-        found.append(Remark(Reason.RECORDING_INCOMPLETE, status.frames.reason, "frames"))
+        found.append(Problem(Reason.RECORDING_INCOMPLETE, status.frames.reason, "frames"))
     return found

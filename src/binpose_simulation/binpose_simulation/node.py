@@ -23,7 +23,6 @@ from binpose_ros.camera_topics import COLOR_TOPIC, DEPTH_TOPIC, INFO_TOPIC
 from binpose_ros.frames import from_camera, header_of
 from binpose_ros.images import from_color, from_depth_m
 from binpose_ros.lifecycle import ManagedNode, guarded
-from binpose_ros.message_types import ros_types
 from binpose_ros.parameters import Parameters
 from binpose_ros.poses import write_poses
 from binpose_ros.running import prepare_process, run_node
@@ -39,7 +38,7 @@ Frame = tuple[dict[str, bytearray], list[PoseEstimate]]  # images and camera inf
 
 @dataclass(frozen=True)
 class CameraSettings:
-    """Settings of the simulated camera.
+    """Parameters of the simulated camera.
 
     model: folder of a model store; its parts fill the bin.
     rate_hz: frames per second.
@@ -51,8 +50,8 @@ class CameraSettings:
     height: rows of the images, in pixels.
     fov_rad: horizontal field of view in radians.
     depth_encoding: of the depth images: 32FC1 (metres) or 16UC1 (millimetres).
-    frame_id: coordinate frame in the headers of the images.
-    autostart: configure and activate at the start, without a lifecycle manager.
+    frame_id: coordinate frame that the headers of the images name.
+    autostart: configure and activate without a lifecycle manager.
     """
 
     model: str = ""
@@ -90,24 +89,19 @@ def simulate_views(objects: dict[str, ObjectModel], settings: CameraSettings, se
 
 
 class SimulatedCameraNode(ManagedNode):
-    """Publishes colour, depth, camera info and ground truth with one stamp; `~/reset` simulates a new bin."""
+    """Publishes colour, depth, camera info and the truth, all with one stamp; `~/reset` fills the bin anew."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__("simulated_camera", **options)
-        self.types = ros_types()
-        self._declared = Parameters(self, CameraSettings(), lambda: self._frames is not None, self._changed)
         self._frames: list[Frame] | None = None
+        self.parameters = Parameters(self, CameraSettings(), lambda: self._frames is not None)
+        self.parameters.on_change.append(self._apply)
         self._timer: Any = None
         self._count = 0
         self._seed = self.settings.seed
-        for remark in self._declared.remarks():
-            self.get_logger().warning(remark.message)
+        for problem in self.parameters.problems():
+            self.get_logger().warning(problem.message)
         self.create_service(Trigger, "~/reset", self._reset, callback_group=MutuallyExclusiveCallbackGroup())
-
-    @property
-    def settings(self) -> CameraSettings:
-        """The current settings."""
-        return self._declared.settings
 
     @guarded
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -136,11 +130,6 @@ class SimulatedCameraNode(ManagedNode):
         self.get_logger().info(f"Active, {self.settings.rate_hz:g} frames per second.")
         return result
 
-    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Stop publishing."""
-        self.close()
-        return super().on_deactivate(state)
-
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Discard the views."""
         for publisher in self._publishers_of.values():
@@ -154,7 +143,7 @@ class SimulatedCameraNode(ManagedNode):
             self.destroy_timer(self._timer)
             self._timer = None
 
-    def _changed(self, settings: CameraSettings) -> None:
+    def _apply(self, settings: CameraSettings) -> None:
         if self._timer is not None:
             self._timer.timer_period_ns = int(NS_PER_S / settings.rate_hz)
 
@@ -167,9 +156,9 @@ class SimulatedCameraNode(ManagedNode):
             return response
         try:
             self._frames = self._simulated(self._seed + 1)
-        except Exception as error:  # Without a response the client would wait forever.
+        except Exception as error:  # Without a response the client would wait for ever.
             response.success, response.message = False, self.describe_error("The simulation", error)
-            self.refused(response.message)
+            self.refuse(response.message)
             return response
         self._seed += 1
         response.success, response.message = True, f"The bin of seed {self._seed}."

@@ -79,6 +79,11 @@ def calibrated_refiner(
     return refiner.using(calibration=calibration.scaled(*labelled_scores(judged)))
 
 
+def untracked(items: Sequence[int], stage: str) -> Iterator[int]:
+    """All items, without a report."""
+    return iter(items)
+
+
 def calibrated_bundle(
     segmenter: Segmenter,
     estimator: PoseEstimator,
@@ -89,7 +94,7 @@ def calibrated_bundle(
     workers: int,
     fitted_views: int,
     judged_views: int,
-    track: Track,
+    track: Track = untracked,
 ) -> PipelineBundle:
     """The bundle with a refiner fitted on simulated bins that the networks have not seen, and metrics from others.
 

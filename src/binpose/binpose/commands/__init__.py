@@ -1,1 +1,1 @@
-"""One small file per command: a dataclass of its options and what it runs."""
+"""One file per command: a dataclass with its options and its `run` method."""

@@ -1,4 +1,4 @@
-"""`binpose add`: a mesh becomes a part of the catalogue."""
+"""`binpose add`: add a part to the catalogue from its mesh."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,30 +20,30 @@ if TYPE_CHECKING:
 class Add(Command):
     """Add a part to the catalogue from its mesh (STL, OBJ, PLY, OFF, glTF, STEP).
 
-    Finds its symmetries, diameter and levels of detail, and shows them to be checked.
+    Computes symmetries, diameter and levels of detail, and prints them for a check.
 
     Example: binpose add cad/gearmotor.stl --id gearmotor --unit mm
     """
 
     path: tyro.conf.Positional[Path]
-    """The mesh."""
+    """Mesh file."""
     id: str
-    """Name of the part, used everywhere else."""
+    """Name of the part in all other commands."""
     unit: Literal["m", "mm", "cm", "in"] | None = None
-    """Unit of the mesh; guessed from its size when not given."""
+    """Unit of the mesh; by default guessed from its size."""
     catalogue: Path = Path("objects")
     """Folder of the catalogue."""
     bop_id: int | None = None
-    """Number in BOP data sets, from 0 on; else that of a file named obj_000003.ply, else the next free one."""
+    """Number in BOP data sets, from 0; by default that in a name such as obj_000003.ply, or the next free number."""
     replace: bool = False
-    """Replace the part of that name."""
+    """Replace the part with this name."""
     allow_odd_size: bool = False
     """Accept a part smaller than 5 mm or larger than 1 m."""
     allow_open: bool = False
     """Accept a mesh that is not watertight."""
 
     def run(self) -> int:
-        """Read, derive, keep, show."""
+        """Read the mesh, compute, store and print."""
         from binpose_core.meshes.mesh_files import standard_unit
         from binpose_core.parts.catalogue import PICTURE, Catalogue
 
@@ -64,22 +64,22 @@ class Add(Command):
         self._print_reduction(model)
         console.print(
             f"Added to {self.catalogue}/. If the size is wrong, add it again with --unit and --replace. "
-            f"{self.catalogue / self.id / PICTURE} shows the part under each symmetry; correct wrong ones in "
+            f"{self.catalogue / self.id / PICTURE} shows the part under each symmetry; correct wrong symmetries in "
             f"{self._entry()}"
         )
         console.print("Next:", Text(f"binpose train --objects {self.id} --out models/{self.id}", "bold"))
         return 0
 
     def _guessed(self, model: "ObjectModel") -> str:
-        """What the part would measure in other units that fit as well."""
+        """The guessed unit, and the size of the part in other units that are plausible."""
         from binpose_core.base.files import read_json
         from binpose_core.meshes.mesh_files import METRES, fitting_units
 
         unit = read_json(self._entry())["unit"]
         size = model.diameter_m / METRES[unit]
         others = [f"{1e3 * size * METRES[u]:.3g} mm in {u}" for u in fitting_units(size) if u != unit]
-        told = f"The unit is a guess: {unit}"
-        return f"{told}; the part would measure {', '.join(others)}." if others else f"{told}."
+        guess = f"The unit is a guess: {unit}"
+        return f"{guess}; the part would measure {', '.join(others)}." if others else f"{guess}."
 
     def _print_reduction(self, model: "ObjectModel") -> None:
         from binpose_core.base.files import read_json
@@ -96,7 +96,7 @@ class Add(Command):
 
 
 def object_table(model: "ObjectModel") -> "Table":
-    """What was found out about a part, one line per fact."""
+    """The properties of a part, one row each."""
     from rich import box
     from rich.table import Table
 
@@ -107,10 +107,10 @@ def object_table(model: "ObjectModel") -> "Table":
 
 
 def object_facts(model: "ObjectModel") -> list[tuple[str, str]]:
-    """(name, text) lines about a part."""
+    """(name, text) of each property of a part."""
     extent_mm = 1e3 * np.ptp(model.mesh.vertices, axis=0)
     levels = zip(model.lods, model.lod_errors_m, strict=False)
-    details = ", ".join(f"{len(lod.faces)} faces ({1e3 * error:.2f} mm off)" for lod, error in levels)
+    details = ", ".join(f"{len(lod.faces)} faces ({1e3 * error:.2f} mm deviation)" for lod, error in levels)
     return [
         ("number", str(model.bop_id)),
         ("size", " x ".join(f"{side:.1f}" for side in extent_mm) + " mm"),
@@ -124,16 +124,16 @@ def object_facts(model: "ObjectModel") -> list[tuple[str, str]]:
 
 
 def symmetry_text(symmetries: "Symmetries") -> str:
-    """The symmetries in words: turns about axes, and how many poses look the same."""
-    axes = [f"any turn about {_axis(line.axis)}" for line in symmetries.continuous]
-    turns = len(symmetries.discrete)
-    if turns > 1:
-        axes.append(f"{turns} poses that look the same")
+    """The symmetries in words: rotations about axes, and the number of poses that look the same."""
+    axes = [f"any rotation about {_axis(line.axis)}" for line in symmetries.continuous]
+    poses = len(symmetries.discrete)
+    if poses > 1:
+        axes.append(f"{poses} poses that look the same")
     return ", ".join(axes) or "none"
 
 
 def near_text(symmetries: "Symmetries") -> str:
-    """How many poses look the same but for a detail."""
+    """The number of poses that differ only by a detail."""
     count = len(symmetries.near)
     return "no" if not count else f"{count} pose{'s that differ' if count > 1 else ' that differs'} by a detail"
 

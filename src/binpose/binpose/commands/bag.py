@@ -1,4 +1,4 @@
-"""`binpose bag`: what a recording holds, what damage took away, and repairing it."""
+"""`binpose bag`: list the content and the losses of a recording, and repair it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class ShowBag(Command):
-    """Show what a bag of ROS 2 holds and what of it is lost, or repair a damaged one. Needs no ROS.
+    """Show the content and the losses of a ROS 2 bag, or repair a damaged bag. Needs no ROS.
 
     Example: binpose bag recordings/recording_20260314_091500_000
     """
 
     path: tyro.conf.Positional[Path]
-    """Folder of the bag, or a file of it."""
+    """Folder of the bag, or one of its files."""
     repair: bool = False
-    """First write damaged and unfinished files anew; the damaged ones are kept as *.damaged."""
+    """Rewrite damaged and unfinished files first; the damaged files are kept as *.damaged."""
 
     def run(self) -> int:
         """Repair, read everything and print."""
@@ -41,7 +41,7 @@ class ShowBag(Command):
         return 0
 
     def _repair(self) -> Path:
-        """Where the repaired bag lies; a file that a killed recorder left gets another name."""
+        """Path of the repaired bag; an unfinished file of a killed recorder gets another name."""
         from binpose_recording.recovery import repair_bag
 
         if not self.path.exists():
@@ -50,23 +50,23 @@ class ShowBag(Command):
         for recovery in found:
             console.print(recovery_text(recovery), markup=False)
         if not found:
-            console.print(f"{self.path} is whole: nothing to repair.", markup=False)
+            console.print(f"{self.path} is intact: nothing to repair.", markup=False)
         if found and not any(recovery.path for recovery in found) and not self.path.exists():
-            raise BinposeError(f"Nothing of {self.path} could be saved; record again.")
+            raise BinposeError(f"No message in {self.path} could be saved; record again.")
         return found[0].path or self.path if found and not self.path.is_dir() else self.path
 
 
 def recovery_text(recovery: "Recovery") -> str:
-    """What became of a damaged file."""
+    """The result of repairing a file."""
     kept = f"; the damaged file is kept as {recovery.kept.name}" if recovery.kept else ""
     if recovery.path is None:
-        return f"Nothing could be saved of a file of {recovery.loss.size} bytes{kept}."
-    lost = f"lost {recovery.loss.text()}" if recovery.loss else "lost none; its index was made anew"
+        return f"No message could be saved from a file of {recovery.loss.size} bytes{kept}."
+    lost = f"lost {recovery.loss.text()}" if recovery.loss else "lost none; the index was rebuilt"
     return f"{recovery.path.name}: {recovery.messages} messages saved, {lost}{kept}."
 
 
 def topic_table(bag: "Bag") -> "Table":
-    """A line per topic."""
+    """One row per topic."""
     from rich import box
     from rich.table import Table
 
@@ -88,7 +88,7 @@ def topic_table(bag: "Bag") -> "Table":
 
 
 def frames_text(bag: "Bag") -> str:
-    """How many frames `binpose estimate` finds in a bag, or why none; a sentence about each thing left out."""
+    """The number of frames that `binpose estimate` finds in a bag, or why it finds none; and what was left out."""
     from binpose_recording.bag_frames import bag_frames
 
     try:

@@ -1,4 +1,4 @@
-"""The options that name the bin of a simulation."""
+"""Options for the bin of a simulation."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path

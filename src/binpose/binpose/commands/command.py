@@ -1,4 +1,4 @@
-"""What every command shares."""
+"""Base class, terminal output and parsing of all commands."""
 
 import contextlib
 from abc import ABC, abstractmethod
@@ -60,11 +60,11 @@ class Command(ABC):
 
     @abstractmethod
     def run(self) -> int:
-        """Do it and return the exit status."""
+        """Run the command and return the exit status."""
 
 
 def waiting(text: str) -> Status:
-    """A spinner with a text, which stays while the block runs."""
+    """A spinner with a text, shown while the block runs."""
     return console.status(Text(text))
 
 
@@ -92,7 +92,7 @@ def compiling() -> Iterator[None]:
 
 @contextlib.contextmanager
 def progress_bar() -> Iterator[Progress]:
-    """Bars with counts and times; nothing stays on the screen when they are done."""
+    """Progress bars with counts and times, removed from the terminal at the end."""
     columns = (
         SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
         TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
@@ -102,7 +102,7 @@ def progress_bar() -> Iterator[Progress]:
 
 
 def tracked(items: Iterable[Item], total: int, description: str) -> Iterator[Item]:
-    """The items, with a bar that advances as they are taken."""
+    """The items, with a progress bar that advances with each item."""
     with progress_bar() as progress:
         task = progress.add_task(description, total=total)
         for item in items:
@@ -111,7 +111,7 @@ def tracked(items: Iterable[Item], total: int, description: str) -> Iterator[Ite
 
 
 def preparing(progress: Progress, task: TaskID) -> Callable[[int, int, str], None]:
-    """Names on a task's bar the part that is made ready for the simulation: the first time takes seconds each."""
+    """Shows on a progress bar which part is being prepared: this takes seconds per part, the first time."""
 
     def on_part(number: int, total: int, object_id: str) -> None:
         progress.update(task, description=f"Preparing part {number} of {total}, {object_id}")

@@ -1,4 +1,4 @@
-"""`binpose estimate`: the poses of parts in recorded frames."""
+"""`binpose estimate`: estimate the poses of parts in recorded frames."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -28,24 +28,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate(Command):
-    """Estimate the poses of parts in a BOP data set, a plain folder of frames or a bag of ROS 2.
+    """Estimate the poses of parts in a BOP data set, a plain folder of frames or a ROS 2 bag.
 
-    Writes results.csv (BOP format), poses.json and overlay.png per frame, and report.html; with --explain also
-    explain/<number>_<part>.png per frame, which the report links.
+    Writes results.csv (BOP format) and report.html, and for each frame poses.json and overlay.png. With --explain, also
+    writes explain/<number>_<part>.png for each frame, with links in the report.
 
-    A frame that cannot be read is reported and the others go on; the exit status is then 1.
+    If a frame cannot be read, the reason is printed and the other frames are processed; the exit status is then 1.
 
     Example: binpose estimate recordings/ --split real --model models/wrs --out runs/wrs
     """
 
     path: tyro.conf.Positional[Path]
-    """BOP data set, folder of png + json, or bag (MCAP or SQLite, a folder or a file; ROS is not needed)."""
+    """BOP data set, folder with images and camera.json, or bag (MCAP or SQLite, folder or file; needs no ROS)."""
     model: Path
-    """Folder of the model, or the name of a shipped one (demo)."""
+    """Folder of the model, or the name of a shipped model (demo)."""
     out: Path
     """Folder for the results."""
     split: str | None = None
-    """Split of the BOP data set; not needed where there is only one."""
+    """Split of the BOP data set; only needed if there are several."""
     sensor: str | None = None
     """Sensor of the BOP data set, such as photoneo, where a scene has images of several."""
     threshold: float = PoseFilter.threshold
@@ -53,22 +53,22 @@ class Estimate(Command):
     objects: str = ""
     """Report only these parts, separated by commas."""
     region: str = ""
-    """Outline of the bin in pixels, outside of which nothing is looked for: "u,v u,v u,v"; semicolons divide bins."""
+    """Outline of the bin in pixels, "u,v u,v u,v"; parts outside are not searched; semicolons separate bins."""
     refiner: Literal["model", "icp", "render_and_compare", "network"] = "model"
-    """How poses are refined: as the model says, by ICP, or by ICP and then render-and-compare (more exact, slower) or
-    the model's refinement network (`binpose train --refinement-network`)."""
+    """Refinement method: as stored in the model, ICP, ICP and then render-and-compare (more accurate, slower), or ICP
+    and then the model's refinement network (`binpose train --refinement-network`)."""
     track: Literal["no", "replace", "join"] = "no"
-    """Frames are in order: start from the last poses, instead of the networks' (replace) or beside them (join)."""
+    """For frames in order: start from the last poses, instead of the networks' (replace) or besides them (join)."""
     explain: bool = False
-    """Write for each part what was seen, rendered and left over, before and after refinement."""
+    """Write pictures of each part before and after refinement: observed, rendered and residual."""
     device: str = "cpu"
-    """Where the networks run, and with the extra `gpu` the refinement's renderings."""
+    """Device of the networks, and with the extra `gpu` of the refinement's rendering: cpu, cuda or cuda:<number>."""
     color_topic: str = ""
-    """Colour images of a bag; found by itself where there is one camera."""
+    """Topic of the colour images in a bag; found automatically if there is one camera."""
     depth_topic: str = ""
-    """Depth images of a bag, aligned to colour."""
+    """Topic of the depth images in a bag, aligned to colour."""
     info_topic: str = ""
-    """Camera info of the colour images of a bag."""
+    """Topic of the camera info of the colour images in a bag."""
 
     def run(self) -> int:
         """Open, load, estimate, report."""
@@ -116,7 +116,7 @@ class Estimate(Command):
         outcomes = run_estimation(bundle, inputs.frames, chosen, record, run, explain=explain, pipeline=pipeline)
         print_summary(outcomes, record.notes)
         failed = sum(outcome.error is not None for outcome in outcomes)
-        console.print(f"{len(outcomes) - failed} of {len(outcomes)} frames done. Look at {self.out / 'report.html'}")
+        console.print(f"{len(outcomes) - failed} of {len(outcomes)} frames done. Report: {self.out / 'report.html'}")
         return 1 if failed else 0
 
 
@@ -144,7 +144,7 @@ def run_estimation(
     explain: "FrameExplainer | None" = None,
     pipeline: "Pipeline | None" = None,
 ) -> list["FrameOutcome"]:
-    """Process all frames and write the run; Ctrl-C still writes what is finished.
+    """Process all frames and write the run; after Ctrl-C, the finished frames are written.
 
     Args:
         bundle: the model.
@@ -191,7 +191,7 @@ def run_estimation(
 
 
 def print_summary(outcomes: Sequence["FrameOutcome"], notes: Sequence[str] = ()) -> None:
-    """How many parts, whether the depth agrees with them, what is odd, why frames are empty, and the times."""
+    """Print the number of parts, the agreement with the depth, warnings, reasons for empty frames, and the times."""
     from binpose_pipeline.depth_check import check_depth
     from binpose_pipeline.run_checks import (
         agreement_sentence,

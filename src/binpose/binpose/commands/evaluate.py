@@ -1,4 +1,4 @@
-"""`binpose evaluate`: a run against the known poses of its data set."""
+"""`binpose evaluate`: compare a run with the ground truth of its data set."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluate(Command):
-    """Compare the poses of a run with the known ones of a BOP data set.
+    """Compare the poses of a run with the ground truth of a BOP data set.
 
     Prints recall and precision per object, and writes evaluation.json and evaluation.html into the run's folder.
 
-    Parts whose annotation_confidence is low are not counted. Where a data set states such confidences, its
-    annotations are taken as incomplete, and precision is given only for the objects named with --complete.
+    Parts with a low annotation_confidence are not counted. If a data set contains such confidences, its annotations
+    are treated as incomplete, and precision is given only for the objects named with --complete.
 
     Example: binpose evaluate runs/wrs --dataset recordings/ --split real
     """
@@ -30,22 +30,22 @@ class Evaluate(Command):
     run_directory: tyro.conf.Positional[Path]
     """Folder that `binpose estimate --out` wrote."""
     dataset: Path
-    """BOP data set with known poses."""
+    """BOP data set with ground-truth poses."""
     split: str | None = None
-    """Split of the data set; by default the one of the run."""
+    """Split of the data set; by default that of the run."""
     sensor: str | None = None
-    """Sensor of the data set, such as photoneo, where a scene has images of several."""
+    """Sensor of the data set, such as photoneo; only needed if a scene has images of several."""
     regions: Path | None = None
-    """JSON of image polygons where parts can be: {"000014_000000": [[[u, v], ...], ...]}; parts outside are wrong."""
+    """JSON file of image polygons: {"000014_000000": [[[u, v], ...], ...]}; poses outside them count as wrong."""
     complete: str | None = None
-    """Objects of which every visible part is annotated, separated by commas; or "all"."""
+    """Objects whose visible parts are all annotated, separated by commas; or "all"."""
     min_visible: float = EvaluationConfig.min_visible_fraction
-    """Parts less visible than this share are not counted."""
+    """Parts with a smaller visible fraction are not counted."""
     max_error: float = EvaluationConfig.max_error
-    """Largest error of a right pose, as a share of the diameter."""
+    """Largest error of a right pose, as a fraction of the diameter."""
 
     def run(self) -> int:
-        """Judge every frame of the run, print and write the figures."""
+        """Evaluate every frame of the run, print and write the results."""
         from binpose.evaluation_report import evaluation_page
         from binpose_core.base.files import write_json, write_text
         from binpose_core.datasets.bop import BopDataset
@@ -77,7 +77,7 @@ class Evaluate(Command):
         write_json(run.root / "evaluation.json", {**result.to_json(), "notes": evaluator.notes})
         page = evaluation_page(record, OverlayDrawer(evaluator.objects), frames, result, evaluator.notes)
         write_text(run.root / "evaluation.html", page)
-        console.print(f"Look at {run.root / 'evaluation.html'}")
+        console.print(f"Report: {run.root / 'evaluation.html'}")
         return 0
 
     def _complete(self) -> tuple[str, ...] | str | None:
@@ -85,7 +85,7 @@ class Evaluate(Command):
 
 
 def evaluation_table(result: "EvaluationResult") -> "Table":
-    """The figures that fit a terminal of 80 columns; evaluation.json has the others."""
+    """The results that fit a terminal of 80 columns; evaluation.json contains all."""
     from rich import box
     from rich.table import Table
 

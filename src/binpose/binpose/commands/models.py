@@ -1,4 +1,4 @@
-"""`binpose models`: what has been trained."""
+"""`binpose models`: list stored models."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,9 +21,9 @@ class Models(Command):
     """
 
     path: Annotated[Path, tyro.conf.Positional] = Path("models")
-    """A model's folder, a folder of such folders, or the name of a shipped model."""
+    """Folder of a model, folder of several models, or the name of a shipped model."""
     reseal: bool = False
-    """Save versions of earlier releases anew, so that the version covers the header too; the old files stay."""
+    """Save models of earlier releases again, with a version that covers the header; the old files stay."""
 
     def run(self) -> int:
         """Print one line per version."""
@@ -41,7 +41,7 @@ class Models(Command):
             )
         uncovered = [(store, version) for store in stores for version in uncovered_versions(store)]
         for store, version in uncovered if self.reseal else ():
-            console.print(f"{version[:SHORT]} is now {store.reseal(version)[:SHORT]}.", markup=False)
+            console.print(f"{version[:SHORT]} is saved again as {store.reseal(version)[:SHORT]}.", markup=False)
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
         for name in ("model", "version", "parent", "parts", "metrics", "MB", "created"):
             table.add_column(name, justify="right" if name == "MB" else "left")
@@ -52,8 +52,8 @@ class Models(Command):
         if uncovered and not self.reseal:
             names = ", ".join(version[:SHORT] for _, version in uncovered)
             console.print(
-                f"The version does not cover the header of {names}, saved by an earlier release: a changed value in it "
-                "goes unnoticed. `binpose models --reseal` saves such versions anew.",
+                f"The version does not cover the header of {names}, saved by an earlier release, so changes of the "
+                "header are not detected. `binpose models --reseal` saves such models again.",
                 markup=False,
             )
         if damages := [damage for store in stores for damage in store.damages()]:
@@ -69,7 +69,7 @@ def find_stores(path: Path) -> Iterator[ModelStore]:
 
 
 def uncovered_versions(store: ModelStore) -> list[str]:
-    """The versions of earlier releases whose header the hash does not cover, unless they were saved anew."""
+    """The versions of earlier releases whose hash does not cover the header, unless they were saved again."""
     covered = [version for version in store.versions() if store.covers_header(version)]
     sealed = [_content(store.header(version)) for version in covered]
     return [
@@ -84,7 +84,7 @@ def _content(header: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def store_rows(store: ModelStore) -> Iterator[tuple[str, ...]]:
-    """One line per version, oldest first; the current one is marked."""
+    """One row per version, oldest first; the current one is marked."""
     current = store.current()
     for version in store.versions():
         header = store.header(version)
@@ -100,7 +100,7 @@ def store_rows(store: ModelStore) -> Iterator[tuple[str, ...]]:
 
 
 def metrics_text(metrics: Mapping[str, Any], calibrated: bool = True) -> str:
-    """The figures over all objects, else those metrics that are single numbers; and if scores are no probabilities."""
+    """Recall and precision over all objects, or all single numbers; and a remark if the scores are not calibrated."""
     overall = metrics.get("objects", {}).get("all", {})
     chosen = {name: overall[name] for name in ("recall", "precision") if overall.get(name) is not None} or metrics
     numbers = [f"{name} {value:.3g}" for name, value in chosen.items() if isinstance(value, int | float)]

@@ -1,4 +1,4 @@
-"""`binpose simulate`: simulated bins as a BOP data set."""
+"""`binpose simulate`: write simulated bins as a BOP data set."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,9 +11,9 @@ from binpose_simulation.viewpoint import ViewpointConfig
 
 @dataclass(frozen=True, kw_only=True)
 class Simulate(BinOptions, Command):
-    """Simulate bins of parts and write what a camera sees of them as a BOP data set, with all poses known.
+    """Simulate bins of parts and write the camera images and all poses as a BOP data set.
 
-    A run that was interrupted goes on when it is called again with the same options.
+    To continue an interrupted simulation, call the command again with the same options.
 
     Example: binpose simulate --parts --frames 20 --out data/sim --bin-size 300,200,120
     """
@@ -25,21 +25,21 @@ class Simulate(BinOptions, Command):
     objects: str = ""
     """Parts of the catalogue, separated by commas."""
     parts: bool = False
-    """Use the parts that binpose makes itself instead."""
+    """Use the parts that binpose generates instead."""
     catalogue: Path = Path("objects")
     """Folder of the catalogue."""
     split: str = "sim"
     """Name of the split."""
     seed: int = 0
-    """Seed of everything random, and number of the scene."""
+    """Random seed, and number of the scene."""
     width: int = ViewpointConfig.width
-    """Width of the pictures in pixels."""
+    """Width of the images in pixels."""
     height: int = ViewpointConfig.height
-    """Height of the pictures in pixels."""
+    """Height of the images in pixels."""
     workers: int = 0
-    """Processes that simulate; 0 = one per CPU."""
+    """Number of simulation processes; 0 = one per CPU."""
     bag: Path | None = None
-    """Write the frames as a bag of ROS 2 too, into this new folder; no ROS is needed."""
+    """Also write the frames as a ROS 2 bag into this new folder; needs no ROS."""
 
     def run(self) -> int:
         """Simulate and write, frame by frame."""
@@ -54,7 +54,7 @@ class Simulate(BinOptions, Command):
             )
         names = (LIBRARY,) if self.parts else split_names(self.objects, "--objects")
         if self.bag is not None and self.bag.exists():
-            raise BinposeError(f"{self.bag} is there already; expected a new folder for --bag; choose another.")
+            raise BinposeError(f"{self.bag} exists already; expected a new folder for --bag; choose another.")
         if not names:
             raise BinposeError("No parts were named; expected --objects a,b from the catalogue, or --parts.")
         check_count(self.frames)
@@ -87,7 +87,7 @@ def write_scene(dataset: Path, split: str, scene_id: int, bag: Path) -> int:
     """Write the frames of a BOP scene as a bag; returns their number.
 
     Raises:
-        BinposeError: for a frame that cannot be read, or a place that cannot be written to.
+        BinposeError: for a frame that cannot be read, or a folder that cannot be written.
     """
     from binpose_core.datasets.bop import BopDataset
     from binpose_recording.frame_bag import write_frames

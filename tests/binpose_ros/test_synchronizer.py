@@ -1,25 +1,24 @@
 """Messages of one image meet, whatever their order; what has no partner is counted; nothing piles up."""
 
 import itertools
-import threading
-from typing import Any
 
 import numpy as np
 import pytest
 
-from binpose_ros.joining import Counts, Mailbox, StampJoin
+from binpose_ros.mailbox import FrameCounts
+from binpose_ros.synchronizer import StampSynchronizer
 
 MS = 1_000_000
 
 
-def join(slop_ms: int = 5, keep: int = 30) -> tuple[StampJoin, Counts]:
-    counts = Counts()
-    return StampJoin("color", {"depth": slop_ms * MS, "mask": 0}, counts, keep), counts
+def join(slop_ms: int = 5, keep: int = 30) -> tuple[StampSynchronizer, FrameCounts]:
+    counts = FrameCounts()
+    return StampSynchronizer("color", {"depth": slop_ms * MS, "mask": 0}, counts, keep), counts
 
 
 def test_messages_without_partners_take_no_more_memory_than_they_may() -> None:
-    counts = Counts()
-    joined = StampJoin("color", {"depth": 0}, counts, keep=30, keep_bytes=1000)
+    counts = FrameCounts()
+    joined = StampSynchronizer("color", {"depth": 0}, counts, keep=30, keep_bytes=1000)
     for number in range(10):
         joined.put("color", number * MS, bytes(400))
     assert counts.unmatched == 8
@@ -29,23 +28,16 @@ def test_messages_without_partners_take_no_more_memory_than_they_may() -> None:
 
 
 def test_what_keeps_frames_from_being_complete_is_known() -> None:
-    now_s = 0.0
-    joined = StampJoin("color", {"depth": 20 * MS, "mask": 0}, Counts(), clock=lambda: now_s)
-    assert joined.silent(5.0) == ["color", "depth", "mask"] and joined.too_far() == {}
+    joined = StampSynchronizer("color", {"depth": 20 * MS, "mask": 0}, FrameCounts())
+    assert joined.too_far() == {}
     for number in range(10):
-        now_s += 1.0
         joined.put("color", number * 100 * MS, b"c")
         joined.put("depth", number * 100 * MS + 30 * MS, b"d")
-    assert joined.silent(5.0) == ["mask"]
     assert joined.too_far() == {"depth": 30 * MS}
     joined.put("mask", 500 * MS, b"m")
     assert joined.too_far() == {"depth": 30 * MS}
     joined.slops_ns["depth"] = 30 * MS
     assert joined.put("mask", 800 * MS, b"m") is not None and joined.too_far() == {}
-    now_s += 4.0
-    joined.put("color", 1000 * MS, b"c")
-    now_s += 2.0
-    assert joined.silent(5.0) == ["depth", "mask"]
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(["color", "depth", "mask"])))
@@ -55,7 +47,7 @@ def test_the_order_of_arrival_does_not_matter(order: tuple[str, ...]) -> None:
     results = [joined.put(topic, stamps[topic], f"{topic}!") for topic in order]
     assert results[:2] == [None, None]
     assert results[2] == {"color": "color!", "depth": "depth!", "mask": "mask!"}
-    assert counts == Counts()
+    assert counts == FrameCounts()
 
 
 def test_stamps_farther_apart_than_the_slop_do_not_meet() -> None:
@@ -121,24 +113,3 @@ def test_a_jump_back_in_time_is_a_restart() -> None:
     for jump in (5_000, 1_000):
         joined.put("color", jump * MS, "color")
     assert counts.restarts == 2
-
-
-def test_the_worker_gets_the_newest_and_the_others_are_counted() -> None:
-    box: Mailbox[int] = Mailbox(Counts())
-    for number in range(5):
-        box.put(number)
-    assert box.take() == 4
-    assert box.counts.dropped == 4
-
-
-def test_a_waiting_worker_is_woken_by_an_item_and_by_the_end() -> None:
-    box: Mailbox[Any] = Mailbox(Counts())
-    taken: list[Any] = []
-    worker = threading.Thread(target=lambda: taken.extend(iter(box.take, None)))
-    worker.start()
-    box.put("frame")
-    while not taken:
-        pass
-    box.close()
-    worker.join(timeout=5)
-    assert not worker.is_alive() and taken == ["frame"]

@@ -10,7 +10,7 @@ WIDTH, HEIGHT, FOCAL_PX, TABLE_M = 640, 480, 600.0, 0.6
 SIDE_PX, RISE_M = 60, 0.02
 
 
-def trial_frame() -> RgbdFrame:
+def warm_up_frame() -> RgbdFrame:
     """A box on a table."""
     depth_m = np.full((HEIGHT, WIDTH), TABLE_M, np.float32)
     depth_m[_middle(HEIGHT), _middle(WIDTH)] -= np.float32(RISE_M)
@@ -18,7 +18,7 @@ def trial_frame() -> RgbdFrame:
     return RgbdFrame(color, depth_m, Camera(FOCAL_PX, FOCAL_PX, (WIDTH - 1) / 2, (HEIGHT - 1) / 2, WIDTH, HEIGHT))
 
 
-def trial_detection(frame: RgbdFrame, object_id: str) -> Detection:
+def warm_up_detection(frame: RgbdFrame, object_id: str) -> Detection:
     """A square in the middle of a frame, taken for a part."""
     rows, columns = _middle(frame.camera.height), _middle(frame.camera.width)
     mask = np.ones((rows.stop - rows.start, columns.stop - columns.start), bool)
@@ -26,7 +26,7 @@ def trial_detection(frame: RgbdFrame, object_id: str) -> Detection:
     return Detection(object_id, 1.0, box, mask, (frame.camera.width / 2, frame.camera.height / 2))
 
 
-def trial_pose(frame: RgbdFrame, object_id: str) -> PoseEstimate:
+def warm_up_pose(frame: RgbdFrame, object_id: str) -> PoseEstimate:
     """The part of the first detection, upright in the middle of a frame."""
     T_cam_obj = np.eye(4)
     assert frame.depth_m is not None

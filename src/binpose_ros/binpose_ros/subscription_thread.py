@@ -14,12 +14,12 @@ from rclpy.guard_condition import GuardCondition
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.subscription import Subscription
 
-LOOK_S = 0.5  # how often the thread checks whether the process ends
+CHECK_S = 0.5  # how often the thread checks whether the process ends
 Callbacks = Mapping[Any, Callable[[bytes], None]]
 
 
-class AsideGroup(CallbackGroup):
-    """Its subscriptions are left to a `Listener`; the executor handles what else is in it."""
+class OutsideExecutorGroup(CallbackGroup):
+    """Its subscriptions belong to a `SubscriptionThread`; the executor handles what else is in it."""
 
     def can_execute(self, entity: Any) -> bool:
         """Whether the executor may."""
@@ -33,12 +33,12 @@ class AsideGroup(CallbackGroup):
         """Nothing to be done."""
 
 
-class Listener:
+class SubscriptionThread:
     """Calls back with the serialized messages of subscriptions, one at a time.
 
     Args:
         node: that logs what a callback raises.
-        callbacks: by subscription; each is in an `AsideGroup`, and raw.
+        callbacks: by subscription; each is in an `OutsideExecutorGroup`, and raw.
     """
 
     def __init__(self, node: Any, callbacks: Callbacks) -> None:
@@ -46,25 +46,25 @@ class Listener:
         self._next = (dict(callbacks), threading.Event())
         self._closed = False
         self._wake = GuardCondition(callback=None, callback_group=None, context=node.context)
-        self._thread = threading.Thread(target=self._listen, name="listener", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="subscriptions", daemon=True)
         self._thread.start()
 
-    def listen_to(self, callbacks: Callbacks) -> None:
-        """Listen to other subscriptions from now on; the earlier ones may be destroyed afterwards."""
+    def replace(self, callbacks: Callbacks) -> None:
+        """Take other subscriptions from now on; the earlier ones may be destroyed afterwards."""
         adopted = threading.Event()
         self._next = (dict(callbacks), adopted)
         self._wake.trigger()
-        while not adopted.wait(LOOK_S) and self._thread.is_alive():
+        while not adopted.wait(CHECK_S) and self._thread.is_alive():
             pass
 
     def close(self) -> None:
-        """Listen no more; waits for the callback under way."""
+        """End the thread; waits for the current callback."""
         self._closed = True
         self._wake.trigger()
         self._thread.join()
         self._wake.destroy()
 
-    def _listen(self) -> None:
+    def _run(self) -> None:
         context = self._node.context
         while not self._closed and context.ok():
             callbacks, adopted = self._next
@@ -78,7 +78,7 @@ class Listener:
         for subscription in callbacks:
             wait_set.add_subscription(subscription.handle)
         wait_set.add_guard_condition(self._wake.handle)
-        wait_set.wait(round(LOOK_S * 1e9))
+        wait_set.wait(round(CHECK_S * 1e9))
         ready = wait_set.get_ready_entities("subscription")
         for subscription, callback in callbacks.items():
             if subscription.handle.pointer in ready:

@@ -11,7 +11,7 @@ from binpose_core.base.reasons import Reason
 from binpose_ros.compressed import COMPRESSED, COMPRESSED_DEPTH, transport_topic
 from binpose_ros.message_types import PACKAGE_OF
 from binpose_ros.monitor import SILENT_S
-from binpose_ros.remarks import Remark
+from binpose_ros.problems import Problem
 
 IMAGE_KINDS = ("Image", "CompressedImage")
 _ALONE = {Reason.WRONG_TYPE, Reason.QOS_MISMATCH}  # explain why nothing arrives
@@ -48,14 +48,14 @@ def published_image_kind(node: Any, topic: str) -> str | None:
     return kinds[0] if len(published) == len(kinds) == 1 else None
 
 
-def publisher_remarks(node: Any, subscription: Any) -> list[Remark]:
+def publisher_problems(node: Any, subscription: Any) -> list[Problem]:
     """What is wrong with the publishers of a topic, whether or not messages arrive: their number, type and QoS."""
     name, expected = subscription.topic_name, _type_of(subscription)
     publishers = node.get_publishers_info_by_topic(name)
     found = []
     if wrong := sorted({info.topic_type for info in publishers} - {expected}):
         found.append(
-            Remark(
+            Problem(
                 Reason.WRONG_TYPE,
                 f"{name} is published as {', '.join(wrong)}; expected {expected}; remap the input to a topic of this "
                 "type.",
@@ -65,25 +65,25 @@ def publisher_remarks(node: Any, subscription: Any) -> list[Remark]:
     if len(publishers) > 1:
         nodes = ", ".join(sorted(_full_name(info) for info in publishers))
         found.append(
-            Remark(
+            Problem(
                 Reason.SEVERAL_PUBLISHERS,
                 f"{name} has {len(publishers)} publishers ({nodes}); expected one; stop the others, or remap it.",
                 name,
             )
         )
-    return found + _qos_remarks(name, publishers, subscription.qos_profile)
+    return found + _qos_problems(name, publishers, subscription.qos_profile)
 
 
-def _qos_remarks(name: str, publishers: Collection[Any], requested: Any) -> list[Remark]:
+def _qos_problems(name: str, publishers: Collection[Any], requested: Any) -> list[Problem]:
     for info in publishers:
         fits, why = qos_check_compatible(info.qos_profile, requested)
         if fits == QoSCompatibility.ERROR:
             sentence = f"A publisher of {name} offers another QoS ({why.strip(' ;')}); set qos_overrides of this topic."
-            return [Remark(Reason.QOS_MISMATCH, sentence, name)]
+            return [Problem(Reason.QOS_MISMATCH, sentence, name)]
     return []
 
 
-def no_frame_remarks(node: Any, silent: Mapping[str, Any], images: Collection[str]) -> list[Remark]:
+def no_frame_problems(node: Any, silent: Mapping[str, Any], images: Collection[str]) -> list[Problem]:
     """Why nothing arrives on topics, and that therefore no frame is complete.
 
     Args:
@@ -94,26 +94,26 @@ def no_frame_remarks(node: Any, silent: Mapping[str, Any], images: Collection[st
     unexplained = {
         topic: subscription
         for topic, subscription in silent.items()
-        if not _ALONE & {remark.reason for remark in publisher_remarks(node, subscription)}
+        if not _ALONE & {problem.reason for problem in publisher_problems(node, subscription)}
     }
     found = [_silence(node, subscription, topic in images) for topic, subscription in unexplained.items()]
     if silent:
         general = f"No complete frame for {SILENT_S:g} s; check the camera and the topics' names."
-        found.append(Remark(Reason.NO_FRAME, general))
+        found.append(Problem(Reason.NO_FRAME, general))
     return found
 
 
-def _silence(node: Any, subscription: Any, has_info: bool) -> Remark:
+def _silence(node: Any, subscription: Any, has_info: bool) -> Problem:
     name = subscription.topic_name
     if not node.get_publishers_info_by_topic(name):
-        return Remark(Reason.NO_PUBLISHER, f"{name} has no publisher{_other_transport(node, name)}.", name)
+        return Problem(Reason.NO_PUBLISHER, f"{name} has no publisher{_other_transport(node, name)}.", name)
     if has_info:
         sentence = (
             f"Nothing came on {name}, but camera info arrives: the images are too large for the transport, or not "
             "published; use the middleware profile of docs/ros.md, or check the camera's driver."
         )
-        return Remark(Reason.IMAGE_TOO_LARGE, sentence, name)
-    return Remark(Reason.NO_FRAME, f"Nothing came on {name}.", name)
+        return Problem(Reason.IMAGE_TOO_LARGE, sentence, name)
+    return Problem(Reason.NO_FRAME, f"Nothing came on {name}.", name)
 
 
 def _other_transport(node: Any, name: str) -> str:

@@ -1,14 +1,14 @@
-"""A remark is logged once while it lasts, and again only after it was gone."""
+"""A problem is logged once while it lasts, and again only after it was gone."""
 
 from binpose_core.base.reasons import Reason
-from binpose_ros.remarks import GONE_S, Remark, RemarkLog, by_importance, codes, joined
+from binpose_ros.problems import GONE_S, Problem, ProblemLog, by_importance, codes, message_of
 
 
 def test_a_remark_is_logged_when_it_appears_and_again_after_it_was_gone_for_a_while() -> None:
     now_s = 100.0
     logged: list[str] = []
-    log = RemarkLog(logged.append, lambda: now_s)
-    late = Remark(Reason.STAMPS_DIFFER, "0.1 s off.", "/depth")
+    log = ProblemLog(logged.append, lambda: now_s)
+    late = Problem(Reason.STAMPS_DIFFER, "0.1 s off.", "/depth")
     log.update([late])
     for _ in range(1000):
         now_s += 1.0
@@ -29,11 +29,11 @@ def test_a_remark_is_logged_when_it_appears_and_again_after_it_was_gone_for_a_wh
 
 
 def test_what_prevents_results_stands_first() -> None:
-    beside = Remark(Reason.SEVERAL_PUBLISHERS, "Two.")
-    general = Remark(Reason.NO_FRAME, "No frame.")
-    cause = Remark(Reason.NO_PUBLISHER, "None.")
+    beside = Problem(Reason.SEVERAL_PUBLISHERS, "Two.")
+    general = Problem(Reason.NO_FRAME, "No frame.")
+    cause = Problem(Reason.NO_PUBLISHER, "None.")
     ordered = by_importance([beside, general, cause])
     assert ordered == [cause, general, beside]
     assert codes(ordered) == "NO_PUBLISHER,NO_FRAME,SEVERAL_PUBLISHERS"
-    assert joined([*ordered, cause]) == "None. No frame. Two."
-    assert codes([]) == "OK" and joined([]) == ""
+    assert message_of([*ordered, cause]) == "None. No frame. Two."
+    assert codes([]) == "OK" and message_of([]) == ""

@@ -22,11 +22,11 @@ _BESIDE = {
 _GENERAL = {Reason.NO_FRAME}
 
 
-class Remark(NamedTuple):
+class Problem(NamedTuple):
     """Something that is wrong.
 
-    subject: what it is about, such as a topic. A remark with the same reason and subject is the same remark, also when
-        the figures in its message have changed.
+    subject: what it is about, such as a topic. A problem with the same reason and subject is the same problem, also
+        when the figures in its message have changed.
     """
 
     reason: Reason
@@ -35,12 +35,12 @@ class Remark(NamedTuple):
 
     @property
     def key(self) -> tuple[Reason, str]:
-        """What makes it the same remark."""
+        """What makes it the same problem."""
         return self.reason, self.subject
 
 
-class RemarkLog:
-    """Logs each remark when it appears, and again only after it was gone for a while.
+class ProblemLog:
+    """Logs each problem when it appears, and again only after it was gone for a while.
 
     What comes and goes, as the silence between the images of a triggered camera, is not logged every time.
 
@@ -53,26 +53,26 @@ class RemarkLog:
         self._write, self._clock = write, clock
         self._present_s: dict[tuple[Reason, str], float] = {}
 
-    def update(self, remarks: Sequence[Remark]) -> None:
-        """Take all remarks of now."""
+    def update(self, problems: Sequence[Problem]) -> None:
+        """Take all problems of now."""
         now_s = self._clock()
         self._present_s = {key: last_s for key, last_s in self._present_s.items() if now_s - last_s <= GONE_S}
-        for remark in remarks:
-            if remark.key not in self._present_s:
-                self._write(remark.message)
-            self._present_s[remark.key] = now_s
+        for problem in problems:
+            if problem.key not in self._present_s:
+                self._write(problem.message)
+            self._present_s[problem.key] = now_s
 
 
-def joined(remarks: Sequence[Remark]) -> str:
+def message_of(problems: Sequence[Problem]) -> str:
     """Their sentences, one after the other, each once."""
-    return " ".join(dict.fromkeys(remark.message for remark in remarks if remark.message))
+    return " ".join(dict.fromkeys(problem.message for problem in problems if problem.message))
 
 
-def codes(remarks: Sequence[Remark]) -> str:
+def codes(problems: Sequence[Problem]) -> str:
     """Their codes, divided by commas, each once; OK when there are none."""
-    return ",".join(dict.fromkeys(remark.reason.code for remark in remarks)) or Reason.OK.code
+    return ",".join(dict.fromkeys(problem.reason.code for problem in problems)) or Reason.OK.code
 
 
-def by_importance(remarks: Sequence[Remark]) -> list[Remark]:
+def by_importance(problems: Sequence[Problem]) -> list[Problem]:
     """First the causes that keep a node from giving results, then that it gives none, then what is wrong beside."""
-    return sorted(remarks, key=lambda remark: (remark.reason in _BESIDE, remark.reason in _GENERAL))
+    return sorted(problems, key=lambda problem: (problem.reason in _BESIDE, problem.reason in _GENERAL))

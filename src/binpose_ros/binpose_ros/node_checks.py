@@ -7,14 +7,14 @@ from rclpy.clock import Clock, ClockType
 
 from binpose_core.base.reasons import Reason
 from binpose_ros.monitor import SILENT_S
-from binpose_ros.remarks import Remark
+from binpose_ros.problems import Problem
 from binpose_ros.stamps import NS_PER_S
 
 TOLERANCE_S = 30.0  # more than a camera, its transport and the stages before take
 
 
-class ClockWatch:
-    """Watches the clock of a node, and how the stamps of its images fit."""
+class ClockCheck:
+    """Checks the clock of a node, and how the stamps of its images fit."""
 
     def __init__(self, node: Any) -> None:
         self._node = node
@@ -26,7 +26,7 @@ class ClockWatch:
         now_ns = int(self._node.get_clock().now().nanoseconds)
         return now_ns or int(Clock(clock_type=ClockType.SYSTEM_TIME).now().nanoseconds)
 
-    def remarks(self, age_s: float | None) -> list[Remark]:
+    def problems(self, age_s: float | None) -> list[Problem]:
         """What is wrong.
 
         Args:
@@ -43,21 +43,21 @@ class ClockWatch:
         return clock_mismatch(age_s)
 
 
-def _no_clock(what: str) -> Remark:
-    return Remark(
+def _no_clock(what: str) -> Problem:
+    return Problem(
         Reason.NO_CLOCK,
         f"use_sim_time is set, but {what}; expected a simulator or a bag that publishes it (ros2 bag play --clock); "
         "start one, or set use_sim_time to false.",
     )
 
 
-def clock_mismatch(age_s: float | None) -> list[Remark]:
+def clock_mismatch(age_s: float | None) -> list[Problem]:
     """Whether the stamps of images are of another clock, by how old one was when it arrived."""
     if age_s is None or abs(age_s) <= TOLERANCE_S:
         return []
     where = "behind" if age_s > 0 else "ahead of"
     return [
-        Remark(
+        Problem(
             Reason.CLOCK_MISMATCH,
             f"The stamps of the images are {abs(age_s):.0f} s {where} the node's clock; expected stamps of this clock; "
             "synchronise the camera's clock, or set use_sim_time where a bag or a simulator publishes /clock.",
@@ -65,13 +65,13 @@ def clock_mismatch(age_s: float | None) -> list[Remark]:
     ]
 
 
-def duplicate_node(node: Any) -> list[Remark]:
+def duplicate_node(node: Any) -> list[Problem]:
     """Whether another node has the same name."""
     name, namespace = node.get_name(), node.get_namespace()
     if node.get_node_names_and_namespaces().count((name, namespace)) < 2:
         return []
     return [
-        Remark(
+        Problem(
             Reason.DUPLICATE_NODE,
             f"Two nodes have the name {node.get_fully_qualified_name()}; expected one; end one of them, or start it in "
             "another namespace.",

@@ -10,6 +10,7 @@ from rclpy.qos import QoSDurabilityPolicy, QoSProfile
 from binpose_core.learning.bundle import ModelBundle
 from binpose_core.learning.model_store import SHORT
 from binpose_core.parts.objects import ObjectModel
+from binpose_ros.model_holder import ModelHolder
 from binpose_ros.poses import from_matrix
 from binpose_ros.stamps import Header, to_header
 
@@ -17,22 +18,45 @@ LATCHED = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
 METHOD = "binpose"
 
 
-class Announcer:
-    """Latched `~/vision_info` and `~/model_status`, and the services `~/load_model` and `~/rollback`."""
+class ModelServices:
+    """Latched `~/vision_info` and `~/model_status`, and the services `~/load_model` and `~/rollback`.
 
-    def __init__(self, node: Any, group: Any) -> None:
+    Args:
+        node: that has them.
+        models: of the node; each exchange is published.
+        swap: loads a version (store, version); returns the model.
+        roll_back: puts the model before in use again; returns it.
+        group: callback group of the services.
+    """
+
+    def __init__(
+        self,
+        node: Any,
+        models: ModelHolder[Any],
+        swap: Callable[[str, str], ModelBundle[Any]],
+        roll_back: Callable[[], ModelBundle[Any]],
+        group: Any,
+    ) -> None:
         from binpose_interfaces.msg import ModelStatus
         from binpose_interfaces.srv import LoadModel
         from std_srvs.srv import Trigger
 
-        self._node, self._types = node, node.types
+        self._node, self._models, self._types = node, models, node.types
         self._info = node.create_publisher(self._types.VisionInfo, "~/vision_info", LATCHED)
         self._status = node.create_publisher(ModelStatus, "~/model_status", LATCHED)
-        node.create_service(LoadModel, "~/load_model", self._load_model, callback_group=group)
-        node.create_service(Trigger, "~/rollback", self._roll_back, callback_group=group)
+        models.on_exchange.append(self.publish)
 
-    def announce(self, model: ModelBundle[Any], previous: ModelBundle[Any] | None) -> None:
-        """Tell which model is in use from now on."""
+        def load_model(request: Any, response: Any) -> Any:
+            return self.respond(lambda: swap(request.store, request.version), response)
+
+        def rollback(request: Any, response: Any) -> Any:
+            return self.respond(roll_back, response)
+
+        node.create_service(LoadModel, "~/load_model", load_model, callback_group=group)
+        node.create_service(Trigger, "~/rollback", rollback, callback_group=group)
+
+    def publish(self, model: ModelBundle[Any], previous: ModelBundle[Any] | None) -> None:
+        """Publish which model is in use from now on."""
         from binpose_interfaces.msg import ModelStatus
 
         header = to_header(Header(self._node.get_clock().now().nanoseconds, ""), self._types)
@@ -59,22 +83,17 @@ class Announcer:
             )
         )
 
-    def _load_model(self, request: Any, response: Any) -> Any:
-        return self._answer(lambda: self._node.swap(request.store, request.version), response)
-
-    def _roll_back(self, request: Any, response: Any) -> Any:
-        return self._answer(self._node.roll_back, response)
-
-    def _answer(self, action: Callable[[], ModelBundle[Any]], response: Any) -> Any:
+    def respond(self, action: Callable[[], ModelBundle[Any]], response: Any) -> Any:
+        """The response of a service: the model that the action gives, or why there is none."""
         try:
             model = action()
-            where = "in use" if model is self._node.models.current else "held, to be used next"
+            where = "in use" if model is self._models.current else "held, to be used next"
             response.success, response.message = True, f"Model {model.version[:SHORT]} is {where}."
-        except Exception as error:  # The client would wait for ever for an answer that does not come.
+        except Exception as error:  # Without a response the client would wait for ever.
             response.success, response.message = False, self._node.describe_error("The new model", error)
             self._node.get_logger().error(response.message)
         if hasattr(response, "version"):
-            current = self._node.models.current
+            current = self._models.current
             response.version = current.version if current else ""
         return response
 
