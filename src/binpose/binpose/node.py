@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from binpose_core.evaluation.golden import GoldenFrame, found_share
+from binpose_core.evaluation.golden import GoldenFrame
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.learning.model_store import StoredModel
 from binpose_core.parts.objects import ObjectModel
