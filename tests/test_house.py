@@ -62,13 +62,19 @@ TWO_OF_A_NAME = {
     "Entry": "of an MCAP block, and of an array of vision_msgs",
     "Inputs": "of a command, and of a node",
     "Score": "of an evaluation, and the protocol of a calibration",
+    "build": "of the stage of each node",
+    "build_network": "of the detector, and of the pose estimator",
+    "compile_kernels": "of the pipeline, of the simulation, and of a training",
     "exp_so3": "for numpy, and for torch",
     "look_at": "of crops of the camera's image, and of a camera in the world",
     "match": "of estimates and parts, and of windows of two images",
     "read_image": "from a file, and from a message",
+    "score": "of the stage of each node",
     "simulate_pile": "of prepared parts, and of objects",
     "to_frame": "of the node's messages, and of the challenge's",
     "train": "of a network, and of a model",
+    "warm_up": "of the stage of each node",
+    "with_values": "of a tree of settings from a file, and of a node's parameters",
 }
 # Loading a pickled file runs its maker's code. Between processes of our own (dumps, loads) that is none but ours.
 FORBIDDEN_CALLS = {"pickle.load", "pickle.dump", "torch.load", "torch.save", "os.system", "eval", "exec"}
@@ -187,10 +193,10 @@ def test_options_have_the_defaults_of_the_settings() -> None:
     """Options that stand apart from the settings, so that a command starts without the networks' libraries."""
     from binpose.commands.calibrate import Calibrate
     from binpose.commands.train import Train
-    from binpose_training.config import FEWEST_CALIBRATION_VIEWS, TrainConfig
+    from binpose_training.config import FEWEST_CALIBRATION_VIEWS, CalibrationJob
 
-    assert (Train.minutes, Train.detector, Train.seed) == (TrainConfig.minutes, TrainConfig.detector, TrainConfig.seed)
-    assert (Calibrate.views, Calibrate.evaluation_views) == (FEWEST_CALIBRATION_VIEWS, TrainConfig.evaluation_views)
+    assert (Train.minutes, Train.detector, Train.seed) == (None, None, None), "those of TrainConfig"
+    assert (Calibrate.views, Calibrate.evaluation_views) == (FEWEST_CALIBRATION_VIEWS, CalibrationJob.evaluation_views)
 
 
 def _is_import(node: ast.stmt) -> bool:
@@ -277,11 +283,16 @@ def test_every_list_of_packages_names_them_all() -> None:
     assert sorted(layers) == PYTHON_PACKAGES
 
 
+ACROSS_FILES = {"test_partial_labels"}
+"""Tests of a law that holds across the files of a package."""
+
+
 def test_tests_mirror_the_sources() -> None:
     for folder in sorted(path for path in (ROOT / "tests").iterdir() if path.name in PYTHON_PACKAGES):
         known = {path.stem for path in sources(folder.name)}
         for path in sorted(folder.rglob("test_*.py")):
-            assert path.stem.removeprefix("test_") in known, f"{short(path)} tests no file of src/{folder.name}"
+            if path.stem not in ACROSS_FILES:
+                assert path.stem.removeprefix("test_") in known, f"{short(path)} tests no file of src/{folder.name}"
 
 
 @pytest.mark.parametrize("package", PYTHON_PACKAGES)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from binpose_training.config import CalibrationJob, PoseJob, TrainConfig
-from binpose_training.schedule import LEAST, Schedule
+from binpose_training.schedule import LEAST, StageSchedule
 
 
 class Clock:
@@ -22,7 +22,9 @@ class Clock:
         self.now += seconds
 
 
-def run(schedule: Schedule, clock: Clock, *, overrun: dict[str, float], preparation_s: float = 0.0) -> dict[str, float]:
+def run(
+    schedule: StageSchedule, clock: Clock, *, overrun: dict[str, float], preparation_s: float = 0.0
+) -> dict[str, float]:
     """The seconds that each stage of a whole training is given; some take a multiple of them."""
     given: dict[str, float] = {}
     with schedule.stage("preparation"):
@@ -36,7 +38,7 @@ def run(schedule: Schedule, clock: Clock, *, overrun: dict[str, float], preparat
 
 def test_without_surprises_each_stage_has_its_fraction() -> None:
     clock = Clock()
-    given = run(Schedule(TrainConfig(minutes=10), clock=clock), clock, overrun={})
+    given = run(StageSchedule(TrainConfig(minutes=10), clock=clock), clock, overrun={})
     expected = {"simulation": 60.0, "detector": 276.0, "pose": 204.0, "calibration": 60.0}
     assert given == pytest.approx(expected)
     assert clock.now - 1000.0 == pytest.approx(600.0)
@@ -46,7 +48,7 @@ def test_without_surprises_each_stage_has_its_fraction() -> None:
 @pytest.mark.parametrize("preparation_s", [0.0, 45.0])
 def test_the_whole_keeps_to_its_minutes(overrun: dict[str, float], preparation_s: float) -> None:
     clock = Clock()
-    schedule = Schedule(TrainConfig(minutes=10), clock=clock)
+    schedule = StageSchedule(TrainConfig(minutes=10), clock=clock)
     run(schedule, clock, overrun=overrun, preparation_s=preparation_s)
     assert clock.now - 1000.0 == pytest.approx(600.0, abs=1.0)
     assert schedule.left_s == pytest.approx(0.0, abs=1.0)
@@ -55,7 +57,7 @@ def test_the_whole_keeps_to_its_minutes(overrun: dict[str, float], preparation_s
 def test_the_calibration_ends_with_the_budget() -> None:
     """Views take what they take: the last one may be late, the stage never more."""
     clock = Clock()
-    schedule = Schedule(TrainConfig(minutes=10), clock=clock)
+    schedule = StageSchedule(TrainConfig(minutes=10), clock=clock)
     for name in ("simulation", "detector", "pose"):
         with schedule.stage(name) as seconds:
             clock.wait(1.1 * seconds)
@@ -71,7 +73,7 @@ def test_the_calibration_ends_with_the_budget() -> None:
 
 def test_a_stage_that_has_no_time_left_keeps_a_part_of_what_it_was_meant_to_have() -> None:
     clock = Clock()
-    schedule = Schedule(TrainConfig(minutes=10), clock=clock)
+    schedule = StageSchedule(TrainConfig(minutes=10), clock=clock)
     given = run(schedule, clock, overrun={"detector": 10.0})
     assert given["calibration"] == pytest.approx(LEAST * 60.0)
     assert schedule.left_s == 0.0
@@ -80,7 +82,7 @@ def test_a_stage_that_has_no_time_left_keeps_a_part_of_what_it_was_meant_to_have
 def test_minutes_of_its_own_are_those_of_a_stage() -> None:
     clock = Clock()
     config = replace(TrainConfig(minutes=10), pose=PoseJob(minutes=4.0), calibration=CalibrationJob(minutes=1.0))
-    given = run(Schedule(config, clock=clock), clock, overrun={})
+    given = run(StageSchedule(config, clock=clock), clock, overrun={})
     rest = 300.0 / 0.56
     assert given == pytest.approx(
         {"simulation": 0.1 * rest, "detector": 0.46 * rest, "pose": 240.0, "calibration": 60.0}
@@ -89,14 +91,14 @@ def test_minutes_of_its_own_are_those_of_a_stage() -> None:
 
 def test_a_resumed_run_has_the_time_that_is_left() -> None:
     clock, kept = Clock(), dict[str, Any]()
-    schedule = Schedule(TrainConfig(minutes=10), save=kept.update, clock=clock)
+    schedule = StageSchedule(TrainConfig(minutes=10), save=kept.update, clock=clock)
     with schedule.stage("simulation") as seconds:
         clock.wait(seconds)
     with pytest.raises(KeyboardInterrupt), schedule.stage("detector") as first:
         clock.wait(100.0)
         raise KeyboardInterrupt
     clock.wait(3600.0)  # Nobody trains meanwhile.
-    resumed = Schedule(TrainConfig(minutes=10), kept, clock=clock)
+    resumed = StageSchedule(TrainConfig(minutes=10), kept, clock=clock)
     assert resumed.done("simulation") and not resumed.done("detector")
     assert resumed.left_s == pytest.approx(600.0 - 60.0 - 100.0)
     with resumed.stage("detector") as second:
@@ -109,7 +111,7 @@ def test_a_resumed_run_has_the_time_that_is_left() -> None:
 
 def test_a_killed_run_loses_seconds_alone() -> None:
     clock, kept = Clock(), dict[str, Any]()
-    schedule = Schedule(TrainConfig(minutes=10), save=kept.update, clock=clock)
+    schedule = StageSchedule(TrainConfig(minutes=10), save=kept.update, clock=clock)
     with schedule.stage("simulation"):
         for _ in range(40):
             clock.wait(1.0)

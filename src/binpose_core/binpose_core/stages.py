@@ -6,16 +6,18 @@ poses = refiner(frame, detections, poses)
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from typing_extensions import Self
 
 from binpose_core.frames.prepared_frame import AnyFrame
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import Candidate, Detection, Grasp, PoseEstimate
 from binpose_core.geometry.transforms import FloatArray
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 StoredStage = tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]
 """Arrays by name, and settings as plain JSON data."""
@@ -82,7 +84,7 @@ class Refiner(Protocol):
         """All hypotheses with their evidence, aligned first unless `refine` is False."""
         ...
 
-    def using(self, method: Any | None = None, network: Any | None = None, calibration: Any | None = None) -> Self:
+    def using(self, method: Any | None = None, network: Any | None = None, calibration: Any | None = None) -> "Self":
         """The same refiner with another method, refinement network or calibration."""
         ...
 

@@ -1,4 +1,4 @@
-"""Who gets how much of a training's time, decided in one place while the stages run."""
+"""Time of the stages of a training, allotted in one place while they run."""
 
 import contextlib
 import time
@@ -26,7 +26,7 @@ class StageTime:
     done: bool = False
 
 
-class Schedule:
+class StageSchedule:
     """Divides what is left of the budget among the stages that are left, at the beginning of each.
 
     A stage that takes longer than planned shortens those after it, and one that is done early lengthens them.

@@ -21,7 +21,7 @@ from binpose_simulation.stream import SimulationStream
 from binpose_simulation.view_store import ViewStore
 from binpose_training.config import TrainConfig
 from binpose_training.config_file import config_values
-from binpose_training.schedule import Schedule
+from binpose_training.schedule import StageSchedule
 from binpose_training.training_scene import training_scene, working_gsd_m
 
 Item = TypeVar("Item")
@@ -81,7 +81,7 @@ class Run:
         return {"objects": list(digests), "digests": digests, "start": start, **settings}
 
     @cached_property
-    def schedule(self) -> Schedule:
+    def schedule(self) -> StageSchedule:
         """The time of the stages, which is kept in the run's folder."""
         file = self.directory / "run.json"
         kept = read_json(file)
@@ -90,7 +90,7 @@ class Run:
             if self.directory.exists():
                 write_json(file, {**kept, "stages": times}, durable=False)
 
-        return Schedule(self.config, kept["stages"], save, self.clock)
+        return StageSchedule(self.config, kept["stages"], save, self.clock)
 
     def report(self, stage: str, fraction: float, message: str) -> None:
         """Report that a fraction of a stage is done."""

@@ -3,11 +3,12 @@
 import copy
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
-
-from typing_extensions import Self
+from typing import TYPE_CHECKING, Any
 
 from binpose_core.base.reasons import Reason
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class BinposeError(Exception):
@@ -30,7 +31,7 @@ class BinposeError(Exception):
     def __reduce__(self) -> tuple[Any, ...]:
         return _restored, (type(self), self.args, self.__dict__)
 
-    def with_note(self, note: str) -> Self:
+    def with_note(self, note: str) -> "Self":
         """The same error with more sentences after its own."""
         noted = copy.copy(self)
         noted.args = (f"{self} {note}",)
