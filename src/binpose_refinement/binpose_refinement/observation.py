@@ -55,10 +55,10 @@ def observe(
     noise_floor_m: float,
     unknown: npt.NDArray[np.bool_] | None = None,
 ) -> Observation:
-    """Prepare a frame; its labels are those of `label_image`.
+    """Prepare a frame; its labels are computed by `label_image`.
 
-    At `unknown` pixels (H, W) there is nothing to compare: they have no depth and belong to one more detection, which
-    may cover any part.
+    `unknown` pixels (H, W) are not compared: they have no depth and belong to an additional detection, which counts as
+    a possible occluder of any part.
     """
     shape = (frame.camera.height, frame.camera.width)
     depth = np.zeros(shape, np.float32) if frame.depth_m is None else np.ascontiguousarray(frame.depth_m)
