@@ -20,7 +20,7 @@ from binpose_estimator import (
     PosePrediction,
     build_network,
 )
-from binpose_estimator.candidates import center_of, posterior
+from binpose_estimator.candidates import center_of
 from binpose_estimator.crops import QUARTER_TURN, look_at
 from binpose_estimator.estimator import _posterior
 from binpose_estimator.head import at_cells

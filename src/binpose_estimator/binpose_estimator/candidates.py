@@ -51,22 +51,3 @@ def _depth_around(detection: Detection, depth_m: npt.NDArray[np.float32]) -> flo
     window = depth_m[max(0, y0 - 8) : y1 + 8, max(0, x0 - 8) : x1 + 8]
     valid = window[window > 0]
     return float(np.quantile(valid, 0.3)) if valid.size else float(np.median(depth_m[depth_m > 0]))
-
-
-def posterior(owners: npt.NDArray[np.int32], shares: FloatArray, match: npt.NDArray[np.float32]) -> FloatArray:
-    """(B,) probability of each class of each detection.
-
-    Args:
-        owners: (B,) detections.
-        shares: (B,) what the detector says of the class, taken as prior.
-        match: (B,) logit that the crop shows it, taken as the logarithm of a likelihood ratio.
-    """
-    weight = shares * np.exp(np.clip(match.astype(np.float64), -8.0, 8.0))
-    return np.asarray(weight / (np.bincount(owners, weight)[owners] + NO_PART))
-
-
-def largest_of_owner(values: FloatArray, owners: npt.NDArray[np.int32]) -> FloatArray:
-    """(B,) the largest value of each entry's owner."""
-    largest = np.zeros(int(owners.max()) + 1)
-    np.maximum.at(largest, owners, values)
-    return largest[owners]

@@ -20,7 +20,7 @@ from binpose_core.learning.model_store import StoredModel
 from binpose_core.learning.stored_parts import without_prefix
 from binpose_core.learning.weights import load_arrays, to_arrays
 from binpose_core.parts.catalogue import ObjectModel
-from binpose_estimator.candidates import candidates, center_of, largest_of_owner, posterior
+from binpose_estimator.candidates import candidates, center_of
 from binpose_estimator.crops import CropInputs, Crops, extract_crops, network_input
 from binpose_estimator.network import PoseNetwork
 from binpose_estimator.poses import DecodedPoses, Prediction
