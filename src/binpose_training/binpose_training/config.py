@@ -11,6 +11,7 @@ from binpose_detection.backends import Backend
 from binpose_detection.mask_rcnn_training import MaskRcnnTrainingConfig
 from binpose_detection.segmenter import VoteSegmenter
 from binpose_detection.training import SegmentationTrainingConfig
+from binpose_estimator.presets import find_preset
 from binpose_estimator.training_config import PoseTrainingConfig
 from binpose_refinement.config import RefinerConfig
 from binpose_refinement.network_training import RefinementTraining
@@ -93,10 +94,16 @@ class PoseJob(StageJob):
     """The pose network is trained, on true masks and on what the detector finds.
 
     training: how it is trained.
+    preset: name of the kind of pose network.
     """
 
     fraction: float = 0.34
     training: PoseTrainingConfig = field(default_factory=PoseTrainingConfig)
+    preset: str = "default"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        find_preset(self.preset)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from binpose_core.parts.catalogue import ObjectModel
 from binpose_detection.segmenter import SegmenterConfig, VoteSegmenter, build_network
 from binpose_estimator.estimator import EstimatorConfig, PoseEstimator
 from binpose_estimator.estimator import build_network as build_pose_network
+from binpose_estimator.presets import find_preset
 from binpose_pipeline import kernels as pipeline_kernels
 from binpose_pipeline.pipeline import Pipeline
 from binpose_refinement.refiner import IcpRefiner
@@ -28,7 +29,7 @@ def compile_kernels(objects: Sequence[ObjectModel], config: TrainConfig) -> None
     simulation_kernels.compile_kernels(parts, training_scene(config.simulation.scene, gsd_m, len(parts)))
     with torch.random.fork_rng(devices=()):
         detector = SegmenterConfig(tuple(parts), gsd_m=gsd_m)
-        poses = EstimatorConfig(tuple(parts), gsd_m=gsd_m)
+        poses = EstimatorConfig(tuple(parts), gsd_m=gsd_m, preset=find_preset(config.pose.preset)())
         segmenter = VoteSegmenter(build_network(detector).eval(), detector)
         estimator = PoseEstimator(build_pose_network(poses).eval(), poses, parts)
         settings = config.calibration.refiner

@@ -16,9 +16,10 @@ from binpose_core.parts.catalogue import ObjectModel
 from binpose_core.stages import Segmenter
 from binpose_detection.mask_rcnn import MaskRcnnConfig, import_torchvision
 from binpose_detection.mask_rcnn_training import MaskRcnnTrainingConfig, train_mask_rcnn
-from binpose_detection.segmenter import SegmenterConfig
+from binpose_detection.segmenter import SegmenterConfig, VoteSegmenter
 from binpose_detection.training import SegmentationTrainingConfig, train_segmenter
 from binpose_estimator.estimator import EstimatorConfig, PoseEstimator
+from binpose_estimator.presets import find_preset
 from binpose_estimator.training import train_estimator
 from binpose_estimator.training_config import PoseTrainingConfig
 from binpose_pipeline.bundle import PipelineBundle, save_bundle
@@ -31,6 +32,8 @@ from binpose_training.refinement_stage import trained_refinement_network
 from binpose_training.training_run import Report, Run, prepare_directory, simulated_views
 
 StageConfig = TypeVar("StageConfig", SegmentationTrainingConfig, MaskRcnnTrainingConfig, PoseTrainingConfig)
+
+Stage = TypeVar("Stage")
 
 DETECTOR, POSE, REFINEMENT, CALIBRATION = "detector", "pose", "refinement", "calibration"
 CONFIG_FILE = "training.yaml"
@@ -151,30 +154,41 @@ def _trained_segmenter(run: Run, views: Sequence[LabelledView]) -> Segmenter:
         settings = SegmenterConfig(names, gsd_m=run.gsd_m)
         return train_segmenter(
             views, run.parts, settings, training, seed, checkpoint, hooks,
-            begin,  # type: ignore[arg-type]  # `fine_tuning` has refused all others
+            _of_kind(begin, VoteSegmenter),
             run.device,
         )  # fmt: skip
 
 
 def _trained_estimator(run: Run, views: Sequence[LabelledView], segmenter: Segmenter) -> PoseEstimator:
     """The pose network, which learns from what the detector finds too, or that of the start."""
-    job, begin = run.config.pose, run.start.estimator if run.start is not None else None
+    job = run.config.pose
+    begin = _of_kind(run.start.estimator if run.start is not None else None, PoseEstimator)
     if not job.enabled:
-        return begin  # type: ignore[return-value]  # trained ones are of this class
+        assert begin is not None
+        return begin
     with run.schedule.stage(POSE) as seconds:
         return train_estimator(
             views,
             run.parts,
-            EstimatorConfig(tuple(run.parts), gsd_m=run.gsd_m),
+            EstimatorConfig(tuple(run.parts), gsd_m=run.gsd_m, preset=find_preset(job.preset)()),
             _with_time(job.training, seconds),
             run.config.seed,
             run.checkpoint(POSE),
             run.hooks(POSE),
             lambda items: run.tracked(items, "crops"),
-            begin,  # type: ignore[arg-type]
+            begin,
             segmenter,
             run.device,
         )
+
+
+def _of_kind(stage: object | None, kind: type[Stage]) -> Stage | None:
+    """A stage of the model to start from, which must be of the kind that is trained."""
+    if stage is not None and not isinstance(stage, kind):
+        raise BinposeError(
+            f"The model to start from has a {type(stage).__name__}; expected a {kind.__name__}; choose another model."
+        )
+    return stage
 
 
 def _trained_refiner(run: Run, views: Sequence[LabelledView]) -> IcpRefiner:
