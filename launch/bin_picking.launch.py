@@ -65,7 +65,7 @@ def resolved_model(name: str) -> str:
     `ros2 launch` runs with the system's Python, which does not see binpose's libraries: the package is found, not
     imported.
     """
-    path, package = Path(name).expanduser(), find_spec("binpose")
+    path, package = Path(name).expanduser(), find_spec("binpose_pipeline")
     shipped = Path(next(iter(package.submodule_search_locations or ()))) / "models" / name if package else path
     return str(shipped if not any(path.glob("weights-*")) and shipped.is_dir() else path.absolute())
 
