@@ -65,10 +65,10 @@ def test_wrong_options_are_told_before_the_parts_are_prepared(
     assert told in capsys.readouterr().err
 
 
-def test_the_options_of_train_begin_with_the_settings_of_the_training() -> None:
-    """Which would take seconds to import only for showing the help."""
-    command, config = Train(objects="a", out=Path("b")), training.TrainConfig()
-    assert (command.minutes, command.seed, command.detector) == (config.minutes, config.seed, config.detector)
+def test_the_options_of_train_leave_the_settings_of_the_training() -> None:
+    """An option that is not given does not replace what the file of settings says."""
+    command = Train(objects="a", out=Path("b"))
+    assert (command.minutes, command.seed, command.detector) == (None, None, None)
 
 
 def test_other_parts_are_refused_in_one_sentence(
@@ -127,7 +127,7 @@ def test_training_takes_place_in_the_given_bin(
 ) -> None:
     given = []
     monkeypatch.setattr(training, "train", lambda objects, out, config, **_: given.append(config) or "0" * 64)
-    monkeypatch.setattr(model_store.ModelStore, "header", lambda *_: {"calibrated": True})
+    monkeypatch.setattr(model_store.ModelStore, "header", lambda *_: {"calibrated": True, "metrics": {}})
     arguments = ["--objects", "box", "--catalogue", str(catalogue), "--out", str(tmp_path / "out")]
     assert cli.main(["train", *arguments, "--bin-size", "300,200,120"]) == 0
     assert given[0].scene.content.bin_size_m == pytest.approx((0.3, 0.2, 0.12))

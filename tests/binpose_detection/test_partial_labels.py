@@ -15,7 +15,7 @@ from binpose_detection import AugmentationConfig, SegmentationTrainingConfig, Se
 from binpose_detection.augmentation import paste_parts
 from binpose_detection.losses import AFFINITY_WEIGHT, CLASS_WEIGHT, pairs_of_cells, segmentation_loss
 from binpose_detection.network import STEPS, step_apart
-from binpose_detection.segmenter import Segmenter
+from binpose_detection.segmenter import VoteSegmenter
 from binpose_detection.training import BatchSampler, view_labels
 
 from .conftest import known_view
@@ -247,7 +247,7 @@ def test_a_pasted_part_is_known_where_it_covers_unknown_pixels(views, objects) -
 # --- (d) a training ---------------------------------------------------------------------------------------------------
 
 
-def found_parts(segmenter: Segmenter, views: Sequence[LabelledView]) -> int:
+def found_parts(segmenter: VoteSegmenter, views: Sequence[LabelledView]) -> int:
     """Parts with a detection of their class that overlaps them by more than half."""
     found = 0
     for view in views:

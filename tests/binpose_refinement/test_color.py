@@ -111,7 +111,7 @@ def test_the_joint_loss_teaches_the_turn(can, seen) -> None:
     """The signal that trains the refinement network, and its slope about the axis."""
     signals, losses = Supervision(PartRenderer({"can": can}, (300,))), []
     for degrees in (0.0, 5.0, 12.0, 40.0):
-        sample = Sample(seen, one(rolled(degrees)), ())
+        sample = Sample(seen, one(rolled(degrees)), (), torch.ones(1))
         losses.append(signals.joint(sample, torch.from_numpy(sample.batch.T_cam_obj).float()).item())
     assert all(later > 1.5 * earlier for earlier, later in pairwise(losses))
     turned = torch.zeros(1, requires_grad=True)
@@ -119,7 +119,7 @@ def test_the_joint_loss_teaches_the_turn(can, seen) -> None:
     cos, sin, zero, unit = turned.cos()[0], turned.sin()[0], torch.zeros(()), torch.ones(())
     rows = [[cos, -sin, zero, zero], [sin, cos, zero, zero], [zero, zero, unit, zero], [zero, zero, zero, unit]]
     pose = start @ torch.stack([torch.stack(row) for row in rows])
-    signals.joint(Sample(seen, one(rolled(25.0)), ()), pose[None]).sum().backward()
+    signals.joint(Sample(seen, one(rolled(25.0)), (), torch.ones(1)), pose[None]).sum().backward()
     assert turned.grad.item() > 0.05, "back is where the roll came from"
 
 

@@ -25,6 +25,8 @@ def compile_kernels(objects: Sequence[ObjectModel], config: TrainConfig) -> None
         objects: the parts of the training.
         config: its settings.
     """
+    if not objects:
+        return
     parts, gsd_m = {part.id: part for part in objects}, working_gsd_m(objects)
     simulation_kernels.compile_kernels(parts, training_scene(config.simulation.scene, gsd_m, len(parts)))
     with torch.random.fork_rng(devices=()):

@@ -88,8 +88,6 @@ class Estimate(Command):
         with waiting(f"Loading {self.model} ..."):
             bundle = with_refiner(load_bundle(self.model, self.device), self.refiner)
         chosen.check_objects(tuple(bundle.objects))
-        with compiling():
-            compile_kernels(bundle.pipeline, bundle.objects)
         numbers = {name: model.bop_id for name, model in chosen.wanted(bundle.objects).items()}
         record = RunRecord(
             str(self.path),
@@ -105,6 +103,8 @@ class Estimate(Command):
         if not bundle.calibrated:
             console.print(UNCALIBRATED, style="yellow")
         run, explain = RunDirectory(self.out), None
+        with compiling():
+            compile_kernels(bundle.pipeline, bundle.objects)
         if self.explain:
             remembering = RecordingRefiner(bundle.refiner)
             bundle = bundle.using(refiner=remembering)
