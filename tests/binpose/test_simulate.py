@@ -130,8 +130,11 @@ def test_training_takes_place_in_the_given_bin(
     monkeypatch.setattr(model_store.ModelStore, "header", lambda *_: {"calibrated": True, "metrics": {}})
     arguments = ["--objects", "box", "--catalogue", str(catalogue), "--out", str(tmp_path / "out")]
     assert cli.main(["train", *arguments, "--bin-size", "300,200,120"]) == 0
-    assert given[0].scene.content.bin_size_m == pytest.approx((0.3, 0.2, 0.12))
-    assert training_scene(given[0].scene, 1e-3, 3).content.bin_size_m == given[0].scene.content.bin_size_m
+    assert given[0].simulation.scene.content.bin_size_m == pytest.approx((0.3, 0.2, 0.12))
+    assert (
+        training_scene(given[0].simulation.scene, 1e-3, 3).content.bin_size_m
+        == given[0].simulation.scene.content.bin_size_m
+    )
 
 
 def test_the_frames_are_written_as_a_bag_too(catalogue: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
