@@ -130,7 +130,7 @@ def test_a_model_is_rolled_back_in_all_stages_though_one_was_started_again(live:
     killed_and_started(live, store, "refinement")
     poses_of_version(live, second)
     answer = live.call("/refinement/rollback", Trigger)
-    assert not answer.success and "ask detection" in answer.message
+    assert not answer.success and "call the service of detection" in answer.message
     answer = live.call("/detection/rollback", Trigger)
     assert answer.success, answer.message
     poses_of_version(live, first)
