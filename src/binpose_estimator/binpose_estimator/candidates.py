@@ -1,4 +1,4 @@
-"""What is asked of the network about detections: which classes, around which centre."""
+"""Classes and centres of detections for which the pose network is run."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

@@ -78,7 +78,7 @@ class PoseTargets:
 
 
 def pose_loss(prediction: PosePrediction, targets: PoseTargets, tables: PartTables) -> dict[str, torch.Tensor]:
-    """Losses by name; their sum is minimised. At least one known crop must show the part it is asked for.
+    """Losses by name; their sum is minimised. At least one known crop must show the part of its class.
 
     The means are over all known crops, whatever their weight: a weight scales the loss linearly.
     """

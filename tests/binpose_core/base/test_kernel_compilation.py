@@ -23,4 +23,4 @@ def test_each_kernel_is_reported_once_and_what_it_calls_is_not() -> None:
         assert outer(3) == 7 and other(1) == 1 and outer(4) == 9
     assert seen == [(1, "outer"), (2, "other")]
     other(1.5)
-    assert len(seen) == 2, "after the block nobody listens"
+    assert len(seen) == 2, "after the block nothing is reported"
