@@ -187,3 +187,11 @@ class TestWriter:
         with pytest.raises(BinposeError, match=r"expected both positive"):
             BopWriter(tmp_path, "train", 0, objects, depth_scale_mm=0)
         assert not (tmp_path / "train").exists(), "a refused frame leaves no file behind"
+
+
+def test_the_kind_of_sensor_that_is_written_causes_no_note(tmp_path, objects, rng):
+    frame, instance_ids = scene(objects, rng)
+    with BopWriter(tmp_path, "train", 4, objects) as writer:
+        writer.write(frame, ("bar", "disc"), POSES, instance_ids, sensor="industrial")
+    (source,) = BopDataset(tmp_path).frames("train")
+    assert source.read().notes == ()

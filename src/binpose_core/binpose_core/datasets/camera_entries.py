@@ -15,7 +15,7 @@ MODELS = ("distortion_model", "camera_model", "model")
 KNOWN = (*INTRINSICS, *MATRICES, *MODELS, "width", "height", "depth_scale", "distortion")
 DOCUMENTED = (*INTRINSICS, "width", "height", "depth_scale", "distortion", "distortion_model")
 # Keys of BOP data sets that do not describe the camera.
-BOP_KEYS = ("cam_R_w2c", "cam_t_w2c", "view_level", "elev", "azimuth", "mode", "im_size")
+BOP_KEYS = ("cam_R_w2c", "cam_t_w2c", "view_level", "elev", "azimuth", "mode", "im_size", "sensor")
 # Keys of other programs that change the projection: ignoring one would shift every pose.
 GEOMETRY = (
     "k1", "k2", "k3", "k4", "k5", "k6", "p1", "p2", "d", "dist", "dist_coef", "dist_coefs", "dist_coeff", "dist_coeffs",
