@@ -1,12 +1,22 @@
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
 from binpose_core.base.errors import BinposeError
 from binpose_core.frames.rgbd_frame import RgbdFrame
-from binpose_detection.augmentation import AugmentationConfig, Labels, paste_parts, recolored, with_missing_sense
-from binpose_detection.training import view_labels
+from binpose_core.frames.working_view import ERASED_COLOR
+from binpose_detection.augmentation import (
+    AugmentationConfig,
+    Labels,
+    explain_parts,
+    paste_parts,
+    recolored,
+    with_missing_sense,
+)
+from binpose_detection.segmenter import DetectorConfig
+from binpose_detection.training import augmented_view, view_labels
 
 NAMES = ("block", "rod")
 
@@ -142,3 +152,31 @@ def test_senses_go_missing_as_often_as_stated(views) -> None:
 def test_nonsense_is_refused(changes: dict[str, object], message: str) -> None:
     with pytest.raises(BinposeError, match=message):
         AugmentationConfig(**changes)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_explained_parts_are_background_and_the_others_stay(views, objects, seed: int) -> None:
+    view = views[0]
+    labels = view_labels(view, objects, NAMES)
+    erased, after = explain_parts(labels, view, np.random.default_rng(seed))
+    explained = [i for i in range(len(view.object_ids)) if (after.class_ids[view.instance_ids == i] == 0).all()]
+    parts = np.isin(view.instance_ids, explained)
+    assert (after.weights[parts] == 1).all()
+    np.testing.assert_array_equal(after.class_ids[~parts], labels.class_ids[~parts])
+    fringe = erased & ~parts
+    assert (after.weights[fringe] == 0).all()
+    np.testing.assert_array_equal(after.weights[~parts & ~fringe], labels.weights[~parts & ~fringe])
+    inner = cv2.erode(parts.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    outer = cv2.dilate(parts.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    assert not (inner & ~erased).any() and not (erased & ~outer).any()
+
+
+def test_parts_are_explained_in_as_many_views_as_stated(views, objects) -> None:
+    config = DetectorConfig(NAMES)
+    for fraction in (0.0, 1.0):
+        augmentation = AugmentationConfig(paste=0, no_depth=0, no_color=0, mono=0, explained=fraction)
+        grey = []
+        for seed in range(8):
+            working, _ = augmented_view(views, objects, config, augmentation, np.random.default_rng(seed))
+            grey.append(((working.color == ERASED_COLOR).all(-1) & (working.depth_m == 0)).mean() > 0.01)
+        assert np.mean(grey) >= 0.6 if fraction else not any(grey)

@@ -26,7 +26,7 @@ from binpose_detection.training import view_labels
 
 NAMES = ("block", "rod")
 SEGMENTER = MaskRcnnConfig(NAMES, gsd_m=4e-3, proposals=20, max_instances=6)
-PLAIN = AugmentationConfig(paste=0, no_depth=0, no_color=0, mono=0, gsd_jitter=(1.0, 1.0))
+PLAIN = AugmentationConfig(paste=0, no_depth=0, no_color=0, mono=0, gsd_jitter=(1.0, 1.0), explained=0)
 
 
 def training(steps: int, **changes: object) -> MaskRcnnTrainingConfig:

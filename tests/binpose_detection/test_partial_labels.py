@@ -22,7 +22,7 @@ from .conftest import known_view
 
 NAMES = ("block", "rod")
 SEGMENTER = SegmenterConfig(NAMES, gsd_m=1.5e-3, widths=(8, 8, 8, 8))
-PLAIN = AugmentationConfig(paste=0, no_depth=0, no_color=0, mono=0, gsd_jitter=(1.0, 1.0))
+PLAIN = AugmentationConfig(paste=0, no_depth=0, no_color=0, mono=0, gsd_jitter=(1.0, 1.0), explained=0)
 SHAPE = (2, 12, 16)
 CLASSES = 3
 LOSSES = ["class", "center", "depth", "affinity"]

@@ -26,7 +26,7 @@ from binpose_detection.training import BatchSampler, _loss, _turned, view_labels
 
 NAMES = ("block", "rod")
 SEGMENTER = SegmenterConfig(NAMES, gsd_m=1.5e-3, widths=(8, 8, 8, 8))
-PLAIN = AugmentationConfig(paste=0, no_depth=0, no_color=0, mono=0, gsd_jitter=(1.0, 1.0))
+PLAIN = AugmentationConfig(paste=0, no_depth=0, no_color=0, mono=0, gsd_jitter=(1.0, 1.0), explained=0)
 
 
 def training(steps: int, **changes: object) -> SegmentationTrainingConfig:

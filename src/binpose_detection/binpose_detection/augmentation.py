@@ -10,6 +10,11 @@ from binpose_core.base.errors import BinposeError
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import LabelledView
 
+EXPLAINED_VISIBLE = 0.4
+"""Least visible fraction of parts that are erased as explained."""
+EXPLAINED_FRACTION = (0.3, 1.0)
+"""Range of the fraction of those parts that are erased in one view."""
+
 
 @dataclass(frozen=True)
 class AugmentationConfig:
@@ -17,6 +22,7 @@ class AugmentationConfig:
 
     paste: with up to `max_pasted` parts of another view pasted in. no_depth, no_color: with the sense missing, so that
     the network learns to do with the other. mono: grey images. gsd_jitter: factor range of the ground sample distance.
+    explained: of the views without pasted parts, those in which parts are erased as explained, for the second look.
     """
 
     paste: float = 0.4
@@ -25,9 +31,12 @@ class AugmentationConfig:
     no_color: float = 0.08
     mono: float = 0.15
     gsd_jitter: tuple[float, float] = (0.8, 1.3)
+    explained: float = 0.35
 
     def __post_init__(self) -> None:
         shares = (self.paste, self.no_depth, self.no_color, self.mono)
+        if not 0 <= self.explained <= 1:
+            raise BinposeError(f"explained must be in [0, 1], got {self.explained}.")
         if min(shares) < 0 or max(self.paste, sum(shares[1:])) > 1:
             raise BinposeError(f"paste, and no_depth + no_color + mono together, must be in [0, 1], got {shares}.")
         if self.max_pasted < 1:
@@ -87,6 +96,29 @@ def paste_parts(
         center_depth[put] = other.center_depth_m[rows, columns] + lift
         weights[put] = other.weights[rows, columns]
     return replace(frame, color=color, depth_m=depth), Labels(class_ids, center_px, center_depth, weights)
+
+
+def explain_parts(labels: Labels, view: LabelledView, rng: np.random.Generator) -> tuple[npt.NDArray[np.bool_], Labels]:
+    """Pixels (H, W) to erase, as if some of the clearly visible parts were already found, and the labels without them.
+
+    What is left of an explained part is background. The border of an erased region varies by a pixel, as that of a
+    rendered pose does.
+    """
+    clear = np.flatnonzero((np.asarray(view.visible_fraction) > EXPLAINED_VISIBLE) & view.pose_known)
+    chosen = clear[rng.random(len(clear)) < rng.uniform(*EXPLAINED_FRACTION)]
+    parts = np.isin(view.instance_ids, chosen)
+    erased = _with_border(parts, int(rng.integers(-1, 2)))
+    class_ids = np.where(parts, np.int16(0), labels.class_ids)
+    weights = np.where(parts[..., None], np.float32(1), labels.weights)
+    weights[erased & ~parts] = 0
+    return erased, replace(labels, class_ids=class_ids, weights=weights)
+
+
+def _with_border(mask: npt.NDArray[np.bool_], border_px: int) -> npt.NDArray[np.bool_]:
+    """The mask (H, W) grown by some pixels, or shrunk by a negative number of them."""
+    change = cv2.dilate if border_px > 0 else cv2.erode
+    kernel = np.ones((2 * abs(border_px) + 1,) * 2, np.uint8)
+    return np.asarray(change(mask.astype(np.uint8), kernel)) > 0
 
 
 def _shifted(

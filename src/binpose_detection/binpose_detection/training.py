@@ -20,7 +20,14 @@ from binpose_core.learning.loop_config import LoopConfig
 from binpose_core.learning.training_loop import train
 from binpose_core.learning.weights import inherit, to_arrays
 from binpose_core.parts.catalogue import ObjectModel
-from binpose_detection.augmentation import AugmentationConfig, Labels, paste_parts, recolored, with_missing_sense
+from binpose_detection.augmentation import (
+    AugmentationConfig,
+    Labels,
+    explain_parts,
+    paste_parts,
+    recolored,
+    with_missing_sense,
+)
 from binpose_detection.features import view_features
 from binpose_detection.losses import segmentation_loss
 from binpose_detection.network import OFFSET_UNIT_PX, OUTPUT_STRIDE
@@ -160,15 +167,19 @@ def augmented_view(
     """The working view of one of the views, augmented, and the labels of the frame that it was made from."""
     view = views[int(rng.integers(len(views)))]
     frame, labels = view.frame, view_labels(view, objects, detector.objects)
+    erased = None
     if rng.random() < augmentation.paste:
         other = views[int(rng.integers(len(views)))]
         other_labels = view_labels(other, objects, detector.objects)
         frame, labels = paste_parts(frame, labels, other, other_labels, rng, augmentation.max_pasted)
+    elif frame.depth_m is not None and rng.random() < augmentation.explained:
+        erased, labels = explain_parts(labels, view, rng)
     gsd_m = detector.gsd_m * rng.uniform(*augmentation.gsd_jitter)
     distance = None if frame.depth_m is None else float(np.median(frame.depth_m[frame.depth_m > 0]))
     frame = RgbdFrame(recolored(frame.rgb, rng), frame.depth_m, frame.camera, distance_m=distance)
     frame = with_missing_sense(frame, augmentation, rng)
-    return make_working_view(frame, gsd_m, 2 * detector.max_pixels), labels
+    working = make_working_view(frame, gsd_m, 2 * detector.max_pixels)
+    return working if erased is None else working.without(erased), labels
 
 
 def view_labels(view: LabelledView, objects: Mapping[str, ObjectModel], class_order: Sequence[str]) -> Labels:

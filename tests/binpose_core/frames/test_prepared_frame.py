@@ -7,7 +7,7 @@ from binpose_core.frames import prepared_frame
 from binpose_core.frames.camera import Camera
 from binpose_core.frames.prepared_frame import prepared
 from binpose_core.frames.rgbd_frame import RgbdFrame
-from binpose_core.frames.working_view import make_working_view
+from binpose_core.frames.working_view import ERASED_COLOR, make_working_view
 
 CAMERA, MANY = Camera(200.0, 200.0, 79.5, 59.5, 160, 120), 10**6
 
@@ -38,3 +38,17 @@ def test_a_view_is_that_of_the_frame(frame: RgbdFrame) -> None:
 def test_what_is_prepared_is_not_prepared_again(frame: RgbdFrame) -> None:
     given = prepared(frame)
     assert prepared(given) is given and given.frame is frame
+
+
+def test_erased_pixels_are_gone_from_the_view_and_the_rest_stays(frame: RgbdFrame) -> None:
+    pixels = np.zeros(frame.depth_m.shape, bool)
+    pixels[: frame.camera.height // 2] = True
+    whole = prepared(frame)
+    erased, view = whole.without(pixels).view(0.002, 10**6), whole.view(0.002, 10**6)
+    gone = view.labels(pixels.astype(np.int32)) > 0
+    assert gone.any() and not gone.all()
+    assert (erased.depth_m[gone] == 0).all() and (erased.normals[gone] == 0).all()
+    assert (erased.color[gone] == ERASED_COLOR).all()
+    for before, after in ((view.depth_m, erased.depth_m), (view.color, erased.color), (view.normals, erased.normals)):
+        np.testing.assert_array_equal(after[~gone], before[~gone])
+    assert whole.without(pixels).frame is frame

@@ -4,7 +4,7 @@ A network that always sees about the same number of pixels per millimetre works 
 sensor with more pixels than that gets its depth noise averaged away.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -17,6 +17,8 @@ from binpose_core.geometry.transforms import FloatArray
 
 MAX_ENLARGEMENT = 1.6
 SIZE_MULTIPLE = 32
+ERASED_COLOR = 128
+"""Grey level of pixels that `WorkingView.without` erases."""
 NORMAL_FIT = InverseDepthFit(slope_m_per_px=0.004)
 
 
@@ -60,6 +62,16 @@ class WorkingView:
         sampled = np.full(self.depth_m.shape, -1, np.int32)
         sampled[: len(rows), : len(columns)] = labels[np.ix_(rows, columns)]
         return sampled
+
+    def without(self, pixels: npt.NDArray[np.bool_]) -> "WorkingView":
+        """The view with pixels (H, W) of the frame erased: no depth, no normals, grey.
+
+        Detection looks again at such a view, after what is already explained was erased.
+        """
+        erased = self.labels(pixels.astype(np.int32)) > 0
+        color, depth, normals = self.color.copy(), self.depth_m.copy(), self.normals.copy()
+        color[erased], depth[erased], normals[erased] = ERASED_COLOR, 0, 0
+        return replace(self, color=color, depth_m=depth, normals=normals)
 
 
 def make_working_view(frame: RgbdFrame, gsd_m: float, max_pixels: int) -> WorkingView:
