@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from binpose_core.base.errors import BinposeError
 from binpose_refinement.calibration import EVIDENCE, PRIOR, Calibration, fit_calibration
 from binpose_refinement.reliability import reliability
+from binpose_refinement.scene_choice import SCENE_EVIDENCE
 from binpose_refinement.verification import FEATURES
 
 COLUMN = {name: FEATURES.index(name) for name in FEATURES}
@@ -95,12 +96,34 @@ def test_scaling_makes_selected_scores_probabilities_and_keeps_their_order(calib
     score = calibration(x)
     probability = 1 / (1 + np.exp(-(2.0 * np.log(score / (1 - score)) + 0.7)))
     correct = rng.random(len(x)) < probability
-    scaled = calibration.scaled(score, correct)
+    none = np.zeros((len(score), len(SCENE_EVIDENCE)))
+    scaled = calibration.scaled(score, none, correct)
     assert reliability(score, correct).expected_calibration_error > 0.06
     assert reliability(scaled(x), correct).expected_calibration_error < 0.03
     assert (np.diff(scaled(x)[np.argsort(score)]) >= -1e-12).all()
-    assert calibration.scaled(score[:10], correct[:10]) is calibration
-    assert calibration.scaled(score, np.ones(len(score), bool)) is calibration
+    assert calibration.scaled(score[:10], none[:10], correct[:10]) is calibration
+    assert calibration.scaled(score, none, np.ones(len(score), bool)) is calibration
+
+
+def test_scene_evidence_lowers_scores_as_far_as_it_predicts_errors_and_never_raises_them(calibration):
+    rng = np.random.default_rng(4)
+    score = rng.uniform(0.05, 0.95, 4000)
+    scene = np.column_stack([rng.exponential(1.0, 4000), rng.random(4000) < 0.3, rng.random(4000)])
+    truth = 1 / (1 + np.exp(-(np.log(score / (1 - score)) - 1.5 * scene[:, 0] + 0.8 * scene[:, 1])))
+    correct = rng.random(4000) < truth
+    scaled = calibration.scaled(score, scene, correct)
+    assert scaled.scene[0] == pytest.approx(-1.5, abs=0.2)
+    assert (scaled.scene <= 0).all() and scaled.scene[1] == 0.0  # what seems to help is not believed
+    more = scene + rng.exponential(0.5, scene.shape)
+    assert (scaled.of_scene(score, more) <= scaled.of_scene(score, scene) + 1e-12).all()
+    assert scaled.of_scene(np.zeros(1), np.zeros((1, 3)))[0] == 0.0
+
+
+def test_a_calibration_of_an_earlier_version_ignores_the_scene(calibration):
+    tensors = calibration.to_tensors()
+    del tensors["calibration.scene"]
+    old, score = Calibration.from_tensors(tensors), np.array([0.2, 0.8])
+    np.testing.assert_allclose(old.of_scene(score, np.ones((2, 3))), score)
 
 
 def test_fitting_twice_gives_the_same():

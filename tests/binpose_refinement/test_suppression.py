@@ -1,7 +1,9 @@
 import numpy as np
+import pytest
 
 from binpose_refinement.hypothesis_batch import HypothesisBatch
-from binpose_refinement.suppression import Claims, CollisionCheck, PoseComparer
+from binpose_refinement.kernels.suppression import explained_boxes, overlap_fractions
+from binpose_refinement.suppression import CollisionCheck, PoseComparer
 
 from .conftest import perturbed, pose
 
@@ -63,12 +65,34 @@ def test_two_parts_in_one_place_intrude_and_two_that_touch_do_not(parts):
     assert collision_check.intrusion(1, a, 1, b) == 0.0
 
 
-def test_claims_count_the_pixels_that_better_parts_explain():
-    claims, pixels = Claims(40, 60), np.ones((10, 10), np.uint8)
-    assert claims.fraction(pixels, np.array([5.0, 5.0, 1.0])) == 0.0
-    claims.claim(pixels, np.array([5.0, 5.0, 1.0]))
-    assert claims.fraction(pixels, np.array([5.0, 5.0, 1.0])) == 1.0
-    assert claims.fraction(pixels, np.array([10.0, 5.0, 1.0])) == 0.5
-    assert claims.fraction(pixels, np.array([15.0, 5.0, 1.0])) == 0.0
-    assert claims.fraction(np.zeros((4, 4), np.uint8), np.array([5.0, 5.0, 1.0])) == 0.0
-    assert claims.fraction(pixels, np.array([-100.0, -100.0, 1.0])) == 0.0  # outside of the image
+def overlap_of(one, window, other, other_window):
+    """The fraction of `overlap_fractions`, by painting both crops into an image."""
+    images = []
+    for pixels, (u0, v0, step) in ((one, window), (other, other_window)):
+        image = np.zeros((200, 200), bool)
+        for v, u in zip(*np.nonzero(pixels), strict=True):
+            row, column = 60 + int(v0 + step * v), 60 + int(u0 + step * u)
+            image[row : row + int(step), column : column + int(step)] = True
+        images.append(image)
+    common = []
+    for k, (pixels, (u0, v0, step)) in enumerate(((one, window), (other, other_window))):
+        rows, columns = np.nonzero(pixels)
+        hit = images[1 - k][60 + (v0 + step * rows).astype(int), 60 + (u0 + step * columns).astype(int)]
+        common.append(hit.mean() if len(hit) else 0.0)
+    return max(common) if min(one.sum(), other.sum()) else 0.0
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_overlaps_are_those_of_painted_crops(seed):
+    rng = np.random.default_rng(seed)
+    explained = (rng.random((4, 20, 20)) < 0.6).astype(np.uint8)
+    explained[3, 5:] = 0
+    windows = np.column_stack([rng.integers(-10, 30, (4, 2)), rng.integers(1, 4, 4)]).astype(float)
+    boxes, totals = np.zeros((4, 4), np.int64), np.zeros(4, np.int64)
+    explained_boxes(explained, windows, boxes, totals)
+    np.testing.assert_array_equal(totals, explained.sum((1, 2)))
+    pairs = np.argwhere(np.triu(np.ones((4, 4)), 1)).astype(np.int64)
+    fractions = np.zeros(len(pairs))
+    overlap_fractions(explained, windows, boxes, totals, pairs, fractions)
+    expected = [overlap_of(explained[a], windows[a], explained[b], windows[b]) for a, b in pairs]
+    np.testing.assert_allclose(fractions, expected)

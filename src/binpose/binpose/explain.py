@@ -4,6 +4,7 @@ import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,7 +18,7 @@ from binpose_core.frames.types import Detection, PoseEstimate
 from binpose_core.geometry.transforms import FloatArray, transform
 from binpose_core.parts.objects import ObjectModel
 from binpose_core.rendering.renderer import Renderer, Rendering
-from binpose_core.stages import Refiner
+from binpose_core.stages import Refiner, SceneRefiner
 from binpose_pipeline.runs import EXPLAIN, FrameOutcome, RunDirectory
 
 Image = npt.NDArray[np.uint8]
@@ -56,6 +57,40 @@ class RecordingRefiner:
         self.detections = detections
         self._frame, self._found = frame, self.refiner(frame, detections, poses)
         return self._found
+
+
+class RecordingSceneRefiner(RecordingRefiner):
+    """The same for a refiner that chooses among several looks at a frame; the inputs of all looks are stored."""
+
+    def verify(
+        self,
+        frame: RgbdFrame,
+        detections: Sequence[Detection],
+        poses: Sequence[PoseEstimate],
+        before: Any | None = None,
+    ) -> Any:
+        """See `SceneRefiner.verify`."""
+        self.poses = [*(self.poses if before is not None else []), *poses]
+        self.detections, self._frame = detections, None
+        return self._scene.verify(frame, detections, poses, before)
+
+    def choose(self, frame: RgbdFrame, pool: Any) -> list[PoseEstimate]:
+        """See `SceneRefiner.choose`."""
+        return self._scene.choose(frame, pool)
+
+    def explained(self, frame: RgbdFrame, poses: Sequence[PoseEstimate]) -> npt.NDArray[np.bool_]:
+        """See `SceneRefiner.explained`."""
+        return self._scene.explained(frame, poses)
+
+    @property
+    def _scene(self) -> SceneRefiner:
+        assert isinstance(self.refiner, SceneRefiner)
+        return self.refiner
+
+
+def recording(refiner: Refiner) -> RecordingRefiner:
+    """The refiner, with its input poses stored."""
+    return RecordingSceneRefiner(refiner) if isinstance(refiner, SceneRefiner) else RecordingRefiner(refiner)
 
 
 def _place(pose: PoseEstimate) -> tuple[str, bytes]:

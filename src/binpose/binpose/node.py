@@ -17,6 +17,7 @@ from binpose_estimator.estimator import PoseEstimator
 from binpose_estimator.node import PoseOutputs
 from binpose_pipeline.gate import golden_score
 from binpose_pipeline.pipeline import Pipeline
+from binpose_pipeline.scene.second_look import LookConfig
 from binpose_refinement.node import (
     RefinementOutputs,
     RefinementSettings,
@@ -53,9 +54,11 @@ PREFIXES = DETECTION, POSE, REFINEMENT = "detection/", "pose_estimator/", "refin
 class PipelineSettings(DetectionChoice, RefinementSettings):
     """Parameters of the node.
 
+    look: see `LookConfig`.
     challenge: see `ChallengeSettings`.
     """
 
+    look: LookConfig = field(default_factory=LookConfig, metadata={"live": True})
     challenge: ChallengeSettings = field(default_factory=ChallengeSettings)
 
 
@@ -127,7 +130,9 @@ class PipelineNode(ManagedNode):
         """Detect, estimate, refine."""
         model, frame, settings = self.models.find(), self.frames.read(match), self.settings
         outputs = self.results.outputs
-        result = replace(model.stage, chosen=settings.chosen).timed(frame, report=self.monitor.add)
+        pipeline = replace(model.stage, chosen=settings.chosen, look=settings.look)
+        result = pipeline.timed(frame, report=self.monitor.add)
+        self.monitor.unexplained = result.unexplained
         verified, (found, detections, estimates) = result.poses, result.proposals
 
         def empty() -> Outcome:

@@ -1,5 +1,6 @@
 """The report of an estimation: agreement with the depth, warnings, images, the 3D scene and the times."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,12 +23,14 @@ from binpose_pipeline.run_checks import (
     reported_poses,
     warnings,
 )
-from binpose_pipeline.runs import FrameOutcome, RunRecord
+from binpose_pipeline.runs import FrameOutcome, RunRecord, alternatives
 from binpose_refinement.consistency import DEPTH_AGREEMENT, agrees
 
 MAX_PICTURES = 24
 RED = "Red lines: the depth contradicts the pose. "
 MAX_SCENES = 6
+AMBIGUOUS_PROBABILITY = 0.2
+"""Least probability of another pose of a part that the report lists."""
 
 
 @dataclass
@@ -69,6 +72,7 @@ def run_report(record: RunRecord, outcomes: Sequence[FrameOutcome], gallery: Run
     add_checks(report, outcomes, record)
     add_problems(report, outcomes)
     gallery.add_to(report, len(done))
+    _add_ambiguous(report, done)
     report.add_section("Found parts")
     report.add_table(("frame", *record.objects, "all"), _count_rows(record, done))
     report.add_section("Time")
@@ -129,6 +133,7 @@ def _facts(record: RunRecord, done: Sequence[FrameOutcome]) -> dict[str, str]:
         "model": record.model,
         "version": record.model_version[:12],
         "threshold": f"{record.threshold:.2f}",
+        "unexplained": _unexplained(done),
         "median time per frame": f"{1000 * float(np.median(seconds)):.0f} ms" if seconds else "-",
     }
 
@@ -181,6 +186,29 @@ def _add_agreement(report: Report, done: Sequence[FrameOutcome], record: RunReco
     )
 
 
+def _add_ambiguous(report: Report, done: Sequence[FrameOutcome]) -> None:
+    """Parts whose pose the image leaves open, with the other poses and their probabilities."""
+    rows = [
+        [outcome.name, pose.object_id, f"{pose.score:.2f}", ", ".join(f"{h.object_id} {h.score:.2f}" for h in others)]
+        for outcome in done
+        for pose in outcome.poses
+        if (others := alternatives(pose, AMBIGUOUS_PROBABILITY))
+    ]
+    if not rows:
+        return
+    report.add_section(
+        f"{counted(len(rows), 'part')} with more than one probable pose",
+        f"Other poses of the same part with a probability of at least {AMBIGUOUS_PROBABILITY:.0%}; a detail that tells "
+        "them apart is hidden or too small. poses.json lists them. Act on what holds for all of them.",
+    )
+    report.add_table(("frame", "object", "probability", "other poses"), rows)
+
+
+def _unexplained(done: Sequence[FrameOutcome]) -> str:
+    known = [outcome.unexplained for outcome in done if math.isfinite(outcome.unexplained)]
+    return f"{float(np.median(known)):.0%} of the bin's content (median)" if known else "-"
+
+
 def _agreement(done: Sequence[FrameOutcome]) -> str:
     check = check_depth(reported_poses(done))
     return f"{check.agree} of {check.reported}" if check.checked else "-"
@@ -192,7 +220,8 @@ def _caption(outcome: FrameOutcome) -> str:
     time = f"{1000 * _total(outcome):.0f} ms"
     if outcome.reason is not None:
         return f"{outcome.name}: no part, {time}. {outcome.reason.sentence}"
-    return f"{outcome.name}: {counted(len(outcome.poses), 'part')}{contradicted}, {time}"
+    unexplained = f", {outcome.unexplained:.0%} unexplained" if math.isfinite(outcome.unexplained) else ""
+    return f"{outcome.name}: {counted(len(outcome.poses), 'part')}{contradicted}{unexplained}, {time}"
 
 
 def _tooltips(poses: Sequence[PoseEstimate]) -> list[str]:

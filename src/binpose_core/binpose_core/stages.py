@@ -6,7 +6,7 @@ poses = refiner(frame, detections, poses)
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -90,6 +90,29 @@ class Refiner(Protocol):
 
     def to_tensors(self) -> StoredStage:
         """What a model stores of this stage."""
+        ...
+
+
+@runtime_checkable
+class SceneRefiner(Protocol):
+    """A refiner that chooses among the hypotheses of several looks at a frame."""
+
+    def verify(
+        self,
+        frame: RgbdFrame,
+        detections: Sequence[Detection],
+        poses: Sequence[PoseEstimate],
+        before: Any | None = None,
+    ) -> Any:
+        """All hypotheses of the poses, aligned and measured, added to those of earlier looks (`before`)."""
+        ...
+
+    def choose(self, frame: RgbdFrame, pool: Any) -> list[PoseEstimate]:
+        """The poses that explain the frame best together, best score first."""
+        ...
+
+    def explained(self, frame: RgbdFrame, poses: Sequence[PoseEstimate]) -> npt.NDArray[np.bool_]:
+        """(H, W) pixels that the poses explain."""
         ...
 
 

@@ -39,7 +39,14 @@ def estimate_frames(
         kept, rejected = map(tuple, chosen.split(result.poses))
         detections = result.proposals.detections
         reason = None if kept else why_empty(frame, detections, result.poses, wanted, chosen.threshold)
-        yield (
-            FrameOutcome(source.name, *numbers, kept, rejected, result.seconds, reason=reason, notes=frame.notes),
-            frame,
+        outcome = FrameOutcome(
+            source.name,
+            *numbers,
+            kept,
+            rejected,
+            result.seconds,
+            reason=reason,
+            notes=frame.notes,
+            unexplained=result.unexplained,
         )
+        yield outcome, frame

@@ -1,14 +1,19 @@
 """From a frame to the poses of its parts."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 from binpose_core.base.stopwatch import Report, Stopwatch, no_report
 from binpose_core.frames.filters import DetectionFilter
-from binpose_core.frames.prepared_frame import prepared
+from binpose_core.frames.prepared_frame import AnyFrame, PreparedFrame, prepared
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import Detection, PoseEstimate
-from binpose_core.stages import Estimator, Refiner, Segmenter
+from binpose_core.stages import Estimator, Refiner, SceneRefiner, Segmenter
+from binpose_pipeline.scene.second_look import Deadline, LookConfig, clock, new_detections
+from binpose_pipeline.scene.unexplained import unexplained_fraction
 
 STAGES = DETECTION, POSE, REFINEMENT = "detection", "pose", "refinement"
 """Names under which the times of the stages are reported."""
@@ -21,20 +26,26 @@ class Proposals(NamedTuple):
     detections: list[Detection]
     estimates: list[PoseEstimate]
 
+    def joined(self, later: "Proposals") -> "Proposals":
+        """These proposals followed by those of a later look."""
+        return Proposals(self.found + later.found, self.detections + later.detections, self.estimates + later.estimates)
+
 
 @dataclass(frozen=True, eq=False)
 class TimedResult:
     """The result for a frame.
 
     poses: best score first. seconds: wall-clock time of each stage, in their order.
-    detections: that the poses' `detection_index` refers to.
-    proposals: of the networks; empty where they did not run.
+    detections: that the poses' `detection_index` refers to, of all looks.
+    proposals: of the networks, of all looks; empty where they did not run.
+    unexplained: fraction of the bin's content that no pose explains, see `unexplained_fraction`; NaN where unknown.
     """
 
     poses: list[PoseEstimate]
     seconds: dict[str, float]
     detections: list[Detection]
     proposals: Proposals = field(default_factory=lambda: Proposals([], [], []))
+    unexplained: float = float("nan")
 
 
 @dataclass(frozen=True)
@@ -42,12 +53,14 @@ class Pipeline:
     """The stages in their order; all instances of a frame go through each of them in one batch.
 
     chosen: which detections the later stages process.
+    look: how often a frame is looked at. A refiner that is no `SceneRefiner` allows one look.
     """
 
     segmenter: Segmenter
     estimator: Estimator
     refiner: Refiner
     chosen: DetectionFilter = field(default=DetectionFilter(), kw_only=True)
+    look: LookConfig = field(default=LookConfig(), kw_only=True)
 
     def __call__(self, frame: RgbdFrame) -> list[PoseEstimate]:
         """The parts in the frame, best score first.
@@ -65,13 +78,56 @@ class Pipeline:
             report: takes the time of each stage, also of one that raises.
         """
         watch = Stopwatch(report=report)
-        proposals = self.propose(frame, watch)
-        poses = watch.around(REFINEMENT, self.refiner)(frame, proposals.detections, proposals.estimates)
-        return TimedResult(poses, watch.seconds, proposals.detections, proposals)
+        given = prepared(frame)
+        proposals = self.propose(given, watch)
+        if not isinstance(self.refiner, SceneRefiner):
+            poses = watch.around(REFINEMENT, self.refiner)(frame, proposals.detections, proposals.estimates)
+            return TimedResult(poses, watch.seconds, proposals.detections, proposals)
+        return self._looks(given, proposals, self.refiner, watch)
 
-    def propose(self, frame: RgbdFrame, watch: Stopwatch) -> Proposals:
+    def propose(self, frame: AnyFrame, watch: Stopwatch) -> Proposals:
         """What the networks propose for a frame."""
         given = prepared(frame)
         found = watch.around(DETECTION, self.segmenter)(given)
         detections = self.chosen(found)
         return Proposals(found, detections, watch.around(POSE, self.estimator)(given, detections))
+
+    def _looks(
+        self, given: PreparedFrame, proposals: Proposals, refiner: SceneRefiner, watch: Stopwatch
+    ) -> TimedResult:
+        """Verify and choose; then look again at what is left, and choose among all, until nothing is added."""
+        frame, deadline = given.frame, Deadline(self.look, lambda: watch.seconds[DETECTION], clock)
+        verify, choose = watch.around(REFINEMENT, refiner.verify), watch.around(REFINEMENT, refiner.choose)
+        pool = verify(frame, proposals.detections, proposals.estimates)
+        poses = choose(frame, pool)
+        explained, done = refiner.explained(frame, poses), 1
+        while frame.depth_m is not None and explained.any() and deadline.another(done):
+            more = self._propose_again(given, proposals, explained, watch)
+            if not more.estimates:
+                break
+            proposals, done = proposals.joined(more), done + 1
+            pool = verify(frame, proposals.detections, more.estimates, pool)
+            poses = choose(frame, pool)
+            explained = refiner.explained(frame, poses)
+        unexplained = unexplained_fraction(frame, explained, proposals.detections, self.chosen.region)
+        return TimedResult(poses, watch.seconds, proposals.detections, proposals, unexplained)
+
+    def _propose_again(
+        self, given: PreparedFrame, before: Proposals, explained: npt.NDArray[np.bool_], watch: Stopwatch
+    ) -> Proposals:
+        """What the networks propose for what is left, with indices that follow those of the earlier detections."""
+        found = watch.around(DETECTION, self.segmenter)(given.without(explained))
+        new = new_detections(found, before.found, explained, self.look)
+        detections = self.chosen(new)
+        estimates = watch.around(POSE, self.estimator)(given, detections) if detections else []
+        first = len(before.detections)
+        return Proposals(new, detections, [_moved(pose, index + first) for index, pose in _indexed(estimates)])
+
+
+def _indexed(estimates: list[PoseEstimate]) -> list[tuple[int, PoseEstimate]]:
+    """Estimates with the index of the detection of each."""
+    return [(i if e.detection_index is None else e.detection_index, e) for i, e in enumerate(estimates)]
+
+
+def _moved(pose: PoseEstimate, index: int) -> PoseEstimate:
+    return replace(pose, detection_index=index)

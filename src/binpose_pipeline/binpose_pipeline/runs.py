@@ -8,6 +8,7 @@
 <run>/report.html                       all of it to look at
 """
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,11 +20,13 @@ from binpose_core.base.errors import BadFile, CannotWrite, UnknownObject
 from binpose_core.base.files import read_json, write_bytes, write_json
 from binpose_core.datasets.bop_json import as_entries, as_entry, finite_array
 from binpose_core.datasets.bop_results import BopResult, read_results, write_results
-from binpose_core.frames.types import PoseEstimate
+from binpose_core.frames.types import Hypothesis, PoseEstimate
 from binpose_core.geometry.transforms import quat_xyzw_from_rotation
 from binpose_core.parts.empty_results import EmptyReason
 from binpose_pipeline.depth_check import check_depth
 
+LISTED_PROBABILITY = 0.05
+"""Least probability of another pose of a part that is listed."""
 FRAME_FILES, EXPLAIN = ("poses.json", "overlay.png"), "explain"
 EVALUATION_FILES = ("evaluation.json", "evaluation.html")
 
@@ -36,6 +39,7 @@ class FrameOutcome:
     seconds: wall-clock time per stage, in their order.
     reason: why no pose is reported, if so.
     notes: what the reader ignored or found odd.
+    unexplained: fraction of the bin's content that no pose explains; NaN where unknown.
     """
 
     name: str
@@ -47,6 +51,7 @@ class FrameOutcome:
     error: str | None = None
     reason: EmptyReason | None = None
     notes: tuple[str, ...] = ()
+    unexplained: float = float("nan")
 
 
 @dataclass(frozen=True)
@@ -213,7 +218,23 @@ def pose_to_json(pose: PoseEstimate) -> dict[str, Any]:
         "quat_xyzw": quat_xyzw_from_rotation(pose.T_cam_obj[:3, :3]).round(9).tolist(),
         "covariance": None if pose.covariance is None else np.asarray(pose.covariance, np.float64).tolist(),
         "residuals": {name: round(float(value), 6) for name, value in pose.residuals.items()},
+        "alternatives": [
+            {
+                "object_id": other.object_id,
+                "probability": float(other.score),
+                "T_cam_obj": np.asarray(other.T_cam_obj, np.float64).round(9).tolist(),
+            }
+            for other in alternatives(pose)
+        ],
     }
+
+
+def alternatives(pose: PoseEstimate, least: float = LISTED_PROBABILITY) -> list[Hypothesis]:
+    """The other poses that a part may have, as far as the image can tell, with a probability of at least `least`.
+
+    Only one of them and the pose itself can be right; the hypotheses' scores are their probabilities.
+    """
+    return [other for other in pose.hypotheses[1:] if other.score >= least]
 
 
 def _pose_from_json(entry: Mapping[str, Any], where: str) -> PoseEstimate:
@@ -236,7 +257,12 @@ def _frame_entry(outcome: FrameOutcome) -> dict[str, Any]:
 
 def _checks(outcome: FrameOutcome) -> dict[str, Any]:
     """What is known without labels: agreement with the depth, why there is no pose, what the reader noted."""
-    entry: dict[str, Any] = {"depth_check": check_depth(outcome.poses).to_json(), "notes": list(outcome.notes)}
+    known = math.isfinite(outcome.unexplained)
+    entry: dict[str, Any] = {
+        "depth_check": check_depth(outcome.poses).to_json(),
+        "unexplained": round(outcome.unexplained, 4) if known else None,
+        "notes": list(outcome.notes),
+    }
     reason = outcome.reason
     if reason is None:
         return entry

@@ -6,7 +6,7 @@ for any samples, and small changes of the evidence change the score little.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from scipy.optimize import minimize
 
 from binpose_core.base.errors import BinposeError, ModelRefused
 from binpose_core.geometry.transforms import FloatArray
+from binpose_refinement.scene_choice import SCENE_EVIDENCE
 from binpose_refinement.verification import FEATURES
 
 PREFIX = "calibration."
@@ -61,6 +62,8 @@ MARGIN = 0.05
 PRIOR_WEIGHT = 0.003
 """Weight of a squared deviation of one from the prior's log-odds, as a fraction of the number of samples."""
 OPTIMISER = {"maxiter": 5000, "maxfun": 20000, "ftol": 1e-12, "gtol": 1e-8, "maxcor": 50}
+SCENE_PENALTY = 1e-3
+"""Of the squared weights of SCENE_EVIDENCE, against the mean cross-entropy."""
 SCALES = (0.2, 5.0)
 """Least and largest factor between the log-odds of all poses and those of selected poses."""
 CAUTION = 4.0
@@ -76,6 +79,7 @@ class Calibration:
         knots.
     bias: () log-odds of the worst evidence.
     limit, span: (E,) worst value and range of the right samples.
+    scene: (S,) <= 0 log-odds per unit of SCENE_EVIDENCE, for poses that were selected as a set.
     """
 
     knots: FloatArray
@@ -83,6 +87,7 @@ class Calibration:
     bias: FloatArray
     limit: FloatArray
     span: FloatArray
+    scene: FloatArray = field(default_factory=lambda: np.zeros(len(SCENE_EVIDENCE)))
 
     def __post_init__(self) -> None:
         count = len(EVIDENCE)
@@ -91,6 +96,11 @@ class Calibration:
             raise ModelRefused(
                 f"A calibration for evidence of shape {np.shape(self.knots)}; expected {count} rows "
                 f"({', '.join(EVIDENCE)}); the model is damaged: train it again."
+            )
+        if np.shape(self.scene) != (len(SCENE_EVIDENCE),) or np.max(self.scene) > 0:
+            raise ModelRefused(
+                f"A calibration with scene weights {np.asarray(self.scene).tolist()}; expected {len(SCENE_EVIDENCE)} "
+                f"of 0 or less ({', '.join(SCENE_EVIDENCE)}); the model is damaged: train it again."
             )
         if np.min(self.slopes) < 0:
             raise ModelRefused(
@@ -116,27 +126,44 @@ class Calibration:
         """(B, E) how far evidence lies beyond the limit, in ranges of the right samples."""
         return np.maximum((self.limit - x) / self.span - MARGIN, 0.0)
 
-    def scaled(self, scores: FloatArray, correct: npt.NDArray[np.bool_]) -> "Calibration":
-        """The same ranking of poses, with scores that are probabilities for poses selected by score.
-
-        The refiner reports only the best pose of each detection, which changes the probability that belongs to a score.
-        The log-odds are scaled and shifted (Platt 1999) to fit such selected poses.
+    def of_scene(self, scores: FloatArray, scene: FloatArray) -> FloatArray:
+        """The probabilities (M,) of poses that were selected as a set.
 
         Args:
-            scores: (N,) of this calibration for selected poses.
+            scores: (M,) of this calibration for each pose by itself.
+            scene: (M, S) in the order of SCENE_EVIDENCE; more of it never raises a score.
+        """
+        return np.where(scores > 0, _sigmoid(log_odds(scores) + scene @ self.scene), 0.0)
+
+    def scaled(self, scores: FloatArray, scene: FloatArray, correct: npt.NDArray[np.bool_]) -> "Calibration":
+        """The same calibration with scores that are probabilities for poses selected as a set.
+
+        The selection changes the probability that belongs to a score. The log-odds are scaled and shifted (Platt 1999),
+        and each piece of evidence that only the set gives may lower them.
+
+        Args:
+            scores: (N,) of this calibration for selected poses by themselves.
+            scene: (N, S) their evidence, in the order of SCENE_EVIDENCE.
             correct: (N,) whether they are right.
         """
         if len(scores) < MIN_SAMPLES or np.all(correct) or not np.any(correct):
             return self
-        odds, y = np.clip(scores, 1e-9, 1 - 1e-9), np.asarray(correct, np.float64)
-        logits = np.log(odds / (1.0 - odds))
+        logits, y = log_odds(scores), np.asarray(correct, np.float64)
 
         def cross_entropy(parameters: FloatArray) -> float:
-            scaled = parameters[0] * logits + parameters[1]
-            return float((np.logaddexp(0.0, scaled) - y * scaled).mean())
+            scaled = parameters[0] * logits + parameters[1] + scene @ parameters[2:]
+            return float((np.logaddexp(0.0, scaled) - y * scaled).mean() + SCENE_PENALTY * (parameters[2:] ** 2).sum())
 
-        factor, shift = minimize(cross_entropy, [1.0, 0.0], method="L-BFGS-B", bounds=[SCALES, (None, None)]).x
-        return replace(self, slopes=factor * self.slopes, bias=np.array(factor * self.bias + shift))
+        count = len(SCENE_EVIDENCE)
+        bounds = [SCALES, (None, None), *[(None, 0.0)] * count]
+        fitted = minimize(cross_entropy, [1.0, 0.0, *np.zeros(count)], method="L-BFGS-B", bounds=bounds).x
+        factor, shift = fitted[:2]
+        return replace(
+            self,
+            slopes=factor * self.slopes,
+            bias=np.array(factor * self.bias + shift),
+            scene=np.minimum(fitted[2:], 0.0),
+        )
 
     def to_tensors(self) -> dict[str, npt.NDArray[np.float32]]:
         """Named float32 arrays for the model bundle."""
@@ -153,6 +180,7 @@ class Calibration:
         found = {key[len(PREFIX) :]: np.asarray(value, np.float64) for key, value in ours.items()}
         if not found or "hidden" in found:
             return None
+        found.setdefault("scene", np.zeros(len(SCENE_EVIDENCE)))  # earlier versions stored none
         missing = set(cls.__dataclass_fields__) - set(found)
         if missing:
             raise ModelRefused(
@@ -162,6 +190,12 @@ class Calibration:
         if len(np.atleast_1d(found["limit"])) != len(EVIDENCE):
             return None
         return cls(**{name: found[name] for name in cls.__dataclass_fields__})
+
+
+def log_odds(scores: FloatArray) -> FloatArray:
+    """Log-odds of probabilities, finite also for 0 and 1."""
+    odds = np.clip(scores, 1e-9, 1 - 1e-9)
+    return np.asarray(np.log(odds / (1.0 - odds)))
 
 
 def signed_evidence(features: FloatArray) -> FloatArray:

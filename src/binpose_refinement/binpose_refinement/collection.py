@@ -1,6 +1,6 @@
 """Collects the hypotheses of pose estimates that can be rendered, and the reasons why others cannot."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -31,11 +31,6 @@ class CollectedHypotheses:
     rejected: list[tuple[PoseEstimate, str]]
     poses: Sequence[PoseEstimate]
     owners: Sequence[int]
-
-    def with_reasons(self, reasons: Mapping[int, str]) -> list[tuple[PoseEstimate, str]]:
-        """The poses of the detections that have a reason, each with it."""
-        pairs = zip(self.poses, self.owners, strict=True)
-        return [(pose, reasons[owner]) for pose, owner in pairs if owner in reasons]
 
 
 def collect_hypotheses(

@@ -48,8 +48,15 @@ class RefinerConfig:
         fraction of the part's diameter.
     rival_pose: at most one of two poses can be right when the mean distance of their surfaces is more than this
         fraction of the part's diameter, the error limit of the evaluation.
-    claimed_share: a part is a duplicate when better parts explain more than this fraction of its agreeing pixels.
-    intrusion_share: a part is a duplicate when more than this fraction of its surface lies inside a better part.
+    free_overlap: fraction of their agreeing pixels that two parts may have in common without a cost in the joint
+        choice.
+    claimed_share: two poses exclude each other when they have more than this fraction of the agreeing pixels of one in
+        common.
+    intrusion_share: two poses exclude each other when more than this fraction of the surface of one lies inside the
+        other.
+    explained_m: depth difference in metres up to which a selected pose explains a pixel; at least three times the depth
+        noise. A later look at the frame leaves out what is explained.
+    explained_score: least score of a pose that explains pixels.
     min_score: estimates with a lower score are dropped.
     """
 
@@ -77,8 +84,11 @@ class RefinerConfig:
     same_pose: float = setting(0.04, bounds=OF_DIAMETER)
     same_start: float = setting(0.05, bounds=OF_DIAMETER)
     rival_pose: float = setting(EvaluationConfig.max_error, bounds=OF_DIAMETER)
+    free_overlap: float = setting(0.15, bounds=FRACTION)
     claimed_share: float = setting(0.6, bounds=FRACTION)
     intrusion_share: float = setting(0.2, bounds=FRACTION)
+    explained_m: float = setting(0.003, bounds=LENGTH_M)
+    explained_score: float = setting(0.5, bounds=FRACTION)
     min_score: float = setting(0.0, bounds=FRACTION)
 
     def __post_init__(self) -> None:

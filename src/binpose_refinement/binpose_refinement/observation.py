@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from binpose_core.base.finite import finite_or_zero
 from binpose_core.frames.camera import Camera
 from binpose_core.frames.label_image import box_slices, label_image
 from binpose_core.frames.rgbd_frame import RgbdFrame
@@ -54,21 +55,28 @@ def observe(
     detections: Sequence[Detection],
     noise_floor_m: float,
     unknown: npt.NDArray[np.bool_] | None = None,
+    first: int = 0,
 ) -> Observation:
     """Prepare a frame; its labels are computed by `label_image`.
 
-    `unknown` pixels (H, W) are not compared: they have no depth and belong to an additional detection, which counts as
-    a possible occluder of any part.
+    Args:
+        frame: the images.
+        detections: of the frame.
+        noise_floor_m: least standard deviation of the depth noise.
+        unknown: pixels (H, W) that are not compared: they have no depth and belong to an additional detection, which
+            counts as a possible occluder of any part.
+        first: index of the first detection whose surroundings are needed. Later looks at a frame begin here; their
+            masks lie over those of the earlier detections, because they hold what the earlier ones left unexplained.
     """
     shape = (frame.camera.height, frame.camera.width)
     depth = np.zeros(shape, np.float32) if frame.depth_m is None else np.ascontiguousarray(frame.depth_m)
     if unknown is not None:
         depth = np.where(unknown, np.float32(0), depth)
-    labels = label_image(detections, *shape)
+    labels = label_image(detections, *shape, order=_drawing_order(detections, first))
     if unknown is not None:
         labels[unknown] = len(detections)
     needed = np.zeros(shape, dtype=np.bool_)
-    for detection in detections:
+    for detection in detections[first:]:
         needed[box_slices(detection.bbox_xyxy, shape, int(BOX_MARGIN * max(detection.mask.shape)) + 2)] = True
     noise = max(depth_noise_m(depth), noise_floor_m)
     fit = DepthFit(4.0 * noise, STEEPEST)
@@ -79,6 +87,13 @@ def observe(
     return Observation(
         frame.camera, depth, normals, labels, edges, mask_px, noise, frame.depth_m is not None, frame.rgb
     )
+
+
+def _drawing_order(detections: Sequence[Detection], first: int) -> list[int]:
+    """Earlier looks below later ones; within each, the highest score on top."""
+    score = finite_or_zero([detection.score for detection in detections])
+    later = np.arange(len(detections)) >= first
+    return np.lexsort((-np.arange(len(detections)), score, later)).tolist()
 
 
 def depth_noise_m(depth_m: FloatArray, stride: int = 3) -> float:

@@ -16,16 +16,19 @@ from binpose_core.parts.catalogue import ObjectModel
 from binpose_core.stages import StoredStage
 from binpose_refinement.calibration import Calibration
 from binpose_refinement.coarse_to_fine import VERIFY, CoarseToFine
-from binpose_refinement.collection import CollectedHypotheses, collect_hypotheses, lost_detections, rejected_pose
+from binpose_refinement.collection import collect_hypotheses, lost_detections, rejected_pose
 from binpose_refinement.config import Method, RefinerConfig
 from binpose_refinement.consistency import with_depth_agreement
+from binpose_refinement.explained import explained_pixels
 from binpose_refinement.hypothesis_batch import HypothesisBatch, PartRenderer
 from binpose_refinement.kind_mixture import kind_mixture_evidence
 from binpose_refinement.methods import make_optimizer
 from binpose_refinement.observation import observe
+from binpose_refinement.pool import HypothesisPool
 from binpose_refinement.pose_optimizer import PoseOptimizer
+from binpose_refinement.scene_choice import Intrusion, choose_jointly
 from binpose_refinement.suppression import CollisionCheck, PoseComparer
-from binpose_refinement.verification import MEASURED, Evidence, explains_mask, heuristic_score, measure, tolerance_of
+from binpose_refinement.verification import MEASURED, explains_mask, heuristic_score, measure, tolerance_of
 from binpose_refinement.verified import Verified
 
 if TYPE_CHECKING:
@@ -88,14 +91,75 @@ class IcpRefiner:
         Raises:
             BinposeError: for an object id that the refiner does not know.
         """
-        verified, collected, lost = self._verify(frame, detections, poses)
-        accepted, suppressed = verified.select_jointly(self._collision_check, frame.camera, self.config)
-        estimates = [verified.estimate(i, self._part_renderer) for i in accepted]
+        return self.choose(frame, self.verify(frame, detections, poses))
+
+    def verify(
+        self,
+        frame: RgbdFrame,
+        detections: Sequence[Detection],
+        poses: Sequence[PoseEstimate],
+        before: HypothesisPool | None = None,
+        refine: bool = True,
+    ) -> HypothesisPool:
+        """Align and measure the hypotheses of poses, and add them to those of earlier looks at the frame.
+
+        Args:
+            frame: the images.
+            detections: of that frame; first those of `before`.
+            poses: as for `__call__`, of the later detections where `before` is given.
+            before: what earlier looks found.
+            refine: whether the hypotheses are aligned; otherwise their given poses are measured.
+
+        Raises:
+            BinposeError: for an object id that the refiner does not know.
+        """
+        c, part_renderer = self.config, self._part_renderer
+        known = 0 if before is None else len(before.detections)
+        collected = collect_hypotheses(part_renderer, frame.camera, detections, poses, c.gate_start)
+        observation = observe(frame, detections, c.noise_floor_m, first=known)
+        tolerance = tolerance_of(observation, c.tolerance_m, c.tolerance_sigmas)
+        batch = collected.batch
+        information: FloatArray = np.zeros((len(batch), 6, 6))
+        if refine:
+            batch, information = self._coarse_to_fine(observation, batch, tolerance)
+        drawable = part_renderer.unusable(batch, frame.camera) == ""
+        batch, information = batch.take(drawable), information[drawable]
+        evidence = measure(part_renderer, observation, batch, VERIFY, c.verify_px, tolerance, self._rivals)
+        pool = HypothesisPool(
+            tuple(detections),
+            batch,
+            evidence,
+            information / observation.noise_m**2,
+            np.zeros(len(batch), np.int64),
+            tuple(zip(collected.poses, collected.owners, strict=True)),
+            tuple(collected.rejected),
+            lost_detections(collected.batch, batch, "lost_in_refinement"),
+        )
+        return pool if before is None else before.joined(pool)
+
+    def choose(self, frame: RgbdFrame, pool: HypothesisPool) -> list[PoseEstimate]:
+        """The poses that explain the frame best together, as from `__call__`."""
+        verified = self._scored(pool)
+        choice = choose_jointly(
+            pool, verified.score, explains_mask(verified.features), self._intrusion(pool.batch), self.config
+        )
+        final = verified.score[choice.rows]
+        if self.calibration is not None:
+            final = self.calibration.of_scene(final, choice.evidence)
+        estimates = verified.estimates(choice, final, self._part_renderer, self._comparer, self.config.rival_pose)
         estimates = with_depth_agreement(frame, estimates, self._part_renderer, VERIFY)
-        estimates += [
-            rejected_pose(*rejected) for rejected in (*collected.rejected, *collected.with_reasons(lost | suppressed))
-        ]
+        estimates += [rejected_pose(*rejected) for rejected in pool.unverified(choice.rejected)]
         return [e for e in sorted(estimates, key=lambda e: -e.score) if e.score >= self.config.min_score]
+
+    def explained(self, frame: RgbdFrame, poses: Sequence[PoseEstimate]) -> npt.NDArray[np.bool_]:
+        """(H, W) pixels that poses with at least `RefinerConfig.explained_score` explain, see `explained_pixels`.
+
+        Args:
+            frame: the images.
+            poses: from `choose`.
+        """
+        clear = [pose for pose in poses if pose.score >= self.config.explained_score and pose.score > 0]
+        return explained_pixels(frame, clear, self._part_renderer, VERIFY, self.config.explained_m)
 
     def using(
         self,
@@ -128,7 +192,8 @@ class IcpRefiner:
             poses: as for `__call__`.
             refine: whether the hypotheses are aligned and selected first; otherwise their given poses are measured.
         """
-        return self._verify(frame, detections, poses, refine)[0].candidates(self._part_renderer.ids)
+        pool = self.verify(frame, detections, poses, refine=refine)
+        return self._scored(pool).candidates(self._part_renderer.ids)
 
     def to_tensors(self) -> StoredStage:
         """Tensors `calibration.*` and `refinement/*`, and entries of the header's config."""
@@ -136,37 +201,28 @@ class IcpRefiner:
 
         return refiner_to_tensors(self)
 
-    def _verify(
-        self,
-        frame: RgbdFrame,
-        detections: Sequence[Detection],
-        poses: Sequence[PoseEstimate],
-        refine: bool = True,
-    ) -> tuple[Verified, CollectedHypotheses, dict[int, str]]:
-        """Align and measure all hypotheses; also returns why detections have lost all of theirs."""
-        c, part_renderer = self.config, self._part_renderer
-        collected = collect_hypotheses(part_renderer, frame.camera, detections, poses, c.gate_start)
-        observation = observe(frame, detections, c.noise_floor_m)
-        tolerance = tolerance_of(observation, c.tolerance_m, c.tolerance_sigmas)
-        batch = collected.batch
-        information: FloatArray = np.zeros((len(batch), 6, 6))
-        if refine:
-            batch, information = self._coarse_to_fine(observation, batch, tolerance)
-        drawable = part_renderer.unusable(batch, frame.camera) == ""
-        batch, information = batch.take(drawable), information[drawable]
-        lost = lost_detections(collected.batch, batch, "lost_in_refinement")
-        evidence = measure(part_renderer, observation, batch, VERIFY, c.verify_px, tolerance, self._rivals)
-        features = self._complete(batch, evidence, detections)
-        score, outside = self._score(features)
-        verified = Verified(batch, features, score, outside, evidence, information / observation.noise_m**2)
-        return verified, collected, lost
+    def _scored(self, pool: HypothesisPool) -> Verified:
+        """The pool with all features and the score of each hypothesis by itself."""
+        features = self._complete(pool)
+        return Verified(pool, features, *self._score(features), calibrated=self.calibration is not None)
+
+    def _intrusion(self, batch: HypothesisBatch) -> Intrusion:
+        centers, diameter_m = self._part_renderer.centers_cam(batch), self._part_renderer.diameter_m[batch.part]
+
+        def between(i: int, j: int) -> float:
+            if np.linalg.norm(centers[i] - centers[j]) > 0.5 * (diameter_m[i] + diameter_m[j]):
+                return 0.0
+            one, other = ((int(batch.part[k]), batch.T_cam_obj[k]) for k in (i, j))
+            return self._collision_check.intrusion(*one, *other)
+
+        return between
 
     def _rivals(self, batch: HypothesisBatch) -> npt.NDArray[np.int64]:
         return self._comparer.rivals(batch, self.config.rival_pose)
 
-    def _complete(self, batch: HypothesisBatch, evidence: Evidence, detections: Sequence[Detection]) -> FloatArray:
+    def _complete(self, pool: HypothesisPool) -> FloatArray:
         """Append the scores of the networks, the lead over rivals and the evidence of other detections: (B, F)."""
-        measured = evidence.features
+        batch, measured, detections = pool.batch, pool.evidence.features, pool.detections
         heuristic, places = heuristic_score(measured), {name: i for i, name in enumerate(self._part_renderer.ids)}
         score = finite_or_zero([d.score for d in detections])
         first = np.array([places.get(d.object_id, -1) for d in detections])
@@ -175,7 +231,7 @@ class IcpRefiner:
         company = kind_mixture_evidence(
             batch, heuristic, measured[:, MEASURED.index("kind")], len(self._part_renderer.ids)
         )
-        return np.column_stack([measured, batch.confidence, detected, other, evidence.lead, company])
+        return np.column_stack([measured, batch.confidence, detected, other, pool.evidence.lead, company])
 
     def _score(self, features: FloatArray) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
         """Scores (B,), and whether the evidence (B,) is out of the calibration's distribution."""

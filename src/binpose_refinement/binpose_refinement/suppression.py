@@ -1,4 +1,4 @@
-"""Removal of duplicate poses, and conflicts between parts."""
+"""Comparison of poses modulo symmetry, and intersections of solids."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ import numpy.typing as npt
 from binpose_core.geometry.transforms import FloatArray, inverse, transform
 from binpose_core.parts.catalogue import ObjectModel
 from binpose_refinement.hypothesis_batch import HypothesisBatch
-from binpose_refinement.kernels.suppression import mark_distinct, mark_rivals, visit_pixels
+from binpose_refinement.kernels.suppression import mark_distinct, mark_rivals
 
 COMPARED_POINTS = 24
 INTRUSION_POINTS = 128
@@ -126,22 +126,6 @@ class CollisionCheck:
         distance, index = self._trees[part_b].query(points[near])
         side = ((points[near] - solid.points[index]) * solid.normals[index]).sum(1)
         return float(np.count_nonzero((side < 0) & (distance > depth_m)) / len(points))
-
-
-class Claims:
-    """Pixels that accepted parts already explain."""
-
-    def __init__(self, height: int, width: int) -> None:
-        self._taken = np.zeros((height, width), dtype=np.bool_)
-
-    def fraction(self, explained: npt.NDArray[np.uint8], window: FloatArray) -> float:
-        """Fraction of a hypothesis' agreeing pixels (h, w) in its window (3,) already claimed; 0 if it has none."""
-        taken, total = visit_pixels(self._taken, explained, window, False)
-        return taken / total if total else 0.0
-
-    def claim(self, explained: npt.NDArray[np.uint8], window: FloatArray) -> None:
-        """Mark the agreeing pixels as explained."""
-        visit_pixels(self._taken, explained, window, True)
 
 
 def _spread(points: FloatArray, count: int) -> FloatArray:

@@ -85,6 +85,11 @@ class Evidence:
     windows: FloatArray
     lead: FloatArray
 
+    def joined(self, other: "Evidence") -> "Evidence":
+        """This evidence followed by that of other hypotheses, measured in crops of the same size."""
+        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
+        return Evidence(*(np.concatenate(pair) for pair in pairs))
+
 
 def tolerance_of(observation: Observation, tolerance_m: float, sigmas: float) -> float:
     """Depth difference in metres that counts as agreement at this frame's noise."""

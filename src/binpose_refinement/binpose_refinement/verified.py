@@ -1,95 +1,91 @@
-"""Verified hypotheses, the joint selection among them, and the resulting estimates."""
+"""The estimates that a selected set of hypotheses makes, with the poses that the image cannot tell apart."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from binpose_core.frames.camera import Camera
 from binpose_core.frames.types import Candidate, Hypothesis, PoseEstimate
 from binpose_core.geometry.transforms import FloatArray
-from binpose_refinement.config import RefinerConfig
 from binpose_refinement.covariance import covariance_of
-from binpose_refinement.hypothesis_batch import HypothesisBatch, PartRenderer
-from binpose_refinement.suppression import Claims, CollisionCheck
-from binpose_refinement.verification import FEATURES, Evidence, explains_mask
+from binpose_refinement.hypothesis_batch import PartRenderer
+from binpose_refinement.pool import HypothesisPool
+from binpose_refinement.scene_choice import SCENE_EVIDENCE, SceneChoice
+from binpose_refinement.suppression import PoseComparer
+from binpose_refinement.verification import FEATURES
 
 
 @dataclass(frozen=True, eq=False)
 class Verified:
-    """Measured hypotheses: features (B, F), score (B,), and the information (B, 6, 6) about their poses.
+    """A pool with scores: features (B, F), score (B,) as the probability of each hypothesis by itself.
 
     outside: (B,) whether the evidence is out of the calibration's distribution.
+    calibrated: whether scores are probabilities; otherwise they only rank poses.
     """
 
-    batch: HypothesisBatch
+    pool: HypothesisPool
     features: FloatArray
     score: FloatArray
     outside: npt.NDArray[np.bool_]
-    evidence: Evidence
-    information: FloatArray
+    calibrated: bool
 
-    def select_jointly(
-        self, collision_check: CollisionCheck, camera: Camera, config: RefinerConfig
-    ) -> tuple[list[int], dict[int, str]]:
-        """Select non-conflicting rows, best first: one per detection, with its own pixels and its own space.
+    def estimates(
+        self,
+        choice: SceneChoice,
+        final: FloatArray,
+        part_renderer: PartRenderer,
+        comparer: PoseComparer,
+        rival_pose: float,
+    ) -> list[PoseEstimate]:
+        """The estimates of the selected rows, with the probabilities (M,) that they have as a set."""
+        rivals = comparer.rivals(self.pool.batch, rival_pose)
+        apart = {(int(i), int(j)) for pair in rivals for i, j in (pair, pair[::-1])}
+        found = zip(choice.rows.tolist(), choice.evidence, final.tolist(), strict=True)
+        return [self._estimate(i, scene, score, part_renderer, apart) for i, scene, score in found]
 
-        Returns:
-            The selected rows, and for each detection without one the reason why its best row was rejected.
-        """
-        batch, claims = self.batch, Claims(camera.height, camera.width)
-        mine = explains_mask(self.features)
-        accepted: list[int] = []
-        rejected: dict[int, str] = {}
+    def candidates(self, ids: tuple[str, ...]) -> list[Candidate]:
+        """All rows."""
+        batch = self.pool.batch
+        return [
+            Candidate(ids[batch.part[i]], batch.T_cam_obj[i], self.features[i], int(batch.owner[i]))
+            for i in range(len(batch))
+        ]
 
-        def intrusion(i: int, j: int) -> float:
-            return collision_check.intrusion(batch.part[i], batch.T_cam_obj[i], batch.part[j], batch.T_cam_obj[j])
-
-        for i in np.argsort(-self.score, kind="stable"):
-            if any(batch.owner[i] == batch.owner[j] for j in accepted):
-                continue
-            pixels, window, owner = self.evidence.explained[i], self.evidence.windows[i], int(batch.owner[i])
-            if not mine[i]:
-                rejected.setdefault(owner, "no_overlap")
-                continue
-            if claims.fraction(pixels, window) > config.claimed_share:
-                rejected.setdefault(owner, "duplicate")
-                continue
-            if any(intrusion(i, j) > config.intrusion_share for j in accepted):
-                rejected.setdefault(owner, "inside_another")
-                continue
-            claims.claim(pixels, window)
-            accepted.append(int(i))
-        taken = set(batch.owner[accepted].tolist())
-        return accepted, {owner: reason for owner, reason in rejected.items() if owner not in taken}
-
-    def estimate(self, i: int, part_renderer: PartRenderer) -> PoseEstimate:
-        """The estimate of a row; it also lists the other hypotheses of its detection."""
-        batch, ids = self.batch, part_renderer.ids
+    def _estimate(
+        self, i: int, scene: FloatArray, score: float, part_renderer: PartRenderer, apart: set[tuple[int, int]]
+    ) -> PoseEstimate:
+        batch, ids = self.pool.batch, part_renderer.ids
         residuals = {name: float(value) for name, value in zip(FEATURES, self.features[i], strict=True)}
+        residuals |= {name: float(value) for name, value in zip(SCENE_EVIDENCE, scene, strict=True)}
         residuals["out_of_distribution"] = float(self.outside[i])
-        same = np.flatnonzero(batch.owner == batch.owner[i])
-        same = same[np.argsort(-self.score[same], kind="stable")]
-        same = np.concatenate([[i], same[same != i]]).astype(np.int64)
         covariance = covariance_of(
-            self.information[i], batch.T_cam_obj[i], part_renderer.center_m[batch.part[i]],
+            self.pool.information[i], batch.T_cam_obj[i], part_renderer.center_m[batch.part[i]],
             float(part_renderer.diameter_m[batch.part[i]]),
         )  # fmt: skip
         return PoseEstimate(
             ids[batch.part[i]],
             batch.T_cam_obj[i],
-            float(self.score[i]),
+            score,
             detection_index=int(batch.owner[i]),
             covariance=covariance,
-            hypotheses=tuple(Hypothesis(ids[batch.part[j]], batch.T_cam_obj[j], float(self.score[j])) for j in same),
+            hypotheses=tuple(
+                Hypothesis(ids[batch.part[j]], batch.T_cam_obj[j], value)
+                for j, value in self._alternatives(i, score, apart)
+            ),
             residuals=residuals,
         )
 
-    def candidates(self, ids: Sequence[str]) -> list[Candidate]:
-        """All rows."""
-        batch = self.batch
-        return [
-            Candidate(ids[batch.part[i]], batch.T_cam_obj[i], self.features[i], int(batch.owner[i]))
-            for i in range(len(batch))
-        ]
+    def _alternatives(self, i: int, score: float, apart: set[tuple[int, int]]) -> list[tuple[int, float]]:
+        """The row itself and the distinct other poses of its detection, most probable first, with probabilities.
+
+        At most one of them is right. So the others share what the selected pose leaves: their own probabilities are
+        scaled down where they sum to more than that.
+        """
+        same = np.flatnonzero(self.pool.batch.owner == self.pool.batch.owner[i])
+        listed = [i]
+        for j in same[np.argsort(-self.score[same], kind="stable")].tolist():
+            if all((j, k) in apart for k in listed):
+                listed.append(j)
+        own = self.score[listed[1:]]
+        factor = min(1.0, (1.0 - score) / max(float(own.sum()), 1e-9)) if self.calibrated else 1.0
+        return [(i, score), *((j, float(factor * value)) for j, value in zip(listed[1:], own, strict=True))]

@@ -35,12 +35,14 @@ class Monitor:
     outcome: of the last frame.
     model_reason: why the model that should be in use is refused; empty when it is not.
     agreement: of the reported poses with the depth image, and with what the scores were calibrated with.
+    unexplained: fraction of the bin's content that no pose of the last frame explains; NaN where unknown.
     """
 
     counts: FrameCounts = field(default_factory=FrameCounts)
     outcome: Outcome = NO_FRAME_YET
     model_reason: str = ""
     agreement: Agreement = field(default_factory=Agreement)
+    unexplained: float = math.nan
     _notes: dict[Reason, tuple[str, ...]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _times: dict[str, deque[float]] = field(default_factory=dict)
@@ -163,6 +165,7 @@ class Monitor:
             "last_reason": outcome.message,
             "model_refused": self.model_reason,
             **agreement,
+            **({"unexplained_last": f"{self.unexplained:.2f}"} if math.isfinite(self.unexplained) else {}),
         }
         return types.DiagnosticStatus(
             level=types.byte(WARN if problems else OK),

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from binpose_core.evaluation.matching import (
     HALF_VISIBLE,
@@ -13,12 +14,14 @@ from binpose_core.evaluation.matching import (
     Evaluator,
     FrameEvaluation,
     FrameTruth,
+    Verdict,
     labelled_scores,
     view_truths,
 )
 from binpose_core.evaluation.pose_errors import PartErrors
 from binpose_core.evaluation.scores import Summary, summarise
 from binpose_core.frames.types import UNKNOWN, LabelledView, PoseEstimate
+from binpose_core.geometry.transforms import FloatArray
 from binpose_core.parts.catalogue import ObjectModel
 from binpose_core.stages import Segmenter
 from binpose_estimator.estimator import PoseEstimator
@@ -27,6 +30,7 @@ from binpose_pipeline.pipeline import Pipeline
 from binpose_refinement.calibration import fit_calibration
 from binpose_refinement.refiner import IcpRefiner
 from binpose_refinement.reliability import reliability
+from binpose_refinement.scene_choice import SCENE_EVIDENCE
 from binpose_simulation.scene import SceneConfig
 from binpose_simulation.stream import SimulationStream
 from binpose_training.calibration_samples import labelled_candidates
@@ -68,15 +72,35 @@ def calibrated_refiner(
     The evidence of all hypotheses on `views` gives the model of the score; the poses that it selects on `scaling_views`
     give its scale. Where hardly any pose was right (or wrong) there is nothing to fit, and the scores stay heuristic.
     """
-    found = labelled_candidates(segmenter, estimator, refiner, objects, views, seed)
-    if min(found.correct.sum(), (~found.correct).sum()) < FEWEST_OF_A_KIND:
+    samples = labelled_candidates(segmenter, estimator, refiner, objects, views, seed)
+    if min(samples.correct.sum(), (~samples.correct).sum()) < FEWEST_OF_A_KIND:
         return refiner
-    calibration = fit_calibration(found.features, found.correct, found.weight)
+    calibration = fit_calibration(samples.features, samples.correct, samples.weight)
     refiner = refiner.using(calibration=calibration)
     known, seen = itertools.tee(scaling_views)
     pipeline = Pipeline(segmenter, estimator, refiner)
-    judged = evaluate_views(known, (pipeline(view.frame) for view in seen), objects, EVALUATION)
-    return refiner.using(calibration=calibration.scaled(*labelled_scores(judged)))
+    found = [pipeline(view.frame) for view in seen]
+    judged = evaluate_views(known, found, objects, EVALUATION)
+    return refiner.using(calibration=calibration.scaled(*selected_samples(judged, found)))
+
+
+def selected_samples(
+    judged: Sequence[FrameEvaluation], found: Sequence[Sequence[PoseEstimate]]
+) -> tuple[FloatArray, FloatArray, npt.NDArray[np.bool_]]:
+    """What `Calibration.scaled` takes of selected poses: scores (N,), scene evidence (N, S), and whether right (N,).
+
+    Args:
+        judged: evaluations of frames.
+        found: the poses of each frame, in the order in which they were judged.
+    """
+    rows = [
+        (estimate.score, [pose.residuals.get(name, 0.0) for name in SCENE_EVIDENCE], estimate.verdict is Verdict.RIGHT)
+        for frame, poses in zip(judged, found, strict=True)
+        for estimate, pose in zip(frame.estimates, poses, strict=True)
+        if estimate.verdict in (Verdict.RIGHT, Verdict.WRONG)
+    ]
+    score, scene, right = zip(*rows, strict=True) if rows else ((), (), ())
+    return np.array(score), np.array(scene).reshape(-1, len(SCENE_EVIDENCE)), np.array(right, bool)
 
 
 def untracked(items: Sequence[int], stage: str) -> Iterator[int]:

@@ -10,6 +10,7 @@ import tyro
 from binpose.commands.command import Command, compiling, console, errors, split_names, tracked, waiting
 from binpose_core.frames.filters import DetectionFilter, PoseFilter
 from binpose_pipeline.bundle import UNCALIBRATED, PipelineBundle, load_bundle
+from binpose_pipeline.scene.second_look import LookConfig
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -59,6 +60,10 @@ class Estimate(Command):
     and then the model's refinement network (`binpose train --refinement-network`)."""
     track: Literal["no", "replace", "join"] = "no"
     """For frames in order: start from the last poses, instead of the networks' (replace) or besides them (join)."""
+    looks: int = LookConfig.looks
+    """Largest number of looks at a frame; each later one searches only what is left unexplained."""
+    budget_ms: float = LookConfig.budget_ms
+    """Time per frame after which no further look begins; 0 = no limit. Results then depend on the machine's speed."""
     explain: bool = False
     """Write pictures of each part before and after refinement: observed, rendered and residual."""
     device: str = "cpu"
@@ -72,7 +77,7 @@ class Estimate(Command):
 
     def run(self) -> int:
         """Open, load, estimate, report."""
-        from binpose.explain import Explainer, FrameExplainer, RecordingRefiner
+        from binpose.explain import Explainer, FrameExplainer, recording
         from binpose_core.frames.region import Region
         from binpose_pipeline.kernels import compile_kernels
         from binpose_pipeline.runs import RunDirectory, RunRecord
@@ -81,7 +86,7 @@ class Estimate(Command):
         from binpose_recording.inputs import open_inputs
 
         chosen = PoseFilter(self.threshold, split_names(self.objects, "--objects"))
-        detections = DetectionFilter(region=Region.from_text(self.region))
+        detections, look = DetectionFilter(region=Region.from_text(self.region)), LookConfig(self.looks, self.budget_ms)
         topics = CameraTopics(self.color_topic, self.depth_topic, self.info_topic)
         with waiting(f"Opening {self.path} ..."):
             inputs = open_inputs(self.path, self.split, topics, self.sensor)
@@ -106,10 +111,10 @@ class Estimate(Command):
         with compiling():
             compile_kernels(bundle.pipeline, bundle.objects)
         if self.explain:
-            remembering = RecordingRefiner(bundle.refiner)
+            remembering = recording(bundle.refiner)
             bundle = bundle.using(refiner=remembering)
             explain = FrameExplainer(Explainer(bundle.objects), remembering, run)
-        pipeline = replace(bundle.pipeline, chosen=detections)
+        pipeline = replace(bundle.pipeline, chosen=detections, look=look)
         if self.track != "no":
             tracking = TrackingConfig(self.track, keep=self.threshold)
             pipeline = TrackingPipeline(**vars(pipeline), objects=bundle.objects, config=tracking)

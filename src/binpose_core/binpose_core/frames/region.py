@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from binpose_core.base.errors import BinposeError
 from binpose_core.frames.camera import Camera
@@ -38,6 +39,12 @@ class Region:
         corners = (np.asarray(polygon, np.float32).reshape(-1, 1, 2) for polygon in self.polygons_px)
         u, v = map(float, point_px)
         return any(cv2.pointPolygonTest(polygon, (u, v), False) >= 0 for polygon in corners)
+
+    def mask(self, height: int, width: int) -> npt.NDArray[np.bool_]:
+        """(height, width) the pixels inside, borders included."""
+        inside = np.zeros((height, width), np.uint8)
+        cv2.fillPoly(inside, [np.round(polygon).astype(np.int32) for polygon in self.polygons_px], 1)
+        return inside > 0
 
     def shows(self, point_cam: FloatArray, camera: Camera) -> bool:
         """Whether a point (3,) of the camera frame lies in front of the camera and is seen in one of the polygons."""

@@ -1,5 +1,5 @@
 # mypy: disable-error-code="no-untyped-def"
-"""Comparison of poses modulo symmetries, and counts of claimed pixels."""
+"""Comparison of poses modulo symmetries, and pixels that two poses explain."""
 
 import numpy as np
 from numba import njit, prange
@@ -68,18 +68,57 @@ def _distance(T_a, T_b, points, motions, limit):
     return best
 
 
-@njit(cache=True)
-def visit_pixels(taken, explained, window, mark):
-    """Count the taken pixels of a crop, and all its pixels; with `mark`, mark them and the gaps between them."""
-    u0, v0, step = int(window[0]), int(window[1]), int(window[2])
-    hits = total = 0
-    for v in range(explained.shape[0]):
-        for u in range(explained.shape[1]):
-            row, column = v0 + step * v, u0 + step * u
-            if explained[v, u] == 0 or row < 0 or column < 0 or row >= taken.shape[0] or column >= taken.shape[1]:
+@njit(parallel=True, cache=True)
+def explained_boxes(explained, windows, boxes, totals):
+    """Fill boxes (B, 4) with u0, v0, u1, v1 (ends excluded) of the agreeing pixels in the frame, and totals (B,).
+
+    A crop pixel covers a block of step x step frame pixels. Boxes without pixels are empty.
+    """
+    for b in prange(explained.shape[0]):
+        u_first, v_first, step = int(windows[b, 0]), int(windows[b, 1]), int(windows[b, 2])
+        u0 = v0 = 1 << 30
+        u1 = v1 = -(1 << 30)
+        total = 0
+        for v in range(explained.shape[1]):
+            for u in range(explained.shape[2]):
+                if explained[b, v, u]:
+                    total += 1
+                    u0, u1 = min(u0, u_first + step * u), max(u1, u_first + step * (u + 1))
+                    v0, v1 = min(v0, v_first + step * v), max(v1, v_first + step * (v + 1))
+        boxes[b, 0], boxes[b, 1], boxes[b, 2], boxes[b, 3] = u0, v0, u1, v1
+        totals[b] = total
+
+
+@njit(parallel=True, cache=True)
+def overlap_fractions(explained, windows, boxes, totals, pairs, fractions):
+    """Fill fractions (P,): the larger fraction of one hypothesis' agreeing pixels that the pair has in common."""
+    for p in prange(pairs.shape[0]):
+        a, b = pairs[p, 0], pairs[p, 1]
+        if totals[a] == 0 or totals[b] == 0:
+            fractions[p] = 0.0
+            continue
+        common_a = _common(explained[a], windows[a], explained[b], windows[b], boxes[b])
+        common_b = _common(explained[b], windows[b], explained[a], windows[a], boxes[a])
+        fractions[p] = max(common_a / totals[a], common_b / totals[b])
+
+
+@njit
+def _common(one, window, other, other_window, other_box):
+    """How many agreeing pixels of a crop lie on agreeing pixels of another one."""
+    u_first, v_first, step = int(window[0]), int(window[1]), int(window[2])
+    u_other, v_other, other_step = int(other_window[0]), int(other_window[1]), int(other_window[2])
+    low_u = max(0, (other_box[0] - u_first) // step)
+    high_u = min(one.shape[1], (other_box[2] - u_first + step - 1) // step)
+    low_v = max(0, (other_box[1] - v_first) // step)
+    high_v = min(one.shape[0], (other_box[3] - v_first + step - 1) // step)
+    count = 0
+    for v in range(low_v, high_v):
+        row = v_first + step * v - v_other
+        if row < 0 or row // other_step >= other.shape[0]:
+            continue
+        for u in range(low_u, high_u):
+            column = u_first + step * u - u_other
+            if one[v, u] == 0 or column < 0 or column // other_step >= other.shape[1]:
                 continue
-            total += 1
-            hits += taken[row, column]
-            if mark:
-                taken[row : row + step, column : column + step] = True
-    return hits, total
+            count += other[row // other_step, column // other_step]
+    return count

@@ -1,0 +1,1 @@
+"""A frame as one scene: a later look at what the poses leave unexplained."""
