@@ -12,7 +12,7 @@ from binpose_core.frames.prepared_frame import AnyFrame, PreparedFrame, prepared
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import Detection, PoseEstimate
 from binpose_core.stages import Estimator, Refiner, SceneRefiner, Segmenter
-from binpose_pipeline.scene.second_look import Deadline, LookConfig, clock, new_detections
+from binpose_pipeline.scene.second_look import Deadline, LookConfig, new_detections
 from binpose_pipeline.scene.unexplained import unexplained_fraction
 
 STAGES = DETECTION, POSE, REFINEMENT = "detection", "pose", "refinement"
@@ -96,7 +96,8 @@ class Pipeline:
         self, given: PreparedFrame, proposals: Proposals, refiner: SceneRefiner, watch: Stopwatch
     ) -> TimedResult:
         """Verify and choose; then look again at what is left, and choose among all, until nothing is added."""
-        frame, deadline = given.frame, Deadline(self.look, lambda: watch.seconds[DETECTION], clock)
+        frame, seconds = given.frame, watch.seconds
+        deadline = Deadline(self.look, lambda: sum(seconds.values()), lambda: seconds[DETECTION])
         verify, choose = watch.around(REFINEMENT, refiner.verify), watch.around(REFINEMENT, refiner.choose)
         pool = verify(frame, proposals.detections, proposals.estimates)
         poses = choose(frame, pool)

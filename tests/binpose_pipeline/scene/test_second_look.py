@@ -81,12 +81,12 @@ def test_the_same_frame_gives_the_same_poses(short_sighted: Pipeline, scenes: Se
 
 def test_a_deadline_lets_looks_begin_that_fit() -> None:
     now = [0.0]
-    deadline = Deadline(LookConfig(looks=9, budget_ms=1000.0), lambda: 0.1, lambda: now[0])
+    deadline = Deadline(LookConfig(looks=9, budget_ms=1000.0), lambda: now[0], lambda: 0.1)
     now[0] = 0.85
     assert deadline.another(1)
     now[0] = 0.95
     assert not deadline.another(2)
-    unlimited = Deadline(LookConfig(looks=2), lambda: 1e9, lambda: now[0])
+    unlimited = Deadline(LookConfig(looks=2), lambda: now[0], lambda: 1e9)
     assert unlimited.another(1) and not unlimited.another(2)
 
 

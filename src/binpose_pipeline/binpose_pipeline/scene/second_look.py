@@ -1,6 +1,5 @@
 """Looking again at what a frame's poses leave unexplained, until nothing is added or the time is over."""
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -31,23 +30,28 @@ class LookConfig:
 
 
 class Deadline:
-    """Tells whether another look fits into the time; a look is expected to take as long as the longest later one."""
+    """Decides whether another look fits into the time; it is expected to take as long as the longest later one.
 
-    def __init__(self, config: LookConfig, first_guess: Callable[[], float], clock: Callable[[], float]) -> None:
-        self._config, self._guess, self._clock = config, first_guess, clock
-        self._start = self._last = clock()
-        self._longest = 0.0
+    Args:
+        config: number of looks and time.
+        spent: seconds that the frame has taken so far.
+        first_guess: seconds that the first later look is expected to take.
+    """
+
+    def __init__(self, config: LookConfig, spent: Callable[[], float], first_guess: Callable[[], float]) -> None:
+        self._config, self._spent, self._guess = config, spent, first_guess
+        self._before = self._longest = 0.0
 
     def another(self, done: int) -> bool:
         """Whether a look after `done` ones may begin."""
-        now = self._clock()
+        spent = self._spent()
         if done > 1:
-            self._longest = max(self._longest, now - self._last)
-        self._last = now
+            self._longest = max(self._longest, spent - self._before)
+        self._before = spent
         if done >= self._config.looks:
             return False
         expected = self._longest or self._guess()
-        return not self._config.budget_ms or now - self._start + expected <= self._config.budget_ms / 1000
+        return not self._config.budget_ms or spent + expected <= self._config.budget_ms / 1000
 
 
 def new_detections(
@@ -76,11 +80,6 @@ def new_detections(
             continue
         new.append(detection)
     return new
-
-
-def clock() -> float:
-    """Seconds that rise."""
-    return time.perf_counter()
 
 
 def _iou(one: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_]) -> float:
