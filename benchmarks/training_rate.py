@@ -2,8 +2,8 @@
 
     python benchmarks/training_rate.py [--parts 3] [--rounds 6] [--baseline ../other-checkout]
 
-One process with one thread per checkout; their rounds alternate. Kernels are compiled before the clock starts. Times are
-processor time, so that a busy machine changes them little. The second table compares the data of both.
+One process with one thread per checkout; their rounds alternate. Kernels are compiled before the clock starts. Times
+are processor time, so that a busy machine changes them little. Another table compares the data of both.
 """
 
 import json
@@ -24,13 +24,17 @@ WORKER = Path(__file__).with_name("training_rate_worker.py")
 
 @dataclass(frozen=True)
 class Arguments:
-    """parts: of the library's ten. rounds: of each checkout; views: per round. baseline: checkout to compare with."""
+    """parts: of the library's ten. rounds: of each checkout; views: per round. baseline: checkout to compare with.
+
+    networks: whether to measure batches and steps of the networks too.
+    """
 
     parts: int = 10
     rounds: int = 6
     views: int = 24
     seed: int = 0
     baseline: Path | None = None
+    networks: bool = True
 
 
 class Worker:
@@ -38,7 +42,7 @@ class Worker:
 
     def __init__(self, checkout: Path, arguments: Arguments) -> None:
         sources = [str(path) for path in sorted((checkout / "src").iterdir())]
-        threads = {name: "1" for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")}
+        threads = dict.fromkeys(("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
         environment = {**os.environ, **threads, "OMP_WAIT_POLICY": "PASSIVE", "PYTHONPATH": ":".join(sources)}
         command = [sys.executable, str(WORKER), str(arguments.parts), str(arguments.seed)]
         self._process = subprocess.Popen(
@@ -83,7 +87,8 @@ def main(arguments: Arguments) -> None:
             worker.run(arguments.views)
     _print_stages(workers)
     _print_data(workers)
-    _print_networks({name: worker.networks() for name, worker in workers.items()})
+    if arguments.networks:
+        _print_networks({name: worker.networks() for name, worker in workers.items()})
     for worker in workers.values():
         worker.close()
 

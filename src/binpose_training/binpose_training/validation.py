@@ -1,4 +1,4 @@
-"""Validation during a training: how many parts of unseen simulated bins the networks find, and how many poses are right."""
+"""Validation during a training: what the networks find in unseen simulated bins."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -106,4 +106,5 @@ def pose_quality(
     config = EvaluationConfig(min_visible_fraction=HALF_VISIBLE, score_threshold=0.0)
     estimates = [estimator(view.frame, found) for view, found in zip(views, detections, strict=True)]
     overall = summarise(evaluate_views(views, estimates, parts, config), config).overall
-    return {"recall": float(overall.recall), "precision": float(overall.precision)}
+    recall, precision = np.nan_to_num([overall.recall, overall.precision or 0.0])
+    return {"recall": float(recall), "precision": float(precision)}
