@@ -87,5 +87,5 @@ def test_nonsense_numbers_are_refused(wrong):
 
 
 def test_nonsense_fractions_are_refused():
-    with pytest.raises(BinposeError, match="minimum 1.5 and least_gain 0.002; expected fractions from 0 to 1"):
+    with pytest.raises(BinposeError, match=r"minimum 1\.5 and least_gain 0\.002; expected fractions from 0 to 1"):
         ValidationConfig(minimum=1.5)
