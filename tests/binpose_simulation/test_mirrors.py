@@ -11,7 +11,7 @@ from binpose_simulation.bins import BinSpec, bin_sides
 from binpose_simulation.gbuffer import Table, gbuffer
 from binpose_simulation.lighting import LEVELS, Lamp
 from binpose_simulation.lit_scene import EXTRA, LitScene
-from binpose_simulation.mirrors import mirrored, reflection
+from binpose_simulation.mirrors import mirrored, pixels_on_plane, reflection
 from binpose_simulation.scene import render_view
 from binpose_simulation.viewpoint import look_at
 
@@ -99,3 +99,15 @@ def test_mirrors_change_nothing_but_the_look(pile, small):
         np.testing.assert_array_equal(with_mirrors.instance_ids, without.instance_ids)
         np.testing.assert_array_equal(with_mirrors.depth_clean_m, without.depth_clean_m)
     assert changed >= 2
+
+
+def test_pixels_on_a_plane_are_those_of_the_formula():
+    rng = np.random.default_rng(5)
+    points = rng.normal(size=(40, 50, 3)).astype(np.float32) * 0.1
+    candidates, point = rng.random((40, 50)) < 0.7, rng.normal(size=3) * 0.05
+    normal = np.array([0.6, 0.0, 0.8])
+    found = np.zeros((40, 50), bool)
+    count = pixels_on_plane(points, candidates, point, normal, 0.03, found)
+    expected = candidates & (np.abs((points - point) @ normal) < 0.03)
+    np.testing.assert_array_equal(found, expected)
+    assert 0 < count == expected.sum() < candidates.sum()

@@ -3,6 +3,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -128,7 +129,7 @@ def test_a_damaged_view_is_told_in_one_sentence(tmp_path: Path, damage: str) -> 
     elif damage == "text":
         content = bytearray(b"not a view")
     elif damage == "flipped byte":
-        content[content.index(b"\x89PNG") + 200] ^= 0xFF
+        content[content.index(b"depth.npy") + 400] ^= 0xFF
     else:
         with np.load(path) as data:
             kept = {name: data[name] for name in data.files if name != "T_cam_obj"}
@@ -187,3 +188,38 @@ def test_a_view_without_weights_is_stored_and_read_as_before(tmp_path: Path) -> 
     with np.load(next(tmp_path.glob("view-*.npz"))) as data:
         assert "weight" not in data
     assert store[0].weight is None and store[0].pose_known.all()
+
+
+@pytest.mark.parametrize("parts", [3, 400])
+def test_unknown_pixels_stay_unknown_whatever_the_number_of_parts(tmp_path: Path, parts: int):
+    written = view(7, parts=parts)
+    ids = written.instance_ids.copy()
+    ids[:5] = UNKNOWN
+    ids[5, :2] = parts - 1, -1
+    store = ViewStore(tmp_path)
+    store.append(replace(written, instance_ids=ids))
+    np.testing.assert_array_equal(store[0].instance_ids, ids)
+
+
+def test_depth_beyond_the_range_becomes_invalid(tmp_path: Path):
+    written = view(8)
+    far = written.depth_clean_m.copy()
+    far[0, :4] = 3.2, 3.27, 3.28, 70.0
+    store = ViewStore(tmp_path)
+    store.append(replace(written, depth_clean_m=far))
+    np.testing.assert_allclose(store[0].depth_clean_m[0, :4], [3.2, 3.27, 0, 0], atol=DEPTH_UNIT_M)
+
+
+def test_views_of_earlier_releases_can_be_read(tmp_path: Path):
+    store, written = ViewStore(tmp_path), view(9)
+    store.append(written)
+    path = next(tmp_path.glob("view-*.npz"))
+    with np.load(path) as data:
+        arrays = {name: data[name] for name in data.files}
+    for name in ("depth", "depth_clean"):
+        arrays[name] = cv2.imencode(".png", arrays[name])[1]
+    arrays["instances"] = cv2.imencode(".png", arrays["instances"].astype(np.uint16))[1]
+    expected = store[0]
+    np.savez(path, **arrays)
+    assert_close(store[0], written)
+    np.testing.assert_array_equal(store[0].frame.depth_m, expected.frame.depth_m)

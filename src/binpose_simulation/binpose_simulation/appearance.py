@@ -106,29 +106,26 @@ def _dressed(
     bodies = np.zeros((number + EXTRA, mat.BODY_COLUMNS), np.float32)
     same_bins = rng.random() < 0.8
     types: dict[str, Type] = {}
+    bounds = pile.bounds
     for i, group in enumerate(pile.groups):
         kind = group.split(":")[0]
         key = "bin" if kind == "bin" and same_bins else group
         if key not in types:
-            types[key] = _bin_type(rng, config) if kind == "bin" else _part_type(rng, config, pile, i)
+            types[key] = _bin_type(rng, config) if kind == "bin" else _part_type(rng, config, bounds[i])
         first, second, body = types[key]
         rows[i, 0], rows[i, 1] = (first, second) if kind == "bin" else (mat.varied(rng, first), mat.varied(rng, second))
         bodies[i] = body
         if kind != "bin":
-            low, high = _bounds(pile, i)
+            low, high = bounds[i]
             bodies[i, mat.AXIS : mat.AXIS + 3], bodies[i, mat.CENTER : mat.CENTER + 3] = pile.axes[i], (low + high) / 2
     for index in (FLOOR, TABLE, NOTHING):
         rows[index] = mat.random_table_material(rng)
     return rows, bodies
 
 
-def _bounds(pile: Pile, body: int) -> tuple[FloatArray, FloatArray]:
-    vertices = pile.renderer.meshes[pile.mesh_ids[body]].vertices
-    return vertices.min(0), vertices.max(0)
-
-
-def _part_type(rng: np.random.Generator, config: mat.MaterialConfig, pile: Pile, body: int) -> Type:
-    low, high = _bounds(pile, body)
+def _part_type(rng: np.random.Generator, config: mat.MaterialConfig, bounds: FloatArray) -> Type:
+    """A material for parts of one type, whose corners are the bounds (2, 3)."""
+    low, high = bounds
     row = np.zeros(mat.BODY_COLUMNS, np.float32)
     row[mat.ZONE], row[mat.ZONE_LIMIT_M] = mat.random_zone(rng, config.two_tone_share, float((high - low).max()))
     if rng.random() < config.label_share:

@@ -1,9 +1,10 @@
 """Reflections in the flat inner sides of glossy bins: the content is rendered from the camera's mirror image."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
+import numba
 import numpy as np
 import numpy.typing as npt
 
@@ -71,14 +72,40 @@ def mirrored(
 def _mirrors(pile: Pile, weights: FloatImage, ids: npt.NDArray[np.int32], points: FloatImage) -> Iterator[Mirror]:
     """The visible sides, from the body ids and the points in the bodies' frames of all pixels."""
     for place in range(len(pile.mesh_ids) - len(pile.bin_boxes), len(pile.mesh_ids)):
-        glossy = (ids == place) & (weights > LEAST_WEIGHT)
-        for side in pile.sides:
-            if glossy.mean() < LEAST_SHARE:
-                break
-            pixels = glossy & (np.abs((points - side.point) @ side.normal) < FLAT_M)
-            if pixels.mean() >= LEAST_SHARE:
-                yield Mirror(place, side, pixels)
-                glossy &= ~pixels
+        yield from _mirrors_of(place, pile.sides, (ids == place) & (weights > LEAST_WEIGHT), points)
+
+
+def _mirrors_of(
+    place: int, sides: Sequence[Wall], glossy: npt.NDArray[np.bool_], points: FloatImage
+) -> Iterator[Mirror]:
+    """The visible sides of one bin; each pixel that reflects, `glossy` (h, w), belongs to the first side it lies on."""
+    least, left = LEAST_SHARE * glossy.size, np.count_nonzero(glossy)
+    for side in sides:
+        if left < least:
+            return
+        pixels = np.zeros_like(glossy)
+        count = pixels_on_plane(points, glossy, side.point, side.normal, FLAT_M, pixels)
+        if count >= least:
+            yield Mirror(place, side, pixels)
+            glossy = glossy & ~pixels
+            left -= count
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def pixels_on_plane(points, candidates, point, normal, tolerance, found):  # type: ignore[no-untyped-def]
+    """Set found (h, w) at the candidates whose points (h, w, 3) are nearer than the tolerance to a plane; their number.
+
+    The same as ``candidates & (abs((points - point) @ normal) < tolerance)``.
+    """
+    count = 0
+    for v in range(candidates.shape[0]):
+        for u in range(candidates.shape[1]):
+            if candidates[v, u]:
+                x, y, z = points[v, u, 0] - point[0], points[v, u, 1] - point[1], points[v, u, 2] - point[2]
+                if abs(x * normal[0] + y * normal[1] + z * normal[2]) < tolerance:
+                    found[v, u] = True
+                    count += 1
+    return count
 
 
 def _strongest(mirrors: Iterable[Mirror], weights: FloatImage) -> list[Mirror]:

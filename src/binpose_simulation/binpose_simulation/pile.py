@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +45,12 @@ class Pile:
     axes: FloatArray
     bin_boxes: FloatArray
     sides: tuple[bins.Wall, ...]
+
+    @cached_property
+    def bounds(self) -> npt.NDArray[np.float32]:
+        """(M, 2, 3) lowest and highest corner of each body, object frame."""
+        each = [(mesh.vertices.min(0), mesh.vertices.max(0)) for mesh in self.renderer.meshes]
+        return np.array(each, np.float32).reshape(-1, 2, 3)[self.mesh_ids]
 
 
 def simulate_pile(

@@ -163,7 +163,7 @@ class World:
 
     def _step(self, steps: int) -> None:
         self._mujoco.mj_step(self._model, self._data, nstep=steps)
-        if any(warning.number for warning in self._data.warning) or np.abs(self._data.qvel).max() > 1e4:
+        if self._data.warning.number.any() or np.abs(self._data.qvel).max() > 1e4:
             raise UnstableError(f"at {self._data.time:.3f} s")
 
     def _at_rest(self, history: Sequence[FloatArray]) -> bool:

@@ -6,6 +6,7 @@ from typing import get_args
 from binpose_core.base.errors import BinposeError
 from binpose_core.base.threads import available_cpus
 from binpose_core.learning.loop_config import LoopConfig
+from binpose_core.learning.validation_curve import ValidationConfig
 from binpose_core.stages import Segmenter
 from binpose_detection.backends import Backend
 from binpose_detection.mask_rcnn_training import MaskRcnnTrainingConfig
@@ -53,10 +54,17 @@ class SimulationJob(StageJob):
     """Bins are simulated for the networks to learn from.
 
     scene: what is simulated; views are as fine as the parts need.
+    views: how many are simulated, instead of as many as there is time for.
     """
 
     fraction: float = 0.1
     scene: SceneConfig = field(default_factory=SceneConfig)
+    views: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.views is not None and self.views < 1:
+            raise BinposeError(f"SimulationJob.views is {self.views}; expected at least 1, or null.")
 
 
 @dataclass(frozen=True)
@@ -65,11 +73,13 @@ class DetectorJob(StageJob):
 
     backend: which network, votes or mask_rcnn.
     training: how it is trained.
+    validation: on which unseen views, and when the training ends before its budget.
     """
 
     fraction: float = 0.46
     backend: Backend = "votes"
     training: SegmentationTrainingConfig = field(default_factory=SegmentationTrainingConfig)
+    validation: ValidationConfig = field(default_factory=ValidationConfig)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -95,11 +105,13 @@ class PoseJob(StageJob):
 
     training: how it is trained.
     preset: name of the kind of pose network.
+    validation: on which unseen views, and when the training ends before its budget.
     """
 
     fraction: float = 0.34
     training: PoseTrainingConfig = field(default_factory=PoseTrainingConfig)
     preset: str = "default"
+    validation: ValidationConfig = field(default_factory=ValidationConfig)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -142,15 +154,18 @@ class CalibrationJob(StageJob):
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """A whole training; the machine's speed decides how much is simulated and learnt.
+    """A whole training; the machine's speed decides how much is simulated and learnt, unless views are given.
 
     minutes: wall-clock budget of all stages.
+    views: budget in simulated views instead, in proportion to which the networks learn: a busy machine takes longer and
+        learns as much. Steps or samples of a stage's loop win over it.
     seed: of everything random.
     workers: processes that simulate.
     simulation, detector, pose, refinement, calibration: the stages, in their order.
     """
 
     minutes: float = 28.0
+    views: int | None = None
     seed: int = 0
     workers: int = field(default_factory=available_cpus)
     simulation: SimulationJob = field(default_factory=SimulationJob)
@@ -164,6 +179,8 @@ class TrainConfig:
             raise BinposeError(
                 f"Training for {self.minutes} minutes; expected more than 0; 28 is enough for three parts."
             )
+        if self.views is not None and self.views < 1:
+            raise BinposeError(f"Training on {self.views} views; expected at least 1; leave it out to train by time.")
         if not 0 <= self.seed < MAX_SEED:
             raise BinposeError(f"The seed is {self.seed}; expected 0 to {MAX_SEED - 1}; choose another.")
         if self.workers < 1:
@@ -188,6 +205,11 @@ class TrainConfig:
             "calibration": self.calibration,
         }
         return {name: job for name, job in jobs.items() if job.enabled}
+
+    @property
+    def simulated_views(self) -> int | None:
+        """How many views are simulated; None: as many as there is time for."""
+        return self.simulation.views or self.views
 
     @property
     def calibration_views(self) -> int:

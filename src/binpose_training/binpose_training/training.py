@@ -3,39 +3,51 @@
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
+
+import torch
 
 from binpose_core.base.devices import check_device
 from binpose_core.base.errors import BinposeError
 from binpose_core.frames.types import LabelledView
 from binpose_core.learning.hooks import Hook
 from binpose_core.learning.tensorboard import import_summary_writer
+from binpose_core.learning.validation_curve import ValidationConfig, read_curve
 from binpose_core.parts.catalogue import ObjectModel
 from binpose_core.stages import Segmenter
 from binpose_detection.mask_rcnn import MaskRcnnConfig, import_torchvision
 from binpose_detection.mask_rcnn_training import MaskRcnnTrainingConfig, train_mask_rcnn
+from binpose_detection.network import SegmentationNetwork
 from binpose_detection.segmenter import SegmenterConfig, VoteSegmenter
 from binpose_detection.training import SegmentationTrainingConfig, train_segmenter
 from binpose_estimator.estimator import EstimatorConfig, PoseEstimator
+from binpose_estimator.network import PoseNetwork
+from binpose_estimator.objective import JointNetwork
 from binpose_estimator.presets import find_preset
 from binpose_estimator.training import train_estimator
 from binpose_estimator.training_config import PoseTrainingConfig
 from binpose_pipeline.bundle import PipelineBundle, save_bundle
 from binpose_refinement.refiner import IcpRefiner
+from binpose_simulation.view_store import ViewStore
 from binpose_training.calibration import calibrated_bundle
 from binpose_training.config import TrainConfig, fine_tuning
 from binpose_training.config_file import write_config
 from binpose_training.held_out_views import limited_track
 from binpose_training.refinement_stage import trained_refinement_network
-from binpose_training.training_run import Report, Run, prepare_directory, simulated_views
+from binpose_training.training_run import SIMULATION, Report, Run, prepare_directory, simulated_views
+from binpose_training.validation import Measure, add_validation_views, detection_quality, pose_quality, validation_hooks
 
 StageConfig = TypeVar("StageConfig", SegmentationTrainingConfig, MaskRcnnTrainingConfig, PoseTrainingConfig)
 
 Stage = TypeVar("Stage")
 
 DETECTOR, POSE, REFINEMENT, CALIBRATION = "detector", "pose", "refinement", "calibration"
+DETECTOR_CROPS_PER_VIEW, POSE_CROPS_PER_VIEW = 40, 125
+"""Samples of the networks per view of a budget in views, about as in trainings by time."""
+VALIDATION_TIME = 0.1
+"""Fraction of the simulation's time in which the views of the validation are simulated."""
 CONFIG_FILE = "training.yaml"
 """Beside the model: the settings of its training, for `binpose train --config`."""
 
@@ -74,11 +86,13 @@ def train(
     """
     run = _init_run(objects, out, config, resume, progress, start, device, tensorboard, clock)
     views = simulated_views(run)
-    segmenter = _trained_segmenter(run, views)
-    estimator = _trained_estimator(run, views, segmenter)
+    unseen = _validation_views(run)
+    segmenter = _trained_segmenter(run, views, unseen)
+    estimator = _trained_estimator(run, views, unseen, segmenter)
     bundle = _calibrated(run, segmenter, estimator, _trained_refiner(run, views))
     steps = {f"{stage}_steps": run.steps(stage) for stage in (DETECTOR, POSE, REFINEMENT) if stage in run.config.stages}
-    header = {"training": {**run.settings, "done": {"views": len(views), **steps}}}
+    curves = {stage: [asdict(point) for point in read_curve(run.curve_file(stage))] for stage in (DETECTOR, POSE)}
+    header = {"training": {**run.settings, "done": {"views": len(views), **steps}, "validation": curves}}
     version = save_bundle(bundle, out, parent=run.settings["start"], header=header, half=True)
     write_config(config, out / CONFIG_FILE)
     shutil.rmtree(run.directory)
@@ -138,7 +152,23 @@ def _check_method(config: TrainConfig, start: PipelineBundle | None) -> None:
         )
 
 
-def _trained_segmenter(run: Run, views: Sequence[LabelledView]) -> Segmenter:
+def _validation_views(run: Run) -> list[LabelledView]:
+    """Unseen views, at most as many as a stage wants, for which a tenth of the simulation's time is used."""
+    jobs = {DETECTOR: run.config.detector.validation, POSE: run.config.pose.validation}
+    number = max((job.views for name, job in jobs.items() if name in run.config.stages), default=0)
+    if not number:
+        return []
+    began, limit_s = run.clock(), VALIDATION_TIME * run.schedule.times[SIMULATION].allotted_s
+    store = ViewStore(run.directory / "validation")
+    with run.schedule.stage("validation"):
+        add_validation_views(
+            store, run.parts, run.scene, run.config.seed, run.config.workers, number,
+            lambda: run.config.views is not None or run.clock() - began < limit_s,
+        )  # fmt: skip
+    return [*store]
+
+
+def _trained_segmenter(run: Run, views: Sequence[LabelledView], unseen: Sequence[LabelledView]) -> Segmenter:
     """The detector that the settings name, or that of the start."""
     job, names, seed = run.config.detector, tuple(run.parts), run.config.seed
     begin = run.start.segmenter if run.start is not None else None
@@ -146,12 +176,17 @@ def _trained_segmenter(run: Run, views: Sequence[LabelledView]) -> Segmenter:
         assert begin is not None
         return begin
     with run.schedule.stage(DETECTOR) as seconds:
-        training = _with_time(job.training, seconds)
-        checkpoint, hooks = run.checkpoint(DETECTOR), run.hooks(DETECTOR)
+        training = _with_budget(job.training, seconds, run.config.views, DETECTOR_CROPS_PER_VIEW)
+        checkpoint, known = run.checkpoint(DETECTOR), unseen[: job.validation.views]
         if isinstance(training, MaskRcnnTrainingConfig):
-            network = MaskRcnnConfig(names, gsd_m=run.gsd_m)
+            network, hooks = MaskRcnnConfig(names, gsd_m=run.gsd_m), run.hooks(DETECTOR)
             return train_mask_rcnn(views, run.parts, network, training, seed, checkpoint, hooks, run.device)
         settings = SegmenterConfig(names, gsd_m=run.gsd_m)
+
+        def measure(network: torch.nn.Module) -> dict[str, float]:
+            return detection_quality(VoteSegmenter(cast(SegmentationNetwork, network), settings, run.device), known)
+
+        hooks = run.hooks(DETECTOR, validation=_validation(run, DETECTOR, measure, "f1", job.validation, known))
         return train_segmenter(
             views, run.parts, settings, training, seed, checkpoint, hooks,
             _of_kind(begin, VoteSegmenter),
@@ -159,22 +194,33 @@ def _trained_segmenter(run: Run, views: Sequence[LabelledView]) -> Segmenter:
         )  # fmt: skip
 
 
-def _trained_estimator(run: Run, views: Sequence[LabelledView], segmenter: Segmenter) -> PoseEstimator:
+def _trained_estimator(
+    run: Run, views: Sequence[LabelledView], unseen: Sequence[LabelledView], segmenter: Segmenter
+) -> PoseEstimator:
     """The pose network, which learns from what the detector finds too, or that of the start."""
     job = run.config.pose
     begin = _of_kind(run.start.estimator if run.start is not None else None, PoseEstimator)
     if not job.enabled:
         assert begin is not None
         return begin
+    settings = EstimatorConfig(tuple(run.parts), gsd_m=run.gsd_m, preset=find_preset(job.preset)())
     with run.schedule.stage(POSE) as seconds:
+        known = unseen[: job.validation.views]
+        detections = [segmenter(view.frame) for view in known]
+
+        def measure(network: torch.nn.Module) -> dict[str, float]:
+            own = network.network if isinstance(network, JointNetwork) else network
+            estimator = PoseEstimator(cast(PoseNetwork, own), settings, run.parts, run.device)
+            return pose_quality(estimator, known, detections, run.parts)
+
         return train_estimator(
             views,
             run.parts,
-            EstimatorConfig(tuple(run.parts), gsd_m=run.gsd_m, preset=find_preset(job.preset)()),
-            _with_time(job.training, seconds),
+            settings,
+            _with_budget(job.training, seconds, run.config.views, POSE_CROPS_PER_VIEW),
             run.config.seed,
             run.checkpoint(POSE),
-            run.hooks(POSE),
+            run.hooks(POSE, validation=_validation(run, POSE, measure, "recall", job.validation, known)),
             lambda items: run.tracked(items, "crops"),
             begin,
             segmenter,
@@ -227,5 +273,15 @@ def _calibrated(run: Run, segmenter: Segmenter, estimator: PoseEstimator, refine
         )  # fmt: skip
 
 
-def _with_time(config: StageConfig, seconds: float) -> StageConfig:
-    return replace(config, loop=replace(config.loop, minutes=seconds / 60.0))
+def _validation(
+    run: Run, stage: str, measure: Measure, metric: str, config: ValidationConfig, views: Sequence[LabelledView]
+) -> list[Hook]:
+    return validation_hooks(measure, metric, config, run.curve_file(stage)) if views else []
+
+
+def _with_budget(config: StageConfig, seconds: float, views: int | None, crops_per_view: int) -> StageConfig:
+    """The loop with its time, or with as many samples as belong to the number of views, unless it has its own."""
+    loop = replace(config.loop, minutes=seconds / 60.0)
+    if views is not None and loop.steps is None and loop.samples is None:
+        loop = replace(loop, samples=views * crops_per_view)
+    return replace(config, loop=loop)

@@ -100,19 +100,25 @@ class Run:
         """Where a stage keeps what it has learnt."""
         return self.directory / f"{stage}.safetensors"
 
+    def curve_file(self, stage: str) -> Path:
+        """Where a stage keeps the curve of its validation."""
+        return self.directory / f"{stage}_validation.json"
+
     def steps(self, stage: str) -> int:
         """How many steps a stage took; of one with several loops, those of all."""
         paths = (self.checkpoint(stage), *sorted(self.directory.glob(f"{stage}_*.safetensors")))
         return sum(read_progress(path).steps for path in paths)
 
-    def hooks(self, stage: str, part: str = "", number: int = 0, of: int = 1) -> list[Hook]:
+    def hooks(
+        self, stage: str, part: str = "", number: int = 0, of: int = 1, validation: Sequence[Hook] = ()
+    ) -> list[Hook]:
         """The hooks of a stage's training loop; one of several loops has its name, its number and how many they are."""
 
         def on_step(fraction: float, losses: Mapping[str, float]) -> None:
             message = ", ".join(f"{name} {value:.3f}" for name, value in losses.items())
             self.report(stage, (number + fraction) / of, message)
 
-        hooks: list[Hook] = [StepReport(on_step)]
+        hooks: list[Hook] = [*validation, StepReport(on_step)]
         if self.tensorboard is not None:
             hooks.append(TensorBoard(self.tensorboard / stage / part))
         return hooks
@@ -150,7 +156,7 @@ def prepare_directory(run: Run, resume: bool) -> None:
 
 
 def simulated_views(run: Run) -> ViewStore:
-    """As many views as the time allows, at least one pile; resumes an interrupted simulation."""
+    """The wanted number of views, or as many as the time allows; resumes an interrupted simulation."""
     store, schedule, config = ViewStore(run.directory / "views"), run.schedule, run.config
     if schedule.done(SIMULATION) and len(store):
         return store
@@ -168,10 +174,14 @@ def simulated_views(run: Run) -> ViewStore:
             run.report(SIMULATION, 0.0, "the first pile settles")
             view = next(stream)
         with schedule.stage(SIMULATION):
-            while len(store) < FEWEST_VIEWS or schedule.spent(SIMULATION) < 1.0:
+            wanted = config.simulated_views
+            while wanted is None or len(store) < wanted:
+                if wanted is None and len(store) >= FEWEST_VIEWS and schedule.spent(SIMULATION) >= 1.0:
+                    break
                 store.append(view)
                 view = next(stream)
                 if len(store) % 20 == 0:
-                    run.report(SIMULATION, schedule.spent(SIMULATION), f"{len(store)} views")
+                    done = len(store) / wanted if wanted else schedule.spent(SIMULATION)
+                    run.report(SIMULATION, done, f"{len(store)} views")
         run.report(SIMULATION, 1.0, f"{len(store)} views")
     return store

@@ -16,6 +16,8 @@ VIEW_PX = (512, 416)
 PARTS = (8, 36)
 ROW_FRACTION = 0.5
 GSD_RANGE = (0.6, 1.3)
+# Settling a pile takes as long as rendering five views of it.
+VIEWS_PER_PILE = 12
 
 
 def working_gsd_m(objects: Sequence[ObjectModel]) -> float:
@@ -34,4 +36,5 @@ def training_scene(scene: SceneConfig, gsd_m: float, types: int) -> SceneConfig:
     viewpoint = replace(scene.viewpoint, gsd_m=(low * gsd_m, high * gsd_m), width=VIEW_PX[0], height=VIEW_PX[1])
     fewest, most = scene.content.types
     content = replace(scene.content, parts=PARTS, row_share=ROW_FRACTION, types=(fewest, max(most, types)))
-    return replace(scene, viewpoint=viewpoint, content=content)
+    piles = max(scene.views_per_pile, VIEWS_PER_PILE)
+    return replace(scene, viewpoint=viewpoint, content=content, views_per_pile=piles)

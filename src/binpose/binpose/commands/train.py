@@ -28,6 +28,7 @@ class Train(BinOptions, Command):
     out: Folder for the model.
     catalogue: Folder of the catalogue.
     minutes: How long to train, calibration included; default 28.
+    views: Budget in simulated views instead of minutes: the result does not depend on how busy the machine is.
     start_from: A model, of these parts or others, whose weights to begin with: a folder, or `demo` for the shipped one.
     resume: Continue what an interrupted training left in the model's folder.
     detector: What finds the instances: votes (the default, for CPUs), or torchvision's Mask R-CNN, on colour alone.
@@ -47,6 +48,7 @@ class Train(BinOptions, Command):
     out: Path
     catalogue: Path = Path("objects")
     minutes: float | None = None
+    views: int | None = None
     start_from: Path | None = None
     resume: bool = False
     detector: Literal["votes", "mask_rcnn"] | None = None
@@ -88,7 +90,8 @@ class Train(BinOptions, Command):
         from binpose_core.base.threads import available_cpus
         from binpose_training.config_file import training_config
 
-        options: dict[str, Any] = {"minutes": self.minutes, "seed": self.seed, "workers": self.workers or None}
+        options: dict[str, Any] = {"minutes": self.minutes, "views": self.views, "seed": self.seed}
+        options["workers"] = self.workers or None
         options = {name: value for name, value in options.items() if value is not None}
         if self.detector is not None:
             options["detector"] = {"backend": self.detector}
@@ -117,7 +120,17 @@ class Train(BinOptions, Command):
     def _report(self, header: dict[str, Any]) -> None:
         from binpose.held_out import held_out_sentence
 
+        for stage, points in header["training"]["validation"].items():
+            if points:
+                console.print(f"Validation of the {stage} network: {_curve(points)}.", highlight=False)
         console.print(held_out_sentence(header["metrics"]), style="bold")
         if not header["calibrated"]:
             console.print(UNCALIBRATED, style="yellow")
         console.print("Next:", Text(f"binpose estimate FRAMES --model {self.out} --out runs/x", "bold"))
+
+
+def _curve(points: list[dict[str, Any]]) -> str:
+    """The first, the middle and the last measurement of a validation's curve."""
+    chosen = [points[i] for i in sorted({0, len(points) // 2, len(points) - 1})]
+    measured = (", ".join(f"{name} {value:.2f}" for name, value in point["metrics"].items()) for point in chosen)
+    return "; ".join(f"{text} after {point['steps']} steps" for text, point in zip(measured, chosen, strict=True))
