@@ -16,8 +16,8 @@ VIEW_PX = (512, 416)
 PARTS = (8, 36)
 ROW_FRACTION = 0.5
 GSD_RANGE = (0.6, 1.3)
-# Settling a pile takes as long as rendering five views of it.
-VIEWS_PER_PILE = 12
+VIEWS_PER_PILE = 8
+"""Settling a pile takes as long as rendering five views of it."""
 
 
 def working_gsd_m(objects: Sequence[ObjectModel]) -> float:

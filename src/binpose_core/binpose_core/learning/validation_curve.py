@@ -26,7 +26,7 @@ class ValidationConfig:
 
     views: int = 12
     times: int = 12
-    minimum: float = 0.6
+    minimum: float = 0.75
     patience: int = 3
     least_gain: float = 0.002
     smoothing: int = 3
