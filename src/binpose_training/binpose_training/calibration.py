@@ -39,7 +39,7 @@ HELD_OUT_SEED = 1_000_003
 EVALUATION = EvaluationConfig(min_visible_fraction=HALF_VISIBLE)
 MIXED_FRACTION = 0.5
 """Of the calibration's bins, those with several kinds of parts; trainings see more of them, users fewer."""
-VIEWS_PER_PILE = 4
+CALIBRATION_VIEWS_PER_PILE = 4
 """Largest number of the calibration's views of one pile: views of one pile are no independent samples."""
 SCALING_FRACTION = 0.33
 """Of the calibration's bins, those that give the scale."""
@@ -137,7 +137,7 @@ def calibrated_bundle(
         track: called with items and the name of what they are for, "calibration", "scaling" or "evaluation"; yields
             the items, or as many as there is time for.
     """
-    views_per_pile = min(scene.views_per_pile, VIEWS_PER_PILE)
+    views_per_pile = min(scene.views_per_pile, CALIBRATION_VIEWS_PER_PILE)
     scene = replace(scene, content=replace(scene.content, mixed_share=MIXED_FRACTION), views_per_pile=views_per_pile)
     # One view after the other: with what the stages keep of its frame, a view takes 7 MB.
     with SimulationStream(parts, scene, seed + HELD_OUT_SEED, workers) as stream:

@@ -22,7 +22,7 @@ from binpose_training.calibration import evaluate_views
 
 VALIDATION_SEED = 500_009
 """Added to a training's seed: other bins than those of the training, the calibration and the evaluation."""
-VIEWS_PER_PILE = 2
+VALIDATION_VIEWS_PER_PILE = 2
 LEAST_IOU = 0.5
 """At this overlap at most one detection belongs to a part, and one part to a detection."""
 Measure = Callable[[torch.nn.Module], Mapping[str, float]]
@@ -50,7 +50,7 @@ def add_validation_views(
     """
     if len(store) >= number:
         return
-    scene = replace(scene, views_per_pile=VIEWS_PER_PILE)
+    scene = replace(scene, views_per_pile=VALIDATION_VIEWS_PER_PILE)
     with SimulationStream(parts, scene, seed + VALIDATION_SEED, workers, start=len(store)) as stream:
         while len(store) < number and (len(store) < min(2, number) or go_on()):
             store.append(next(stream))
