@@ -13,6 +13,8 @@ from binpose_refinement.refiner import IcpRefiner
 from binpose_refinement.scene_choice import SCENE_EVIDENCE
 from binpose_refinement.verification import FEATURES
 
+from .conftest import detection
+
 
 def true_poses(pile):
     return [
@@ -45,6 +47,25 @@ def test_a_part_detected_twice_is_reported_once(pile, measured):
     assert len(reported(found)) == len(pile.ids)
     (left_out,) = [pose for pose in found if pose.score == 0]
     assert left_out.residuals.keys() <= {"duplicate", "no_overlap"}  # equal masks: one detection owns the pixels
+
+
+def test_proposals_for_the_same_pixels_take_no_evidence_from_each_other(pile, measured):
+    """Every part is also proposed by a half of its mask and merged with its neighbour."""
+    plain = measured.choose(pile.frame, measured.verify(pile.frame, pile.detections, true_poses(pile), refine=False))
+    detections, poses = list(pile.detections), true_poses(pile)
+    for i, name in enumerate(pile.ids):
+        mask = pile.detections[i].full_mask(480, 640)
+        half = mask & (np.cumsum(mask.any(0)) <= mask.any(0).sum() // 2)[None]
+        merged = mask | pile.detections[(i + 1) % len(pile.ids)].full_mask(480, 640)
+        for other, score in ((half, 0.7), (merged, 0.6)):
+            poses.append(PoseEstimate(name, pile.T_cam_obj[i], 0.5, detection_index=len(detections)))
+            detections.append(detection(name, other, score))
+    more = measured.choose(pile.frame, measured.verify(pile.frame, detections, poses, refine=False))
+    before, after = reported(plain), reported(more)
+    assert len(after) == len(before) == len(pile.ids)
+    best = {pose.T_cam_obj.tobytes(): pose.score for pose in after.values()}
+    for pose in before.values():
+        assert best[pose.T_cam_obj.tobytes()] >= pose.score - 0.02
 
 
 def test_more_hypotheses_never_lose_a_part(pile, parts, measured):
@@ -95,8 +116,8 @@ def test_the_pixels_of_right_poses_are_explained_and_those_of_shifted_ones_are_n
     poses = true_poses(pile)
     explained = measured.explained(pile.frame, poses)
     covered = np.zeros_like(explained)
-    for detection in pile.detections:
-        covered |= detection.full_mask(*covered.shape)
+    for found in pile.detections:
+        covered |= found.full_mask(*covered.shape)
     assert (explained & covered).sum() > 0.95 * covered.sum()
     assert (explained & ~covered).sum() < 0.02 * covered.sum()
     shifted = []

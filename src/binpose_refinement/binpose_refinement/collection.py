@@ -52,7 +52,7 @@ def collect_hypotheses(
     Raises:
         BinposeError: for a part that `part_renderer` does not hold, or a pose of a detection that is not given.
     """
-    owners = [_owner(pose, i, detections) for i, pose in enumerate(poses)]
+    owners = [owner_of(pose, i, detections) for i, pose in enumerate(poses)]
     batch = _collected(part_renderer, poses, owners)
     reasons = part_renderer.unusable(batch, camera)
     small = np.array([detection.mask.sum() < FEWEST_MASK_PX for detection in detections], bool)
@@ -100,8 +100,12 @@ def _finite(pose: PoseEstimate, owner: int, detection: Detection, camera: Camera
     return replace(pose, T_cam_obj=T)
 
 
-def _owner(pose: PoseEstimate, index: int, detections: Sequence[Detection]) -> int:
-    """The index of a pose's detection; the index of the pose itself if it has none."""
+def owner_of(pose: PoseEstimate, index: int, detections: Sequence[Detection]) -> int:
+    """The index of a pose's detection; the index of the pose itself if it has none.
+
+    Raises:
+        BinposeError: for a detection that is not given.
+    """
     owner = index if pose.detection_index is None else pose.detection_index
     if not 0 <= owner < len(detections):
         raise BinposeError(

@@ -2,6 +2,7 @@
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import csr_array
 
 from binpose_core.geometry.transforms import FloatArray
 from binpose_refinement.hypothesis_batch import HypothesisBatch
@@ -22,7 +23,13 @@ def lead_over_rivals(score: FloatArray, rivals: npt.NDArray[np.int64]) -> FloatA
     return score - best
 
 
-def kind_mixture_evidence(batch: HypothesisBatch, score: FloatArray, kind: FloatArray, objects: int) -> FloatArray:
+def kind_mixture_evidence(
+    batch: HypothesisBatch,
+    score: FloatArray,
+    kind: FloatArray,
+    objects: int,
+    same: npt.NDArray[np.int64] | None = None,
+) -> FloatArray:
     """How much more frequent a pose's object is in the rest of the frame than its strongest rival, in [-1, 1].
 
     Bins mostly contain few kinds of parts. Where a detection alone does not decide between similar parts, the other
@@ -35,15 +42,18 @@ def kind_mixture_evidence(batch: HypothesisBatch, score: FloatArray, kind: Float
         score: (B,) heuristic score of each.
         kind: (B,) margin over rivals of other objects, see `compare_pairwise`.
         objects: number of objects.
+        same: pairs (P, 2) of detections that are proposals for the same pixels: they count as one, and none of them as
+            one of the rest for the other. None: all are of different pixels.
     """
     company = np.zeros(len(batch))
-    place = np.unique(batch.owner, return_inverse=True)[1]
+    owners, place = np.unique(batch.owner, return_inverse=True)
+    alike = _alike(owners, same)
     best = best_of_objects(batch, score, place, objects)
     there = best >= 0
     margin = np.where(there, kind[best], -1.0)
-    weight = np.where(there, score[best], 0.0).max(1, initial=0.0)
+    weight = np.where(there, score[best], 0.0).max(1, initial=0.0) / alike.sum(1)
     votes = weight[:, None] * _responsibilities(margin, weight)
-    others = votes.sum(0) - votes + PSEUDO_PARTS  # (D, K): of all detections but one
+    others = np.maximum(votes.sum(0) - alike @ votes, 0.0) + PSEUDO_PARTS  # (D, K): of all other detections
     for i, (owner, part) in enumerate(zip(place, batch.part, strict=True)):
         rivals = np.flatnonzero(there[owner] & (np.arange(objects) != part))
         if len(rivals):
@@ -51,6 +61,15 @@ def kind_mixture_evidence(batch: HypothesisBatch, score: FloatArray, kind: Float
             undecided = 1.0 - min(abs(kind[i]), 1.0)
             company[i] = undecided * np.clip(log_odds / LARGEST_LOG_ODDS, -1.0, 1.0)
     return company
+
+
+def _alike(owners: npt.NDArray[np.int64], same: npt.NDArray[np.int64] | None) -> csr_array:
+    """(N, N) 1 for each detection and itself, and for the pairs of proposals for the same pixels; owners are rising."""
+    rows = np.arange(len(owners))
+    pairs = np.zeros((0, 2), np.int64) if same is None else same[np.isin(same, owners).all(1)]
+    one, other = np.searchsorted(owners, pairs).T
+    rows, columns = np.concatenate([rows, one, other]), np.concatenate([rows, other, one])
+    return csr_array((np.ones(len(rows)), (rows, columns)), shape=(len(owners), len(owners)))
 
 
 def best_of_objects(

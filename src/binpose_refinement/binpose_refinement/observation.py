@@ -7,7 +7,6 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from binpose_core.base.finite import finite_or_zero
 from binpose_core.frames.camera import Camera
 from binpose_core.frames.label_image import box_slices, label_image
 from binpose_core.frames.rgbd_frame import RgbdFrame
@@ -55,7 +54,8 @@ def observe(
     detections: Sequence[Detection],
     noise_floor_m: float,
     unknown: npt.NDArray[np.bool_] | None = None,
-    first: int = 0,
+    order: Sequence[int] | None = None,
+    needed_of: Sequence[int] | None = None,
 ) -> Observation:
     """Prepare a frame; its labels are computed by `label_image`.
 
@@ -65,18 +65,19 @@ def observe(
         noise_floor_m: least standard deviation of the depth noise.
         unknown: pixels (H, W) that are not compared: they have no depth and belong to an additional detection, which
             counts as a possible occluder of any part.
-        first: index of the first detection whose surroundings are needed. Later looks at a frame begin here; their
-            masks lie over those of the earlier detections, because they hold what the earlier ones left unexplained.
+        order: indices of the detections whose masks are drawn, the later ones on top; None for the order of
+            `label_image`.
+        needed_of: indices of the detections whose surroundings are prepared; None for all.
     """
     shape = (frame.camera.height, frame.camera.width)
     depth = np.zeros(shape, np.float32) if frame.depth_m is None else np.ascontiguousarray(frame.depth_m)
     if unknown is not None:
         depth = np.where(unknown, np.float32(0), depth)
-    labels = label_image(detections, *shape, order=_drawing_order(detections, first))
+    labels = label_image(detections, *shape, order=order)
     if unknown is not None:
         labels[unknown] = len(detections)
     needed = np.zeros(shape, dtype=np.bool_)
-    for detection in detections[first:]:
+    for detection in detections if needed_of is None else [detections[i] for i in needed_of]:
         needed[box_slices(detection.bbox_xyxy, shape, int(BOX_MARGIN * max(detection.mask.shape)) + 2)] = True
     noise = max(depth_noise_m(depth), noise_floor_m)
     fit = DepthFit(4.0 * noise, STEEPEST)
@@ -87,13 +88,6 @@ def observe(
     return Observation(
         frame.camera, depth, normals, labels, edges, mask_px, noise, frame.depth_m is not None, frame.rgb
     )
-
-
-def _drawing_order(detections: Sequence[Detection], first: int) -> list[int]:
-    """Earlier looks below later ones; within each, the highest score on top."""
-    score = finite_or_zero([detection.score for detection in detections])
-    later = np.arange(len(detections)) >= first
-    return np.lexsort((-np.arange(len(detections)), score, later)).tolist()
 
 
 def depth_noise_m(depth_m: FloatArray, stride: int = 3) -> float:

@@ -35,14 +35,13 @@ class HypothesisPool:
     lost: dict[int, str]
 
     def joined(self, later: "HypothesisPool") -> "HypothesisPool":
-        """This pool with the hypotheses of a later look, whose detections begin with those of this pool."""
-        first = int(self.look.max(initial=0)) + 1
+        """This pool with the hypotheses of a later one, whose detections begin with those of this pool."""
         return HypothesisPool(
             later.detections,
             self.batch.joined(later.batch),
             self.evidence.joined(later.evidence),
             np.concatenate([self.information, later.information]),
-            np.concatenate([self.look, later.look + first]),
+            np.concatenate([self.look, later.look]),
             self.given + later.given,
             self.rejected + later.rejected,
             {**self.lost, **later.lost},

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import reduce
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,12 +17,13 @@ from binpose_core.parts.catalogue import ObjectModel
 from binpose_core.stages import StoredStage
 from binpose_refinement.calibration import Calibration
 from binpose_refinement.coarse_to_fine import VERIFY, CoarseToFine
-from binpose_refinement.collection import collect_hypotheses, lost_detections, rejected_pose
+from binpose_refinement.collection import collect_hypotheses, lost_detections, owner_of, rejected_pose
 from binpose_refinement.config import Method, RefinerConfig
 from binpose_refinement.consistency import with_depth_agreement
 from binpose_refinement.explained import explained_pixels
 from binpose_refinement.hypothesis_batch import HypothesisBatch, PartRenderer
 from binpose_refinement.kind_mixture import kind_mixture_evidence
+from binpose_refinement.layers import layers_of, rival_detections
 from binpose_refinement.methods import make_optimizer
 from binpose_refinement.observation import observe
 from binpose_refinement.pool import HypothesisPool
@@ -113,10 +115,33 @@ class IcpRefiner:
         Raises:
             BinposeError: for an object id that the refiner does not know.
         """
+        known = [] if before is None else list(range(len(before.detections)))
+        layers = layers_of(detections, range(len(known), len(detections)), rival_detections(detections))
+        base = layers[0] if layers else []
+        owned = [replace(pose, detection_index=owner_of(pose, i, detections)) for i, pose in enumerate(poses)]
+        look = 0 if before is None else int(before.look.max(initial=-1)) + 1
+        pools = [] if before is None else [before]
+        for layer in layers or [[]]:
+            order = [*known, *(base[::-1] if layer is not base else []), *layer[::-1]]
+            members = set(layer)
+            own = [pose for pose in owned if pose.detection_index in members]
+            pools.append(self._verify_layer(frame, detections, own, order, layer, look, refine))
+        return reduce(HypothesisPool.joined, pools)
+
+    def _verify_layer(
+        self,
+        frame: RgbdFrame,
+        detections: Sequence[Detection],
+        poses: Sequence[PoseEstimate],
+        order: Sequence[int],
+        layer: Sequence[int],
+        look: int,
+        refine: bool,
+    ) -> HypothesisPool:
+        """The pool of detections that do not overlap; `order` is that in which masks are drawn."""
         c, part_renderer = self.config, self._part_renderer
-        known = 0 if before is None else len(before.detections)
         collected = collect_hypotheses(part_renderer, frame.camera, detections, poses, c.gate_start)
-        observation = observe(frame, detections, c.noise_floor_m, first=known)
+        observation = observe(frame, detections, c.noise_floor_m, order=order, needed_of=layer)
         tolerance = tolerance_of(observation, c.tolerance_m, c.tolerance_sigmas)
         batch = collected.batch
         information: FloatArray = np.zeros((len(batch), 6, 6))
@@ -125,17 +150,16 @@ class IcpRefiner:
         drawable = part_renderer.unusable(batch, frame.camera) == ""
         batch, information = batch.take(drawable), information[drawable]
         evidence = measure(part_renderer, observation, batch, VERIFY, c.verify_px, tolerance, self._rivals)
-        pool = HypothesisPool(
+        return HypothesisPool(
             tuple(detections),
             batch,
             evidence,
             information / observation.noise_m**2,
-            np.zeros(len(batch), np.int64),
+            np.full(len(batch), look),
             tuple(zip(collected.poses, collected.owners, strict=True)),
             tuple(collected.rejected),
             lost_detections(collected.batch, batch, "lost_in_refinement"),
         )
-        return pool if before is None else before.joined(pool)
 
     def choose(self, frame: RgbdFrame, pool: HypothesisPool) -> list[PoseEstimate]:
         """The poses that explain the frame best together, as from `__call__`."""
@@ -229,7 +253,11 @@ class IcpRefiner:
         other = (first[batch.owner] != batch.part) if len(batch) else np.zeros(0)
         detected = score[batch.owner] if len(batch) else np.zeros(0)
         company = kind_mixture_evidence(
-            batch, heuristic, measured[:, MEASURED.index("kind")], len(self._part_renderer.ids)
+            batch,
+            heuristic,
+            measured[:, MEASURED.index("kind")],
+            len(self._part_renderer.ids),
+            rival_detections(detections),
         )
         return np.column_stack([measured, batch.confidence, detected, other, pool.evidence.lead, company])
 

@@ -120,7 +120,7 @@ class Train(BinOptions, Command):
     def _report(self, header: dict[str, Any]) -> None:
         from binpose.held_out import held_out_sentence
 
-        for stage, points in header["training"]["validation"].items():
+        for stage, points in header.get("training", {}).get("validation", {}).items():
             if points:
                 console.print(f"Validation of the {stage} network: {_curve(points)}.", highlight=False)
         console.print(held_out_sentence(header["metrics"]), style="bold")
