@@ -76,12 +76,15 @@ def render_view(
     config: SceneConfig,
     camera: Camera | None = None,
     T_cam_world: FloatArray | None = None,
+    look: np.random.Generator | None = None,
 ) -> SimulatedView:
     """One view of a pile with new lights, materials and sensor; camera and viewpoint are random unless given.
 
-    Appearance and sensor have separate random generators: another kind of sensor changes nothing else.
+    Appearance and sensor have separate random generators: another kind of sensor changes nothing else. With equal
+    generators `look`, views of one pile show the same materials, lights and table.
     """
     rng_look, rng_sensor = rng.spawn(2)
+    rng_look = rng_look if look is None else look
     camera = camera or random_camera(rng, config.viewpoint)
     T_cam_world = _viewpoint(pile, rng, config, camera) if T_cam_world is None else T_cam_world
     T_cam_obj = rounded(T_cam_world @ pile.T_world_obj)
