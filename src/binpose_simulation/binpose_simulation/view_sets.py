@@ -1,39 +1,17 @@
 """Several views of one pile by one camera, as a wrist camera takes them or several fixed cameras of one kind."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
-from binpose_core.base.settings import check_bounds, setting
 from binpose_core.frames.camera import Camera
 from binpose_core.geometry.transforms import FloatArray, inverse
 from binpose_simulation.pile import Pile
 from binpose_simulation.scene import SceneConfig, SimulatedView, render_view
 from binpose_simulation.sensor import SensorConfig
-from binpose_simulation.viewpoint import check_range, look_at, random_camera, random_distance_m
-
-
-@dataclass(frozen=True)
-class ViewSetConfig:
-    """Where the cameras of a set are.
-
-    views: number of views of each pile.
-    tilt_rad: least and largest angle between optical axis and vertical.
-    jitter: random part of the direction around the bin, as a fraction of the angle between neighbouring views.
-    aim: largest offset of the optical axis from the bin's centre, in half bin sizes.
-    fixed: the same directions for every pile, as with cameras on a frame; otherwise each pile has its own.
-    """
-
-    views: int = setting(3, bounds=(1, 100))
-    tilt_rad: tuple[float, float] = (0.2, 0.6)
-    jitter: float = setting(0.25, bounds=(0.0, 1.0))
-    aim: float = setting(0.15, bounds=(0.0, 1.0))
-    fixed: bool = False
-
-    def __post_init__(self) -> None:
-        check_bounds(self)
-        check_range(type(self).__name__, "tilt_rad", self.tilt_rad, 0.0, 1.2)
+from binpose_simulation.view_set_config import ViewSetConfig
+from binpose_simulation.viewpoint import look_at, random_camera, random_distance_m
 
 
 def view_set(
@@ -45,17 +23,24 @@ def view_set(
         pile: settled.
         rng: decides everything.
         scene: ranges of camera, distance, appearance and sensor.
-        config: number and directions of the views.
+        config: number and directions of the views; by default the scene's.
     """
-    config = config or ViewSetConfig()
-    rng_camera, rng_sensor, rng_where = rng.spawn(3)
+    config = config or scene.view_set or ViewSetConfig()
+    seed = int(rng.integers(2**63))
+    for number in range(config.views):
+        yield view_of_set(pile, np.random.default_rng(seed), scene, config, number)
+
+
+def view_of_set(
+    pile: Pile, rng: np.random.Generator, scene: SceneConfig, config: ViewSetConfig, number: int
+) -> SimulatedView:
+    """One view of a set; equal generators make views of the same set."""
+    rng_camera, rng_sensor, rng_where, rng_look, *own = rng.spawn(4 + config.views)
     camera = random_camera(rng_camera, scene.viewpoint)
     kind, _ = scene.sensor.draw(rng_sensor)
     same_sensor = replace(scene, sensor=SensorConfig.only(kind))
-    look_seed = int(rng.integers(2**63))
     poses = viewpoints(pile, np.random.default_rng(0) if config.fixed else rng_where, scene, camera, config)
-    for T_world_cam, own in zip(poses, rng.spawn(config.views), strict=True):
-        yield render_view(pile, own, same_sensor, camera, inverse(T_world_cam), np.random.default_rng(look_seed))
+    return render_view(pile, own[number], same_sensor, camera, inverse(poses[number]), rng_look)
 
 
 def viewpoints(

@@ -36,6 +36,7 @@ class ViewAgreement:
     log_odds: (B,) of being right, NaN where the view was not measured.
     visible: (B,) fraction of the silhouette that is neither occluded, nor outside the image, nor without depth.
     agreeing: (B,) fraction of that whose depth agrees.
+    inside: (B,) fraction of the silhouette inside the image.
     detected: (B,) whether a detection of the view overlaps the part.
     T_cam_obj: (B, 4, 4) refined in this view; covariances: (6, 6) in the camera frame, None where not refined.
     pixels: (K,) flat indices of the image for each pose, where its depth agrees.
@@ -44,6 +45,7 @@ class ViewAgreement:
     log_odds: FloatArray
     visible: FloatArray
     agreeing: FloatArray
+    inside: FloatArray
     detected: npt.NDArray[np.bool_]
     T_cam_obj: FloatArray
     covariances: tuple[FloatArray | None, ...]
@@ -51,13 +53,19 @@ class ViewAgreement:
 
 
 @dataclass(frozen=True, eq=False)
-class _Prediction:
-    """The pixels of one predicted part, as flat indices: those that can be seen, and those that agree with the depth."""
+class Prediction:
+    """What a view shows of one predicted part.
+
+    seen: flat indices of the pixels that are not occluded; agreeing: of those whose depth agrees.
+    visible: fraction of the silhouette that has depth and is not occluded; agreement: fraction of that which agrees.
+    inside: fraction of the silhouette inside the image.
+    """
 
     seen: npt.NDArray[np.int64]
     agreeing: npt.NDArray[np.int64]
     visible: float
     agreement: float
+    inside: float
 
 
 class ViewMeasurer:
@@ -81,8 +89,7 @@ class ViewMeasurer:
     ) -> ViewAgreement:
         """Measure poses (B, 4, 4), the best first."""
         count = len(object_ids)
-        part = np.array([self._ids.index(name) for name in object_ids], np.int64)
-        batch = HypothesisBatch(np.arange(count), part, np.asarray(T_cam_obj, np.float64), np.zeros(count))
+        batch = self._batch(object_ids, T_cam_obj)
         predictions = self._predict(frame, batch)
         owners, all_detections = self._owners(frame, detections, object_ids, predictions)
         measured = np.flatnonzero(owners >= 0)
@@ -95,13 +102,23 @@ class ViewMeasurer:
         log_odds[unseen] = -self._config.cap
         detected = (owners >= 0) & (owners < len(detections))
         pixels = tuple(p.agreeing for p in predictions)
-        return ViewAgreement(log_odds, visible, agreement, detected, refined, covariances, pixels)
+        inside = np.array([p.inside for p in predictions])
+        return ViewAgreement(log_odds, visible, agreement, inside, detected, refined, covariances, pixels)
 
-    def _predict(self, frame: RgbdFrame, batch: HypothesisBatch) -> list[_Prediction]:
-        """What can be seen of each pose."""
+    def predict(self, frame: RgbdFrame, object_ids: Sequence[str], T_cam_obj: FloatArray) -> list[Prediction]:
+        """What can be seen of each pose (B, 4, 4)."""
+        return self._predict(frame, self._batch(object_ids, T_cam_obj))
+
+    def _batch(self, object_ids: Sequence[str], T_cam_obj: FloatArray) -> HypothesisBatch:
+        count = len(object_ids)
+        part = np.array([self._ids.index(name) for name in object_ids], np.int64)
+        T = np.asarray(T_cam_obj, np.float64).reshape(count, 4, 4)
+        return HypothesisBatch(np.arange(count), part, T, np.zeros(count))
+
+    def _predict(self, frame: RgbdFrame, batch: HypothesisBatch) -> list[Prediction]:
         camera, renderer = frame.camera, self._part_renderer
         none = np.zeros(0, np.int64)
-        found = [_Prediction(none, none, 0.0, 0.0)] * len(batch)
+        found = [Prediction(none, none, 0.0, 0.0, 0.0)] * len(batch)
         drawable = np.flatnonzero(renderer.unusable(batch, camera) == "")
         if not len(drawable):
             return found
@@ -118,7 +135,7 @@ class ViewMeasurer:
         frame: RgbdFrame,
         detections: Sequence[Detection],
         object_ids: Sequence[str],
-        predictions: Sequence[_Prediction],
+        predictions: Sequence[Prediction],
     ) -> tuple[npt.NDArray[np.int64], list[Detection]]:
         """The detection (B,) of each pose, `NOBODY` where nothing of it is seen, and all detections.
 
@@ -214,7 +231,7 @@ def log_odds(probability: float, cap: float) -> float:
 
 def _predicted(
     frame: RgbdFrame, depth_m: npt.NDArray[np.float32], window: FloatArray, gate_m: float
-) -> _Prediction:
+) -> Prediction:
     """Pixels of a rendering (h, w) in its window (3,): those that are not occluded, and those that agree."""
     height, width = frame.camera.height, frame.camera.width
     u0, v0, step = (int(x) for x in window)
@@ -231,11 +248,12 @@ def _predicted(
     free = known & (gap > gate_m)
     flat = rows * width + columns
     visible = int(agrees.sum() + free.sum())
-    return _Prediction(
+    return Prediction(
         _blocks(flat[~occluded], step, height, width),
         _blocks(flat[agrees], step, height, width),
         visible / total,
         float(agrees.sum()) / max(visible, 1),
+        float(inside.sum()) / total,
     )
 
 

@@ -10,10 +10,11 @@ from binpose_core.frames.camera_view import CameraView
 from binpose_core.frames.types import PoseEstimate
 from binpose_core.geometry.transforms import FloatArray, inverse
 from binpose_core.parts.objects import ObjectModel
-from binpose_pipeline.pipeline import Pipeline, TimedResult
+from binpose_pipeline.pipeline import TimedResult
 from binpose_pipeline.scene.alike_poses import AlikePoses, in_camera, moved_covariance
 from binpose_pipeline.scene.config import ViewFusionConfig
-from binpose_pipeline.scene.view_agreement import ViewAgreement, ViewMeasurer, log_odds
+from binpose_pipeline.scene.scene_evidence import fused_scores, rank_of, scene_evidence
+from binpose_pipeline.scene.view_agreement import ViewAgreement, ViewMeasurer
 from binpose_pipeline.scene.world_hypotheses import WorldHypothesis, join_hypotheses, view_hypotheses
 from binpose_refinement.suppression import CollisionCheck
 
@@ -60,27 +61,23 @@ class MeasuredHypotheses:
     hypotheses: Sequence[WorldHypothesis]
     agreements: Sequence[ViewAgreement]
 
-    def table(self, name: str) -> FloatArray:
-        """(H, V) an array of the agreements."""
-        return np.stack([np.asarray(getattr(a, name), np.float64) for a in self.agreements], -1)
-
 
 class ViewFusion:
     """Joins the results of several views.
 
     Args:
         objects: the parts by id, in the order of the refiner's.
-        pipeline: whose refiner measures poses in other views.
+        measurer: measures poses in other views.
         config: settings.
     """
 
     def __init__(
-        self, objects: Mapping[str, ObjectModel], pipeline: Pipeline, config: ViewFusionConfig | None = None
+        self, objects: Mapping[str, ObjectModel], measurer: ViewMeasurer, config: ViewFusionConfig | None = None
     ) -> None:
         self.config = config or ViewFusionConfig()
-        self._objects, self._ids = objects, list(objects)
+        self._ids = list(objects)
         self._alike = AlikePoses(objects)
-        self._measurer = ViewMeasurer(objects, pipeline.refiner, self.config)
+        self._measurer = measurer
         self._collision_check = CollisionCheck(objects)
 
     def __call__(self, views: Sequence[CameraView], results: Sequence[TimedResult]) -> list[ScenePose]:
@@ -105,10 +102,10 @@ class ViewFusion:
 
     def select(self, views: Sequence[CameraView], measured: MeasuredHypotheses) -> list[ScenePose]:
         """Poses that neither repeat nor penetrate better ones, with fused scores and covariances."""
-        scores = fused_scores(measured, self.config)
-        claims = _Claims(views)
+        evidence = scene_evidence(measured.hypotheses, measured.agreements, self.config)
+        scores, claims = fused_scores(evidence, self.config), _Claims(views)
         accepted: list[ScenePose] = []
-        for i in np.argsort(-scores, kind="stable"):
+        for i in np.argsort(-rank_of(evidence, self.config), kind="stable"):
             pixels = [agreement.pixels[i] for agreement in measured.agreements]
             if claims.fraction(pixels) > self.config.claimed:
                 continue
@@ -117,7 +114,7 @@ class ViewFusion:
                 continue
             claims.claim(pixels)
             accepted.append(pose)
-        return accepted
+        return sorted(accepted, key=lambda pose: -pose.score)
 
     def _scene_pose(
         self, views: Sequence[CameraView], measured: MeasuredHypotheses, i: int, score: float
@@ -147,37 +144,6 @@ class ViewFusion:
     def _intrusion(self, a: ScenePose, b: ScenePose) -> float:
         part_a, part_b = (self._ids.index(pose.object_id) for pose in (a, b))
         return self._collision_check.intrusion(part_a, a.T_world_obj, part_b, b.T_world_obj)
-
-
-def fused_scores(measured: MeasuredHypotheses, config: ViewFusionConfig) -> FloatArray:
-    """Probabilities (H,) of the hypotheses, from what all views say."""
-    if not measured.hypotheses:
-        return np.zeros(0)
-    own = np.array([log_odds(hypothesis.score, config.cap) for hypothesis in measured.hypotheses])
-    sums = fused_log_odds(own, measured.table("log_odds"), measured.table("visible"), config)
-    return np.asarray(1.0 / (1.0 + np.exp(-sums)))
-
-
-def fused_log_odds(own: FloatArray, of_views: FloatArray, visible: FloatArray, config: ViewFusionConfig) -> FloatArray:
-    """Sum of the evidence (H,) of all views.
-
-    Views of one bin are not independent: the same part misleads them in the same way. Their log-odds are weighted.
-
-    Args:
-        own: (H,) of the best view's own result.
-        of_views: (H, V), NaN where a view says nothing.
-        visible: (H, V) how much of the part each view sees.
-        config: the weights.
-    """
-    c = config
-    trust = np.clip((visible - c.least_visible) / (c.fully_visible - c.least_visible), 0.0, 1.0)
-    evidence = np.where(np.isfinite(of_views), of_views, 0.0) * trust
-    best = np.maximum(own, evidence.max(-1, initial=-c.cap))
-    supporting = np.sort(np.maximum(evidence, 0.0), -1)[:, ::-1][:, 1:]
-    against = np.minimum(evidence, 0.0).sum(-1)
-    return np.clip(
-        c.offset + c.weight_best * best + c.weight_others * supporting.sum(-1) + c.weight_against * against, -30, 30
-    )
 
 
 class _Claims:
