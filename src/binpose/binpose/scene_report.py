@@ -35,7 +35,10 @@ class SceneWriter:
     def __call__(self, scene: SceneOutcome) -> None:
         """Write a bin."""
         image = side_by_side(
-            [draw_checked(self.drawer, view.frame, o.poses) for view, o in zip(scene.views, scene.outcomes, strict=True)]
+            [
+                draw_checked(self.drawer, view.frame, o.poses)
+                for view, o in zip(scene.views, scene.outcomes, strict=True)
+            ]
         )
         SceneDirectory(self.root).write(scene, encode_png(image))
         self.names.append(scene.name)

@@ -58,7 +58,8 @@ def viewpoints(
     for number in range(config.views):
         azimuth = first + step * (number + config.jitter * rng.uniform(-0.5, 0.5))
         tilt = rng.uniform(*config.tilt_rad)
-        aim = middle + [*(rng.uniform(-1, 1, 2) * config.aim * (high - low)[:2] / 2), 0.0]
+        aim = middle.copy()
+        aim[:2] += rng.uniform(-1, 1, 2) * config.aim * (high - low)[:2] / 2
         up = np.array([np.sin(tilt) * np.cos(azimuth), np.sin(tilt) * np.sin(azimuth), np.cos(tilt)])
         # A wrist keeps the image's lower edge towards the bin's outside.
         found.append(look_at(aim + distance_m * up, aim, azimuth - np.pi / 2))

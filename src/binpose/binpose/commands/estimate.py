@@ -51,7 +51,8 @@ class Estimate(Command):
     split: str | None = None
     """Split of the BOP data set; only needed if there are several."""
     sensor: str | None = None
-    """Sensor of the BOP data set, such as photoneo, where a scene has images of several."""
+    """Sensor of the BOP data set, such as photoneo, where a scene has images of several. Several, such as
+    cam1,cam2,cam3, are views of one bin; results.csv has the poses in the images of the first."""
     threshold: float = PoseFilter.threshold
     """Least score (probability to be right) of a reported part."""
     objects: str = ""
@@ -81,6 +82,9 @@ class Estimate(Command):
     info_topic: str = ""
     """Topic of the camera info of the colour images in a bag."""
 
+    world_frame: str = ""
+    """Frame of a bag's transforms that rests with the bin, such as base_link; by default the root of the tree."""
+
     def run(self) -> int:
         """Open, load, estimate, report."""
         from binpose.explain import Explainer, FrameExplainer, recording
@@ -97,7 +101,7 @@ class Estimate(Command):
         detections, look = DetectionFilter(region=Region.from_text(self.region)), LookConfig(self.looks, self.budget_ms)
         topics = CameraTopics(self.color_topic, self.depth_topic, self.info_topic)
         with waiting(f"Opening {self.path} ..."):
-            inputs = open_inputs(self.path, self.split, topics, self.sensor)
+            inputs = open_inputs(self.path, self.split, topics, self.sensor, self.world_frame)
         with waiting(f"Loading {self.model} ..."):
             bundle = with_refiner(load_bundle(self.model, self.device), self.refiner)
         chosen.check_objects(tuple(bundle.objects))
@@ -141,7 +145,9 @@ class Estimate(Command):
         if views != 1 and (self.track != "no" or self.explain):
             option = "--explain" if self.explain else f"--track {self.track}"
             if self.views != "all":
-                raise BinposeError(f"--views {self.views} with {option}, which looks at each frame alone; leave one out.")
+                raise BinposeError(
+                    f"--views {self.views} with {option}, which looks at each frame alone; leave one out."
+                )
             return 1
         return views
 

@@ -61,7 +61,10 @@ def group_views(sources: Sequence[FrameSource], views: int | None = None) -> lis
 
 
 def _bin_name(source: FrameSource) -> str:
-    return str(getattr(source, "bin_name", "")) or source.name
+    try:
+        return str(getattr(source, "bin_name", "")) or source.name
+    except BinposeError:  # a damaged camera file: reading the frame reports it
+        return source.name
 
 
 def _groups(name: str, frames: Sequence[FrameSource], views: int | None) -> list[ViewGroup]:
@@ -71,7 +74,7 @@ def _groups(name: str, frames: Sequence[FrameSource], views: int | None) -> list
         poses.append(pose)
         notes.append(note)
     known = [k for k, pose in enumerate(poses) if pose is not None]
-    if len(known) < 2 or views == 1:
+    if len(known) < 2 or views == 1 or _from_one_place([poses[k] for k in known]):
         return [ViewGroup(frame.name, [frame], _own(note)) for frame, note in zip(frames, notes, strict=True)]
     if note := _unsuitable(name, [poses[k] for k in known], views):
         return [ViewGroup(frame.name, [frame], (note,)) for frame in frames]
@@ -86,11 +89,20 @@ def _groups(name: str, frames: Sequence[FrameSource], views: int | None) -> list
     return [*groups, *alone]
 
 
+def camera_pose_of(source: FrameSource) -> FloatArray | None:
+    """T_world_cam (4, 4) of a frame; None where it has none.
+
+    Raises:
+        BinposeError: for a pose that is damaged or not rigid.
+    """
+    read = getattr(source, "camera_pose", None)
+    return None if read is None else read()
+
+
 def _pose(frame: FrameSource) -> tuple[FloatArray | None, str]:
     """A frame's camera pose, and the error where it cannot be used."""
-    read = getattr(frame, "camera_pose", None)
     try:
-        return (read() if read is not None else None), ""
+        return camera_pose_of(frame), ""
     except BinposeError as error:
         return None, f"Frame {frame.name} is used alone: {error}"
 
@@ -108,15 +120,18 @@ def _missing(frame: FrameSource) -> str:
 
 def _unsuitable(name: str, poses: Sequence[FloatArray | None], views: int | None) -> str:
     """Why the frames of a bin are not used together, empty if they can be."""
-    given = [pose for pose in poses if pose is not None]
-    if all(_is_same(pose, given[0]) for pose in given[1:]):
-        return f"The {len(given)} frames of bin {name} are used alone: all were taken from one place."
-    if views is None and len(given) > MOST_VIEWS:
+    if views is None and len(poses) > MOST_VIEWS:
         return (
-            f"The {len(given)} frames of bin {name} are used alone, as more than {MOST_VIEWS} are probably a film; "
+            f"The {len(poses)} frames of bin {name} are used alone, as more than {MOST_VIEWS} are probably a film; "
             "choose a number of views, such as --views 5, to use them together."
         )
     return ""
+
+
+def _from_one_place(poses: Sequence[FloatArray | None]) -> bool:
+    """Whether a camera did not move: its frames are no views of one bin, but a film of it."""
+    given = [pose for pose in poses if pose is not None]
+    return all(_is_same(pose, given[0]) for pose in given)
 
 
 def _is_same(a: FloatArray, b: FloatArray) -> bool:

@@ -83,7 +83,8 @@ def turned_covariance(covariance: FloatArray, rotation: FloatArray) -> FloatArra
     """A covariance (6, 6) of (translation, rotation vector) in another frame: rotation (3, 3) leads into it."""
     turn = np.zeros((6, 6))
     turn[:3, :3] = turn[3:, 3:] = rotation
-    return turn @ covariance @ turn.T
+    turned = turn @ covariance @ turn.T
+    return np.asarray((turned + turned.T) / 2)  # refinement leaves them symmetric only up to rounding
 
 
 def moved_covariance(covariance: FloatArray, T_a_b: FloatArray) -> FloatArray:

@@ -175,4 +175,3 @@ class SceneEstimator:
 def _numbered(pose: ScenePose, together: Sequence[int]) -> ScenePose:
     """The pose with the indices of all views in place of those used together."""
     return replace(pose, views=tuple(together[view] for view in pose.views))
-

@@ -14,7 +14,7 @@ import numpy as np
 from binpose_core.base.errors import BinposeError, CannotWrite
 from binpose_core.base.files import write_bytes, write_json
 from binpose_core.datasets.folder import FrameSource
-from binpose_core.datasets.view_sources import ViewGroup
+from binpose_core.datasets.view_sources import ViewGroup, camera_pose_of
 from binpose_core.frames.camera_view import CameraView
 from binpose_core.frames.filters import PoseFilter
 from binpose_core.frames.rgbd_frame import RgbdFrame
@@ -85,7 +85,7 @@ def _estimate_group(
     failed: dict[str, FrameOutcome] = {}
     for source in group.sources:
         try:
-            view = CameraView(source.read(), getattr(source, "camera_pose")())
+            view = posed(source)
             results.append(pipeline.timed(view.frame))
             views.append(view)
         except BinposeError as error:
@@ -103,6 +103,18 @@ def _estimate_group(
         on_scene(SceneOutcome(group.name, tuple(views), own, result, kept, rejected))
     for source in group.sources:
         yield outcomes[source.name]
+
+
+def posed(source: FrameSource) -> CameraView:
+    """A frame with its camera pose.
+
+    Raises:
+        BinposeError: where one of them cannot be read, or the source has no camera pose.
+    """
+    pose = camera_pose_of(source)
+    if pose is None:
+        raise BinposeError(f"Frame {source.name} has no camera pose; expected T_world_cam; see docs/several_views.md.")
+    return CameraView(source.read(), pose)
 
 
 def _outcome(

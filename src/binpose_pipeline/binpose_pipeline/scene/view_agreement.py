@@ -229,9 +229,7 @@ def log_odds(probability: float, cap: float) -> float:
     return float(np.clip(np.log(p / (1.0 - p)), -cap, cap))
 
 
-def _predicted(
-    frame: RgbdFrame, depth_m: npt.NDArray[np.float32], window: FloatArray, gate_m: float
-) -> Prediction:
+def _predicted(frame: RgbdFrame, depth_m: npt.NDArray[np.float32], window: FloatArray, gate_m: float) -> Prediction:
     """Pixels of a rendering (h, w) in its window (3,): those that are not occluded, and those that agree."""
     height, width = frame.camera.height, frame.camera.width
     u0, v0, step = (int(x) for x in window)

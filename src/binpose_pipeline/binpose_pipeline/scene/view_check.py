@@ -86,11 +86,7 @@ def contradicting(checks: Sequence[PairCheck], count: int, config: ViewCheckConf
     The views with the most contradictions are left out first, until the others agree; two views alone that contradict
     each other are both left out.
     """
-    bad = [
-        c
-        for c in checks
-        if c.missing >= config.fewest and c.missing >= config.missing * (c.missing + c.confirmed)
-    ]
+    bad = [c for c in checks if c.missing >= config.fewest and c.missing >= config.missing * (c.missing + c.confirmed)]
     out: dict[int, list[PairCheck]] = {}
     while True:
         left = [c for c in bad if c.first not in out and c.second not in out]

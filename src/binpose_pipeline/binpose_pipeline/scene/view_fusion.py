@@ -116,9 +116,7 @@ class ViewFusion:
             accepted.append(pose)
         return sorted(accepted, key=lambda pose: -pose.score)
 
-    def _scene_pose(
-        self, views: Sequence[CameraView], measured: MeasuredHypotheses, i: int, score: float
-    ) -> ScenePose:
+    def _scene_pose(self, views: Sequence[CameraView], measured: MeasuredHypotheses, i: int, score: float) -> ScenePose:
         """The mean of the poses refined in each view that sees the part, weighted by their information."""
         c, hypothesis = self.config, measured.hypotheses[i]
         poses, covariances = [], []
