@@ -208,10 +208,10 @@ def run_estimation(
         BinposeError: when the place cannot be written to, before the first frame, or the disk is full.
     """
     from binpose.run_report import RunGallery, draw_checked, run_report
+    from binpose.scene_report import SceneWriter
     from binpose_core.base.files import write_text
     from binpose_core.drawing.overlays import OverlayDrawer
     from binpose_core.frames.image_files import encode_png
-    from binpose.scene_report import SceneWriter
     from binpose_pipeline.estimation import estimate_frames
     from binpose_pipeline.scene.scene_estimator import SceneEstimator
     from binpose_pipeline.scene.scene_runs import estimate_groups

@@ -14,8 +14,8 @@ optional. `camera.json`, or `<name>.json` beside an image for that image alone, 
      "T_world_cam": [[...], [...], [...], [0, 0, 0, 1]], "bin": "left"}
 
 of which the last five are optional. T_world_cam is the pose of the camera's optical frame in metres, for all images or,
-as {"<name>": [...]}, for each; images with one `bin` (by default all of the folder) show one resting bin. Images are undistorted as they are read. Extensions, suffixes and folder names
-are not case-sensitive.
+as {"<name>": [...]}, for each. Images with one `bin`, by default all of the folder, show one resting bin. Images are
+undistorted as they are read. Extensions, suffixes and folder names are not case-sensitive.
 """
 
 from collections.abc import Mapping, Sequence
