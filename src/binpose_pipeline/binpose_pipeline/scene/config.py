@@ -27,7 +27,7 @@ class ViewFusionConfig:
     cap: largest log-odds for or against a pose.
     cap_view: the same for what one view says about another view's pose.
     rank_own, rank_first, rank_proposed, rank_measured, rank_free, rank_pixels: weights of the evidence by which
-        hypotheses of one place are ranked, see `scene_evidence.Evidence`.
+        hypotheses of one place are ranked, see `scene_evidence.SceneEvidence`.
     score_offset, score_own, score_views, score_free: weights of the evidence in the log-odds of the score.
     claimed: a pose is a duplicate when better ones explain more than this fraction of its pixels in all views.
     intrusion: a pose is a duplicate when more than this fraction of its surface lies inside a better one.

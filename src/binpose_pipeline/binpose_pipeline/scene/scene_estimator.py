@@ -1,12 +1,12 @@
 """Estimates the parts of one resting bin from several views: each alone, then all together."""
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from binpose_core.base.errors import BinposeError
+from binpose_core.base.stopwatch import measured
 from binpose_core.frames.camera_view import CameraView
 from binpose_core.frames.types import PoseEstimate
 from binpose_core.geometry.transforms import FloatArray
@@ -39,7 +39,7 @@ LEAST_INSIDE = 0.02
 
 
 @dataclass(frozen=True)
-class SceneConfig:
+class SceneEstimatorConfig:
     """All settings of the estimation from several views."""
 
     fusion: ViewFusionConfig = field(default_factory=ViewFusionConfig)
@@ -85,9 +85,9 @@ class SceneEstimator:
     """
 
     def __init__(
-        self, objects: Mapping[str, ObjectModel], pipeline: Pipeline, config: SceneConfig | None = None
+        self, objects: Mapping[str, ObjectModel], pipeline: Pipeline, config: SceneEstimatorConfig | None = None
     ) -> None:
-        self.config = config or SceneConfig()
+        self.config = config or SceneEstimatorConfig()
         self._objects, self._pipeline = objects, pipeline
         self._measurer = ViewMeasurer(objects, pipeline.refiner, self.config.fusion)
         self._fusion = ViewFusion(objects, self._measurer, self.config.fusion)
@@ -105,7 +105,12 @@ class SceneEstimator:
 
     def join(self, views: Sequence[CameraView], results: Sequence[TimedResult]) -> SceneResult:
         """The parts of the bin from the results of each view alone."""
-        began = time.perf_counter()
+        times: dict[str, float] = {}
+        with measured(FUSION, times.__setitem__):
+            result = self._join(views, results)
+        return replace(result, fusion_s=times[FUSION])
+
+    def _join(self, views: Sequence[CameraView], results: Sequence[TimedResult]) -> SceneResult:
         given = [view.T_world_cam for view in views]
         alone = tuple(tuple(result.poses) for result in results)
         nothing = CameraResiduals(np.stack([np.eye(4)] * len(views)), np.zeros(len(views)), ())
@@ -120,11 +125,9 @@ class SceneEstimator:
         in_cameras = list(alone)
         for view in together:
             in_cameras[view] = self._in_camera(views[view], T_world_cam[view], poses)
-        seconds = time.perf_counter() - began
         return SceneResult(
-            tuple(poses), tuple(in_cameras), tuple(T_world_cam), together, residuals, tuple(notes), tuple(results),
-            seconds,
-        )  # fmt: skip
+            tuple(poses), tuple(in_cameras), tuple(T_world_cam), together, residuals, tuple(notes), tuple(results)
+        )
 
     def _aligned(
         self, views: Sequence[CameraView], results: Sequence[TimedResult]

@@ -20,7 +20,7 @@ PIXEL_STEP = 5.0
 
 
 @dataclass(frozen=True, eq=False)
-class Evidence:
+class SceneEvidence:
     """What all views say about H hypotheses, each (H,).
 
     own: log-odds of the best view's own result.
@@ -43,11 +43,11 @@ class Evidence:
 
 def scene_evidence(
     hypotheses: Sequence[WorldHypothesis], agreements: Sequence[ViewAgreement], config: ViewFusionConfig
-) -> Evidence:
+) -> SceneEvidence:
     """Sum up hypotheses (H) and their agreement with each of V views."""
     c = config
     if not hypotheses:
-        return Evidence(*[np.zeros(0)] * 7)
+        return SceneEvidence(*[np.zeros(0)] * 7)
     members = [[log_odds(member.score, c.cap_view) for member in h.members] for h in hypotheses]
     found = np.stack([a.log_odds for a in agreements], -1)
     visible = np.stack([a.visible for a in agreements], -1)
@@ -56,7 +56,7 @@ def scene_evidence(
     said = np.where(detected, np.clip(found, -c.cap_view, c.cap_view), 0.0) * seen
     agreeing = np.stack([a.agreeing for a in agreements], -1)
     pixels = np.array([sum(len(a.pixels[i]) for a in agreements) for i in range(len(hypotheses))])
-    return Evidence(
+    return SceneEvidence(
         own=np.array([log_odds(h.score, c.cap) for h in hypotheses]),
         first=np.array([float(h.members[0].covariance is not None) for h in hypotheses]),
         proposed=np.array([sum(own) for own in members]),
@@ -73,7 +73,7 @@ def visibility_weight(visible: FloatArray, config: ViewFusionConfig) -> FloatArr
     return np.asarray(np.clip((visible - low) / max(high - low, 1e-9), 0.0, 1.0))
 
 
-def rank_of(evidence: Evidence, config: ViewFusionConfig) -> FloatArray:
+def rank_of(evidence: SceneEvidence, config: ViewFusionConfig) -> FloatArray:
     """(H,) by which the hypotheses of one place are ranked."""
     c, e = config, evidence
     own = c.rank_own * e.own + c.rank_first * e.first
@@ -81,7 +81,7 @@ def rank_of(evidence: Evidence, config: ViewFusionConfig) -> FloatArray:
     return np.asarray(own + others + c.rank_free * e.free + c.rank_pixels * e.pixels)
 
 
-def fused_scores(evidence: Evidence, config: ViewFusionConfig) -> FloatArray:
+def fused_scores(evidence: SceneEvidence, config: ViewFusionConfig) -> FloatArray:
     """(H,) probabilities in [0, 1] that selected poses are right."""
     c, e = config, evidence
     sums = c.score_offset + c.score_own * e.own + c.score_views * e.views + c.score_free * e.free
