@@ -12,7 +12,7 @@ import numpy as np
 
 from binpose_core.geometry.transforms import FloatArray
 from binpose_pipeline.scene.config import ViewFusionConfig
-from binpose_pipeline.scene.view_agreement import ViewAgreement, log_odds
+from binpose_pipeline.scene.view_agreement import ViewAgreement, capped_log_odds
 from binpose_pipeline.scene.world_hypotheses import WorldHypothesis
 
 PIXEL_STEP = 5.0
@@ -48,7 +48,7 @@ def scene_evidence(
     c = config
     if not hypotheses:
         return SceneEvidence(*[np.zeros(0)] * 7)
-    members = [[log_odds(member.score, c.cap_view) for member in h.members] for h in hypotheses]
+    members = [[capped_log_odds(member.score, c.cap_view) for member in h.members] for h in hypotheses]
     found = np.stack([a.log_odds for a in agreements], -1)
     visible = np.stack([a.visible for a in agreements], -1)
     seen = visibility_weight(visible, c)
@@ -57,7 +57,7 @@ def scene_evidence(
     agreeing = np.stack([a.agreeing for a in agreements], -1)
     pixels = np.array([sum(len(a.pixels[i]) for a in agreements) for i in range(len(hypotheses))])
     return SceneEvidence(
-        own=np.array([log_odds(h.score, c.cap) for h in hypotheses]),
+        own=np.array([capped_log_odds(h.score, c.cap) for h in hypotheses]),
         first=np.array([float(h.members[0].covariance is not None) for h in hypotheses]),
         proposed=np.array([sum(own) for own in members]),
         views=np.array([len(h.views) - 1.0 for h in hypotheses]),

@@ -133,7 +133,7 @@ def _outcome(
     reason = None if kept else why_empty(frame, detections, poses, chosen.wanted(objects), chosen.threshold)
     return FrameOutcome(
         source.name, source.scene_id, source.image_id, kept, rejected, result.seconds(number), reason=reason,
-        notes=tuple(dict.fromkeys(notes)),
+        notes=tuple(dict.fromkeys(notes)), unexplained=result.results[number].unexplained,
     )  # fmt: skip
 
 

@@ -53,7 +53,7 @@ class ViewAgreement:
 
 
 @dataclass(frozen=True, eq=False)
-class Prediction:
+class PartPrediction:
     """What a view shows of one predicted part.
 
     seen: flat indices of the pixels that are not occluded; agreeing: of those whose depth agrees.
@@ -105,7 +105,7 @@ class ViewMeasurer:
         inside = np.array([p.inside for p in predictions])
         return ViewAgreement(log_odds, visible, agreement, inside, detected, refined, covariances, pixels)
 
-    def predict(self, frame: RgbdFrame, object_ids: Sequence[str], T_cam_obj: FloatArray) -> list[Prediction]:
+    def predict(self, frame: RgbdFrame, object_ids: Sequence[str], T_cam_obj: FloatArray) -> list[PartPrediction]:
         """What can be seen of each pose (B, 4, 4)."""
         return self._predict(frame, self._batch(object_ids, T_cam_obj))
 
@@ -115,10 +115,10 @@ class ViewMeasurer:
         T = np.asarray(T_cam_obj, np.float64).reshape(count, 4, 4)
         return HypothesisBatch(np.arange(count), part, T, np.zeros(count))
 
-    def _predict(self, frame: RgbdFrame, batch: HypothesisBatch) -> list[Prediction]:
+    def _predict(self, frame: RgbdFrame, batch: HypothesisBatch) -> list[PartPrediction]:
         camera, renderer = frame.camera, self._part_renderer
         none = np.zeros(0, np.int64)
-        found = [Prediction(none, none, 0.0, 0.0, 0.0)] * len(batch)
+        found = [PartPrediction(none, none, 0.0, 0.0, 0.0)] * len(batch)
         drawable = np.flatnonzero(renderer.unusable(batch, camera) == "")
         if not len(drawable):
             return found
@@ -135,7 +135,7 @@ class ViewMeasurer:
         frame: RgbdFrame,
         detections: Sequence[Detection],
         object_ids: Sequence[str],
-        predictions: Sequence[Prediction],
+        predictions: Sequence[PartPrediction],
     ) -> tuple[npt.NDArray[np.int64], list[Detection]]:
         """The detection (B,) of each pose, `NOBODY` where nothing of it is seen, and all detections.
 
@@ -220,16 +220,16 @@ class ViewMeasurer:
         keys = [(f.detection_index, f.object_id, f.T_cam_obj.tobytes()) for f in found]
         scores = dict(zip(keys, score, strict=True))
         own_keys = [(int(owners[i]), object_ids[i], T_cam_obj[i].tobytes()) for i in measured]
-        return np.array([log_odds(scores.get(key, 0.0), c.cap) for key in own_keys])
+        return np.array([capped_log_odds(scores.get(key, 0.0), c.cap) for key in own_keys])
 
 
-def log_odds(probability: float, cap: float) -> float:
+def capped_log_odds(probability: float, cap: float) -> float:
     """Log-odds of a probability, within [-cap, cap]."""
     p = min(max(float(probability), 1e-9), 1.0 - 1e-9)
     return float(np.clip(np.log(p / (1.0 - p)), -cap, cap))
 
 
-def _predicted(frame: RgbdFrame, depth_m: npt.NDArray[np.float32], window: FloatArray, gate_m: float) -> Prediction:
+def _predicted(frame: RgbdFrame, depth_m: npt.NDArray[np.float32], window: FloatArray, gate_m: float) -> PartPrediction:
     """Pixels of a rendering (h, w) in its window (3,): those that are not occluded, and those that agree."""
     height, width = frame.camera.height, frame.camera.width
     u0, v0, step = (int(x) for x in window)
@@ -246,7 +246,7 @@ def _predicted(frame: RgbdFrame, depth_m: npt.NDArray[np.float32], window: Float
     free = known & (gap > gate_m)
     flat = rows * width + columns
     visible = int(agrees.sum() + free.sum())
-    return Prediction(
+    return PartPrediction(
         _blocks(flat[~occluded], step, height, width),
         _blocks(flat[agrees], step, height, width),
         visible / total,
