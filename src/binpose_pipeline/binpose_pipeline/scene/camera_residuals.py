@@ -28,6 +28,7 @@ class CameraResidualConfig:
     reach_m: largest error of a camera pose that is looked for, at the parts.
     reach_rad: largest difference of two rotations of one part.
     match_m: differences of matches around the common one are smaller than this.
+    fewest: parts with a common difference of more than `match_m` from which it is an error; fewer are chance.
     sigma_m, sigma_rad: standard deviations of a part's pose in one view.
     prior_m, prior_rad: expected sizes of camera errors.
     rounds: of the robust least squares.
@@ -37,6 +38,7 @@ class CameraResidualConfig:
     reach_m: float = setting(0.025, bounds=(1e-3, 0.5))
     reach_rad: float = setting(0.3, bounds=(1e-3, 3.2))
     match_m: float = setting(0.004, bounds=(1e-4, 0.1))
+    fewest: int = setting(3, bounds=(1, 1000))
     sigma_m: float = setting(0.001, bounds=(1e-5, 0.1))
     sigma_rad: float = setting(0.03, bounds=(1e-4, 1.0))
     prior_m: float = setting(0.005, bounds=(1e-4, 0.5))
@@ -109,11 +111,16 @@ def camera_residuals(
     pairs = list(combinations(range(len(sure)), 2))
     matches = [match for a, b in pairs for match in _matches(a, b, sure[a], sure[b], alike, c)]
     if not matches:
-        return CameraResiduals(np.stack([NO_MOTION] * len(sure)), np.zeros(len(sure)), ())
+        return no_residuals(len(sure))
     middle = np.mean([(match.center_a + match.center_b) / 2 for match in matches], axis=0)
     twists = _solve(matches, len(sure), middle, c)
     motions = np.stack([_about(middle, twist) for twist in twists])
     return CameraResiduals(motions, np.linalg.norm(twists[:, :3], axis=1), _pairs(matches, motions, twists))
+
+
+def no_residuals(count: int) -> CameraResiduals:
+    """Those of cameras whose errors are not known."""
+    return CameraResiduals(np.stack([NO_MOTION] * count), np.zeros(count), ())
 
 
 def _matches(
@@ -138,7 +145,7 @@ def _matches(
     counts = [min(len({found[k][n] for k in np.flatnonzero(row)}) for n in (0, 1)) for row in inliers]
     size = np.linalg.norm(shifts, axis=1)
     best = min(range(len(found)), key=lambda k: (-counts[k], size[k]))
-    if counts[best] < 2 and size[best] > c.match_m:
+    if counts[best] < c.fewest and size[best] > c.match_m:
         return []
     center = shifts[inliers[best]].mean(0)
     return _one_to_one(found, shifts, center, c.match_m)

@@ -17,6 +17,7 @@ from binpose_pipeline.scene.camera_residuals import (
     CameraResiduals,
     PairResidual,
     camera_residuals,
+    no_residuals,
 )
 from binpose_pipeline.scene.config import ViewFusionConfig
 from binpose_pipeline.scene.view_agreement import ViewMeasurer
@@ -25,6 +26,7 @@ from binpose_pipeline.scene.view_check import (
     check_pairs,
     contradicting,
     contradiction_sentence,
+    missing_parts,
     residual_sentence,
 )
 from binpose_pipeline.scene.view_fusion import ScenePose, ViewFusion
@@ -113,7 +115,7 @@ class SceneEstimator:
     def _join(self, views: Sequence[CameraView], results: Sequence[TimedResult]) -> SceneResult:
         given = [view.T_world_cam for view in views]
         alone = tuple(tuple(result.poses) for result in results)
-        nothing = CameraResiduals(np.stack([np.eye(4)] * len(views)), np.zeros(len(views)), ())
+        nothing = no_residuals(len(views))
         if len(views) < 2:
             return SceneResult((), alone, tuple(given), (), nothing, (), tuple(results))
         together, residuals, T_world_cam, notes = self._aligned(views, results)
@@ -133,10 +135,16 @@ class SceneEstimator:
         self, views: Sequence[CameraView], results: Sequence[TimedResult]
     ) -> tuple[tuple[int, ...], CameraResiduals, list[FloatArray], list[str]]:
         """The views that agree, the errors of their cameras, all camera poses corrected, and the verdicts."""
-        c, names = self.config, [view.name for view in views]
+        c, names = self.config, [view.name or f"{number + 1}" for number, view in enumerate(views)]
         every, poses = tuple(range(len(views))), [result.poses for result in results]
         residuals, T_world_cam = self._corrected(views, poses, every)
         checks = check_pairs(self._measurer, views, T_world_cam, poses, c.check)
+        if residuals.shift_m.any() and missing_parts(checks):
+            # Parts that match by chance make a wrong correction: it must explain the depth better than none.
+            given = [view.T_world_cam for view in views]
+            before = check_pairs(self._measurer, views, given, poses, c.check)
+            if missing_parts(before) < missing_parts(checks):
+                residuals, T_world_cam, checks = no_residuals(len(views)), given, before
         out = contradicting(checks, len(views), c.check)
         notes = [contradiction_sentence(view, own, names) for view, own in sorted(out.items())]
         together = tuple(view for view in every if view not in out)

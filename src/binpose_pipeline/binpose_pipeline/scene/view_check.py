@@ -80,6 +80,11 @@ def check_pairs(
     return [PairCheck(*pair, *count) for pair, count in sorted(counts.items())]
 
 
+def missing_parts(checks: Sequence[PairCheck]) -> int:
+    """Sure parts that are missing in other views."""
+    return sum(check.missing for check in checks)
+
+
 def contradicting(checks: Sequence[PairCheck], count: int, config: ViewCheckConfig) -> dict[int, list[PairCheck]]:
     """The views that are used alone, by index, with the pairs that say so.
 
