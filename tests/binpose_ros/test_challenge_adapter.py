@@ -130,3 +130,40 @@ def test_without_the_challenges_package_nothing_is_offered(monkeypatch: pytest.M
     logger = SimpleNamespace(debug=said.append)
     ChallengeService(SimpleNamespace(get_logger=lambda: logger))  # a node that can offer nothing
     assert len(said) == 1 and "ibpc_interfaces" in said[0]
+
+
+def joined_by(service_join: Any, request: Any, alone: Any) -> tuple[Any, Any, list[str]]:
+    """What a service with these cameras answers before it is converted, and what it logs."""
+    said: list[str] = []
+    logger = SimpleNamespace(info=said.append, debug=said.append)
+    node = SimpleNamespace(get_logger=lambda: logger, settings=SimpleNamespace(challenge=ChallengeSettings()))
+    poses, T = ChallengeService(node, service_join)._poses(request, SimpleNamespace(stage=lambda frame: alone))
+    return poses, T, said
+
+
+def test_all_cameras_with_images_are_used_together(message: Any, T: Any) -> None:
+    request = SimpleNamespace(photoneo=message, cameras=[message, without_images(message), message])
+    given: list[Any] = []
+
+    def join(model: Any, frames: Any, T_world_cam: Any) -> Any:
+        given.extend(zip(frames, T_world_cam, strict=True))
+        return ["world poses"], ["The camera poses agree."]
+
+    poses, T_here_world, said = joined_by(join, request, ["poses of one"])
+    assert poses == ["world poses"] and len(given) == 3
+    np.testing.assert_array_equal(T_here_world, np.eye(4))
+    np.testing.assert_allclose(given[0][1] @ T, np.eye(4), atol=1e-9)
+    assert said[-1].endswith("The camera poses agree.")
+
+
+def test_contradicting_cameras_leave_the_first_alone(message: Any, T: Any) -> None:
+    request = SimpleNamespace(photoneo=message, cameras=[message])
+    poses, T_here_world, said = joined_by(lambda *_: ([], ["View a is used alone."]), request, ["poses of one"])
+    assert poses == ["poses of one"] and "used alone" in said[-1]
+    np.testing.assert_allclose(T_here_world, T, atol=1e-9)
+
+
+def test_one_camera_is_not_joined(message: Any) -> None:
+    request = SimpleNamespace(photoneo=message, cameras=[without_images(message)])
+    poses, _, _ = joined_by(lambda *_: pytest.fail("joined"), request, ["poses of one"])
+    assert poses == ["poses of one"]

@@ -7,8 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from binpose_core.evaluation.golden import GoldenFrame
+from binpose_core.frames.camera_view import CameraView
 from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.frames.types import PoseEstimate
+from binpose_core.geometry.transforms import FloatArray
 from binpose_core.learning.model_store import StoredModel
 from binpose_core.parts.objects import ObjectModel
 from binpose_detection.backends import stored_segmenter
@@ -17,6 +22,7 @@ from binpose_estimator.estimator import PoseEstimator
 from binpose_estimator.node import PoseOutputs
 from binpose_pipeline.gate import golden_score
 from binpose_pipeline.pipeline import Pipeline
+from binpose_pipeline.scene.scene_estimator import SceneEstimator
 from binpose_pipeline.scene.second_look import LookConfig
 from binpose_refinement.node import (
     RefinementOutputs,
@@ -95,6 +101,15 @@ def parameters_in_use(pipeline: Pipeline) -> Mapping[str, Any]:
     return refiner_parameters(pipeline.refiner)  # type: ignore[arg-type]  # built by `build`
 
 
+def join_views(
+    model: Any, frames: Sequence[RgbdFrame], T_world_cam: Sequence[FloatArray]
+) -> tuple[list[PoseEstimate], Sequence[str]]:
+    """The poses of several cameras' frames in the world, and the verdict on the camera poses."""
+    views = [CameraView(frame, T) for frame, T in zip(frames, T_world_cam, strict=True)]
+    result = SceneEstimator(model.objects, model.stage)(views)
+    return [pose.in_camera(np.eye(4)) for pose in result.poses], result.notes
+
+
 class PipelineOutputs:
     """The topics of all stages."""
 
@@ -119,7 +134,7 @@ class PipelineNode(ManagedNode):
         )
         self.diagnostics = stage_diagnostics(self)
         self.action = EstimateAction(self)
-        self.challenge = ChallengeService(self)
+        self.challenge = ChallengeService(self, join_views)
         self.parts = (self.model_source, self.results, self.frames)
 
     def check_frame_id(self, frame_id: str) -> str:

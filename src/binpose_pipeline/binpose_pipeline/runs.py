@@ -192,7 +192,13 @@ def _checked_record(record: RunRecord) -> RunRecord:
 
 
 def bop_results(record: RunRecord, outcomes: Sequence[FrameOutcome]) -> list[BopResult]:
-    """The lines of results.csv; BOP wants one time per image, the same in all its lines."""
+    """The lines of results.csv; BOP wants one time per image, the same in all its lines.
+
+    Of several cameras' frames with one image number, the first counts: the others' poses are the same parts.
+    """
+    first: dict[tuple[int, int], FrameOutcome] = {}
+    for outcome in outcomes:
+        first.setdefault((outcome.scene_id, outcome.image_id), outcome)
     return [
         BopResult(
             scene_id=outcome.scene_id,
@@ -202,7 +208,7 @@ def bop_results(record: RunRecord, outcomes: Sequence[FrameOutcome]) -> list[Bop
             T_cam_obj=pose.T_cam_obj,
             time_s=sum(outcome.seconds.values()),
         )
-        for outcome in outcomes
+        for outcome in first.values()
         for pose in outcome.poses
     ]
 

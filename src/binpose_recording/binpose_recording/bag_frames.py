@@ -5,8 +5,10 @@ from pathlib import Path
 
 from binpose_core.base.errors import BinposeError
 from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.geometry.transforms import FloatArray
 from binpose_recording.bag_reader import Bag, Place
 from binpose_recording.bag_topics import CameraTopics, choose_topics
+from binpose_recording.bag_transforms import BagTransforms
 from binpose_recording.cdr import CAMERA_INFO, read_image, read_message
 from binpose_recording.config import RecorderConfig
 from binpose_recording.pairing import Infos, Pairer
@@ -33,6 +35,22 @@ class BagFrame:
     depth: Stamped | None
     info: Stamped
     scene_id: int = 0
+    transforms: BagTransforms | None = None
+
+    @property
+    def bin_name(self) -> str:
+        """All frames of a bag show one resting bin."""
+        return self.bag.path.stem
+
+    def camera_pose(self) -> FloatArray | None:
+        """T_world_cam (4, 4) from the bag's transforms at the stamp of the colour image; None without any.
+
+        Raises:
+            BinposeError: where the transforms do not reach the world frame or that time.
+        """
+        if self.transforms is None or not self.transforms.topics:
+            return None
+        return self.transforms.camera_pose(serialized_header(self._data(self.color)).frame_id, self.color.stamp_ns)
 
     def read(self) -> RgbdFrame:
         """The undistorted images, depth in metres or None.
@@ -64,7 +82,10 @@ class BagFrames:
 
 
 def bag_frames(
-    path: Path | str | Bag, wanted: CameraTopics | None = None, slop_s: float = RecorderConfig.slop_s
+    path: Path | str | Bag,
+    wanted: CameraTopics | None = None,
+    slop_s: float = RecorderConfig.slop_s,
+    world_frame: str = "",
 ) -> BagFrames:
     """The frames of a bag: colour and depth paired by their stamps, each with the camera info valid at that time.
 
@@ -74,6 +95,7 @@ def bag_frames(
         path: folder or file, or an open bag.
         wanted: topics, if there is more than one camera.
         slop_s: largest difference between the stamps of colour and depth of a frame.
+        world_frame: a frame that rests with the bin, for camera poses; by default the root of the camera's tree.
 
     Raises:
         BinposeError: if it is not a bag, or has no readable frames.
@@ -104,7 +126,7 @@ def bag_frames(
             f"{topics.depth or 'nothing else'} with stamps at most {slop_s:g} s apart; check the topics."
         )
     names: dict[int, int] = {}
-    frames = []
+    frames, transforms = [], BagTransforms(bag, world_frame)
     for index, pair in enumerate(pairs):
         info = infos.at(pair.stamp_ns)
         if info is None:
@@ -113,7 +135,8 @@ def bag_frames(
                 "expected at least one; choose another topic (--info-topic), or record again."
             )
         names[pair.stamp_ns] = names.get(pair.stamp_ns, 0) + 1
-        frames.append(BagFrame(bag, _name(pair.stamp_ns, names[pair.stamp_ns]), index, pair.color, pair.depth, info))
+        name = _name(pair.stamp_ns, names[pair.stamp_ns])
+        frames.append(BagFrame(bag, name, index, pair.color, pair.depth, info, transforms=transforms))
     return BagFrames(tuple(frames), topics, notes)
 
 

@@ -5,7 +5,7 @@ The challenge speaks BOP's language: lengths in millimetres, depth in the number
 """
 
 import traceback
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,8 +30,9 @@ MM_PER_M = 1e3
 class ChallengeSettings:
     """Parameters of the service of the bin-picking challenge.
 
-    camera: name (frame id of its camera info) of the camera that is used; when empty the Photoneo, or where it has no
-        images the first other camera with colour and depth.
+    camera: name (frame id of its camera info) of the only camera that is used; when empty all cameras with colour and
+        depth are used together. Where their poses contradict each other, only the first is: the Photoneo, if it has
+        images.
     depth_unit_m: metres of one unit of the depth images; the challenge's own data set has tenths of a millimetre.
     object_ids: "<part>=<number>" for parts whose number in requests is not their number in BOP data sets.
     threshold: least score (probability to be right) of a pose in an answer, which is a ranking of all by default.
@@ -50,15 +51,22 @@ class ChallengeSettings:
                 raise BinposeError(f"challenge.object_ids holds {entry!r}; expected <part>=<number>, such as gear=8.")
 
 
+JoinViews = Callable[[Any, Sequence[RgbdFrame], Sequence[FloatArray]], tuple[list[PoseEstimate], Sequence[str]]]
+"""Poses in the world from a model, frames and T_world_cam (4, 4) of each; none where the views cannot be used together.
+
+Also returns what is to be logged."""
+
+
 class ChallengeService:
     """Offers the service; does nothing but say so where ibpc_interfaces is not installed.
 
     Args:
         node: a node whose stage makes poses of a frame, with `settings.challenge`.
+        join_views: estimates all cameras of a request together; by default only one camera is used.
     """
 
-    def __init__(self, node: Any) -> None:
-        self._node = node
+    def __init__(self, node: Any, join_views: JoinViews | None = None) -> None:
+        self._node, self._join_views = node, join_views
         try:
             from ibpc_interfaces.msg import PoseEstimate as Answer
             from ibpc_interfaces.srv import GetPoseEstimates
@@ -95,10 +103,22 @@ class ChallengeService:
         wanted = {names[number] for number in request.object_ids if number in names}
         if not wanted:
             return []
-        camera = choose_camera(request, settings.camera)
-        poses = model.stage(to_frame(camera, settings.depth_unit_m))
+        poses, T_here_world = self._poses(request, model)
         kept = [pose for pose in poses if pose.object_id in wanted and pose.score >= settings.threshold]
-        return from_poses(kept, T_cam_world(camera), names, self._kind, node.types)
+        return from_poses(kept, T_here_world, names, self._kind, node.types)
+
+    def _poses(self, request: Any, model: Any) -> tuple[Sequence[PoseEstimate], FloatArray]:
+        """The poses from all cameras in the world, or from one in its frame, and the world in that frame."""
+        settings = self._node.settings.challenge
+        cameras = usable_cameras(request, settings.camera)
+        if self._join_views is not None and len(cameras) > 1:
+            frames = [to_frame(camera, settings.depth_unit_m) for camera in cameras]
+            poses, notes = self._join_views(model, frames, [inverse(T_cam_world(camera)) for camera in cameras])
+            for note in notes:
+                self._node.get_logger().info(f"{SERVICE}: {note}")
+            if poses:
+                return poses, np.eye(4)
+        return model.stage(to_frame(cameras[0], settings.depth_unit_m)), T_cam_world(cameras[0])
 
 
 def names_of(objects: Mapping[str, ObjectModel], given: Collection[str] = ()) -> dict[int, str]:
@@ -129,16 +149,21 @@ def names_of(objects: Mapping[str, ObjectModel], given: Collection[str] = ()) ->
 
 
 def choose_camera(request: Any, name: str = "") -> Any:
-    """The camera of a request whose images are used; see `ChallengeSettings.camera`.
+    """The first of `usable_cameras`."""
+    return usable_cameras(request, name)[0]
+
+
+def usable_cameras(request: Any, name: str = "") -> list[Any]:
+    """The cameras of a request whose images are used, the Photoneo first; see `ChallengeSettings.camera`.
 
     Raises:
         BinposeError: when none has colour and depth, or none has that name.
     """
     cameras = [request.photoneo, *request.cameras]
     usable = [camera for camera in cameras if len(camera.rgb.data) and len(camera.depth.data)]
-    for camera in usable:
-        if name in ("", camera.info.header.frame_id):
-            return camera
+    chosen = [camera for camera in usable if name in ("", camera.info.header.frame_id)]
+    if chosen:
+        return chosen
     known = ", ".join(repr(camera.info.header.frame_id) for camera in usable) or "none"
     raise BinposeError(
         f"None of the request's cameras with colour and depth ({known}) can be used; expected "

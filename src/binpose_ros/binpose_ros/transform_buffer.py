@@ -21,15 +21,13 @@ KEEP_S = 10.0
 class _Link:
     """The transforms from a frame to its parent: one that is static, or those of the last seconds by stamp."""
 
-    def __init__(self, parent: str, static: bool) -> None:
-        self.parent, self.static = parent, static
+    def __init__(self, parent: str, static: bool, keep_s: float) -> None:
+        self.parent, self.static, self._keep_ns = parent, static, round(keep_s * NS_PER_S)
         self.stamps_ns: list[int] = []
         self.T_parent_child: list[FloatArray] = []
 
     def put(self, stamp_ns: int, T: FloatArray) -> None:
-        if self.static or (
-            self.stamps_ns and stamp_ns < self.stamps_ns[-1] - KEEP_S * NS_PER_S
-        ):  # The clock restarted.
+        if self.static or (self.stamps_ns and stamp_ns < self.stamps_ns[-1] - self._keep_ns):  # The clock restarted.
             self.stamps_ns, self.T_parent_child = [], []
         at = bisect_left(self.stamps_ns, stamp_ns)
         if self.stamps_ns[at : at + 1] == [stamp_ns]:
@@ -37,7 +35,7 @@ class _Link:
             return
         self.stamps_ns.insert(at, stamp_ns)
         self.T_parent_child.insert(at, T)
-        old = bisect_left(self.stamps_ns, self.stamps_ns[-1] - round(KEEP_S * NS_PER_S))
+        old = bisect_left(self.stamps_ns, self.stamps_ns[-1] - self._keep_ns)
         del self.stamps_ns[:old], self.T_parent_child[:old]
 
     def at(self, stamp_ns: int) -> FloatArray:
@@ -57,10 +55,15 @@ class _Link:
 
 
 class TransformBuffer:
-    """Takes transforms as they are published, and finds the pose of one frame in another."""
+    """Takes transforms as they are published, and finds the pose of one frame in another.
 
-    def __init__(self) -> None:
+    Args:
+        keep_s: how long dynamic transforms are kept.
+    """
+
+    def __init__(self, keep_s: float = KEEP_S) -> None:
         self._links: dict[str, _Link] = {}
+        self._keep_s = keep_s
 
     def put(self, parent: str, child: str, stamp_ns: int, T_parent_child: FloatArray, static: bool = False) -> None:
         """Take a transform (4, 4); one that TF does not take (a frame below itself, no finite numbers) is ignored."""
@@ -68,7 +71,7 @@ class TransformBuffer:
             return
         link = self._links.get(child)
         if link is None or link.parent != parent or link.static != static:
-            link = self._links[child] = _Link(parent, static)
+            link = self._links[child] = _Link(parent, static, self._keep_s)
         link.put(stamp_ns, T_parent_child)
 
     def lookup(self, target: str, source: str, stamp_ns: int) -> FloatArray:
@@ -91,6 +94,20 @@ class TransformBuffer:
                 Reason.TF_MISSING,
             ) from error
         return inverse(T_shared_target) @ T_shared_source
+
+    def root(self, frame: str) -> str:
+        """The frame that all others of this one's tree hang on; the frame itself where it has no transform.
+
+        Raises:
+            BinposeError: with the reason TF_MISSING for transforms in a loop.
+        """
+        try:
+            return list(self._path(frame))[-1]
+        except LookupError as error:
+            raise BinposeError(
+                f"No world frame of {frame!r} ({error}); expected a tree on /tf and /tf_static; correct them.",
+                Reason.TF_MISSING,
+            ) from error
 
     def _path(self, frame: str) -> Iterator[str]:
         """The frame and its ancestors."""

@@ -76,7 +76,10 @@ def export_bop(
         write_json(scene / SETTINGS, settings)
         for done in range(start, count):
             view = next(stream)
-            writer.write(view.frame, view.object_ids, view.T_cam_obj, view.instance_ids, view.T_cam_world, view.sensor)
+            writer.write(
+                view.frame, view.object_ids, view.T_cam_obj, view.instance_ids, view.T_cam_world, view.sensor,
+                bin_number=done // config.views_per_pile,
+            )  # fmt: skip
             if on_view:
                 on_view(done + 1, count)
     return max(count - start, 0)

@@ -1,7 +1,7 @@
 """Rendered views of a pile with their ground truth."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ from binpose_simulation.pile import Pile
 from binpose_simulation.prepared_parts import PreparedPart
 from binpose_simulation.sensor import SensorConfig
 from binpose_simulation.sensor_input import SensorInput
+from binpose_simulation.view_set_config import ViewSetConfig
 from binpose_simulation.viewpoint import ViewpointConfig, random_camera, random_viewpoint, rounded
 
 
@@ -31,6 +32,7 @@ class SceneConfig:
 
     views_per_pile: views of one settled pile, each with new camera, light, materials and sensor.
     breadboard_share: probability of a table with a grid of round holes.
+    view_set: where one camera takes all views of a pile, which then share light and sensor; None = unrelated views.
     """
 
     content: ContentConfig = field(default_factory=ContentConfig)
@@ -39,10 +41,20 @@ class SceneConfig:
     sensor: SensorConfig = field(default_factory=SensorConfig)
     views_per_pile: int = 4
     breadboard_share: float = setting(0.4, bounds=FRACTION)
+    view_set: ViewSetConfig | None = None
+
+    def with_view_set(self, view_set: ViewSetConfig) -> "SceneConfig":
+        """The same settings with a set of views of each pile."""
+        return replace(self, view_set=view_set, views_per_pile=view_set.views)
 
     def __post_init__(self) -> None:
         if self.views_per_pile < 1:
             raise BinposeError(f"SceneConfig.views_per_pile must be >= 1, got {self.views_per_pile}.")
+        if self.view_set is not None and self.view_set.views != self.views_per_pile:
+            raise BinposeError(
+                f"SceneConfig with {self.views_per_pile} views per pile and a view set of {self.view_set.views}; "
+                "expected the same number: use `with_view_set`."
+            )
         check_bounds(self)
 
 
@@ -76,12 +88,15 @@ def render_view(
     config: SceneConfig,
     camera: Camera | None = None,
     T_cam_world: FloatArray | None = None,
+    look: np.random.Generator | None = None,
 ) -> SimulatedView:
     """One view of a pile with new lights, materials and sensor; camera and viewpoint are random unless given.
 
-    Appearance and sensor have separate random generators: another kind of sensor changes nothing else.
+    Appearance and sensor have separate random generators: another kind of sensor changes nothing else. With equal
+    generators `look`, views of one pile show the same materials, lights and table.
     """
     rng_look, rng_sensor = rng.spawn(2)
+    rng_look = rng_look if look is None else look
     camera = camera or random_camera(rng, config.viewpoint)
     T_cam_world = _viewpoint(pile, rng, config, camera) if T_cam_world is None else T_cam_world
     T_cam_obj = rounded(T_cam_world @ pile.T_world_obj)

@@ -18,12 +18,13 @@ from binpose_core.parts.catalogue import ObjectModel
 from binpose_simulation.pile import Pile
 from binpose_simulation.prepared_parts import OnPart, PreparedPart, as_prepared
 from binpose_simulation.scene import SceneConfig, SimulatedView, render_view, simulate_pile
+from binpose_simulation.view_sets import view_of_set
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 LENGTH = struct.Struct("<Q")
-PILES, VIEWS = 0, 1  # two independent families of random numbers for one seed
+PILES, VIEWS, SETS = 0, 1, 2  # independent families of random numbers for one seed
 
 
 def views(
@@ -38,7 +39,11 @@ def views(
         number = index // config.views_per_pile
         if settled is None or settled[0] != number:
             settled = number, simulate_pile(np.random.default_rng([seed, PILES, number]), parts, config)
-        yield render_view(settled[1], np.random.default_rng([seed, VIEWS, index]), config)
+        if config.view_set is None:
+            yield render_view(settled[1], np.random.default_rng([seed, VIEWS, index]), config)
+        else:
+            rng = np.random.default_rng([seed, SETS, number])
+            yield view_of_set(settled[1], rng, config, config.view_set, index % config.views_per_pile)
 
 
 class SimulationStream(Iterator[SimulatedView]):

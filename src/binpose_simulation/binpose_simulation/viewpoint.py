@@ -100,6 +100,28 @@ def random_viewpoint(
     return inverse(T_world_cam)
 
 
+def random_distance_m(
+    rng: np.random.Generator,
+    config: ViewpointConfig,
+    camera: Camera,
+    bin_length_m: float,
+    part_diameter_m: float,
+    clearance_m: float,
+) -> float:
+    """A distance to the centre of the pile that shows the parts at a wanted size.
+
+    Args:
+        rng: random number generator.
+        config: ranges.
+        camera: its focal length converts sizes in pixels to distances.
+        bin_length_m: longer inner side of the bin.
+        part_diameter_m: diameter of the median part.
+        clearance_m: least distance.
+    """
+    size_px = _part_size_px(rng, config, part_diameter_m, bin_length_m)
+    return max(float(np.clip(camera.fx * part_diameter_m / size_px, *config.distance_m)), clearance_m)
+
+
 def _part_size_px(
     rng: np.random.Generator, config: ViewpointConfig, part_diameter_m: float, bin_length_m: float
 ) -> float:

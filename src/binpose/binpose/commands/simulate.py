@@ -2,11 +2,15 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from binpose.commands.bin_options import BinOptions
 from binpose.commands.command import Command, console, preparing, progress_bar, split_names, waiting
 from binpose_core.base.errors import BinposeError
 from binpose_simulation.viewpoint import ViewpointConfig
+
+if TYPE_CHECKING:
+    from binpose_simulation.scene import SceneConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,12 +20,18 @@ class Simulate(BinOptions, Command):
     To continue an interrupted simulation, call the command again with the same options.
 
     Example: binpose simulate --parts --frames 20 --out data/sim --bin-size 300,200,120
+
+    Three views of each bin: binpose simulate --parts --frames 30 --views 3 --out data/views
     """
 
     out: Path
     """Folder of the data set."""
     frames: int = 20
     """Number of frames."""
+    views: int = 0
+    """Views of each bin by one camera from all sides; 0 = four unrelated views of each."""
+    fixed_cameras: bool = False
+    """With --views: the same directions for each bin, as with cameras on a frame; otherwise as with a wrist camera."""
     objects: str = ""
     """Parts of the catalogue, separated by commas."""
     parts: bool = False
@@ -60,6 +70,7 @@ class Simulate(BinOptions, Command):
         check_count(self.frames)
         scene = self.with_bin(SceneConfig())
         scene = replace(scene, viewpoint=replace(scene.viewpoint, width=self.width, height=self.height))
+        scene = self._with_views(scene)
         with waiting("Preparing the parts ..."):
             objects = chosen_objects(names, self.catalogue)
         with progress_bar() as progress:
@@ -81,6 +92,17 @@ class Simulate(BinOptions, Command):
             count = write_scene(self.out, self.split, self.seed, self.bag)
             console.print(f"{count} frames written as a bag to {self.bag}.")
         return 0
+
+    def _with_views(self, scene: "SceneConfig") -> "SceneConfig":
+        """The settings with the wanted views of each bin."""
+        from binpose_simulation.view_set_config import ViewSetConfig
+
+        if self.views < 0 or (self.fixed_cameras and not self.views):
+            raise BinposeError(
+                f"--views {self.views}{' with --fixed-cameras' if self.fixed_cameras else ''}; expected a number of "
+                "views of each bin, such as --views 3; leave both out for unrelated views."
+            )
+        return scene.with_view_set(ViewSetConfig(self.views, fixed=self.fixed_cameras)) if self.views else scene
 
 
 def write_scene(dataset: Path, split: str, scene_id: int, bag: Path) -> int:

@@ -31,6 +31,7 @@ from binpose_core.datasets.bop_json import (
     as_entries,
     as_entry,
     entries_by_image,
+    finite_array,
     is_digits,
     is_number,
     read_json_object,
@@ -49,8 +50,10 @@ from binpose_core.datasets.bop_results import BopResult, read_results, write_res
 from binpose_core.datasets.bop_writer import BopWriter, write_models
 from binpose_core.datasets.camera_entries import BOP_KEYS, INTRINSICS, camera_of_entry, depth_scale_mm
 from binpose_core.frames.camera_parameters import CheckedCamera
+from binpose_core.frames.camera_view import rigid_pose
 from binpose_core.frames.image_files import read_depth_m, read_mask, read_picture
 from binpose_core.frames.rgbd_frame import RgbdFrame, undistort
+from binpose_core.geometry.transforms import FloatArray, from_rotation_translation, inverse
 
 __all__ = [
     "Annotation", "BopDataset", "BopFrame", "BopModel", "BopResult", "BopScene", "BopWriter",
@@ -286,6 +289,28 @@ class BopFrame:
         checked = self.camera(picture.color.shape[1], picture.color.shape[0])
         notes = (*checked.notes, *picture.notes)
         return undistort(RgbdFrame(picture.color, depth_m, checked.camera, name=self.name, notes=notes))
+
+    @property
+    def bin_name(self) -> str:
+        """All images of a scene show one resting bin, unless their entries name several (key `bin`)."""
+        entry = self.scene.cameras.get(self.image_id)
+        number = entry.get("bin") if isinstance(entry, dict) else None
+        return f"{self.scene_id:06d}" + ("" if number is None else f"_bin{number}")
+
+    def camera_pose(self) -> FloatArray | None:
+        """T_world_cam (4, 4) in metres from cam_R_w2c and cam_t_w2c; None without them.
+
+        Raises:
+            BinposeError: for one of the two alone, or a pose that is not rigid.
+        """
+        entry, where = self._camera_entry(), self._where(CAMERAS)
+        if entry.get("cam_R_w2c") is None and entry.get("cam_t_w2c") is None:
+            return None
+        T_cam_world = from_rotation_translation(
+            finite_array(entry.get("cam_R_w2c"), (3, 3), "cam_R_w2c", where),
+            finite_array(entry.get("cam_t_w2c"), (3,), "cam_t_w2c", where) * 1e-3,
+        )
+        return inverse(rigid_pose(T_cam_world, "cam_R_w2c with cam_t_w2c in metres", where))
 
     def camera(self, width: int, height: int) -> CheckedCamera:
         """The intrinsics of an image of that size, or of the size stored in the data set.

@@ -90,6 +90,7 @@ class BopWriter:
         instance_ids: npt.NDArray[np.integer],
         T_cam_world: FloatArray | None = None,
         sensor: str = "",
+        bin_number: int | None = None,
     ) -> int:
         """Add a frame and the parts in it.
 
@@ -100,6 +101,7 @@ class BopWriter:
             instance_ids: (H, W) the visible part of each pixel, an index into object_ids; `BACKGROUND` = none.
             T_cam_world: (4, 4), metres, if it is known.
             sensor: kind of the depth sensor, an extra key of scene_camera.json if it is known.
+            bin_number: frames of a scene with equal numbers show one resting bin; an extra key `bin`.
 
         Returns:
             The number of the image.
@@ -124,7 +126,7 @@ class BopWriter:
         whole = silhouettes(self._renderer, indices, poses, frame.camera)
         truths = [_truth(self._objects[index].bop_id, pose) for index, pose in zip(indices, poses, strict=True)]
         infos = [_truth_info(*masks, frame.depth_m) for masks in zip(whole, visible, strict=True)]
-        self._add_lines(image_id, self._view(frame.camera, T_cam_world, sensor), truths, infos)
+        self._add_lines(image_id, self._view(frame.camera, T_cam_world, sensor, bin_number), truths, infos)
         return image_id
 
     def flush(self) -> None:
@@ -176,7 +178,9 @@ class BopWriter:
             )
         return units.astype(np.uint16)
 
-    def _view(self, camera: Camera, T_cam_world: FloatArray | None, sensor: str) -> dict[str, Any]:
+    def _view(
+        self, camera: Camera, T_cam_world: FloatArray | None, sensor: str, bin_number: int | None
+    ) -> dict[str, Any]:
         """An image's entry of scene_camera.json."""
         view: dict[str, Any] = {"cam_K": camera.K.ravel().tolist(), "depth_scale": self._depth_scale_mm}
         if T_cam_world is not None:
@@ -184,6 +188,8 @@ class BopWriter:
             view["cam_t_w2c"] = (np.asarray(T_cam_world)[:3, 3] * 1e3).tolist()
         if sensor:
             view["sensor"] = sensor
+        if bin_number is not None:
+            view["bin"] = bin_number
         return view
 
     def _add_lines(

@@ -12,8 +12,8 @@ from binpose_core.frames.camera_parameters import CheckedCamera, check_camera
 INTRINSICS = ("fx", "fy", "cx", "cy")
 MATRICES = ("cam_K", "K")
 MODELS = ("distortion_model", "camera_model", "model")
-KNOWN = (*INTRINSICS, *MATRICES, *MODELS, "width", "height", "depth_scale", "distortion")
-DOCUMENTED = (*INTRINSICS, "width", "height", "depth_scale", "distortion", "distortion_model")
+KNOWN = (*INTRINSICS, *MATRICES, *MODELS, "width", "height", "depth_scale", "distortion", "T_world_cam", "bin")
+DOCUMENTED = (*INTRINSICS, "width", "height", "depth_scale", "distortion", "distortion_model", "T_world_cam")
 # Keys of BOP data sets that do not describe the camera.
 BOP_KEYS = ("cam_R_w2c", "cam_t_w2c", "view_level", "elev", "azimuth", "mode", "im_size", "sensor")
 # Keys of other programs that change the projection: ignoring one would shift every pose.

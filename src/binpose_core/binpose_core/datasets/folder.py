@@ -10,10 +10,12 @@ multiplied by `depth_scale` if the camera file has one, or a 32 or 64 bit float 
 optional. `camera.json`, or `<name>.json` beside an image for that image alone, contains
 
     {"fx": 600.0, "fy": 600.0, "cx": 319.5, "cy": 239.5, "width": 640, "height": 480,
-     "depth_scale": 1.0, "distortion": [k1, k2, p1, p2, k3], "distortion_model": "plumb_bob"}
+     "depth_scale": 1.0, "distortion": [k1, k2, p1, p2, k3], "distortion_model": "plumb_bob",
+     "T_world_cam": [[...], [...], [...], [0, 0, 0, 1]], "bin": "left"}
 
-of which the last three are optional. Images are undistorted as they are read. Extensions, suffixes and folder names
-are not case-sensitive.
+of which the last five are optional. T_world_cam is the pose of the camera's optical frame in metres, for all images or,
+as {"<name>": [...]}, for each. Images with one `bin`, by default all of the folder, show one resting bin. Images are
+undistorted as they are read. Extensions, suffixes and folder names are not case-sensitive.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,8 +32,10 @@ from binpose_core.datasets.bop import BopDataset, BopScene
 from binpose_core.datasets.bop_json import read_json_object
 from binpose_core.datasets.bop_layout import COLOR_KINDS, has_scenes, is_bop_dataset, is_scene
 from binpose_core.datasets.camera_entries import EXAMPLE, camera_of_entry, depth_scale_mm
+from binpose_core.frames.camera_view import rigid_pose
 from binpose_core.frames.image_files import read_depth_m, read_image, read_picture
 from binpose_core.frames.rgbd_frame import RgbdFrame, depth_from_encoding, undistort
+from binpose_core.geometry.transforms import FloatArray
 
 COLOR_DIRECTORIES = ("color", "rgb", "gray")
 DEPTH_SUFFIX = "_depth"
@@ -71,6 +75,27 @@ class FolderFrame:
     depth_path: Path | None
     camera_path: Path
     scene_id: int = 0
+
+    @property
+    def bin_name(self) -> str:
+        """All images of the folder show one resting bin, unless their camera files name several (key `bin`)."""
+        return f"{self.color_path.parent.name}{self._entry('bin') or ''}"
+
+    def camera_pose(self) -> FloatArray | None:
+        """T_world_cam (4, 4) from the camera file, one for all images or one for each by name; None without it.
+
+        Raises:
+            BinposeError: for a file that cannot be read, or a pose that is not rigid.
+        """
+        value = self._entry("T_world_cam")
+        return None if value is None else rigid_pose(value, "T_world_cam", f"{self.camera_path} for {self.name}")
+
+    def _entry(self, key: str) -> Any:
+        """A value of the camera file for this image."""
+        if not self.camera_path.is_file():
+            return None
+        value = read_json_object(self.camera_path).get(key)
+        return value.get(self.name) if isinstance(value, dict) else value
 
     def read(self) -> RgbdFrame:
         """The undistorted images, depth in metres or None.
