@@ -59,7 +59,8 @@ def open_sensors(path: Path | str, split: str | None, sensors: tuple[str, ...]) 
     """
     if len(set(sensors)) < len(sensors):
         raise BinposeError(f"--sensor {','.join(sensors)} names a sensor twice; expected each once; leave one out.")
-    found, notes = [], []
+    found: list[tuple[int, int, int, SensorFrame]] = []
+    notes: list[str] = []
     for number, sensor in enumerate(sensors):
         recorded = open_recorded(path, split, sensor)
         frames = [frame for frame in recorded.frames if isinstance(frame, BopFrame)]

@@ -70,7 +70,7 @@ class AlikePoses:
         """
         information = [np.linalg.inv(covariance) for covariance in covariances]
         total: FloatArray = np.sum(information, axis=0)
-        T = np.asarray(poses[int(np.argmin([np.trace(c[:3, :3]) for c in covariances]))], np.float64)
+        T: FloatArray = np.asarray(poses[int(np.argmin([np.trace(c[:3, :3]) for c in covariances]))], np.float64)
         for _ in range(3):
             differences = [self.difference(object_id, pose, T) for pose in poses]
             weighted = np.sum([i @ d for i, d in zip(information, differences, strict=True)], axis=0)

@@ -197,7 +197,8 @@ def _rotation_weight(part: ObjectModel, T: FloatArray) -> FloatArray:
 
 def _solve(matches: Sequence[_Match], count: int, middle: FloatArray, c: CameraResidualConfig) -> FloatArray:
     """Twists (V, 6) = (shift of the middle in m, rotation vector in rad) of all cameras."""
-    twists, size = np.zeros((count, 6)), 6 * count
+    size = 6 * count
+    twists: FloatArray = np.zeros((count, 6))
     for _ in range(c.rounds):
         H, g = np.zeros((size, size)), np.zeros(size)
         for match in matches:
