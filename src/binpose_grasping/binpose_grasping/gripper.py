@@ -92,6 +92,11 @@ def swept_boxes(gripper: GripperConfig, width_m: FloatArray, way_m: float) -> tu
     return np.stack([between_low, low[:, 2]], 1), np.stack([between_high, high[:, 2]], 1)
 
 
+def grown(low: FloatArray, high: FloatArray, by_m: float) -> tuple[FloatArray, FloatArray]:
+    """Boxes that are larger by a margin on all sides."""
+    return low - by_m, high + by_m
+
+
 def finger_points(gripper: GripperConfig, width_m: FloatArray) -> FloatArray:
     """Points (N, K, 3) distributed over the open fingers, in the hand's frame, metres; arguments as in `hand_boxes`."""
     low, high = (corners[:, :2, None] for corners in hand_boxes(gripper, width_m))
