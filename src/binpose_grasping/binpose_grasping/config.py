@@ -104,10 +104,11 @@ class PlannerConfig:
     own_m: observed points within this distance in metres of a part's surface belong to the part.
     margin_m: the hand is enlarged by this margin in metres on all sides for collision checks.
     stray_points: largest number of observed points in the hand's path that are treated as sensor errors.
-    grid_m: size in metres of the cells in which one observed point is kept.
+    grid_m: distance in metres of the observed points that are checked.
     same_part: poses whose centres are closer than this fraction of the diameter are poses of one part; the less probable
         one is only a further hypothesis.
     tries: number of best grasps per part that are checked.
+    enough: number of free grasps per part after which no further ones are checked.
     per_part: number of best grasps per part that are published.
     most: largest number of grasps that are published.
     """
@@ -128,11 +129,12 @@ class PlannerConfig:
     own_m: float = setting(0.003, bounds=(1e-6, 0.1))
     margin_m: float = setting(0.001, bounds=(0.0, 0.1))
     stray_points: int = setting(2, bounds=(0, 1000))
-    grid_m: float = setting(0.002, bounds=(1e-4, 0.1))
+    grid_m: float = setting(0.003, bounds=(1e-4, 0.1))
     same_part: float = setting(0.25, bounds=FRACTION)
     tries: int = setting(200, bounds=(1, 1000000))
-    per_part: int = setting(5, bounds=(1, 1000000))
-    most: int = setting(20, bounds=(1, 1000000))
+    enough: int = setting(16, bounds=(1, 1000000))
+    per_part: int = setting(3, bounds=(1, 1000000))
+    most: int = setting(10, bounds=(1, 1000000))
 
     def __post_init__(self) -> None:
         check_bounds(self)

@@ -156,7 +156,8 @@ class GraspPlanner:
     ) -> list[RankedCandidates]:
         """The free candidates of each pose with the factors of their scores."""
         config, known = self.config, [poses[index] for index in sure]
-        obstacles = Obstacles(frame, known, self._objects, config.own_m, config.grid_m)
+        reach_m = config.gripper.reach_m + config.pregrasp_m
+        obstacles = Obstacles(frame, known, self._objects, config.own_m, config.grid_m, reach_m)
         boxes = cell_boxes(config.cell, T_base_cam)
         around = Surroundings(config, known, self._objects, obstacles, boxes, T_base_cam)
         found = []
@@ -181,7 +182,7 @@ class GraspPlanner:
                 refused[Refusal.NOT_TRIED] += 1
                 continue
             entry = found[k].found
-            width_m, tool = float(entry.grasps.width_m[n]), int(entry.grasps.tool[n])
+            width_m, tool = float(entry.width_m[n]), int(entry.tool[n])
             grasp = self._grasp(poses, entry.index, entry.T_cam_hand[n], width_m, tool, found[k].factors.of(n))
             path = self._arm.path(grasp, T_base_cam)
             if isinstance(path, Refusal):

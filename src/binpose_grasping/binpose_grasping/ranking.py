@@ -101,20 +101,20 @@ def hold_probability(
 ) -> FloatArray:
     """(N,) probability that each grasp holds; suction cups have their stored success at the best hypothesis."""
     total = np.zeros(len(found))
-    parallel = found.grasps.tool == PARALLEL
+    parallel = found.tool == PARALLEL
     T_hand_cam = inverse(found.T_cam_hand[parallel])
     for hypothesis in hypotheses:
         part = objects[hypothesis.object_id]
         held = holds(
             T_hand_cam[:, None] @ hypothesis.T_cam_obj[None],
-            found.grasps.width_m[parallel],
+            found.width_m[parallel],
             part.points[:POINTS],
             part.normals[:POINTS],
             config.gripper,
             config.search.contact.cone_rad,
         )
         total[parallel] += hypothesis.probability * held.mean(axis=1)
-    total[~parallel] = hypotheses[0].probability * found.grasps.success[~parallel]
+    total[~parallel] = hypotheses[0].probability * found.success[~parallel]
     return total
 
 
