@@ -1,7 +1,6 @@
 """Defaults of the planner; those of the gripper and the grasp search are in their own files."""
 
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 
@@ -9,12 +8,15 @@ from binpose_core.base.errors import BinposeError
 from binpose_core.base.settings import FRACTION, check_bounds, setting
 from binpose_core.frames.filters import PoseFilter
 from binpose_core.geometry.transforms import FloatArray
+from binpose_core.parts.grasps import PARALLEL, TOOLS
 from binpose_grasping.arm import ArmConfig
 from binpose_grasping.cell import CellConfig
 from binpose_grasping.gripper import GripperConfig
 from binpose_grasping.robustness import PoseErrorConfig
 from binpose_grasping.search import SearchConfig
 from binpose_grasping.suction import SuctionConfig
+
+ANY_TOOL = "any"
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,7 @@ class PlannerConfig:
 
     gripper: GripperConfig = field(default_factory=GripperConfig)
     suction: SuctionConfig = field(default_factory=SuctionConfig)
-    tool: Literal["parallel", "suction", "any"] = "parallel"
+    tool: str = TOOLS[PARALLEL]
     arm: ArmConfig = field(default_factory=ArmConfig)
     cell: CellConfig = field(default_factory=CellConfig)
     ranking: RankingConfig = field(default_factory=RankingConfig)
@@ -138,3 +140,5 @@ class PlannerConfig:
 
     def __post_init__(self) -> None:
         check_bounds(self)
+        if self.tool not in (ANY_TOOL, *TOOLS):
+            raise BinposeError(f"PlannerConfig.tool is {self.tool!r}; expected {', '.join((*TOOLS, ANY_TOOL))}.")

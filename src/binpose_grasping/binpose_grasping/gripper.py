@@ -52,6 +52,11 @@ class GripperConfig:
                 "smaller."
             )
 
+    def boxes(self, width_m: float) -> tuple[FloatArray, FloatArray]:
+        """Lower and upper corners (3, 3) of finger, finger and palm, open for a width."""
+        low, high = hand_boxes(self, np.array([width_m]))
+        return low[0], high[0]
+
     @property
     def reach_m(self) -> float:
         """Distance from the tool centre point to the farthest corner of the open hand."""

@@ -1,15 +1,18 @@
 """The grasps of a part that the planner uses: stored ones, or those of a quick search, with all symmetric copies."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache
 
 import numpy as np
 
 from binpose_core.geometry.transforms import FloatArray
-from binpose_core.parts.grasps import TOOLS, GraspSet
+from binpose_core.parts.grasps import PARALLEL, TOOLS, GraspSet
 from binpose_core.parts.objects import ObjectModel
-from binpose_grasping.config import PlannerConfig
+from binpose_grasping.config import ANY_TOOL, PlannerConfig
 from binpose_grasping.folding import expand
-from binpose_grasping.search import find_grasps
+from binpose_grasping.gripper import GripperConfig
+from binpose_grasping.search import SearchConfig, SearchResult, find_grasps
+from binpose_grasping.suction import SuctionConfig
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,11 +38,11 @@ def part_grasps(part: ObjectModel, config: PlannerConfig) -> PartGrasps:
         if not config.search_missing:
             reason = reason or f"The model has no grasps of {part.id!r}"
             return _without(f"{reason}; make them with `binpose grasps {part.id}` and train, or give its catalogue.")
-        found = find_grasps(part, config.gripper, config.search, config.suction)
+        found = _searched(_Query(part.digest, config.gripper, config.search, config.suction, config.tool, part))
         if not len(found.grasps):
             return _without(found.reason)
         stored = found.grasps
-    if config.tool != "any":
+    if config.tool != ANY_TOOL:
         stored = stored.take(stored.tool == TOOLS.index(config.tool))
         if not len(stored):
             return _without(f"{part.id!r} has no grasp for the tool {config.tool!r}; make some with `binpose grasps`.")
@@ -58,3 +61,21 @@ def fits_tool(grasps: GraspSet, config: PlannerConfig) -> bool:
 
 def _without(reason: str) -> PartGrasps:
     return PartGrasps(GraspSet.none(), np.zeros(0), reason)
+
+
+@dataclass(frozen=True)
+class _Query:
+    """Cache key: parts with the same digest have the same grasps."""
+
+    digest: str
+    gripper: GripperConfig
+    search: SearchConfig
+    suction: SuctionConfig
+    tool: str
+    part: ObjectModel = field(compare=False)
+
+
+@lru_cache(maxsize=256)
+def _searched(query: _Query) -> SearchResult:
+    suction = query.suction if query.tool != TOOLS[PARALLEL] else replace(query.suction, enabled=False)
+    return find_grasps(query.part, query.gripper, query.search, suction)
