@@ -6,7 +6,7 @@ from functools import lru_cache
 import numpy as np
 
 from binpose_core.geometry.transforms import FloatArray
-from binpose_core.parts.grasps import PARALLEL, TOOLS, GraspSet
+from binpose_core.parts.grasps import PARALLEL, SUCTION, TOOLS, GraspSet
 from binpose_core.parts.objects import ObjectModel
 from binpose_grasping.config import ANY_TOOL, PlannerConfig
 from binpose_grasping.folding import expand
@@ -54,9 +54,14 @@ def part_grasps(part: ObjectModel, config: PlannerConfig) -> PartGrasps:
 
 
 def fits_tool(grasps: GraspSet, config: PlannerConfig) -> bool:
-    """Whether grasps were made for the gripper and cup of the configuration."""
-    hand = {"gripper": asdict(config.gripper), "suction": asdict(config.suction)}
-    return all(grasps.info.get(name, own) == own for name, own in hand.items())
+    """Whether grasps were made for the gripper or cup of the configuration; a user's own without settings fit."""
+    used = [
+        name
+        for name, tool in (("gripper", TOOLS[PARALLEL]), ("suction", TOOLS[SUCTION]))
+        if config.tool in (tool, ANY_TOOL) and name in grasps.info
+    ]
+    own = {"gripper": asdict(config.gripper), "suction": {**asdict(config.suction), "enabled": True}}
+    return all({**grasps.info[name], **({"enabled": True} if name == "suction" else {})} == own[name] for name in used)
 
 
 def _without(reason: str) -> PartGrasps:
