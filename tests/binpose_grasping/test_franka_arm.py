@@ -71,5 +71,5 @@ def test_a_path_with_a_jump_is_none(arm: FrankaArm) -> None:
 
 
 def test_a_home_of_another_arm_is_refused() -> None:
-    with pytest.raises(BinposeError, match="ArmConfig.home has 6 angles; expected 7 for 'fer', or none"):
+    with pytest.raises(BinposeError, match=r"ArmConfig.home has 6 angles; expected 7 for 'fer', or none"):
         FrankaArm(ArmConfig(name="fer", home=(0.0,) * 6))

@@ -4,8 +4,8 @@ from binpose_core.geometry.transforms import from_rotation_translation, inverse,
 from binpose_core.meshes.mesh import Mesh
 from binpose_core.parts.objects import ObjectModel
 from binpose_grasping.gripper import GripperConfig
-from binpose_grasping.robustness import PoseErrorConfig, closing_contacts, robustness
-from binpose_grasping.wrench import ContactConfig
+from binpose_grasping.robustness import closing_contacts, robustness
+from binpose_grasping.search_config import ContactConfig, PoseErrorConfig
 
 from .conftest import make_part
 

@@ -16,7 +16,7 @@ from binpose_grasping.grasp_file import write_grasps
 from binpose_grasping.gripper import GripperConfig, hand_boxes
 from binpose_grasping.inside import count_inside
 from binpose_grasping.search import SearchResult, find_grasps, own_grasps
-from binpose_grasping.suction import SuctionConfig
+from binpose_grasping.search_config import SuctionConfig
 
 from .conftest import box_part, make_part
 
@@ -98,5 +98,5 @@ def test_own_grasps_are_ordered_and_checked_against_the_gripper(
     own = own_grasps(bar, tmp_path / "own.json", GRIPPER, SuctionConfig())
     np.testing.assert_allclose(own.quality, found.grasps.quality)
     assert own.info["own"] == "own.json"
-    with pytest.raises(BinposeError, match="expected at most the gripper's opening of 0.01 m"):
+    with pytest.raises(BinposeError, match=r"expected at most the gripper's opening of 0.01 m"):
         own_grasps(bar, tmp_path / "own.json", GripperConfig(opening_m=0.01), SuctionConfig())

@@ -4,8 +4,8 @@ import trimesh
 
 from binpose_core.parts.grasps import SUCTION
 from binpose_core.parts.objects import ObjectModel
-from binpose_grasping.robustness import PoseErrorConfig
-from binpose_grasping.suction import SuctionConfig, holding_quality, seal_quality, suction_grasps
+from binpose_grasping.search_config import PoseErrorConfig, SuctionConfig
+from binpose_grasping.suction import holding_quality, seal_quality, suction_grasps
 
 from .conftest import box_part, make_part
 
@@ -41,7 +41,7 @@ def test_the_flatter_the_ball_the_better_the_seal() -> None:
     for radius_m in (0.02, 0.05, 0.2):
         ball = make_part(trimesh.creation.icosphere(5, radius_m), "ball")
         values.append(seal_quality(corners_of(ball), on_top(0.0, radius_m), CUP)[0])
-    assert values[0] == 0 and values[0] < values[1] < values[2] < 1 or values[1] == 0 < values[2]
+    assert (values[0] == 0 and values[0] < values[1] < values[2] < 1) or values[1] == 0 < values[2]
 
 
 def test_the_nearer_to_the_centre_of_mass_and_the_lighter_the_better(plate: ObjectModel) -> None:

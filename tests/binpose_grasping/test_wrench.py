@@ -3,7 +3,8 @@ import pytest
 
 from binpose_core.base.errors import BinposeError
 from binpose_core.geometry.transforms import random_rotation
-from binpose_grasping.wrench import ContactConfig, contact_wrenches, epsilon_quality
+from binpose_grasping.search_config import ContactConfig
+from binpose_grasping.wrench import contact_wrenches, epsilon_quality
 
 ORIGIN = np.zeros(3)
 

@@ -1,4 +1,4 @@
-"""The command line: `binpose add | grasps | simulate | train | calibrate | estimate | evaluate | demo | models | bag`."""
+"""The command line: `binpose add | grasps | simulate | train | calibrate | estimate | evaluate | demo | ...`."""
 
 import os
 import sys

@@ -26,8 +26,8 @@ class ArmConfig:
     urdf: file that describes the arm, for the name "urdf".
     base_frame: of the URDF; the frame that the camera's placement is given in.
     hand_frame: of the URDF; the frame that `tcp` is given in. For the Franka arms it is the flange.
-    tcp: the hand's tool centre point in the hand frame: x along the fingers' width, y from finger to finger, z along the
-        approach. The default is that of the Franka hand at its flange.
+    tcp: the hand's tool centre point in the hand frame: x along the fingers' width, y from finger to finger, z along
+        the approach. The default is that of the Franka hand at its flange.
     home: joint angles that solutions near to are preferred; empty for the middle of the joints' ranges.
     limit_margin_rad: distance that joints keep from their limits.
     least_singular: least singular value of the Jacobian (rotations in rad, translations in m).
@@ -54,8 +54,8 @@ class ArmConfig:
         check_bounds(self)
         if self.name not in ARMS:
             raise BinposeError(
-                f"Unknown arm {self.name!r}; expected one of {', '.join(ARMS)}; for any other arm choose 'urdf' and give "
-                "its file."
+                f"Unknown arm {self.name!r}; expected one of {', '.join(ARMS)}; for any other arm choose 'urdf' and "
+                "give its file."
             )
         if self.name == URDF and not (self.urdf and self.base_frame and self.hand_frame):
             raise BinposeError(

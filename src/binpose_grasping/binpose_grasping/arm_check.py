@@ -68,7 +68,9 @@ class ArmCheck:
             if isinstance(paths, Refusal) or self._collision is None:
                 return paths if isinstance(paths, Refusal) else paths[0]
             held = self._places.get(grasp.pose_index)
-            free = next((p for p in paths[most > 1 :] if not self._collision.collides(p.joints, grasp.width_m, held)), None)
+            free = next(
+                (p for p in paths[most > 1 :] if not self._collision.collides(p.joints, grasp.width_m, held)), None
+            )
             if free is not None:
                 return free
         return Refusal.ARM_COLLISION

@@ -128,7 +128,9 @@ class ArmCollision:
             name = full.names[shape.parentJoint] if shape.parentJoint else ""
             if shape.parentJoint and not self._model.existJointName(name):
                 continue  # behind the flange: the URDF's own hand
-            if shape.parentJoint == full.getJointId(self._model.names[flange.parentJoint]) and _behind(full, shape, tip):
+            if shape.parentJoint == full.getJointId(self._model.names[flange.parentJoint]) and _behind(
+                full, shape, tip
+            ):
                 continue
             joint = self._model.getJointId(name) if shape.parentJoint else 0
             shapes.append(pin.GeometryObject(shape.name, joint, shape.placement, _convex(shape.geometry)))
@@ -162,7 +164,9 @@ def description(config: ArmConfig) -> tuple[Path, str, str]:
     try:
         files = metadata.distribution(DESCRIPTIONS)
     except metadata.PackageNotFoundError as error:
-        raise BinposeError(f"The shape of the arm {config.name!r} needs the package {DESCRIPTIONS}; {INSTALL}.") from error
+        raise BinposeError(
+            f"The shape of the arm {config.name!r} needs the package {DESCRIPTIONS}; {INSTALL}."
+        ) from error
     path = next(file for file in files.files or () if str(file).endswith(PANDA))
     return Path(str(files.locate_file(path))).resolve(), *PANDA_FRAMES
 

@@ -12,9 +12,7 @@ from binpose_core.parts.grasps import PARALLEL, TOOLS
 from binpose_grasping.arm import ArmConfig
 from binpose_grasping.cell import CellConfig
 from binpose_grasping.gripper import GripperConfig
-from binpose_grasping.robustness import PoseErrorConfig
-from binpose_grasping.search import SearchConfig
-from binpose_grasping.suction import SuctionConfig
+from binpose_grasping.search_config import PoseErrorConfig, SearchConfig, SuctionConfig
 
 ANY_TOOL = "any"
 
@@ -51,7 +49,9 @@ class Direction:
 def quick_search() -> SearchConfig:
     """A search of about a second, for parts whose model has no grasps."""
     errors = PoseErrorConfig(samples=4)
-    return SearchConfig(points=200, tilts=1, rotations=12, pairs=150, tested=60, kept=60, least_success=0.25, errors=errors)
+    return SearchConfig(
+        points=200, tilts=1, rotations=12, pairs=150, tested=60, kept=60, least_success=0.25, errors=errors
+    )
 
 
 @dataclass(frozen=True)
@@ -107,8 +107,8 @@ class PlannerConfig:
     margin_m: the hand is enlarged by this margin in metres on all sides for collision checks.
     stray_points: largest number of observed points in the hand's path that are treated as sensor errors.
     grid_m: distance in metres of the observed points that are checked.
-    same_part: poses whose centres are closer than this fraction of the diameter are poses of one part; the less probable
-        one is only a further hypothesis.
+    same_part: poses whose centres are closer than this fraction of the diameter are poses of one part; the less
+        probable one is only a further hypothesis.
     tries: number of best grasps per part that are checked.
     enough: number of free grasps per part after which no further ones are checked.
     per_part: number of best grasps per part that are published.

@@ -67,7 +67,7 @@ class FrankaArm:
         return self._right(found, T_base_tcp)
 
     def follow(self, T_base_tcp: FloatArray, start: FloatArray, jump_rad: float) -> FloatArray | None:
-        """Joint angles (W, 7) with one last joint at poses (W, 4, 4), from `start` (7,); None where a joint would jump."""
+        """Joint angles (W, 7) at poses (W, 4, 4) with the last joint of `start` (7,); None where a joint would jump."""
         flange = T_base_tcp @ self._T_tcp_flange
         solve, fr3, last, joints = self._library.ik, self._fr3, start[6], [start]
         for T in flange[1:]:
@@ -105,7 +105,9 @@ class FrankaArm:
     def _exact(self, joints: FloatArray, T_base_tcp: FloatArray) -> npt.NDArray[np.bool_]:
         """(N,) whether joints (N, 7) reach the poses (N, 4, 4) or (4, 4)."""
         error = np.abs(self.forward(joints) - T_base_tcp)
-        return np.asarray((error[:, :3, 3] < ACCURACY_M).all(axis=1) & (error[:, :3, :3] < ACCURACY_RAD).all(axis=(1, 2)))
+        return np.asarray(
+            (error[:, :3, 3] < ACCURACY_M).all(axis=1) & (error[:, :3, :3] < ACCURACY_RAD).all(axis=(1, 2))
+        )
 
 
 @numba.njit(cache=True, inline="always")

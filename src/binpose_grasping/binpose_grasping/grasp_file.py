@@ -9,8 +9,8 @@
       ]
     }
 
-Position and orientation are those of the hand's tool centre point in the frame of the CAD file: y from finger to finger,
-z along the approach. `width_m` is the distance of the contacts; `tool`, `quality` and `success` are optional.
+Position and orientation are those of the hand's tool centre point in the frame of the CAD file: y from finger to
+finger, z along the approach. `width_m` is the distance of the contacts; `tool`, `quality` and `success` are optional.
 """
 
 import math
@@ -52,7 +52,8 @@ def read_grasps(path: Path | str, object_id: str) -> GraspSet:
         raise BadFile(f"{path} has the format {found!r}; expected {FORMAT!r}; see docs/grasping.md.", path)
     if data.get("object_id") != object_id:
         raise BadFile(
-            f"{path} holds grasps of {data.get('object_id')!r}; expected {object_id!r}; give the file of this part.", path
+            f"{path} holds grasps of {data.get('object_id')!r}; expected {object_id!r}; give the file of this part.",
+            path,
         )
     entries = data.get("grasps")
     if not isinstance(entries, list) or not 1 <= len(entries) <= MOST:
@@ -93,7 +94,9 @@ class _Entry:
         self.quality, self.success = self._number_of("quality", 1.0, 1.0), self._number_of("success", 1.0, 1.0)
 
     def _refused(self, found: str, expected: str) -> BadFile:
-        return BadFile(f"Grasp {self._number} in {self._path} {found}; expected {expected}; correct the file.", self._path)
+        return BadFile(
+            f"Grasp {self._number} in {self._path} {found}; expected {expected}; correct the file.", self._path
+        )
 
     def _tool(self) -> int:
         name = self._entry.get("tool", TOOLS[0])
@@ -109,7 +112,11 @@ class _Entry:
 
     def _vector(self, key: str, count: int, largest: float) -> FloatArray:
         value = self._entry.get(key)
-        if not isinstance(value, Sequence) or len(value) != count or not all(_is_number(item, largest) for item in value):
+        if (
+            not isinstance(value, Sequence)
+            or len(value) != count
+            or not all(_is_number(item, largest) for item in value)
+        ):
             raise self._refused(f"has {key} {value!r}", f"{count} numbers between -{largest:g} and {largest:g}")
         return np.array(value, np.float64)
 

@@ -12,7 +12,8 @@ from binpose_core.parts.objects import ObjectModel
 from binpose_core.rendering.orbit import rotations_along
 from binpose_core.rendering.renderer import Renderer
 from binpose_grasping.gripper import GripperConfig, hand_boxes
-from binpose_grasping.suction import SuctionConfig, tool_boxes
+from binpose_grasping.search_config import SuctionConfig
+from binpose_grasping.suction import tool_boxes
 
 Image = npt.NDArray[np.uint8]
 

@@ -49,12 +49,12 @@ NOTHING = Outcome(Reason.NO_PARTS, NO_POSE)
 class GraspSettings(StageSettings):
     """Parameters of the node.
 
-    base_frame: frame of TF in which grasps are published, and the base of the arm. The camera's place in it is looked up
-        at the time of the image. When empty, grasps are in the frame of the poses, and planner.cell.camera counts.
+    base_frame: frame of TF in which grasps are published, and the base of the arm. The camera's place in it is looked
+        up at the time of the image. When empty, grasps are in the frame of the poses, and planner.cell.camera counts.
     hand_frame: name of the frame of the hand that the published poses are of; the tool centre point when empty.
     tcp_frame: frame of TF that is the tool centre point; its place in hand_frame replaces tcp_offset.
     tcp_offset: the tool centre point in hand_frame, used where tcp_frame is empty.
-    keep_best: how much better another grasp must be to replace the one that was best before, as a fraction of its score.
+    keep_best: how much better another grasp must be to replace the best one of the frame before, as a fraction.
     planner: selection of the grasps.
     """
 

@@ -11,8 +11,8 @@ from binpose_core.parts.objects import ObjectModel
 from binpose_grasping.config import ANY_TOOL, PlannerConfig
 from binpose_grasping.folding import expand
 from binpose_grasping.gripper import GripperConfig
-from binpose_grasping.search import SearchConfig, SearchResult, find_grasps
-from binpose_grasping.suction import SuctionConfig
+from binpose_grasping.search import SearchResult, find_grasps
+from binpose_grasping.search_config import SearchConfig, SuctionConfig
 
 
 @dataclass(frozen=True, eq=False)

@@ -63,9 +63,7 @@ class GraspPlanner:
         self.config = config or PlannerConfig()
         self._objects = objects
         self._arm = ArmCheck(objects, self.config)
-        self._grasps: dict[str, PartGrasps] = {
-            name: part_grasps(part, self.config) for name, part in objects.items()
-        }
+        self._grasps: dict[str, PartGrasps] = {name: part_grasps(part, self.config) for name, part in objects.items()}
 
     def __call__(self, frame: RgbdFrame, poses: Sequence[PoseEstimate]) -> list[Grasp]:
         """The grasps of a frame, best first.
@@ -79,9 +77,7 @@ class GraspPlanner:
         """
         return list(self.plan(frame, poses).grasps)
 
-    def plan(
-        self, frame: RgbdFrame, poses: Sequence[PoseEstimate], T_base_cam: FloatArray | None = None
-    ) -> GraspPlan:
+    def plan(self, frame: RgbdFrame, poses: Sequence[PoseEstimate], T_base_cam: FloatArray | None = None) -> GraspPlan:
         """Like a call, with the reasons of all refused grasps.
 
         Args:

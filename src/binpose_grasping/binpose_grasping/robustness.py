@@ -1,8 +1,8 @@
 """Expected quality of grasps when the estimated pose of the part is off by sampled errors.
 
 For each sampled error, the open hand approaches the displaced part, and the fingers close until they touch. The grasp
-holds if the hand was free, both fingers touch within their stroke, and the wrench space contains the origin. The quality
-is the mean of the Ferrari-Canny quality over all samples, zero for those that fail (Weisz and Allen, 2012).
+holds if the hand was free, both fingers touch within their stroke, and the wrench space contains the origin. The
+quality is the mean of the Ferrari-Canny quality over all samples, zero for those that fail (Weisz and Allen, 2012).
 """
 
 from dataclasses import dataclass
@@ -10,44 +10,18 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from binpose_core.base.settings import check_bounds, setting
-from binpose_core.geometry.transforms import FloatArray, exp_so3, from_rotation_translation, inverse
+from binpose_core.geometry.transforms import FloatArray, inverse
 from binpose_core.parts.objects import ObjectModel
 from binpose_grasping.antipodal import center_of_mass, surface_radius
 from binpose_grasping.gripper import GripperConfig, hand_boxes
 from binpose_grasping.overlaps import boxes_touch_mesh
 from binpose_grasping.rays import first_hits
-from binpose_grasping.wrench import ContactConfig, contact_wrenches, epsilon_quality
+from binpose_grasping.search_config import ContactConfig, PoseErrorConfig
+from binpose_grasping.wrench import contact_wrenches, epsilon_quality
 
 FACES = 2000
 TOUCHING_M = 0.0005
 """Surface within this distance of the first touch belongs to the contact."""
-
-
-@dataclass(frozen=True)
-class PoseErrorConfig:
-    """Errors of the estimated pose for which grasps are tested.
-
-    samples: number of sampled errors; the first one is no error.
-    position_m: standard deviation of the position in metres, along each axis.
-    angle_rad: standard deviation of the rotation in radians, about each axis.
-    seed: of the samples.
-    """
-
-    samples: int = setting(16, bounds=(1, 1024))
-    position_m: float = setting(0.0015, bounds=(0.0, 0.1))
-    angle_rad: float = setting(0.035, bounds=(0.0, 1.0))
-    seed: int = setting(0, bounds=(0, 2**31))
-
-    def __post_init__(self) -> None:
-        check_bounds(self)
-
-    def sample(self, center_m: FloatArray) -> FloatArray:
-        """T_obj_displaced (S, 4, 4): displacements of a part about a point (3,)."""
-        draws = np.random.default_rng(self.seed).normal(size=(self.samples, 6))
-        draws[0] = 0.0
-        rotation = exp_so3(self.angle_rad * draws[:, 3:])
-        return from_rotation_translation(rotation, center_m - rotation @ center_m + self.position_m * draws[:, :3])
 
 
 @dataclass(frozen=True, eq=False)

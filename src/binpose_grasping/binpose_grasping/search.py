@@ -1,14 +1,13 @@
 """All grasps of a part from its CAD file: candidates, collisions, symmetric copies, robust quality."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from binpose_core.base.errors import BadFile
-from binpose_core.base.settings import check_bounds, setting
 from binpose_core.geometry.transforms import FloatArray, inverse
 from binpose_core.parts.grasps import PARALLEL, GraspSet
 from binpose_core.parts.objects import ObjectModel
@@ -17,44 +16,9 @@ from binpose_grasping.folding import fold
 from binpose_grasping.grasp_file import read_grasps
 from binpose_grasping.gripper import GripperConfig, hand_boxes
 from binpose_grasping.overlaps import boxes_touch_mesh
-from binpose_grasping.robustness import PoseErrorConfig, robustness
-from binpose_grasping.suction import SuctionConfig, suction_grasps
-from binpose_grasping.wrench import ContactConfig
-
-
-@dataclass(frozen=True)
-class SearchConfig:
-    """The search of grasps on a mesh.
-
-    points: number of surface points from which opposite contacts are searched.
-    tilts: number of closing lines per point that are tilted into the friction cone, beside the one along the normal.
-    rotations: number of hand orientations about the closing line of each pair of contacts.
-    depths: number of positions of the contacts between the tool centre point and the finger tips.
-    pairs: largest number of contact pairs; the best ones are used.
-    tested: largest number of distinct grasps whose robustness is tested.
-    kept: largest number of grasps that are stored, per tool.
-    apart: grasps differ if their positions are this fraction of the part's diameter apart.
-    apart_rad: or if their orientations differ by this angle.
-    least_success: least fraction of pose errors under which a stored grasp holds.
-    contact: friction between fingers and part.
-    errors: of the pose.
-    """
-
-    points: int = setting(400, bounds=(1, 4096))
-    tilts: int = setting(2, bounds=(0, 32))
-    rotations: int = setting(16, bounds=(1, 360))
-    depths: int = setting(2, bounds=(1, 20))
-    pairs: int = setting(1000, bounds=(1, 100000))
-    tested: int = setting(400, bounds=(1, 10000))
-    kept: int = setting(200, bounds=(1, 10000))
-    apart: float = setting(0.1, bounds=(0.0, 1.0))
-    apart_rad: float = setting(0.35, bounds=(0.0, 3.2))
-    least_success: float = setting(0.3, bounds=(0.0, 1.0))
-    contact: ContactConfig = field(default_factory=ContactConfig)
-    errors: PoseErrorConfig = field(default_factory=PoseErrorConfig)
-
-    def __post_init__(self) -> None:
-        check_bounds(self)
+from binpose_grasping.robustness import robustness
+from binpose_grasping.search_config import SearchConfig, SuctionConfig
+from binpose_grasping.suction import suction_grasps
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,10 +107,10 @@ def _reason(part: ObjectModel, gripper: GripperConfig, pairs: ContactPairs, free
     """Why a part has no grasps."""
     if not part.watertight:
         return f"The mesh of {part.id!r} is not closed; expected a solid; export it as one."
-    room_mm = 1e3 * (gripper.opening_m - 2 * gripper.clearance_m)
+    thin_mm, room_mm = 1e3 * gripper.least_width_m, 1e3 * (gripper.opening_m - 2 * gripper.clearance_m)
     if not len(pairs.margin):
         return (
-            f"{part.id!r} has no two opposite surfaces between {1e3 * gripper.least_width_m:g} and {room_mm:g} mm apart; "
+            f"{part.id!r} has no two opposite surfaces between {thin_mm:g} and {room_mm:g} mm apart; "
             "expected a part that fits between the fingers; use a gripper that opens wider, or suction."
         )
     if not free:
@@ -155,8 +119,8 @@ def _reason(part: ObjectModel, gripper: GripperConfig, pairs: ContactPairs, free
             "thinner fingers, or suction."
         )
     return (
-        f"No grasp of {part.id!r} holds under the assumed pose errors; expected one that does; lower them, or raise the "
-        "friction if it is higher in your cell."
+        f"No grasp of {part.id!r} holds under the assumed pose errors; expected one that does; lower them, or raise "
+        "the friction if it is higher in your cell."
     )
 
 
@@ -170,8 +134,8 @@ def own_grasps(part: ObjectModel, path: Path, gripper: GripperConfig, suction: S
     if (wide := grasps.width_m > gripper.opening_m).any():
         number = int(np.argmax(wide))
         raise BadFile(
-            f"Grasp {number} in {path} has the width {grasps.width_m[number]:g} m; expected at most the gripper's opening "
-            f"of {gripper.opening_m:g} m; correct the file, or give --gripper.opening-m.",
+            f"Grasp {number} in {path} has the width {grasps.width_m[number]:g} m; expected at most the gripper's "
+            f"opening of {gripper.opening_m:g} m; correct the file, or give --gripper.opening-m.",
             path,
         )
     info = {"part": part.digest, "gripper": asdict(gripper), "suction": asdict(suction), "own": path.name}

@@ -1,14 +1,11 @@
 """Suction grasps: a cup seals where its rim lies on a flat ring of surface, and holds near the centre of mass.
 
-Seal and moment follow Mahler et al., Dex-Net 3.0, 2018: the rim must reach the surface all around within its travel, and
-the vacuum must resist weight and tilting moment. All are measured on the mesh.
+Seal and moment follow Mahler et al., Dex-Net 3.0, 2018: the rim must reach the surface all around within its travel,
+and the vacuum must resist weight and tilting moment. All are measured on the mesh.
 """
-
-from dataclasses import dataclass
 
 import numpy as np
 
-from binpose_core.base.settings import check_bounds, setting
 from binpose_core.geometry.transforms import FloatArray, from_rotation_translation, inverse
 from binpose_core.meshes.mesh import signed_volumes
 from binpose_core.parts.grasps import SUCTION, GraspSet
@@ -16,46 +13,12 @@ from binpose_core.parts.objects import ObjectModel
 from binpose_grasping.antipodal import center_of_mass
 from binpose_grasping.overlaps import boxes_touch_mesh
 from binpose_grasping.rays import first_hits
-from binpose_grasping.robustness import PoseErrorConfig
+from binpose_grasping.search_config import PoseErrorConfig, SuctionConfig
 from binpose_grasping.wrench import tangents
 
 FACES = 2000
 GRAVITY = 9.81
 RIM_RAYS = 12
-
-
-@dataclass(frozen=True)
-class SuctionConfig:
-    """A suction cup and what it can hold.
-
-    enabled: whether suction grasps are searched.
-    cup_radius_m: radius of the rim.
-    travel_m: how far the rim can bend along the axis to reach the surface.
-    tilt_rad: largest angle between the axis and the surface's normal below the rim.
-    length_m: from the rim to the tool's body.
-    body_m: side of the square body behind the cup.
-    vacuum_pa: pressure difference.
-    density_kg_m3: of the part, for its weight.
-    acceleration: largest acceleration of the robot as a multiple of gravity, added to gravity.
-    """
-
-    enabled: bool = setting(True)
-    cup_radius_m: float = setting(0.008, bounds=(0.001, 0.1))
-    travel_m: float = setting(0.001, bounds=(0.0, 0.02))
-    tilt_rad: float = setting(0.26, bounds=(0.0, 1.5))
-    length_m: float = setting(0.06, bounds=(0.001, 0.5))
-    body_m: float = setting(0.06, bounds=(0.001, 0.5))
-    vacuum_pa: float = setting(60e3, bounds=(1e3, 101e3))
-    density_kg_m3: float = setting(2700.0, bounds=(10.0, 25000.0))
-    acceleration: float = setting(1.0, bounds=(0.0, 20.0))
-
-    def __post_init__(self) -> None:
-        check_bounds(self)
-
-    @property
-    def force_n(self) -> float:
-        """Largest pull along the axis."""
-        return float(self.vacuum_pa * np.pi * self.cup_radius_m**2)
 
 
 def suction_grasps(part: ObjectModel, config: SuctionConfig, errors: PoseErrorConfig, points: int) -> GraspSet:
@@ -124,5 +87,3 @@ def tool_boxes(config: SuctionConfig, count: int, way_m: float = 0.0) -> tuple[F
     low = np.array([[-r, -r, -config.length_m - way_m], [-half, -half, -config.length_m - way_m]])
     high = np.array([[r, r, -clear], [half, half, -config.length_m]])
     return np.tile(low, (count, 1, 1)), np.tile(high, (count, 1, 1))
-
-

@@ -104,8 +104,8 @@ class UrdfArm:
         reduced = pinocchio().buildReducedModel(model, locked, pinocchio().neutral(model)) if locked else model
         if reduced.nq != reduced.nv or not reduced.nq:
             raise BinposeError(
-                f"{config.urdf} has {reduced.nv} degrees of freedom with {reduced.nq} values up to {config.hand_frame!r}; "
-                "expected revolute and prismatic joints with limits; give continuous joints limits."
+                f"{config.urdf} has {reduced.nv} degrees of freedom with {reduced.nq} values up to "
+                f"{config.hand_frame!r}; expected revolute and prismatic joints with limits; give continuous joints limits."
             )
         return reduced
 
@@ -128,5 +128,6 @@ def _model(pin: Any, config: ArmConfig) -> Any:
         return pin.buildModelFromUrdf(config.urdf)
     except Exception as error:
         raise BadFile(
-            f"Could not read the URDF {config.urdf} ({error}); expected a robot description; check the file.", config.urdf
+            f"Could not read the URDF {config.urdf} ({error}); expected a robot description; check the file.",
+            config.urdf,
         ) from error

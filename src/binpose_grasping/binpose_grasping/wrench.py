@@ -1,47 +1,17 @@
 """Quality of a grasp by its wrench space (Ferrari and Canny, 1992).
 
-A contact can exert every force in its friction cone, and as a soft finger a torque about its normal as well. The cone is
-replaced by a pyramid. The convex hull of all contacts' wrenches with normal forces that sum up to one holds the
+A contact can exert every force in its friction cone, and as a soft finger a torque about its normal as well. The cone
+is replaced by a pyramid. The convex hull of all contacts' wrenches with normal forces that sum up to one holds the
 wrenches that the grasp resists. Its quality is the radius of the largest ball about the origin inside that hull.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from binpose_core.base.settings import check_bounds, setting
 from binpose_core.geometry.transforms import FloatArray
+from binpose_grasping.search_config import ContactConfig
 
 FLAT = 1e-9
 """A hull whose wrenches have a smaller singular value than this fraction of the largest one is flat."""
-
-
-@dataclass(frozen=True)
-class ContactConfig:
-    """The contact between a finger and a part.
-
-    friction: coefficient of friction.
-    edges: number of edges of the pyramid that replaces the friction cone.
-    patch_m: radius of the contact patch in metres. A patch under even pressure resists a torque about its normal of 2/3
-        friction * patch_m per newton (soft finger); 0 describes a point contact (hard finger).
-    """
-
-    friction: float = setting(0.4, bounds=(0.01, 2.0))
-    edges: int = setting(8, bounds=(3, 64))
-    patch_m: float = setting(0.006, bounds=(0.0, 0.05))
-
-    def __post_init__(self) -> None:
-        check_bounds(self)
-
-    @property
-    def cone_rad(self) -> float:
-        """Half angle of the friction cone."""
-        return float(np.arctan(self.friction))
-
-    @property
-    def torsion_m(self) -> float:
-        """Torque about the normal per normal force, in metres."""
-        return 2 / 3 * self.friction * self.patch_m
 
 
 def contact_wrenches(

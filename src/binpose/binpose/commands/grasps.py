@@ -9,8 +9,7 @@ from rich.text import Text
 
 from binpose.commands.command import Command, console, described, waiting
 from binpose_grasping.gripper import GripperConfig
-from binpose_grasping.search import SearchConfig
-from binpose_grasping.suction import SuctionConfig
+from binpose_grasping.search_config import SearchConfig, SuctionConfig
 
 if TYPE_CHECKING:
     from rich.table import Table

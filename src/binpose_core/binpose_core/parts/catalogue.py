@@ -255,7 +255,9 @@ def _read_grasps(path: Path, part: ObjectModel) -> GraspSet | None:
             info = json.loads((file.metadata() or {})["info"])
             grasps = grasps_from_arrays({name: file.get_tensor(name) for name in file.keys()}, info)  # noqa: SIM118
     except Exception as error:
-        raise BadFile(f"Could not read {path} ({error}); expected what `binpose grasps` writes; {again}.", path) from error
+        raise BadFile(
+            f"Could not read {path} ({error}); expected what `binpose grasps` writes; {again}.", path
+        ) from error
     if info.get("part") != part.digest:
         raise BadFile(f"{path} holds grasps of another mesh or other symmetries of {part.id!r}; {again}.", path)
     return grasps

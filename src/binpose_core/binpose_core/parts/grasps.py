@@ -91,9 +91,13 @@ def check_grasps(grasps: GraspSet) -> None:
     rotation = grasps.T_obj_hand[:, :3, :3]
     error = np.abs(rotation @ np.swapaxes(rotation, 1, 2) - np.eye(3)).max((1, 2))
     if bad := _first((error > RIGID_TOLERANCE) | (np.linalg.det(rotation) < 0)):
-        raise BinposeError(f"Grasp {bad - 1} has a T_obj_hand that is no rigid motion; expected a rotation and a position.")
+        raise BinposeError(
+            f"Grasp {bad - 1} has a T_obj_hand that is no rigid motion; expected a rotation and a position."
+        )
     if bad := _first((grasps.width_m < 0) | (grasps.width_m > WIDEST_M)):
-        raise BinposeError(f"Grasp {bad - 1} has the width {grasps.width_m[bad - 1]:g} m; expected 0 to {WIDEST_M:g} m.")
+        raise BinposeError(
+            f"Grasp {bad - 1} has the width {grasps.width_m[bad - 1]:g} m; expected 0 to {WIDEST_M:g} m."
+        )
     for name in ("quality", "success"):
         values = getattr(grasps, name)
         if bad := _first((values < 0) | (values > 1)):

@@ -123,8 +123,8 @@ def objects_to_tensors(objects: Sequence[ObjectModel]) -> tuple[Tensors, list[di
 
     Returns:
         arrays ``<id>/vertices``, ``<id>/faces``, ``<id>/points``, ``<id>/normals``, ``<id>/lod<k>/vertices``,
-        ``<id>/lod<k>/faces`` in metres, ``<id>/colors`` if the mesh has colours, ``<id>/grasps/...`` if it has grasps; and
-        an entry per part, in the same order.
+        ``<id>/lod<k>/faces`` in metres, ``<id>/colors`` if the mesh has colours, ``<id>/grasps/...`` if it has grasps;
+        and an entry per part, in the same order.
     """
     tensors: Tensors = {}
     for part in objects:
