@@ -64,6 +64,8 @@ class RankingConfig:
     cell_error_m: standard deviation of the calibration between camera and hand, along each axis.
     least_hold: least probability that the grasp holds, given that the pose is right.
     most_covered: largest fraction of a part that others may cover, seen against the direction of approach.
+    most_unseen: largest fraction of the fingers at pixels without depth or outside of the image.
+    unseen_weight: how much the score depends on that fraction, 0 to 1.
     clear_m: clearance in metres beyond which obstacles do not count.
     quality_weight: how much the score depends on the grasp's relative quality, 0 to 1.
     reach_weight: how much the score depends on the margin to joint limits, 0 to 1.
@@ -77,6 +79,8 @@ class RankingConfig:
     cell_error_m: float = setting(0.001, bounds=(0.0, 0.1))
     least_hold: float = setting(0.4, bounds=FRACTION)
     most_covered: float = setting(0.4, bounds=FRACTION)
+    most_unseen: float = setting(0.7, bounds=FRACTION)
+    unseen_weight: float = setting(0.5, bounds=FRACTION)
     clear_m: float = setting(0.01, bounds=(0.0, 0.2))
     quality_weight: float = setting(0.3, bounds=FRACTION)
     reach_weight: float = setting(0.2, bounds=FRACTION)

@@ -43,16 +43,24 @@ def fold(grasps: GraspSet, symmetries: Symmetries, near_m: float, near_rad: floa
     return grasps.take(np.array(chosen, np.int64))
 
 
-def expand(grasps: GraspSet, symmetries: Symmetries, step_rad: float = EXPAND_STEP_RAD) -> GraspSet:
-    """All symmetric copies of the grasps, with the half turn of parallel hands; continuous symmetries in steps.
+def expand(
+    grasps: GraspSet, symmetries: Symmetries, step_rad: float = EXPAND_STEP_RAD, half_turn: bool = True
+) -> GraspSet:
+    """All symmetric copies of the grasps; continuous symmetries in steps.
 
     The copies of a grasp are adjacent, and the grasp itself is the first of them.
+
+    Args:
+        grasps: in the part's frame.
+        symmetries: of the part.
+        step_rad: largest step of continuous symmetries.
+        half_turn: whether parallel hands are also turned by half, which matters to an arm alone.
     """
     motions = symmetries.transforms(step_rad)
-    turns = np.stack([np.eye(4), HALF_TURN])
-    copies = motions[None, :, None] @ grasps.T_obj_hand[:, None, None] @ turns  # (N, K, 2, 4, 4)
+    turns = np.stack([np.eye(4), HALF_TURN][: 1 + half_turn])
+    copies = motions[None, :, None] @ grasps.T_obj_hand[:, None, None] @ turns  # (N, K, 1 or 2, 4, 4)
     used = np.ones(copies.shape[:3], np.bool_)
-    used[grasps.tool == SUCTION, :, 1] = False
+    used[grasps.tool == SUCTION, :, 1:] = False
     owner, motion, turn = np.nonzero(used)
     repeated = grasps.take(owner)
     contacts = repeated.contacts_m @ np.swapaxes(motions[motion, :3, :3], 1, 2) + motions[motion, None, :3, 3]

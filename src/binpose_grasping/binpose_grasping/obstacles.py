@@ -73,17 +73,17 @@ class Obstacles:
 
         That space is unknown: the inside or far side of a neighbour, or the table.
         """
-        camera = self._camera
-        z = np.maximum(points[..., 2], 1e-3)
-        u = np.rint(points[..., 0] / z * camera.fx + camera.cx).astype(np.int64)
-        v = np.rint(points[..., 1] / z * camera.fy + camera.cy).astype(np.int64)
-        inside = (u >= 0) & (u < camera.width) & (v >= 0) & (v < camera.height)
-        u, v = np.where(inside, u, 0), np.where(inside, v, 0)
+        u, v, inside = self._pixels(points)
         depth_m = self._depth_m[v, u]
         hidden: npt.NDArray[np.bool_] = inside & (depth_m > 0) & (points[..., 2] > depth_m + self._own_m)
-        seen = _backproject(camera, u[hidden], v[hidden], depth_m[hidden])
+        seen = _backproject(self._camera, u[hidden], v[hidden], depth_m[hidden])
         hidden[hidden] = ~self._own(index, seen)
         return hidden
+
+    def unseen(self, points: FloatArray) -> npt.NDArray[np.bool_]:
+        """(...) which points (..., 3) of the camera frame are outside of the image, or at a pixel without depth."""
+        u, v, inside = self._pixels(points)
+        return np.asarray(~inside | ~(self._depth_m[v, u] > 0))
 
     def other_parts(self, index: int) -> FloatArray:
         """(N, 3) surface points of the other parts within reach of a part, including hidden sides; camera frame."""
@@ -118,6 +118,15 @@ class Obstacles:
         hidden[u[higher], v[higher]] = True
         occupied = np.isfinite(height)
         return float((hidden & occupied).sum() / max(occupied.sum(), 1))
+
+    def _pixels(self, points: FloatArray) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+        """Columns and rows (...) of points (..., 3), and whether they are inside the image; else 0."""
+        camera = self._camera
+        z = np.maximum(points[..., 2], 1e-3)
+        u = np.rint(points[..., 0] / z * camera.fx + camera.cx).astype(np.int64)
+        v = np.rint(points[..., 1] / z * camera.fy + camera.cy).astype(np.int64)
+        inside = (u >= 0) & (u < camera.width) & (v >= 0) & (v < camera.height)
+        return np.where(inside, u, 0), np.where(inside, v, 0), inside
 
     def _own(self, index: int, points: FloatArray) -> npt.NDArray[np.bool_]:
         """(N,) which points (N, 3) of the camera frame are on a part's surface."""

@@ -8,6 +8,7 @@ import numpy as np
 from binpose_core.geometry.transforms import FloatArray
 from binpose_core.parts.grasps import PARALLEL, SUCTION, TOOLS, GraspSet
 from binpose_core.parts.objects import ObjectModel
+from binpose_grasping.arm import NONE as NO_ARM
 from binpose_grasping.config import ANY_TOOL, PlannerConfig
 from binpose_grasping.folding import expand
 from binpose_grasping.gripper import GripperConfig
@@ -46,7 +47,7 @@ def part_grasps(part: ObjectModel, config: PlannerConfig) -> PartGrasps:
         stored = stored.take(stored.tool == TOOLS.index(config.tool))
         if not len(stored):
             return _without(f"{part.id!r} has no grasp for the tool {config.tool!r}; make some with `binpose grasps`.")
-    every = expand(stored.best_first(), part.symmetries)
+    every = expand(stored.best_first(), part.symmetries, half_turn=config.arm.name != NO_ARM)
     best = np.array([every.quality[every.tool == tool].max(initial=0.0) for tool in range(len(TOOLS))])
     relative = every.quality / np.maximum(best[every.tool], 1e-12)
     order = np.argsort(-relative, kind="stable")

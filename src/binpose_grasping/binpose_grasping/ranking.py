@@ -4,7 +4,8 @@
 
 hold: sum over the hypotheses of the pose of their probability times the fraction of their sampled poses at which the
     grasp holds. What holds for all poses that the image cannot tell apart comes first.
-clear: probability that the error between camera and hand is smaller than the clearance to all obstacles.
+clear: probability that the error between camera and hand is smaller than the clearance to all obstacles; lower where
+    the camera does not see whether the place of the fingers is free.
 lift: fraction of the part that nothing lies on.
 quality, reach: between 1 - weight and 1, by the relative quality of the grasp and the margin to joint limits.
 """
@@ -89,6 +90,7 @@ def ranked(
     boxes = around.boxes_of(found, swept=False)
     distance_m = clearance_m(inverse(found.T_cam_hand), *boxes, around.nearby(place), ranking.clear_m)
     clear = np.where(distance_m >= ranking.clear_m, 1.0, ndtr(distance_m / max(sigma_m, 1e-9)))
+    clear = clear * (1 - ranking.unseen_weight * around.unseen(found))
     quality = 1 - ranking.quality_weight * (1 - found.relative)
     return RankedCandidates(found, Factors(hold, clear, np.full(len(found), 1 - around.covered(place)), quality))
 

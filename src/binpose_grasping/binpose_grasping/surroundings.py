@@ -79,6 +79,11 @@ class Surroundings:
         """(N, 3) points of everything but the part that the hand can reach from there, camera frame."""
         return np.concatenate([self._obstacles.observed(place), self._obstacles.other_parts(place)])
 
+    def unseen(self, found: Candidates) -> FloatArray:
+        """(N,) fraction of each hand's fingers of which the camera does not see whether their place is free."""
+        fingers = transform(found.T_cam_hand, finger_points(self._config.gripper, found.width_m))
+        return np.asarray(self._obstacles.unseen(fingers).mean(axis=1))
+
     def boxes_of(self, found: Candidates, swept: bool = True) -> tuple[FloatArray, FloatArray]:
         """The path of each hand as boxes in its frame (N, B, 3); swept: with the space between the fingers."""
         config = self._config
@@ -111,6 +116,7 @@ class Surroundings:
             return found
         fingers = transform(found.T_cam_hand, finger_points(self._config.gripper, found.width_m))
         hidden = self._obstacles.hidden(place, fingers).sum(axis=1) > self._config.stray_points
+        hidden |= self._obstacles.unseen(fingers).mean(axis=1) > self._config.ranking.most_unseen
         return found.keep(~hidden | (found.tool != PARALLEL), Refusal.HIDDEN)
 
     def _clear_of_parts(self, place: int, found: Candidates) -> Candidates:

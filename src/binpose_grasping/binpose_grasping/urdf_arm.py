@@ -105,7 +105,7 @@ class UrdfArm:
         if reduced.nq != reduced.nv or not reduced.nq:
             raise BinposeError(
                 f"{config.urdf} has {reduced.nv} degrees of freedom with {reduced.nq} values up to "
-                f"{config.hand_frame!r}; expected revolute and prismatic joints with limits; give continuous joints limits."
+                f"{config.hand_frame!r}; expected revolute and prismatic joints; give continuous joints limits."
             )
         return reduced
 
