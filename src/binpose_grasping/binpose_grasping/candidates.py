@@ -73,7 +73,7 @@ def within_cone(index: int, pose: PoseEstimate, part: PartGrasps, config: Planne
     """The best grasps whose approach is within the cone about the direction of approach; then by steepness."""
     grasps = part.grasps
     approach = grasps.T_obj_hand[:, :3, 2] @ (pose.T_cam_obj[:3, :3].T @ config.down.unit)
-    within = np.flatnonzero(approach >= np.cos(config.cone_rad) - 1e-9)
+    within = np.flatnonzero(approach >= np.cos(config.cone_rad) - 1e-12)
     order = within[np.lexsort((-approach[within], -part.relative[within]))]
     chosen, rest = order[: config.tries], order[config.tries :]
     refused = +Counter({Refusal.DIRECTION: len(grasps) - len(within), Refusal.NOT_TRIED: len(rest)})

@@ -19,7 +19,10 @@ def holds(
     gripper: GripperConfig,
     cone_rad: float,
 ) -> npt.NDArray[np.bool_]:
-    """Whether the open hand is free of the part, both fingers touch it, and see each other within the friction cones.
+    """Whether the open hand is free of the part, and both fingers touch it within the friction cones.
+
+    The closing direction lies in the cones of most points that a finger touches first, and the line between the
+    contacts lies in the cones of their mean normals.
 
     Args:
         T_hand_obj: (N, S, 4, 4) sampled poses of the part in the frame of each hand.
@@ -39,20 +42,25 @@ def holds(
 
 
 @numba.njit(cache=True, nogil=True)
-def _contact(slab, count, sign, extreme, out):  # type: ignore[no-untyped-def]
-    """Mean position and normal of the points within the band of the extreme one."""
+def _contact(slab, count, sign, extreme, cosine, out):  # type: ignore[no-untyped-def]
+    """Mean position and normal of the points near the extreme one that the finger does not slip on.
+
+    False if it slips on most of the points there: it would touch an edge or a slope.
+    """
     out[:] = 0.0
-    met = 0
+    met, firm = 0, 0
     for k in range(count):
-        if extreme - sign * slab[k, 1] <= BAND_M and sign * slab[k, 4] > 0:
+        if extreme - sign * slab[k, 1] <= BAND_M:
             met += 1
-            for i in range(6):
-                out[i] += slab[k, i]
+            if sign * slab[k, 4] >= cosine:
+                firm += 1
+                for i in range(6):
+                    out[i] += slab[k, i]
     length = np.sqrt(out[3] ** 2 + out[4] ** 2 + out[5] ** 2)
-    if met == 0 or length == 0.0:
+    if firm == 0 or 2 * firm < met or length == 0.0:
         return False
     for i in range(3):
-        out[i] /= met
+        out[i] /= firm
         out[3 + i] /= length
     return True
 
@@ -94,7 +102,7 @@ def _holds(T_hand_obj, low, high, points, normals, pad, cosine, least):  # type:
                     upper, lower = max(upper, y), max(lower, -y)
             if hit or count < 2 or upper + lower < least:
                 continue
-            if not (_contact(slab, count, 1.0, upper, a) and _contact(slab, count, -1.0, lower, b)):
+            if not (_contact(slab, count, 1.0, upper, cosine, a) and _contact(slab, count, -1.0, lower, cosine, b)):
                 continue
             dx, dy, dz = a[0] - b[0], a[1] - b[1], a[2] - b[2]
             length = np.sqrt(dx * dx + dy * dy + dz * dz)

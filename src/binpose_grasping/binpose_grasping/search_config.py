@@ -71,7 +71,7 @@ class SuctionConfig:
     travel_m: how far the rim can bend along the axis to reach the surface.
     tilt_rad: largest angle between the axis and the surface's normal below the rim.
     length_m: from the rim to the tool's body.
-    body_m: side of the square body behind the cup.
+    body_m: side of the cubic body behind the cup.
     vacuum_pa: pressure difference.
     density_kg_m3: of the part, for its weight.
     acceleration: largest acceleration of the robot as a multiple of gravity, added to gravity.

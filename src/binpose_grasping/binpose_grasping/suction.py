@@ -84,6 +84,6 @@ def holding_quality(part: ObjectModel, place: FloatArray, inward: FloatArray, co
 def tool_boxes(config: SuctionConfig, count: int, way_m: float = 0.0) -> tuple[FloatArray, FloatArray]:
     """Cup and body along their approach as boxes (count, 2, 3) in the hand's frame; the rim itself may touch."""
     r, half, clear = config.cup_radius_m, config.body_m / 2, 2 * config.travel_m
-    low = np.array([[-r, -r, -config.length_m - way_m], [-half, -half, -config.length_m - way_m]])
+    low = np.array([[-r, -r, -config.length_m - way_m], [-half, -half, -config.length_m - config.body_m - way_m]])
     high = np.array([[r, r, -clear], [half, half, -config.length_m]])
     return np.tile(low, (count, 1, 1)), np.tile(high, (count, 1, 1))
