@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 from scipy.spatial import cKDTree
 
@@ -78,3 +80,15 @@ def test_a_part_is_covered_by_what_lies_on_it(bar: ObjectModel, cube: ObjectMode
     assert covered(beside, known=True) == covered(beside, known=False) == 0
     assert 0.2 < covered(on_top, known=True) < 0.7
     assert 0.2 < covered(on_top, known=False) < 0.7
+
+
+def test_places_without_depth_and_outside_of_the_image_are_unseen(bar: ObjectModel) -> None:
+    T = on_table(bar)
+    frame = seen([bar], [T])
+    assert frame.depth_m is not None
+    depth_m = frame.depth_m.copy()
+    depth_m[:, 320:] = 0
+    poses = [PoseEstimate("bar", T, 1.0)]
+    obstacles = Obstacles(replace(frame, depth_m=depth_m), poses, {"bar": bar}, OWN_M, GRID_M, REACH_M)
+    points = np.array([[-0.1, 0.0, 0.4], [0.1, 0.0, 0.4], [-9.0, 0.0, 0.4]])
+    assert obstacles.unseen(points).tolist() == [False, True, True]

@@ -67,9 +67,20 @@ class ArmConfig:
 class Arm(Protocol):
     """Kinematics of an arm. T_base_tcp is the hand's tool centre point in the frame of the arm's base."""
 
-    lower: FloatArray
-    upper: FloatArray
-    home: FloatArray
+    @property
+    def lower(self) -> FloatArray:
+        """(J,) lower limits, narrowed by the margin."""
+        ...
+
+    @property
+    def upper(self) -> FloatArray:
+        """(J,) upper limits, narrowed by the margin."""
+        ...
+
+    @property
+    def home(self) -> FloatArray:
+        """(J,) preferred joint angles."""
+        ...
 
     def forward(self, joints: FloatArray) -> FloatArray:
         """T_base_tcp (N, 4, 4) of joint angles (N, J)."""

@@ -62,9 +62,9 @@ class ArmCheck:
         """The path of a grasp, why there is none, or None without an arm."""
         if self._arm is None:
             return None
-        waypoints = [T_base_cam @ T for T in (grasp.T_cam_pregrasp, grasp.T_cam_hand, grasp.T_cam_retreat)]
+        before, at, after = (T_base_cam @ T for T in (grasp.T_cam_pregrasp, grasp.T_cam_hand, grasp.T_cam_retreat))
         for most in (1, BRANCHES):
-            paths = reach_paths(self._arm, self._config.arm, *waypoints, most=most)
+            paths = reach_paths(self._arm, self._config.arm, before, at, after, most)
             if isinstance(paths, Refusal) or self._collision is None:
                 return paths if isinstance(paths, Refusal) else paths[0]
             held = self._places.get(grasp.pose_index)

@@ -54,8 +54,8 @@ class Candidates:
 
     def take(self, chosen: npt.NDArray[Any] | slice) -> "Candidates":
         """Those of an index or boolean array, without any refused ones."""
-        arrays = (self.T_cam_hand, self.width_m, self.tool, self.relative, self.success)
-        return Candidates(self.index, *(array[chosen] for array in arrays))
+        T_cam_hand, width_m, tool = self.T_cam_hand[chosen], self.width_m[chosen], self.tool[chosen]
+        return Candidates(self.index, T_cam_hand, width_m, tool, self.relative[chosen], self.success[chosen])
 
     def keep(self, kept: npt.NDArray[np.bool_], reason: Refusal) -> "Candidates":
         """Those for which `kept` (N,) is true; the others are refused for a reason."""
@@ -84,9 +84,8 @@ def within_cone(index: int, pose: PoseEstimate, part: PartGrasps, config: Planne
 
 def joined(parts: Sequence[Candidates]) -> Candidates:
     """Candidates of one pose in the order of the parts, with all that were refused."""
-    first = parts[0]
     names = ("T_cam_hand", "width_m", "tool", "relative", "success")
-    arrays = (np.concatenate([getattr(part, name) for part in parts]) for name in names)
+    arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
     refused = sum((part.refused for part in parts), Counter[Refusal]())
     best = max((part.best_refused for part in parts if part.best_refused), key=lambda one: one.relative, default=None)
-    return Candidates(first.index, *arrays, refused=refused, best_refused=best)
+    return Candidates(parts[0].index, **arrays, refused=refused, best_refused=best)

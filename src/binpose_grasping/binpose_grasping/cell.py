@@ -33,7 +33,7 @@ class Placement:
     def matrix(self) -> FloatArray:
         """(4, 4) float64."""
         x, y, z = (exp_so3(angle * axis) for angle, axis in zip(self._angles, np.eye(3), strict=True))
-        return from_rotation_translation(z @ y @ x, [self.x_m, self.y_m, self.z_m])
+        return from_rotation_translation(z @ y @ x, np.array([self.x_m, self.y_m, self.z_m]))
 
     @property
     def _angles(self) -> tuple[float, float, float]:

@@ -18,8 +18,8 @@ def clearance_m(
         points: (P, 3) in metres.
         farthest_m: larger distances are reported as this.
     """
-    arrays = (np.ascontiguousarray(array, np.float64) for array in (T_hand_ref, low, high, points))
-    return np.asarray(_clearance(*arrays, farthest_m))
+    T, low, high, points = (np.ascontiguousarray(array, np.float64) for array in (T_hand_ref, low, high, points))
+    return np.asarray(_clearance(T, low, high, points, farthest_m))
 
 
 @numba.njit(cache=True, nogil=True)

@@ -6,9 +6,11 @@ import numpy.typing as npt
 
 from binpose_core.geometry.transforms import FloatArray
 from binpose_grasping.gripper import GripperConfig, hand_boxes
+from binpose_grasping.robustness import TOUCHING_M
 
-BAND_M = 0.001
-"""Points within this distance of a finger's first touch belong to the contact."""
+BAND_M = TOUCHING_M
+FIRST, FIRST_M = 0.05, (0.0002, 0.001)
+"""A finger slips by the surface within this fraction of the width from its first touch, and within these limits."""
 
 
 def holds(
@@ -37,30 +39,36 @@ def holds(
     """
     low, high = hand_boxes(gripper, width_m)
     pad = np.array([gripper.finger_width_m / 2, gripper.pad_m])
-    arrays = (np.ascontiguousarray(a, np.float64) for a in (T_hand_obj, low, high, points, normals))
-    return np.asarray(_holds(*arrays, pad, np.cos(cone_rad), gripper.least_width_m))
+    poses, low, high, points, normals = (
+        np.ascontiguousarray(array, np.float64) for array in (T_hand_obj, low, high, points, normals)
+    )
+    return np.asarray(_holds(poses, low, high, points, normals, pad, np.cos(cone_rad), gripper.least_width_m))
 
 
 @numba.njit(cache=True, nogil=True)
-def _contact(slab, count, sign, extreme, cosine, out):  # type: ignore[no-untyped-def]
+def _contact(slab, count, sign, extreme, first_m, cosine, out):  # type: ignore[no-untyped-def]
     """Mean position and normal of the points near the extreme one that the finger does not slip on.
 
-    False if it slips on most of the points there: it would touch an edge or a slope.
+    False if it slips on most of the points that it touches first: an edge or a slope.
     """
     out[:] = 0.0
-    met, firm = 0, 0
+    met, firm, near = 0, 0, 0
     for k in range(count):
-        if extreme - sign * slab[k, 1] <= BAND_M:
-            met += 1
-            if sign * slab[k, 4] >= cosine:
-                firm += 1
+        depth = extreme - sign * slab[k, 1]
+        if depth <= BAND_M:
+            holds_there = sign * slab[k, 4] >= cosine
+            if depth <= first_m:
+                met += 1
+                firm += holds_there
+            if holds_there:
+                near += 1
                 for i in range(6):
                     out[i] += slab[k, i]
     length = np.sqrt(out[3] ** 2 + out[4] ** 2 + out[5] ** 2)
     if firm == 0 or 2 * firm < met or length == 0.0:
         return False
     for i in range(3):
-        out[i] /= firm
+        out[i] /= near
         out[3 + i] /= length
     return True
 
@@ -102,7 +110,11 @@ def _holds(T_hand_obj, low, high, points, normals, pad, cosine, least):  # type:
                     upper, lower = max(upper, y), max(lower, -y)
             if hit or count < 2 or upper + lower < least:
                 continue
-            if not (_contact(slab, count, 1.0, upper, cosine, a) and _contact(slab, count, -1.0, lower, cosine, b)):
+            first_m = min(max(FIRST * (upper + lower), FIRST_M[0]), FIRST_M[1])
+            if not (
+                _contact(slab, count, 1.0, upper, first_m, cosine, a)
+                and _contact(slab, count, -1.0, lower, first_m, cosine, b)
+            ):
                 continue
             dx, dy, dz = a[0] - b[0], a[1] - b[1], a[2] - b[2]
             length = np.sqrt(dx * dx + dy * dy + dz * dz)

@@ -54,8 +54,8 @@ def first_hits(
     Returns:
         distances (N,) in metres, inf without a hit, and faces (N,), -1 without.
     """
-    arrays = (np.ascontiguousarray(array, np.float64) for array in (corners, origins, directions))
-    distances, faces = _first_hits(*arrays, farthest_m)
+    corners, origins, directions = (np.ascontiguousarray(a, np.float64) for a in (corners, origins, directions))
+    distances, faces = _first_hits(corners, origins, directions, farthest_m)
     return np.asarray(distances), np.asarray(faces)
 
 

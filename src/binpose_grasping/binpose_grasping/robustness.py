@@ -20,8 +20,8 @@ from binpose_grasping.search_config import ContactConfig, PoseErrorConfig
 from binpose_grasping.wrench import contact_wrenches, epsilon_quality
 
 FACES = 2000
-TOUCHING_M = 0.0005
-"""Surface within this distance of the first touch belongs to the contact."""
+TOUCHING_M = 0.0015
+"""Surface within this distance of the first touch belongs to the contact: pads are soft, flat sides turn to them."""
 
 
 @dataclass(frozen=True, eq=False)
