@@ -27,7 +27,7 @@ class RefusedCandidate:
 
 
 @dataclass(frozen=True, eq=False)
-class Candidates:
+class GraspCandidates:
     """N grasps of one pose in the camera frame, best first, and those that were refused.
 
     index: of the pose.
@@ -52,12 +52,12 @@ class Candidates:
     def __len__(self) -> int:
         return len(self.relative)
 
-    def take(self, chosen: npt.NDArray[Any] | slice) -> "Candidates":
+    def take(self, chosen: npt.NDArray[Any] | slice) -> "GraspCandidates":
         """Those of an index or boolean array, without any refused ones."""
         T_cam_hand, width_m, tool = self.T_cam_hand[chosen], self.width_m[chosen], self.tool[chosen]
-        return Candidates(self.index, T_cam_hand, width_m, tool, self.relative[chosen], self.success[chosen])
+        return GraspCandidates(self.index, T_cam_hand, width_m, tool, self.relative[chosen], self.success[chosen])
 
-    def keep(self, kept: npt.NDArray[np.bool_], reason: Refusal) -> "Candidates":
+    def keep(self, kept: npt.NDArray[np.bool_], reason: Refusal) -> "GraspCandidates":
         """Those for which `kept` (N,) is true; the others are refused for a reason."""
         if kept.all():
             return self
@@ -69,7 +69,7 @@ class Candidates:
         return replace(self.take(kept), refused=refused, best_refused=best)
 
 
-def within_cone(index: int, pose: PoseEstimate, part: PartGrasps, config: PlannerConfig) -> Candidates:
+def within_cone(index: int, pose: PoseEstimate, part: PartGrasps, config: PlannerConfig) -> GraspCandidates:
     """The best grasps whose approach is within the cone about the direction of approach; then by steepness."""
     grasps = part.grasps
     approach = grasps.T_obj_hand[:, :3, 2] @ (pose.T_cam_obj[:3, :3].T @ config.down.unit)
@@ -79,13 +79,13 @@ def within_cone(index: int, pose: PoseEstimate, part: PartGrasps, config: Planne
     refused = +Counter({Refusal.DIRECTION: len(grasps) - len(within), Refusal.NOT_TRIED: len(rest)})
     T_cam_hand = pose.T_cam_obj @ grasps.T_obj_hand[chosen]
     arrays = (grasps.width_m[chosen], grasps.tool[chosen], part.relative[chosen], grasps.success[chosen])
-    return Candidates(index, T_cam_hand, *arrays, refused=refused)
+    return GraspCandidates(index, T_cam_hand, *arrays, refused=refused)
 
 
-def joined(parts: Sequence[Candidates]) -> Candidates:
-    """Candidates of one pose in the order of the parts, with all that were refused."""
+def joined_candidates(parts: Sequence[GraspCandidates]) -> GraspCandidates:
+    """GraspCandidates of one pose in the order of the parts, with all that were refused."""
     names = ("T_cam_hand", "width_m", "tool", "relative", "success")
     arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
     refused = sum((part.refused for part in parts), Counter[Refusal]())
     best = max((part.best_refused for part in parts if part.best_refused), key=lambda one: one.relative, default=None)
-    return Candidates(parts[0].index, **arrays, refused=refused, best_refused=best)
+    return GraspCandidates(parts[0].index, **arrays, refused=refused, best_refused=best)

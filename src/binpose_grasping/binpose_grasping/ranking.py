@@ -20,7 +20,7 @@ from binpose_core.frames.types import PoseEstimate
 from binpose_core.geometry.transforms import FloatArray, inverse
 from binpose_core.parts.grasps import PARALLEL
 from binpose_core.parts.objects import ObjectModel
-from binpose_grasping.candidates import Candidates
+from binpose_grasping.candidates import GraspCandidates
 from binpose_grasping.clearance import clearance_m
 from binpose_grasping.config import PlannerConfig, RankingConfig
 from binpose_grasping.holding import holds
@@ -55,12 +55,12 @@ class Factors:
 class RankedCandidates:
     """The candidates of one pose with the factors of their scores."""
 
-    found: Candidates
+    found: GraspCandidates
     factors: Factors
 
 
 def ranked(
-    found: Candidates,
+    found: GraspCandidates,
     pose: PoseEstimate,
     hypotheses: Sequence[SampledHypothesis],
     objects: Mapping[str, ObjectModel],
@@ -96,7 +96,7 @@ def ranked(
 
 
 def hold_probability(
-    found: Candidates,
+    found: GraspCandidates,
     hypotheses: Sequence[SampledHypothesis],
     objects: Mapping[str, ObjectModel],
     config: PlannerConfig,

@@ -9,7 +9,7 @@ from binpose_core.frames.types import PoseEstimate
 from binpose_core.geometry.transforms import FloatArray, inverse, transform
 from binpose_core.parts.grasps import PARALLEL, SUCTION
 from binpose_core.parts.objects import ObjectModel
-from binpose_grasping.candidates import Candidates, joined
+from binpose_grasping.candidates import GraspCandidates, joined_candidates
 from binpose_grasping.cell import Boxes
 from binpose_grasping.config import PlannerConfig
 from binpose_grasping.gripper import finger_points, grown, hand_boxes, swept_boxes
@@ -48,7 +48,7 @@ class Surroundings:
         self._covered: dict[int, float] = {}
         self._T_cam_box = inverse(T_base_cam) @ boxes.T_base_box
 
-    def allowed(self, place: int, found: Candidates) -> Candidates:
+    def allowed(self, place: int, found: GraspCandidates) -> GraspCandidates:
         """The candidates whose hand and path are free; `place` is that of their pose among the obstacles' poses.
 
         They are checked in portions, best first, until enough are free.
@@ -60,10 +60,10 @@ class Surroundings:
                 some = some.keep(np.zeros(len(some), np.bool_), Refusal.NOT_TRIED)
             checked.append(self._checked(place, some))
             free += len(checked[-1])
-        every = joined(checked)
+        every = joined_candidates(checked)
         return replace(every, refused=every.refused + found.refused)
 
-    def _checked(self, place: int, found: Candidates) -> Candidates:
+    def _checked(self, place: int, found: GraspCandidates) -> GraspCandidates:
         found = self._clear_of_cell(found)
         found = self._clear_of_observed(place, found)
         found = self._clear_of_hidden(place, found)
@@ -79,12 +79,12 @@ class Surroundings:
         """(N, 3) points of everything but the part that the hand can reach from there, camera frame."""
         return np.concatenate([self._obstacles.observed(place), self._obstacles.other_parts(place)])
 
-    def unseen(self, found: Candidates) -> FloatArray:
+    def unseen(self, found: GraspCandidates) -> FloatArray:
         """(N,) fraction of each hand's fingers of which the camera does not see whether their place is free."""
         fingers = transform(found.T_cam_hand, finger_points(self._config.gripper, found.width_m))
         return np.asarray(self._obstacles.unseen(fingers).mean(axis=1))
 
-    def boxes_of(self, found: Candidates, swept: bool = True) -> tuple[FloatArray, FloatArray]:
+    def boxes_of(self, found: GraspCandidates, swept: bool = True) -> tuple[FloatArray, FloatArray]:
         """The path of each hand as boxes in its frame (N, B, 3); swept: with the space between the fingers."""
         config = self._config
         low, high = (swept_boxes if swept else hand_boxes)(config.gripper, found.width_m, config.pregrasp_m)
@@ -95,14 +95,14 @@ class Surroundings:
                 corners[cups, :2], corners[cups, 2:] = own, own[:, 1:]
         return low, high
 
-    def _clear_of_cell(self, found: Candidates) -> Candidates:
+    def _clear_of_cell(self, found: GraspCandidates) -> GraspCandidates:
         if not len(found) or not len(self._half_m):
             return found
         boxes = grown(*self.boxes_of(found, swept=False), self._config.margin_m)
         hit = boxes_touch_boxes(inverse(found.T_cam_hand), *boxes, self._T_cam_box, self._half_m)
         return found.keep(~hit, Refusal.HITS_BIN)
 
-    def _clear_of_observed(self, place: int, found: Candidates) -> Candidates:
+    def _clear_of_observed(self, place: int, found: GraspCandidates) -> GraspCandidates:
         if not len(found):
             return found
         low, high = grown(*self.boxes_of(found), self._config.margin_m)
@@ -111,7 +111,7 @@ class Surroundings:
         counts = count_inside(inverse(found.T_cam_hand), low, high, observed, stray + 1)
         return found.keep(counts <= stray, Refusal.HITS_OBSERVED)
 
-    def _clear_of_hidden(self, place: int, found: Candidates) -> Candidates:
+    def _clear_of_hidden(self, place: int, found: GraspCandidates) -> GraspCandidates:
         if not len(found):
             return found
         fingers = transform(found.T_cam_hand, finger_points(self._config.gripper, found.width_m))
@@ -119,7 +119,7 @@ class Surroundings:
         hidden |= self._obstacles.unseen(fingers).mean(axis=1) > self._config.ranking.most_unseen
         return found.keep(~hidden | (found.tool != PARALLEL), Refusal.HIDDEN)
 
-    def _clear_of_parts(self, place: int, found: Candidates) -> Candidates:
+    def _clear_of_parts(self, place: int, found: GraspCandidates) -> GraspCandidates:
         """First by surface points, which refuse most, then by all triangles of the neighbours."""
         if not len(found):
             return found
@@ -136,7 +136,7 @@ class Surroundings:
                 found = found.keep(~hit, Refusal.HITS_PART)
         return found
 
-    def _uncovered(self, place: int, found: Candidates) -> Candidates:
+    def _uncovered(self, place: int, found: GraspCandidates) -> GraspCandidates:
         if not len(found):
             return found
         free = self.covered(place) <= self._config.ranking.most_covered
