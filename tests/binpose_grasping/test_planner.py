@@ -55,7 +55,7 @@ def test_in_a_bin_no_hand_touches_another_part(
     thorough: GraspPlanner, parts: dict[str, ObjectModel], view: SimulatedView, true_poses: list[PoseEstimate]
 ) -> None:
     grasps = thorough(view.frame, true_poses)
-    assert len(grasps) >= 3
+    assert len(grasps) >= 2
     surfaces = [sample_faces(parts[p.object_id].mesh, 20000, np.random.default_rng(7))[0] for p in true_poses]
     touched = [
         (grasp.pose_index, other)
