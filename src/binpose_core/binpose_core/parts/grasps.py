@@ -58,14 +58,16 @@ class GraspSet:
 
     def take(self, chosen: npt.NDArray[Any]) -> "GraspSet":
         """The grasps of an index or boolean array."""
-        return replace(self, **{name: array[chosen] for name, array in grasp_arrays(self).items()})
+        chosen_rows: dict[str, Any] = {name: array[chosen] for name, array in grasp_arrays(self).items()}
+        return replace(self, **chosen_rows)
 
     def joined(self, other: "GraspSet") -> "GraspSet":
         """These grasps followed by the other's."""
         theirs = grasp_arrays(other)
-        return replace(
-            self, **{name: np.concatenate([array, theirs[name]]) for name, array in grasp_arrays(self).items()}
-        )
+        both: dict[str, Any] = {
+            name: np.concatenate([array, theirs[name]]) for name, array in grasp_arrays(self).items()
+        }
+        return replace(self, **both)
 
     def best_first(self) -> "GraspSet":
         """The same grasps by descending quality."""
@@ -127,5 +129,7 @@ def grasps_from_arrays(arrays: Mapping[str, npt.NDArray[Any]], info: Mapping[str
         raise BinposeError(
             f"Stored grasps lack {', '.join(missing)}; expected what `binpose grasps` writes; make them again."
         )
-    values = {name: np.asarray(arrays[name], np.uint8 if name == "tool" else np.float64) for name in names}
+    values: dict[str, Any] = {
+        name: np.asarray(arrays[name], np.uint8 if name == "tool" else np.float64) for name in names
+    }
     return GraspSet(**values, info=dict(info))
