@@ -21,7 +21,7 @@ from binpose_estimator import (
     build_network,
 )
 from binpose_estimator.candidates import center_of
-from binpose_estimator.crops import QUARTER_TURN, look_at
+from binpose_estimator.crops import QUARTER_TURN, Crops, look_at
 from binpose_estimator.estimator import _posterior
 from binpose_estimator.head import at_cells
 from binpose_estimator.poses import DecodedPoses
@@ -192,6 +192,31 @@ def test_masks_are_placed_where_the_labels_are(views, objects) -> None:
         view = make_working_view(known.frame, gsd_m, 640 * 480)
         labels = label_image(detections_of(known, objects), *view.frame_shape)
         np.testing.assert_array_equal(view.labels(labels), view.labels(known.instance_ids))
+
+
+def test_rival_proposals_for_its_pixels_change_no_crop(views, objects, untrained: PoseEstimator) -> None:
+    """Each detection is also proposed by half of its mask, before and after it."""
+    known = views[0]
+    detections = detections_of(known, objects)
+    halves = []
+    for detection in detections:
+        mask = detection.mask.copy()
+        mask[: len(mask) // 2] = False
+        if mask.any():
+            halves.append(replace(detection, mask=mask))
+    view = make_working_view(known.frame, CONFIG.gsd_m, CONFIG.max_pixels)
+
+    def cropped(all_detections: list[Detection], owners: np.ndarray) -> Crops:
+        names = [all_detections[i].object_id for i in owners]
+        centers = np.array([center_of(all_detections[i], known.frame, 0.05) for i in owners])
+        return untrained.crops(view, all_detections, owners.astype(np.int32), names, centers)
+
+    alone = cropped(detections, np.arange(len(detections)))
+    for order in (detections + halves, halves + detections):
+        places = np.array([next(i for i, d in enumerate(order) if d is own) for own in detections])
+        among = cropped(order, places)
+        np.testing.assert_array_equal(among.flags, alone.flags)
+        np.testing.assert_array_equal(among.depth, alone.depth)
 
 
 def test_no_detection_gives_no_pose(views, untrained: PoseEstimator) -> None:

@@ -11,6 +11,7 @@ import torch
 from binpose_core.base.errors import BinposeError, NoDepth, UnknownObject
 from binpose_core.base.precision import autocast, channels_last
 from binpose_core.frames.label_image import label_image
+from binpose_core.frames.layers import layers_of, rival_detections
 from binpose_core.frames.prepared_frame import AnyFrame, prepared
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import Detection, Hypothesis, PoseEstimate
@@ -21,7 +22,7 @@ from binpose_core.learning.stored_parts import without_prefix
 from binpose_core.learning.weights import load_arrays, to_arrays
 from binpose_core.parts.catalogue import ObjectModel
 from binpose_estimator.candidates import candidates, center_of
-from binpose_estimator.crops import CropInputs, Crops, extract_crops, network_input
+from binpose_estimator.crops import CropInputs, Crops, concatenate, extract_crops, network_input
 from binpose_estimator.network import PoseNetwork
 from binpose_estimator.poses import DecodedPoses, Prediction
 from binpose_estimator.presets import DefaultPreset, Preset, find_preset
@@ -170,9 +171,15 @@ class PoseEstimator:
         centers: FloatArray,
     ) -> Crops:
         """One crop per (detection, class): owners (B,) indices of detections, names (B,) classes, centers (B, 3)."""
-        labels = view.labels(label_image(detections, *view.frame_shape, order=range(len(detections))))
         diameters = np.array([self.objects[name].diameter_m for name in names])
-        return extract_crops(view, self.config.preset.content, labels, owners, centers, diameters)
+        parts, rows = [], []
+        for layer in layers_of(detections, range(len(detections)), rival_detections(detections)):
+            labels = view.labels(label_image(detections, *view.frame_shape, order=sorted(layer)))
+            own = np.flatnonzero(np.isin(owners, layer))
+            rows.append(own)
+            content = self.config.preset.content
+            parts.append(extract_crops(view, content, labels, owners[own], centers[own], diameters[own]))
+        return concatenate(parts)[np.argsort(np.concatenate(rows))]
 
     def run_network(self, crops: Crops, names: Sequence[str]) -> "NetworkPass":
         """Run the network on B crops of parts `names`."""

@@ -101,15 +101,16 @@ class Pipeline:
         verify, choose = watch.around(REFINEMENT, refiner.verify), watch.around(REFINEMENT, refiner.choose)
         pool = verify(frame, proposals.detections, proposals.estimates)
         poses = choose(frame, pool)
-        explained, done = refiner.explained(frame, poses), 1
-        while frame.depth_m is not None and explained.any() and deadline.another(done):
+        explained, done, grown = refiner.explained(frame, poses), 1, True
+        while frame.depth_m is not None and grown and explained.any() and deadline.another(done):
             more = self._propose_again(given, proposals, explained, watch)
             if not more.estimates:
                 break
             proposals, done = proposals.joined(more), done + 1
             pool = verify(frame, proposals.detections, more.estimates, pool)
             poses = choose(frame, pool)
-            explained = refiner.explained(frame, poses)
+            before, explained = explained, refiner.explained(frame, poses)
+            grown = bool((explained & ~before).any())
         unexplained = unexplained_fraction(frame, explained, proposals.detections, self.chosen.region)
         return TimedResult(poses, watch.seconds, proposals.detections, proposals, unexplained)
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from binpose_core.base.errors import BinposeError
 from binpose_core.base.finite import finite_or_zero
+from binpose_core.frames.layers import layers_of, rival_detections
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import Candidate, Detection, PoseEstimate
 from binpose_core.geometry.transforms import FloatArray
@@ -23,7 +24,6 @@ from binpose_refinement.consistency import with_depth_agreement
 from binpose_refinement.explained import explained_pixels
 from binpose_refinement.hypothesis_batch import HypothesisBatch, PartRenderer
 from binpose_refinement.kind_mixture import kind_mixture_evidence
-from binpose_refinement.layers import layers_of, rival_detections
 from binpose_refinement.methods import make_optimizer
 from binpose_refinement.observation import observe
 from binpose_refinement.pool import HypothesisPool

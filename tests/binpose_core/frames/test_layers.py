@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from binpose_core.frames.layers import LARGEST_OVERLAP, layers_of, rival_detections
 from binpose_core.frames.types import Detection
-from binpose_refinement.layers import LARGEST_OVERLAP, layers_of, rival_detections
 
 
 def proposals(seed: int, count: int = 14) -> list[Detection]:

@@ -1,7 +1,7 @@
-"""Layers of detections that do not overlap, so that no detection loses evidence to a rival proposal for its pixels.
+"""Layers of detections that do not overlap, so that no detection loses pixels to a rival proposal for them.
 
-A pixel has one owner when hypotheses are measured. Detectors that propose several groupings of the same pixels would
-take them from each other. Detections are therefore measured layer by layer.
+A pixel has one owner in a label image. Detectors that propose several groupings of the same pixels would take them from
+each other. Crops are therefore cut out, and hypotheses measured, layer by layer.
 """
 
 from collections.abc import Sequence
