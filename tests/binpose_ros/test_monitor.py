@@ -37,6 +37,13 @@ def test_a_node_that_works_is_ok_and_shows_its_figures(types: Any) -> None:
     assert shown["model_version"] == MODEL.version[:12]
 
 
+def test_the_unexplained_fraction_of_the_last_frame_is_shown_where_it_is_known(types: Any) -> None:
+    monitor = Monitor()
+    assert "unexplained_last" not in values(status_of(monitor, types))
+    monitor.unexplained = 0.126
+    assert values(status_of(monitor, types))["unexplained_last"] == "0.13"
+
+
 def test_the_times_of_one_frame_are_shown_with_its_stamp(types: Any) -> None:
     monitor = Monitor()
     with monitor.frame(stamp_ns=2_000_000_000, now_ns=2_007_000_000):
