@@ -136,7 +136,9 @@ def joined_by(service_join: Any, request: Any, alone: Any) -> tuple[Any, Any, li
     """What a service with these cameras answers before it is converted, and what it logs."""
     said: list[str] = []
     logger = SimpleNamespace(info=said.append, debug=said.append)
-    node = SimpleNamespace(get_logger=lambda: logger, settings=SimpleNamespace(challenge=ChallengeSettings()))
+    node = SimpleNamespace(
+        get_logger=lambda: logger, settings=SimpleNamespace(challenge=ChallengeSettings(all_cameras=True))
+    )
     poses, T = ChallengeService(node, service_join)._poses(request, SimpleNamespace(stage=lambda frame: alone))
     return poses, T, said
 

@@ -1,9 +1,12 @@
 """What the tests of the live graph read in messages."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from live_graph import MODEL, Graph
+
+from binpose_pipeline.scene.second_look import LookConfig
 
 IMAGES = {"/color/image_raw": "Image", "/aligned_depth_to_color/image_raw": "Image", "/color/camera_info": "CameraInfo"}
 
@@ -49,13 +52,16 @@ def complete_frame(live: Graph, heard: list[Any]) -> list[Any]:
     return list(frame)
 
 
-def assert_those_of_the_library(poses: Any, color: Any, depth: Any, info: Any, threshold: float = 0.5) -> None:
-    """The poses of a frame are what the library says of its images."""
+def assert_those_of_the_library(
+    poses: Any, color: Any, depth: Any, info: Any, threshold: float = 0.5, looks: int = LookConfig.looks
+) -> None:
+    """The poses of a frame are what the library says of its images; one process per stage looks once."""
     from binpose_pipeline.bundle import load_bundle
     from binpose_ros.frames import to_frame
 
     frame = to_frame(color, depth, info)
-    expected = [pose for pose in load_bundle(MODEL).pipeline(frame) if pose.score >= threshold]
+    pipeline = replace(load_bundle(MODEL).pipeline, look=LookConfig(looks))
+    expected = [pose for pose in pipeline(frame) if pose.score >= threshold]
     received = poses_of(poses)
     assert expected and [pose.object_id for pose in received] == [pose.object_id for pose in expected]
     for ours, theirs in zip(received, expected, strict=True):

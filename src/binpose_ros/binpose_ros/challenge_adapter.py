@@ -30,15 +30,17 @@ MM_PER_M = 1e3
 class ChallengeSettings:
     """Parameters of the service of the bin-picking challenge.
 
-    camera: name (frame id of its camera info) of the only camera that is used; when empty all cameras with colour and
-        depth are used together. Where their poses contradict each other, only the first is: the Photoneo, if it has
-        images.
+    camera: name (frame id of its camera info) of the only camera that is used; when empty the Photoneo, if it has
+        images, or else the first camera that has some.
+    all_cameras: whether all cameras with colour and depth are used together. Where their poses contradict each other,
+        only the first is.
     depth_unit_m: metres of one unit of the depth images; the challenge's own data set has tenths of a millimetre.
     object_ids: "<part>=<number>" for parts whose number in requests is not their number in BOP data sets.
     threshold: least score (probability to be right) of a pose in an answer, which is a ranking of all by default.
     """
 
     camera: str = setting("", live=True)
+    all_cameras: bool = setting(False, live=True)
     depth_unit_m: float = setting(1e-4, bounds=(1e-6, 1.0), live=True)
     object_ids: tuple[str, ...] = setting((), live=True)
     threshold: float = setting(0.0, bounds=(0.0, 1.0), live=True)
@@ -111,7 +113,7 @@ class ChallengeService:
         """The poses from all cameras in the world, or from one in its frame, and the world in that frame."""
         settings = self._node.settings.challenge
         cameras = usable_cameras(request, settings.camera)
-        if self._join_views is not None and len(cameras) > 1:
+        if settings.all_cameras and self._join_views is not None and len(cameras) > 1:
             frames = [to_frame(camera, settings.depth_unit_m) for camera in cameras]
             poses, notes = self._join_views(model, frames, [inverse(T_cam_world(camera)) for camera in cameras])
             for note in notes:
