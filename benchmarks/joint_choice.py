@@ -74,8 +74,8 @@ class ManyGroupings:
         return found
 
     def to_tensors(self) -> StoredStage:
-        """Not stored: a benchmark's detector."""
-        raise NotImplementedError
+        """What a model stores of the detector with its usual grouping."""
+        return self._segmenters[0].to_tensors()
 
 
 def main(arguments: Arguments) -> None:

@@ -1,4 +1,4 @@
-"""The joint choice on drawn scenes: explained once, no two solids in one place, told what is ambiguous."""
+"""The joint choice on drawn scenes: pixels explained once, no intersecting solids, alternatives listed."""
 
 from dataclasses import replace
 

@@ -198,8 +198,8 @@ def _add_ambiguous(report: Report, done: Sequence[FrameOutcome]) -> None:
         return
     report.add_section(
         f"{counted(len(rows), 'part')} with more than one probable pose",
-        f"Other poses of the same part with a probability of at least {AMBIGUOUS_PROBABILITY:.0%}; a detail that tells "
-        "them apart is hidden or too small. poses.json lists them. Act on what holds for all of them.",
+        f"Other poses of the same part with a probability of at least {AMBIGUOUS_PROBABILITY:.0%}; the detail that "
+        "distinguishes them is hidden or too small. poses.json lists them. Act on what holds for all of them.",
     )
     report.add_table(("frame", "object", "probability", "other poses"), rows)
 

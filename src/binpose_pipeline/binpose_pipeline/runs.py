@@ -172,11 +172,16 @@ class RunDirectory:
                 if folder.is_dir() and not any(folder.iterdir()):
                     folder.rmdir()
         except OSError as error:
-            raise CannotWrite(
-                f"Could not remove {error.filename} of an earlier run: {error.strerror}; expected a folder whose "
-                "results may be replaced; delete it, or choose another --out.",
-                error.filename,
-            ) from error
+            raise cannot_replace(error) from error
+
+
+def cannot_replace(error: OSError) -> CannotWrite:
+    """The refusal where a file of an earlier run cannot be removed."""
+    return CannotWrite(
+        f"Could not remove {error.filename} of an earlier run: {error.strerror}; expected a folder whose results "
+        "may be replaced; delete it, or choose another --out.",
+        error.filename,
+    )
 
 
 def _checked_record(record: RunRecord) -> RunRecord:
@@ -236,7 +241,7 @@ def pose_to_json(pose: PoseEstimate) -> dict[str, Any]:
 
 
 def alternatives(pose: PoseEstimate, least: float = LISTED_PROBABILITY) -> list[Hypothesis]:
-    """The other poses that a part may have, as far as the image can tell, with a probability of at least `least`.
+    """The other poses that the image allows for a part, with a probability of at least `least`.
 
     Only one of them and the pose itself can be right; the hypotheses' scores are their probabilities.
     """

@@ -17,6 +17,7 @@ from binpose_core.base.errors import BinposeError
 from binpose_core.base.stopwatch import Report, Stopwatch, no_report
 from binpose_core.frames.camera import Camera
 from binpose_core.frames.filters import PoseFilter
+from binpose_core.frames.masks import mask_iou
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import Detection, Hypothesis, PoseEstimate
 from binpose_core.geometry.transforms import FloatArray
@@ -209,7 +210,7 @@ def joined(
     full = [detection.full_mask(camera.height, camera.width) for detection in detections]
     for own, pose in followed:
         mask = own.full_mask(camera.height, camera.width)
-        overlaps = [_iou(mask, other) for other in full]
+        overlaps = [mask_iou(mask, other) for other in full]
         best = int(np.argmax(overlaps)) if overlaps else -1
         if best >= 0 and overlaps[best] >= overlap:
             all_poses = _with_hypothesis(all_poses, best, pose)
@@ -239,7 +240,3 @@ def _with_hypothesis(poses: list[PoseEstimate], index: int, followed: PoseEstima
             poses[i] = replace(pose, hypotheses=(*alone.hypotheses, *others))
             return poses
     return [*poses, alone]
-
-
-def _iou(a: npt.NDArray[np.bool_], b: npt.NDArray[np.bool_]) -> float:
-    return float((a & b).sum() / max(int((a | b).sum()), 1))

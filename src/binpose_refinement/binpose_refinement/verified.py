@@ -1,4 +1,4 @@
-"""The estimates that a selected set of hypotheses makes, with the poses that the image cannot tell apart."""
+"""The estimates of a selected set of hypotheses, each with its alternative poses."""
 
 from dataclasses import dataclass
 

@@ -10,3 +10,8 @@ def box_xyxy(mask: npt.NDArray[np.bool_]) -> tuple[int, int, int, int]:
     if rows.size == 0:
         return 0, 0, 0, 0
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+def mask_iou(one: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_]) -> float:
+    """Intersection over union of two masks (H, W); 0 where both are empty."""
+    return float((one & other).sum() / max(int((one | other).sum()), 1))

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from binpose_core.base.errors import BinposeError, CannotWrite
+from binpose_core.base.errors import BinposeError
 from binpose_core.base.files import write_bytes, write_json
 from binpose_core.datasets.folder import FrameSource
 from binpose_core.datasets.view_sources import ViewGroup, camera_pose_of
@@ -23,7 +23,7 @@ from binpose_core.parts.empty_results import why_empty
 from binpose_core.parts.objects import ObjectModel
 from binpose_pipeline.estimation import estimate_frames
 from binpose_pipeline.pipeline import Pipeline, TimedResult
-from binpose_pipeline.runs import FrameOutcome
+from binpose_pipeline.runs import FrameOutcome, cannot_replace
 from binpose_pipeline.scene.scene_estimator import SceneEstimator, SceneResult
 from binpose_pipeline.scene.view_fusion import ScenePose
 
@@ -167,11 +167,7 @@ class SceneDirectory:
                 if not any(folder.iterdir()):
                     folder.rmdir()
         except OSError as error:
-            raise CannotWrite(
-                f"Could not remove {error.filename} of an earlier run: {error.strerror}; expected a folder whose "
-                "results may be replaced; delete it, or choose another --out.",
-                error.filename,
-            ) from error
+            raise cannot_replace(error) from error
 
 
 def scene_to_json(scene: SceneOutcome) -> dict[str, Any]:

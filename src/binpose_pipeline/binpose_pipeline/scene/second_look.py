@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from binpose_core.base.settings import FRACTION, check_bounds, setting
+from binpose_core.frames.masks import mask_iou
 from binpose_core.frames.types import Detection
 
 
@@ -76,11 +77,7 @@ def new_detections(
         size = int(mask.sum())
         if size == 0 or np.count_nonzero(mask & explained) > config.within_explained * size:
             continue
-        if any(_iou(mask, other) > config.same_mask for other in full):
+        if any(mask_iou(mask, other) > config.same_mask for other in full):
             continue
         new.append(detection)
     return new
-
-
-def _iou(one: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_]) -> float:
-    return float((one & other).sum() / max(int((one | other).sum()), 1))
