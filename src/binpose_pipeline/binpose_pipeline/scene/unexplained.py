@@ -39,13 +39,22 @@ def unexplained_fraction(
         detections: of all looks.
         region: outline of the bin.
     """
+    content = bin_content(frame, explained, detections, region)
+    total = int(np.count_nonzero(content))
+    return int(np.count_nonzero(content & ~explained)) / total if total else float("nan")
+
+
+def bin_content(
+    frame: RgbdFrame,
+    explained: npt.NDArray[np.bool_],
+    detections: Sequence[Detection] = (),
+    region: Region | None = None,
+) -> npt.NDArray[np.bool_]:
+    """(H, W) pixels in the bin with depth that are explained or stand above the floor; arguments as above."""
     if frame.depth_m is None:
-        return float("nan")
+        return np.zeros((frame.camera.height, frame.camera.width), np.bool_)
     inside = _bin(frame, detections, region) & (frame.depth_m > 0)
-    rest = inside & ~explained
-    content = rest & ~_on_floor(frame, rest)
-    total = int(np.count_nonzero(content)) + int(np.count_nonzero(inside & explained))
-    return int(np.count_nonzero(content)) / total if total else float("nan")
+    return inside & (explained | ~_on_floor(frame, inside & ~explained))
 
 
 def floor_pixels(
