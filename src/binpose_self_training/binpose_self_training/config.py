@@ -7,6 +7,7 @@ from binpose_core.base.settings import FRACTION, NOT_NEGATIVE, check_bounds, set
 from binpose_core.learning.loop_config import LoopConfig
 from binpose_detection.training import SegmentationTrainingConfig
 from binpose_estimator.training_config import PoseTrainingConfig
+from binpose_self_training.gate.config import GateConfig
 from binpose_self_training.selection.selector import SelectionConfig
 
 RATE = 0.1
@@ -89,7 +90,8 @@ class SelfTrainingConfig:
     background: whether the floor of the bin, away from all detections, teaches the detector what is no part.
     balanced: whether labels from frequent viewing directions weigh less.
     seed: of everything random.
-    frames, selection, replay, student: the steps, each with its settings.
+    anchors: simulated views of the frozen set on which no part may lose.
+    frames, selection, replay, student, gate: the steps, each with its settings.
     """
 
     rounds: int = setting(5, bounds=(1, 100))
@@ -97,11 +99,13 @@ class SelfTrainingConfig:
     fewest_labels: int = setting(20, bounds=(1, 1_000_000))
     background: bool = True
     balanced: bool = True
+    anchors: int = setting(40, bounds=(0, 100_000))
     seed: int = setting(0, bounds=(0, 2**31 - 1))
     frames: FramesConfig = field(default_factory=FramesConfig)
     selection: SelectionConfig = field(default_factory=SelectionConfig)
     replay: ReplayConfig = field(default_factory=ReplayConfig)
     student: StudentConfig = field(default_factory=StudentConfig)
+    gate: GateConfig = field(default_factory=GateConfig)
 
     def __post_init__(self) -> None:
         check_bounds(self)

@@ -45,6 +45,20 @@ class FrameInfo:
         return None if self.T_world_cam is None else np.array(self.T_world_cam)
 
 
+@dataclass(frozen=True)
+class StoredFrame:
+    """One of the stored frames as a source that is read on demand."""
+
+    store: ViewStore
+    image_id: int
+    name: str
+    scene_id: int = 0
+
+    def read(self) -> RgbdFrame:
+        """The frame."""
+        return self.store[self.image_id].frame
+
+
 @dataclass(frozen=True, eq=False)
 class RecordedFrames:
     """Frames without labels in a folder.
@@ -62,6 +76,11 @@ class RecordedFrames:
 
     def __iter__(self) -> Iterator[RgbdFrame]:
         return (self.store[index].frame for index in range(len(self)))
+
+    @property
+    def sources(self) -> list[StoredFrame]:
+        """The frames, each with its own name."""
+        return [StoredFrame(self.store, index, f"{index:06d}_{info.name}") for index, info in enumerate(self.infos)]
 
     def of_bin(self, index: int) -> list[int]:
         """Other frames of the same bin with a known camera pose; empty where that of this frame is not known."""
@@ -171,7 +190,7 @@ def _read(source: FrameSource, notes: list[str]) -> RgbdFrame | None:
     except BinposeError as error:
         notes.append(f"Frame {source.name} was left out: {error}")
         return None
-    if frame.depth_m is None or not (frame.depth_m > 0).any():
+    if frame.depth_m is None:
         notes.append(f"Frame {source.name} was left out: it has no depth.")
         return None
     return frame

@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,16 @@ from binpose_core.learning.model_store import SHORT, ModelStore
 from binpose_core.learning.tensorboard import TensorBoard
 from binpose_estimator.estimator import PoseEstimator
 from binpose_pipeline.bundle import PipelineBundle, load_bundle
+from binpose_self_training.anchors import frozen_anchors
 from binpose_self_training.config import SelfTrainingConfig
+from binpose_self_training.gate.gate import Gate
+from binpose_self_training.gate.verdict import Verdict
 from binpose_self_training.recorded_frames import RecordedFrames, Recording, collect_frames
 from binpose_self_training.records import RoundRecord
-from binpose_self_training.replay import FOLDER, scene_of, simulated_replay
+from binpose_self_training.replay import FOLDER, keep_for_replay, scene_of, simulated_replay
 from binpose_self_training.rounds import Report, Rounds, TruthCheck
 from binpose_self_training.student import joined_views
+from binpose_simulation.scene import SceneConfig
 from binpose_simulation.view_store import ViewStore
 
 Truth = Callable[[RecordedFrames], TruthCheck | None]
@@ -40,6 +44,7 @@ class SelfTrainingResult:
     records: Sequence[RoundRecord]
     frames: RecordedFrames
     held_out: RecordedFrames
+    verdict: Verdict | None = None
 
     @property
     def has_candidate(self) -> bool:
@@ -71,7 +76,7 @@ class SelfTraining:
     tensorboard: Path | None = None
 
     def __call__(self, recordings: Sequence[Recording]) -> SelfTrainingResult:
-        """Run the rounds; the model in use stays what it was.
+        """Run the rounds and the gate; the model in use stays what it was.
 
         Raises:
             BinposeError: without a usable model or frame, for a run folder of another self-training, or a full disk.
@@ -89,14 +94,54 @@ class SelfTraining:
             self.truth(frames), self.device, self._hooks,
         )  # fmt: skip
         candidate, records = rounds(champion)
-        return SelfTrainingResult(champion, candidate, records, frames, held_out)
+        result = SelfTrainingResult(champion, candidate, records, frames, held_out)
+        if not result.has_candidate:
+            return result
+        verdict = self._verdict(champion, candidate, held_out)
+        write_json(self.directory / "verdict.json", verdict.to_json())
+        return replace(result, verdict=verdict)
+
+    def promote(self, result: SelfTrainingResult) -> None:
+        """Use the candidate, and keep labelled views of this run for the replay of later ones.
+
+        Raises:
+            BinposeError: if the gate did not promote it, or the disk is full.
+        """
+        if result.verdict is None or not result.verdict.promoted:
+            raise BinposeError(
+                f"The gate did not promote {result.candidate.version[:SHORT]}; expected a promoted candidate; choose "
+                "another, or train on more frames."
+            )
+        ModelStore(self.store).promote(result.candidate.version)
+        last = max(record.number for record in result.records if record.student)
+        views = ViewStore(self.directory / f"round_{last}" / "views")
+        keep_for_replay(self.store, views, self.config.replay.recorded, self.config.seed)
 
     def finish(self) -> None:
-        """Delete what only an interrupted run needs: frames, replayed views and checkpoints."""
+        """Delete what only an interrupted run needs: replayed and labelled views, and checkpoints."""
         for folder in (self.directory / "replay", *self.directory.glob("round_*/views")):
             shutil.rmtree(folder, ignore_errors=True)
         for file in self.directory.glob("round_*/*.safetensors"):
             file.unlink()
+
+    def _verdict(self, champion: PipelineBundle, candidate: PipelineBundle, held_out: RecordedFrames) -> Verdict:
+        wanted = self.config.anchors
+        anchors = frozen_anchors(
+            self.store, champion.objects, self._scene(champion), self.workers, wanted,
+            lambda done: self.report("anchors", done / max(wanted, 1), f"{done} of {wanted} simulated views"),
+        )  # fmt: skip
+
+        def progress(step: str, done: int, total: int) -> None:
+            self.report(f"gate, {step}", done / total, f"{done} of {total}")
+
+        return Gate(self.config.gate, progress=progress)(champion, candidate, held_out.sources, anchors)
+
+    def _scene(self, champion: PipelineBundle) -> SceneConfig:
+        """The bins that the model was trained on."""
+        estimator = champion.estimator
+        assert isinstance(estimator, PoseEstimator)
+        header: Mapping[str, Any] = ModelStore(self.store).header(champion.version)
+        return scene_of(header, champion.objects, estimator.config.gsd_m)
 
     def _champion(self) -> PipelineBundle:
         """The model that an interrupted run began with, or the one in use."""
@@ -126,12 +171,8 @@ class SelfTraining:
         recorded = old[: config.recorded]
         store = ViewStore(self.directory / "replay")
         if wanted:
-            estimator = champion.estimator
-            assert isinstance(estimator, PoseEstimator)
-            header: Mapping[str, Any] = ModelStore(self.store).header(champion.version)
-            scene = scene_of(header, champion.objects, estimator.config.gsd_m)
             simulated_replay(
-                store, champion.objects, scene, self.config.seed, self.workers, wanted,
+                store, champion.objects, self._scene(champion), self.config.seed, self.workers, wanted,
                 lambda done: self.report("replay", done / wanted, f"{done} of {wanted} simulated views"),
             )  # fmt: skip
         return joined_views(store, recorded)

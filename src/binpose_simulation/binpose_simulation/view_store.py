@@ -148,9 +148,7 @@ def _read(path: Path) -> LabelledView:
         ) from error
     camera = Camera(*header["camera"][:4], *map(int, header["camera"][4:]))
     color = color if color.ndim == 2 else np.ascontiguousarray(color[..., ::-1])
-    frame = RgbdFrame(
-        color, depth if header["has_depth"] else None, camera, name=header.get("name") or path.stem
-    )
+    frame = RgbdFrame(color, depth if header["has_depth"] else None, camera, name=header.get("name") or path.stem)
     kind = SimulatedView if "depth_clean_m" in arrays else LabelledView
     return kind(
         frame=frame,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from binpose_self_training.recorded_frames import RecordedFrames, Recording
     from binpose_self_training.records import RoundRecord
     from binpose_self_training.rounds import TruthCheck
-    from binpose_self_training.self_training import SelfTrainingResult
+    from binpose_self_training.self_training import SelfTraining, SelfTrainingResult
 
 
 @described
@@ -76,17 +76,19 @@ class SelfTrain(Command):
             console.print(f"Settings in {self.write_config}; use them with --config {self.write_config}.")
             return 0
         try:
-            result = self._trained(config)
+            machine, result = self._trained(config)
         except KeyboardInterrupt:
             console.print(f"Interrupted. The run is in {self.directory}; the same command resumes it.")
             return 130
+        for note in result.frames.notes:
+            console.print(note, style="yellow")
         console.print(rounds_table(result.records))
         if not result.has_candidate:
             console.print(
                 f"No student was trained: {result.records[-1].ended}. The model in use stays.", style="yellow"
             )
             return 0
-        return self._decide(result)
+        return self._decide(machine, result)
 
     @property
     def directory(self) -> Path:
@@ -109,7 +111,7 @@ class SelfTrain(Command):
         values = merged(read_yaml(self.config) if self.config is not None else {}, options)
         return with_values(SelfTrainingConfig(), merged(values, assigned(self.assignments)))
 
-    def _trained(self, config: "SelfTrainingConfig") -> "SelfTrainingResult":
+    def _trained(self, config: "SelfTrainingConfig") -> "tuple[SelfTraining, SelfTrainingResult]":
         from binpose.self_training_progress import self_training_progress
         from binpose_core.base.threads import available_cpus
         from binpose_pipeline.bundle import load_bundle
@@ -125,11 +127,11 @@ class SelfTrain(Command):
             return self._truth(frames, recordings, bundle.objects)
 
         with self_training_progress(console) as report:
-            machine: SelfTraining = SelfTraining(
+            machine = SelfTraining(
                 self.model, self.directory, config, self.workers or available_cpus(), self.device, report, truth,
                 self.tensorboard,
             )  # fmt: skip
-            return machine(recordings)
+            return machine, machine(recordings)
 
     def _recordings(self) -> "list[Recording]":
         from binpose_recording.inputs import open_inputs
@@ -157,9 +159,22 @@ class SelfTrain(Command):
             )
         return KnownTruth(truths_of(frames, recordings, objects), tests)
 
-    def _decide(self, result: "SelfTrainingResult") -> int:
-        console.print(f"Candidate {result.candidate.version[:12]} in {self.model}.")
-        console.print("Next:", Text(f"binpose models {self.model} --tree", "bold"))
+    def _decide(self, machine: "SelfTraining", result: "SelfTrainingResult") -> int:
+        """Print the verdict, and use the candidate if the gate promoted it."""
+        verdict = result.verdict
+        assert verdict is not None
+        promoted = verdict.promoted and self.promote
+        console.print(f"Gate: {verdict.decision.value}", style="bold green" if verdict.promoted else "bold yellow")
+        for reason in (*verdict.reasons, *verdict.notes):
+            console.print(reason)
+        if promoted:
+            machine.promote(result)
+        machine.finish()
+        short = result.candidate.version[:12]
+        console.print(
+            f"Model {short} is in use in {self.model}." if promoted else f"Candidate {short}; the model in use stays."
+        )
+        console.print("Next:", Text(f"binpose models {self.model}", "bold"))
         return 0
 
 
