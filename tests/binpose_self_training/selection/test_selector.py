@@ -9,6 +9,7 @@ from binpose_self_training.selection.selector import Rejection, SelectionConfig,
 from binpose_self_training.selection.thresholds import FEWEST_OF_A_PART, Threshold, Thresholds, adapted_thresholds
 
 GOOD = LabelEvidence("gear", 0.9, 0.1, 0.5, 0.05, depth_agreement=0.98, returned=1.0, other_views=1.0)
+PAPER = SelectionConfig(appearance=True, geometry=True, score=0.5)
 LIMITS = Thresholds({}, Threshold(0.1, 0.1))
 
 
@@ -30,7 +31,7 @@ def test_a_part_with_few_poses_has_the_thresholds_of_all():
 
 def test_an_infinite_distance_moves_no_threshold_and_is_never_accepted():
     entries = [*[GOOD] * 20, replace(GOOD, d_g=float("inf"))]
-    selection = select([entries], SelectionConfig())
+    selection = select([entries], PAPER)
     assert np.isfinite(selection.thresholds.of("gear").d_g)
     assert selection.accepted(0) == [True] * 20 + [False]
 
@@ -49,7 +50,7 @@ def test_an_infinite_distance_moves_no_threshold_and_is_never_accepted():
     ],
 )
 def test_each_criterion_rejects_with_its_reason_and_can_be_switched_off(change, reason, switch):
-    config = SelectionConfig()
+    config = PAPER
     assert rejection(GOOD, LIMITS, config) is Rejection.NONE
     assert rejection(replace(GOOD, **change), LIMITS, config) is reason
     if switch:
@@ -58,12 +59,12 @@ def test_each_criterion_rejects_with_its_reason_and_can_be_switched_off(change, 
 
 def test_a_part_that_was_held_needs_no_other_proof():
     doubtful = replace(GOOD, score=0.1, d_mask=0.9, d_g=1.0, depth_agreement=0.1, held=1.0)
-    assert rejection(doubtful, LIMITS, SelectionConfig()) is Rejection.NONE
+    assert rejection(doubtful, LIMITS, PAPER) is Rejection.NONE
 
 
 def test_what_nobody_measured_rejects_nothing():
     unmeasured = replace(GOOD, returned=float("nan"), other_views=float("nan"))
-    assert rejection(unmeasured, LIMITS, SelectionConfig()) is Rejection.NONE
+    assert rejection(unmeasured, LIMITS, PAPER) is Rejection.NONE
 
 
 def test_stricter_settings_accept_a_subset(rng):
@@ -71,8 +72,8 @@ def test_stricter_settings_accept_a_subset(rng):
         LabelEvidence("gear", *rng.uniform(0, 1, 4), depth_agreement=rng.uniform(0.5, 1), returned=rng.integers(2))
         for _ in range(200)
     ]
-    loose = select([entries], SelectionConfig(score=0.2, deviations=1.5)).accepted(0)
-    strict = select([entries], SelectionConfig(score=0.4, deviations=0.5)).accepted(0)
+    loose = select([entries], replace(PAPER, score=0.2, deviations=1.5)).accepted(0)
+    strict = select([entries], replace(PAPER, score=0.4, deviations=0.5)).accepted(0)
     assert 0 < sum(strict) < sum(loose)
     assert all(a for a, b in zip(loose, strict, strict=True) if b)
 

@@ -29,7 +29,8 @@ class Rejection(str, Enum):
 class SelectionConfig:
     """What a pose must fulfil to become a pseudo label; each criterion can be switched off.
 
-    appearance, geometry: the thresholds on d_a and d_g of paper 002.
+    appearance, geometry: the thresholds on d_a and d_g of paper 002. They reject few wrong poses that the certificate
+        accepts, and as many right ones.
     deviations: standard deviations above the mean at which these thresholds lie.
     certificate: the agreement of depth, test-time views and other views.
     score: least score of the teacher.
@@ -41,11 +42,11 @@ class SelectionConfig:
     occlusion_aware: leave out what other things hide.
     """
 
-    appearance: bool = True
-    geometry: bool = True
+    appearance: bool = False
+    geometry: bool = False
     deviations: float = setting(1.0, bounds=NOT_NEGATIVE)
     certificate: bool = True
-    score: float = setting(0.5, bounds=FRACTION)
+    score: float = setting(0.7, bounds=FRACTION)
     depth_agreement: float = setting(0.9, bounds=FRACTION)
     test_time_views: int = setting(1, bounds=(0, 3))
     returned: float = setting(1.0, bounds=FRACTION)
