@@ -17,15 +17,23 @@ from binpose_self_training.records import RoundRecord, evidence_entries, round_r
 from binpose_self_training.selection.balance import view_weights
 from binpose_self_training.selection.partial_labels import partial_labels
 from binpose_self_training.selection.pose_crops import FACES
-from binpose_self_training.selection.selector import Selection, select
+from binpose_self_training.selection.selector import Selection, SelectionConfig, select
 from binpose_self_training.student import mixed_views, train_student
-from binpose_self_training.teacher import TaughtFrame, Teacher
+from binpose_self_training.teacher import TaughtFrame, Teacher, Track
 from binpose_simulation.view_store import ViewStore
 
 TEACHING, SELECTION = "teaching", "selection"
 
 Report = Callable[[str, float, str], object]
 """Takes a stage, the fraction of it that is done, and a message."""
+
+
+class Teach(Protocol):
+    """Makes poses with evidence of recorded frames, as `Teacher` does."""
+
+    def __call__(self, frames: RecordedFrames, track: Track = iter) -> list[TaughtFrame]:
+        """What the teacher makes of each frame."""
+        ...
 
 
 class TruthCheck(Protocol):
@@ -48,6 +56,7 @@ class Rounds:
     header: entries for the students' headers, for example digests of the data.
     report: called with the progress. truth: measures each teacher. device: where the networks are trained.
     hooks: further hooks of a round's training loops, by round and stage.
+    teach: makes a teacher of a model. learn: makes a student of a teacher.
     """
 
     store: Path
@@ -60,6 +69,8 @@ class Rounds:
     truth: TruthCheck | None = None
     device: str = "cpu"
     hooks: Callable[[int, str], Sequence[Hook]] = lambda number, stage: ()
+    teach: Callable[[PipelineBundle, SelectionConfig], Teach] = Teacher
+    learn: Callable[..., PipelineBundle] = train_student
 
     def __call__(self, champion: PipelineBundle) -> tuple[PipelineBundle, list[RoundRecord]]:
         """The last student, or the champion where no student was trained, and the records of all rounds.
@@ -112,7 +123,7 @@ class Rounds:
     def _selected(self, number: int, teacher: PipelineBundle, watch: Stopwatch) -> RoundRecord:
         """Let the teacher look at all frames, select, and store the labelled views."""
         stage = f"round {number}, {TEACHING}"
-        machine = Teacher(teacher, self.config.selection)
+        machine = self.teach(teacher, self.config.selection)
         taught = watch.around(TEACHING, machine)(self.frames, lambda items: self._tracked(items, stage))
         selection = watch.around(SELECTION, select)([frame.evidence for frame in taught], self.config.selection)
         views = self.labels(number)
@@ -147,7 +158,7 @@ class Rounds:
 
             return [StepReport(on_step), *self.hooks(number, stage)]
 
-        trained = train_student(teacher, views, config.student, config.seed + number, folder, hooks, self.device)
+        trained = self.learn(teacher, views, config.student, config.seed + number, folder, hooks, self.device)
         header = {**self.header, "self_training": {"round": number, "labels": record.labels, **self.header}}
         version = save_bundle(
             replace(trained, metrics={}), self.store, parent=teacher.version, header=header, half=True, promote=False

@@ -64,6 +64,7 @@ class SelfTraining:
     report: called with the progress.
     truth: makes a measurement on known poses, of which nothing is learnt.
     tensorboard: folder of event files, or None.
+    rounds: makes the rounds; `Rounds` unless a test gives another teacher.
     """
 
     store: Path
@@ -74,6 +75,7 @@ class SelfTraining:
     report: Report = lambda stage, fraction, message: None
     truth: Truth = lambda frames: None
     tensorboard: Path | None = None
+    rounds: Callable[..., Rounds] = Rounds
 
     def __call__(self, recordings: Sequence[Recording]) -> SelfTrainingResult:
         """Run the rounds and the gate; the model in use stays what it was.
@@ -89,7 +91,7 @@ class SelfTraining:
             "recordings": [str(r.path) for r in recordings],
             "settings": plain(self.config),
         }
-        rounds = Rounds(
+        rounds = self.rounds(
             self.store, self.directory, self.config, frames, self._replayed(champion), header, self.report,
             self.truth(frames), self.device, self._hooks,
         )  # fmt: skip

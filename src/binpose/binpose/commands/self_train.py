@@ -159,6 +159,16 @@ class SelfTrain(Command):
             )
         return KnownTruth(truths_of(frames, recordings, objects), tests)
 
+    def _write_report(self, result: "SelfTrainingResult") -> None:
+        from binpose.self_training_report import self_training_page
+        from binpose_core.base.files import write_text
+        from binpose_core.frames.filters import PoseFilter
+
+        path = self.directory / "self_training.html"
+        with waiting("Writing the report ..."):
+            write_text(path, self_training_page(result, self.directory, PoseFilter.threshold))
+        console.print(f"Report: {path}")
+
     def _decide(self, machine: "SelfTraining", result: "SelfTrainingResult") -> int:
         """Print the verdict, and use the candidate if the gate promoted it."""
         verdict = result.verdict
