@@ -48,10 +48,8 @@ def bins(objects: tuple[ObjectModel, ...]) -> list[Any]:
 
 @pytest.fixture(scope="module")
 def anchors(bins: list[Any]) -> list[AnchorFrame]:
-    return [
-        AnchorFrame(f"anchor{i}", scene.frame, FrameTruth([GroundTruth(*part) for part in zip(scene.object_ids, scene.T_cam_obj, strict=True)]))
-        for i, scene in enumerate(bins)
-    ]  # fmt: skip
+    parts = [map(GroundTruth, scene.object_ids, scene.T_cam_obj) for scene in bins]
+    return [AnchorFrame(f"anchor{i}", bins[i].frame, FrameTruth(list(known))) for i, known in enumerate(parts)]
 
 
 @pytest.fixture
