@@ -68,6 +68,7 @@ class Gate:
         frames: Iterable[FrameSource],
         anchors: Sequence[AnchorFrame] = (),
         outcomes: Outcomes | None = None,
+        gathered: Comparison | None = None,
     ) -> Verdict:
         """Decide about a candidate.
 
@@ -77,13 +78,15 @@ class Gate:
             frames: unlabelled frames that neither model was trained on; they are compared in random order.
             anchors: labelled frames, see `stored_anchors`.
             outcomes: recorded picks by the name of the frame.
+            gathered: evidence on other frames, for example of a `Shadow`; it is continued.
 
         Raises:
             BinposeError: when a model cannot run at all.
         """
         seconds: dict[str, float] = {}
         with measured("gate", seconds.__setitem__):
-            decision = self._decide(champion, candidate, list(frames), anchors, outcomes or {})
+            comparison = gathered or Comparison(champion, candidate, self.config)
+            decision = self._decide(champion, candidate, list(frames), anchors, outcomes or {}, comparison)
         return decision(seconds["gate"])
 
     def _decide(
@@ -93,9 +96,9 @@ class Gate:
         frames: Sequence[FrameSource],
         anchors: Sequence[AnchorFrame],
         outcomes: Outcomes,
+        comparison: Comparison,
     ) -> Callable[[float], Verdict]:
         notes: list[str] = []
-        comparison = Comparison(champion, candidate, self.config)
         parts: tuple[PartComparison, ...] = ()
         scores: ScoreComparison | None = None
         missing = missing_parts(champion, candidate)
@@ -148,7 +151,7 @@ class Gate:
                 frame = source.read()
                 if comparison.is_new(frame):
                     results = self._both(number, champion, candidate, source.name, frame)
-                    comparison.add(source.name, frame, *results, picks=tuple(outcomes.get(source.name, ())))
+                    comparison.add(source.name, frame, *results, picks=outcomes.get(source.name, ()))
                 else:
                     notes.append(f"Frame {source.name} equals an earlier one and was left out.")
             except BinposeError as error:
