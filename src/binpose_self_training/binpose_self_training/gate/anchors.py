@@ -35,17 +35,23 @@ KEPT, LOST, OPEN = "kept", "lost", "open"
 class AnchorConfig:
     """What no part may lose on the anchor frames.
 
-    margin: largest loss of a part, as a fraction of its visible instances.
-    alpha: probability that a part's stated loss is exceeded, one-sided.
+    margin: largest loss of a part that is not excluded, as a fraction of its visible instances.
+    overall_margin: the same for all parts together.
+    alpha: error rate of each bound of a loss.
     score_margin: largest rise of the mean squared error of the scores.
     """
 
-    margin: float = setting(0.05, bounds=(0.0, 1.0))
+    margin: float = setting(0.1, bounds=(0.0, 1.0))
+    overall_margin: float = setting(0.05, bounds=(0.0, 1.0))
     alpha: float = setting(0.1, bounds=(1e-6, 0.5))
     score_margin: float = setting(0.03, bounds=(0.0, 1.0))
 
     def __post_init__(self) -> None:
         check_bounds(self)
+
+    def margin_of(self, object_id: str) -> float:
+        """The margin of a part, or of all parts together."""
+        return self.overall_margin if object_id == ALL_OBJECTS else self.margin
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,23 +176,23 @@ def _part(
     wrong = [sum(_wrong(frame[i], names, threshold) for frame in pairs) for i in (0, 1)]
     count = both + lost + gained + neither
     lowest, highest = loss_bounds(gained, lost, count, config.alpha)
-    state = _state(gained, lost, count, (lowest, highest), wrong, config)
+    state = _state(gained, lost, count, (lowest, highest), wrong, config.margin_of(object_id), config.alpha)
     return PartComparison(
         object_id, count, both + lost, both + gained, gained, lost, wrong[0], wrong[1], lowest, highest, state
     )
 
 
 def _state(
-    gained: int, lost: int, count: int, bounds: tuple[float, float], wrong: Sequence[int], config: AnchorConfig
+    gained: int, lost: int, count: int, bounds: tuple[float, float], wrong: Sequence[int], margin: float, alpha: float
 ) -> str:
     if not count:
         return OPEN
-    added = (wrong[1] - wrong[0]) / count > config.margin
-    if added and more_often(wrong[1], wrong[0], config.alpha):
+    added = (wrong[1] - wrong[0]) / count > margin
+    if added and more_often(wrong[1], wrong[0], alpha):
         return LOST
-    if (gained - lost) / count < -config.margin and bounds[1] < 0.0:
+    if (gained - lost) / count < -margin and bounds[1] < 0.0:
         return LOST
-    return OPEN if added or bounds[0] < -config.margin else KEPT
+    return OPEN if added or bounds[0] < -margin else KEPT
 
 
 def _found(

@@ -144,7 +144,7 @@ def _evidence(
     total, probability = max(len(places) + wrong, 1.0), sum(one.probability for one in verified)
     agreement = sum(one.agreement for one in verified)
     shares = probability / total, explained, agreement / total
-    credit = float(np.dot(shares, (config.verified, config.explained, config.agreement)))
+    credit = min(float(np.dot(shares, (config.verified, config.explained, config.agreement))), 1.0)
     return ModelEvidence(len(judged), len(verified), wrong, probability, *shares, credit)
 
 

@@ -12,8 +12,8 @@ import numpy as np
 from binpose_core.base.errors import BinposeError
 from binpose_core.base.stopwatch import measured
 from binpose_core.datasets.folder import FrameSource
+from binpose_core.evaluation.matching import FrameEvaluation
 from binpose_core.frames.rgbd_frame import RgbdFrame
-from binpose_core.learning.model_store import SHORT
 from binpose_pipeline.bundle import PipelineBundle
 from binpose_pipeline.pipeline import TimedResult
 from binpose_self_training.gate.anchors import (
@@ -68,6 +68,7 @@ class Gate:
         frames: Iterable[FrameSource],
         anchors: Sequence[AnchorFrame] = (),
         outcomes: Outcomes | None = None,
+        gathered: Comparison | None = None,
     ) -> Verdict:
         """Decide about a candidate.
 
@@ -77,13 +78,15 @@ class Gate:
             frames: unlabelled frames that neither model was trained on; they are compared in random order.
             anchors: labelled frames, see `stored_anchors`.
             outcomes: recorded picks by the name of the frame.
+            gathered: evidence on other frames, for example of a `Shadow`; it is continued.
 
         Raises:
             BinposeError: when a model cannot run at all.
         """
         seconds: dict[str, float] = {}
         with measured("gate", seconds.__setitem__):
-            decision = self._decide(champion, candidate, list(frames), anchors, outcomes or {})
+            comparison = gathered or Comparison(champion, candidate, self.config)
+            decision = self._decide(champion, candidate, list(frames), anchors, outcomes or {}, comparison)
         return decision(seconds["gate"])
 
     def _decide(
@@ -93,10 +96,11 @@ class Gate:
         frames: Sequence[FrameSource],
         anchors: Sequence[AnchorFrame],
         outcomes: Outcomes,
+        comparison: Comparison,
     ) -> Callable[[float], Verdict]:
         notes: list[str] = []
-        comparison = Comparison(champion, candidate, self.config)
-        parts, scores = (), None
+        parts: tuple[PartComparison, ...] = ()
+        scores: ScoreComparison | None = None
         missing = missing_parts(champion, candidate)
         if not missing:
             parts, scores = self._on_anchors(champion, candidate, anchors)
@@ -121,12 +125,13 @@ class Gate:
             return (), None
         threshold = self.config.chosen.threshold
         objects = {**candidate.objects, **champion.objects}
-        evaluate, judged = anchor_evaluator(objects, threshold), ([], [])
+        evaluate = anchor_evaluator(objects, threshold)
+        judged: tuple[list[FrameEvaluation], list[FrameEvaluation]] = ([], [])
         for number, anchor in enumerate(anchors):
             truth = known_truth(anchor.truth, objects)
-            for bundle, frames in self._in_turn(number, (champion, candidate), judged):
-                poses = self._predict(bundle, anchor.name, anchor.frame).poses
-                frames.append(evaluate(anchor.name, truth, poses))
+            results = self._both(number, champion, candidate, anchor.name, anchor.frame)
+            for found, result in zip(judged, results, strict=True):
+                found.append(evaluate(anchor.name, truth, result.poses))
             self._progress("anchors", number + 1, len(anchors))
         return compare_parts(*judged, threshold, self.config.anchors), compare_scores(*judged, self.config.anchors)
 
@@ -145,11 +150,8 @@ class Gate:
             try:
                 frame = source.read()
                 if comparison.is_new(frame):
-                    results: tuple[list[TimedResult], list[TimedResult]] = ([], [])
-                    for bundle, found in self._in_turn(number, (champion, candidate), results):
-                        found.append(self._predict(bundle, source.name, frame))
-                    picks = tuple(outcomes.get(source.name, ()))
-                    comparison.add(source.name, frame, results[0][0], results[1][0], picks)
+                    results = self._both(number, champion, candidate, source.name, frame)
+                    comparison.add(source.name, frame, *results, picks=outcomes.get(source.name, ()))
                 else:
                     notes.append(f"Frame {source.name} equals an earlier one and was left out.")
             except BinposeError as error:
@@ -158,13 +160,11 @@ class Gate:
             if self.config.early and comparison.is_decided:
                 break
 
-    @staticmethod
-    def _in_turn(number, models, results):  # type: ignore[no-untyped-def]
-        """Both models, each second time in the other order, so that neither always runs first."""
-        pairs = list(zip(models, results, strict=True))
-        return pairs if number % 2 == 0 else pairs[::-1]
-
-
-def short(version: str) -> str:
-    """The first digits of a version."""
-    return version[:SHORT] or "without a version"
+    def _both(
+        self, number: int, champion: PipelineBundle, candidate: PipelineBundle, name: str, frame: RgbdFrame
+    ) -> tuple[TimedResult, TimedResult]:
+        """The results of both models; each second time the candidate runs first, as the first may take longer."""
+        if number % 2:
+            later = self._predict(candidate, name, frame)
+            return self._predict(champion, name, frame), later
+        return self._predict(champion, name, frame), self._predict(candidate, name, frame)

@@ -44,47 +44,45 @@ class OutcomeComparison:
     state: str
 
 
-@dataclass
-class OutcomeCount:
-    """Counts the recorded picks that two models agree with.
+def agreements(
+    picks: Sequence[PickOutcome],
+    champion: Sequence[PoseEstimate],
+    candidate: Sequence[PoseEstimate],
+    errors: Mapping[str, PartErrors],
+) -> tuple[tuple[bool, bool], ...]:
+    """Whether each model agrees with each pick from a frame: (champion, candidate).
 
-    errors: of the parts by id. alpha: error rate of the statement that the candidate agrees with fewer.
+    Args:
+        picks: from the frame; those of other parts are left out.
+        champion: poses that the champion reports there.
+        candidate: poses that the candidate reports there.
+        errors: of the parts by id.
     """
+    known = [pick for pick in picks if pick.object_id in errors]
+    return tuple(
+        (_reports(pick, champion, errors) is pick.succeeded, _reports(pick, candidate, errors) is pick.succeeded)
+        for pick in known
+    )
 
-    errors: Mapping[str, PartErrors]
-    alpha: float
-    picks: int = 0
-    both: int = 0
-    gained: int = 0
-    lost: int = 0
 
-    def add(
-        self,
-        picks: Sequence[PickOutcome],
-        champion: Sequence[PoseEstimate],
-        candidate: Sequence[PoseEstimate],
-    ) -> None:
-        """Count the picks from one frame with the poses that each model reports there."""
-        for pick in picks:
-            if pick.object_id not in self.errors:
-                continue
-            one, other = (self._reports(pick, poses) is pick.succeeded for poses in (champion, candidate))
-            self.picks += 1
-            self.both += one and other
-            self.gained += other and not one
-            self.lost += one and not other
+def compare_outcomes(pairs: Sequence[tuple[bool, bool]], alpha: float) -> OutcomeComparison | None:
+    """The comparison of all picks; None without any.
 
-    def result(self) -> OutcomeComparison | None:
-        """The comparison; None without picks."""
-        if not self.picks:
-            return None
-        _, highest = loss_bounds(self.gained, self.lost, self.picks, self.alpha)
-        state = "lost" if highest < 0.0 else "kept"
-        one, other = self.both + self.lost, self.both + self.gained
-        return OutcomeComparison(self.picks, one, other, self.gained, self.lost, highest, state)
+    Args:
+        pairs: from `agreements`.
+        alpha: error rate of the statement that the candidate agrees with fewer.
+    """
+    if not pairs:
+        return None
+    gained = sum(other and not one for one, other in pairs)
+    lost = sum(one and not other for one, other in pairs)
+    _, highest = loss_bounds(gained, lost, len(pairs), alpha)
+    right = [sum(pair[i] for pair in pairs) for i in (0, 1)]
+    return OutcomeComparison(len(pairs), right[0], right[1], gained, lost, highest, "lost" if highest < 0.0 else "kept")
 
-    def _reports(self, pick: PickOutcome, poses: Sequence[PoseEstimate]) -> bool:
-        """Whether one of the poses is that of the pick, by the definition of a right pose."""
-        same = np.reshape([pose.T_cam_obj for pose in poses if pose.object_id == pick.object_id], (-1, 4, 4))
-        found = right_errors_m(self.errors[pick.object_id], same, np.asarray(pick.T_cam_obj)[None], RIGHT)
-        return bool(np.isfinite(found).any())
+
+def _reports(pick: PickOutcome, poses: Sequence[PoseEstimate], errors: Mapping[str, PartErrors]) -> bool:
+    """Whether one of the poses is that of the pick, by the definition of a right pose."""
+    same = np.reshape([pose.T_cam_obj for pose in poses if pose.object_id == pick.object_id], (-1, 4, 4))
+    found = right_errors_m(errors[pick.object_id], same, np.asarray(pick.T_cam_obj)[None], RIGHT)
+    return bool(np.isfinite(found).any())
