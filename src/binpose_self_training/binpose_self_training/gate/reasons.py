@@ -111,8 +111,9 @@ def _unproven(config: GateConfig, comparison: Comparison, parts: Sequence[PartCo
 
 
 def _open_part(part: PartComparison, config: GateConfig) -> str:
+    margin = 100 * config.anchors.margin_of(part.object_id)
     return (
-        f"{_name(part)}: {part.parts} labelled parts do not exclude a loss of {100 * config.anchors.margin_of(part.object_id):g} % (found "
+        f"{_name(part)}: {part.parts} labelled parts do not exclude a loss of {margin:g} % (found "
         f"{part.candidate_found}, before {part.champion_found}; wrong {part.candidate_wrong}, before "
         f"{part.champion_wrong}); add labelled frames."
     )
