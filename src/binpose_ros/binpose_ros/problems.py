@@ -16,6 +16,7 @@ _BESIDE = {
     Reason.ODD_INPUT,
     Reason.UNKNOWN_PARAMETER,
     Reason.MODEL_REFUSED,
+    Reason.ROLLED_BACK,
     Reason.OUT_OF_DISTRIBUTION,
     Reason.INCONSISTENT_WITH_DEPTH,
 }

@@ -18,6 +18,7 @@ from binpose_self_training.selection.balance import view_weights
 from binpose_self_training.selection.partial_labels import partial_labels
 from binpose_self_training.selection.pose_crops import FACES
 from binpose_self_training.selection.selector import Selection, SelectionConfig, select
+from binpose_self_training.stage_names import stage_of_round
 from binpose_self_training.student import mixed_views, train_student
 from binpose_self_training.teacher import TaughtFrame, Teacher, Track
 from binpose_simulation.view_store import ViewStore
@@ -26,6 +27,9 @@ TEACHING, SELECTION = "teaching", "selection"
 
 Report = Callable[[str, float, str], object]
 """Takes a stage, the fraction of it that is done, and a message."""
+OnRecord = Callable[[RoundRecord], object]
+RoundHooks = Callable[[int, str], Sequence[Hook]]
+"""Further hooks of the training loops, by round and stage."""
 
 
 class Teach(Protocol):
@@ -56,6 +60,7 @@ class Rounds:
     header: entries for the students' headers, for example digests of the data.
     report: called with the progress. truth: measures each teacher. device: where the networks are trained.
     hooks: further hooks of a round's training loops, by round and stage.
+    on_record: called with the record of a round when its labels are selected, and when it is complete.
     teach: makes a teacher of a model. learn: makes a student of a teacher.
     """
 
@@ -68,7 +73,8 @@ class Rounds:
     report: Report = lambda stage, fraction, message: None
     truth: TruthCheck | None = None
     device: str = "cpu"
-    hooks: Callable[[int, str], Sequence[Hook]] = lambda number, stage: ()
+    hooks: RoundHooks = lambda number, stage: ()
+    on_record: OnRecord = lambda record: None
     teach: Callable[[PipelineBundle, SelectionConfig], Teach] = Teacher
     learn: Callable[..., PipelineBundle] = train_student
 
@@ -113,6 +119,7 @@ class Rounds:
         else:
             record = self._selected(number, teacher, watch)
             write_json(selected, record.to_json())
+        self.on_record(record)
         ended = self._why_ended(record, before)
         if ended:
             return self._finish(replace(record, ended=ended)), None
@@ -122,7 +129,7 @@ class Rounds:
 
     def _selected(self, number: int, teacher: PipelineBundle, watch: Stopwatch) -> RoundRecord:
         """Let the teacher look at all frames, select, and store the labelled views."""
-        stage = f"round {number}, {TEACHING}"
+        stage = stage_of_round(number, TEACHING)
         machine = self.teach(teacher, self.config.selection)
         taught = watch.around(TEACHING, machine)(self.frames, lambda items: self._tracked(items, stage))
         selection = watch.around(SELECTION, select)([frame.evidence for frame in taught], self.config.selection)
@@ -151,7 +158,7 @@ class Rounds:
         folder = self._folder(number)
 
         def hooks(stage: str) -> list[Hook]:
-            name = f"round {number}, {stage}"
+            name = stage_of_round(number, stage)
 
             def on_step(fraction: float, losses: Mapping[str, float]) -> None:
                 self.report(name, fraction, ", ".join(f"{key} {value:.3f}" for key, value in losses.items()))
@@ -170,6 +177,7 @@ class Rounds:
 
     def _finish(self, record: RoundRecord) -> RoundRecord:
         write_json(self._folder(record.number) / "round.json", record.to_json())
+        self.on_record(record)
         return record
 
     def _folder(self, number: int) -> Path:

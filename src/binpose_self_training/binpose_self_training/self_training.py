@@ -23,7 +23,7 @@ from binpose_self_training.gate.verdict import Verdict
 from binpose_self_training.recorded_frames import RecordedFrames, Recording, collect_frames
 from binpose_self_training.records import RoundRecord
 from binpose_self_training.replay import FOLDER, keep_for_replay, scene_of, simulated_replay
-from binpose_self_training.rounds import Report, Rounds, TruthCheck
+from binpose_self_training.rounds import OnRecord, Report, RoundHooks, Rounds, TruthCheck
 from binpose_self_training.student import joined_views
 from binpose_simulation.scene import SceneConfig
 from binpose_simulation.view_store import ViewStore
@@ -66,6 +66,7 @@ class SelfTraining:
     truth: makes a measurement on known poses, of which nothing is learnt.
     tensorboard: folder of event files, or None.
     rounds: makes the rounds; `Rounds` unless a test gives another teacher.
+    hooks: further hooks of the training loops. on_record: called with the record of each round.
     """
 
     store: Path
@@ -77,6 +78,8 @@ class SelfTraining:
     truth: Truth = lambda frames: None
     tensorboard: Path | None = None
     rounds: Callable[..., Rounds] = Rounds
+    hooks: RoundHooks = lambda number, stage: ()
+    on_record: OnRecord = lambda record: None
 
     def __call__(self, recordings: Sequence[Recording]) -> SelfTrainingResult:
         """Run the rounds and the gate; the model in use stays what it was.
@@ -99,7 +102,7 @@ class SelfTraining:
         }
         rounds = self.rounds(
             self.store, self.directory, self.config, frames, self._replayed(champion), header, self.report,
-            self.truth(frames), self.device, self._hooks,
+            self.truth(frames), self.device, self._hooks, self.on_record,
         )  # fmt: skip
         candidate, records = rounds(champion)
         result = SelfTrainingResult(champion, candidate, records, frames, held_out)
@@ -195,9 +198,10 @@ class SelfTraining:
         return joined_views(store, recorded)
 
     def _hooks(self, number: int, stage: str) -> list[Hook]:
+        further = list(self.hooks(number, stage))
         if self.tensorboard is None:
-            return []
-        return [TensorBoard(self.tensorboard / f"round_{number}" / stage)]
+            return further
+        return [*further, TensorBoard(self.tensorboard / f"round_{number}" / stage)]
 
 
 def adopt_version(source: Path, target: Path, version: str) -> None:

@@ -1,21 +1,20 @@
 """`binpose self-train`: improve a model on recordings that nobody labelled."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
-from rich.table import Table
-from rich.text import Text
 
-from binpose.commands.command import Command, compiling, console, described, waiting
+from binpose.commands.command import Command, console, described
 from binpose_core.base.errors import BinposeError
 
 if TYPE_CHECKING:
+    from binpose.self_training_progress import Output
     from binpose_self_training.config import SelfTrainingConfig
     from binpose_self_training.recorded_frames import RecordedFrames, Recording
-    from binpose_self_training.records import RoundRecord
     from binpose_self_training.rounds import TruthCheck
     from binpose_self_training.self_training import SelfTraining, SelfTrainingResult
 
@@ -29,7 +28,7 @@ class SelfTrain(Command):
     and becomes the next teacher, for some rounds. The last student replaces the model in use only if the gate finds it
     better on frames that no student has learnt from. Call the same command again to resume an interrupted run.
 
-    recordings: Bags, BOP data sets or folders of images, as for `binpose estimate`.
+    recordings: Bags, folders of bags, BOP data sets or folders of images.
     model: Folder of the model; its model in use is the first teacher.
     out: Folder of the run: report, records, and what an interrupted run needs; default MODEL/self_training.
     rounds: Largest number of rounds; default 5.
@@ -45,6 +44,8 @@ class SelfTrain(Command):
     device: Where the networks are trained: cpu, cuda or cuda:<number>.
     seed: Seed of everything random; default 0.
     workers: Processes that simulate bins; 0 = one per CPU.
+    json_lines: Write progress and result as one JSON object per line, for programs.
+    parent: Process id of the program that started this command: the command ends with it.
 
     Example: binpose self-train bags/monday bags/tuesday --model models/cell
     """
@@ -64,31 +65,45 @@ class SelfTrain(Command):
     device: str = "cpu"
     seed: int | None = None
     workers: int = 0
+    json_lines: bool = False
+    parent: int = 0
 
     def run(self) -> int:
         """Train, compare and report."""
+        from binpose.json_lines import JsonLines
+        from binpose.self_training_progress import TerminalOutput
         from binpose_core.base.config_tree import settings_yaml
         from binpose_core.base.files import write_text
+        from binpose_core.base.processes import end_with_parent, interrupted_by_sigterm
 
-        config = self.settings()
         if self.write_config is not None:
-            write_text(self.write_config, settings_yaml(config, TITLE))
+            write_text(self.write_config, settings_yaml(self.settings(), TITLE))
             console.print(f"Settings in {self.write_config}; use them with --config {self.write_config}.")
             return 0
+        output = JsonLines(sys.stdout) if self.json_lines else TerminalOutput(self.model)
+        if self.parent:
+            end_with_parent(self.parent)
+        with interrupted_by_sigterm():
+            return self._run(output)
+
+    def _run(self, output: "Output") -> int:
         try:
-            machine, result = self._trained(config)
+            machine, result = self._trained(self.settings(), output)
+            for note in result.frames.notes:
+                output.note(note)
+            self._decide(machine, result, output)
         except KeyboardInterrupt:
-            console.print(f"Interrupted. The run is in {self.directory}; the same command resumes it.")
+            output.interrupted(f"Interrupted. The run is in {self.directory}; the same command resumes it.")
             return 130
-        for note in result.frames.notes:
-            console.print(note, style="yellow")
-        console.print(rounds_table(result.records))
-        if not result.has_candidate:
-            console.print(
-                f"No student was trained: {result.records[-1].ended}. The model in use stays.", style="yellow"
-            )
-            return 0
-        return self._decide(machine, result)
+        except BinposeError as error:
+            output.failed(error)
+            raise
+        return 0
+
+    @property
+    def report_path(self) -> Path:
+        """The page with labels, changes and reasons."""
+        return self.directory / "self_training.html"
 
     @property
     def directory(self) -> Path:
@@ -111,38 +126,30 @@ class SelfTrain(Command):
         values = merged(read_yaml(self.config) if self.config is not None else {}, options)
         return with_values(SelfTrainingConfig(), merged(values, assigned(self.assignments)))
 
-    def _trained(self, config: "SelfTrainingConfig") -> "tuple[SelfTraining, SelfTrainingResult]":
-        from binpose.self_training_progress import self_training_progress
+    def _trained(self, config: "SelfTrainingConfig", output: "Output") -> "tuple[SelfTraining, SelfTrainingResult]":
         from binpose_core.base.threads import available_cpus
         from binpose_pipeline.bundle import load_bundle
         from binpose_pipeline.kernels import compile_kernels
+        from binpose_self_training.recordings import open_recordings
         from binpose_self_training.self_training import SelfTraining
 
-        with waiting("Opening the recordings ..."):
-            recordings, bundle = self._recordings(), load_bundle(self.model, self.device)
-        with compiling():
+        with output.waiting("Opening the recordings"):
+            recordings, notes = open_recordings(self.recordings, self.split)
+            bundle = load_bundle(self.model, self.device)
+        for note in notes:
+            output.note(note)
+        with output.compiling():
             compile_kernels(bundle.pipeline, bundle.objects)
 
         def truth(frames: "RecordedFrames") -> "TruthCheck | None":
             return self._truth(frames, recordings, bundle.objects)
 
-        with self_training_progress(console) as report:
+        with output.progress() as report:
             machine = SelfTraining(
                 self.model, self.directory, config, self.workers or available_cpus(), self.device, report, truth,
-                self.tensorboard,
+                self.tensorboard, hooks=output.hooks, on_record=output.record,
             )  # fmt: skip
             return machine, machine(recordings)
-
-    def _recordings(self) -> "list[Recording]":
-        from binpose_recording.inputs import open_inputs
-        from binpose_self_training.recorded_frames import Recording
-
-        if not self.recordings:
-            raise BinposeError(
-                "No recording was named; expected at least one bag, BOP data set or folder of images; name it after "
-                "self-train."
-            )
-        return [Recording(path, open_inputs(path, self.split).frames) for path in self.recordings]
 
     def _truth(self, frames: "RecordedFrames", recordings: "Sequence[Recording]", objects: Any) -> "TruthCheck | None":
         from binpose_recording.inputs import open_inputs
@@ -159,52 +166,36 @@ class SelfTrain(Command):
             )
         return KnownTruth(truths_of(frames, recordings, objects), tests)
 
+    def _decide(self, machine: "SelfTraining", result: "SelfTrainingResult", output: "Output") -> None:
+        """Write the report, use the candidate if the gate promoted it, and show the decision."""
+        from binpose_core.base.processes import uninterrupted
+
+        with output.waiting("Writing the report"):
+            self._write_report(result)
+        promoted = self.promote and result.verdict is not None and result.verdict.promoted
+        with uninterrupted():  # decision and last line belong together
+            if promoted:
+                machine.promote(result)
+            if result.has_candidate:
+                machine.finish()
+            output.result(result, promoted, self._message(result, promoted))
+
     def _write_report(self, result: "SelfTrainingResult") -> None:
         from binpose.self_training_report import self_training_page
         from binpose_core.base.files import write_text
         from binpose_core.frames.filters import PoseFilter
 
-        path = self.directory / "self_training.html"
-        with waiting("Writing the report ..."):
-            write_text(path, self_training_page(result, self.directory, PoseFilter.threshold))
-        console.print(f"Report: {path}")
+        write_text(self.report_path, self_training_page(result, self.directory, PoseFilter.threshold))
 
-    def _decide(self, machine: "SelfTraining", result: "SelfTrainingResult") -> int:
-        """Print the verdict, and use the candidate if the gate promoted it."""
+    def _message(self, result: "SelfTrainingResult", promoted: bool) -> str:
         verdict = result.verdict
-        assert verdict is not None
-        promoted = verdict.promoted and self.promote
-        console.print(f"Gate: {verdict.decision.value}", style="bold green" if verdict.promoted else "bold yellow")
-        for reason in (*verdict.reasons, *verdict.notes):
-            console.print(reason)
-        if promoted:
-            machine.promote(result)
-        machine.finish()
+        if verdict is None:
+            return f"No student was trained: {result.records[-1].ended}. The model in use stays."
         short = result.candidate.version[:12]
-        console.print(
+        what = (
             f"Model {short} is in use in {self.model}." if promoted else f"Candidate {short}; the model in use stays."
         )
-        console.print("Next:", Text(f"binpose models {self.model}", "bold"))
-        return 0
+        return f"{what} Report: {self.report_path}"
 
 
 TITLE = "Settings of a self-training, for `binpose self-train --config`. Names that are left out have their defaults."
-
-
-def rounds_table(records: "Sequence[RoundRecord]") -> Table:
-    """A row per round: what its teacher reported, how much was accepted, and where known how right it is."""
-    table = Table()
-    for name in ("round", "teacher", "poses", "labels", "unexplained", "label precision", "recall", "precision"):
-        table.add_column(name, justify="left" if name == "teacher" else "right")
-    for record in records:
-        labels, test = record.measured.get("labels", {}), record.measured.get("test", {}).get("all", {})
-        table.add_row(
-            str(record.number), record.teacher[:12], str(record.poses), str(record.labels),
-            _percent(record.unexplained), _percent(labels.get("precision")), _percent(test.get("recall")),
-            _percent(test.get("precision")),
-        )  # fmt: skip
-    return table
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None or value != value else f"{100 * value:.1f} %"

@@ -12,6 +12,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from binpose_core.base.errors import BinposeError, CannotWrite
+from binpose_core.base.reasons import Reason
 
 RETRY_S = 0.02
 
@@ -28,6 +29,8 @@ class LockOwner:
 
 class Locked(BinposeError):
     """Another process holds the lock."""
+
+    default_reason = Reason.BUSY
 
     def __init__(self, message: str, owner: LockOwner | None) -> None:
         super().__init__(message)

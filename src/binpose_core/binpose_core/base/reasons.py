@@ -43,6 +43,7 @@ class Reason(Enum):
     BUSY = "too many requests wait already"
     CANCELLED = "the client cancelled the request"
     NOT_ACTIVE = "the node is not in the lifecycle state active"
+    NO_CANDIDATE = "the self-training ended without a candidate"
 
     # --- Something around the node is wrong --------------------------------------------------------------------------
     NO_FRAME = "no complete frame arrives"
@@ -60,6 +61,7 @@ class Reason(Enum):
     UNKNOWN_PARAMETER = "a parameter was given that the node does not have"
     TRANSITION_REFUSED = "the node could not be configured or activated"
     MODEL_REFUSED = "the model that should be in use was refused"
+    ROLLED_BACK = "a new model did worse than the one before it and was rolled back"
     OUT_OF_DISTRIBUTION = "most poses are unlike those that the scores were calibrated with"
     INCONSISTENT_WITH_DEPTH = "too few reported poses agree with the depth image"
     RECORDING_STOPPED = "the recording did not start, or ended by itself"

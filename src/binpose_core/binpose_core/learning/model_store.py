@@ -49,6 +49,7 @@ from binpose_core.learning.store_records import (
     append_verdict,
     read_aliases,
     read_verdicts,
+    verdict_path,
     write_aliases,
     writing,
 )
@@ -235,6 +236,28 @@ class ModelStore:
             old = self.aliases()
             new = {CHAMPION: champion, **old, CANDIDATE: candidate}
             write_aliases(self._pointer, new)
+
+    def remove(self, version: str) -> None:
+        """Delete a version and the verdicts about it.
+
+        Args:
+            version: its first digits.
+
+        Raises:
+            BinposeError: for an unknown version, or one that an alias stands for.
+        """
+        version = self.resolve(version)
+        with writing(self.directory):
+            named = [alias for alias, other in self.aliases().items() if other == version]
+            if named:
+                raise BinposeError(
+                    f"{version[:SHORT]} is the {' and '.join(named)} of {self.directory}; expected a version without "
+                    "an alias; promote another one first."
+                )
+            # The header first: without it, no reader looks for the weights.
+            for path in (self._header_path(version), self._weights_path(version)):
+                path.unlink(missing_ok=True)
+            verdict_path(self.directory, version).unlink(missing_ok=True)
 
     def record_verdict(self, version: str, verdict: Mapping[str, Any]) -> None:
         """Record a verdict of the gate about a version, after those that there are.

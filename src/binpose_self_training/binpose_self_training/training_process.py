@@ -1,0 +1,185 @@
+"""Runs a self-training in a process of its own at low priority, which can be cancelled and ends with this process."""
+
+import contextlib
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import IO, Any
+
+from binpose_core.base.errors import CannotWrite
+from binpose_core.base.processes import GRACE_S
+from binpose_core.base.reasons import Reason
+from binpose_core.base.threads import process_environment
+from binpose_self_training.training_job import TrainingJob, TrainingOutcome, TrainingProgress
+from binpose_self_training.undo import StoreState, undo
+
+LOWEST_PRIORITY = 19
+POLL_S = 0.2
+LOG = "log.txt"
+"""In the run's folder: what the process writes to its standard error."""
+
+
+class Stop(Enum):
+    """Why a run is to end before its time."""
+
+    CANCEL = "its traces are removed"
+    PAUSE = "the same job resumes it"
+
+
+@dataclass(eq=False)
+class TrainingProcess:
+    """One run.
+
+    job: what is trained. on_progress: called with each change. stop: why the run is to end now; None while it is not.
+    grace_s: seconds that the process has to end by itself.
+    """
+
+    job: TrainingJob
+    on_progress: Callable[[TrainingProgress], object] = lambda progress: None
+    stop: Callable[[], Stop | None] = lambda: None
+    grace_s: float = GRACE_S
+    _progress: TrainingProgress = field(default_factory=TrainingProgress)
+    _last: Mapping[str, Any] = field(default_factory=dict)
+
+    def __call__(self) -> TrainingOutcome:
+        """Train, and return how it ended.
+
+        Raises:
+            BinposeError: when the model store cannot be read, or the run's folder cannot be written to.
+        """
+        before = StoreState.of(self.job.model)
+        stopped, status = self._work()
+        if self._last.get("event") == "result":
+            return _outcome(self._last)
+        if stopped is Stop.CANCEL:
+            undo(self.job.model, before, self.job.directory)
+            return TrainingOutcome(Reason.CANCELLED, "The self-training was cancelled; the model store is as it was.")
+        if stopped is Stop.PAUSE:
+            return TrainingOutcome(Reason.CANCELLED, "The self-training was interrupted; the same goal resumes it.")
+        if self._last.get("event") == "error":
+            return _failure(self._last)
+        return TrainingOutcome(Reason.INTERNAL_ERROR, self._ended_silently(status))
+
+    def _work(self) -> tuple[Stop | None, int]:
+        """Start the process and follow it to its end; why it was stopped, and its exit status."""
+        with self._open_log() as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "binpose.cli", *self.job.arguments(), "--parent", str(os.getpid())],
+                env=process_environment(self.job.threads), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                stderr=log, start_new_session=True, encoding="utf-8", errors="replace",
+            )  # fmt: skip
+        try:
+            with contextlib.suppress(OSError):  # it has ended already, or this system does not know priorities
+                os.setpriority(os.PRIO_PROCESS, process.pid, LOWEST_PRIORITY)
+            stopped = self._follow(process)
+            return stopped, process.wait()
+        finally:
+            end_process(process, self.grace_s)
+
+    def _follow(self, process: "subprocess.Popen[str]") -> Stop | None:
+        """Take the lines until there are no more."""
+        lines: queue.Queue[str | None] = queue.Queue()
+        threading.Thread(target=_move, args=(process.stdout, lines), daemon=True).start()
+        stopped: Stop | None = None
+        while True:
+            try:
+                line = lines.get(timeout=POLL_S)
+            except queue.Empty:
+                line = ""
+            if line is None:
+                return stopped
+            if line:
+                self._take(line)
+            if stopped is None and (stopped := self.stop()) is not None:
+                end_process(process, self.grace_s)
+
+    def _take(self, line: str) -> None:
+        try:
+            event = dict(json.loads(line))
+        except (ValueError, TypeError):  # a library's own print: no event
+            return
+        kind, progress = event.get("event"), self._progress
+        if kind == "progress":
+            same = event["stage"] == progress.stage
+            losses = progress.losses if same else {}
+            progress = replace(
+                progress, stage=event["stage"], fraction=event["fraction"], round=event["round"], losses=losses
+            )
+        elif kind == "losses":
+            losses = {name: value for name, value in event["losses"].items() if value is not None}
+            progress = replace(progress, losses=losses)
+        elif kind == "round":
+            progress = replace(progress, round=event["number"], kept=event["labels"], seen=event["poses"])
+        elif kind in ("result", "error"):
+            self._last = event
+        if progress != self._progress:
+            self._progress = progress
+            self.on_progress(progress)
+
+    def _open_log(self) -> IO[bytes]:
+        path = self.job.directory / LOG
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return path.open("wb")
+        except OSError as error:
+            raise CannotWrite(
+                f"Could not write {path}: {error.strerror}; expected room for a run; check the folder and its "
+                "permissions.",
+                path,
+            ) from error
+
+    def _ended_silently(self, status: int) -> str:
+        how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+        with contextlib.suppress(OSError):
+            words = (self.job.directory / LOG).read_text(errors="replace").strip().splitlines()[-1:]
+            how += f" ({words[0].strip()})" if words else ""
+        return f"The process of the self-training {how}; the model in use stays; send the same goal to resume it."
+
+
+def end_process(process: "subprocess.Popen[Any]", grace_s: float = GRACE_S) -> None:
+    """End a process and its group: by SIGTERM, and by SIGKILL what is still there after a while.
+
+    Not by SIGINT, which a process that was started in the background may ignore.
+    """
+    if process.poll() is not None:
+        return
+    process.terminate()
+    end = time.monotonic() + grace_s
+    while process.poll() is None and time.monotonic() < end:
+        time.sleep(0.05)
+    if process.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _move(pipe: IO[str], lines: "queue.Queue[str | None]") -> None:
+    try:
+        for line in pipe:
+            lines.put(line)
+    finally:
+        lines.put(None)
+
+
+def _outcome(event: Mapping[str, Any]) -> TrainingOutcome:
+    verdict = event["verdict"]
+    if verdict is None:
+        return TrainingOutcome(Reason.NO_CANDIDATE, event["message"])
+    message = " ".join([event["message"], *verdict["reasons"][:1]])
+    return TrainingOutcome(
+        Reason.OK, message, event["candidate"], verdict["decision"], bool(event["promoted"]), verdict
+    )
+
+
+def _failure(event: Mapping[str, Any]) -> TrainingOutcome:
+    code = event.get("code", "")
+    reason = Reason[code] if code in Reason.__members__ else Reason.INTERNAL_ERROR
+    return TrainingOutcome(reason, event["message"])
