@@ -154,7 +154,9 @@ class SelfTraining:
         def progress(step: str, done: int, total: int) -> None:
             self.report(f"gate, {step}", done / total, f"{done} of {total}")
 
-        return Gate(self.config.gate, progress=progress)(champion, candidate, held_out.sources, anchors)
+        return Gate(self.config.gate, progress=progress)(
+            champion, candidate, held_out.sources, anchors, held_out.outcomes_by_source
+        )
 
     def _scene(self, champion: PipelineBundle) -> SceneConfig:
         """The bins that the model was trained on."""

@@ -1,7 +1,7 @@
 """`binpose self-train`: improve a model on recordings that nobody labelled."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,8 +13,11 @@ from binpose_core.base.errors import BinposeError
 
 if TYPE_CHECKING:
     from binpose.self_training_progress import Output
+    from binpose_core.datasets.folder import FrameSource
+    from binpose_core.evaluation.matching import FrameTruth
+    from binpose_core.parts.catalogue import ObjectModel
     from binpose_self_training.config import SelfTrainingConfig
-    from binpose_self_training.recorded_frames import RecordedFrames, Recording
+    from binpose_self_training.recorded_frames import RecordedFrames
     from binpose_self_training.rounds import TruthCheck
     from binpose_self_training.self_training import SelfTraining, SelfTrainingResult
 
@@ -130,19 +133,21 @@ class SelfTrain(Command):
         from binpose_core.base.threads import available_cpus
         from binpose_pipeline.bundle import load_bundle
         from binpose_pipeline.kernels import compile_kernels
+        from binpose_self_training.known_truth import KnownTruth, truths_of
         from binpose_self_training.recordings import open_recordings
         from binpose_self_training.self_training import SelfTraining
 
         with output.waiting("Opening the recordings"):
             recordings, notes = open_recordings(self.recordings, self.split)
             bundle = load_bundle(self.model, self.device)
+            tests = self._tests(bundle.objects)
         for note in notes:
             output.note(note)
         with output.compiling():
             compile_kernels(bundle.pipeline, bundle.objects)
 
-        def truth(frames: "RecordedFrames") -> "TruthCheck | None":
-            return self._truth(frames, recordings, bundle.objects)
+        def truth(frames: "RecordedFrames") -> "TruthCheck":
+            return KnownTruth(truths_of(frames, recordings, bundle.objects), tests)
 
         with output.progress() as report:
             machine = SelfTraining(
@@ -151,12 +156,13 @@ class SelfTrain(Command):
             )  # fmt: skip
             return machine, machine(recordings)
 
-    def _truth(self, frames: "RecordedFrames", recordings: "Sequence[Recording]", objects: Any) -> "TruthCheck | None":
+    def _tests(self, objects: "Mapping[str, ObjectModel]") -> "list[tuple[FrameSource, FrameTruth]]":
+        """Labelled frames on which the teachers are measured."""
         from binpose_recording.inputs import open_inputs
-        from binpose_self_training.known_truth import KnownTruth, truth_of, truths_of
+        from binpose_self_training.known_truth import truth_of
 
         if self.evaluate is None:
-            return None
+            return []
         sources = open_inputs(self.evaluate).frames
         tests = [(source, truth) for source in sources if (truth := truth_of(source, objects)) is not None]
         if not tests:
@@ -164,7 +170,7 @@ class SelfTrain(Command):
                 f"{self.evaluate} has no poses of {', '.join(objects)}; expected a BOP data set with scene_gt.json; "
                 "leave out --evaluate, or name another."
             )
-        return KnownTruth(truths_of(frames, recordings, objects), tests)
+        return tests
 
     def _decide(self, machine: "SelfTraining", result: "SelfTrainingResult", output: "Output") -> None:
         """Write the report, use the candidate if the gate promoted it, and show the decision."""
