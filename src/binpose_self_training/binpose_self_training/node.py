@@ -1,7 +1,8 @@
-"""The node `self_training`: records what the robot sees."""
+"""The node `self_training`: records what the robot sees, and trains the model on it beside the robot's work."""
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
@@ -11,6 +12,7 @@ from std_srvs.srv import SetBool, Trigger
 
 from binpose_core.base.errors import BinposeError
 from binpose_core.base.reasons import Reason
+from binpose_core.learning.model_store import SHORT, ModelStore
 from binpose_recording.config import Role
 from binpose_recording.messages import Topic, qos
 from binpose_recording.recorder import Recorder, RecorderStatus
@@ -22,7 +24,13 @@ from binpose_ros.node_diagnostics import NodeDiagnostics
 from binpose_ros.parameters import Parameters
 from binpose_ros.problems import Problem, codes, message_of
 from binpose_ros.running import run_node
-from binpose_self_training.node_settings import SelfTrainingSettings, status_problems, status_values
+from binpose_ros.running_models import RunningModels
+from binpose_ros.self_train_action import Feedback, SelfTrainAction
+from binpose_ros.store_services import StoreOperations, StoreServices
+from binpose_self_training.node_settings import SelfTrainingSettings, status_problems, status_values, training_values
+from binpose_self_training.promotion import StoreStatus, promote_proven
+from binpose_self_training.trainer import SelfTrainer, rolled_back, store_folder
+from binpose_self_training.training_job import TrainingJob
 
 PERIOD_S = 1.0
 CAMERA_ROLES = (Role.COLOR, Role.DEPTH, Role.INFO)
@@ -49,6 +57,10 @@ class SelfTrainingNode(ManagedNode):
         self.create_service(SetBool, "~/record", self._record, callback_group=services)
         self.create_service(Trigger, "~/snapshot", self._snapshot, callback_group=services)
         self.create_steady_timer(PERIOD_S, self._subscribe_new, MutuallyExclusiveCallbackGroup())
+        self._trainer = SelfTrainer(self._swapped)
+        self._running = RunningModels(self, [self.resolve_topic_name(name) for name in self.settings.statuses])
+        self.training = SelfTrainAction(self, self._train)
+        self.store = StoreServices(self, StoreOperations(self._promote, self._roll_back, self._store_status))
         self.diagnostics = NodeDiagnostics(self, [self._problems], self._diagnostic_status)
 
     def _apply(self, settings: SelfTrainingSettings) -> None:
@@ -91,7 +103,8 @@ class SelfTrainingNode(ManagedNode):
         return super().on_cleanup(state)
 
     def close(self) -> None:
-        """End the recording and unsubscribe, in any state."""
+        """End the recording, interrupt a self-training, and unsubscribe, in any state."""
+        self._trainer.pause()
         with self._topics:
             self._open = False
             for subscription in self._subscribed.values():
@@ -142,6 +155,63 @@ class SelfTrainingNode(ManagedNode):
         self._subscribed[topic.name] = self.create_subscription(
             kind, topic.name, received, profile, callback_group=self._messages_group, raw=True
         )
+
+    # --- Self-training ------------------------------------------------------------------------------------------------
+
+    def _train(self, request: Any, publish: Feedback, is_cancelled: Callable[[], bool]) -> Mapping[str, Any]:
+        """Do what a goal of the action wants; the fields of its result."""
+        self.expect_active()
+        settings = self.settings
+        bags = [Path(bag) for bag in request.bags] or [settings.config.directory]
+
+        def job() -> TrainingJob:
+            return settings.training.job(store_folder(settings.model), bags, request.rounds, request.promote)
+
+        outcome = self._trainer(job, lambda progress: publish(progress.feedback()), is_cancelled)
+        self.store.look()
+        return outcome.result()
+
+    def _promote(self, store: str, version: str) -> tuple[str, str]:
+        folder = self._own_store(store)
+        promoted = promote_proven(folder, version)
+        if problem := self._swapped(promoted):
+            raise BinposeError(f"{problem} {rolled_back(folder, promoted)}", Reason.MODEL_REFUSED)
+        return promoted, f"Model {promoted[:SHORT]} is in use{self._users(folder)}."
+
+    def _roll_back(self) -> tuple[str, str]:
+        folder = self._own_store()
+        version = ModelStore(folder).rollback()
+        if problem := self._swapped(version):
+            raise BinposeError(f"The store is back at {version[:SHORT]}, but {problem}", Reason.MODEL_REFUSED)
+        return version, f"Model {version[:SHORT]} is in use again{self._users(folder)}."
+
+    def _store_status(self) -> tuple[str, Mapping[str, Any]]:
+        folder = self._own_store()
+        status = StoreStatus.of(folder)
+        return status.sentence, status.message(folder)
+
+    def _own_store(self, store: str = "") -> Path:
+        """The folder of the model store.
+
+        Raises:
+            BinposeError: where none is set, or a request names another one.
+        """
+        own = store_folder(self.settings.model)
+        if store and Path(store).expanduser().resolve() != own.resolve():
+            raise BinposeError(
+                f"The request names the store {store}; expected {own}, that of this node, or an empty text.",
+                Reason.BAD_REQUEST,
+            )
+        return own
+
+    def _swapped(self, version: str) -> str:
+        """Wait until the running nodes use a version; why one does not, or an empty text."""
+        patience_s = self.settings.training.swap_s
+        return self._running.wait(self._own_store(), version, patience_s) if patience_s else ""
+
+    def _users(self, folder: Path) -> str:
+        names = [name.lstrip("/") for name in self._running.using(folder)]
+        return f" in {', '.join(names)}" if names else ", and no running node uses this store"
 
     # --- Services and diagnostics -------------------------------------------------------------------------------------
 
@@ -202,6 +272,7 @@ class SelfTrainingNode(ManagedNode):
             "code": (problems[0].reason if problems else Reason.OK).code,
             "codes": codes(problems),
             **status_values(self._status),
+            **training_values(self._trainer.progress),
         }
         return self.types.DiagnosticStatus(
             level=self.types.byte(WARN if problems else OK),

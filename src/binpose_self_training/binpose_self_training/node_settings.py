@@ -11,6 +11,8 @@ from binpose_recording.messages import Topic, qos
 from binpose_recording.recorder import RecorderStatus
 from binpose_ros.camera_topics import COLOR_TOPIC, DEPTH_TOPIC, INFO_TOPIC
 from binpose_ros.problems import Problem
+from binpose_self_training.trainer import TrainingSettings
+from binpose_self_training.training_job import TrainingProgress
 
 # Relative names, which remapping changes like those of every node; the types hold until there is a publisher.
 CAMERA = {
@@ -18,6 +20,7 @@ CAMERA = {
     COLOR_TOPIC: (Role.COLOR, IMAGE),
     DEPTH_TOPIC: (Role.DEPTH, IMAGE),
 }
+STATUS = "model_status"
 TRANSFORMS = {"/tf": Role.CONTEXT, "/tf_static": Role.EVENT}
 
 
@@ -31,7 +34,8 @@ class SelfTrainingSettings:
     results: topics that are computed from frames and stamped like them.
     events: topics of which every message is kept.
     autostart: configure and activate without a lifecycle manager.
-    recorder: how it is recorded.
+    model: folder of the model store that is trained further; empty for a node that only records.
+    recorder: how it is recorded. training: how a self-training is started.
     """
 
     directory: str = "~/binpose_recordings"
@@ -46,12 +50,19 @@ class SelfTrainingSettings:
         "pick_outcomes",
     )
     autostart: bool = True
+    model: str = ""
     recorder: RecorderConfig = field(default_factory=RecorderConfig)
+    training: TrainingSettings = field(default_factory=TrainingSettings)
 
     @property
     def config(self) -> RecorderConfig:
         """The recorder's settings with the folder."""
         return replace(self.recorder, directory=Path(self.directory).expanduser())
+
+    @property
+    def statuses(self) -> list[str]:
+        """Topics on which nodes announce their models."""
+        return [name for name in self.events if name.rpartition("/")[2] == STATUS]
 
     def roles(self, resolve: Callable[[str], str]) -> dict[str, Role]:
         """What each topic is to the recorder, by its full name."""
@@ -83,6 +94,13 @@ def status_values(status: RecorderStatus) -> dict[str, str]:
         "frames_unreadable": str(frames.unreadable),
         "last_reason": status.reason or frames.reason,
     }
+
+
+def training_values(progress: TrainingProgress | None) -> dict[str, str]:
+    """What the diagnostics show of a self-training."""
+    if progress is None:
+        return {"training": "False", "training_stage": ""}
+    return {"training": "True", "training_stage": f"{progress.stage} {100 * progress.fraction:.0f} %"}
 
 
 def status_problems(status: RecorderStatus, missing: list[str]) -> list[Problem]:

@@ -6,7 +6,6 @@ from pathlib import Path
 from binpose_core.base.errors import BinposeError
 from binpose_recording.bag_reader import is_bag
 from binpose_recording.inputs import open_inputs
-from binpose_recording.segment import ACTIVE_SUFFIX
 from binpose_self_training.recorded_frames import Recording
 
 
@@ -44,12 +43,12 @@ def bags_in(path: Path) -> list[Path]:
 
 
 def _of_folder(folder: Path, bags: Iterable[Path], notes: list[str]) -> list[Recording]:
-    """The bags of a folder that can be read: one that is damaged or still written does not keep the others away."""
+    """The bags of a folder that can be read: one that is damaged does not keep the others away.
+
+    Of a bag that is still recorded, the files that are complete are read.
+    """
     found, problems = [], []
     for bag in bags:
-        if any(bag.glob(f"*{ACTIVE_SUFFIX}")):
-            problems.append(f"{bag} was left out: it is still being recorded.")
-            continue
         try:
             found.append(Recording(bag, open_inputs(bag).frames))
         except BinposeError as error:

@@ -110,12 +110,10 @@ class TrainingOutcome:
 
 
 def _bytes(path: Path) -> int:
-    """Bytes of a file, or of all files in a folder."""
+    """Bytes of a file, or of all complete files in a folder; a recorder's open file grows."""
     try:
-        files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
-        if not path.exists():
-            raise FileNotFoundError(2, "No such file or directory", str(path))
-        return sum(file.stat().st_size for file in files)
+        files = path.rglob("*") if path.is_dir() else [path]
+        return sum(file.stat().st_size for file in files if file.suffix != ".active" and not file.is_dir())
     except OSError as error:
         raise BinposeError(f"Could not read {path}: {error.strerror}; expected a recording; check the path.") from error
 
