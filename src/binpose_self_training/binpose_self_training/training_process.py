@@ -1,14 +1,8 @@
 """Runs a self-training in a process of its own at low priority, which can be cancelled and ends with this process."""
 
 import contextlib
-import json
-import os
 import queue
 import signal
-import subprocess
-import sys
-import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -17,11 +11,10 @@ from typing import IO, Any
 from binpose_core.base.errors import CannotWrite
 from binpose_core.base.processes import GRACE_S
 from binpose_core.base.reasons import Reason
-from binpose_core.base.threads import process_environment
+from binpose_self_training.background import Process, end_process, events_of, start_in_background
 from binpose_self_training.training_job import TrainingJob, TrainingOutcome, TrainingProgress
 from binpose_self_training.undo import StoreState, undo
 
-LOWEST_PRIORITY = 19
 POLL_S = 0.2
 LOG = "log.txt"
 """In the run's folder: what the process writes to its standard error."""
@@ -71,47 +64,33 @@ class TrainingProcess:
     def _work(self) -> tuple[Stop | None, int]:
         """Start the process and follow it to its end; why it was stopped, and its exit status."""
         with self._open_log() as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "binpose.cli", *self.job.arguments(), "--parent", str(os.getpid())],
-                env=process_environment(self.job.threads), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                stderr=log, start_new_session=True, encoding="utf-8", errors="replace",
-            )  # fmt: skip
+            process = start_in_background("binpose.cli", self.job.arguments(), self.job.threads, log)
         try:
-            with contextlib.suppress(OSError):  # it has ended already, or this system does not know priorities
-                os.setpriority(os.PRIO_PROCESS, process.pid, LOWEST_PRIORITY)
             stopped = self._follow(process)
             return stopped, process.wait()
         finally:
             end_process(process, self.grace_s)
 
-    def _follow(self, process: "subprocess.Popen[str]") -> Stop | None:
-        """Take the lines until there are no more."""
-        lines: queue.Queue[str | None] = queue.Queue()
-        threading.Thread(target=_move, args=(process.stdout, lines), daemon=True).start()
-        stopped: Stop | None = None
+    def _follow(self, process: Process) -> Stop | None:
+        """Take the events until there are no more."""
+        events, stopped = events_of(process), None
         while True:
             try:
-                line = lines.get(timeout=POLL_S)
+                event = events.get(timeout=POLL_S)
             except queue.Empty:
-                line = ""
-            if line is None:
+                event = {}
+            if event is None:
                 return stopped
-            if line:
-                self._take(line)
+            self._take(event)
             if stopped is None and (stopped := self.stop()) is not None:
                 end_process(process, self.grace_s)
 
-    def _take(self, line: str) -> None:
-        try:
-            event = dict(json.loads(line))
-        except (ValueError, TypeError):  # a library's own print: no event
-            return
+    def _take(self, event: Mapping[str, Any]) -> None:
         kind, progress = event.get("event"), self._progress
         if kind == "progress":
-            same = event["stage"] == progress.stage
-            losses = progress.losses if same else {}
-            progress = replace(
-                progress, stage=event["stage"], fraction=event["fraction"], round=event["round"], losses=losses
+            losses = progress.losses if event["stage"] == progress.stage else {}
+            progress = TrainingProgress(
+                event["stage"], event["fraction"], event["round"], losses, progress.kept, progress.seen
             )
         elif kind == "losses":
             losses = {name: value for name, value in event["losses"].items() if value is not None}
@@ -142,31 +121,6 @@ class TrainingProcess:
             words = (self.job.directory / LOG).read_text(errors="replace").strip().splitlines()[-1:]
             how += f" ({words[0].strip()})" if words else ""
         return f"The process of the self-training {how}; the model in use stays; send the same goal to resume it."
-
-
-def end_process(process: "subprocess.Popen[Any]", grace_s: float = GRACE_S) -> None:
-    """End a process and its group: by SIGTERM, and by SIGKILL what is still there after a while.
-
-    Not by SIGINT, which a process that was started in the background may ignore.
-    """
-    if process.poll() is not None:
-        return
-    process.terminate()
-    end = time.monotonic() + grace_s
-    while process.poll() is None and time.monotonic() < end:
-        time.sleep(0.05)
-    if process.poll() is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def _move(pipe: IO[str], lines: "queue.Queue[str | None]") -> None:
-    try:
-        for line in pipe:
-            lines.put(line)
-    finally:
-        lines.put(None)
 
 
 def _outcome(event: Mapping[str, Any]) -> TrainingOutcome:
