@@ -11,7 +11,7 @@ from binpose_core.base.errors import BinposeError, NoModel
 from binpose_core.base.reasons import Reason
 from binpose_core.learning.model_store import ModelStore
 from binpose_self_training import trainer
-from binpose_self_training.trainer import SelfTrainer, TrainingSettings, store_folder
+from binpose_self_training.trainer import SelfTrainer, TrainingSettings
 from binpose_self_training.training_job import TrainingJob, TrainingOutcome
 from binpose_self_training.training_process import Stop
 
@@ -38,8 +38,6 @@ def test_a_job_has_the_settings_of_the_node_unless_the_request_has_others(job: T
 
 
 def test_a_request_without_model_or_recording_is_refused(model: Path, tmp_path: Path) -> None:
-    with pytest.raises(NoModel, match="set the parameter `model`"):
-        store_folder("")
     with pytest.raises(NoModel, match="No model at"):
         TrainingSettings().job(tmp_path / "nowhere", [tmp_path])
     with pytest.raises(BinposeError, match=r"Could not read .*nowhere"):
@@ -82,19 +80,11 @@ def test_a_second_request_is_refused_and_the_first_one_can_be_paused(
     assert train(lambda: job, is_cancelled=lambda: True).reason is Reason.CANCELLED and seen[-1] is Stop.CANCEL
 
 
-def test_a_promotion_that_a_running_node_does_not_take_is_rolled_back(
-    job: TrainingJob, model: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_promotion_that_a_running_node_does_not_take_is_no_promotion(
+    job: TrainingJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = ModelStore(model)
-    champion, new = store.current(), store.save({"a": np.ones(3)}, {})
-
-    def run(stop: Any) -> TrainingOutcome:
-        store.promote(new)
-        return TrainingOutcome(Reason.OK, "Model is in use.", new, "promoted", promoted=True)
-
-    with_outcome(monkeypatch, run)
-    assert SelfTrainer()(lambda: job).promoted and store.current() == new
-    store.promote(str(champion))
-    outcome = SelfTrainer(lambda version: "bin_picking refuses it.")(lambda: job)
-    assert not outcome.promoted and outcome.message.startswith("bin_picking refuses it. The store is back at")
-    assert store.current() == champion and store.aliases()["candidate"] == new
+    promoted = TrainingOutcome(Reason.OK, "Model is in use.", "new", "promoted", promoted=True)
+    with_outcome(monkeypatch, lambda stop: promoted)
+    assert SelfTrainer()(lambda: job) == promoted
+    outcome = SelfTrainer(lambda version: f"bin_picking refuses {version}.")(lambda: job)
+    assert not outcome.promoted and outcome.message == "bin_picking refuses new." and outcome.decision == "promoted"

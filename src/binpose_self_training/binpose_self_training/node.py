@@ -12,7 +12,6 @@ from std_srvs.srv import SetBool, Trigger
 
 from binpose_core.base.errors import BinposeError
 from binpose_core.base.reasons import Reason
-from binpose_core.learning.model_store import SHORT, ModelStore
 from binpose_recording.config import Role
 from binpose_recording.messages import Topic, qos
 from binpose_recording.recorder import Recorder, RecorderStatus
@@ -27,9 +26,10 @@ from binpose_ros.running import run_node
 from binpose_ros.running_models import RunningModels
 from binpose_ros.self_train_action import Feedback, SelfTrainAction
 from binpose_ros.store_services import StoreOperations, StoreServices
+from binpose_self_training.live_watch import LiveWatch
 from binpose_self_training.node_settings import SelfTrainingSettings, status_problems, status_values, training_values
-from binpose_self_training.promotion import StoreStatus, promote_proven
-from binpose_self_training.trainer import SelfTrainer, rolled_back, store_folder
+from binpose_self_training.store_keeper import StoreKeeper
+from binpose_self_training.trainer import SelfTrainer
 from binpose_self_training.training_job import TrainingJob
 
 PERIOD_S = 1.0
@@ -57,11 +57,15 @@ class SelfTrainingNode(ManagedNode):
         self.create_service(SetBool, "~/record", self._record, callback_group=services)
         self.create_service(Trigger, "~/snapshot", self._snapshot, callback_group=services)
         self.create_steady_timer(PERIOD_S, self._subscribe_new, MutuallyExclusiveCallbackGroup())
-        self._trainer = SelfTrainer(self._swapped)
-        self._running = RunningModels(self, [self.resolve_topic_name(name) for name in self.settings.statuses])
+        running = RunningModels(self, [self.resolve_topic_name(name) for name in self.settings.statuses])
+        self._keeper = keeper = StoreKeeper(
+            running, lambda: str(self.settings.model), lambda: float(self.settings.training.swap_s)
+        )
+        self._trainer = SelfTrainer(keeper.confirm)
+        self._live = LiveWatch(self.get_logger().warning)
         self.training = SelfTrainAction(self, self._train)
-        self.store = StoreServices(self, StoreOperations(self._promote, self._roll_back, self._store_status))
-        self.diagnostics = NodeDiagnostics(self, [self._problems], self._diagnostic_status)
+        self.store = StoreServices(self, StoreOperations(keeper.promote, keeper.roll_back, keeper.status))
+        self.diagnostics = NodeDiagnostics(self, [self._problems, self._live.problems], self._diagnostic_status)
 
     def _apply(self, settings: SelfTrainingSettings) -> None:
         if self._recorder is not None:
@@ -94,6 +98,7 @@ class SelfTrainingNode(ManagedNode):
             raise
         if self.settings.record:
             self._start()
+        self._start_watch()
         return super().on_activate(state)
 
     @guarded
@@ -105,6 +110,7 @@ class SelfTrainingNode(ManagedNode):
     def close(self) -> None:
         """End the recording, interrupt a self-training, and unsubscribe, in any state."""
         self._trainer.pause()
+        self._live.close()
         with self._topics:
             self._open = False
             for subscription in self._subscribed.values():
@@ -150,7 +156,9 @@ class SelfTrainingNode(ManagedNode):
         )
 
         def received(data: bytes) -> None:
-            recorder.add(topic.name, clock.now().nanoseconds, data)
+            now_ns = clock.now().nanoseconds
+            recorder.add(topic.name, now_ns, data)
+            self._live.message(topic.role, topic.type, data, now_ns)
 
         self._subscribed[topic.name] = self.create_subscription(
             kind, topic.name, received, profile, callback_group=self._messages_group, raw=True
@@ -165,53 +173,16 @@ class SelfTrainingNode(ManagedNode):
         bags = [Path(bag) for bag in request.bags] or [settings.config.directory]
 
         def job() -> TrainingJob:
-            return settings.training.job(store_folder(settings.model), bags, request.rounds, request.promote)
+            return settings.training.job(self._keeper.folder(), bags, request.rounds, request.promote)
 
         outcome = self._trainer(job, lambda progress: publish(progress.feedback()), is_cancelled)
         self.store.look()
         return outcome.result()
 
-    def _promote(self, store: str, version: str) -> tuple[str, str]:
-        folder = self._own_store(store)
-        promoted = promote_proven(folder, version)
-        if problem := self._swapped(promoted):
-            raise BinposeError(f"{problem} {rolled_back(folder, promoted)}", Reason.MODEL_REFUSED)
-        return promoted, f"Model {promoted[:SHORT]} is in use{self._users(folder)}."
-
-    def _roll_back(self) -> tuple[str, str]:
-        folder = self._own_store()
-        version = ModelStore(folder).rollback()
-        if problem := self._swapped(version):
-            raise BinposeError(f"The store is back at {version[:SHORT]}, but {problem}", Reason.MODEL_REFUSED)
-        return version, f"Model {version[:SHORT]} is in use again{self._users(folder)}."
-
-    def _store_status(self) -> tuple[str, Mapping[str, Any]]:
-        folder = self._own_store()
-        status = StoreStatus.of(folder)
-        return status.sentence, status.message(folder)
-
-    def _own_store(self, store: str = "") -> Path:
-        """The folder of the model store.
-
-        Raises:
-            BinposeError: where none is set, or a request names another one.
-        """
-        own = store_folder(self.settings.model)
-        if store and Path(store).expanduser().resolve() != own.resolve():
-            raise BinposeError(
-                f"The request names the store {store}; expected {own}, that of this node, or an empty text.",
-                Reason.BAD_REQUEST,
-            )
-        return own
-
-    def _swapped(self, version: str) -> str:
-        """Wait until the running nodes use a version; why one does not, or an empty text."""
-        patience_s = self.settings.training.swap_s
-        return self._running.wait(self._own_store(), version, patience_s) if patience_s else ""
-
-    def _users(self, folder: Path) -> str:
-        names = [name.lstrip("/") for name in self._running.using(folder)]
-        return f" in {', '.join(names)}" if names else ", and no running node uses this store"
+    def _start_watch(self) -> None:
+        settings = self.settings
+        if settings.model and settings.live.every:
+            self._live.start(self._keeper.folder(), settings.live.every, settings.training.threads)
 
     # --- Services and diagnostics -------------------------------------------------------------------------------------
 
@@ -273,6 +244,7 @@ class SelfTrainingNode(ManagedNode):
             "codes": codes(problems),
             **status_values(self._status),
             **training_values(self._trainer.progress),
+            **self._live.values(),
         }
         return self.types.DiagnosticStatus(
             level=self.types.byte(WARN if problems else OK),

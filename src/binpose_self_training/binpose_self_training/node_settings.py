@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from binpose_core.base.reasons import Reason
+from binpose_core.base.settings import check_bounds, setting
 from binpose_recording.cdr import CAMERA_INFO, IMAGE
 from binpose_recording.config import RecorderConfig, Role
 from binpose_recording.messages import Topic, qos
@@ -25,6 +26,20 @@ TRANSFORMS = {"/tf": Role.CONTEXT, "/tf_static": Role.EVENT}
 
 
 @dataclass(frozen=True)
+class LiveSettings:
+    """How the models of the store are looked at on live frames.
+
+    every: number of live frames of which one is looked at, at low priority: a candidate is compared with the model in
+        use there, and a new model is rolled back where it does worse than the one before; 0 = none.
+    """
+
+    every: int = setting(20, bounds=(0, 1_000_000))
+
+    def __post_init__(self) -> None:
+        check_bounds(self)
+
+
+@dataclass(frozen=True)
 class SelfTrainingSettings:
     """Parameters of the node.
 
@@ -36,6 +51,7 @@ class SelfTrainingSettings:
     autostart: configure and activate without a lifecycle manager.
     model: folder of the model store that is trained further; empty for a node that only records.
     recorder: how it is recorded. training: how a self-training is started.
+    live: how models are looked at on live frames.
     """
 
     directory: str = "~/binpose_recordings"
@@ -53,6 +69,7 @@ class SelfTrainingSettings:
     model: str = ""
     recorder: RecorderConfig = field(default_factory=RecorderConfig)
     training: TrainingSettings = field(default_factory=TrainingSettings)
+    live: LiveSettings = field(default_factory=LiveSettings)
 
     @property
     def config(self) -> RecorderConfig:

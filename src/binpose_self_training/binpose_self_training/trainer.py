@@ -5,19 +5,18 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from binpose_core.base.errors import BinposeError, NoModel
+from binpose_core.base.errors import BinposeError
 from binpose_core.base.reasons import Reason
 from binpose_core.base.settings import check_bounds, setting
-from binpose_core.learning.model_store import SHORT, ModelStore
-from binpose_self_training.promotion import take_back
+from binpose_core.learning.model_store import ModelStore
 from binpose_self_training.training_job import TrainingJob, TrainingOutcome, TrainingProgress, run_name
 from binpose_self_training.training_process import Stop, TrainingProcess
 
 RUNS = "self_training"
 """Folder of the runs in that of the model store."""
 
-SwapCheck = Callable[[str], str]
-"""Waits until the running nodes use a version; why one does not, or an empty text."""
+Confirm = Callable[[str], str]
+"""Waits until the running nodes use a promoted version, and takes it back otherwise; why, or an empty text."""
 
 
 @dataclass(frozen=True)
@@ -67,10 +66,10 @@ class TrainingSettings:
 class SelfTrainer:
     """Runs one job at a time.
 
-    swapped: waits for the running nodes after a promotion.
+    confirm: waits for the running nodes after a promotion.
     """
 
-    swapped: SwapCheck = lambda version: ""
+    confirm: Confirm = lambda version: ""
     _busy: threading.Lock = field(default_factory=threading.Lock)
     _paused: threading.Event = field(default_factory=threading.Event)
     _progress: TrainingProgress | None = None
@@ -112,7 +111,7 @@ class SelfTrainer:
             def stop() -> Stop | None:
                 return Stop.CANCEL if is_cancelled() else Stop.PAUSE if self._paused.is_set() else None
 
-            return self._confirmed(job.model, TrainingProcess(job, follow, stop)())
+            return self._confirmed(TrainingProcess(job, follow, stop)())
         finally:
             self._progress = None
             self._busy.release()
@@ -121,24 +120,8 @@ class SelfTrainer:
         """End the run that is under way; the same job resumes it."""
         self._paused.set()
 
-    def _confirmed(self, model: Path, outcome: TrainingOutcome) -> TrainingOutcome:
-        """The outcome after the running nodes have taken a promoted model, or it was rolled back."""
-        if not outcome.promoted or not (problem := self.swapped(outcome.version)):
+    def _confirmed(self, outcome: TrainingOutcome) -> TrainingOutcome:
+        """The outcome after the running nodes have taken a promoted model, or it was taken back."""
+        if not outcome.promoted or not (problem := self.confirm(outcome.version)):
             return outcome
-        return replace(outcome, promoted=False, message=f"{problem} {rolled_back(model, outcome.version)}")
-
-
-def store_folder(text: str) -> Path:
-    """The folder of the model store that a parameter names.
-
-    Raises:
-        BinposeError: for an empty one.
-    """
-    if not text:
-        raise NoModel("No model is named; expected the folder of a model store; set the parameter `model`.", "")
-    return Path(text).expanduser().absolute()
-
-
-def rolled_back(model: Path, version: str) -> str:
-    """Take a version back, and say so."""
-    return f"The store is back at {take_back(model, version)[:SHORT]}."
+        return replace(outcome, promoted=False, message=problem)
