@@ -32,7 +32,7 @@ RVIZ_RESULTS = ("refinement/overlay", "refinement/markers", "refinement/poses", 
 FASTDDS_PROFILE = Path(__file__).parents[1] / "config" / "fastdds.xml"
 FASTDDS_FILES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 FASTDDS_TRANSPORTS = "FASTDDS_BUILTIN_TRANSPORTS"
-SWITCHES = ("composed", "grasps", "simulated_camera", "record", "rviz", "tf")
+SWITCHES = ("composed", "grasps", "simulated_camera", "record", "self_training", "rviz", "tf")
 ARGUMENTS = {
     "model": ("demo", "Folder of the model store, or the name of a shipped model."),
     "camera_ns": ("camera", "Namespace of the camera's topics."),
@@ -49,6 +49,7 @@ ARGUMENTS = {
     "simulated_camera": ("false", "Start a camera above a simulated bin."),
     "record": ("false", "Record what the camera sees."),
     "recordings": ("~/binpose_recordings", "Folder of the recordings."),
+    "self_training": ("false", "Start the node that trains the model on recordings, and watches it on live frames."),
     "rviz": ("false", "Start RViz."),
     "tf": ("true", "Send a transform for each part."),
     "tf_prefix": ("bin", "What the names of the parts' transforms begin with; another one for each camera."),
@@ -146,10 +147,12 @@ def nodes(context: LaunchContext) -> list[Any]:
     if wanted["grasps"]:
         leader = [(f"detection/{STATUS}", f"bin_picking/{STATUS}")] if wanted["composed"] else []
         found.append(node("binpose_grasping", GRASPS, stage, leader))
-    if wanted["record"]:
+    if wanted["record"] or wanted["self_training"]:
         names = ["bin_picking"] if wanted["composed"] else ["detection", *FOLLOWERS]
         events = [*(f"{name}/{STATUS}" for name in names), "pick_outcomes"]
-        recording = {"record": True, "directory": value["recordings"], "events": events}
+        recording: dict[str, Any] = {"record": wanted["record"], "directory": value["recordings"], "events": events}
+        if wanted["self_training"]:
+            recording["model"] = model
         recorded = [transported(topics[0], value["color_transport"]), topics[1]]
         recorded.append(transported(topics[2], value["depth_transport"]))
         found.append(node("binpose_self_training", "self_training", recording, camera=recorded))

@@ -22,6 +22,18 @@ def test_composed_is_one_node_and_separate_one_per_stage(launch_file: Any) -> No
     assert set(everything) == {"bin_picking", "grasp_publisher", "simulated_camera", "self_training"}
 
 
+def test_the_node_that_trains_has_the_model_of_the_others_and_a_recorder_alone_has_none(
+    launch_file: Any, tmp_path: Path
+) -> None:
+    model = {"model": str(tmp_path)}
+    recorder = started(launch_file, record="true", **model)["self_training"].parameters
+    assert recorder["record"] is True and not recorder.get("model")
+    nodes = started(launch_file, self_training="true", **model)
+    trainer = nodes["self_training"].parameters
+    assert trainer["record"] is False and trainer["model"] == nodes["bin_picking"].parameters["model"]
+    assert "bin_picking/model_status" in trainer["events"]
+
+
 @pytest.mark.parametrize("yes, no", [("true", "false"), ("True", "False"), ("1", "0")])
 def test_switches_are_written_as_in_other_launch_files(launch_file: Any, yes: str, no: str) -> None:
     nodes = started(launch_file, composed=no, grasps=yes, simulated_camera=yes, record=yes, rviz=yes)

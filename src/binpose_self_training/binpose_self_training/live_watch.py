@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from binpose_core.base.errors import BinposeError
 from binpose_core.base.reasons import Reason
 from binpose_core.learning.model_store import SHORT
 from binpose_recording.config import Role
+from binpose_recording.messages import Topic
 from binpose_ros.problems import Problem
 from binpose_ros.serialized import serialized_header
 from binpose_self_training.live_frames import Latencies, LiveFrames, SerializedMessage
@@ -27,16 +29,23 @@ class LiveWatch:
     def __init__(self, log: Callable[[str], object]) -> None:
         self._log, self._lock = log, threading.Lock()
         self._process: ObserverProcess | None = None
-        self._frames, self._latencies = LiveFrames(1), Latencies()
+        self._frames, self._latencies, self._results = LiveFrames(1), Latencies(), ""
         self._rolled_back: dict[str, Any] = {}
         self._observed: dict[str, Any] = {}
         self._compared: dict[str, Any] = {}
         self._note = ""
 
-    def start(self, store: Path, every: int, threads: int) -> None:
-        """Look at every n-th frame from now on, with the models of a store."""
+    def start(self, store: Path, every: int, threads: int, results: str) -> None:
+        """Look at every n-th frame from now on, with the models of a store.
+
+        Args:
+            store: its folder.
+            every: number of frames of which one is looked at.
+            threads: of each numerical library.
+            results: topic of the poses that the last stage publishes, for the time that they take.
+        """
         self.close()
-        self._frames = LiveFrames(every)
+        self._frames, self._latencies, self._results = LiveFrames(every), Latencies(), results
         self._process = ObserverProcess(store, threads, self._take)
 
     def close(self) -> None:
@@ -45,15 +54,17 @@ class LiveWatch:
         if process is not None:
             process.close()
 
-    def message(self, role: Role, kind: str, data: bytes, now_ns: int) -> None:
-        """Take a message of the camera, or of poses that were computed from a frame."""
+    def message(self, topic: Topic, data: bytes, now_ns: int) -> None:
+        """Take a message of the camera, or poses that were computed from a frame."""
         process = self._process
         if process is None:
             return
-        if role is Role.RESULT:
+        if topic.name == self._results:
             self._arrived(data, now_ns)
-        elif role in CAMERA and (frame := self._frames.add(role, SerializedMessage(kind, bytes(data)))) is not None:
-            process.offer(frame, lambda: self._latencies.of(frame.stamp_ns))
+        elif topic.role in CAMERA:
+            frame = self._frames.add(topic.role, SerializedMessage(topic.type, bytes(data)))
+            if frame is not None:
+                process.offer(frame, partial(self._latencies.of, frame.stamp_ns))
 
     def problems(self) -> list[Problem]:
         """A model that was rolled back, until another one is in use."""

@@ -158,7 +158,7 @@ class SelfTrainingNode(ManagedNode):
         def received(data: bytes) -> None:
             now_ns = clock.now().nanoseconds
             recorder.add(topic.name, now_ns, data)
-            self._live.message(topic.role, topic.type, data, now_ns)
+            self._live.message(topic, data, now_ns)
 
         self._subscribed[topic.name] = self.create_subscription(
             kind, topic.name, received, profile, callback_group=self._messages_group, raw=True
@@ -182,7 +182,8 @@ class SelfTrainingNode(ManagedNode):
     def _start_watch(self) -> None:
         settings = self.settings
         if settings.model and settings.live.every:
-            self._live.start(self._keeper.folder(), settings.live.every, settings.training.threads)
+            results = self.resolve_topic_name(settings.results[-1]) if settings.results else ""
+            self._live.start(self._keeper.folder(), settings.live.every, settings.training.threads, results)
 
     # --- Services and diagnostics -------------------------------------------------------------------------------------
 
