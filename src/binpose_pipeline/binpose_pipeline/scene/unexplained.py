@@ -57,6 +57,25 @@ def bin_content(
     return inside & (explained | ~_on_floor(frame, inside & ~explained))
 
 
+def floor_pixels(
+    frame: RgbdFrame,
+    content: npt.NDArray[np.bool_],
+    detections: Sequence[Detection] = (),
+    region: Region | None = None,
+) -> npt.NDArray[np.bool_]:
+    """(H, W) pixels on the floor of the bin, none where it is hidden.
+
+    Args:
+        frame: with depth.
+        content: (H, W) pixels that are known to be none of the floor.
+        detections: of all looks.
+        region: outline of the bin.
+    """
+    if frame.depth_m is None:
+        return np.zeros(content.shape, np.bool_)
+    return _on_floor(frame, _bin(frame, detections, region) & (frame.depth_m > 0) & ~content)
+
+
 def _bin(frame: RgbdFrame, detections: Sequence[Detection], region: Region | None) -> npt.NDArray[np.bool_]:
     """(H, W) the pixels of the bin."""
     height, width = frame.camera.height, frame.camera.width
