@@ -108,10 +108,10 @@ def paired_evidence(
     """
     if frame.depth_m is None:
         raise BinposeError(f"Frame {frame.name!r} has no depth; expected RGB-D frames as evidence; record depth too.")
-    judged = judge(frame, champion, candidate), judge(frame, candidate, champion)
+    judged = judge(frame, champion, candidate)
     places = places_of([*judged[0], *judged[1]], judge)
     explained = [judge.explained(frame, poses) for poses in judged]
-    content = bin_content(frame, explained[0] | explained[1], detections)
+    content = bin_content(frame, explained[0], detections)  # nothing that the candidate reports changes it
     first, second = (
         _evidence(poses, places, _fraction(mask, content), judge, config or EvidenceConfig())
         for poses, mask in zip(judged, explained, strict=True)
