@@ -7,6 +7,7 @@ influences the result. Poses of the other model in the same place compete, so th
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,8 @@ from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import Candidate, Detection, Hypothesis, PoseEstimate
 from binpose_core.geometry.transforms import FloatArray
 from binpose_core.parts.objects import ObjectModel
+from binpose_pipeline.scene.config import ViewFusionConfig
+from binpose_pipeline.scene.view_agreement import ViewMeasurer
 from binpose_refinement.calibration import Calibration
 from binpose_refinement.config import RefinerConfig
 from binpose_refinement.consistency import ConsistencyConfig, depth_agreement
@@ -87,6 +90,12 @@ class Judge:
         self._calibration, self._explained_m = calibration, settings.explained_m
         self._renderer = PartRenderer(objects, (settings.verify_faces,))
         self._agrees = ConsistencyConfig().least
+        self._objects = objects
+
+    @cached_property
+    def view_measurer(self) -> ViewMeasurer:
+        """Predicts what other views show of a pose; made when it is first used."""
+        return ViewMeasurer(self._objects, self._refiner, ViewFusionConfig())
 
     def __call__(
         self, frame: RgbdFrame, one: Sequence[PoseEstimate], other: Sequence[PoseEstimate]
