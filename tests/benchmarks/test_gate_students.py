@@ -30,9 +30,7 @@ def test_there_are_30_bad_and_10_good_ones_with_names_of_their_own(students: Mod
     assert len(set(names)) == len(names)
 
 
-def test_a_student_gives_the_same_result_again_and_another_on_another_frame(
-    students: ModuleType, result: TimedResult
-) -> None:
+def test_a_student_gives_the_same_result_again(students: ModuleType, result: TimedResult) -> None:
     student = students.Student("x", change=students.fewer(0.5))
     one, again, other = (student.result(name, result) for name in ("a", "a", "b"))
     assert [p.score for p in one.poses] == [p.score for p in again.poses] != [p.score for p in other.poses]

@@ -85,7 +85,11 @@ class Verdict:
             values["decision"] = Decision(values["decision"])
             values["curve"] = tuple(FramePoint(**one) for one in values["curve"])
             values["parts"] = tuple(PartComparison(**one) for one in values["parts"])
-            kinds = {"scores": ScoreComparison, "latency": LatencyComparison, "outcomes": OutcomeComparison}
+            kinds: dict[str, Any] = {
+                "scores": ScoreComparison,
+                "latency": LatencyComparison,
+                "outcomes": OutcomeComparison,
+            }
             for name, kind in kinds.items():
                 values[name] = None if values[name] is None else kind(**values[name])
             values |= {name: tuple(values[name]) for name in ("reasons", "notes")}
