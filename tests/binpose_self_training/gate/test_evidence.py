@@ -40,7 +40,8 @@ def test_true_poses_are_all_verified_and_explain_the_bin(compare: Any, scenes: l
 def test_exchanged_models_have_exchanged_evidence(compare: Any, scenes: list[Any]) -> None:
     whole, few = reported(scenes[0]), reported(scenes[0])[:2]
     one, other = compare(whole, few), compare(few, whole)
-    assert one.difference == -other.difference < 0.0
+    assert one.difference < 0.0
+    assert one.difference == pytest.approx(-other.difference, abs=0.02)  # the champion outlines the content
 
 
 def test_each_part_that_is_found_counts(compare: Any, scenes: list[Any]) -> None:
