@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from binpose.gate_sections import add_gate
 from binpose.report import Cell, Report, comparison, picture
 from binpose_core.base.files import read_json
 from binpose_core.drawing.outlines import Image
 from binpose_core.drawing.overlays import OverlayDrawer
 from binpose_core.frames.types import PoseEstimate
 from binpose_pipeline.bundle import PipelineBundle
-from binpose_self_training.gate.verdict import Verdict
 from binpose_self_training.recorded_frames import RecordedFrames
 from binpose_self_training.records import RoundRecord
 from binpose_self_training.self_training import SelfTrainingResult
@@ -36,7 +36,8 @@ def self_training_page(result: SelfTrainingResult, directory: Path, threshold: f
         threshold: least score of poses in pictures of frames.
     """
     report = Report(_title(result), "Self-training", _facts(result))
-    _add_gate(report, result.verdict)
+    if result.verdict is not None:
+        add_gate(report, result.verdict)
     _add_rounds(report, result.records)
     drawer = OverlayDrawer(result.champion.objects)
     _add_labels(report, result, directory, drawer)
@@ -67,20 +68,6 @@ def _facts(result: SelfTrainingResult) -> dict[str, str]:
         "model in use before": result.champion.version[:12],
         "candidate": result.candidate.version[:12] if result.has_candidate else "-",
     }
-
-
-def _add_gate(report: Report, verdict: Verdict | None) -> None:
-    report.add_section(
-        "The gate",
-        "Both models on frames that no student has learnt from, and on labelled anchor frames. A candidate replaces "
-        "the model in use only if its advantage is proven and no part loses.",
-    )
-    if verdict is None:
-        report.add_status("There is no candidate.", good=False)
-        return
-    report.add_status(" ".join(verdict.reasons) or verdict.decision.value, good=verdict.promoted)
-    for note in verdict.notes:
-        report.add_text(note)
 
 
 def _add_rounds(report: Report, records: Sequence[RoundRecord]) -> None:

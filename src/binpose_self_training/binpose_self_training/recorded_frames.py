@@ -1,8 +1,8 @@
 """The frames of recordings that a self-training uses: spread, distinct, some of them held out."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,8 @@ from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import UNKNOWN, LabelledView
 from binpose_core.geometry.transforms import FloatArray
 from binpose_self_training.config import FramesConfig
+from binpose_self_training.gate.outcomes import Outcomes, PickOutcome
+from binpose_self_training.outcomes_file import read_outcomes
 from binpose_simulation.view_store import ViewStore
 
 TRIES = 4
@@ -64,12 +66,13 @@ class RecordedFrames:
     """Frames without labels in a folder.
 
     store: the views, all of their pixels unknown. infos: of the frames in the same order. notes: a sentence about each
-    thing that was left out.
+    thing that was left out. outcomes: of picks, by recording.
     """
 
     store: ViewStore
     infos: Sequence[FrameInfo]
     notes: tuple[str, ...] = ()
+    outcomes: Mapping[str, Outcomes] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.infos)
@@ -77,10 +80,20 @@ class RecordedFrames:
     def __iter__(self) -> Iterator[RgbdFrame]:
         return (self.store[index].frame for index in range(len(self)))
 
+    def picks(self, index: int) -> Sequence[PickOutcome]:
+        """What the robot picked from a frame."""
+        info = self.infos[index]
+        return self.outcomes.get(info.recording, {}).get(info.name, ())
+
     @property
     def sources(self) -> list[StoredFrame]:
         """The frames, each with its own name."""
         return [StoredFrame(self.store, index, f"{index:06d}_{info.name}") for index, info in enumerate(self.infos)]
+
+    @property
+    def outcomes_by_source(self) -> Outcomes:
+        """The picks by the names that `sources` have."""
+        return {source.name: self.picks(source.image_id) for source in self.sources}
 
     def of_bin(self, index: int) -> list[int]:
         """Other frames of the same bin with a known camera pose; empty where that of this frame is not known."""
@@ -125,8 +138,16 @@ def collect_frames(
         directory: of the run.
 
     Raises:
-        BinposeError: if no frame with depth can be read, or the disk is full.
+        BinposeError: if no frame with depth can be read, outcomes of picks are damaged, or the disk is full.
     """
+    outcomes = {str(recording.path): read_outcomes(recording.path) for recording in recordings}
+    learnt, held_out = _frames(recordings, config, directory)
+    return replace(learnt, outcomes=outcomes), replace(held_out, outcomes=outcomes)
+
+
+def _frames(
+    recordings: Sequence[Recording], config: FramesConfig, directory: Path
+) -> tuple[RecordedFrames, RecordedFrames]:
     known = _stored(directory / "frames"), _stored(directory / "held_out")
     if known[0] is not None and known[1] is not None:
         return known[0], known[1]

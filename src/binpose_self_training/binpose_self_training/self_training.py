@@ -12,6 +12,7 @@ from binpose_core.base.errors import BinposeError
 from binpose_core.base.files import read_json, write_bytes, write_json
 from binpose_core.learning.hooks import Hook
 from binpose_core.learning.model_store import SHORT, ModelStore
+from binpose_core.learning.store_records import self_training_lock
 from binpose_core.learning.tensorboard import TensorBoard
 from binpose_estimator.estimator import PoseEstimator
 from binpose_pipeline.bundle import PipelineBundle, load_bundle
@@ -81,8 +82,13 @@ class SelfTraining:
         """Run the rounds and the gate; the model in use stays what it was.
 
         Raises:
-            BinposeError: without a usable model or frame, for a run folder of another self-training, or a full disk.
+            BinposeError: without a usable model or frame, for a run folder of another self-training, a store in which
+                another one runs, or a full disk.
         """
+        with self_training_lock(self.store):
+            return self._run(recordings)
+
+    def _run(self, recordings: Sequence[Recording]) -> SelfTrainingResult:
         champion = self._champion()
         self._check_directory(champion, recordings)
         frames, held_out = collect_frames(recordings, self.config.frames, self.directory)
@@ -99,9 +105,7 @@ class SelfTraining:
         result = SelfTrainingResult(champion, candidate, records, frames, held_out)
         if not result.has_candidate:
             return result
-        verdict = self._verdict(champion, candidate, held_out)
-        write_json(self.directory / "verdict.json", verdict.to_json())
-        return replace(result, verdict=verdict)
+        return replace(result, verdict=self._decided(champion, candidate, held_out))
 
     def promote(self, result: SelfTrainingResult) -> None:
         """Use the candidate, and keep labelled views of this run for the replay of later ones.
@@ -126,6 +130,17 @@ class SelfTraining:
         for file in self.directory.glob("round_*/*.safetensors"):
             file.unlink()
 
+    def _decided(self, champion: PipelineBundle, candidate: PipelineBundle, held_out: RecordedFrames) -> Verdict:
+        """The verdict of the gate, which is kept with the candidate in the store."""
+        store, file = ModelStore(self.store), self.directory / "verdict.json"
+        if file.is_file():  # of this run, which is repeated
+            return Verdict.from_json(read_json(file))
+        store.nominate(candidate.version)
+        verdict = self._verdict(champion, candidate, held_out)
+        store.record_verdict(candidate.version, verdict.to_json())
+        write_json(file, verdict.to_json())
+        return verdict
+
     def _verdict(self, champion: PipelineBundle, candidate: PipelineBundle, held_out: RecordedFrames) -> Verdict:
         wanted = self.config.anchors
         anchors = frozen_anchors(
@@ -136,7 +151,9 @@ class SelfTraining:
         def progress(step: str, done: int, total: int) -> None:
             self.report(f"gate, {step}", done / total, f"{done} of {total}")
 
-        return Gate(self.config.gate, progress=progress)(champion, candidate, held_out.sources, anchors)
+        return Gate(self.config.gate, progress=progress)(
+            champion, candidate, held_out.sources, anchors, held_out.outcomes_by_source
+        )
 
     def _scene(self, champion: PipelineBundle) -> SceneConfig:
         """The bins that the model was trained on."""

@@ -4,10 +4,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from binpose_core.base.errors import BinposeError
+from binpose_core.evaluation.pose_errors import PartErrors
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import Detection, PoseEstimate
 from binpose_estimator.estimator import PoseEstimator
 from binpose_pipeline.bundle import PipelineBundle
+from binpose_self_training.gate.outcomes import PickOutcome, reports
 from binpose_self_training.recorded_frames import RecordedFrames
 from binpose_self_training.selection.evidence import EvidenceMeter, LabelEvidence
 from binpose_self_training.selection.image_distance import EncoderFeatures, PerceptualFeatures
@@ -55,6 +57,7 @@ class Teacher:
             bundle.objects, features or _own_features(bundle), config.visible, config.occlusion_aware
         )
         self._repetition = Repetition(bundle.objects)
+        self._errors = {name: PartErrors(part) for name, part in bundle.objects.items()}
 
     def __call__(self, frames: RecordedFrames, track: Track = iter) -> list[TaughtFrame]:
         """What the teacher makes of each frame, in their order.
@@ -63,7 +66,10 @@ class Teacher:
             frames: recorded.
             track: yields the indices that it is given, and reports each.
         """
-        taught = [self.frame(frames.store[index].frame) for index in track(range(len(frames)))]
+        taught = [
+            self._with_picks(self.frame(frames.store[index].frame), frames.picks(index))
+            for index in track(range(len(frames)))
+        ]
         return [self._with_other_views(frames, taught, index) for index in range(len(taught))]
 
     def frame(self, frame: RgbdFrame) -> TaughtFrame:
@@ -79,6 +85,15 @@ class Teacher:
     def _reported(self, frame: RgbdFrame) -> list[PoseEstimate]:
         """Poses that count as found again: half as probable as a label is enough."""
         return [pose for pose in self.bundle.pipeline(frame) if pose.score >= 0.5 * self.config.score]
+
+    def _with_picks(self, taught: TaughtFrame, picks: Sequence[PickOutcome]) -> TaughtFrame:
+        """The frame with what picks prove of its poses."""
+        evidence = list(taught.evidence)
+        for pick in picks:
+            for n, pose in enumerate(taught.poses):
+                if reports(pick, [pose], self._errors):
+                    evidence[n] = replace(evidence[n], held=float(pick.succeeded))
+        return replace(taught, evidence=evidence)
 
     def _with_other_views(self, frames: RecordedFrames, taught: Sequence[TaughtFrame], index: int) -> TaughtFrame:
         own, others = taught[index], frames.of_bin(index)

@@ -60,7 +60,7 @@ def agreements(
     """
     known = [pick for pick in picks if pick.object_id in errors]
     return tuple(
-        (_reports(pick, champion, errors) is pick.succeeded, _reports(pick, candidate, errors) is pick.succeeded)
+        (reports(pick, champion, errors) is pick.succeeded, reports(pick, candidate, errors) is pick.succeeded)
         for pick in known
     )
 
@@ -81,7 +81,7 @@ def compare_outcomes(pairs: Sequence[tuple[bool, bool]], alpha: float) -> Outcom
     return OutcomeComparison(len(pairs), right[0], right[1], gained, lost, highest, "lost" if highest < 0.0 else "kept")
 
 
-def _reports(pick: PickOutcome, poses: Sequence[PoseEstimate], errors: Mapping[str, PartErrors]) -> bool:
+def reports(pick: PickOutcome, poses: Sequence[PoseEstimate], errors: Mapping[str, PartErrors]) -> bool:
     """Whether one of the poses is that of the pick, by the definition of a right pose."""
     same = np.reshape([pose.T_cam_obj for pose in poses if pose.object_id == pick.object_id], (-1, 4, 4))
     found = right_errors_m(errors[pick.object_id], same, np.asarray(pick.T_cam_obj)[None], RIGHT)
