@@ -20,7 +20,7 @@ from binpose_detection.backends import stored_segmenter
 from binpose_detection.node import DetectionOutputs, why_nothing
 from binpose_estimator.estimator import PoseEstimator
 from binpose_estimator.node import PoseOutputs
-from binpose_pipeline.gate import golden_score
+from binpose_pipeline.candidate import golden_score
 from binpose_pipeline.pipeline import Pipeline
 from binpose_pipeline.scene.scene_estimator import SceneEstimator
 from binpose_pipeline.scene.second_look import LookConfig

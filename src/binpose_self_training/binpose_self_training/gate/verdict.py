@@ -10,6 +10,12 @@ from binpose_self_training.gate.anchors import PartComparison, ScoreComparison
 from binpose_self_training.gate.latency import LatencyComparison
 from binpose_self_training.gate.outcomes import OutcomeComparison
 
+_OPTIONAL: dict[str, Any] = {
+    "scores": ScoreComparison,
+    "latency": LatencyComparison,
+    "outcomes": OutcomeComparison,
+}
+
 
 class Decision(str, Enum):
     """Whether the candidate may replace the champion."""
@@ -69,7 +75,7 @@ class Verdict:
         """Plain JSON data."""
         content = {entry.name: getattr(self, entry.name) for entry in fields(self)}
         content |= {name: [vars(one) for one in content[name]] for name in ("curve", "parts")}
-        for name in ("scores", "latency", "outcomes"):
+        for name in _OPTIONAL:
             content[name] = None if content[name] is None else vars(content[name])
         return {**content, "decision": self.decision.value, "reasons": list(self.reasons), "notes": list(self.notes)}
 
@@ -85,8 +91,7 @@ class Verdict:
             values["decision"] = Decision(values["decision"])
             values["curve"] = tuple(FramePoint(**one) for one in values["curve"])
             values["parts"] = tuple(PartComparison(**one) for one in values["parts"])
-            kinds = {"scores": ScoreComparison, "latency": LatencyComparison, "outcomes": OutcomeComparison}
-            for name, kind in kinds.items():
+            for name, kind in _OPTIONAL.items():
                 values[name] = None if values[name] is None else kind(**values[name])
             values |= {name: tuple(values[name]) for name in ("reasons", "notes")}
             return cls(**values)
