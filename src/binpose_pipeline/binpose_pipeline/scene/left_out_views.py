@@ -42,7 +42,8 @@ def with_left_out(
     """
     accepted = list(joint)
     for number in (v for v in range(len(views)) if v not in relied_on):
-        found = [_in_world(pose, views[number].T_world_cam, number) for pose in poses[number]]
+        verified = [pose for pose in poses[number] if pose.score > 0]
+        found = alone_in_world(views[number], verified, number)
         seen_free = _seen_free(found, [views[v] for v in relied_on], measurer, config)
         for pose, is_free in zip(found, seen_free, strict=True):
             if not is_free and not any(excludes(pose, other) for other in accepted):
