@@ -22,7 +22,6 @@ from binpose_detection.node import DetectionOutputs, why_nothing
 from binpose_estimator.estimator import PoseEstimator
 from binpose_estimator.node import PoseOutputs
 from binpose_pipeline.candidate import golden_score
-from binpose_pipeline.pipeline import Pipeline
 from binpose_pipeline.pipeline import Pipeline, TimedResult
 from binpose_pipeline.scene.left_out_views import alone_in_world
 from binpose_pipeline.scene.scene_estimator import SceneEstimator

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from binpose_core.evaluation.matching import FrameTruth
     from binpose_core.parts.catalogue import ObjectModel
     from binpose_self_training.config import SelfTrainingConfig
-    from binpose_self_training.recorded_frames import RecordedFrames, Recording
+    from binpose_self_training.recorded_frames import NamedFrames, RecordedFrames
     from binpose_self_training.records import RoundRecord
     from binpose_self_training.rounds import TruthCheck
     from binpose_self_training.self_training import SelfTraining, SelfTrainingResult
@@ -139,16 +139,16 @@ class SelfTrain(Command):
             )  # fmt: skip
             return machine, machine(recordings)
 
-    def _recordings(self) -> "list[Recording]":
+    def _recordings(self) -> "list[NamedFrames]":
         from binpose_recording.inputs import open_inputs
-        from binpose_self_training.recorded_frames import Recording
+        from binpose_self_training.recorded_frames import NamedFrames
 
         if not self.recordings:
             raise BinposeError(
                 "No recording was named; expected at least one bag, BOP data set or folder of images; name it after "
                 "self-train."
             )
-        return [Recording(path, open_inputs(path, self.split).frames) for path in self.recordings]
+        return [NamedFrames(path, open_inputs(path, self.split).frames) for path in self.recordings]
 
     def _tests(self, objects: "Mapping[str, ObjectModel]") -> "list[tuple[FrameSource, FrameTruth]]":
         """Labelled frames on which the teachers are measured."""
