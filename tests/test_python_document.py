@@ -75,7 +75,7 @@ def test_the_script_is_short_and_needs_no_application(script: Path) -> None:
 def test_a_model_that_finds_no_less_is_put_in_use(
     module: ModuleType, store: Path, views: list[LabelledView], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("binpose_pipeline.gate.golden_score", lambda *_: 0.5)
+    monkeypatch.setattr("binpose_pipeline.candidate.golden_score", lambda *_: 0.5)
     before = ModelStore(store).current()
     accepted, reason = module.one_round(store, views, **SHORT)
     assert reason == "" and accepted.golden == 0.5
@@ -90,7 +90,7 @@ def test_a_model_that_finds_less_is_refused_and_the_old_one_stays(
     def scored(*_: Callable[..., Any]) -> float:
         return next(scores)
 
-    monkeypatch.setattr("binpose_pipeline.gate.golden_score", scored)
+    monkeypatch.setattr("binpose_pipeline.candidate.golden_score", scored)
     before = ModelStore(store).current()
     in_use, reason = module.one_round(store, views, **SHORT)
     assert "scores 0.250 on the golden frames, the one in use 0.500" in reason

@@ -18,7 +18,7 @@ from binpose_self_training.gate.config import GateConfig
 from binpose_self_training.gate.gate import predicted
 from binpose_self_training.gate.reasons import decide, missing_parts
 from binpose_self_training.gate.shadow import Shadow, ShadowConfig, state_path
-from binpose_self_training.gate.verdict import Decision, Verdict
+from binpose_self_training.gate.verdict import Decision, GateVerdict
 from binpose_self_training.gate.watch import Band, Watch, WatchConfig, WatchedFrame, watched
 
 HELD = 300
@@ -118,7 +118,7 @@ class Observer:
         if self._store.current() != bad:  # somebody was faster
             return {"event": "note", "message": reason}
         before = self._store.rollback()
-        verdict = Verdict(Decision.REFUSED, (reason,), before, bad)
+        verdict = GateVerdict(Decision.REFUSED, (reason,), before, bad)
         self._store.record_verdict(bad, verdict.to_json())
         message = f"Model {bad[:SHORT]} was rolled back to {before[:SHORT]}. {reason}"
         return {"event": "rolled_back", "version": bad, "champion": before, "message": message}
@@ -156,17 +156,17 @@ class Observer:
         self._store.record_verdict(self._candidate.version, verdict.to_json())
         return {**event, "decision": verdict.decision.value, "reasons": list(verdict.reasons)}
 
-    def _verdict(self, champion: PipelineBundle, candidate: PipelineBundle, shadow: Shadow) -> Verdict:
+    def _verdict(self, champion: PipelineBundle, candidate: PipelineBundle, shadow: Shadow) -> GateVerdict:
         """That of the gate with live frames in the place of held-out ones; the anchors keep their last result."""
         stored = self._store.verdicts(candidate.version)
         last = [one for one in stored if one.get("champion") == champion.version and "parts" in one][-1:]
-        gate = Verdict.from_json({k: v for k, v in last[0].items() if k != "recorded"}) if last else None
+        gate = GateVerdict.from_json({k: v for k, v in last[0].items() if k != "recorded"}) if last else None
         parts, scores = (gate.parts, gate.scores) if gate else ((), None)
         comparison = shadow.comparison
         latency, picks = comparison.latency(), comparison.outcomes()
         missing = missing_parts(champion, candidate)
         decision, reasons = decide(self.config.gate, missing, comparison, parts, scores, latency, picks)
-        return Verdict(
+        return GateVerdict(
             decision, reasons, champion.version, candidate.version, tuple(comparison.points), parts, scores, latency,
             picks, notes=("The frames were live ones.",),
         )  # fmt: skip

@@ -1,6 +1,6 @@
 """The models of a store as a tree: each below the one that it was trained from."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from binpose_core.base.errors import BinposeError
@@ -11,7 +11,7 @@ DATA_KEYS = ("data_sha256", "data")
 """Entries of a header, or of its settings of a training, that hold the hash of the training data."""
 
 
-def tree_rows(store: ModelStore, metrics_text: Any) -> Iterator[tuple[str, ...]]:
+def tree_rows(store: ModelStore, metrics_text: Callable[[Mapping[str, Any], bool], str]) -> Iterator[tuple[str, ...]]:
     """One row of COLUMNS per version, parents first; children are indented below their parent.
 
     Args:
@@ -37,7 +37,9 @@ def tree_rows(store: ModelStore, metrics_text: Any) -> Iterator[tuple[str, ...]]
 def data_hash(header: Mapping[str, Any]) -> str:
     """The hash of the data that a model was trained on; empty where the header holds none."""
     for place in (header, header.get("self_training"), header.get("training")):
-        for key in DATA_KEYS if isinstance(place, Mapping) else ():
+        if not isinstance(place, Mapping):
+            continue
+        for key in DATA_KEYS:
             if isinstance(place.get(key), str):
                 return str(place[key])
     return ""

@@ -17,6 +17,7 @@ from binpose_self_training.gate.config import GateConfig
 from binpose_self_training.gate.evidence import PairedEvidence, paired_evidence
 from binpose_self_training.gate.judge import Judge
 from binpose_self_training.gate.latency import LatencyComparison, compare_latency
+from binpose_self_training.gate.other_views import OtherView
 from binpose_self_training.gate.outcomes import OutcomeComparison, PickOutcome, agreements, compare_outcomes
 from binpose_self_training.gate.verdict import FramePoint
 
@@ -78,15 +79,17 @@ class Comparison:
         champion: TimedResult,
         candidate: TimedResult,
         picks: Sequence[PickOutcome] = (),
+        views: Sequence[OtherView] = (),
     ) -> PairedEvidence:
-        """Compare the results of both models on a frame.
+        """Compare the results of both models on a frame; `views` are other frames of the same bin.
 
         Raises:
             BinposeError: for a frame without depth.
         """
         chosen = self.config.chosen
         reported = chosen.reported(champion.poses), chosen.reported(candidate.poses)
-        pair = paired_evidence(frame, *reported, self._judge, champion.proposals.detections, self.config.evidence)
+        detections, weights = champion.proposals.detections, self.config.evidence
+        pair = paired_evidence(frame, *reported, self._judge, detections, weights, views)
         seconds = sum(champion.seconds.values()), sum(candidate.seconds.values())
         agreed = agreements(picks, *reported, self._errors)
         self.restore(

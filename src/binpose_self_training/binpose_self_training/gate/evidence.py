@@ -18,6 +18,7 @@ from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import Detection, PoseEstimate
 from binpose_pipeline.scene.unexplained import bin_content
 from binpose_self_training.gate.judge import Judge, JudgedPose, Mask
+from binpose_self_training.gate.other_views import OtherView, across_views
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,7 @@ def paired_evidence(
     judge: Judge,
     detections: Sequence[Detection] = (),
     config: EvidenceConfig | None = None,
+    views: Sequence[OtherView] = (),
 ) -> PairedEvidence:
     """The evidence of two models on one frame.
 
@@ -102,16 +104,20 @@ def paired_evidence(
         judge: measures both.
         detections: of the champion; they outline the bin.
         config: weights.
+        views: other frames of the same bin, in which the poses must not be contradicted.
 
     Raises:
         BinposeError: for a frame without depth.
     """
     if frame.depth_m is None:
         raise BinposeError(f"Frame {frame.name!r} has no depth; expected RGB-D frames as evidence; record depth too.")
-    judged = judge(frame, champion, candidate), judge(frame, candidate, champion)
+    judged = judge(frame, champion, candidate)
+    if views:
+        one, other = (across_views(poses, views, judge.view_measurer) for poses in judged)
+        judged = one, other
     places = places_of([*judged[0], *judged[1]], judge)
     explained = [judge.explained(frame, poses) for poses in judged]
-    content = bin_content(frame, explained[0] | explained[1], detections)
+    content = bin_content(frame, explained[0], detections)  # nothing that the candidate reports changes it
     first, second = (
         _evidence(poses, places, _fraction(mask, content), judge, config or EvidenceConfig())
         for poses, mask in zip(judged, explained, strict=True)

@@ -27,9 +27,10 @@ from binpose_self_training.gate.anchors import (
 )
 from binpose_self_training.gate.comparison import Comparison
 from binpose_self_training.gate.config import GateConfig
+from binpose_self_training.gate.other_views import ViewsOf, no_views
 from binpose_self_training.gate.outcomes import Outcomes
-from binpose_self_training.gate.reasons import decide, missing_parts
-from binpose_self_training.gate.verdict import Verdict
+from binpose_self_training.gate.reasons import decide, forgotten_parts
+from binpose_self_training.gate.verdict import GateVerdict
 
 Predict = Callable[[PipelineBundle, str, RgbdFrame], TimedResult]
 """The result of a model on a named frame."""
@@ -69,7 +70,8 @@ class Gate:
         anchors: Sequence[AnchorFrame] = (),
         outcomes: Outcomes | None = None,
         gathered: Comparison | None = None,
-    ) -> Verdict:
+        views: ViewsOf = no_views,
+    ) -> GateVerdict:
         """Decide about a candidate.
 
         Args:
@@ -79,6 +81,7 @@ class Gate:
             anchors: labelled frames, see `stored_anchors`.
             outcomes: recorded picks by the name of the frame.
             gathered: evidence on other frames, for example of a `Shadow`; it is continued.
+            views: other frames of the bin of each frame, where there are any.
 
         Raises:
             BinposeError: when a model cannot run at all.
@@ -86,7 +89,7 @@ class Gate:
         seconds: dict[str, float] = {}
         with measured("gate", seconds.__setitem__):
             comparison = gathered or Comparison(champion, candidate, self.config)
-            decision = self._decide(champion, candidate, list(frames), anchors, outcomes or {}, comparison)
+            decision = self._decide(champion, candidate, list(frames), anchors, outcomes or {}, comparison, views)
         return decision(seconds["gate"])
 
     def _decide(
@@ -97,21 +100,22 @@ class Gate:
         anchors: Sequence[AnchorFrame],
         outcomes: Outcomes,
         comparison: Comparison,
-    ) -> Callable[[float], Verdict]:
+        views: ViewsOf,
+    ) -> Callable[[float], GateVerdict]:
         notes: list[str] = []
         parts: tuple[PartComparison, ...] = ()
         scores: ScoreComparison | None = None
-        missing = missing_parts(champion, candidate)
+        missing = forgotten_parts(champion, candidate)
         if not missing:
             parts, scores = self._on_anchors(champion, candidate, anchors)
             refused = any(part.state == "lost" for part in parts) or (scores is not None and scores.state == "lost")
             if not (refused and self.config.early):
-                self._on_frames(champion, candidate, frames, outcomes, comparison, notes)
+                self._on_frames(champion, candidate, frames, outcomes, comparison, notes, views)
         latency, picks = comparison.latency(), comparison.outcomes()
         decision, reasons = decide(self.config, missing, comparison, parts, scores, latency, picks)
 
-        def verdict(seconds: float) -> Verdict:
-            return Verdict(
+        def verdict(seconds: float) -> GateVerdict:
+            return GateVerdict(
                 decision, reasons, champion.version, candidate.version, tuple(comparison.points), parts, scores,
                 latency, picks, seconds, tuple(notes),
             )  # fmt: skip
@@ -143,6 +147,7 @@ class Gate:
         outcomes: Outcomes,
         comparison: Comparison,
         notes: list[str],
+        views: ViewsOf,
     ) -> None:
         order = np.random.default_rng(self.config.seed).permutation(len(frames))[: self.config.most_frames]
         for number, index in enumerate(order.tolist()):
@@ -151,7 +156,8 @@ class Gate:
                 frame = source.read()
                 if comparison.is_new(frame):
                     results = self._both(number, champion, candidate, source.name, frame)
-                    comparison.add(source.name, frame, *results, picks=outcomes.get(source.name, ()))
+                    name = source.name
+                    comparison.add(name, frame, *results, picks=outcomes.get(name, ()), views=views(name))
                 else:
                     notes.append(f"Frame {source.name} equals an earlier one and was left out.")
             except BinposeError as error:

@@ -7,6 +7,7 @@ influences the result. Poses of the other model in the same place compete, so th
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,8 @@ from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import Candidate, Detection, Hypothesis, PoseEstimate
 from binpose_core.geometry.transforms import FloatArray
 from binpose_core.parts.objects import ObjectModel
+from binpose_pipeline.scene.config import ViewFusionConfig
+from binpose_pipeline.scene.view_agreement import ViewMeasurer
 from binpose_refinement.calibration import Calibration
 from binpose_refinement.config import RefinerConfig
 from binpose_refinement.consistency import ConsistencyConfig, depth_agreement
@@ -87,29 +90,48 @@ class Judge:
         self._calibration, self._explained_m = calibration, settings.explained_m
         self._renderer = PartRenderer(objects, (settings.verify_faces,))
         self._agrees = ConsistencyConfig().least
+        self._objects = objects
+
+    @cached_property
+    def view_measurer(self) -> ViewMeasurer:
+        """Predicts what other views show of a pose; made when it is first used."""
+        return ViewMeasurer(self._objects, self._refiner, ViewFusionConfig())
 
     def __call__(
-        self, frame: RgbdFrame, poses: Sequence[PoseEstimate], rivals: Sequence[PoseEstimate] = ()
-    ) -> list[JudgedPose]:
-        """The poses of one model, measured.
+        self, frame: RgbdFrame, one: Sequence[PoseEstimate], other: Sequence[PoseEstimate]
+    ) -> tuple[list[JudgedPose], list[JudgedPose]]:
+        """The poses that two models report on a frame, measured; those in the same place compete.
 
         Args:
             frame: with depth.
-            poses: that the model reports.
-            rivals: what the other model reports; those in the same place compete.
+            one: poses of the first model.
+            other: poses of the second model.
 
         Returns:
-            One for each pose of a known part that can be rendered, in their order.
+            For each model, its poses of known parts that can be rendered, in their order.
         """
-        usable, rivals = self._drawable(frame, poses), self._drawable(frame, rivals)
-        masks, other = self._confirmed(frame, usable), self._confirmed(frame, rivals)
-        agreement = depth_agreement(frame, usable, self._renderer)
+        first, second = (self._drawable(frame, poses) for poses in (one, other))
+        masks, other_masks = self._confirmed(frame, first), self._confirmed(frame, second)
+        return (
+            self._judged(frame, first, masks, second, other_masks),
+            self._judged(frame, second, other_masks, first, masks),
+        )
+
+    def _judged(
+        self,
+        frame: RgbdFrame,
+        poses: Sequence[PoseEstimate],
+        masks: Sequence[Mask],
+        rivals: Sequence[PoseEstimate],
+        rival_masks: Sequence[Mask],
+    ) -> list[JudgedPose]:
+        agreement = depth_agreement(frame, poses, self._renderer)
         kept = [i for i, mask in enumerate(masks) if np.count_nonzero(mask) >= self.config.least_px]
-        near = [[rivals[j] for j, mask in enumerate(other) if self.same_place(masks[i], mask)] for i in kept]
-        found = self._probabilities(frame, [usable[i] for i in kept], [masks[i] for i in kept], near)
-        probability = np.zeros(len(usable))
-        probability[kept] = found
-        judged = zip(usable, probability.tolist(), agreement.tolist(), masks, strict=True)
+        pairs = list(zip(rivals, rival_masks, strict=True))
+        near = [[rival for rival, mask in pairs if self.same_place(masks[i], mask)] for i in kept]
+        probability = np.zeros(len(poses))
+        probability[kept] = self._probabilities(frame, [poses[i] for i in kept], [masks[i] for i in kept], near)
+        judged = zip(poses, probability.tolist(), agreement.tolist(), masks, strict=True)
         return [JudgedPose(pose, pose.score, p, a, mask, self._counts(p, a)) for pose, p, a, mask in judged]
 
     def explained(self, frame: RgbdFrame, judged: Sequence[JudgedPose]) -> Mask:

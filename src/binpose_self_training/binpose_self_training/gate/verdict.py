@@ -10,6 +10,12 @@ from binpose_self_training.gate.anchors import PartComparison, ScoreComparison
 from binpose_self_training.gate.latency import LatencyComparison
 from binpose_self_training.gate.outcomes import OutcomeComparison
 
+_OPTIONAL: dict[str, Any] = {
+    "scores": ScoreComparison,
+    "latency": LatencyComparison,
+    "outcomes": OutcomeComparison,
+}
+
 
 class Decision(str, Enum):
     """Whether the candidate may replace the champion."""
@@ -35,7 +41,7 @@ class FramePoint:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class GateVerdict:
     """What the gate decided.
 
     decision: "promoted", "refused" or "undecided"; only a promoted candidate may replace the champion.
@@ -69,12 +75,12 @@ class Verdict:
         """Plain JSON data."""
         content = {entry.name: getattr(self, entry.name) for entry in fields(self)}
         content |= {name: [vars(one) for one in content[name]] for name in ("curve", "parts")}
-        for name in ("scores", "latency", "outcomes"):
+        for name in _OPTIONAL:
             content[name] = None if content[name] is None else vars(content[name])
         return {**content, "decision": self.decision.value, "reasons": list(self.reasons), "notes": list(self.notes)}
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> "Verdict":
+    def from_json(cls, content: Mapping[str, Any]) -> "GateVerdict":
         """The verdict that `to_json` returned.
 
         Raises:
@@ -85,12 +91,12 @@ class Verdict:
             values["decision"] = Decision(values["decision"])
             values["curve"] = tuple(FramePoint(**one) for one in values["curve"])
             values["parts"] = tuple(PartComparison(**one) for one in values["parts"])
-            kinds = {"scores": ScoreComparison, "latency": LatencyComparison, "outcomes": OutcomeComparison}
-            for name, kind in kinds.items():
+            for name, kind in _OPTIONAL.items():
                 values[name] = None if values[name] is None else kind(**values[name])
             values |= {name: tuple(values[name]) for name in ("reasons", "notes")}
             return cls(**values)
         except (KeyError, TypeError, ValueError) as error:
             raise BinposeError(
-                f"This is no verdict of the gate ({error}); expected what Verdict.to_json returns; run the gate again."
+                f"This is no verdict of the gate ({error}); expected what GateVerdict.to_json returns; run the gate "
+                "again."
             ) from error

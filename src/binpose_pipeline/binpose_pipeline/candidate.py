@@ -1,4 +1,9 @@
-"""The gate of a model: it must find at least as many parts on the store's golden frames as the model in use."""
+"""Loading a model that may replace the one in use.
+
+The gate of `binpose_self_training` decides about a candidate and records its verdict in the store. A version that it
+has promoted over the model in use is loaded. Any other one must find at least as many parts on the store's golden
+frames as the model in use.
+"""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -25,7 +30,7 @@ def load_candidate(
         device: where the networks run and the refinement draws.
 
     Raises:
-        ModelRefused: if it finds fewer parts than the model in use.
+        ModelRefused: if it finds fewer parts than the model in use, and the gate has not promoted it over this model.
         BinposeError: if its files are damaged, or it lacks parts that the model in use knows.
     """
     frames = golden_frames(Path(store))
