@@ -84,6 +84,32 @@ def test_a_recording_that_teaches_nothing_leaves_everything_as_it_was(
     assert (model / "self_training" / "self_training.html").is_file()
 
 
+def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    """All that was written to the standard output."""
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_a_program_reads_lines_of_json_and_nothing_else(
+    recording: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--model", str(model), "--json-lines", *TINY, "fewest_labels=500"]
+    assert main(["self-train", str(recording), *arguments]) == 0
+    events = lines(capsys)
+    teaching = [event for event in events if event.get("stage") == "round 1, teaching"]
+    assert teaching[-1]["fraction"] == 1.0 and teaching[-1]["round"] == 1
+    rounds = [event for event in events if event["event"] == "round"]
+    assert rounds and rounds[-1]["frames"] == 3 and rounds[-1]["labels"] <= rounds[-1]["poses"]
+    last = events[-1]
+    assert last["event"] == "result" and last["candidate"] == "" and last["verdict"] is None
+    assert last["champion"] == ModelStore(model).current() and "No student was trained: only" in last["message"]
+
+
+def test_a_program_reads_why_there_is_no_result(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["self-train", "missing", "--model", str(model), "--json-lines"]) == 2
+    last = lines(capsys)[-1]
+    assert (last["event"], last["code"]) == ("error", "BAD_INPUT") and "missing" in last["message"]
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
