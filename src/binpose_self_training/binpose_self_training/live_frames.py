@@ -62,8 +62,8 @@ class LiveFrame:
         if not (text := pipe.readline()):
             return None
         line = json.loads(text)
-        messages = [SerializedMessage(kind, pipe.read(length)) for kind, length in line["messages"]]
-        return cls(line["stamp_ns"], *messages, seconds=line["seconds"])
+        color, depth, info = (SerializedMessage(kind, pipe.read(length)) for kind, length in line["messages"])
+        return cls(line["stamp_ns"], color, depth, info, line["seconds"])
 
     def read(self) -> RgbdFrame:
         """The undistorted images.
@@ -71,8 +71,8 @@ class LiveFrame:
         Raises:
             BinposeError: for messages that are damaged, in an unknown encoding, or do not match each other.
         """
-        images = [read_image(message.data, message.type) for message in (self.color, self.depth)]
-        return to_frame(*images, read_message(self.info.data, CAMERA_INFO))
+        color, depth = (read_image(message.data, message.type) for message in (self.color, self.depth))
+        return to_frame(color, depth, read_message(self.info.data, CAMERA_INFO))
 
 
 @dataclass

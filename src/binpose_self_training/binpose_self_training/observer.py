@@ -16,7 +16,7 @@ from binpose_pipeline.bundle import PipelineBundle, load_bundle
 from binpose_pipeline.pipeline import TimedResult
 from binpose_self_training.gate.config import GateConfig
 from binpose_self_training.gate.gate import predicted
-from binpose_self_training.gate.reasons import decide, missing_parts
+from binpose_self_training.gate.reasons import decide, forgotten_parts
 from binpose_self_training.gate.shadow import Shadow, ShadowConfig, state_path
 from binpose_self_training.gate.verdict import Decision, GateVerdict
 from binpose_self_training.gate.watch import Band, Watch, WatchConfig, WatchedFrame, watched
@@ -164,7 +164,7 @@ class Observer:
         parts, scores = (gate.parts, gate.scores) if gate else ((), None)
         comparison = shadow.comparison
         latency, picks = comparison.latency(), comparison.outcomes()
-        missing = missing_parts(champion, candidate)
+        missing = forgotten_parts(champion, candidate)
         decision, reasons = decide(self.config.gate, missing, comparison, parts, scores, latency, picks)
         return GateVerdict(
             decision, reasons, champion.version, candidate.version, tuple(comparison.points), parts, scores, latency,
