@@ -15,6 +15,7 @@ from binpose_self_training import live_watch
 from binpose_self_training.live_frames import LiveFrame
 from binpose_self_training.live_watch import LiveWatch
 from binpose_self_training.stage_names import round_of, stage_of_round
+from binpose_self_training.trainer import TrainingSettings
 
 STAMP_NS = 10**9
 POSES = Topic("/refinement/poses", "vision_msgs/msg/Detection3DArray", Role.RESULT)
@@ -23,7 +24,7 @@ POSES = Topic("/refinement/poses", "vision_msgs/msg/Detection3DArray", Role.RESU
 class Process:
     """Takes what the observer would."""
 
-    def __init__(self, store: Path, threads: int, on_event: Callable[[dict[str, Any]], object]) -> None:
+    def __init__(self, store: Path, config: str, threads: int, on_event: Callable[[dict[str, Any]], object]) -> None:
         self.report, self.closed = on_event, False
         self.offers: list[tuple[LiveFrame, Callable[[], float]]] = []
 
@@ -52,7 +53,7 @@ def show(watch: LiveWatch, frame: Any) -> None:
 def test_frames_are_offered_with_the_time_of_their_poses(watch: LiveWatch, scenes: Any) -> None:
     frame = replace(scenes[0].frame, stamp_ns=STAMP_NS)
     show(watch, frame)  # before the start
-    watch.start(Path("store"), 1, 1, POSES.name)
+    watch.start(Path("store"), 1, TrainingSettings(), POSES.name)
     process: Any = watch._process
     show(watch, frame)
     ((offered, seconds),) = process.offers
@@ -66,7 +67,7 @@ def test_frames_are_offered_with_the_time_of_their_poses(watch: LiveWatch, scene
 
 
 def test_a_rollback_is_a_problem_until_another_model_is_watched(watch: LiveWatch) -> None:
-    watch.start(Path("store"), 1, 1, "")
+    watch.start(Path("store"), 1, TrainingSettings(), "")
     report: Any = watch._process.report  # type: ignore[union-attr]
     assert watch.problems() == []
     report({"event": "rolled_back", "version": "b" * 64, "champion": "a" * 64, "message": "It finds less."})

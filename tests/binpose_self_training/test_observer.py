@@ -11,9 +11,11 @@ import pytest
 from binpose_core.base.errors import BinposeError
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.learning.model_store import ModelStore
-from binpose_core.parts.catalogue import ObjectModel
+from binpose_core.parts.catalogue import ALL_OBJECTS, ObjectModel
 from binpose_pipeline.bundle import PipelineBundle
 from binpose_pipeline.pipeline import TimedResult
+from binpose_self_training.gate.anchors import PartComparison
+from binpose_self_training.gate.verdict import Decision, GateVerdict
 from binpose_self_training.observer import Event, Observer
 
 from ..conftest import known_scene
@@ -124,13 +126,24 @@ def test_a_candidate_that_finds_less_is_refused_on_live_frames(cell: Cell) -> No
     assert "compared" not in kinds(cell.show(5)), "it is decided"
 
 
-def test_a_candidate_that_finds_more_is_proven_on_live_frames(cell: Cell) -> None:
+def test_live_frames_alone_do_not_prove_that_no_part_is_lost(cell: Cell) -> None:
     cell.store.promote(cell.bad)
     cell.store.nominate(cell.good)
     event = cell.until("compared")
-    assert event["decision"] in ("promoted", "undecided") and event["lower"] > 0
+    assert event["decision"] == "undecided" and event["lower"] > 0 and "no labelled frames" in event["reasons"][0]
     verdict = cell.store.verdicts(cell.good)[-1]
     assert verdict["notes"] == ["The frames were live ones."] and len(verdict["curve"]) == event["frames"]
+    assert not cell.store.promoted_over(cell.good, cell.bad)
+
+
+def test_live_frames_complete_the_proof_of_the_gate(cell: Cell) -> None:
+    cell.store.promote(cell.bad)
+    cell.store.nominate(cell.good)
+    parts = (PartComparison(ALL_OBJECTS, 30, 0, 30, 30, 0, 0, 0, 0.8, 1.0, "kept"),)
+    gate = GateVerdict(Decision.UNDECIDED, ("Compare more frames.",), cell.bad, cell.good, parts=parts)
+    cell.store.record_verdict(cell.good, gate.to_json())
+    assert cell.until("compared")["decision"] == "promoted"
+    assert cell.store.promoted_over(cell.good, cell.bad)
     assert cell.store.current() == cell.bad, "only a request promotes it"
 
 

@@ -15,6 +15,7 @@ from binpose_ros.problems import Problem
 from binpose_ros.serialized import serialized_header
 from binpose_self_training.live_frames import Latencies, LiveFrames, SerializedMessage
 from binpose_self_training.observer_process import ObserverProcess
+from binpose_self_training.trainer import TrainingSettings
 
 CAMERA = (Role.COLOR, Role.DEPTH, Role.INFO)
 
@@ -35,18 +36,18 @@ class LiveWatch:
         self._compared: dict[str, Any] = {}
         self._note = ""
 
-    def start(self, store: Path, every: int, threads: int, results: str) -> None:
+    def start(self, store: Path, every: int, training: TrainingSettings, results: str) -> None:
         """Look at every n-th frame from now on, with the models of a store.
 
         Args:
             store: its folder.
             every: number of frames of which one is looked at.
-            threads: of each numerical library.
+            training: threads, and the file with the settings of the gate.
             results: topic of the poses that the last stage publishes, for the time that they take.
         """
         self.close()
         self._frames, self._latencies, self._results = LiveFrames(every), Latencies(), results
-        self._process = ObserverProcess(store, threads, self._take)
+        self._process = ObserverProcess(store, training.config, training.threads, self._take)
 
     def close(self) -> None:
         """End the observer."""

@@ -183,7 +183,7 @@ class SelfTrainingNode(ManagedNode):
         settings = self.settings
         if settings.model and settings.live.every:
             results = self.resolve_topic_name(settings.results[-1]) if settings.results else ""
-            self._live.start(self._keeper.folder(), settings.live.every, settings.training.threads, results)
+            self._live.start(self._keeper.folder(), settings.live.every, settings.training, results)
 
     # --- Services and diagnostics -------------------------------------------------------------------------------------
 

@@ -32,12 +32,14 @@ class ObserverProcess:
 
     Args:
         store: folder of the model store.
+        config: file with the settings of a self-training, of which those of the gate count; empty for the default ones.
         threads: of each numerical library.
         on_event: called in a thread of its own with each report.
     """
 
-    def __init__(self, store: Path, threads: int, on_event: Callable[[dict[str, Any]], object]) -> None:
-        self._store, self._threads, self._on_event = store, threads, on_event
+    def __init__(self, store: Path, config: str, threads: int, on_event: Callable[[dict[str, Any]], object]) -> None:
+        self._arguments = ["--store", str(store), *(["--config", config] if config else [])]
+        self._threads, self._on_event = threads, on_event
         self._frames: queue.Queue[Offer | None] = queue.Queue()
         self._idle, self._closed = threading.Event(), threading.Event()
         self._idle.set()
@@ -68,7 +70,7 @@ class ObserverProcess:
         while not self._closed.is_set() and starts < MOST_STARTS:
             starts += 1
             process = start_in_background(
-                "binpose_self_training.observer_process", ["--store", str(self._store)], self._threads,
+                "binpose_self_training.observer_process", self._arguments, self._threads,
                 subprocess.DEVNULL, subprocess.PIPE,
             )  # fmt: skip
             try:
@@ -112,11 +114,14 @@ class ObserverProcess:
         return None
 
 
-def serve(store: Path, pipe: IO[bytes], out: IO[str]) -> None:
+def serve(store: Path, config: Path | None, pipe: IO[bytes], out: IO[str]) -> None:
     """Look at each frame that arrives, until there are no more."""
-    from binpose_self_training.observer import Observer
+    from binpose_core.base.config_tree import read_yaml, with_values
+    from binpose_self_training.config import SelfTrainingConfig
+    from binpose_self_training.observer import Observer, ObserverConfig
 
-    observer = Observer(store)
+    settings = with_values(SelfTrainingConfig(), read_yaml(config) if config else {})
+    observer = Observer(store, ObserverConfig(settings.gate))
     while (frame := LiveFrame.receive(pipe)) is not None:
         try:
             events = observer(str(frame.stamp_ns), frame.read(), frame.seconds)
@@ -131,11 +136,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """The process."""
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("--store", type=Path, required=True)
+    parser.add_argument("--config", type=Path)
     parser.add_argument("--parent", type=int, required=True)
     options = parser.parse_args(arguments)
     end_with_parent(options.parent)
     with contextlib.suppress(KeyboardInterrupt), interrupted_by_sigterm():
-        serve(options.store, sys.stdin.buffer, sys.stdout)
+        serve(options.store, options.config, sys.stdin.buffer, sys.stdout)
 
 
 if __name__ == "__main__":
