@@ -156,6 +156,16 @@ def test_a_process_that_ends_without_a_result_is_explained(
     assert content(model) == before and (run.job.directory / LOG).is_file()
 
 
+def test_a_run_that_has_not_begun_leaves_no_folder(process: Callable[..., TrainingProcess]) -> None:
+    run = process('(run / "run.json").unlink()\nsay("error", code="BAD_INPUT", message="The bag is empty.")')
+    assert run().message == "The bag is empty." and not run.job.directory.exists()
+
+
+def test_what_was_left_out_is_in_the_result(process: Callable[..., TrainingProcess]) -> None:
+    outcome = process('say("note", message="bag_2 was left out.")' + RESULT)()
+    assert json.loads(outcome.result()["metrics"])["left_out"] == ["bag_2 was left out."]
+
+
 def test_a_folder_that_cannot_be_written_is_named(process: Callable[..., TrainingProcess]) -> None:
     run = process(RESULT)
     run.job.directory.write_text("no folder")

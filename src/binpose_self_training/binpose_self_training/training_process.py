@@ -2,8 +2,9 @@
 
 import contextlib
 import queue
+import shutil
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import IO, Any
@@ -16,8 +17,8 @@ from binpose_self_training.training_job import TrainingJob, TrainingOutcome, Tra
 from binpose_self_training.undo import StoreState, undo
 
 POLL_S = 0.2
-LOG = "log.txt"
-"""In the run's folder: what the process writes to its standard error."""
+RUN, LOG = "run.json", "log.txt"
+"""In the run's folder: the file with which it begins, and what the process writes to its standard error."""
 
 
 class Stop(Enum):
@@ -41,6 +42,7 @@ class TrainingProcess:
     grace_s: float = GRACE_S
     _progress: TrainingProgress = field(default_factory=TrainingProgress)
     _last: Mapping[str, Any] = field(default_factory=dict)
+    _notes: list[str] = field(default_factory=list)
 
     def __call__(self) -> TrainingOutcome:
         """Train, and return how it ended.
@@ -50,8 +52,15 @@ class TrainingProcess:
         """
         before = StoreState.of(self.job.model)
         stopped, status = self._work()
+        outcome = self._outcome(before, stopped, status)
+        # A run that has not begun leaves nothing to resume. The folder may be that of the run that keeps this one away.
+        if outcome.reason is not Reason.BUSY and not (self.job.directory / RUN).is_file():
+            shutil.rmtree(self.job.directory, ignore_errors=True)
+        return outcome
+
+    def _outcome(self, before: StoreState, stopped: Stop | None, status: int) -> TrainingOutcome:
         if self._last.get("event") == "result":
-            return _outcome(self._last)
+            return _completed(self._last, self._notes)
         if stopped is Stop.CANCEL:
             undo(self.job.model, before, self.job.directory)
             return TrainingOutcome(Reason.CANCELLED, "The self-training was cancelled; the model store is as it was.")
@@ -97,6 +106,8 @@ class TrainingProcess:
             progress = replace(progress, losses=losses)
         elif kind == "round":
             progress = replace(progress, round=event["number"], kept=event["labels"], seen=event["poses"])
+        elif kind == "note":
+            self._notes.append(event["message"])
         elif kind in ("result", "error"):
             self._last = event
         if progress != self._progress:
@@ -123,13 +134,18 @@ class TrainingProcess:
         return f"The process of the self-training {how}; the model in use stays; send the same goal to resume it."
 
 
-def _outcome(event: Mapping[str, Any]) -> TrainingOutcome:
+def _completed(event: Mapping[str, Any], notes: Sequence[str]) -> TrainingOutcome:
     verdict = event["verdict"]
     if verdict is None:
-        return TrainingOutcome(Reason.NO_CANDIDATE, event["message"])
+        return TrainingOutcome(Reason.NO_CANDIDATE, " ".join([event["message"], *notes[:1]]))
     message = " ".join([event["message"], *verdict["reasons"][:1]])
     return TrainingOutcome(
-        Reason.OK, message, event["candidate"], verdict["decision"], bool(event["promoted"]), verdict
+        Reason.OK,
+        message,
+        event["candidate"],
+        verdict["decision"],
+        bool(event["promoted"]),
+        {**verdict, "left_out": list(notes)},
     )
 
 

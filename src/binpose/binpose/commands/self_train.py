@@ -94,13 +94,15 @@ class SelfTrain(Command):
             machine, result = self._trained(self.settings(), output)
             for note in result.frames.notes:
                 output.note(note)
-            self._decide(machine, result, output)
+            with output.waiting("Writing the report"):
+                self._write_report(result)
         except KeyboardInterrupt:
             output.interrupted(f"Interrupted. The run is in {self.directory}; the same command resumes it.")
             return 130
         except BinposeError as error:
             output.failed(error)
             raise
+        self._decide(machine, result, output)
         return 0
 
     @property
@@ -173,17 +175,19 @@ class SelfTrain(Command):
         return tests
 
     def _decide(self, machine: "SelfTraining", result: "SelfTrainingResult", output: "Output") -> None:
-        """Write the report, use the candidate if the gate promoted it, and show the decision."""
+        """Use the candidate if the gate promoted it, and show the decision."""
         from binpose_core.base.processes import uninterrupted
 
-        with output.waiting("Writing the report"):
-            self._write_report(result)
         promoted = self.promote and result.verdict is not None and result.verdict.promoted
-        with uninterrupted():  # decision and last line belong together
-            if promoted:
-                machine.promote(result)
-            if result.has_candidate:
-                machine.finish()
+        with uninterrupted():  # the change and the line that reports it belong together
+            try:
+                if promoted:
+                    machine.promote(result)
+                if result.has_candidate:
+                    machine.finish()
+            except BinposeError as error:
+                output.failed(error)
+                raise
             output.result(result, promoted, self._message(result, promoted))
 
     def _write_report(self, result: "SelfTrainingResult") -> None:
