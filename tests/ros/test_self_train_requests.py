@@ -1,4 +1,4 @@
-"""The action and the services of `self_training` with a small program in the place of `binpose`, and one running node."""
+"""The requests of `self_training`, with a small program in the place of `binpose` and one node that follows."""
 
 import json
 import os
@@ -167,7 +167,7 @@ def test_a_goal_trains_promotes_and_waits_for_the_running_node(cell: Cell) -> No
     assert (result.code, result.decision, result.promoted) == ("OK", "promoted", True)
     assert result.version == cell.store.current() == cell.version != cell.first
     assert json.loads(result.metrics)["reasons"] == ["It finds more."]
-    assert [(f.stage, f.round, f.fraction) for f in cell.feedback][0] == ("round 1, teaching", 1, 0.5)
+    assert next((f.stage, f.round, f.fraction) for f in cell.feedback) == ("round 1, teaching", 1, 0.5)
     assert (cell.feedback[-1].labels_kept, cell.feedback[-1].labels_seen) == (3, 5)
     until(lambda: cell.announced[-1].version == result.version and cell.announced[-1].previous == cell.first)
     back = cell.call("rollback")
