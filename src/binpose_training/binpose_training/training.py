@@ -125,7 +125,7 @@ def _init_run(
     _check_left_out(config, start, tuple(parts))
     _check_method(config, start)
     if start is not None:
-        config = fine_tuning(config, start.segmenter)
+        config = fine_tuning(config, start.segmenter, known=set(parts) <= set(start.objects))
     run = Run(parts, config, out / "training", start, progress or (lambda _: None), device, tensorboard, clock)
     prepare_directory(run, resume)
     return run
