@@ -21,8 +21,8 @@ from binpose_simulation.scene import SceneConfig
 START_RATE = 0.6
 """Of the learning rate, where a training starts from a model: higher ones unlearn what it brings."""
 KNOWN_RATE = 0.17
-"""The same for the pose network of a model that knows all parts. With START_RATE, recall before refinement fell from 63 %
-to 35 % in the first tenth of a training; with KNOWN_RATE it rose."""
+"""The same for the pose network of a model that knows all parts. With START_RATE, recall before refinement fell from
+63 % to 35 % in the first tenth of a training; with KNOWN_RATE it rose."""
 MAX_SEED = 2**31
 FEWEST_CALIBRATION_VIEWS = 120
 REQUIRED = ("simulation", "calibration")

@@ -269,7 +269,7 @@ def _calibrated(run: Run, segmenter: Segmenter, estimator: PoseEstimator, refine
         track = limited_track(run, number, config.calibration.evaluation_views)
         return calibrated_bundle(
             segmenter, estimator, refiner, run.parts, run.scene, config.seed, config.workers, number,
-            config.calibration.evaluation_views, track,
+            config.calibration.evaluation_views, track, config.simulation.scene.content,
         )  # fmt: skip
 
 
