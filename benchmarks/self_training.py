@@ -2,8 +2,8 @@
 
 python benchmarks/self_training.py TARGET [--model demo] [--rounds 5] [--frames 150] [--out runs/self_training]
 
-TARGET has the BOP data sets `learn` and `test`; `python benchmarks/target_domain.py` makes one by path tracing. The
-poses of `learn` are used for the upper bound and for the figures of the labels alone.
+TARGET and TARGET_test are BOP data sets; `python benchmarks/target_domain.py` makes them by path tracing. The poses of
+TARGET are used for the upper bound and for the figures of the labels alone.
 
 Rows: the model as it is (lower bound), the teacher of each round, and a student that learns the true labels of the same
 frames with the same budget (upper bound). A second table compares criteria of the selection on the first round's poses.
@@ -51,7 +51,7 @@ CRITERIA = {
 
 @dataclass(frozen=True)
 class Arguments:
-    """target: folder with the data sets learn and test. model: the lower bound, a store or a shipped model's name.
+    """target: data set to learn from, beside the one to test on. model: the lower bound, a store or a shipped model's name.
 
     rounds, frames: of the self-training. out: folder that is made anew, unless --resume is given.
     detector_samples, pose_samples: budget of a student; 0 = the default. replay: simulated views beside the new ones.
@@ -75,12 +75,13 @@ def main(arguments: Arguments) -> None:
     """Train, measure and print the tables."""
     heading(f"Self-training on {arguments.target.name}")
     store = prepared_store(arguments)
-    recording = NamedFrames(arguments.target / "learn", open_inputs(arguments.target / "learn").frames)
+    recording = NamedFrames(arguments.target, open_inputs(arguments.target).frames)
     champion = load_bundle(store, version=first_version(store))
-    sources = open_inputs(arguments.target / "test").frames
+    test = arguments.target.with_name(f"{arguments.target.name}_test")
+    sources = open_inputs(test).frames
     tests = [(source, known) for source in sources if (known := truth_of(source, champion.objects)) is not None]
     if not tests:
-        raise BinposeError(f"{arguments.target / 'test'} has no poses of the model's parts; expected some.")
+        raise BinposeError(f"{test} has no poses of the model's parts; expected some; make it anew.")
     truths: list[list[FrameTruth | None]] = []
 
     def truth(frames: RecordedFrames) -> KnownTruth:
