@@ -51,7 +51,7 @@ CRITERIA = {
 
 @dataclass(frozen=True)
 class Arguments:
-    """target: data set to learn from, beside the one to test on. model: the lower bound, a store or a shipped model's name.
+    """target: data set to learn from, beside the one to test on. model: the lower bound: a store, or a shipped model.
 
     rounds, frames: of the self-training. out: folder that is made anew, unless --resume is given.
     detector_samples, pose_samples: budget of a student; 0 = the default. replay: simulated views beside the new ones.
