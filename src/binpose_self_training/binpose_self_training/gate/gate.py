@@ -29,7 +29,7 @@ from binpose_self_training.gate.comparison import Comparison
 from binpose_self_training.gate.config import GateConfig
 from binpose_self_training.gate.other_views import ViewsOf, no_views
 from binpose_self_training.gate.outcomes import Outcomes
-from binpose_self_training.gate.reasons import decide, missing_parts
+from binpose_self_training.gate.reasons import decide, forgotten_parts
 from binpose_self_training.gate.verdict import Verdict
 
 Predict = Callable[[PipelineBundle, str, RgbdFrame], TimedResult]
@@ -105,7 +105,7 @@ class Gate:
         notes: list[str] = []
         parts: tuple[PartComparison, ...] = ()
         scores: ScoreComparison | None = None
-        missing = missing_parts(champion, candidate)
+        missing = forgotten_parts(champion, candidate)
         if not missing:
             parts, scores = self._on_anchors(champion, candidate, anchors)
             refused = any(part.state == "lost" for part in parts) or (scores is not None and scores.state == "lost")

@@ -12,7 +12,7 @@ from binpose_self_training.gate.outcomes import OutcomeComparison
 from binpose_self_training.gate.verdict import Decision
 
 
-def missing_parts(champion: PipelineBundle, candidate: PipelineBundle) -> list[str]:
+def forgotten_parts(champion: PipelineBundle, candidate: PipelineBundle) -> list[str]:
     """The parts that the candidate does not know any more."""
     return [name for name in champion.objects if name not in candidate.objects]
 
