@@ -19,7 +19,7 @@ from binpose_pipeline.pipeline import TimedResult
 from binpose_self_training.gate.anchors import AnchorFrame
 from binpose_self_training.gate.config import GateConfig
 from binpose_self_training.gate.gate import Gate
-from binpose_self_training.gate.verdict import Verdict
+from binpose_self_training.gate.verdict import GateVerdict
 from binpose_training.calibration import frame_truth
 from common import heading, table
 from gate_students import BAD, DEMO, EQUALS, WORSE_CHAMPIONS, Student, networks
@@ -121,7 +121,7 @@ def for_all_pairs(decide: Callable[[str, Student, Student], None]) -> None:
         decide("good", champion, DEMO)
 
 
-def row_of(verdict: Verdict) -> dict[str, object]:
+def row_of(verdict: GateVerdict) -> dict[str, object]:
     """What the tables show of a verdict."""
     last = verdict.curve[-1] if verdict.curve else None
     return {

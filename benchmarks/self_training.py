@@ -28,10 +28,10 @@ from binpose_pipeline.bundle import PipelineBundle, load_bundle, shipped_or_own
 from binpose_recording.inputs import open_inputs
 from binpose_self_training.config import SelfTrainingConfig
 from binpose_self_training.known_truth import KnownTruth, label_quality, test_figures, truth_of, truths_of
-from binpose_self_training.recorded_frames import RecordedFrames, Recording
+from binpose_self_training.recorded_frames import NamedFrames, RecordedFrames
 from binpose_self_training.records import RoundRecord
 from binpose_self_training.selection.evidence import LabelEvidence
-from binpose_self_training.selection.selector import SelectionConfig, select
+from binpose_self_training.selection.selector import SelectionConfig, select_labels
 from binpose_self_training.self_training import SelfTraining, SelfTrainingResult, adopt_version
 from binpose_self_training.student import mixed_views, train_student
 from binpose_simulation.view_store import ViewStore
@@ -75,7 +75,7 @@ def main(arguments: Arguments) -> None:
     """Train, measure and print the tables."""
     heading(f"Self-training on {arguments.target.name}")
     store = prepared_store(arguments)
-    recording = Recording(arguments.target / "learn", open_inputs(arguments.target / "learn").frames)
+    recording = NamedFrames(arguments.target / "learn", open_inputs(arguments.target / "learn").frames)
     champion = load_bundle(store, version=first_version(store))
     sources = open_inputs(arguments.target / "test").frames
     tests = [(source, known) for source in sources if (known := truth_of(source, champion.objects)) is not None]
@@ -139,7 +139,7 @@ def progress(stage: str, fraction: float, message: str) -> None:
 
 
 def upper_bound(
-    arguments: Arguments, champion: PipelineBundle, recording: Recording, result: SelfTrainingResult,
+    arguments: Arguments, champion: PipelineBundle, recording: NamedFrames, result: SelfTrainingResult,
     config: SelfTrainingConfig, rounds: int,
 ) -> PipelineBundle:  # fmt: skip
     """A model that learns the true labels of the same frames, with the budget of all rounds."""
@@ -203,7 +203,7 @@ def print_criteria(run: Path, result: SelfTrainingResult, truths: Sequence[Frame
         frames[entry["frame"]].append((evidence_of(entry), pose))
     rows = []
     for name, config in CRITERIA.items():
-        selection = select([[evidence for evidence, _ in frame] for frame in frames], config)
+        selection = select_labels([[evidence for evidence, _ in frame] for frame in frames], config)
         labels = [
             [pose for (_, pose), mark in zip(frame, selection.accepted(index), strict=True) if mark]
             for index, frame in enumerate(frames)

@@ -8,7 +8,7 @@ rotation of as many milliradians per 5/3 mm.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import tyro
@@ -31,6 +31,7 @@ from binpose_core.geometry.transforms import FloatArray, exp_so3, from_rotation_
 from binpose_core.parts.catalogue import ObjectModel
 from binpose_pipeline.bundle import load_bundle
 from binpose_pipeline.pipeline import TimedResult
+from binpose_pipeline.scene.bin_evaluation import joined_truth
 from binpose_pipeline.scene.scene_estimator import SceneEstimator, SceneResult
 from binpose_refinement.reliability import reliability
 from binpose_simulation.prepared_parts import as_prepared
@@ -85,19 +86,21 @@ def main(arguments: Arguments) -> None:
     print(f"model {bundle.version[:12]}")
 
 
-def view_sets(objects: Mapping[str, ObjectModel], piles: int, views: int) -> list[list[SimulatedView]]:
-    """Views of the benchmarks' piles, those that are stored first."""
+def view_sets(
+    objects: Mapping[str, ObjectModel], piles: int, views: int, seed: int = EVALUATION_SEED
+) -> list[list[SimulatedView]]:
+    """Views of piles; of the benchmarks' seed those that are stored first."""
     scene, config = scene_of(objects), ViewSetConfig(views)
-    stored = [bin_.pile for bin_ in stored_bins(objects, scene)][:piles]
+    stored = [bin_.pile for bin_ in stored_bins(objects, scene)][:piles] if seed == EVALUATION_SEED else []
     parts = as_prepared(objects, scene.content) if len(stored) < piles else {}
     found = []
     for number in range(piles):
         pile = (
             stored[number]
             if number < len(stored)
-            else simulate_pile(np.random.default_rng([EVALUATION_SEED, PILES, number]), parts, scene)
+            else simulate_pile(np.random.default_rng([seed, PILES, number]), parts, scene)
         )
-        rng = np.random.default_rng([EVALUATION_SEED, SETS, number])
+        rng = np.random.default_rng([seed, SETS, number])
         found.append(list(view_set(pile, rng, scene, config)))
     return found
 
@@ -113,12 +116,13 @@ class Judge:
     """Compares estimates with the parts that at least one view shows, in the camera of the first view used."""
 
     def __init__(self, objects: Mapping[str, ObjectModel]) -> None:
+        self._objects = objects
         self.config = EvaluationConfig(error="add_s", min_visible_fraction=HALF_VISIBLE)
-        self._evaluator = Evaluator({name: PartErrors(model) for name, model in objects.items()}, self.config)
+        self.evaluator = Evaluator({name: PartErrors(model) for name, model in objects.items()}, self.config)
 
     def one_view(self, views: Sequence[SimulatedView], number: int, result: TimedResult) -> FrameEvaluation:
         """A view's own poses."""
-        return self._evaluator("", FrameTruth(_truths(views, number)), result.poses)
+        return self.evaluator("", FrameTruth(self._truths(views, number)), result.poses)
 
     def together(
         self, views: Sequence[SimulatedView], result: SceneResult, own: Sequence[TimedResult]
@@ -128,7 +132,20 @@ class Judge:
             return self.one_view(views, 0, own[0])
         first = result.together[0]
         poses: list[PoseEstimate] = [pose.in_camera(result.T_world_cam[first]) for pose in result.poses]
-        return self._evaluator("", FrameTruth(_truths(views, first)), poses)
+        return self.evaluator("", FrameTruth(self._truths(views, first)), poses)
+
+    def _truths(self, views: Sequence[SimulatedView], number: int) -> list[GroundTruth]:
+        """All parts of the pile in one camera, each with its largest visible fraction."""
+        T = views[number].T_cam_world
+        return [replace(part, T_cam_obj=T @ part.T_cam_obj) for part in self.world_truths(views)]
+
+    def world_truths(self, views: Sequence[SimulatedView]) -> list[GroundTruth]:
+        """All parts of the pile in the world, each with its largest visible fraction."""
+        parts = [
+            [GroundTruth(*part) for part in zip(view.object_ids, view.T_cam_obj, view.visible_fraction, strict=True)]
+            for view in views
+        ]
+        return joined_truth([inverse(view.T_cam_world) for view in views], parts, self._objects)
 
     def row(self, frames: Sequence[FrameEvaluation]) -> list[str]:
         """The cells of a row of the table."""
@@ -142,19 +159,6 @@ class Judge:
             f"{error:.3f}",
             f"{score.median_error:.2%}",
         ]
-
-
-def _truths(views: Sequence[SimulatedView], number: int) -> list[GroundTruth]:
-    """All parts of the pile in one camera, each with its largest visible fraction."""
-    best: dict[tuple[object, ...], GroundTruth] = {}
-    for view in views:
-        T_here = views[number].T_cam_world @ inverse(view.T_cam_world)
-        for name, T_cam_obj, visible in zip(view.object_ids, view.T_cam_obj, view.visible_fraction, strict=True):
-            T = T_here @ T_cam_obj
-            key = (name, *T[:3, 3].round(5).tolist())
-            if key not in best or best[key].visible_fraction < visible:
-                best[key] = GroundTruth(name, T, float(visible))
-    return list(best.values())
 
 
 if __name__ == "__main__":

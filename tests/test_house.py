@@ -62,7 +62,6 @@ TWO_OF_A_NAME = {
     "Entry": "of an MCAP block, and of an array of vision_msgs",
     "Inputs": "of a command, and of a node",
     "Score": "of an evaluation, and the protocol of a calibration",
-    "Verdict": "on an estimate, and of the gate",
     "build": "of the stage of each node",
     "build_network": "of the detector, and of the pose estimator",
     "compile_kernels": "of the pipeline, of the simulation, and of a training",

@@ -10,14 +10,14 @@ from binpose.report import Report
 from binpose_self_training.gate.anchors import PartComparison, ScoreComparison
 from binpose_self_training.gate.latency import LatencyComparison
 from binpose_self_training.gate.outcomes import OutcomeComparison
-from binpose_self_training.gate.verdict import Decision, FramePoint, Verdict
+from binpose_self_training.gate.verdict import Decision, FramePoint, GateVerdict
 
 CURVE = tuple(FramePoint(f"f{n}", 0.4, 0.5 + 0.01 * n, -1 + 0.1 * n, 1 - 0.02 * n) for n in range(12))
 PARTS = (
     PartComparison("cog <1>", 40, 30, 33, 4, 1, 2, 1, -0.02, 0.15, "kept"),
     PartComparison("all", 40, 30, 33, 4, 1, 2, 1, -0.02, 0.15, "kept"),
 )
-VERDICT = Verdict(
+VERDICT = GateVerdict(
     Decision.PROMOTED,
     ("It is better & faster.",),
     "a" * 64,
@@ -51,7 +51,7 @@ def test_narrower_bounds_are_drawn_narrower() -> None:
 
 @pytest.mark.parametrize("decision", list(Decision))
 def test_the_page_states_decision_reasons_and_parts(decision: Decision) -> None:
-    verdict = Verdict(**{**vars(VERDICT), "decision": decision})
+    verdict = GateVerdict(**{**vars(VERDICT), "decision": decision})
     report = Report("Self-training")
     add_gate(report, verdict)
     page = report.render()
@@ -62,7 +62,7 @@ def test_the_page_states_decision_reasons_and_parts(decision: Decision) -> None:
 
 def test_a_verdict_without_frames_and_anchors_has_no_empty_tables() -> None:
     report = Report("Self-training")
-    add_gate(report, Verdict(Decision.UNDECIDED, ("No frames.",)))
+    add_gate(report, GateVerdict(Decision.UNDECIDED, ("No frames.",)))
     assert "<table" not in report.render() and "<svg" not in report.render()
 
 

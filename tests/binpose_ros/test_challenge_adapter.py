@@ -1,6 +1,7 @@
 """The bin-picking challenge speaks in millimetres and numbers; its tester fills in only part of its messages."""
 
 import sys
+from copy import deepcopy
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -136,9 +137,7 @@ def joined_by(service_join: Any, request: Any, alone: Any) -> tuple[Any, Any, li
     """What a service with these cameras answers before it is converted, and what it logs."""
     said: list[str] = []
     logger = SimpleNamespace(info=said.append, debug=said.append)
-    node = SimpleNamespace(
-        get_logger=lambda: logger, settings=SimpleNamespace(challenge=ChallengeSettings(all_cameras=True))
-    )
+    node = SimpleNamespace(get_logger=lambda: logger, settings=SimpleNamespace(challenge=ChallengeSettings()))
     poses, T = ChallengeService(node, service_join)._poses(request, SimpleNamespace(stage=lambda frame: alone))
     return poses, T, said
 
@@ -158,11 +157,19 @@ def test_all_cameras_with_images_are_used_together(message: Any, T: Any) -> None
     assert said[-1].endswith("The camera poses agree.")
 
 
-def test_contradicting_cameras_leave_the_first_alone(message: Any, T: Any) -> None:
-    request = SimpleNamespace(photoneo=message, cameras=[message])
-    poses, T_here_world, said = joined_by(lambda *_: ([], ["View a is used alone."]), request, ["poses of one"])
-    assert poses == ["poses of one"] and "used alone" in said[-1]
-    np.testing.assert_allclose(T_here_world, T, atol=1e-9)
+def test_a_camera_that_cannot_be_used_leaves_the_others(message: Any, T: Any) -> None:
+    broken = replace_depth_encoding(message)
+    request = SimpleNamespace(photoneo=broken, cameras=[message, message])
+    poses, _, said = joined_by(lambda model, frames, places: ([len(frames)], []), request, [])
+    assert poses == [2] and "'rgb8'" in said[-1]
+    with pytest.raises(BinposeError, match="'rgb8'"):
+        joined_by(lambda *_: pytest.fail("joined"), SimpleNamespace(photoneo=broken, cameras=[broken]), [])
+
+
+def replace_depth_encoding(message: Any) -> Any:
+    wrong = deepcopy(message)
+    wrong.depth.encoding = "rgb8"
+    return wrong
 
 
 def test_one_camera_is_not_joined(message: Any) -> None:

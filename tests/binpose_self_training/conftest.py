@@ -51,3 +51,14 @@ def moved(
     T[:3, :3] = T[:3, :3] @ exp_so3(np.asarray(turn_rad, float))
     T[:3, 3] += shift_m
     return replace(pose, T_cam_obj=T)
+
+
+def half_hidden(known: KnownFrame) -> KnownFrame:
+    """The frame with a plate over half of its first part, whose detection has the other half alone."""
+    frame, pose = known.scene.frame, known.poses[0]
+    visible = known.detections[0].full_mask(frame.camera.height, frame.camera.width)
+    u = round(float(frame.camera.project(pose.T_cam_obj[:3, 3])[0]))
+    depth = frame.depth_m.copy()
+    depth[:, u:], visible[:, u:] = 0.25, False
+    scene = replace(known.scene, frame=replace(frame, depth_m=depth))
+    return replace(known, scene=scene, detections=[Detection.from_mask(pose.object_id, 0.9, visible)])

@@ -10,7 +10,7 @@ import pytest
 from binpose_core.base.errors import BinposeError
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_self_training.config import FramesConfig
-from binpose_self_training.recorded_frames import Recording, collect_frames, spread_order
+from binpose_self_training.recorded_frames import NamedFrames, collect_frames, spread_order
 
 
 @dataclass
@@ -39,7 +39,7 @@ def film(scene: Any, count: int, reads: list[str], name: str = "f") -> list[Sour
 
 
 def collected(sources: Sequence[Source], folder: Path, **options: Any) -> tuple[Any, Any]:
-    return collect_frames([Recording(Path("bag"), sources)], FramesConfig(**options), folder)
+    return collect_frames([NamedFrames(Path("bag"), sources)], FramesConfig(**options), folder)
 
 
 def test_frames_are_spread_over_a_recording_and_its_end_is_held_out(scenes, tmp_path):
@@ -79,8 +79,8 @@ def test_without_any_usable_frame_there_is_one_sentence(scenes, tmp_path):
 
 def test_small_recordings_are_not_drowned_by_large_ones(scenes, tmp_path):
     recordings = [
-        Recording(Path("large"), film(scenes[0], 300, [], "a")),
-        Recording(Path("small"), film(scenes[1], 20, [], "b")),
+        NamedFrames(Path("large"), film(scenes[0], 300, [], "a")),
+        NamedFrames(Path("small"), film(scenes[1], 20, [], "b")),
     ]
     frames, _ = collect_frames(recordings, FramesConfig(frames=30, held_out=0.2), tmp_path)
     assert sum(info.recording == "small" for info in frames.infos) >= 14

@@ -15,7 +15,7 @@ from binpose_core.frames.types import UNKNOWN
 from binpose_core.learning.model_store import ModelStore
 from binpose_pipeline.bundle import load_bundle, save_bundle
 from binpose_self_training.config import FramesConfig, ReplayConfig, SelfTrainingConfig
-from binpose_self_training.recorded_frames import Recording
+from binpose_self_training.recorded_frames import NamedFrames
 from binpose_self_training.rounds import Rounds
 from binpose_self_training.selection.evidence import LabelEvidence
 from binpose_self_training.self_training import SelfTraining
@@ -73,9 +73,9 @@ def store(tmp_path: Path, networks: Any) -> Path:
 
 
 @pytest.fixture
-def recordings(dataset: Path) -> list[Recording]:
+def recordings(dataset: Path) -> list[NamedFrames]:
     frames = BopDataset(dataset).frames("test")
-    return [Recording(dataset, list(frames))]
+    return [NamedFrames(dataset, list(frames))]
 
 
 @pytest.fixture
@@ -180,7 +180,7 @@ def test_a_run_that_is_repeated_when_it_is_done_changes_nothing(run, recordings,
 
 def test_recordings_without_a_usable_frame_are_refused(run, tmp_path):
     with pytest.raises(BinposeError, match=r"No frame of .* can be learnt from"):
-        run()([Recording(tmp_path / "empty", [])])
+        run()([NamedFrames(tmp_path / "empty", [])])
 
 
 def test_mixed_views_have_about_the_wanted_share():

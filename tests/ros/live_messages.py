@@ -1,5 +1,7 @@
 """What the tests of the live graph read in messages."""
 
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -67,6 +69,22 @@ def assert_those_of_the_library(
     for ours, theirs in zip(received, expected, strict=True):
         np.testing.assert_allclose(ours.T_cam_obj, theirs.T_cam_obj, atol=1e-3)
         assert abs(ours.score - theirs.score) < 0.02
+
+
+def send_info_until_received(live: Graph, node: str, send_info: Callable[[], Any]) -> None:
+    """Send camera info, and no images, until the node's diagnostics report that it arrives.
+
+    A publisher that has found the node's subscriptions may not be found by them yet; what it sends is lost till then.
+    Afterwards the node holds the camera info, and knows the publishers of the images.
+    """
+
+    def received() -> bool:
+        send_info()
+        time.sleep(0.1)
+        codes = live.status(node).get("codes", "").split(",")
+        return "IMAGE_TOO_LARGE" in codes and "NO_PUBLISHER" not in codes
+
+    live.wait(received, "camera info at the node")
 
 
 def latched_qos() -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from live_graph import MODEL
-from live_messages import stamp
+from live_messages import send_info_until_received, stamp
 
 NS_PER_S = 1_000_000_000
 
@@ -106,6 +106,8 @@ def test_silence_and_images_without_camera_info_have_a_reason(live: Any) -> None
     del messages["info"]
     assert not answer(live, messages).detections
     live.wait(lambda: "No message on color/camera_info" in reason(live), "the reason")
+    camera = live.camera
+    send_info_until_received(live, "bin_picking", lambda: camera.send({"info": camera.messages()["info"]}))
     assert_right_again(live)
 
 

@@ -1,6 +1,7 @@
 """The bin-picking challenge's service, called as its tester calls it: the library's poses, in its units and frame."""
 
 import importlib.util
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -35,16 +36,14 @@ def request_(views: list[Any]) -> Any:
     from ibpc_interfaces.msg import Camera, Photoneo
     from ibpc_interfaces.srv import GetPoseEstimates
 
-    cameras = [message(view, f"cam{n}", Camera) for n, view in enumerate(views[:3], start=1)]
+    cameras = [message(view, f"cam{n}", Camera, view.T_cam_world) for n, view in enumerate(views[:3], start=1)]
     for camera in cameras:
         camera.aolp = camera.dolp = camera.rgb
-    return GetPoseEstimates.Request(cameras=cameras, photoneo=message(views[3], "photoneo", Photoneo))
+    photoneo = message(views[3], "photoneo", Photoneo, views[3].T_cam_world)
+    return GetPoseEstimates.Request(cameras=cameras, photoneo=photoneo)
 
 
-def message(view: Any, name: str, kind: Any) -> Any:
-    from geometry_msgs.msg import Point, Pose, Quaternion
-
-    from binpose_core.geometry.transforms import quat_xyzw_from_rotation
+def message(view: Any, name: str, kind: Any, T: Any) -> Any:
     from binpose_ros.images import from_color, from_depth_m
     from binpose_ros.message_types import ros_types
     from binpose_ros.stamps import Header
@@ -56,28 +55,35 @@ def message(view: Any, name: str, kind: Any) -> Any:
     found.rgb = from_color(view.frame.gray, headless, types)
     found.rgb.encoding = "8UC1"
     found.depth = from_depth_m(np.round(view.frame.depth_m / UNIT_M).astype(np.float32), headless, types)
-    T = T_cam_world(name)
-    x, y, z, w = quat_xyzw_from_rotation(T[:3, :3]).tolist()
-    px, py, pz = (1e3 * T[:3, 3]).tolist()
-    found.pose = Pose(position=Point(x=px, y=py, z=pz), orientation=Quaternion(x=x, y=y, z=z, w=w))
+    found.pose = pose_message(T)
     return found
 
 
-def T_cam_world(name: str) -> Any:
-    from binpose_core.geometry.transforms import exp_so3, from_rotation_translation
+def pose_message(T: Any) -> Any:
+    """T_cam_world in millimetres."""
+    from geometry_msgs.msg import Point, Pose, Quaternion
 
-    rng = np.random.default_rng(list(name.encode()))
-    return from_rotation_translation(exp_so3(rng.normal(size=3)), rng.normal(size=3))
+    from binpose_core.geometry.transforms import quat_xyzw_from_rotation
+
+    x, y, z, w = quat_xyzw_from_rotation(T[:3, :3]).tolist()
+    px, py, pz = (1e3 * T[:3, 3]).tolist()
+    return Pose(position=Point(x=px, y=py, z=pz), orientation=Quaternion(x=x, y=y, z=z, w=w))
 
 
-def expected(view: Any, name: str, bundle: Any) -> list[tuple[str, float, Any]]:
-    """Part, score and T_world_obj of the library's poses."""
+def as_sent(view: Any) -> Any:
+    """A view's frame with the depth of the message."""
     from binpose_core.frames.rgbd_frame import RgbdFrame
-    from binpose_core.geometry.transforms import inverse
 
     depth_m = np.round(view.frame.depth_m / UNIT_M).astype(np.float32) * np.float32(UNIT_M)
-    poses = bundle.pipeline(RgbdFrame(view.frame.gray, depth_m, view.frame.camera))
-    return [(pose.object_id, pose.score, inverse(T_cam_world(name)) @ pose.T_cam_obj) for pose in poses]
+    return RgbdFrame(view.frame.gray, depth_m, view.frame.camera)
+
+
+def expected(view: Any, bundle: Any) -> list[tuple[str, float, Any]]:
+    """Part, score and T_world_obj of the library's poses in one view."""
+    from binpose_core.geometry.transforms import inverse
+
+    T_world_cam = inverse(view.T_cam_world)
+    return [(p.object_id, p.score, T_world_cam @ p.T_cam_obj) for p in bundle.pipeline(as_sent(view))]
 
 
 def received(response: Any, bundle: Any, first: str) -> Any:
@@ -96,7 +102,7 @@ def received(response: Any, bundle: Any, first: str) -> Any:
 def live(graph: Any, request_: Any, bundle: Any) -> Any:
     """The node alone: no camera sends anything."""
     first = next(iter(bundle.objects))
-    graph.start("bin_picking", **{"challenge.object_ids": [f"{first}={OTHER_NUMBER}"]})
+    graph.start("bin_picking", **{"challenge.object_ids": [f"{first}={OTHER_NUMBER}"], "challenge.all_cameras": False})
     graph.wait(lambda: graph.status("bin_picking").get("state") == "active", "the active node")
     return graph
 
@@ -112,16 +118,15 @@ def ask(live: Any, request_: Any, object_ids: Any) -> Any:
 def test_the_answer_is_what_the_library_finds_with_the_photoneo(
     live: Any, request_: Any, views: list[Any], bundle: Any
 ) -> None:
-    first, *others = bundle.objects
-    numbers = [OTHER_NUMBER, *(bundle.objects[name].bop_id for name in others)]
-    theirs = expected(views[3], "photoneo", bundle)
+    theirs = expected(views[3], bundle)
     assert sum(score > 0.5 for _, score, _ in theirs) >= 3
-    assert_same_parts(received(ask(live, request_, numbers), bundle, first), theirs)
+    answer = ask(live, request_, every_number(bundle))
+    assert_same_parts(received(answer, bundle, next(iter(bundle.objects))), theirs)
 
 
 def test_only_parts_that_are_asked_for_are_answered(live: Any, request_: Any, views: list[Any], bundle: Any) -> None:
     first = next(iter(bundle.objects))
-    theirs = expected(views[3], "photoneo", bundle)
+    theirs = expected(views[3], bundle)
     name = next(n for n, *_ in theirs if n != first)  # the surest
     answer = ask(live, request_, [bundle.objects[name].bop_id, 777])
     assert_same_parts(received(answer, bundle, first), [entry for entry in theirs if entry[0] == name])
@@ -135,10 +140,56 @@ def test_another_camera_is_used_when_it_is_named(live: Any, request_: Any, views
     numbers = [part.bop_id for part in bundle.objects.values() if part.id != first] + [OTHER_NUMBER]
     (set_,) = set_parameter(live, "challenge.camera", "cam2")
     assert set_.successful
-    assert_same_parts(received(ask(live, request_, numbers), bundle, first), expected(views[1], "cam2", bundle))
+    assert_same_parts(received(ask(live, request_, numbers), bundle, first), expected(views[1], bundle))
     set_parameter(live, "challenge.camera", "cam9")
     assert not ask(live, request_, numbers).pose_estimates
     assert "'cam9'" in live.log("bin_picking")
+
+
+def every_number(bundle: Any) -> list[int]:
+    return [OTHER_NUMBER, *(part.bop_id for part in list(bundle.objects.values())[1:])]
+
+
+@pytest.fixture
+def all_cameras(live: Any) -> Any:
+    set_parameter(live, "challenge.camera", "")
+    set_parameter(live, "challenge.all_cameras", True)
+    yield
+    set_parameter(live, "challenge.all_cameras", False)
+
+
+def test_all_cameras_together_give_the_joint_poses_of_the_library(
+    live: Any, request_: Any, views: list[Any], bundle: Any, all_cameras: None
+) -> None:
+    from binpose_core.frames.camera_view import CameraView
+    from binpose_core.geometry.transforms import inverse
+    from binpose_pipeline.scene.scene_estimator import SceneEstimator
+
+    ordered = [views[3], *views[:3]]
+    joint = SceneEstimator(bundle.objects, bundle.pipeline)(
+        [CameraView(as_sent(view), inverse(view.T_cam_world)) for view in ordered]
+    )
+    assert joint.together == (0, 1, 2, 3)
+    answer = received(ask(live, request_, every_number(bundle)), bundle, next(iter(bundle.objects)))
+    assert_same_parts(answer, [(pose.object_id, pose.score, pose.T_world_obj) for pose in joint.poses])
+    assert "The camera poses agree within" in live.log("bin_picking")
+
+
+def test_cameras_that_contradict_each_other_lose_no_sure_part_of_the_first(
+    live: Any, request_: Any, views: list[Any], bundle: Any, all_cameras: None
+) -> None:
+    """The other cameras' poses are wrong by 8 cm; what the Photoneo is sure of is in the answer, at its place."""
+    moved = deepcopy(request_)
+    for number, camera in enumerate(moved.cameras):
+        T = views[number].T_cam_world.copy()
+        T[:3, 3] += 0.08 * np.eye(3)[number]
+        camera.pose = pose_message(T)
+    answer = received(ask(live, moved, every_number(bundle)), bundle, next(iter(bundle.objects)))
+    sure = [entry for entry in expected(views[3], bundle) if entry[1] >= 0.9]
+    assert sure and "is used alone" in live.log("bin_picking")
+    for name, score, T in sure:
+        near = [s for n, s, U in answer if n == name and np.abs(T[:3, 3] - U[:3, 3]).max() < 1e-3]
+        assert near and abs(max(near) - score) < 0.1, f"{name} with a score of {score:.2f}"
 
 
 def set_parameter(live: Any, name: str, value: Any) -> Any:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from live_graph import MODEL
-from live_messages import assert_same_parts, poses_of
+from live_messages import assert_same_parts, poses_of, send_info_until_received
 
 FRAMES, SCORE = 2, 0.5
 # The frames of a bag are a tenth of a second apart; at this rate the nodes work on all of them.
@@ -112,6 +112,9 @@ def play(graph: Any, bag: Path, poses: list[Any]) -> None:
             for connection in reader.connections
         }
         graph.wait(lambda: all(entry.get_subscription_count() for entry in publishers.values()), "the node's inputs")
+        topic = "/camera/color/camera_info"
+        info = next(bytes(data) for connection, _, data in reader.messages() if connection.topic == topic)
+        send_info_until_received(graph, "bin_picking", lambda: publishers[topic].publish(info))
         for number, (connection, _, data) in enumerate(reader.messages()):
             graph.wait(lambda n=number: len(poses) == n // len(publishers), "the poses of the frame before")
             publishers[connection.topic].publish(bytes(data))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from bench import Workbench
 from live_graph import MODEL
-from live_messages import poses_of, stamp
+from live_messages import poses_of, send_info_until_received, stamp
 from scipy.spatial.transform import Rotation
 
 from binpose_core.base.errors import BinposeError
@@ -44,6 +44,13 @@ class CompressedCamera:
             node.create_publisher(CompressedImage, f"/{COLOR}/compressed", 10),
             node.create_publisher(CompressedImage, f"/{DEPTH}/compressedDepth", 10),
         ]
+
+    def send_info(self) -> None:
+        """Publish the camera info alone."""
+        from binpose_ros.frames import from_camera
+        from binpose_ros.stamps import Header
+
+        self.publishers[0].publish(from_camera(self.frame.camera, Header(time.time_ns(), "camera"), self.types))
 
     def send(self) -> tuple[int, int]:
         """Publish it with the time of now; returns the stamp."""
@@ -83,6 +90,7 @@ def live(graph: Any) -> Any:
     graph.wait(lambda: graph.status("bin_picking").get("state") == "active", "the node")
     graph.camera = CompressedCamera(graph)
     graph.wait(lambda: all(p.get_subscription_count() for p in graph.camera.publishers), "the subscriptions")
+    send_info_until_received(graph, "bin_picking", graph.camera.send_info)
     return graph
 
 

@@ -6,7 +6,7 @@ from binpose.report import Cell, Report
 from binpose_core.learning.model_store import SHORT
 from binpose_core.parts.catalogue import ALL_OBJECTS
 from binpose_self_training.gate.anchors import PartComparison
-from binpose_self_training.gate.verdict import Decision, FramePoint, Verdict
+from binpose_self_training.gate.verdict import Decision, FramePoint, GateVerdict
 
 LEFT, TOP, WIDTH, HEIGHT = 56, 12, 640, 260
 PART_HEADER = (
@@ -32,7 +32,7 @@ CURVE_CAPTION = (
 )
 
 
-def add_gate(report: Report, verdict: Verdict) -> None:
+def add_gate(report: Report, verdict: GateVerdict) -> None:
     """Add the sections of a verdict to a report."""
     report.add_section("Proof", f"Candidate {_short(verdict.candidate)} against {_short(verdict.champion)} in use.")
     report.add_status(SENTENCES[verdict.decision], good=verdict.promoted)
@@ -67,7 +67,7 @@ def part_rows(parts: Sequence[PartComparison]) -> list[tuple[Cell, ...]]:
     ]
 
 
-def other_rows(verdict: Verdict) -> list[tuple[Cell, ...]]:
+def other_rows(verdict: GateVerdict) -> list[tuple[Cell, ...]]:
     """Scores, times and recorded picks, as far as they were compared."""
     rows: list[tuple[Cell, ...]] = []
     if verdict.scores is not None:

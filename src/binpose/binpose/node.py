@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from binpose_core.base.errors import BinposeError
 from binpose_core.evaluation.golden import GoldenFrame
 from binpose_core.frames.camera_view import CameraView
 from binpose_core.frames.rgbd_frame import RgbdFrame
@@ -21,7 +22,8 @@ from binpose_detection.node import DetectionOutputs, why_nothing
 from binpose_estimator.estimator import PoseEstimator
 from binpose_estimator.node import PoseOutputs
 from binpose_pipeline.candidate import golden_score
-from binpose_pipeline.pipeline import Pipeline
+from binpose_pipeline.pipeline import Pipeline, TimedResult
+from binpose_pipeline.scene.left_out_views import alone_in_world
 from binpose_pipeline.scene.scene_estimator import SceneEstimator
 from binpose_pipeline.scene.second_look import LookConfig
 from binpose_refinement.node import (
@@ -48,6 +50,7 @@ from binpose_ros.parameters import Parameters
 from binpose_ros.results import Results
 from binpose_ros.running import prepare_process, run_node
 from binpose_ros.settings import DetectionChoice
+from binpose_ros.several_views import JoinedViews, TakenView, ViewsSettings
 from binpose_ros.stage_model import StageModel
 from binpose_ros.stamps import Header
 from binpose_ros.transforms import Transforms
@@ -61,10 +64,12 @@ class PipelineSettings(DetectionChoice, RefinementSettings):
     """Parameters of the node.
 
     look: see `LookConfig`.
+    views: see `ViewsSettings`.
     challenge: see `ChallengeSettings`.
     """
 
     look: LookConfig = field(default_factory=LookConfig, metadata={"live": True})
+    views: ViewsSettings = field(default_factory=ViewsSettings, metadata={"live": True})
     challenge: ChallengeSettings = field(default_factory=ChallengeSettings)
 
 
@@ -104,10 +109,42 @@ def parameters_in_use(pipeline: Pipeline) -> Mapping[str, Any]:
 def join_views(
     model: Any, frames: Sequence[RgbdFrame], T_world_cam: Sequence[FloatArray]
 ) -> tuple[list[PoseEstimate], Sequence[str]]:
-    """The poses of several cameras' frames in the world, and the verdict on the camera poses."""
-    views = [CameraView(frame, T) for frame, T in zip(frames, T_world_cam, strict=True)]
-    result = SceneEstimator(model.objects, model.stage)(views)
-    return [pose.in_camera(np.eye(4)) for pose in result.poses], result.notes
+    """The poses of several cameras' frames in the world, and what is to be logged about the cameras.
+
+    Raises:
+        BinposeError: when no frame can be used.
+    """
+    views: list[CameraView] = []
+    results: list[TimedResult] = []
+    problems: list[BinposeError] = []
+    for frame, T in zip(frames, T_world_cam, strict=True):
+        try:
+            view = CameraView(frame, T)
+            results.append(model.stage.timed(frame))
+            views.append(view)
+        except BinposeError as error:
+            problems.append(error)
+    if not views and problems:
+        raise problems[0]
+    estimator = SceneEstimator(model.objects, model.stage)
+    result = estimator.join(views, results)
+    poses = [pose.in_camera(np.eye(4)) for pose in estimator.in_world(views, result)]
+    return poses, (*map(str, problems), *result.notes)
+
+
+def join_taken(model: Any, taken: Sequence[TakenView]) -> JoinedViews:
+    """What the views of a goal give together; where all contradict each other, the poses of the newest one."""
+    views = [CameraView(view.frame, view.T_world_cam) for view in taken]
+    result = SceneEstimator(model.objects, model.stage).join(views, [view.result for view in taken])
+    newest = alone_in_world(views[-1], result.in_cameras[-1], len(views) - 1)
+    seen = {view for pair in result.residuals.pairs for view in (pair.first, pair.second)}
+    return JoinedViews(
+        [pose.in_camera(np.eye(4)) for pose in (result.poses if result.together else newest)],
+        result.T_world_cam,
+        [float(shift) if v in seen else float("nan") for v, shift in enumerate(result.residuals.shift_m)],
+        [v in result.together for v in range(len(views))],
+        result.notes,
+    )
 
 
 class PipelineOutputs:
@@ -133,13 +170,18 @@ class PipelineNode(ManagedNode):
             self, INPUTS, self.models, self.results, self.process, self.publish_empty, self.check_frame_id
         )
         self.diagnostics = stage_diagnostics(self)
-        self.action = EstimateAction(self)
+        self.action = EstimateAction(self, self.join_taken)
         self.challenge = ChallengeService(self, join_views)
         self.parts = (self.model_source, self.results, self.frames)
 
     def check_frame_id(self, frame_id: str) -> str:
         """Also whether the parts' transforms would form a loop."""
         return frame_id_problem(frame_id) or result_frame_problem(frame_id, self.models.find().objects, self.settings)
+
+    def join_taken(self, taken: Sequence[TakenView]) -> JoinedViews:
+        """The views of a goal, joined with the model that their poses are of."""
+        with self.monitor.measured("views"):
+            return join_taken(self.models.find(taken[0].version), taken)
 
     def process(self, match: Match) -> Outcome:
         """Detect, estimate, refine."""
@@ -159,7 +201,7 @@ class PipelineNode(ManagedNode):
             published = outputs.refined.publish(frame, verified, model, settings, empty)
             outputs.detections.publish(frame, detections, model.version)
             outputs.poses.publish(frame, estimates, model.objects, model.version)
-        self.action.put(published)
+        self.action.put(replace(published, frame=frame, result=result))
         return published.outcome
 
     def publish_empty(self, header: Header, outcome: Outcome) -> None:

@@ -20,6 +20,8 @@ from binpose_core.parts.symmetries import Symmetries
 from binpose_pipeline.bundle import UNCALIBRATED
 from binpose_pipeline.evaluation import EvaluationResult, PoseEvaluation
 from binpose_pipeline.runs import RunDirectory
+from binpose_pipeline.scene.bin_evaluation import BinEvaluation, BinFigures, joined_truth
+from binpose_pipeline.scene.scene_runs import SceneDirectory
 from binpose_refinement.config import RefinerConfig
 from binpose_refinement.consistency import with_depth_agreement
 from binpose_refinement.hypothesis_batch import PartRenderer
@@ -79,8 +81,7 @@ class RunEvaluator:
 
     def add(self, source: BopFrame) -> EvaluatedFrame:
         """Judge a frame. One that cannot be read counts as seen without any estimate."""
-        parts, name = self._ground_truths(source), source.name
-        complete = None if self.complete == "all" else tuple(self.complete or ())
+        parts, name, complete = self._ground_truths(source), source.name, self._annotated()
         try:
             frame = source.read()
         except BinposeError as error:
@@ -96,6 +97,23 @@ class RunEvaluator:
     def result(self) -> EvaluationResult:
         """The figures of all frames so far."""
         return self._evaluation.result()
+
+    def bins(self) -> BinFigures | None:
+        """The figures of the poses that several views give together; None for a run without them."""
+        evaluation = BinEvaluation(self.objects, self.config)
+        sources = {source.name: source for source in self.frames}
+        for scene in SceneDirectory(self.run.root).read():
+            names = [name for name in scene.T_world_cam if name in sources]
+            if not names:
+                continue
+            places, parts = [scene.T_world_cam[n] for n in names], [self._ground_truths(sources[n]) for n in names]
+            truth = FrameTruth(joined_truth(places, parts, self.objects), self._annotated())
+            evaluation.add(scene.name, truth, [pose for pose in scene.poses if pose.object_id in self.objects])
+        return evaluation.result() if evaluation.frames else None
+
+    def _annotated(self) -> tuple[str, ...] | None:
+        """The objects of which every visible part is annotated; None for all."""
+        return None if self.complete == "all" else tuple(self.complete or ())
 
     def _frames(self, processed: Mapping[str, object]) -> list[BopFrame]:
         """The frames of the split that the run has gone through."""

@@ -266,12 +266,16 @@ def _frame_entry(outcome: FrameOutcome) -> dict[str, Any]:
     return {**entry, **_checks(outcome)} if outcome.error is None else {**entry, "error": outcome.error}
 
 
+def known_fraction(value: float) -> float | None:
+    """A fraction as it is stored; None where it is not known."""
+    return round(value, 4) if math.isfinite(value) else None
+
+
 def _checks(outcome: FrameOutcome) -> dict[str, Any]:
     """What is known without labels: agreement with the depth, why there is no pose, what the reader noted."""
-    known = math.isfinite(outcome.unexplained)
     entry: dict[str, Any] = {
         "depth_check": check_depth(outcome.poses).to_json(),
-        "unexplained": round(outcome.unexplained, 4) if known else None,
+        "unexplained": known_fraction(outcome.unexplained),
         "notes": list(outcome.notes),
     }
     reason = outcome.reason

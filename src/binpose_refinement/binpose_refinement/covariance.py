@@ -4,7 +4,12 @@ import numpy as np
 
 from binpose_core.geometry.transforms import FloatArray, skew
 
-CORRELATED_PIXELS = 4.0  # neighbouring depth pixels are not independent: this many count as one
+CORRELATED_PIXELS = 4.0
+"""Neighbouring depth pixels are not independent: this many count as one.
+
+Measured in tests/binpose_refinement/test_covariance.py with the noise in the middle of the simulated sensors: 35 % of
+the variance is common to pixels within about 5.7 px. Stated deviations are then 1.2 to 5.3 times the measured ones.
+"""
 
 
 def covariance_of(

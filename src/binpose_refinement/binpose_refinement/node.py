@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from binpose_core.base.errors import BinposeError, ModelMismatch
+from binpose_core.base.errors import ModelMismatch
 from binpose_core.base.reasons import Reason
 from binpose_core.base.settings import setting
 from binpose_core.drawing.overlays import OverlayDrawer
@@ -38,7 +38,7 @@ from binpose_ros.poses import read_poses, transforms, with_detections, write_pos
 from binpose_ros.results import Results
 from binpose_ros.running import prepare_process, run_node
 from binpose_ros.serialized import serialized_header
-from binpose_ros.settings import Overrides, StageSettings
+from binpose_ros.settings import Overrides, StageSettings, check_tf_name
 from binpose_ros.stage_model import StageModel
 from binpose_ros.stamps import Header
 from binpose_ros.transforms import Transforms, placed
@@ -78,9 +78,7 @@ class RefinementSettings(StageSettings, PoseFilter):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("target_frame", "tf_prefix"):
-            value = getattr(self, name)
-            if value.startswith("/") or value.endswith("/") or any(letter.isspace() for letter in value):
-                raise BinposeError(f"{name} is {value!r}; expected a name of TF, without blanks and outer slashes.")
+            check_tf_name(name, getattr(self, name))
 
 
 class RefinementOutputs:

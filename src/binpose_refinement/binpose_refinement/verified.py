@@ -78,8 +78,7 @@ class Verified:
     def _alternatives(self, i: int, score: float, apart: set[tuple[int, int]]) -> list[tuple[int, float]]:
         """The row itself and the distinct other poses of its detection, most probable first, with probabilities.
 
-        At most one of them is right. So the others share what the selected pose leaves: their own probabilities are
-        scaled down where they sum to more than that.
+        At most one of them is right, so the others share what the selected pose leaves.
         """
         same = np.flatnonzero(self.pool.batch.owner == self.pool.batch.owner[i])
         listed = [i]
@@ -87,5 +86,10 @@ class Verified:
             if all((j, k) in apart for k in listed):
                 listed.append(j)
         own = self.score[listed[1:]]
-        factor = min(1.0, (1.0 - score) / max(float(own.sum()), 1e-9)) if self.calibrated else 1.0
-        return [(i, score), *((j, float(factor * value)) for j, value in zip(listed[1:], own, strict=True))]
+        shared = remaining_probability(score, own) if self.calibrated else own
+        return [(i, score), *zip(listed[1:], shared.tolist(), strict=True)]
+
+
+def remaining_probability(score: float, others: FloatArray) -> FloatArray:
+    """(N,) probabilities of the alternatives of a pose, scaled down where they sum to more than it leaves."""
+    return np.asarray(others * min(1.0, (1.0 - score) / max(float(others.sum()), 1e-9)))

@@ -30,17 +30,17 @@ MM_PER_M = 1e3
 class ChallengeSettings:
     """Parameters of the service of the bin-picking challenge.
 
-    camera: name (frame id of its camera info) of the only camera that is used; when empty the Photoneo, if it has
-        images, or else the first camera that has some.
-    all_cameras: whether all cameras with colour and depth are used together. Where their poses contradict each other,
-        only the first is.
+    camera: name (frame id of its camera info) of the only camera that is used; all when empty.
+    all_cameras: whether all cameras with colour and depth are used together; otherwise the Photoneo, if it has images,
+        or else the first camera that has some. Where cameras contradict each other, those that agree are relied on, or
+        else the first one.
     depth_unit_m: metres of one unit of the depth images; the challenge's own data set has tenths of a millimetre.
     object_ids: "<part>=<number>" for parts whose number in requests is not their number in BOP data sets.
     threshold: least score (probability to be right) of a pose in an answer, which is a ranking of all by default.
     """
 
     camera: str = setting("", live=True)
-    all_cameras: bool = setting(False, live=True)
+    all_cameras: bool = setting(True, live=True)
     depth_unit_m: float = setting(1e-4, bounds=(1e-6, 1.0), live=True)
     object_ids: tuple[str, ...] = setting((), live=True)
     threshold: float = setting(0.0, bounds=(0.0, 1.0), live=True)
@@ -54,9 +54,7 @@ class ChallengeSettings:
 
 
 JoinViews = Callable[[Any, Sequence[RgbdFrame], Sequence[FloatArray]], tuple[list[PoseEstimate], Sequence[str]]]
-"""Poses in the world from a model, frames and T_world_cam (4, 4) of each; none where the views cannot be used together.
-
-Also returns what is to be logged."""
+"""Poses in the world from a model, frames and T_world_cam (4, 4) of each; also returns what is to be logged."""
 
 
 class ChallengeService:
@@ -114,13 +112,32 @@ class ChallengeService:
         settings = self._node.settings.challenge
         cameras = usable_cameras(request, settings.camera)
         if settings.all_cameras and self._join_views is not None and len(cameras) > 1:
-            frames = [to_frame(camera, settings.depth_unit_m) for camera in cameras]
-            poses, notes = self._join_views(model, frames, [inverse(T_cam_world(camera)) for camera in cameras])
-            for note in notes:
+            frames, T_world_cam, notes = self._readable(cameras)
+            poses, verdicts = self._join_views(model, frames, T_world_cam)
+            for note in (*notes, *verdicts):
                 self._node.get_logger().info(f"{SERVICE}: {note}")
-            if poses:
-                return poses, np.eye(4)
+            return poses, np.eye(4)
         return model.stage(to_frame(cameras[0], settings.depth_unit_m)), T_cam_world(cameras[0])
+
+    def _readable(self, cameras: Sequence[Any]) -> tuple[list[RgbdFrame], list[FloatArray], list[str]]:
+        """The frames of the cameras that can be used, where they are, and what is wrong with the others.
+
+        Raises:
+            BinposeError: when none can be used.
+        """
+        frames: list[RgbdFrame] = []
+        places: list[FloatArray] = []
+        problems: list[BinposeError] = []
+        for camera in cameras:
+            try:
+                place = inverse(T_cam_world(camera))
+                frames.append(to_frame(camera, self._node.settings.challenge.depth_unit_m))
+                places.append(place)
+            except BinposeError as error:
+                problems.append(error)
+        if not frames:
+            raise problems[0]
+        return frames, places, [str(problem) for problem in problems]
 
 
 def names_of(objects: Mapping[str, ObjectModel], given: Collection[str] = ()) -> dict[int, str]:

@@ -1,4 +1,4 @@
-"""The action `~/estimate_poses`: the poses in the next image, once."""
+"""The action `~/estimate_poses`: the poses in the next image, or in several views of one bin, once."""
 
 import math
 import threading
@@ -6,15 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from binpose_core.base.errors import BinposeError, Cancelled, UnknownObject
 from binpose_core.base.reasons import Reason
+from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import PoseEstimate
 from binpose_core.parts.objects import ObjectModel
 from binpose_ros.node_checks import clock_mismatch
 from binpose_ros.outcome import Outcome
-from binpose_ros.poses import write_poses
+from binpose_ros.poses import from_matrices, write_poses
 from binpose_ros.problems import Problem, message_of
-from binpose_ros.stamps import Header
+from binpose_ros.several_views import MOST_VIEWS, JoinedViews, JoinTaken, TakenView, ViewCollector
+from binpose_ros.stamps import Header, to_header
 
 PATIENCE_S = 30.0
 STEP_S = 0.2
@@ -27,18 +31,26 @@ class FrameResult:
     """What became of one frame.
 
     poses: also those below the node's threshold, best first, in the frame of the header.
+    frame, result: the images and what the stage made of them, for nodes that join views.
     """
 
     header: Header
     outcome: Outcome
     poses: Sequence[PoseEstimate] = ()
     objects: Mapping[str, ObjectModel] = field(default_factory=dict)
+    frame: RgbdFrame | None = None
+    result: Any = None
 
 
 class EstimateAction:
-    """Waits for a frame that was taken after the request, and answers with its poses."""
+    """Waits for a frame that was taken after the request, and answers with its poses.
 
-    def __init__(self, node: Any) -> None:
+    Args:
+        node: with `models`, `monitor` and `diagnostics`.
+        join: estimates several views together; goals with several views are refused without it.
+    """
+
+    def __init__(self, node: Any, join: JoinTaken | None = None) -> None:
         from binpose_interfaces.action import EstimatePoses
         from rclpy.action import ActionServer, CancelResponse
         from rclpy.callback_groups import ReentrantCallbackGroup
@@ -47,6 +59,8 @@ class EstimateAction:
         self._changed = threading.Condition()
         self._waiting = self._number = 0
         self._newest = FrameResult(Header(0, ""), Outcome())
+        self._join = join
+        self._collector = None if join is None else ViewCollector(node, node.transforms, self._next)
         self._server = ActionServer(
             node,
             EstimatePoses,
@@ -111,6 +125,12 @@ class EstimateAction:
         if math.isnan(request.min_score):
             sentence = "min_score is NaN; expected 0 to 1, or 0 for the node's own threshold."
             raise BinposeError(sentence, Reason.BAD_REQUEST)
+        if request.views > 1 and self._join is None:
+            sentence = f"views is {request.views}; only the node bin_picking joins views, expected 0 or 1 here."
+            raise BinposeError(sentence, Reason.BAD_REQUEST)
+        if request.views > MOST_VIEWS:
+            sentence = f"views is {request.views}; expected at most {MOST_VIEWS}."
+            raise BinposeError(sentence, Reason.BAD_REQUEST)
         self._check_clock(self._node.diagnostics.clock_problems())
 
     def _check_clock(self, problems: Sequence[Problem]) -> None:
@@ -120,6 +140,8 @@ class EstimateAction:
                 raise BinposeError(problem.message, problem.reason)
 
     def _executed(self, goal: Any) -> Any:
+        if goal.request.views > 1 and self._collector is not None and self._join is not None:
+            return self._several(goal, self._collector, self._join)
         goal.publish_feedback(self._kind.Feedback(stage="waiting for an image"))
         result = self._next(goal, self._node.get_clock().now().nanoseconds)
         outcome = result.outcome.expect_processed()
@@ -148,6 +170,39 @@ class EstimateAction:
         problems = self._node.diagnostics.problems()
         reason = problems[0].reason if problems else Reason.NO_FRAME
         raise BinposeError(f"No frame was processed. {message_of(problems)}".strip(), reason)
+
+    def _several(self, goal: Any, collector: ViewCollector, join: JoinTaken) -> Any:
+        """The answer from several views, in the frame that rests with the bin."""
+        count = goal.request.views
+
+        def feedback(number: int) -> None:
+            goal.publish_feedback(self._kind.Feedback(stage=f"waiting for view {number} of {count}", view=number))
+
+        world, views = collector.collect(goal, feedback)
+        goal.publish_feedback(self._kind.Feedback(stage=f"estimating {count} views together", view=count))
+        joined, version = join(views), views[0].version
+        outcome = Outcome(version=version)
+        if not joined.poses:
+            outcome = Outcome(Reason.NO_PARTS, f"No part was found in {count} views.", version=version)
+        objects = self._node.models.find(version).objects
+        result = FrameResult(Header(views[-1].header.stamp_ns, world), outcome, joined.poses, objects)
+        answer = self._answer(goal.request, result, outcome)
+        if not all(joined.together):
+            answer.code, answer.message = Reason.VIEWS_DIFFER.code, joined.notes[0]
+        answer.verdict = " ".join(joined.notes)
+        answer.view_results = self._views(views, joined)
+        goal.succeed()
+        return answer
+
+    def _views(self, views: Sequence[TakenView], joined: JoinedViews) -> list[Any]:
+        from binpose_interfaces.msg import View
+
+        types = self._node.types
+        cameras = from_matrices(np.stack(joined.T_world_cam), types)
+        return [
+            View(header=to_header(view.header, types), camera=camera, residual=float(residual), together=bool(together))
+            for view, camera, residual, together in zip(views, cameras, joined.residual_m, joined.together, strict=True)
+        ]
 
     def _answer(self, request: Any, result: FrameResult, outcome: Outcome) -> Any:
         from rclpy.serialization import deserialize_message

@@ -156,3 +156,13 @@ class DetectionChoice(StageSettings):
     def chosen(self) -> DetectionFilter:
         """Gives those that are followed up."""
         return DetectionFilter(self.min_score, Region.from_text(self.region))
+
+
+def check_tf_name(parameter: str, value: str) -> None:
+    """Refuse what is no name of a frame; an empty one is allowed.
+
+    Raises:
+        BinposeError: naming the parameter.
+    """
+    if value.startswith("/") or value.endswith("/") or any(letter.isspace() for letter in value):
+        raise BinposeError(f"{parameter} is {value!r}; expected a name of TF, without blanks and outer slashes.")

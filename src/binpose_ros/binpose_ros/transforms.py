@@ -10,6 +10,7 @@ from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile
 
 from binpose_core.base.errors import BinposeError
+from binpose_core.base.reasons import Reason
 from binpose_core.frames.types import PoseEstimate
 from binpose_core.geometry.transforms import FloatArray
 from binpose_ros.poses import from_transform
@@ -45,6 +46,24 @@ class Transforms:
         with self._changed:
             self._changed.wait_for(lambda: self._is_there(target, source), PATIENCE_S)
             return self._buffer.lookup(target, source.frame_id, source.stamp_ns)
+
+    def root(self, frame: str) -> str:
+        """The frame that all others of this one's tree hang on, waiting a moment for transforms.
+
+        Raises:
+            BinposeError: with the reason TF_MISSING when the frame has no transform.
+        """
+        self._subscribe()
+        with self._changed:
+            self._changed.wait_for(lambda: self._buffer.root(frame) != frame, PATIENCE_S)
+            root = self._buffer.root(frame)
+        if root == frame:
+            raise BinposeError(
+                f"No transform of {frame!r} arrived; expected where the camera is on /tf or /tf_static; publish it, "
+                "with the robot's state and the calibration of the camera.",
+                Reason.TF_MISSING,
+            )
+        return root
 
     def _is_there(self, target: str, source: Header) -> bool:
         try:

@@ -23,8 +23,8 @@ from binpose_core.evaluation.scores import summarise
 from binpose_core.frames.types import PoseEstimate
 from binpose_core.parts.objects import ObjectModel
 from binpose_pipeline.bundle import PipelineBundle
-from binpose_self_training.recorded_frames import RecordedFrames, Recording
-from binpose_self_training.selection.selector import Selection
+from binpose_self_training.recorded_frames import NamedFrames, RecordedFrames
+from binpose_self_training.selection.selector import LabelSelection
 from binpose_self_training.teacher import TaughtFrame
 
 CONFIG = EvaluationConfig(min_visible_fraction=HALF_VISIBLE)
@@ -95,7 +95,9 @@ class KnownTruth:
     ) -> None:
         self.learnt, self.tests = learnt, tests
 
-    def __call__(self, teacher: PipelineBundle, taught: Sequence[TaughtFrame], selection: Selection) -> dict[str, Any]:
+    def __call__(
+        self, teacher: PipelineBundle, taught: Sequence[TaughtFrame], selection: LabelSelection
+    ) -> dict[str, Any]:
         """The quality of the labels, and the figures on the test frames, where the truth is known."""
         measured: dict[str, Any] = {}
         if any(truth is not None for truth in self.learnt):
@@ -145,7 +147,7 @@ def truth_of(source: FrameSource, known: Mapping[str, ObjectModel]) -> FrameTrut
 
 
 def truths_of(
-    frames: RecordedFrames, recordings: Sequence[Recording], known: Mapping[str, ObjectModel]
+    frames: RecordedFrames, recordings: Sequence[NamedFrames], known: Mapping[str, ObjectModel]
 ) -> list[FrameTruth | None]:
     """The truth of each stored frame, where its recording has poses."""
     sources = {(str(r.path), source.name): source for r in recordings for source in r.frames}

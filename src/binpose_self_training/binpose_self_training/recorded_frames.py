@@ -118,7 +118,7 @@ class RecordedFrames:
 
 
 @dataclass(frozen=True)
-class Recording:
+class NamedFrames:
     """A recording: its path, and its frames that are not read yet."""
 
     path: Path
@@ -126,7 +126,7 @@ class Recording:
 
 
 def collect_frames(
-    recordings: Sequence[Recording], config: FramesConfig, directory: Path
+    recordings: Sequence[NamedFrames], config: FramesConfig, directory: Path
 ) -> tuple[RecordedFrames, RecordedFrames]:
     """The frames to learn from, and those that are held out, stored in folders of their own.
 
@@ -146,14 +146,14 @@ def collect_frames(
 
 
 def _frames(
-    recordings: Sequence[Recording], config: FramesConfig, directory: Path
+    recordings: Sequence[NamedFrames], config: FramesConfig, directory: Path
 ) -> tuple[RecordedFrames, RecordedFrames]:
     known = _stored(directory / "frames"), _stored(directory / "held_out")
     if known[0] is not None and known[1] is not None:
         return known[0], known[1]
     last = [_split(recording.frames, config.held_out) for recording in recordings]
-    learnt = [Recording(r.path, r.frames[:n]) for r, n in zip(recordings, last, strict=True)]
-    kept = [Recording(r.path, r.frames[n:]) for r, n in zip(recordings, last, strict=True)]
+    learnt = [NamedFrames(r.path, r.frames[:n]) for r, n in zip(recordings, last, strict=True)]
+    kept = [NamedFrames(r.path, r.frames[n:]) for r, n in zip(recordings, last, strict=True)]
     seen: set[bytes] = set()
     frames = _collected(learnt, config.frames, directory / "frames", seen)
     if not len(frames):
@@ -178,7 +178,7 @@ def _split(frames: Sequence[FrameSource], held_out: float) -> int:
     return min(len(frames), max(1, round(len(frames) * (1.0 - held_out))))
 
 
-def _collected(recordings: Sequence[Recording], number: int, directory: Path, seen: set[bytes]) -> RecordedFrames:
+def _collected(recordings: Sequence[NamedFrames], number: int, directory: Path, seen: set[bytes]) -> RecordedFrames:
     """At most `number` distinct frames, as many of each recording as of the others while it has enough."""
     chosen: list[tuple[int, int, RgbdFrame, FrameInfo]] = []
     notes: list[str] = []
@@ -217,7 +217,7 @@ def _read(source: FrameSource, notes: list[str]) -> RgbdFrame | None:
     return frame
 
 
-def _info(recording: Recording, source: FrameSource) -> FrameInfo:
+def _info(recording: NamedFrames, source: FrameSource) -> FrameInfo:
     try:
         pose = camera_pose_of(source)
         name = str(getattr(source, "bin_name", "")) or source.name

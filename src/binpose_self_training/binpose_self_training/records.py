@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from binpose_self_training.selection.selector import Rejection, Selection
+from binpose_self_training.selection.selector import LabelSelection, Rejection
 from binpose_self_training.teacher import TaughtFrame
 
 
@@ -47,7 +47,7 @@ class RoundRecord:
 
 
 def round_record(
-    number: int, teacher: str, taught: Sequence[TaughtFrame], selection: Selection, score: float
+    number: int, teacher: str, taught: Sequence[TaughtFrame], selection: LabelSelection, score: float
 ) -> RoundRecord:
     """The record of a round before its student.
 
@@ -82,7 +82,7 @@ def round_record(
     )
 
 
-def evidence_entries(taught: Sequence[TaughtFrame], selection: Selection) -> list[dict[str, Any]]:
+def evidence_entries(taught: Sequence[TaughtFrame], selection: LabelSelection) -> list[dict[str, Any]]:
     """The evidence for each pose and the decision, with the frame's index, as plain data."""
     return [
         {**evidence.to_json(), "frame": index, "rejection": rejection.value, "T_cam_obj": pose.T_cam_obj.tolist()}

@@ -17,7 +17,7 @@ from binpose_self_training.records import RoundRecord, evidence_entries, round_r
 from binpose_self_training.selection.balance import view_weights
 from binpose_self_training.selection.partial_labels import partial_labels
 from binpose_self_training.selection.pose_crops import FACES
-from binpose_self_training.selection.selector import Selection, SelectionConfig, select
+from binpose_self_training.selection.selector import LabelSelection, SelectionConfig, select_labels
 from binpose_self_training.student import mixed_views, train_student
 from binpose_self_training.teacher import TaughtFrame, Teacher, Track
 from binpose_simulation.view_store import ViewStore
@@ -40,7 +40,7 @@ class TruthCheck(Protocol):
     """Measures a teacher and its pseudo labels where the truth is known; nothing that learns has access to it."""
 
     def __call__(
-        self, teacher: PipelineBundle, taught: Sequence[TaughtFrame], selection: Selection
+        self, teacher: PipelineBundle, taught: Sequence[TaughtFrame], selection: LabelSelection
     ) -> Mapping[str, Any]:
         """Figures as plain data."""
         ...
@@ -125,7 +125,7 @@ class Rounds:
         stage = f"round {number}, {TEACHING}"
         machine = self.teach(teacher, self.config.selection)
         taught = watch.around(TEACHING, machine)(self.frames, lambda items: self._tracked(items, stage))
-        selection = watch.around(SELECTION, select)([frame.evidence for frame in taught], self.config.selection)
+        selection = watch.around(SELECTION, select_labels)([frame.evidence for frame in taught], self.config.selection)
         views = self.labels(number)
         for view in labelled_views(self.frames, taught, selection, teacher, self.config, start=len(views)):
             views.append(view)
@@ -184,7 +184,7 @@ class Rounds:
 def labelled_views(
     frames: RecordedFrames,
     taught: Sequence[TaughtFrame],
-    selection: Selection,
+    selection: LabelSelection,
     teacher: PipelineBundle,
     config: SelfTrainingConfig,
     start: int = 0,

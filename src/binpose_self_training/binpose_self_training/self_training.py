@@ -19,8 +19,8 @@ from binpose_pipeline.bundle import PipelineBundle, load_bundle
 from binpose_self_training.anchors import frozen_anchors
 from binpose_self_training.config import SelfTrainingConfig
 from binpose_self_training.gate.gate import Gate
-from binpose_self_training.gate.verdict import Verdict
-from binpose_self_training.recorded_frames import RecordedFrames, Recording, collect_frames
+from binpose_self_training.gate.verdict import GateVerdict
+from binpose_self_training.recorded_frames import NamedFrames, RecordedFrames, collect_frames
 from binpose_self_training.records import RoundRecord
 from binpose_self_training.replay import FOLDER, keep_for_replay, scene_of, simulated_replay
 from binpose_self_training.rounds import Report, Rounds, TruthCheck
@@ -45,7 +45,7 @@ class SelfTrainingResult:
     records: Sequence[RoundRecord]
     frames: RecordedFrames
     held_out: RecordedFrames
-    verdict: Verdict | None = None
+    verdict: GateVerdict | None = None
 
     @property
     def has_candidate(self) -> bool:
@@ -78,7 +78,7 @@ class SelfTraining:
     tensorboard: Path | None = None
     rounds: Callable[..., Rounds] = Rounds
 
-    def __call__(self, recordings: Sequence[Recording]) -> SelfTrainingResult:
+    def __call__(self, recordings: Sequence[NamedFrames]) -> SelfTrainingResult:
         """Run the rounds and the gate; the model in use stays what it was.
 
         Raises:
@@ -88,7 +88,7 @@ class SelfTraining:
         with self_training_lock(self.store):
             return self._run(recordings)
 
-    def _run(self, recordings: Sequence[Recording]) -> SelfTrainingResult:
+    def _run(self, recordings: Sequence[NamedFrames]) -> SelfTrainingResult:
         champion = self._champion()
         self._check_directory(champion, recordings)
         frames, held_out = collect_frames(recordings, self.config.frames, self.directory)
@@ -130,18 +130,18 @@ class SelfTraining:
         for file in self.directory.glob("round_*/*.safetensors"):
             file.unlink()
 
-    def _decided(self, champion: PipelineBundle, candidate: PipelineBundle, held_out: RecordedFrames) -> Verdict:
+    def _decided(self, champion: PipelineBundle, candidate: PipelineBundle, held_out: RecordedFrames) -> GateVerdict:
         """The verdict of the gate, which is kept with the candidate in the store."""
         store, file = ModelStore(self.store), self.directory / "verdict.json"
         if file.is_file():  # of this run, which is repeated
-            return Verdict.from_json(read_json(file))
+            return GateVerdict.from_json(read_json(file))
         store.nominate(candidate.version)
         verdict = self._verdict(champion, candidate, held_out)
         store.record_verdict(candidate.version, verdict.to_json())
         write_json(file, verdict.to_json())
         return verdict
 
-    def _verdict(self, champion: PipelineBundle, candidate: PipelineBundle, held_out: RecordedFrames) -> Verdict:
+    def _verdict(self, champion: PipelineBundle, candidate: PipelineBundle, held_out: RecordedFrames) -> GateVerdict:
         wanted = self.config.anchors
         anchors = frozen_anchors(
             self.store, champion.objects, self._scene(champion), self.workers, wanted,
@@ -168,7 +168,7 @@ class SelfTraining:
         version = read_json(file)["champion"] if file.is_file() else None
         return load_bundle(self.store, self.device, version)
 
-    def _check_directory(self, champion: PipelineBundle, recordings: Sequence[Recording]) -> None:
+    def _check_directory(self, champion: PipelineBundle, recordings: Sequence[NamedFrames]) -> None:
         """Make the run's folder, or make sure that it is of the same run."""
         file = self.directory / "run.json"
         settings = {"recordings": [str(r.path) for r in recordings], "settings": plain(self.config)}

@@ -8,7 +8,7 @@ import pytest
 from binpose_core.frames.camera import Camera
 from binpose_core.frames.camera_view import CameraView
 from binpose_core.frames.rgbd_frame import RgbdFrame
-from binpose_core.frames.types import Detection, PoseEstimate
+from binpose_core.frames.types import Detection, Hypothesis, PoseEstimate
 from binpose_core.geometry.transforms import exp_so3, from_rotation_translation, inverse
 from binpose_core.rendering.renderer import Renderer
 from binpose_pipeline.pipeline import Pipeline
@@ -37,6 +37,8 @@ class Bin:
     noise_m: float = 0.0003
     blind: dict = field(default_factory=dict)
     """Frame name -> parts that its detector misses."""
+    doubt: dict = field(default_factory=dict)
+    """Part -> motion (4, 4) of a second pose that the estimator proposes for it."""
 
     def __post_init__(self) -> None:
         self.renderer = Renderer([part.mesh for part in self.objects.values()])
@@ -76,8 +78,11 @@ class Bin:
         found = []
         for number, detection in enumerate(detections):
             off = from_rotation_translation(exp_so3(rng.normal(0, 0.01, 3)), rng.normal(0, self.noise_m, 3))
-            T = T_cam_obj[int(detection.center_px[0])] @ off
-            found.append(PoseEstimate(detection.object_id, T, 0.8, detection_index=number))
+            i = int(detection.center_px[0])
+            T, name = T_cam_obj[i] @ off, detection.object_id
+            poses = [T, *([T @ self.doubt[i]] if i in self.doubt else [])]
+            own = tuple(Hypothesis(name, pose, 0.8) for pose in poses)
+            found.append(PoseEstimate(name, T, 0.8, detection_index=number, hypotheses=own))
         return found
 
     @property

@@ -87,7 +87,7 @@ def test_a_shifted_camera_is_noticed_with_its_millimetres_and_corrected(cell: Bi
     assert result.together == (0, 1, 2)
     assert result.residuals.shift_m[1] * 1e3 == pytest.approx(size_mm, abs=0.5)
     assert result.residuals.shift_m[[0, 2]].max() < 5e-4
-    assert "The camera pose of view1 is off by" in result.notes[-1]
+    assert "The camera pose of view view1 is off by" in result.notes[-1]
     assert cell.errors_m(result.poses).max() < 1e-3
 
 
@@ -119,6 +119,39 @@ def test_a_bin_that_moved_between_two_views_is_not_fused(cell: Bin, views) -> No
     for view, own in zip([views[0], after], result.in_cameras, strict=True):
         alone = cell.pipeline(view.frame)
         np.testing.assert_array_equal([p.T_cam_obj for p in own], [p.T_cam_obj for p in alone])
+
+
+def test_what_one_view_misses_and_another_explains_is_not_unexplained(cell: Bin, views) -> None:
+    """Of each view's content, what no joined pose explains there, also beyond the view's own detections."""
+    cell.blind = {"view0": (2, 3)}
+    result = cell.estimate(views)
+    assert result.results[0].unexplained > 0.08 and result.unexplained[0] < 0.05
+    labels, poses = cell.seen["view0"][1], result.in_cameras[0]
+    cell.blind = {"view0": (2, 3), "view1": (3,), "view2": (3,)}
+    result = cell.estimate(views)
+    assert len(result.in_cameras[0]) == len(poses) - 1
+    assert result.unexplained[0] == pytest.approx((labels == 3).sum() / (labels >= 0).sum(), abs=0.08)
+    one = cell.estimate(views[:1])
+    assert one.unexplained == (one.results[0].unexplained,)
+
+
+def test_poses_that_look_alike_are_listed_with_what_the_first_leaves(cell: Bin, views) -> None:
+    """A hypothesis on the same pixels is an alternative in the world and in each camera; at most one is right."""
+    cell.doubt = {0: from_rotation_translation(exp_so3(np.array([0.0, 0.0, np.pi])), np.zeros(3))}
+    result = cell.estimate(views)
+    near = cell.objects[cell.names[0]].center_in(cell.T_world_obj[0])
+    apart = [np.linalg.norm(cell.objects[p.object_id].center_in(p.T_world_obj) - near) for p in result.poses]
+    found = [pose for pose, distance_m in zip(result.poses, apart, strict=True) if distance_m < 5e-3]
+    assert len(found) == 1 and found[0].alternatives
+    for pose in result.poses:
+        scores = [pose.score, *(other.score for other in pose.alternatives)]
+        assert sum(scores) <= 1 + 1e-9 or len(scores) == 1
+        assert scores[1:] == sorted(scores[1:], reverse=True)
+    (own,) = [p for p in result.in_cameras[1] if p.score == found[0].score]
+    expected = [found[0], *found[0].alternatives]
+    placed = [result.T_world_cam[1] @ hypothesis.T_cam_obj for hypothesis in own.hypotheses]
+    np.testing.assert_allclose(placed, [pose.T_world_obj for pose in expected], atol=1e-9)
+    assert [hypothesis.score for hypothesis in own.hypotheses] == [pose.score for pose in expected]
 
 
 def test_no_view_is_refused() -> None:

@@ -19,7 +19,7 @@ from binpose_self_training.gate.anchors import AnchorFrame
 from binpose_self_training.gate.config import GateConfig
 from binpose_self_training.gate.gate import Gate
 from binpose_self_training.gate.outcomes import PickOutcome
-from binpose_self_training.gate.verdict import Verdict
+from binpose_self_training.gate.verdict import GateVerdict
 
 from ...conftest import known_scene
 from .known_poses import moved, reported
@@ -53,11 +53,11 @@ def anchors(bins: list[Any]) -> list[AnchorFrame]:
 
 
 @pytest.fixture
-def decide(bundle: PipelineBundle, bins: list[Any], anchors: list[AnchorFrame]) -> Callable[..., Verdict]:
+def decide(bundle: PipelineBundle, bins: list[Any], anchors: list[AnchorFrame]) -> Callable[..., GateVerdict]:
     """Compares what two models find in the bins."""
     champion, candidate = replace(bundle, version="a" * 64), replace(bundle, version="b" * 64)
 
-    def call(old: Found, new: Found, *, times: tuple[float, float] = (0.1, 0.1), **options: Any) -> Verdict:
+    def call(old: Found, new: Found, *, times: tuple[float, float] = (0.1, 0.1), **options: Any) -> GateVerdict:
         def predict(model: PipelineBundle, name: str, frame: RgbdFrame) -> TimedResult:
             scene = next(scene for scene in bins if scene.frame is frame)
             number = int(model.version.startswith("b"))
@@ -82,7 +82,7 @@ def nothing(scene: Any) -> list[PoseEstimate]:
     return []
 
 
-def test_a_better_candidate_is_promoted(decide: Callable[..., Verdict]) -> None:
+def test_a_better_candidate_is_promoted(decide: Callable[..., GateVerdict]) -> None:
     verdict = decide(first_only, reported)
     assert verdict.promoted and verdict.decision == "promoted"
     assert (verdict.champion, verdict.candidate) == ("a" * 64, "b" * 64)
@@ -91,23 +91,23 @@ def test_a_better_candidate_is_promoted(decide: Callable[..., Verdict]) -> None:
     assert verdict.parts[-1].gained == 2 * COUNT and verdict.parts[-1].lost == 0
 
 
-def test_the_same_exchanged_is_refused(decide: Callable[..., Verdict]) -> None:
+def test_the_same_exchanged_is_refused(decide: Callable[..., GateVerdict]) -> None:
     verdict = decide(reported, first_only)
     assert verdict.decision == "refused"
     assert any("is worse on" in reason for reason in verdict.reasons)
 
 
-def test_an_equal_candidate_is_not_promoted(decide: Callable[..., Verdict]) -> None:
+def test_an_equal_candidate_is_not_promoted(decide: Callable[..., GateVerdict]) -> None:
     verdict = decide(reported, reported)
     assert verdict.decision == "undecided" and "do not prove" in verdict.reasons[0]
 
 
 @pytest.mark.parametrize("old", [reported, first_only])
-def test_an_empty_candidate_is_refused(decide: Callable[..., Verdict], old: Found) -> None:
+def test_an_empty_candidate_is_refused(decide: Callable[..., GateVerdict], old: Found) -> None:
     assert decide(old, nothing).decision == "refused"
 
 
-def test_a_forgotten_part_is_refused_although_all_else_is_better(decide: Callable[..., Verdict]) -> None:
+def test_a_forgotten_part_is_refused_although_all_else_is_better(decide: Callable[..., GateVerdict]) -> None:
     def rods(scene: Any) -> list[PoseEstimate]:
         return [pose for pose in reported(scene) if pose.object_id == "rod"]
 
@@ -116,20 +116,20 @@ def test_a_forgotten_part_is_refused_although_all_else_is_better(decide: Callabl
 
 
 def test_a_part_that_the_candidate_does_not_know_is_named(
-    decide: Callable[..., Verdict], bundle: PipelineBundle
+    decide: Callable[..., GateVerdict], bundle: PipelineBundle
 ) -> None:
     candidate = replace(bundle, objects={"step": bundle.objects["step"]}, version="b" * 64)
     verdict = decide(first_only, reported, candidate=candidate)
     assert verdict.decision == "refused" and verdict.reasons == ("The candidate does not know rod.",)
 
 
-def test_a_slow_candidate_is_refused(decide: Callable[..., Verdict]) -> None:
+def test_a_slow_candidate_is_refused(decide: Callable[..., GateVerdict]) -> None:
     verdict = decide(first_only, reported, times=(0.1, 0.2))
     assert verdict.decision == "refused" and "2.00 times as long" in verdict.reasons[0]
     assert decide(first_only, reported, times=(0.1, 0.11)).promoted
 
 
-def test_scores_that_are_no_probabilities_are_refused(decide: Callable[..., Verdict]) -> None:
+def test_scores_that_are_no_probabilities_are_refused(decide: Callable[..., GateVerdict]) -> None:
     def some_wrong(scene: Any, score: float) -> list[PoseEstimate]:
         wrong = replace(reported(scene)[2], T_cam_obj=moved(scene.T_cam_obj[2], (0.01, 0.0, 0.0)), score=score)
         return [*reported(scene, 0.9)[:2], wrong]
@@ -138,22 +138,24 @@ def test_scores_that_are_no_probabilities_are_refused(decide: Callable[..., Verd
     assert verdict.decision == "refused" and "worse probabilities" in verdict.reasons[0]
 
 
-def test_without_labelled_frames_nothing_is_promoted(decide: Callable[..., Verdict]) -> None:
+def test_without_labelled_frames_nothing_is_promoted(decide: Callable[..., GateVerdict]) -> None:
     verdict = decide(first_only, reported, anchors=[])
     assert verdict.decision == "undecided" and "no labelled frames" in verdict.reasons[0]
 
 
-def test_without_unlabelled_frames_nothing_is_promoted(decide: Callable[..., Verdict]) -> None:
+def test_without_unlabelled_frames_nothing_is_promoted(decide: Callable[..., GateVerdict]) -> None:
     verdict = decide(first_only, reported, frames=[])
     assert verdict.decision == "undecided" and "No unlabelled frame" in verdict.reasons[0]
 
 
-def test_one_frame_a_thousand_times_is_one_piece_of_evidence(decide: Callable[..., Verdict], bins: list[Any]) -> None:
+def test_one_frame_a_thousand_times_is_one_piece_of_evidence(
+    decide: Callable[..., GateVerdict], bins: list[Any]
+) -> None:
     verdict = decide(first_only, reported, frames=[Source(f"copy{i}", bins[0].frame) for i in range(1000)])
     assert len(verdict.curve) == 1 and verdict.decision == "undecided" and len(verdict.notes) == 999
 
 
-def test_a_damaged_frame_is_left_out_with_its_reason(decide: Callable[..., Verdict], bins: list[Any]) -> None:
+def test_a_damaged_frame_is_left_out_with_its_reason(decide: Callable[..., GateVerdict], bins: list[Any]) -> None:
     class Damaged(Source):
         def read(self) -> RgbdFrame:
             raise BinposeError("The file is cut off.")
@@ -163,25 +165,25 @@ def test_a_damaged_frame_is_left_out_with_its_reason(decide: Callable[..., Verdi
     assert verdict.promoted and verdict.notes == ("Frame bad was left out: The file is cut off.",)
 
 
-def test_recorded_picks_can_refuse_but_not_promote(decide: Callable[..., Verdict], bins: list[Any]) -> None:
+def test_recorded_picks_can_refuse_but_not_promote(decide: Callable[..., GateVerdict], bins: list[Any]) -> None:
     picks = {f"frame{i}": [PickOutcome(s.object_ids[0], s.T_cam_obj[0], True)] for i, s in enumerate(bins)}
     assert decide(reported, reported, outcomes=picks).decision == "undecided"
     verdict = decide(first_only, lambda scene: reported(scene)[1:], outcomes=picks)
     assert verdict.decision == "refused" and any("recorded picks" in reason for reason in verdict.reasons)
 
 
-def test_the_same_input_gives_the_same_verdict(decide: Callable[..., Verdict]) -> None:
+def test_the_same_input_gives_the_same_verdict(decide: Callable[..., GateVerdict]) -> None:
     one, other = (replace(decide(first_only, reported), seconds=0.0) for _ in range(2))
     assert one == other
 
 
-def test_a_verdict_survives_json(decide: Callable[..., Verdict]) -> None:
+def test_a_verdict_survives_json(decide: Callable[..., GateVerdict]) -> None:
     picks = {"frame0": []}
     for verdict in (decide(first_only, reported, outcomes=picks), decide(reported, reported, anchors=[])):
-        assert Verdict.from_json(json.loads(json.dumps(verdict.to_json()))) == verdict
+        assert GateVerdict.from_json(json.loads(json.dumps(verdict.to_json()))) == verdict
 
 
 @pytest.mark.parametrize("content", [{}, {"decision": "maybe"}, {"decision": "promoted", "reasons": 3}])
 def test_other_json_is_refused(content: dict[str, Any]) -> None:
     with pytest.raises(BinposeError, match="no verdict of the gate"):
-        Verdict.from_json(content)
+        GateVerdict.from_json(content)

@@ -5,7 +5,7 @@ import pytest
 
 from binpose_core.base.errors import BinposeError
 from binpose_self_training.selection.evidence import LabelEvidence
-from binpose_self_training.selection.selector import Rejection, SelectionConfig, rejection, select
+from binpose_self_training.selection.selector import Rejection, SelectionConfig, rejection, select_labels
 from binpose_self_training.selection.thresholds import FEWEST_OF_A_PART, Threshold, Thresholds, adapted_thresholds
 
 GOOD = LabelEvidence("gear", 0.9, 0.1, 0.5, 0.05, depth_agreement=0.98, returned=1.0, other_views=1.0)
@@ -31,7 +31,7 @@ def test_a_part_with_few_poses_has_the_thresholds_of_all():
 
 def test_an_infinite_distance_moves_no_threshold_and_is_never_accepted():
     entries = [*[GOOD] * 20, replace(GOOD, d_g=float("inf"))]
-    selection = select([entries], PAPER)
+    selection = select_labels([entries], PAPER)
     assert np.isfinite(selection.thresholds.of("gear").d_g)
     assert selection.accepted(0) == [True] * 20 + [False]
 
@@ -72,8 +72,8 @@ def test_stricter_settings_accept_a_subset(rng):
         LabelEvidence("gear", *rng.uniform(0, 1, 4), depth_agreement=rng.uniform(0.5, 1), returned=rng.integers(2))
         for _ in range(200)
     ]
-    loose = select([entries], replace(PAPER, score=0.2, deviations=1.5)).accepted(0)
-    strict = select([entries], replace(PAPER, score=0.4, deviations=0.5)).accepted(0)
+    loose = select_labels([entries], replace(PAPER, score=0.2, deviations=1.5)).accepted(0)
+    strict = select_labels([entries], replace(PAPER, score=0.4, deviations=0.5)).accepted(0)
     assert 0 < sum(strict) < sum(loose)
     assert all(a for a, b in zip(loose, strict, strict=True) if b)
 

@@ -21,6 +21,9 @@ class Evaluate(Command):
 
     Prints recall and precision per object, and writes evaluation.json and evaluation.html into the run's folder.
 
+    Of a run with several views of each bin, the table counts every view. A further sentence counts each part once, if
+    it is visible in one of the views.
+
     Parts with a low annotation_confidence are not counted. If a data set contains such confidences, its annotations
     are treated as incomplete, and precision is given only for the objects named with --complete.
 
@@ -68,14 +71,18 @@ class Evaluate(Command):
             frames = [evaluator.add(source) for source in evaluator.frames[:1]]
         rest = evaluator.frames[1:]
         frames += [evaluator.add(source) for source in tracked(rest, len(rest), "Evaluating")]
-        result = evaluator.result()
+        result, bins = evaluator.result(), evaluator.bins()
         for note in evaluator.notes:
             console.print(note, style="yellow")
         console.print(evaluation_table(result))
         if result.depth_check.checked:
             console.print(f"Without labels: {agreement_sentence(result.depth_check)}")
-        write_json(run.root / "evaluation.json", {**result.to_json(), "notes": evaluator.notes})
-        page = evaluation_page(record, OverlayDrawer(evaluator.objects), frames, result, evaluator.notes)
+        if bins is not None:
+            console.print(bins.sentence)
+        joint = None if bins is None else bins.to_json()
+        write_json(run.root / "evaluation.json", {**result.to_json(), "bins": joint, "notes": evaluator.notes})
+        notes = evaluator.notes if bins is None else [bins.sentence, *evaluator.notes]
+        page = evaluation_page(record, OverlayDrawer(evaluator.objects), frames, result, notes)
         write_text(run.root / "evaluation.html", page)
         console.print(f"Report: {run.root / 'evaluation.html'}")
         return 0

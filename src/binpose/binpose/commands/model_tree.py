@@ -37,7 +37,9 @@ def tree_rows(store: ModelStore, metrics_text: Callable[[Mapping[str, Any], bool
 def data_hash(header: Mapping[str, Any]) -> str:
     """The hash of the data that a model was trained on; empty where the header holds none."""
     for place in (header, header.get("self_training"), header.get("training")):
-        for key in DATA_KEYS if isinstance(place, Mapping) else ():
+        if not isinstance(place, Mapping):
+            continue
+        for key in DATA_KEYS:
             if isinstance(place.get(key), str):
                 return str(place[key])
     return ""

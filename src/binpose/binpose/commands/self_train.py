@@ -1,6 +1,6 @@
 """`binpose self-train`: improve a model on recordings that nobody labelled."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,8 +13,11 @@ from binpose.commands.command import Command, compiling, console, described, wai
 from binpose_core.base.errors import BinposeError
 
 if TYPE_CHECKING:
+    from binpose_core.datasets.folder import FrameSource
+    from binpose_core.evaluation.matching import FrameTruth
+    from binpose_core.parts.catalogue import ObjectModel
     from binpose_self_training.config import SelfTrainingConfig
-    from binpose_self_training.recorded_frames import RecordedFrames, Recording
+    from binpose_self_training.recorded_frames import NamedFrames, RecordedFrames
     from binpose_self_training.records import RoundRecord
     from binpose_self_training.rounds import TruthCheck
     from binpose_self_training.self_training import SelfTraining, SelfTrainingResult
@@ -83,6 +86,7 @@ class SelfTrain(Command):
         for note in result.frames.notes:
             console.print(note, style="yellow")
         console.print(rounds_table(result.records))
+        self._write_report(result)
         if not result.has_candidate:
             console.print(
                 f"No student was trained: {result.records[-1].ended}. The model in use stays.", style="yellow"
@@ -116,15 +120,17 @@ class SelfTrain(Command):
         from binpose_core.base.threads import available_cpus
         from binpose_pipeline.bundle import load_bundle
         from binpose_pipeline.kernels import compile_kernels
+        from binpose_self_training.known_truth import KnownTruth, truths_of
         from binpose_self_training.self_training import SelfTraining
 
         with waiting("Opening the recordings ..."):
             recordings, bundle = self._recordings(), load_bundle(self.model, self.device)
+            tests = self._tests(bundle.objects)
         with compiling():
             compile_kernels(bundle.pipeline, bundle.objects)
 
-        def truth(frames: "RecordedFrames") -> "TruthCheck | None":
-            return self._truth(frames, recordings, bundle.objects)
+        def truth(frames: "RecordedFrames") -> "TruthCheck":
+            return KnownTruth(truths_of(frames, recordings, bundle.objects), tests)
 
         with self_training_progress(console) as report:
             machine = SelfTraining(
@@ -133,23 +139,24 @@ class SelfTrain(Command):
             )  # fmt: skip
             return machine, machine(recordings)
 
-    def _recordings(self) -> "list[Recording]":
+    def _recordings(self) -> "list[NamedFrames]":
         from binpose_recording.inputs import open_inputs
-        from binpose_self_training.recorded_frames import Recording
+        from binpose_self_training.recorded_frames import NamedFrames
 
         if not self.recordings:
             raise BinposeError(
                 "No recording was named; expected at least one bag, BOP data set or folder of images; name it after "
                 "self-train."
             )
-        return [Recording(path, open_inputs(path, self.split).frames) for path in self.recordings]
+        return [NamedFrames(path, open_inputs(path, self.split).frames) for path in self.recordings]
 
-    def _truth(self, frames: "RecordedFrames", recordings: "Sequence[Recording]", objects: Any) -> "TruthCheck | None":
+    def _tests(self, objects: "Mapping[str, ObjectModel]") -> "list[tuple[FrameSource, FrameTruth]]":
+        """Labelled frames on which the teachers are measured."""
         from binpose_recording.inputs import open_inputs
-        from binpose_self_training.known_truth import KnownTruth, truth_of, truths_of
+        from binpose_self_training.known_truth import truth_of
 
         if self.evaluate is None:
-            return None
+            return []
         sources = open_inputs(self.evaluate).frames
         tests = [(source, truth) for source in sources if (truth := truth_of(source, objects)) is not None]
         if not tests:
@@ -157,7 +164,7 @@ class SelfTrain(Command):
                 f"{self.evaluate} has no poses of {', '.join(objects)}; expected a BOP data set with scene_gt.json; "
                 "leave out --evaluate, or name another."
             )
-        return KnownTruth(truths_of(frames, recordings, objects), tests)
+        return tests
 
     def _write_report(self, result: "SelfTrainingResult") -> None:
         from binpose.self_training_report import self_training_page

@@ -22,6 +22,7 @@ class Reason(Enum):
     PARTS_TOO_SMALL = "no pose is reported, and the parts would be too small in the image to be found"
     PARTS_TOO_LARGE = "no pose is reported, and the parts would be too large for the image to be found"
     NO_GRASP = "there are poses, and no grasp of them is free"
+    VIEWS_DIFFER = "several views contradict each other, and not all of them are used together"
 
     # --- A frame could not be processed ------------------------------------------------------------------------------
     UNKNOWN_ENCODING = "the encoding or the compression of an image is none that is supported"
@@ -42,6 +43,8 @@ class Reason(Enum):
     BAD_REQUEST = "the request names what is not known, or a value out of its range"
     BUSY = "too many requests wait already"
     CANCELLED = "the client cancelled the request"
+    SAME_VIEW = "the camera has not moved since an earlier view of the goal, or the next view was not asked for"
+    CAMERA_MOVES = "the camera moves while a view is to be taken"
     NOT_ACTIVE = "the node is not in the lifecycle state active"
 
     # --- Something around the node is wrong --------------------------------------------------------------------------
@@ -89,5 +92,6 @@ _PROCESSED = frozenset(
         Reason.PARTS_TOO_SMALL,
         Reason.PARTS_TOO_LARGE,
         Reason.NO_GRASP,
+        Reason.VIEWS_DIFFER,
     )
 )

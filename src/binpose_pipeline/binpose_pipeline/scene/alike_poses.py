@@ -83,8 +83,7 @@ def turned_covariance(covariance: FloatArray, rotation: FloatArray) -> FloatArra
     """A covariance (6, 6) of (translation, rotation vector) in another frame: rotation (3, 3) leads into it."""
     turn = np.zeros((6, 6))
     turn[:3, :3] = turn[3:, 3:] = rotation
-    turned = turn @ covariance @ turn.T
-    return np.asarray((turned + turned.T) / 2)  # refinement leaves them symmetric only up to rounding
+    return np.asarray(turn @ covariance @ turn.T)
 
 
 def moved_covariance(covariance: FloatArray, T_a_b: FloatArray) -> FloatArray:

@@ -8,9 +8,11 @@ import numpy as np
 from binpose_core.base.errors import BinposeError
 from binpose_core.base.stopwatch import measured
 from binpose_core.frames.camera_view import CameraView
-from binpose_core.frames.types import PoseEstimate
+from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.frames.types import Detection, PoseEstimate
 from binpose_core.geometry.transforms import FloatArray
 from binpose_core.parts.objects import ObjectModel
+from binpose_core.stages import SceneRefiner
 from binpose_pipeline.pipeline import Pipeline, TimedResult
 from binpose_pipeline.scene.camera_residuals import (
     CameraResidualConfig,
@@ -20,14 +22,18 @@ from binpose_pipeline.scene.camera_residuals import (
     no_residuals,
 )
 from binpose_pipeline.scene.config import ViewFusionConfig
+from binpose_pipeline.scene.left_out_views import alone_in_world, with_left_out
+from binpose_pipeline.scene.unexplained import unexplained_fraction
 from binpose_pipeline.scene.view_agreement import ViewMeasurer
 from binpose_pipeline.scene.view_check import (
     ViewCheckConfig,
+    agreeing_views,
     check_pairs,
-    contradicting,
     contradiction_sentence,
+    contradictions,
     missing_parts,
     residual_sentence,
+    silence_sentence,
 )
 from binpose_pipeline.scene.view_fusion import ScenePose, ViewFusion
 from binpose_refinement.config import RefinerConfig
@@ -60,6 +66,7 @@ class SceneResult:
     residuals: of the camera poses as given; pairs name views by their index in all views.
     notes: verdicts, one sentence each.
     results: of each view alone. fusion_s: seconds beyond them.
+    unexplained: (V) fraction of each view's content that no pose in its list explains; NaN where unknown.
     """
 
     poses: tuple[ScenePose, ...]
@@ -70,6 +77,7 @@ class SceneResult:
     notes: tuple[str, ...]
     results: tuple[TimedResult, ...]
     fusion_s: float = 0.0
+    unexplained: tuple[float, ...] = ()
 
     def seconds(self, view: int) -> dict[str, float]:
         """The time of each stage for a view, with its part of the fusion's."""
@@ -110,7 +118,25 @@ class SceneEstimator:
         times: dict[str, float] = {}
         with measured(FUSION, times.__setitem__):
             result = self._join(views, results)
-        return replace(result, fusion_s=times[FUSION])
+            unexplained = tuple(self._unexplained(views[v].frame, result, v) for v in range(len(views)))
+        return replace(result, fusion_s=times[FUSION], unexplained=unexplained)
+
+    def in_world(self, views: Sequence[CameraView], result: SceneResult, first: int = 0) -> list[ScenePose]:
+        """All poses in the world, best score first, also those of views that are used alone.
+
+        The poses are those of the views that are used together, or of one view where there are none. A part of another
+        view is added, unless these measure free space at its place, or hold another part there.
+
+        Args:
+            views: of the bin.
+            result: of these views.
+            first: the view that is relied on where none are used together.
+        """
+        moved = [replace(view, T_world_cam=T) for view, T in zip(views, result.T_world_cam, strict=True)]
+        alone = [own.poses for own in result.results]
+        relied_on = result.together or (first,)
+        joint = result.poses if result.together else alone_in_world(moved[first], alone[first], first)
+        return with_left_out(joint, moved, alone, relied_on, self._measurer, self._fusion.excludes, self.config.check)
 
     def _join(self, views: Sequence[CameraView], results: Sequence[TimedResult]) -> SceneResult:
         given = [view.T_world_cam for view in views]
@@ -145,10 +171,11 @@ class SceneEstimator:
             before = check_pairs(self._measurer, views, given, poses, c.check)
             if missing_parts(before) < missing_parts(checks):
                 residuals, T_world_cam, checks = no_residuals(len(views)), given, before
-        out = contradicting(checks, len(views), c.check)
-        notes = [contradiction_sentence(view, own, names) for view, own in sorted(out.items())]
-        together = tuple(view for view in every if view not in out)
-        if out and len(together) > 1:
+        together, notes = agreeing_views(checks, len(views), c.check), []
+        for view in (view for view in every if view not in together):
+            bad = contradictions(checks, view, c.check)
+            notes.append(contradiction_sentence(view, bad, names) if bad else silence_sentence(view, names))
+        if 1 < len(together) < len(views):
             residuals, T_world_cam = self._corrected(views, poses, together)
         if len(together) > 1:
             notes.append(residual_sentence(residuals, names, c.check))
@@ -181,6 +208,17 @@ class SceneEstimator:
         shown = self._measurer.predict(view.frame, [pose.object_id for pose in found], T_cam_obj)
         inside = [pose for pose, part in zip(found, shown, strict=True) if part.inside >= LEAST_INSIDE]
         return tuple(with_depth_agreement(view.frame, inside, self._part_renderer))
+
+    def _unexplained(self, frame: RgbdFrame, result: SceneResult, view: int) -> float:
+        """Of a view's content, the fraction that no pose in its list explains."""
+        alone, refiner = result.results[view], self._pipeline.refiner
+        if view not in result.together or not isinstance(refiner, SceneRefiner):
+            return alone.unexplained
+        explained = refiner.explained(frame, result.in_cameras[view])
+        # Parts that only other views detect belong to the bin's content too.
+        others = [Detection.from_mask("", 1.0, explained)] if explained.any() else []
+        detections = [*alone.proposals.detections, *others]
+        return unexplained_fraction(frame, explained, detections, self._pipeline.chosen.region)
 
 
 def _numbered(pose: ScenePose, together: Sequence[int]) -> ScenePose:

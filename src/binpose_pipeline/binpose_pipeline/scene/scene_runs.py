@@ -12,18 +12,20 @@ from typing import Any
 import numpy as np
 
 from binpose_core.base.errors import BinposeError
-from binpose_core.base.files import write_bytes, write_json
+from binpose_core.base.files import read_json, write_bytes, write_json
+from binpose_core.datasets.bop_json import as_entries, as_entry, finite_array
 from binpose_core.datasets.folder import FrameSource
 from binpose_core.datasets.view_sources import ViewGroup, camera_pose_of
 from binpose_core.frames.camera_view import CameraView
 from binpose_core.frames.filters import PoseFilter
 from binpose_core.frames.rgbd_frame import RgbdFrame
-from binpose_core.geometry.transforms import quat_xyzw_from_rotation
+from binpose_core.frames.types import PoseEstimate
+from binpose_core.geometry.transforms import FloatArray, quat_xyzw_from_rotation
 from binpose_core.parts.empty_results import why_empty
 from binpose_core.parts.objects import ObjectModel
 from binpose_pipeline.estimation import estimate_frames
 from binpose_pipeline.pipeline import Pipeline, TimedResult
-from binpose_pipeline.runs import FrameOutcome, cannot_replace
+from binpose_pipeline.runs import LISTED_PROBABILITY, FrameOutcome, cannot_replace, known_fraction
 from binpose_pipeline.scene.scene_estimator import SceneEstimator, SceneResult
 from binpose_pipeline.scene.view_fusion import ScenePose
 
@@ -133,7 +135,7 @@ def _outcome(
     reason = None if kept else why_empty(frame, detections, poses, chosen.wanted(objects), chosen.threshold)
     return FrameOutcome(
         source.name, source.scene_id, source.image_id, kept, rejected, result.seconds(number), reason=reason,
-        notes=tuple(dict.fromkeys(notes)), unexplained=result.results[number].unexplained,
+        notes=tuple(dict.fromkeys(notes)), unexplained=result.unexplained[number],
     )  # fmt: skip
 
 
@@ -158,6 +160,15 @@ class SceneDirectory:
         write_json(directory / "poses.json", scene_to_json(scene), indent=1, durable=False)
         write_bytes(directory / "overlay.png", overlay_png, durable=False)
 
+    def read(self) -> list["StoredScene"]:
+        """The bins of a run of which poses were estimated together.
+
+        Raises:
+            BinposeError: for a damaged file.
+        """
+        found = [_stored_scene(path) for path in sorted(self.root.glob("scenes/*/poses.json"))]
+        return [scene for scene in found if len(scene.T_world_cam) > 1]
+
     def remove_stale(self, done: Collection[str]) -> None:
         """Remove our own files, and no others, of bins that this run does not have."""
         try:
@@ -170,6 +181,38 @@ class SceneDirectory:
             raise cannot_replace(error) from error
 
 
+@dataclass(frozen=True, eq=False)
+class StoredScene:
+    """A bin of a run on disk.
+
+    T_world_cam: (4, 4) corrected camera pose by frame, of the frames that were used together.
+    poses: that reach the run's threshold, and below it; `T_cam_obj` is the pose in the world.
+    """
+
+    name: str
+    T_world_cam: Mapping[str, FloatArray]
+    poses: tuple[PoseEstimate, ...]
+
+
+def _stored_scene(path: Path) -> StoredScene:
+    content, where = as_entry(read_json(path), str(path)), str(path)
+    views = [view for view in as_entries(content.get("views"), where) if view.get("together") is True]
+    cameras = {
+        str(view.get("name")): finite_array(view.get("T_world_cam_corrected"), (4, 4), "T_world_cam_corrected", where)
+        for view in views
+    }
+    entries = [*as_entries(content.get("poses"), where), *as_entries(content.get("rejected"), where)]
+    poses = tuple(
+        PoseEstimate(
+            str(entry.get("object_id")),
+            finite_array(entry.get("T_world_obj"), (4, 4), "T_world_obj", where),
+            float(finite_array(entry.get("score"), (), "score", where)),
+        )
+        for entry in entries
+    )
+    return StoredScene(str(content.get("name")), cameras, poses)
+
+
 def scene_to_json(scene: SceneOutcome) -> dict[str, Any]:
     """A bin as plain data: metres, world frame, quaternions as x, y, z, w."""
     result, names = scene.result, [view.name for view in scene.views]
@@ -180,6 +223,7 @@ def scene_to_json(scene: SceneOutcome) -> dict[str, Any]:
             "T_world_cam": _rounded(scene.views[number].T_world_cam),
             "T_world_cam_corrected": _rounded(result.T_world_cam[number]),
             "correction_m": round(float(result.residuals.shift_m[number]), 6),
+            "unexplained": known_fraction(result.unexplained[number]),
         }
         for number, name in enumerate(names)
     ]
@@ -214,6 +258,15 @@ def _world_pose(pose: ScenePose, scene: SceneOutcome) -> dict[str, Any]:
         "proposed_by": [names[view] for view in pose.views],
         "visible": {names[v]: round(x, 3) for v, x in zip(scene.result.together, pose.visible, strict=True)},
         "T_cam_obj": cameras,
+        "alternatives": [
+            {
+                "object_id": other.object_id,
+                "probability": float(other.score),
+                "T_world_obj": _rounded(other.T_world_obj),
+            }
+            for other in pose.alternatives
+            if other.score >= LISTED_PROBABILITY
+        ],
     }
 
 

@@ -1,6 +1,6 @@
 """Whether views show the same resting bin, from sure parts of one view in the depth of the other."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 
@@ -85,21 +85,58 @@ def missing_parts(checks: Sequence[PairCheck]) -> int:
     return sum(check.missing for check in checks)
 
 
-def contradicting(checks: Sequence[PairCheck], count: int, config: ViewCheckConfig) -> dict[int, list[PairCheck]]:
-    """The views that are used alone, by index, with the pairs that say so.
+def agreeing_views(checks: Sequence[PairCheck], count: int, config: ViewCheckConfig) -> tuple[int, ...]:
+    """The views that are used together, by index: all, where none contradict each other.
 
-    The views with the most contradictions are left out first, until the others agree; two views alone that contradict
-    each other are both left out.
+    Else the largest group whose members are linked by parts that two views confirm. Silence is then no agreement: two
+    cameras that see no part in common may both be wrong. Of members that contradict each other those with the most
+    contradictions are left out, and of these the ones that the fewest parts confirm. Empty for fewer than two views.
     """
-    bad = [c for c in checks if c.missing >= config.fewest and c.missing >= config.missing * (c.missing + c.confirmed)]
-    out: dict[int, list[PairCheck]] = {}
-    while True:
-        left = [c for c in bad if c.first not in out and c.second not in out]
-        if not left:
-            return out
-        per_view = {v: [c for c in left if v in (c.first, c.second)] for v in range(count) if v not in out}
-        most = max(len(own) for own in per_view.values())
-        out |= {v: own for v, own in per_view.items() if len(own) == most}
+    if not any(contradictions(checks, view, config) for view in range(count)):
+        return tuple(range(count))
+    groups = [_without_contradictions(checks, group, config) for group in _linked(checks, range(count), config)]
+    best = max(groups, key=lambda group: (len(group), -min(group, default=count)))
+    return tuple(sorted(best)) if len(best) > 1 else ()
+
+
+def contradictions(checks: Sequence[PairCheck], view: int, config: ViewCheckConfig) -> list[PairCheck]:
+    """The pairs with a view in which the two contradict each other."""
+    return [
+        check
+        for check in checks
+        if view in (check.first, check.second)
+        and check.missing >= max(config.fewest, config.missing * (check.missing + check.confirmed))
+    ]
+
+
+def _linked(checks: Sequence[PairCheck], views: Iterable[int], config: ViewCheckConfig) -> list[set[int]]:
+    """The views in groups that are linked by pairs with enough confirmed parts, and without a contradiction."""
+    groups = {view: {view} for view in views}
+    for check in checks:
+        pair = {check.first, check.second}
+        if (
+            pair <= groups.keys()
+            and check.confirmed >= config.fewest
+            and not contradictions([check], check.first, config)
+        ):
+            joined = groups[check.first] | groups[check.second]
+            groups |= dict.fromkeys(joined, joined)
+    return [group for view, group in groups.items() if view == min(group)]
+
+
+def _without_contradictions(checks: Sequence[PairCheck], group: set[int], config: ViewCheckConfig) -> set[int]:
+    """A group without the views that contradict others of it."""
+    own = [check for check in checks if {check.first, check.second} <= group]
+    worst = {
+        view: (len(contradictions(own, view, config)), -sum(c.confirmed for c in own if view in (c.first, c.second)))
+        for view in group
+    }
+    most = max(worst.values())
+    if most[0] == 0:
+        return group
+    rest = {view for view, value in worst.items() if value != most}
+    parts = [_without_contradictions(checks, part, config) for part in _linked(own, rest, config)]
+    return max(parts, key=lambda part: (len(part), -min(part, default=0)), default=set())
 
 
 def contradiction_sentence(view: int, checks: Sequence[PairCheck], names: Sequence[str]) -> str:
@@ -107,9 +144,17 @@ def contradiction_sentence(view: int, checks: Sequence[PairCheck], names: Sequen
     worst = max(checks, key=lambda check: (check.missing, -check.confirmed))
     other = worst.second if worst.first == view else worst.first
     return (
-        f"View {names[view]} is used alone: in {names[other]}, free space is measured at {worst.missing} of "
+        f"View {names[view]} is used alone: in view {names[other]}, free space is measured at {worst.missing} of "
         f"{worst.missing + worst.confirmed} sure parts; it shows another bin, the bin moved between the views, or a "
         "camera pose is wrong."
+    )
+
+
+def silence_sentence(view: int, names: Sequence[str]) -> str:
+    """Why a view is used alone that no other one contradicts."""
+    return (
+        f"View {names[view]} is used alone: other views contradict each other, and too few of their parts are seen in "
+        "it."
     )
 
 
@@ -124,7 +169,7 @@ def residual_sentence(residuals: CameraResiduals, names: Sequence[str], config: 
         return f"The camera poses agree within {worst.shift_m * 1e3:.1f} mm ({parts} parts in two views)."
     camera = int(np.argmax(residuals.shift_m))
     alone = np.sort(residuals.shift_m)[-2] < 0.5 * residuals.shift_m[camera] if len(residuals.shift_m) > 2 else False
-    who = f"The camera pose of {names[camera]} is" if alone else "The camera poses are"
+    who = f"The camera pose of view {names[camera]} is" if alone else "The camera poses are"
     size = residuals.shift_m[camera] if alone else worst.shift_m
     return (
         f"{who} off by {size * 1e3:.1f} mm ({parts} parts in two views), a hand-eye error or a motion of the bin; it "

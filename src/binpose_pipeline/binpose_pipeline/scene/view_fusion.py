@@ -1,13 +1,13 @@
 """From several views of one resting bin to one list of poses in the world."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from binpose_core.frames.camera_view import CameraView
-from binpose_core.frames.types import PoseEstimate
+from binpose_core.frames.types import Hypothesis, PoseEstimate
 from binpose_core.geometry.transforms import FloatArray, inverse
 from binpose_core.parts.objects import ObjectModel
 from binpose_pipeline.pipeline import TimedResult
@@ -17,6 +17,18 @@ from binpose_pipeline.scene.scene_evidence import fused_scores, rank_of, scene_e
 from binpose_pipeline.scene.view_agreement import ViewAgreement, ViewMeasurer
 from binpose_pipeline.scene.world_hypotheses import WorldHypothesis, join_hypotheses, view_hypotheses
 from binpose_refinement.suppression import CollisionCheck
+from binpose_refinement.verified import remaining_probability
+
+NOBODY = -1
+
+
+@dataclass(frozen=True, eq=False)
+class SceneAlternative:
+    """Another pose in the world that the views allow in place of a part's, and its probability."""
+
+    object_id: str
+    T_world_obj: FloatArray
+    score: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +42,7 @@ class ScenePose:
     log_odds: of each view, NaN where it says nothing.
     visible: fraction of the silhouette that each view sees.
     residuals: named measurements.
+    alternatives: other poses that explain the same pixels, most probable first; at most one of all is right.
     """
 
     object_id: str
@@ -40,16 +53,22 @@ class ScenePose:
     log_odds: tuple[float, ...] = ()
     visible: tuple[float, ...] = ()
     residuals: Mapping[str, float] = field(default_factory=dict)
+    alternatives: tuple[SceneAlternative, ...] = ()
 
     def in_camera(self, T_world_cam: FloatArray) -> PoseEstimate:
-        """The same pose in a camera (4, 4)."""
+        """The same pose in a camera (4, 4); its hypotheses are the pose itself and the alternatives."""
         T_cam_world = inverse(np.asarray(T_world_cam))
         covariance = None if self.covariance is None else moved_covariance(self.covariance, T_cam_world)
+        own = SceneAlternative(self.object_id, self.T_world_obj, self.score)
         return PoseEstimate(
             self.object_id,
             T_cam_world @ self.T_world_obj,
             self.score,
             covariance=covariance,
+            hypotheses=tuple(
+                Hypothesis(pose.object_id, T_cam_world @ pose.T_world_obj, pose.score)
+                for pose in (own, *self.alternatives)
+            ),
             residuals=dict(self.residuals),
         )
 
@@ -105,16 +124,26 @@ class ViewFusion:
         evidence = scene_evidence(measured.hypotheses, measured.agreements, self.config)
         scores, claims = fused_scores(evidence, self.config), _Claims(views)
         accepted: list[ScenePose] = []
+        rivals: list[list[ScenePose]] = []
         for i in np.argsort(-rank_of(evidence, self.config), kind="stable"):
             pixels = [agreement.pixels[i] for agreement in measured.agreements]
-            if claims.fraction(pixels) > self.config.claimed:
-                continue
             pose = self._scene_pose(views, measured, int(i), float(scores[i]))
-            if any(self._intrusion(pose, other) > self.config.intrusion for other in accepted):
+            if claims.fraction(pixels) > self.config.claimed:
+                rivals[claims.owner(pixels)].append(pose)
                 continue
-            claims.claim(pixels)
+            if any(self.excludes(pose, other) for other in accepted):
+                continue
+            claims.claim(pixels, len(accepted))
             accepted.append(pose)
-        return sorted(accepted, key=lambda pose: -pose.score)
+            rivals.append([])
+        poses = [_with_alternatives(pose, others) for pose, others in zip(accepted, rivals, strict=True)]
+        return sorted(poses, key=lambda pose: -pose.score)
+
+    def excludes(self, a: ScenePose, b: ScenePose) -> bool:
+        """Whether two poses penetrate each other."""
+        part_a, part_b = (self._ids.index(pose.object_id) for pose in (a, b))
+        intrusion = self._collision_check.intrusion(part_a, a.T_world_obj, part_b, b.T_world_obj)
+        return intrusion > self.config.intrusion
 
     def _scene_pose(self, views: Sequence[CameraView], measured: MeasuredHypotheses, i: int, score: float) -> ScenePose:
         """The mean of the poses refined in each view that sees the part, weighted by their information."""
@@ -139,23 +168,38 @@ class ViewFusion:
             tuple(float(agreement.visible[i]) for agreement in measured.agreements),
         )
 
-    def _intrusion(self, a: ScenePose, b: ScenePose) -> float:
-        part_a, part_b = (self._ids.index(pose.object_id) for pose in (a, b))
-        return self._collision_check.intrusion(part_a, a.T_world_obj, part_b, b.T_world_obj)
-
 
 class _Claims:
-    """Pixels of all views that accepted poses explain."""
+    """Pixels of all views that accepted poses explain, with the number of the pose."""
 
     def __init__(self, views: Sequence[CameraView]) -> None:
-        self._taken = [np.zeros(view.frame.camera.height * view.frame.camera.width, np.bool_) for view in views]
+        sizes = [view.frame.camera.height * view.frame.camera.width for view in views]
+        self._owners = [np.full(size, NOBODY, np.int32) for size in sizes]
 
     def fraction(self, pixels: Sequence[npt.NDArray[np.int64]]) -> float:
         """Fraction of the pixels of all views that are taken; 0 without any."""
-        taken = sum(int(mask[own].sum()) for mask, own in zip(self._taken, pixels, strict=True))
-        return taken / max(sum(map(len, pixels)), 1)
+        return len(self._taken(pixels)) / max(sum(map(len, pixels)), 1)
 
-    def claim(self, pixels: Sequence[npt.NDArray[np.int64]]) -> None:
-        """Take the pixels."""
-        for mask, own in zip(self._taken, pixels, strict=True):
-            mask[own] = True
+    def owner(self, pixels: Sequence[npt.NDArray[np.int64]]) -> int:
+        """The number of the pose that explains most of the pixels, of which some are taken."""
+        return int(np.bincount(self._taken(pixels)).argmax())
+
+    def claim(self, pixels: Sequence[npt.NDArray[np.int64]], number: int) -> None:
+        """Take the pixels that are free."""
+        for owners, own in zip(self._owners, pixels, strict=True):
+            owners[own[owners[own] == NOBODY]] = number
+
+    def _taken(self, pixels: Sequence[npt.NDArray[np.int64]]) -> npt.NDArray[np.int32]:
+        """(N,) numbers of the poses that explain pixels already."""
+        found = np.concatenate([owners[own] for owners, own in zip(self._owners, pixels, strict=True)])
+        return np.asarray(found[found != NOBODY])
+
+
+def _with_alternatives(pose: ScenePose, others: Sequence[ScenePose]) -> ScenePose:
+    """A pose with those that it suppressed, which share the probability that it leaves."""
+    ranked = sorted(others, key=lambda other: -other.score)
+    scores = remaining_probability(pose.score, np.array([other.score for other in ranked]))
+    found = zip(ranked, scores.tolist(), strict=True)
+    return replace(
+        pose, alternatives=tuple(SceneAlternative(other.object_id, other.T_world_obj, score) for other, score in found)
+    )

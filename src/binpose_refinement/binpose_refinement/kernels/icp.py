@@ -239,10 +239,8 @@ def _step(pairs, count, center, radius, gate, point_share, steps, T, information
             else:
                 _add_silhouette(H, g, x, pair, ex, ey, ez, a, scale2)
         for i in range(6):
-            for j in range(i):
-                H[j, i] = H[i, j]
-            for j in range(6):
-                information[i, j] = H[i, j]
+            for j in range(i + 1):
+                information[i, j] = information[j, i] = H[j, i] = H[i, j]
         damping = 1e-3 * (H[0, 0] + H[1, 1] + H[2, 2]) / 3.0 + 1e-9
         for i in range(3):
             H[i, i] += damping

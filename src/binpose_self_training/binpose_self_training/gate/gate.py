@@ -30,7 +30,7 @@ from binpose_self_training.gate.config import GateConfig
 from binpose_self_training.gate.other_views import ViewsOf, no_views
 from binpose_self_training.gate.outcomes import Outcomes
 from binpose_self_training.gate.reasons import decide, forgotten_parts
-from binpose_self_training.gate.verdict import Verdict
+from binpose_self_training.gate.verdict import GateVerdict
 
 Predict = Callable[[PipelineBundle, str, RgbdFrame], TimedResult]
 """The result of a model on a named frame."""
@@ -71,7 +71,7 @@ class Gate:
         outcomes: Outcomes | None = None,
         gathered: Comparison | None = None,
         views: ViewsOf = no_views,
-    ) -> Verdict:
+    ) -> GateVerdict:
         """Decide about a candidate.
 
         Args:
@@ -101,7 +101,7 @@ class Gate:
         outcomes: Outcomes,
         comparison: Comparison,
         views: ViewsOf,
-    ) -> Callable[[float], Verdict]:
+    ) -> Callable[[float], GateVerdict]:
         notes: list[str] = []
         parts: tuple[PartComparison, ...] = ()
         scores: ScoreComparison | None = None
@@ -114,8 +114,8 @@ class Gate:
         latency, picks = comparison.latency(), comparison.outcomes()
         decision, reasons = decide(self.config, missing, comparison, parts, scores, latency, picks)
 
-        def verdict(seconds: float) -> Verdict:
-            return Verdict(
+        def verdict(seconds: float) -> GateVerdict:
+            return GateVerdict(
                 decision, reasons, champion.version, candidate.version, tuple(comparison.points), parts, scores,
                 latency, picks, seconds, tuple(notes),
             )  # fmt: skip

@@ -41,7 +41,7 @@ class FramePoint:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class GateVerdict:
     """What the gate decided.
 
     decision: "promoted", "refused" or "undecided"; only a promoted candidate may replace the champion.
@@ -80,7 +80,7 @@ class Verdict:
         return {**content, "decision": self.decision.value, "reasons": list(self.reasons), "notes": list(self.notes)}
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> "Verdict":
+    def from_json(cls, content: Mapping[str, Any]) -> "GateVerdict":
         """The verdict that `to_json` returned.
 
         Raises:
@@ -97,5 +97,6 @@ class Verdict:
             return cls(**values)
         except (KeyError, TypeError, ValueError) as error:
             raise BinposeError(
-                f"This is no verdict of the gate ({error}); expected what Verdict.to_json returns; run the gate again."
+                f"This is no verdict of the gate ({error}); expected what GateVerdict.to_json returns; run the gate "
+                "again."
             ) from error

@@ -59,7 +59,7 @@ class SelectionConfig:
 
 
 @dataclass(frozen=True)
-class Selection:
+class LabelSelection:
     """The decisions about poses, in their order, and the thresholds that were in force."""
 
     rejections: Sequence[Sequence[Rejection]]
@@ -75,7 +75,7 @@ class Selection:
         return sum(rejection is Rejection.NONE for frame in self.rejections for rejection in frame)
 
 
-def select(frames: Sequence[Sequence[LabelEvidence]], config: SelectionConfig) -> Selection:
+def select_labels(frames: Sequence[Sequence[LabelEvidence]], config: SelectionConfig) -> LabelSelection:
     """Decide about the poses of all recorded frames.
 
     Args:
@@ -83,7 +83,7 @@ def select(frames: Sequence[Sequence[LabelEvidence]], config: SelectionConfig) -
         config: the criteria.
     """
     thresholds = adapted_thresholds(_all(frames), config.deviations)
-    return Selection([[rejection(e, thresholds, config) for e in frame] for frame in frames], thresholds)
+    return LabelSelection([[rejection(e, thresholds, config) for e in frame] for frame in frames], thresholds)
 
 
 def rejection(evidence: LabelEvidence, thresholds: Thresholds, config: SelectionConfig) -> Rejection:
