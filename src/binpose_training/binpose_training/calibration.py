@@ -31,11 +31,13 @@ from binpose_refinement.calibration import fit_calibration
 from binpose_refinement.refiner import IcpRefiner
 from binpose_refinement.reliability import reliability
 from binpose_refinement.scene_choice import SCENE_EVIDENCE
+from binpose_simulation.content_config import ContentConfig
+from binpose_simulation.prepared_parts import as_prepared
 from binpose_simulation.scene import SceneConfig
 from binpose_simulation.stream import SimulationStream
 from binpose_training.calibration_samples import labelled_candidates
 
-HELD_OUT_SEED = 1_000_003
+HELD_OUT_SEED, SCALING_SEED = 1_000_003, 1_500_007
 EVALUATION = EvaluationConfig(min_visible_fraction=HALF_VISIBLE)
 MIXED_FRACTION = 0.5
 """Of the calibration's bins, those with several kinds of parts; trainings see more of them, users fewer."""
@@ -121,6 +123,7 @@ def calibrated_bundle(
     fitted_views: int,
     judged_views: int,
     track: Track = untracked,
+    typical: ContentConfig | None = None,
 ) -> PipelineBundle:
     """The bundle with a refiner fitted on simulated bins that the networks have not seen, and metrics from others.
 
@@ -136,17 +139,24 @@ def calibrated_bundle(
         judged_views: for the metrics.
         track: called with items and the name of what they are for, "calibration", "scaling" or "evaluation"; yields
             the items, or as many as there is time for.
+        typical: content of the bins that give the scale and the metrics, such as users have; trainings are fuller.
+            None: that of the scene.
     """
     views_per_pile = min(scene.views_per_pile, CALIBRATION_VIEWS_PER_PILE)
-    scene = replace(scene, content=replace(scene.content, mixed_share=MIXED_FRACTION), views_per_pile=views_per_pile)
+    full = replace(scene, content=replace(scene.content, mixed_share=MIXED_FRACTION), views_per_pile=views_per_pile)
+    usual = full if typical is None else replace(full, content=typical)
+    prepared = as_prepared(parts, scene.content)
     # One view after the other: with what the stages keep of its frame, a view takes 7 MB.
-    with SimulationStream(parts, scene, seed + HELD_OUT_SEED, workers) as stream:
+    with (
+        SimulationStream(prepared, full, seed + HELD_OUT_SEED, workers) as stream,
+        SimulationStream(prepared, usual, seed + SCALING_SEED, workers) as usual_stream,
+    ):
         number = scaling_views(fitted_views)
         fitting = (next(stream) for _ in track(range(fitted_views - number), "calibration"))
-        scaling = (next(stream) for _ in track(range(number), "scaling"))
+        scaling = (next(usual_stream) for _ in track(range(number), "scaling"))
         refiner = calibrated_refiner(segmenter, estimator, refiner, parts, fitting, scaling, seed)
         bundle = PipelineBundle(Pipeline(segmenter, estimator, refiner), parts)
-        judging = (next(stream) for _ in track(range(judged_views), "evaluation"))
+        judging = (next(usual_stream) for _ in track(range(judged_views), "evaluation"))
         known, seen = itertools.tee(judging)
         judged = evaluate_views(known, (bundle.pipeline(view.frame) for view in seen), parts, EVALUATION)
     return replace(bundle, metrics=metrics_of(judged, EVALUATION))
