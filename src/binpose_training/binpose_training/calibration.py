@@ -93,6 +93,9 @@ def selected_samples(
 ) -> tuple[FloatArray, FloatArray, npt.NDArray[np.bool_]]:
     """What `Calibration.scaled` takes of selected poses: scores (N,), scene evidence (N, S), and whether right (N,).
 
+    Poses that were not selected have no score. One of them that is right would count as an extreme mistake of the
+    scores, and the fit would make all scores too low.
+
     Args:
         judged: evaluations of frames.
         found: the poses of each frame, in the order in which they were judged.
@@ -101,7 +104,7 @@ def selected_samples(
         (estimate.score, [pose.residuals.get(name, 0.0) for name in SCENE_EVIDENCE], estimate.verdict is Verdict.RIGHT)
         for frame, poses in zip(judged, found, strict=True)
         for estimate, pose in zip(frame.estimates, poses, strict=True)
-        if estimate.verdict in (Verdict.RIGHT, Verdict.WRONG)
+        if estimate.verdict in (Verdict.RIGHT, Verdict.WRONG) and estimate.score > 0
     ]
     score, scene, right = zip(*rows, strict=True) if rows else ((), (), ())
     return np.array(score), np.array(scene).reshape(-1, len(SCENE_EVIDENCE)), np.array(right, bool)
