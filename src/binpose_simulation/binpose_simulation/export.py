@@ -78,7 +78,12 @@ def export_bop(
     with (
         BopWriter(root, split, seed, objects) as writer,
         SimulationStream(
-            models, config, seed, workers, start=start, on_part=on_part,
+            models,
+            config,
+            seed,
+            workers,
+            start=start,
+            on_part=on_part,
             render=render_view if path_traced is None else PathTracer(path_traced),
         ) as stream,
     ):

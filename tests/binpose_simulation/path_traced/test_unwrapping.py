@@ -33,4 +33,6 @@ def test_box_coordinates_keep_lengths_on_faces_along_the_axes():
     uv, corners = box_coordinates(mesh), mesh.vertices[mesh.faces]
     for first, second in ((0, 1), (1, 2), (0, 2)):
         in_texture = np.linalg.norm(uv[:, first] - uv[:, second], axis=1)
-        np.testing.assert_allclose(in_texture, np.linalg.norm(corners[:, first] - corners[:, second], axis=1), atol=1e-7)
+        np.testing.assert_allclose(
+            in_texture, np.linalg.norm(corners[:, first] - corners[:, second], axis=1), atol=1e-7
+        )

@@ -26,7 +26,8 @@ def labels_for(root: Path | str) -> str:
     use = read_json_object(path).get(LABELS_FOR, "")
     if use not in ("", EVALUATION):
         raise BadFile(
-            f"{path} says that labels are for {use!r}; expected {EVALUATION!r} or no such entry; correct the file.", path
+            f"{path} says that labels are for {use!r}; expected {EVALUATION!r} or no such entry; correct the file.",
+            path,
         )
     return str(use)
 

@@ -55,9 +55,7 @@ def labelled_view(frame: BopFrame) -> LabelledView:
     )
 
 
-def _instance_ids(
-    frame: BopFrame, masks: npt.NDArray[np.bool_], shape: tuple[int, int]
-) -> npt.NDArray[np.int16]:
+def _instance_ids(frame: BopFrame, masks: npt.NDArray[np.bool_], shape: tuple[int, int]) -> npt.NDArray[np.int16]:
     """(H, W) index of the part that each pixel shows, from masks (N, H, W)."""
     ids = np.full(shape, BACKGROUND, np.int16)
     if len(masks) and masks.shape[1:] != shape:

@@ -14,7 +14,13 @@ AUTO, FAST, PORTABLE = VARIANTS = ("auto", "llvm_ad_rgb", "scalar_rgb")
 MODULES = ("mitsuba", "pyoidn")
 OLDEST_LLVM = 14
 LLVM_PATH = "DRJIT_LIBLLVM_PATH"
-LIBRARY_FOLDERS = ("/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib", "/usr/lib/llvm-*/lib")
+LIBRARY_FOLDERS = (
+    "/usr/lib/x86_64-linux-gnu",
+    "/usr/lib/aarch64-linux-gnu",
+    "/usr/lib64",
+    "/usr/lib",
+    "/usr/lib/llvm-*/lib",
+)
 
 
 def use_variant(name: str) -> None:
@@ -32,9 +38,15 @@ def use_variant(name: str) -> None:
     mi.set_variant(FAST if fast else PORTABLE)
     mi.set_log_level(mi.LogLevel.Error)
     if fast:
-        import drjit
+        _use_one_thread()
 
-        drjit.set_thread_count(1)
+
+@functools.cache
+def _use_one_thread() -> None:
+    """Before the first computation: with more threads, sums depend on their order."""
+    import drjit
+
+    drjit.set_thread_count(1)
 
 
 def mitsuba() -> Any:
@@ -85,6 +97,8 @@ def denoiser() -> Any:
         BinposeError: if it is not installed.
     """
     check_installed()
+    # one thread as in Mitsuba: workers share the processors; read when the library is loaded
+    os.environ |= {"OIDN_NUM_THREADS": "1", "OIDN_SET_AFFINITY": "0"}
     from pyoidn import denoise
 
     return denoise

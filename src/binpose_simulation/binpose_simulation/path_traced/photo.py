@@ -15,7 +15,9 @@ from binpose_simulation.path_traced.traced_scene import sensor
 FloatImage = npt.NDArray[np.float32]
 
 
-def traced_light(scene: Any, camera: Camera, T_world_cam: FloatArray, config: PathTracedConfig, seed: int) -> FloatImage:
+def traced_light(
+    scene: Any, camera: Camera, T_world_cam: FloatArray, config: PathTracedConfig, seed: int
+) -> FloatImage:
     """Linear light (H, W, 3) that reaches a camera in the world."""
     mi = mitsuba()
     path = {"type": "path", "max_depth": config.max_depth, "rr_depth": 100}

@@ -67,9 +67,7 @@ def random_room(rng: np.random.Generator, config: RoomConfig, target_m: FloatArr
     return Room(panels, _surroundings(rng, level))
 
 
-def _panel(
-    rng: np.random.Generator, config: RoomConfig, target_m: FloatArray, share: float, tint: FloatArray
-) -> Panel:
+def _panel(rng: np.random.Generator, config: RoomConfig, target_m: FloatArray, share: float, tint: FloatArray) -> Panel:
     """A panel whose light on a white sheet at the target has this share of the radiance 1 / pi."""
     sides = np.exp(rng.uniform(*np.log(config.panel_m), size=2))
     tilt, azimuth = rng.uniform(0.1, 0.8), rng.uniform(-np.pi, np.pi)

@@ -61,7 +61,11 @@ def stereo_depth(
 
 
 def infrared_images(
-    scene: TracedScene, device: StereoCamera, config: StereoConfig, rng: np.random.Generator, pattern: np.random.Generator
+    scene: TracedScene,
+    device: StereoCamera,
+    config: StereoConfig,
+    rng: np.random.Generator,
+    pattern: np.random.Generator,
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
     """The left and the right image (H, W) uint8, with one exposure and each its own noise."""
     loaded = scene.load(config.ambient, {"dots": _projector(device, config, pattern)})
@@ -98,11 +102,12 @@ def matched_depth(
         disp12MaxDiff=1, preFilterCap=31, uniquenessRatio=config.uniqueness, speckleWindowSize=config.speckle_px,
         speckleRange=1, mode=cv2.STEREO_SGBM_MODE_SGBM_3WAY,
     )  # fmt: skip
-    # the matcher leaves a band at the left of the image whose matches would lie outside of the right one
+    # the matcher leaves the first columns of an image without disparity
     pad = least + number
     padded = [cv2.copyMakeBorder(image, 0, 0, pad, 0, cv2.BORDER_CONSTANT) for image in (left, right)]
     disparity = matcher.compute(*padded)[:, pad:].astype(np.float32) / 16.0
-    trusted = (disparity >= max(least, 0.5)) & _textured(left, config)
+    seen_twice = np.arange(left.shape[1]) - disparity >= 0
+    trusted = (disparity >= max(least, 0.5)) & seen_twice & _textured(left, config)
     return np.where(trusted, np.float32(focal_baseline) / np.maximum(disparity, 0.5), 0).astype(np.float32)
 
 
