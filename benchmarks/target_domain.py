@@ -109,7 +109,7 @@ def measure(root: Path, objects: list[ObjectModel]) -> None:
 def depth_of_parts(
     view: LabelledView, renderer: Renderer, index: dict[str, int]
 ) -> list[tuple[str, tuple[float, float, float]]]:
-    """Name of each part that is half visible, with its share of measured pixels, median error and share of gross errors."""
+    """Name of each part that is half visible; its share of measured pixels, median error, and share of gross errors."""
     meshes = np.array([index[name] for name in view.object_ids], np.int64)
     true_m = renderer.scene(meshes, view.T_cam_obj, view.frame.camera).depth_m
     assert view.frame.depth_m is not None
