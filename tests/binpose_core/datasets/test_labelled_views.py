@@ -36,7 +36,7 @@ def test_what_was_written_is_read_back(written):
 def test_labels_for_evaluation_do_not_train(written):
     dataset, _ = written
     mark_for_evaluation(dataset.root)
-    with pytest.raises(BinposeError, match="are for evaluation only .*expected a data set whose labels may train"):
+    with pytest.raises(BinposeError, match=r"are for evaluation only .*expected a data set whose labels may train"):
         labelled_views(dataset)
     assert len(list(labelled_views(dataset, purpose="evaluation"))) == 1
 

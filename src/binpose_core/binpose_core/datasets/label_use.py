@@ -1,7 +1,7 @@
 """What the labels of a data set may be used for: `dataset_info.json` beside its splits.
 
-Labels of a data set that stands for recordings of a real cell measure a model; a model that learnt from them would prove
-nothing. Data sets without the file have no such limit.
+Some data sets stand for recordings of a real cell. Their labels measure a model, and nothing may be trained on them. Data
+sets without the file have no such limit.
 """
 
 from pathlib import Path
@@ -48,6 +48,6 @@ def check_labels_may_train(root: Path | str) -> None:
     """
     if labels_for(root) == EVALUATION:
         raise BinposeError(
-            f"The labels of {root} are for evaluation only ({DATASET_INFO}); expected a data set whose labels may train; "
-            "train on other labels, or use the frames without labels."
+            f"The labels of {root} are for evaluation only ({DATASET_INFO}); expected a data set whose labels may "
+            "train; train on other labels, or use the frames without labels."
         )

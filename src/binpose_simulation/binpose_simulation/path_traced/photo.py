@@ -19,27 +19,37 @@ def traced_light(
     scene: Any, camera: Camera, T_world_cam: FloatArray, config: PathTracedConfig, seed: int
 ) -> FloatImage:
     """Linear light (H, W, 3) that reaches a camera in the world."""
-    mi = mitsuba()
-    path = {"type": "path", "max_depth": config.max_depth, "rr_depth": 100}
+    path = _paths(config.max_depth)
     if not config.denoise:
-        image = np.array(mi.render(scene, sensor=sensor(camera, T_world_cam), integrator=mi.load_dict(path),
-                                   spp=config.samples, seed=seed))  # fmt: skip
-        return _as_seen(image[..., :3], camera)
-    guides = {"type": "aov", "aovs": "albedo:albedo,normal:sh_normal", "image": path}
-    channels = np.array(mi.render(scene, sensor=sensor(camera, T_world_cam), integrator=mi.load_dict(guides),
-                                  spp=config.samples, seed=seed), np.float32)  # fmt: skip
+        return _as_seen(_rendered(scene, camera, T_world_cam, path, config.samples, seed)[..., :3], camera)
+    guided = {"type": "aov", "aovs": "albedo:albedo,normal:sh_normal", "image": path}
+    channels = _rendered(scene, camera, T_world_cam, guided, config.samples, seed)
     color, albedo, normal = (np.ascontiguousarray(channels[..., k : k + 3]) for k in (0, 3, 6))
     return _as_seen(denoiser()(color, albedo=np.clip(albedo, 0, 1), normal=normal, hdr=True), camera)
 
 
-def render_infrared(
+def infrared_light(
     scene: Any, camera: Camera, T_world_cam: FloatArray, samples: int, max_depth: int, seed: int
 ) -> FloatImage:
     """Linear light (H, W) that reaches an infrared camera."""
+    channels = _rendered(scene, camera, T_world_cam, _paths(max_depth), samples, seed)
+    return np.ascontiguousarray(channels[..., :3].mean(-1))
+
+
+def _paths(max_depth: int) -> dict[str, Any]:
+    """An integrator; without Russian roulette, whose noise is greater than the time that it saves at this length."""
+    return {"type": "path", "max_depth": max_depth, "rr_depth": 2 * max_depth}
+
+
+def _rendered(
+    scene: Any, camera: Camera, T_world_cam: FloatArray, integrator: dict[str, Any], samples: int, seed: int
+) -> FloatImage:
+    """All channels (H, W, C) of an integrator."""
     mi = mitsuba()
-    integrator = mi.load_dict({"type": "path", "max_depth": max_depth, "rr_depth": 100})
-    image = mi.render(scene, sensor=sensor(camera, T_world_cam), integrator=integrator, spp=samples, seed=seed)
-    return np.ascontiguousarray(np.array(image, np.float32)[..., :3].mean(-1))
+    image = mi.render(
+        scene, sensor=sensor(camera, T_world_cam), integrator=mi.load_dict(integrator), spp=samples, seed=seed
+    )
+    return np.array(image, np.float32)
 
 
 def _as_seen(light: npt.NDArray[np.floating], camera: Camera) -> FloatImage:

@@ -16,7 +16,7 @@ from binpose_core.frames.camera import Camera
 from binpose_core.geometry.transforms import FloatArray
 from binpose_simulation.path_traced.backend import mitsuba
 from binpose_simulation.path_traced.config import StereoConfig
-from binpose_simulation.path_traced.photo import render_infrared
+from binpose_simulation.path_traced.photo import infrared_light
 from binpose_simulation.path_traced.surfaces import bitmap
 from binpose_simulation.path_traced.traced_scene import TracedScene
 
@@ -70,7 +70,7 @@ def infrared_images(
     """The left and the right image (H, W) uint8, with one exposure and each its own noise."""
     loaded = scene.load(config.ambient, {"dots": _projector(device, config, pattern)})
     light = [
-        render_infrared(loaded, device.infrared, pose, config.samples, config.max_depth, int(rng.integers(2**31)))
+        infrared_light(loaded, device.infrared, pose, config.samples, config.max_depth, int(rng.integers(2**31)))
         for pose in (device.T_world_left, device.T_world_right)
     ]
     gain = config.exposure / max(float(np.quantile(light[0], 0.9)), 1e-9)
