@@ -1,7 +1,7 @@
 """What the labels of a data set may be used for: `dataset_info.json` beside its splits.
 
-Some data sets stand for recordings of a real cell. Their labels measure a model, and nothing may be trained on them. Data
-sets without the file have no such limit.
+Some data sets stand for recordings of a real cell. Their labels measure a model, and nothing may be trained on them.
+Data sets without the file have no such limit.
 """
 
 from pathlib import Path

@@ -22,6 +22,7 @@ from binpose_simulation.path_traced.traced_scene import TracedScene
 
 FloatImage = npt.NDArray[np.float32]
 FULL_SCALE = 255.0
+SLACK_PX = 1e-3  # neighbours' corners meet: rounding must not open gaps between them
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +121,7 @@ def aligned_depth(depth_m: FloatImage, infrared: Camera, color: Camera, offset_m
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def _align(depth, source, target, offset, aligned):  # type: ignore[no-untyped-def]
-    """Each pixel of the source covers the pixels of the target that its corners enclose."""
+    """Each pixel of the source covers the target's pixel centres that its corners enclose."""
     height, width = aligned.shape
     for v in range(depth.shape[0]):
         for u in range(depth.shape[1]):
@@ -129,10 +130,10 @@ def _align(depth, source, target, offset, aligned):  # type: ignore[no-untyped-d
                 continue
             low_x, high_x = (u - 0.5 - source[2]) / source[0], (u + 0.5 - source[2]) / source[0]
             low_y, high_y = (v - 0.5 - source[3]) / source[1], (v + 0.5 - source[3]) / source[1]
-            u0 = max(int(np.ceil((low_x - offset / z) * target[0] + target[2] - 0.5)), 0)
-            u1 = min(int(np.floor((high_x - offset / z) * target[0] + target[2] + 0.5)), width - 1)
-            v0 = max(int(np.ceil(low_y * target[1] + target[3] - 0.5)), 0)
-            v1 = min(int(np.floor(high_y * target[1] + target[3] + 0.5)), height - 1)
+            u0 = max(int(np.ceil((low_x - offset / z) * target[0] + target[2] - SLACK_PX)), 0)
+            u1 = min(int(np.floor((high_x - offset / z) * target[0] + target[2] + SLACK_PX)), width - 1)
+            v0 = max(int(np.ceil(low_y * target[1] + target[3] - SLACK_PX)), 0)
+            v1 = min(int(np.floor(high_y * target[1] + target[3] + SLACK_PX)), height - 1)
             for r in range(v0, v1 + 1):
                 for c in range(u0, u1 + 1):
                     if aligned[r, c] == 0.0 or z < aligned[r, c]:
