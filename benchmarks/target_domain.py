@@ -63,7 +63,12 @@ def cell_scene(types: int) -> SceneConfig:
     fewest = min(types, 3)
     return SceneConfig(
         content=ContentConfig(
-            parts=(12, 18), mixed_share=1.0, types=(fewest, min(types, 5)), distractor_share=0.0, row_share=0.0
+            parts=(12, 18),
+            mixed_share=1.0,
+            types=(fewest, min(types, 5)),
+            distractor_share=0.0,
+            row_share=0.0,
+            bin_size_m=(0.26, 0.19, 0.09),
         ),
         viewpoint=ViewpointConfig(
             fov_rad=(0.9, 0.9), part_size_px=(80.0, 120.0), tilt_rad=0.4, steep_share=0.0, aim=0.15

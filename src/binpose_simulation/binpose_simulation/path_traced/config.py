@@ -44,7 +44,7 @@ class StereoConfig:
     ambient: infrared light of the room and its lamps, as a fraction of the visible light.
     dots: pixels of the projector with a dot, as a fraction; dot_px: their standard deviation.
     dots_level: brightness of the dots at 1 m, relative to a white sheet under the lamps.
-    exposure: brightness of the brightest quarter of the parts and the bin, 1 = saturation.
+    exposure: brightness that 3 % of the pixels exceed, 1 = saturation.
     full_well: photo-electrons of a saturated pixel; read_noise: standard deviation of the readout, in electrons.
     near, far: range of distances that is searched, relative to the nearest and the farthest corner of the bins.
     window_px: side of the matching window. uniqueness: least margin of the best match, in percent.
@@ -91,7 +91,7 @@ class PathTracedConfig:
     """
 
     cell: int | None = None
-    samples: int = setting(16, bounds=(1, 65536))
+    samples: int = setting(8, bounds=(1, 65536))
     max_depth: int = setting(6, bounds=(1, 64))
     denoise: bool = True
     variant: Literal["auto", "llvm_ad_rgb", "scalar_rgb"] = "auto"

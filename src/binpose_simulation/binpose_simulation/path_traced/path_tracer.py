@@ -7,14 +7,15 @@ import numpy as np
 from binpose_core.frames.camera import Camera
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.geometry.transforms import FloatArray, inverse, transform
+from binpose_simulation.lit_scene import EXTRA
 from binpose_simulation.path_traced.backend import use_variant
 from binpose_simulation.path_traced.config import PathTracedConfig
-from binpose_simulation.path_traced.photo import traced_light
+from binpose_simulation.path_traced.photo import Guides, traced_light
 from binpose_simulation.path_traced.stereo import stereo_camera, stereo_depth
-from binpose_simulation.path_traced.traced_scene import Cell, traced_scene
+from binpose_simulation.path_traced.traced_scene import Cell, material_of, traced_scene
 from binpose_simulation.photograph import photograph
 from binpose_simulation.pile import Pile
-from binpose_simulation.scene import SceneConfig, SimulatedView, place_view
+from binpose_simulation.scene import PlacedView, SceneConfig, SimulatedView, place_view
 
 SENSOR = "path_traced_stereo"
 
@@ -50,7 +51,8 @@ class PathTracer:
         placed = place_view(pile, rng, plain, camera, T_cam_world, rng_look)
         scene = traced_scene(pile, cell, rng_look, self.config, placed.T_cam_world, placed.table)
         T_world_cam = inverse(placed.T_cam_world)
-        light = traced_light(scene.load(1.0, {}), placed.camera, T_world_cam, self.config, _seed(rng_sensor))
+        guides = self._guides(placed, cell)
+        light = traced_light(scene.load(1.0, {}), placed.camera, T_world_cam, guides, self.config, _seed(rng_sensor))
         metered = placed.surfaces.surface_ids >= 0
         color = photograph(cell.rng("camera"), self.config.photograph, light, metered, noise=rng_sensor)
         stereo = self.config.stereo
@@ -59,6 +61,14 @@ class PathTracer:
             self._range_m(pile, placed.T_cam_world), stereo, rng_sensor, cell.rng("dots"),
         )  # fmt: skip
         return placed.with_truth(RgbdFrame(color, depth_m, placed.camera), SENSOR)
+
+    def _guides(self, placed: PlacedView, cell: Cell) -> Guides:
+        """Normals of the surfaces, and the colours of their materials; the table's texture is left out."""
+        surfaces, groups = placed.surfaces, placed.pile.groups
+        colors = np.full((len(groups) + EXTRA, 3), 0.5, np.float32)
+        for number, group in enumerate(groups):
+            colors[number] = material_of(group, cell, self.config)[1][:3]
+        return Guides(colors[surfaces.surface_ids], surfaces.normals)
 
     def _range_m(self, pile: Pile, T_cam_world: FloatArray) -> tuple[float, float]:
         """The depths that the stereo camera searches: those of the bins' corners, and some more."""

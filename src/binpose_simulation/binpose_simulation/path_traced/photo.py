@@ -1,5 +1,6 @@
 """The colour image of a path-traced scene."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -15,50 +16,52 @@ from binpose_simulation.path_traced.traced_scene import sensor
 FloatImage = npt.NDArray[np.float32]
 
 
+@dataclass(frozen=True, eq=False)
+class Guides:
+    """What the denoiser knows of each pixel: albedo (H, W, 3) in [0, 1] and unit normals (H, W, 3)."""
+
+    albedo: FloatImage
+    normals: FloatImage
+
+
 def traced_light(
-    scene: Any, camera: Camera, T_world_cam: FloatArray, config: PathTracedConfig, seed: int
+    scene: Any, camera: Camera, T_world_cam: FloatArray, guides: Guides, config: PathTracedConfig, seed: int
 ) -> FloatImage:
     """Linear light (H, W, 3) that reaches a camera in the world."""
-    path = _paths(config.max_depth)
-    if not config.denoise:
-        return _as_seen(_rendered(scene, camera, T_world_cam, path, config.samples, seed)[..., :3], camera)
-    guided = {"type": "aov", "aovs": "albedo:albedo,normal:sh_normal", "image": path}
-    channels = _rendered(scene, camera, T_world_cam, guided, config.samples, seed)
-    color, albedo, normal = (np.ascontiguousarray(channels[..., k : k + 3]) for k in (0, 3, 6))
-    return _as_seen(denoiser()(color, albedo=np.clip(albedo, 0, 1), normal=normal, hdr=True), camera)
+    light = np.ascontiguousarray(_rendered(scene, camera, T_world_cam, config.max_depth, config.samples, seed)[..., :3])
+    # the path tracer has one focal length: its image is scaled along its height afterwards
+    scale = camera.fy / camera.fx
+    if config.denoise:
+        albedo, normals = (_scaled(guide, camera, 1.0 / scale) for guide in (guides.albedo, guides.normals))
+        light = denoiser()(light, albedo=albedo, normal=normals, hdr=True)
+    return np.maximum(_scaled(light, camera, scale), 0.0)
 
 
 def infrared_light(
     scene: Any, camera: Camera, T_world_cam: FloatArray, samples: int, max_depth: int, seed: int
 ) -> FloatImage:
     """Linear light (H, W) that reaches an infrared camera."""
-    channels = _rendered(scene, camera, T_world_cam, _paths(max_depth), samples, seed)
-    return np.ascontiguousarray(channels[..., :3].mean(-1))
-
-
-def _paths(max_depth: int) -> dict[str, Any]:
-    """An integrator; without Russian roulette, whose noise is greater than the time that it saves at this length."""
-    return {"type": "path", "max_depth": max_depth, "rr_depth": 2 * max_depth}
+    light = _rendered(scene, camera, T_world_cam, max_depth, samples, seed)
+    return np.ascontiguousarray(light[..., :3].mean(-1))
 
 
 def _rendered(
-    scene: Any, camera: Camera, T_world_cam: FloatArray, integrator: dict[str, Any], samples: int, seed: int
+    scene: Any, camera: Camera, T_world_cam: FloatArray, max_depth: int, samples: int, seed: int
 ) -> FloatImage:
-    """All channels (H, W, C) of an integrator."""
+    """The image (H, W, C); without Russian roulette, whose noise outweighs the time that it saves at these lengths."""
     mi = mitsuba()
-    image = mi.render(
-        scene, sensor=sensor(camera, T_world_cam), integrator=mi.load_dict(integrator), spp=samples, seed=seed
-    )
-    return np.array(image, np.float32)
+    paths = mi.load_dict({"type": "path", "max_depth": max_depth, "rr_depth": 2 * max_depth})
+    image = mi.render(scene, sensor=sensor(camera, T_world_cam), integrator=paths, spp=samples, seed=seed)
+    return np.nan_to_num(np.array(image, np.float32), posinf=0.0, neginf=0.0)
 
 
-def _as_seen(light: npt.NDArray[np.floating], camera: Camera) -> FloatImage:
-    """The image with the camera's own focal length along its height."""
-    light = np.nan_to_num(np.ascontiguousarray(light, np.float32), posinf=0.0, neginf=0.0)
-    scale = camera.fy / camera.fx
+def _scaled(image: npt.NDArray[np.floating], camera: Camera, scale: float) -> FloatImage:
+    """The image, scaled along its height about the principal point."""
+    image = np.ascontiguousarray(image, np.float32)
     if scale == 1.0:
-        return light
+        return image
     moved = np.array([[1.0, 0.0, 0.0], [0.0, scale, camera.cy * (1.0 - scale)]])
     size = (camera.width, camera.height)
-    bent = cv2.warpAffine(light, moved, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(np.maximum(bent, 0.0), np.float32)
+    return np.asarray(
+        cv2.warpAffine(image, moved, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE), np.float32
+    )

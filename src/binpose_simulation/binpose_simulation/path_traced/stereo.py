@@ -74,7 +74,7 @@ def infrared_images(
         infrared_light(loaded, device.infrared, pose, config.samples, config.max_depth, int(rng.integers(2**31)))
         for pose in (device.T_world_left, device.T_world_right)
     ]
-    gain = config.exposure / max(float(np.quantile(light[0], 0.9)), 1e-9)
+    gain = config.exposure / max(float(np.quantile(light[0], 0.97)), 1e-9)
     left, right = (_exposed(image * np.float32(gain), config, rng) for image in light)
     return left, right
 
