@@ -58,7 +58,7 @@ class StereoConfig:
     samples: int = setting(4, bounds=(1, 4096))
     max_depth: int = setting(3, bounds=(2, 32))
     ambient: float = setting(0.15, bounds=(0.0, 10.0))
-    dots: float = setting(0.06, bounds=(0.001, 0.5))
+    dots: float = setting(0.1, bounds=(0.001, 0.5))
     dot_px: float = setting(0.7, bounds=(0.2, 5.0))
     dots_level: float = setting(6.0, bounds=(0.01, 1000.0))
     exposure: float = setting(0.7, bounds=(0.05, 5.0))
