@@ -76,7 +76,8 @@ def export_bop(
     start = views_there(root, split, seed)
     _state_use_of_labels(Path(root), path_traced is not None)
     with (
-        BopWriter(root, split, seed, objects) as writer,
+        # frames that take seconds are listed one by one, so that a killed run loses none
+        BopWriter(root, split, seed, objects, flush_every=1 if path_traced else 10) as writer,
         SimulationStream(
             models,
             config,
