@@ -21,8 +21,9 @@ import tyro
 
 from binpose_core.base.errors import BinposeError
 from binpose_core.datasets.bop import BopFrame
+from binpose_core.datasets.labelled_views import labelled_view
 from binpose_core.evaluation.matching import FrameTruth
-from binpose_core.frames.types import BACKGROUND, LabelledView, PoseEstimate
+from binpose_core.frames.types import PoseEstimate
 from binpose_core.learning.model_store import ModelStore
 from binpose_pipeline.bundle import PipelineBundle, load_bundle, shipped_or_own
 from binpose_recording.inputs import open_inputs
@@ -144,8 +145,8 @@ def upper_bound(
     config: SelfTrainingConfig, rounds: int,
 ) -> PipelineBundle:  # fmt: skip
     """A model that learns the true labels of the same frames, with the budget of all rounds."""
-    by_name = {source.name: source for source in recording.frames}
-    views = [true_view(by_name[info.name]) for info in result.frames.infos]
+    by_name = {source.name: source for source in recording.frames if isinstance(source, BopFrame)}
+    views = [labelled_view(by_name[info.name]) for info in result.frames.infos]
     mixed = mixed_views(views, ViewStore(arguments.out / "run" / "replay"), config.replay.share)
     model = champion
     for number in range(rounds):
@@ -153,19 +154,6 @@ def upper_bound(
         model = train_student(model, mixed, config.student, config.seed + number + 1, folder)
         print(f"  upper bound: {number + 1} of {rounds} rounds", flush=True)
     return model
-
-
-def true_view(source: Any) -> LabelledView:
-    """A frame of a BOP data set with all of its labels."""
-    if not isinstance(source, BopFrame):
-        raise BinposeError(f"{source.name} is no frame of a BOP data set; expected one with poses and masks.")
-    frame, truths, masks = source.read(), source.ground_truth(), source.masks()
-    ids = np.full((frame.camera.height, frame.camera.width), BACKGROUND, np.int16)
-    for number, mask in enumerate(masks):
-        ids[mask] = number
-    names = tuple(source.scene.dataset.model(truth.obj_id).object_id for truth in truths)
-    poses = np.array([truth.T_cam_obj for truth in truths]).reshape(-1, 4, 4)
-    return LabelledView(frame, names, poses, ids, np.array([truth.visible_fraction for truth in truths]))
 
 
 def print_rounds(result: SelfTrainingResult, upper: dict[str, Any], last: dict[str, Any]) -> None:

@@ -69,7 +69,8 @@ def random_room(rng: np.random.Generator, config: RoomConfig, target_m: FloatArr
 
 def _panel(rng: np.random.Generator, config: RoomConfig, target_m: FloatArray, share: float, tint: FloatArray) -> Panel:
     """A panel whose light on a white sheet at the target has this share of the radiance 1 / pi."""
-    sides = np.exp(rng.uniform(*np.log(config.panel_m), size=2))
+    low, high = np.log(config.panel_m)
+    sides = np.exp(rng.uniform(low, high, 2))
     tilt, azimuth = rng.uniform(0.1, 0.8), rng.uniform(-np.pi, np.pi)
     up = np.array([np.sin(tilt) * np.cos(azimuth), np.sin(tilt) * np.sin(azimuth), np.cos(tilt)])
     distance = float(rng.uniform(*config.height_m)) / np.cos(tilt)

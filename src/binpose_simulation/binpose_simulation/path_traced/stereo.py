@@ -98,7 +98,7 @@ def matched_depth(
     least = int(focal_baseline / range_m[1])
     number = max(16 * int(np.ceil((focal_baseline / range_m[0] - least + 1) / 16)), 16)
     area = config.window_px**2
-    matcher = cv2.StereoSGBM_create(
+    matcher = cv2.StereoSGBM.create(
         minDisparity=least, numDisparities=number, blockSize=config.window_px, P1=2 * area, P2=24 * area,
         disp12MaxDiff=1, preFilterCap=31, uniquenessRatio=config.uniqueness, speckleWindowSize=config.speckle_px,
         speckleRange=1, mode=cv2.STEREO_SGBM_MODE_SGBM_3WAY,
