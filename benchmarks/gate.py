@@ -1,6 +1,6 @@
 """How often the gate promotes bad, equal and good students of a model.
 
-python benchmarks/gate.py [--model demo] [--anchors 20] [--frames 40] [--out gate.json]
+python benchmarks/gate.py [--model demo] [--anchors 20] [--frames 40] [--kinds bad equal good] [--out gate.json]
 
 30 bad students, 6 pairs without a difference and 10 good candidates are compared on unseen simulated bins. The networks
 run once per frame and set of weights. With --out, finished rows are kept and a repeated call goes on with the others.
@@ -32,12 +32,13 @@ KINDS = ("bad", "equal", "good")
 class Arguments:
     """model: a store's folder or a shipped model's name. anchors, frames: how many bins of each.
 
-    out: file of the finished rows.
+    kinds: of students. out: file of the finished rows.
     """
 
     model: str = "demo"
     anchors: int = 20
     frames: int = 40
+    kinds: tuple[str, ...] = KINDS
     out: Path | None = None
 
 
@@ -96,7 +97,7 @@ def main(arguments: Arguments) -> None:
 
     def decide(kind: str, champion: Student, candidate: Student) -> None:
         name = f"{kind}: {candidate.name} against {champion.name}"
-        if name in rows:
+        if name in rows or kind not in arguments.kinds:
             return
         verdict = gate(results.bundle(champion), results.bundle(candidate), frames, anchors)
         rows[name] = row_of(verdict)

@@ -2,8 +2,8 @@
 
 python benchmarks/self_training.py TARGET [--model demo] [--rounds 5] [--frames 150] [--out runs/self_training]
 
-TARGET has the BOP data sets `learn` and `test`; `python benchmarks/target_domain.py` makes one by path tracing. The
-poses of `learn` are used for the upper bound and for the figures of the labels alone.
+TARGET and TARGET_test are BOP data sets; `python benchmarks/target_domain.py` makes them by path tracing. The poses of
+TARGET are used for the upper bound and for the figures of the labels alone.
 
 Rows: the model as it is (lower bound), the teacher of each round, and a student that learns the true labels of the same
 frames with the same budget (upper bound). A second table compares criteria of the selection on the first round's poses.
@@ -21,8 +21,9 @@ import tyro
 
 from binpose_core.base.errors import BinposeError
 from binpose_core.datasets.bop import BopFrame
+from binpose_core.datasets.labelled_views import labelled_view
 from binpose_core.evaluation.matching import FrameTruth
-from binpose_core.frames.types import BACKGROUND, LabelledView, PoseEstimate
+from binpose_core.frames.types import PoseEstimate
 from binpose_core.learning.model_store import ModelStore
 from binpose_pipeline.bundle import PipelineBundle, load_bundle, shipped_or_own
 from binpose_recording.inputs import open_inputs
@@ -51,7 +52,7 @@ CRITERIA = {
 
 @dataclass(frozen=True)
 class Arguments:
-    """target: folder with the data sets learn and test. model: the lower bound, a store or a shipped model's name.
+    """target: data set to learn from, beside the one to test on. model: the lower bound: a store, or a shipped model.
 
     rounds, frames: of the self-training. out: folder that is made anew, unless --resume is given.
     detector_samples, pose_samples: budget of a student; 0 = the default. replay: simulated views beside the new ones.
@@ -75,12 +76,13 @@ def main(arguments: Arguments) -> None:
     """Train, measure and print the tables."""
     heading(f"Self-training on {arguments.target.name}")
     store = prepared_store(arguments)
-    recording = NamedFrames(arguments.target / "learn", open_inputs(arguments.target / "learn").frames)
+    recording = NamedFrames(arguments.target, open_inputs(arguments.target).frames)
     champion = load_bundle(store, version=first_version(store))
-    sources = open_inputs(arguments.target / "test").frames
+    test = arguments.target.with_name(f"{arguments.target.name}_test")
+    sources = open_inputs(test).frames
     tests = [(source, known) for source in sources if (known := truth_of(source, champion.objects)) is not None]
     if not tests:
-        raise BinposeError(f"{arguments.target / 'test'} has no poses of the model's parts; expected some.")
+        raise BinposeError(f"{test} has no poses of the model's parts; expected some; make it anew.")
     truths: list[list[FrameTruth | None]] = []
 
     def truth(frames: RecordedFrames) -> KnownTruth:
@@ -143,8 +145,8 @@ def upper_bound(
     config: SelfTrainingConfig, rounds: int,
 ) -> PipelineBundle:  # fmt: skip
     """A model that learns the true labels of the same frames, with the budget of all rounds."""
-    by_name = {source.name: source for source in recording.frames}
-    views = [true_view(by_name[info.name]) for info in result.frames.infos]
+    by_name = {source.name: source for source in recording.frames if isinstance(source, BopFrame)}
+    views = [labelled_view(by_name[info.name]) for info in result.frames.infos]
     mixed = mixed_views(views, ViewStore(arguments.out / "run" / "replay"), config.replay.share)
     model = champion
     for number in range(rounds):
@@ -152,19 +154,6 @@ def upper_bound(
         model = train_student(model, mixed, config.student, config.seed + number + 1, folder)
         print(f"  upper bound: {number + 1} of {rounds} rounds", flush=True)
     return model
-
-
-def true_view(source: Any) -> LabelledView:
-    """A frame of a BOP data set with all of its labels."""
-    if not isinstance(source, BopFrame):
-        raise BinposeError(f"{source.name} is no frame of a BOP data set; expected one with poses and masks.")
-    frame, truths, masks = source.read(), source.ground_truth(), source.masks()
-    ids = np.full((frame.camera.height, frame.camera.width), BACKGROUND, np.int16)
-    for number, mask in enumerate(masks):
-        ids[mask] = number
-    names = tuple(source.scene.dataset.model(truth.obj_id).object_id for truth in truths)
-    poses = np.array([truth.T_cam_obj for truth in truths]).reshape(-1, 4, 4)
-    return LabelledView(frame, names, poses, ids, np.array([truth.visible_fraction for truth in truths]))
 
 
 def print_rounds(result: SelfTrainingResult, upper: dict[str, Any], last: dict[str, Any]) -> None:

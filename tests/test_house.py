@@ -43,7 +43,11 @@ MAY_IMPORT = {
 ROS_MODULES = ("rclpy", "launch", "launch_ros", "tf2_ros", "cv_bridge", "message_filters", "ament_index_python")
 ROS_SUFFIXES = ("_msgs", "_interfaces", "_srvs")
 # Fussy or heavy: they are imported where they are used, so that everything else works without them.
-LAZY_MODULES = {"open3d", "bpy", "torchvision", "pytorch3d", "ray", "onnxruntime", "cascadio"}
+LAZY_MODULES = {
+    "open3d", "bpy", "torchvision", "pytorch3d", "ray", "onnxruntime", "cascadio", "mitsuba", "drjit", "pyoidn",
+}  # fmt: skip
+# The reader for training, what it is made of, and evaluation.
+READERS_OF_LABELS = {"labelled_views.py", "bop.py", "matching.py", "golden.py", "run_evaluation.py"}
 # rosdep knows them, but Ubuntu 24.04 has no such packages, or too old ones: `rosdep install` would fail.
 NOT_IN_UBUNTU = {"python3-torch", "python3-torchvision", "python3-numba"}
 # What Ubuntu has of what is imported, by rosdep's keys.
@@ -219,6 +223,17 @@ def test_the_manifest_names_the_packages_that_are_imported(package: str) -> None
 def test_setuptools_is_one_that_colcon_can_link_packages_with() -> None:
     pinned = re.search(r"^setuptools==(\d+)", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.MULTILINE)
     assert pinned is not None and int(pinned.group(1)) < 80, "`colcon build --symlink-install` fails with it"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=short)
+def test_labels_of_data_sets_are_read_for_training_by_one_reader(path: Path) -> None:
+    """`labelled_views` refuses labels that are for evaluation only; nothing goes around it, or says another purpose."""
+    called = {node.func for node in ast.walk(parsed(path)) if isinstance(node, ast.Call)}
+    names = {getattr(function, "attr", getattr(function, "id", "")) for function in called}
+    if path.name not in READERS_OF_LABELS:
+        assert not names & {"ground_truth", "labelled_view"}, f"{short(path)}: read labels with `labelled_views`"
+    purposes = [node for node in ast.walk(parsed(path)) if isinstance(node, ast.keyword) and node.arg == "purpose"]
+    assert not purposes, f"{short(path)}: evaluation alone may open labels for another purpose than training"
 
 
 # --- Where files lie --------------------------------------------------------------------------------------------------

@@ -8,8 +8,10 @@ import trimesh
 
 from binpose import cli
 from binpose.commands.train import Train
+from binpose_core.base.errors import BinposeError
 from binpose_core.base.files import read_json
 from binpose_core.datasets.bop import BopDataset
+from binpose_core.datasets.labelled_views import labelled_views
 from binpose_core.learning import model_store
 from binpose_recording.bag_frames import bag_frames
 from binpose_training import training
@@ -48,6 +50,15 @@ def test_frames_are_whole_reproducible_and_continued(catalogue: Path, tmp_path: 
         np.testing.assert_array_equal(one.read().color, other.read().color)
 
 
+def test_path_traced_frames_have_labels_for_evaluation_alone(catalogue: Path, tmp_path: Path) -> None:
+    pytest.importorskip("mitsuba", reason="needs the extra: pip install 'binpose[path_traced]'")
+    more = ["--renderer", "path_traced", "--samples", "1", "--width", "64", "--height", "48"]
+    (frame,) = simulate(catalogue, tmp_path / "out", 1, *more)
+    assert frame.read().depth_m.any() and frame.ground_truth()
+    with pytest.raises(BinposeError, match="for evaluation only"):
+        labelled_views(BopDataset(tmp_path / "out"))
+
+
 @pytest.mark.parametrize(
     "wrong, told",
     [
@@ -55,6 +66,7 @@ def test_frames_are_whole_reproducible_and_continued(catalogue: Path, tmp_path: 
         (["--width", "0"], "0x"),
         (["--bin-size", "a,b"], "a,b"),
         (["--objects", "pin"], "--objects pin"),
+        (["--cell", "3"], "--renderer path_traced"),
     ],
 )
 def test_wrong_options_are_told_before_the_parts_are_prepared(

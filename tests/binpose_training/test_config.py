@@ -6,8 +6,17 @@ import pytest
 
 from binpose_core.base.errors import BinposeError
 from binpose_detection.mask_rcnn_training import MaskRcnnTrainingConfig
+from binpose_detection.segmenter import SegmenterConfig, VoteSegmenter, build_network
 from binpose_detection.training import SegmentationTrainingConfig
-from binpose_training.config import CalibrationJob, DetectorJob, PoseJob, RefinementJob, SimulationJob, TrainConfig
+from binpose_training.config import (
+    CalibrationJob,
+    DetectorJob,
+    PoseJob,
+    RefinementJob,
+    SimulationJob,
+    TrainConfig,
+    fine_tuning,
+)
 
 
 @pytest.mark.parametrize(
@@ -55,3 +64,12 @@ def test_longer_trainings_calibrate_on_more_bins() -> None:
     longer = TrainConfig(minutes=100)
     assert longer.calibration_views == 400
     assert replace(longer, calibration=CalibrationJob(views=7)).calibration_views == 7
+
+
+def test_a_pose_network_that_knows_all_parts_learns_slower_than_one_that_gets_new_ones() -> None:
+    segmenter = VoteSegmenter(build_network(SegmenterConfig(("a",))), SegmenterConfig(("a",)))
+    config = TrainConfig()
+    new, known = (fine_tuning(config, segmenter, known=known) for known in (False, True))
+    full = config.pose.training.loop.learning_rate
+    assert known.pose.training.loop.learning_rate < new.pose.training.loop.learning_rate < full
+    assert known.detector == new.detector

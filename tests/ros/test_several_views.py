@@ -268,7 +268,7 @@ class WristCamera:
 
         place, header = from_matrix(self.T_base_cam, self.types), self._header()
         entry = TransformStamped(
-            header=to_header(replace(header, frame_id="base"), self.types), child_frame_id="camera"
+            header=to_header(header._replace(frame_id="base"), self.types), child_frame_id="camera"
         )
         entry.transform.rotation = place.orientation
         for axis in "xyz":
@@ -318,6 +318,9 @@ class LiveGoal:
     def wait_for(self, view: int) -> None:
         self._live.wait(lambda: view in self.views, f"view {view}")
 
+    def cancel(self) -> None:
+        self._live.asked(self._handle.cancel_goal_async, "the cancellation")
+
     def result(self) -> Any:
         result = self._live.asked(self._handle.get_result_async, "the result").result
         self._client.destroy()
@@ -335,7 +338,9 @@ def collected(live: Any, shown: list[Any]) -> Any:
         goal.wait_for(number)
         live.camera.show(*place)
         response = live.call("/bin_picking/next_view", Trigger)
-        assert response.success, response.message
+        if not response.success:
+            goal.cancel()
+            raise AssertionError(response.message)
     return goal.result()
 
 

@@ -11,9 +11,12 @@ from typing import Any
 from binpose_core.base.errors import BinposeError
 from binpose_core.base.files import read_json, to_json, write_json
 from binpose_core.datasets.bop_writer import BopWriter
+from binpose_core.datasets.label_use import DATASET_INFO, EVALUATION, labels_for, mark_for_evaluation
 from binpose_core.parts.catalogue import ObjectModel
+from binpose_simulation.path_traced.config import PathTracedConfig
+from binpose_simulation.path_traced.path_tracer import PathTracer
 from binpose_simulation.prepared_parts import OnPart
-from binpose_simulation.scene import SceneConfig
+from binpose_simulation.scene import SceneConfig, render_view
 from binpose_simulation.stream import SimulationStream
 
 SETTINGS = "simulation.json"
@@ -30,6 +33,7 @@ def export_bop(
     workers: int | None = None,
     on_view: Callable[[int, int], None] | None = None,
     on_part: OnPart | None = None,
+    path_traced: PathTracedConfig | None = None,
 ) -> int:
     """Write the first `count` views of a seed as scene `seed` of a BOP data set.
 
@@ -46,13 +50,14 @@ def export_bop(
         workers: number of processes; None = one per CPU.
         on_view: called with (existing views, count) after each view.
         on_part: called before each part is prepared for the physics.
+        path_traced: of the path tracer, whose labels are for evaluation only; None = the standard renderer.
 
     Returns:
         The number of views written by this call.
 
     Raises:
-        BinposeError: for a count below 1, objects that share an id, an existing scene with other settings, or a bin
-            that cannot be used.
+        BinposeError: for a count below 1, objects that share an id, an existing scene with other settings, a bin that
+            cannot be used, or a data set of the other renderer.
     """
     config = config or SceneConfig()
     models = {model.id: model for model in objects}
@@ -62,16 +67,26 @@ def export_bop(
             f"Export of objects {[(model.id, model.bop_id) for model in objects]}; expected an id and a bop_id of its "
             "own for every object."
         )
-    scene, settings = scene_directory(root, split, seed), export_settings(objects, config)
+    scene, settings = scene_directory(root, split, seed), export_settings(objects, config, path_traced)
     if differences := changed_settings(scene, settings):
         raise BinposeError(
             f"The scene {scene} was made with {differences}; expected the same to resume it; write to another "
             "folder, use another seed, or delete that scene."
         )
     start = views_there(root, split, seed)
+    _state_use_of_labels(Path(root), path_traced is not None)
     with (
-        BopWriter(root, split, seed, objects) as writer,
-        SimulationStream(models, config, seed, workers, start=start, on_part=on_part) as stream,
+        # frames that take seconds are listed one by one, so that a killed run loses none
+        BopWriter(root, split, seed, objects, flush_every=1 if path_traced else 10) as writer,
+        SimulationStream(
+            models,
+            config,
+            seed,
+            workers,
+            start=start,
+            on_part=on_part,
+            render=render_view if path_traced is None else PathTracer(path_traced),
+        ) as stream,
     ):
         write_json(scene / SETTINGS, settings)
         for done in range(start, count):
@@ -106,12 +121,31 @@ def views_there(root: Path | str, split: str, scene_id: int) -> int:
     return max(map(int, read_json(path)), default=-1) + 1 if path.exists() else 0
 
 
-def export_settings(objects: Sequence[ObjectModel], config: SceneConfig) -> dict[str, Any]:
+def _state_use_of_labels(root: Path, evaluation: bool) -> None:
+    """Mark a new data set of path-traced views; refuse to mix views whose labels may train with others.
+
+    Raises:
+        BinposeError: for a data set of the other renderer.
+    """
+    begun = any(root.glob(f"*/*/{SETTINGS}"))
+    if begun and (labels_for(root) == EVALUATION) != evaluation:
+        raise BinposeError(
+            f"{root} holds views whose labels {'may train' if evaluation else 'are for evaluation only'}; expected "
+            f"{'a data set of path-traced views alone' if evaluation else 'no path-traced views'}; write to another "
+            "folder."
+        )
+    if evaluation:
+        mark_for_evaluation(root)
+
+
+def export_settings(
+    objects: Sequence[ObjectModel], config: SceneConfig, path_traced: PathTracedConfig | None = None
+) -> dict[str, Any]:
     """Everything that the views of a seed depend on, as JSON data: parts, settings, the bin's file, the code."""
     bin_mesh = config.content.bin_mesh
     settings = {
         "parts": {model.id: [model.bop_id, model.digest] for model in objects},
-        "scene": asdict(config),
+        "scene": asdict(config) | ({"path_traced": asdict(path_traced)} if path_traced else {}),
         "bin": _digest([Path(bin_mesh)]) if bin_mesh and Path(bin_mesh).is_file() else None,
         "code": _digest(sorted(Path(__file__).parent.rglob("*.py"))),
     }
@@ -143,7 +177,8 @@ def remove_export(root: Path | str, split: str) -> None:
             )
     shutil.rmtree(root / split, ignore_errors=True)
     shutil.rmtree(root / "models", ignore_errors=True)
-    (root / "camera.json").unlink(missing_ok=True)
+    for name in ("camera.json", DATASET_INFO):
+        (root / name).unlink(missing_ok=True)
 
 
 def _digest(paths: Sequence[Path]) -> str:

@@ -46,19 +46,23 @@ def photograph(
     config: PhotographConfig,
     light: npt.NDArray[np.float32],
     metered: npt.NDArray[np.bool_],
+    noise: np.random.Generator | None = None,
 ) -> npt.NDArray[np.uint8]:
-    """The image (H, W, 3) or (H, W) uint8 of linear light (H, W, 3), exposed for the pixels `metered` (H, W)."""
+    """The image (H, W, 3) or (H, W) uint8 of linear light (H, W, 3), exposed for the pixels `metered` (H, W).
+
+    Images with equal `rng` are taken by one camera; `noise` then gives each its own noise.
+    """
     light = cv2.GaussianBlur(light, (0, 0), rng.uniform(*config.blur_px))
     gain = _exposure(rng, config, light, metered)
     if rng.random() < config.bloom_share:
         light = _bloomed(rng, light, gain)
     gains = gain * (1 + rng.normal(size=3) * config.white_balance * rng.random())
     rows, columns = _vignette(rng, light.shape, config.vignette_share)
-    noise = config.noise * rng.random() ** 2
+    level = config.noise * rng.random() ** 2
     mosaic = rng.random() < config.mosaic_share
-    seed = int(rng.integers(1, 2**62))
+    seed = int((rng if noise is None else noise).integers(1, 2**62))
     image = np.empty(light.shape, np.uint8)
-    _expose(light, gains.astype(np.float32), rows, columns, np.float32(noise), seed, _tone(rng), mosaic, image)
+    _expose(light, gains.astype(np.float32), rows, columns, np.float32(level), seed, _tone(rng), mosaic, image)
     if mosaic:
         # _expose has written the single colour of each photosite into the first channel
         image = cv2.cvtColor(np.ascontiguousarray(image[..., 0]), cv2.COLOR_BayerRGGB2RGB)

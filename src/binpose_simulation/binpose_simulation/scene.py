@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -13,11 +14,12 @@ from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import LabelledView
 from binpose_core.geometry.transforms import FloatArray
 from binpose_core.parts.catalogue import ObjectModel
+from binpose_core.rendering.renderer import SceneRendering
 from binpose_core.rendering.silhouettes import silhouettes
 from binpose_simulation import pile as piles
 from binpose_simulation.appearance import AppearanceConfig, shade
 from binpose_simulation.content_config import ContentConfig
-from binpose_simulation.gbuffer import Table, gbuffer
+from binpose_simulation.gbuffer import GBuffer, Table, gbuffer
 from binpose_simulation.pile import Pile
 from binpose_simulation.prepared_parts import PreparedPart
 from binpose_simulation.sensor import SensorConfig
@@ -82,6 +84,62 @@ def simulate_pile(
     return piles.simulate_pile(rng, objects, config.content)
 
 
+class ViewRenderer(Protocol):
+    """Renders a view of a pile as `render_view` does; another one changes colour and depth, never the labels."""
+
+    def __call__(
+        self,
+        pile: Pile,
+        rng: np.random.Generator,
+        config: SceneConfig,
+        camera: Camera | None = None,
+        T_cam_world: FloatArray | None = None,
+        look: np.random.Generator | None = None,
+    ) -> SimulatedView:
+        """The view; the arguments are those of `render_view`."""
+
+
+@dataclass(frozen=True, eq=False)
+class PlacedView:
+    """A pile in front of a camera, before light and sensor.
+
+    T_cam_obj: (M, 4, 4) of all bodies of the pile. rendering, surfaces: what the camera sees of them, and the table.
+    """
+
+    pile: Pile
+    camera: Camera
+    T_cam_world: FloatArray
+    T_cam_obj: FloatArray
+    table: Table
+    rendering: SceneRendering
+    surfaces: GBuffer
+
+    def with_truth(self, frame: RgbdFrame, sensor: str) -> SimulatedView:
+        """A frame of this view with the ground truth."""
+        return _with_truth(
+            self.pile, frame, self.T_cam_obj, self.T_cam_world, self.surfaces.depth_m, self.rendering.instance_ids,
+            sensor,
+        )  # fmt: skip
+
+
+def place_view(
+    pile: Pile,
+    rng: np.random.Generator,
+    config: SceneConfig,
+    camera: Camera | None,
+    T_cam_world: FloatArray | None,
+    look: np.random.Generator,
+) -> PlacedView:
+    """Draw camera and viewpoint unless they are given, and the table; render which surface each pixel shows."""
+    camera = camera or random_camera(rng, config.viewpoint)
+    T_cam_world = _viewpoint(pile, rng, config, camera) if T_cam_world is None else T_cam_world
+    T_cam_obj = rounded(T_cam_world @ pile.T_world_obj)
+    table = _random_table(pile, look, config)
+    rendering = pile.renderer.scene(pile.mesh_ids, T_cam_obj, camera)
+    surfaces = gbuffer(rendering, pile.smooth, pile.mesh_ids, T_cam_obj, camera, T_cam_world, table)
+    return PlacedView(pile, camera, T_cam_world, T_cam_obj, table, rendering, surfaces)
+
+
 def render_view(
     pile: Pile,
     rng: np.random.Generator,
@@ -97,21 +155,16 @@ def render_view(
     """
     rng_look, rng_sensor = rng.spawn(2)
     rng_look = rng_look if look is None else look
-    camera = camera or random_camera(rng, config.viewpoint)
-    T_cam_world = _viewpoint(pile, rng, config, camera) if T_cam_world is None else T_cam_world
-    T_cam_obj = rounded(T_cam_world @ pile.T_world_obj)
-    table = _random_table(pile, rng_look, config)
-    rendering = pile.renderer.scene(pile.mesh_ids, T_cam_obj, camera)
-    surfaces = gbuffer(rendering, pile.smooth, pile.mesh_ids, T_cam_obj, camera, T_cam_world, table)
+    placed = place_view(pile, rng, config, camera, T_cam_world, rng_look)
+    surfaces, camera, T_cam_world = placed.surfaces, placed.camera, placed.T_cam_world
     kind, sensor = config.sensor.draw(rng_sensor)
     projector_m = rounded(sensor.optics.projector_m(T_cam_world))
-    shading = shade(rng_look, config.appearance, pile, surfaces, camera, T_cam_world, projector_m, table)
+    shading = shade(rng_look, config.appearance, pile, surfaces, camera, T_cam_world, projector_m, placed.table)
     scene = SensorInput(
         surfaces.depth_m, surfaces.normals, camera, shading.signal, shading.stray, shading.projector_lit,
-        rendering.instance_ids >= 0,
+        placed.rendering.instance_ids >= 0,
     )  # fmt: skip
-    frame = RgbdFrame(shading.color, sensor.apply(rng_sensor, scene), camera)
-    return _with_truth(pile, frame, T_cam_obj, T_cam_world, surfaces.depth_m, rendering.instance_ids, kind)
+    return placed.with_truth(RgbdFrame(shading.color, sensor.apply(rng_sensor, scene), camera), kind)
 
 
 def _viewpoint(pile: Pile, rng: np.random.Generator, config: SceneConfig, camera: Camera) -> FloatArray:

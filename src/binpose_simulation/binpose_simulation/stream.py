@@ -17,7 +17,7 @@ from binpose_core.base.threads import available_cpus, process_environment
 from binpose_core.parts.catalogue import ObjectModel
 from binpose_simulation.pile import Pile
 from binpose_simulation.prepared_parts import OnPart, PreparedPart, as_prepared
-from binpose_simulation.scene import SceneConfig, SimulatedView, render_view, simulate_pile
+from binpose_simulation.scene import SceneConfig, SimulatedView, ViewRenderer, render_view, simulate_pile
 from binpose_simulation.view_sets import view_of_set
 
 if TYPE_CHECKING:
@@ -28,7 +28,11 @@ PILES, VIEWS, SETS = 0, 1, 2  # independent families of random numbers for one s
 
 
 def views(
-    parts: Mapping[str, PreparedPart], config: SceneConfig, seed: int, indices: Iterable[int]
+    parts: Mapping[str, PreparedPart],
+    config: SceneConfig,
+    seed: int,
+    indices: Iterable[int],
+    render: ViewRenderer = render_view,
 ) -> Iterator[SimulatedView]:
     """The views with these indices; each depends on (seed, index) alone.
 
@@ -40,10 +44,10 @@ def views(
         if settled is None or settled[0] != number:
             settled = number, simulate_pile(np.random.default_rng([seed, PILES, number]), parts, config)
         if config.view_set is None:
-            yield render_view(settled[1], np.random.default_rng([seed, VIEWS, index]), config)
+            yield render(settled[1], np.random.default_rng([seed, VIEWS, index]), config)
         else:
             rng = np.random.default_rng([seed, SETS, number])
-            yield view_of_set(settled[1], rng, config, config.view_set, index % config.views_per_pile)
+            yield view_of_set(settled[1], rng, config, config.view_set, index % config.views_per_pile, render)
 
 
 class SimulationStream(Iterator[SimulatedView]):
@@ -60,6 +64,7 @@ class SimulationStream(Iterator[SimulatedView]):
         start: index of the first view.
         prefetch: views that each worker may compute ahead.
         on_part: called before each part whose pieces are prepared.
+        render: renders the views; it is pickled for the workers.
 
     Raises:
         BinposeError: for no objects, a negative seed or start. `next` raises the error that stopped a worker, on every
@@ -75,6 +80,7 @@ class SimulationStream(Iterator[SimulatedView]):
         start: int = 0,
         prefetch: int = 4,
         on_part: OnPart | None = None,
+        render: ViewRenderer = render_view,
     ) -> None:
         workers = available_cpus() if workers is None else workers
         if seed < 0:
@@ -87,8 +93,12 @@ class SimulationStream(Iterator[SimulatedView]):
         self.config = config or SceneConfig()
         self.position = start
         parts = as_prepared(objects, self.config.content, on_part)
-        self._workers = [_Worker(parts, self.config, seed, start, rank, workers, prefetch) for rank in range(workers)]
-        self._local = views(parts, self.config, seed, _indices(start, self.config.views_per_pile, 0, 1))
+        job = {
+            "parts": dict(parts), "config": self.config, "seed": seed, "start": start, "workers": workers,
+            "render": render,
+        }  # fmt: skip
+        self._workers = [_Worker({**job, "rank": rank}, prefetch) for rank in range(workers)]
+        self._local = views(parts, self.config, seed, _indices(start, self.config.views_per_pile, 0, 1), render)
 
     def __next__(self) -> SimulatedView:
         if self._workers:
@@ -126,16 +136,7 @@ def _indices(start: int, views_per_pile: int, rank: int, workers: int) -> Iterat
 class _Worker:
     """A child process that sends its views over a pipe; a thread moves them to a bounded queue."""
 
-    def __init__(
-        self,
-        parts: Mapping[str, PreparedPart],
-        config: SceneConfig,
-        seed: int,
-        start: int,
-        rank: int,
-        workers: int,
-        prefetch: int,
-    ) -> None:
+    def __init__(self, job: Mapping[str, Any], prefetch: int) -> None:
         environment = process_environment(1)
         packages = {str(Path(module.__file__).parents[1]) for module in _own_modules()}
         environment["PYTHONPATH"] = ":".join([*sorted(packages), environment.get("PYTHONPATH", "")]).strip(":")
@@ -147,7 +148,6 @@ class _Worker:
         self._queue: queue.Queue[Any] = queue.Queue(prefetch)
         self._closed = threading.Event()
         self._end = "This stream of simulated views is closed; expected an open one; create another one."
-        job = {"parts": dict(parts), "config": config, "seed": seed, "start": start, "rank": rank, "workers": workers}
         self._thread = threading.Thread(target=self._move, args=(job,), daemon=True)
         self._thread.start()
 
@@ -168,7 +168,7 @@ class _Worker:
         self._process.kill()
         self._process.wait()
 
-    def _move(self, job: dict[str, Any]) -> None:
+    def _move(self, job: Mapping[str, Any]) -> None:
         pipe_in, pipe_out = self._process.stdin, self._process.stdout
         assert pipe_in is not None and pipe_out is not None
         try:
@@ -219,8 +219,9 @@ def _work(pipe_in: IO[bytes], pipe_out: IO[bytes]) -> None:
     """Worker process: receive the job, send views until the pipe closes; send an error as text."""
     job = _receive(pipe_in)
     start, rank, workers, config = job["start"], job["rank"], job["workers"], job["config"]
+    indices = _indices(start, config.views_per_pile, rank, workers)
     try:
-        for view in views(job["parts"], config, job["seed"], _indices(start, config.views_per_pile, rank, workers)):
+        for view in views(job["parts"], config, job["seed"], indices, job["render"]):
             _send(pipe_out, view)
     except BrokenPipeError:
         pass

@@ -8,7 +8,7 @@ import numpy as np
 from binpose_core.frames.camera import Camera
 from binpose_core.geometry.transforms import FloatArray, inverse
 from binpose_simulation.pile import Pile
-from binpose_simulation.scene import SceneConfig, SimulatedView, render_view
+from binpose_simulation.scene import SceneConfig, SimulatedView, ViewRenderer, render_view
 from binpose_simulation.sensor import SensorConfig
 from binpose_simulation.view_set_config import ViewSetConfig
 from binpose_simulation.viewpoint import look_at, random_camera, random_distance_m
@@ -32,7 +32,12 @@ def view_set(
 
 
 def view_of_set(
-    pile: Pile, rng: np.random.Generator, scene: SceneConfig, config: ViewSetConfig, number: int
+    pile: Pile,
+    rng: np.random.Generator,
+    scene: SceneConfig,
+    config: ViewSetConfig,
+    number: int,
+    render: ViewRenderer = render_view,
 ) -> SimulatedView:
     """One view of a set; equal generators make views of the same set."""
     rng_camera, rng_sensor, rng_where, rng_look, *own = rng.spawn(4 + config.views)
@@ -40,7 +45,7 @@ def view_of_set(
     kind, _ = scene.sensor.draw(rng_sensor)
     same_sensor = replace(scene, sensor=SensorConfig.only(kind))
     poses = viewpoints(pile, np.random.default_rng(0) if config.fixed else rng_where, scene, camera, config)
-    return render_view(pile, own[number], same_sensor, camera, inverse(poses[number]), rng_look)
+    return render(pile, own[number], same_sensor, camera, inverse(poses[number]), rng_look)
 
 
 def viewpoints(

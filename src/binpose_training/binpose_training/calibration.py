@@ -31,11 +31,13 @@ from binpose_refinement.calibration import fit_calibration
 from binpose_refinement.refiner import IcpRefiner
 from binpose_refinement.reliability import reliability
 from binpose_refinement.scene_choice import SCENE_EVIDENCE
+from binpose_simulation.content_config import ContentConfig
+from binpose_simulation.prepared_parts import as_prepared
 from binpose_simulation.scene import SceneConfig
 from binpose_simulation.stream import SimulationStream
 from binpose_training.calibration_samples import labelled_candidates
 
-HELD_OUT_SEED = 1_000_003
+HELD_OUT_SEED, SCALING_SEED = 1_000_003, 1_500_007
 EVALUATION = EvaluationConfig(min_visible_fraction=HALF_VISIBLE)
 MIXED_FRACTION = 0.5
 """Of the calibration's bins, those with several kinds of parts; trainings see more of them, users fewer."""
@@ -91,6 +93,9 @@ def selected_samples(
 ) -> tuple[FloatArray, FloatArray, npt.NDArray[np.bool_]]:
     """What `Calibration.scaled` takes of selected poses: scores (N,), scene evidence (N, S), and whether right (N,).
 
+    Poses that were not selected have no score. One of them that is right would count as an extreme mistake of the
+    scores, and the fit would make all scores too low.
+
     Args:
         judged: evaluations of frames.
         found: the poses of each frame, in the order in which they were judged.
@@ -99,7 +104,7 @@ def selected_samples(
         (estimate.score, [pose.residuals.get(name, 0.0) for name in SCENE_EVIDENCE], estimate.verdict is Verdict.RIGHT)
         for frame, poses in zip(judged, found, strict=True)
         for estimate, pose in zip(frame.estimates, poses, strict=True)
-        if estimate.verdict in (Verdict.RIGHT, Verdict.WRONG)
+        if estimate.verdict in (Verdict.RIGHT, Verdict.WRONG) and estimate.score > 0
     ]
     score, scene, right = zip(*rows, strict=True) if rows else ((), (), ())
     return np.array(score), np.array(scene).reshape(-1, len(SCENE_EVIDENCE)), np.array(right, bool)
@@ -121,6 +126,7 @@ def calibrated_bundle(
     fitted_views: int,
     judged_views: int,
     track: Track = untracked,
+    typical: ContentConfig | None = None,
 ) -> PipelineBundle:
     """The bundle with a refiner fitted on simulated bins that the networks have not seen, and metrics from others.
 
@@ -136,17 +142,24 @@ def calibrated_bundle(
         judged_views: for the metrics.
         track: called with items and the name of what they are for, "calibration", "scaling" or "evaluation"; yields
             the items, or as many as there is time for.
+        typical: content of the bins that give the scale and the metrics, such as users have; trainings are fuller.
+            None: that of the scene.
     """
     views_per_pile = min(scene.views_per_pile, CALIBRATION_VIEWS_PER_PILE)
-    scene = replace(scene, content=replace(scene.content, mixed_share=MIXED_FRACTION), views_per_pile=views_per_pile)
+    full = replace(scene, content=replace(scene.content, mixed_share=MIXED_FRACTION), views_per_pile=views_per_pile)
+    usual = full if typical is None else replace(full, content=typical)
+    prepared = as_prepared(parts, scene.content)
     # One view after the other: with what the stages keep of its frame, a view takes 7 MB.
-    with SimulationStream(parts, scene, seed + HELD_OUT_SEED, workers) as stream:
+    with (
+        SimulationStream(prepared, full, seed + HELD_OUT_SEED, workers) as stream,
+        SimulationStream(prepared, usual, seed + SCALING_SEED, workers) as usual_stream,
+    ):
         number = scaling_views(fitted_views)
         fitting = (next(stream) for _ in track(range(fitted_views - number), "calibration"))
-        scaling = (next(stream) for _ in track(range(number), "scaling"))
+        scaling = (next(usual_stream) for _ in track(range(number), "scaling"))
         refiner = calibrated_refiner(segmenter, estimator, refiner, parts, fitting, scaling, seed)
         bundle = PipelineBundle(Pipeline(segmenter, estimator, refiner), parts)
-        judging = (next(stream) for _ in track(range(judged_views), "evaluation"))
+        judging = (next(usual_stream) for _ in track(range(judged_views), "evaluation"))
         known, seen = itertools.tee(judging)
         judged = evaluate_views(known, (bundle.pipeline(view.frame) for view in seen), parts, EVALUATION)
     return replace(bundle, metrics=metrics_of(judged, EVALUATION))

@@ -72,6 +72,7 @@ def recalibrate(
         fitted_views,
         judged_views,
         track,
+        scene.content,
     )
     fitted = calibrated.refiner.calibration if isinstance(calibrated.refiner, IcpRefiner) else None
     refiner = refiner.using(calibration=fitted)

@@ -125,7 +125,7 @@ def _init_run(
     _check_left_out(config, start, tuple(parts))
     _check_method(config, start)
     if start is not None:
-        config = fine_tuning(config, start.segmenter)
+        config = fine_tuning(config, start.segmenter, known=set(parts) <= set(start.objects))
     run = Run(parts, config, out / "training", start, progress or (lambda _: None), device, tensorboard, clock)
     prepare_directory(run, resume)
     return run
@@ -269,7 +269,7 @@ def _calibrated(run: Run, segmenter: Segmenter, estimator: PoseEstimator, refine
         track = limited_track(run, number, config.calibration.evaluation_views)
         return calibrated_bundle(
             segmenter, estimator, refiner, run.parts, run.scene, config.seed, config.workers, number,
-            config.calibration.evaluation_views, track,
+            config.calibration.evaluation_views, track, config.simulation.scene.content,
         )  # fmt: skip
 
 

@@ -41,6 +41,34 @@ def test_a_worse_golden_score_is_refused_and_an_equal_one_is_not(tmp_path: Path,
         load_model(tmp_path, saved(tmp_path, bar, 0.25), build, SCORED, ModelBundle, now)
 
 
+def test_a_version_that_the_gate_promoted_over_the_model_in_use_is_loaded(tmp_path: Path, bar: ObjectModel) -> None:
+    now = load_model(tmp_path, saved(tmp_path, bar, 0.5), build, SCORED, ModelBundle)
+    store, worse = ModelStore(tmp_path), saved(tmp_path, bar, 0.25)
+    for champion, decision in (("another", "promoted"), (now.version, "refused"), (now.version, "undecided")):
+        store.record_verdict(worse, {"decision": decision, "champion": champion})
+        with pytest.raises(BinposeError, match=r"scores 0\.250"):
+            load_model(tmp_path, worse, build, SCORED, ModelBundle, now)
+    store.record_verdict(worse, {"decision": "promoted", "champion": now.version})
+    assert load_model(tmp_path, worse, build, SCORED, ModelBundle, now).golden == 0.25
+
+
+def test_a_rollback_is_loaded_although_it_scores_lower(tmp_path: Path, bar: ObjectModel) -> None:
+    store, old = ModelStore(tmp_path), saved(tmp_path, bar, 0.25)
+    new = saved(tmp_path, bar, 0.5)
+    store.promote(new)
+    now = load_model(tmp_path, new, build, SCORED, ModelBundle)
+    store.rollback("It leaves the band.")
+    assert load_model(tmp_path, "", build, SCORED, ModelBundle, now).version == old
+    assert store.verdicts(old)[-1]["reasons"] == ["Rolled back.", "It leaves the band."]
+
+
+def test_damaged_verdicts_do_not_keep_a_better_model_out(tmp_path: Path, bar: ObjectModel) -> None:
+    now = load_model(tmp_path, saved(tmp_path, bar, 0.5), build, SCORED, ModelBundle)
+    better = saved(tmp_path, bar, 0.75)
+    (tmp_path / f"verdict-{better[:12]}.json").write_text("{")
+    assert load_model(tmp_path, better, build, SCORED, ModelBundle, now).golden == 0.75
+
+
 def test_both_models_are_scored_on_the_frames_of_now(tmp_path: Path, bar: ObjectModel) -> None:
     """Those of the new model's store may be others than the model in use was scored on, or be new."""
     now = load_model(tmp_path, saved(tmp_path, bar, 0.5), build, Checks(), ModelBundle)

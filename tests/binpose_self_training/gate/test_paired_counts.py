@@ -7,11 +7,18 @@ from binpose_self_training.gate.paired_counts import loss_bounds, more_often
 
 
 @pytest.mark.parametrize("count", [10, 50, 200])
-def test_where_no_pair_differs_the_bounds_are_those_of_the_source(count: int) -> None:
-    """Tango's interval is then z² / (n + z²), and not empty as that of the normal distribution."""
+def test_where_no_pair_differs_a_loss_is_still_possible(count: int) -> None:
+    """A loss d is then excluded where n d - 1/2 = z sqrt(n d (1 - d)): a binomial test with continuity correction."""
     z = 1.959964
     lower, upper = loss_bounds(0, 0, count, 0.025)
-    assert (-lower, upper) == pytest.approx((z**2 / (count + z**2),) * 2, abs=1e-6)
+    assert lower == pytest.approx(-upper, abs=1e-9)
+    assert count * upper - 0.5 == pytest.approx(z * np.sqrt(count * upper * (1 - upper)), rel=1e-5)
+
+
+def test_without_the_correction_the_bounds_are_those_of_the_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("binpose_self_training.gate.paired_counts.CORRECTION", 0.0)
+    z = 1.959964
+    assert loss_bounds(0, 0, 50, 0.025) == pytest.approx((-(z**2) / (50 + z**2), z**2 / (50 + z**2)), abs=1e-6)
 
 
 @pytest.mark.parametrize(("gained", "lost", "count"), [(3, 1, 40), (0, 5, 12), (7, 0, 9), (2, 2, 100)])

@@ -170,8 +170,13 @@ def load_model(
     checks.warm_up(stage, objects)
     golden = checks.score(stage, objects)
     before = None if golden is None or current is None else checks.score(current.stage, current.objects)
-    proven = current is not None and ModelStore(store).promoted_over(stored.version, current.version)
-    if golden is not None and before is not None and golden < before and not proven:
+    if (
+        current is not None
+        and golden is not None
+        and before is not None
+        and golden < before
+        and not ModelStore(store).promoted_over(stored.version, current.version)
+    ):
         raise ModelRefused(
             f"Model {stored.version[:SHORT]} scores {golden:.3f} on the golden frames, the one in use {before:.3f}; "
             "expected at least as much; train it further, or take these frames out of the store.",

@@ -207,13 +207,19 @@ class ModelStore:
             candidate = None if old.get(CANDIDATE) == version else old.get(CANDIDATE)
             write_aliases(self._pointer, {CHAMPION: version, PREVIOUS: previous, CANDIDATE: candidate})
 
-    def rollback(self) -> str:
+    def rollback(self, reason: str = "") -> str:
         """Put the previous version in use again and return it; the one that was in use becomes `previous`.
+
+        The rollback is recorded as a verdict, so that nodes take the version although it may score lower.
+
+        Args:
+            reason: why, in one sentence.
 
         Raises:
             BinposeError: when there is no previous version, or its files are damaged.
         """
-        previous = self.aliases().get(PREVIOUS)
+        aliases = self.aliases()
+        previous, champion = aliases.get(PREVIOUS), aliases.get(CHAMPION)
         if previous is None:
             raise UnknownVersion(
                 f"{self.directory} has no previous version to roll back to; expected one earlier promotion; promote a "
@@ -221,8 +227,11 @@ class ModelStore:
                 PREVIOUS,
                 self.versions(),
             )
-        self.promote(previous)
-        return previous
+        version = self.load(previous).version
+        reasons = ["Rolled back.", *([reason] if reason else [])]
+        self.record_verdict(version, {"decision": "promoted", "champion": champion, "reasons": reasons})
+        self.promote(version)
+        return version
 
     def nominate(self, version: str | None) -> None:
         """Give a version the alias `candidate`; None removes the alias.

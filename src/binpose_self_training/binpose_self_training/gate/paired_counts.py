@@ -7,12 +7,15 @@ from scipy.optimize import brentq
 from scipy.special import ndtri
 from scipy.stats import binom
 
+CORRECTION = 0.5
+"""Continuity correction, in trials."""
+
 
 def loss_bounds(gained: int, lost: int, count: int, alpha: float) -> tuple[float, float]:
     """Lower and upper bound of the change of a fraction in paired trials, each exceeded with probability alpha.
 
-    The score interval of Tango, Statistics in Medicine 17, 1998, which keeps its level for few trials and also where
-    no pair differs.
+    The score interval of Tango, Statistics in Medicine 17, 1998, which is not empty where no pair differs, with a
+    continuity correction. Without it, the error rate of a bound of 0.1 is up to 0.14 for 12 to 60 trials.
 
     Args:
         gained: trials that succeed only in the second case.
@@ -25,7 +28,7 @@ def loss_bounds(gained: int, lost: int, count: int, alpha: float) -> tuple[float
     z = float(ndtri(1.0 - alpha))
 
     def excess(sign: float) -> Callable[[float], float]:
-        return lambda change: _score(gained, lost, count, change) - sign * z
+        return lambda change: _score(gained, lost, count, change, sign * CORRECTION) - sign * z
 
     middle, edge = (gained - lost) / count, 1.0 - 1e-9
     lower = -1.0 if excess(1.0)(-edge) < 0 else brentq(excess(1.0), -edge, middle)
@@ -38,12 +41,12 @@ def more_often(one: int, other: int, alpha: float) -> bool:
     return one > other and float(binom.sf(one - 1, one + other, 0.5)) < alpha
 
 
-def _score(gained: int, lost: int, count: int, change: float) -> float:
+def _score(gained: int, lost: int, count: int, change: float, correction: float) -> float:
     """Tango's score statistic for a given change, standard normal where that is the true one; it falls with it."""
     a = 2.0 * count
     b = -(lost + gained) + (2.0 * count - gained + lost) * change
     c = -lost * change * (1.0 - change)
     q = (np.sqrt(max(b * b - 4.0 * a * c, 0.0)) - b) / (2.0 * a)  # most likely probability of a loss
     variance = count * (2.0 * q + change * (1.0 - change))
-    distance = gained - lost - count * change
+    distance = gained - lost - count * change - correction
     return float(distance / np.sqrt(variance)) if variance > 1e-12 else float(np.sign(distance) * 1e9)
