@@ -117,7 +117,7 @@ class Observer:
         bad = self._champion.version
         if self._store.current() != bad:  # somebody was faster
             return {"event": "note", "message": reason}
-        before = self._store.rollback()
+        before = self._store.rollback(reason)
         verdict = GateVerdict(Decision.REFUSED, (reason,), before, bad)
         self._store.record_verdict(bad, verdict.to_json())
         message = f"Model {bad[:SHORT]} was rolled back to {before[:SHORT]}. {reason}"

@@ -90,8 +90,13 @@ def promote_proven(directory: Path, version: str = "") -> str:
     return wanted
 
 
-def take_back(directory: Path, version: str) -> str:
+def take_back(directory: Path, version: str, reason: str = "") -> str:
     """Put the version before `version` in use again, which becomes the candidate as it was; returns the former.
+
+    Args:
+        directory: of the model store.
+        version: that was put in use.
+        reason: why it is taken back.
 
     Raises:
         BinposeError: when another version is in use by now, or there is none before.
@@ -102,7 +107,7 @@ def take_back(directory: Path, version: str) -> str:
             f"{version[:SHORT]} is no longer in use in {directory}; expected it to be; see `binpose models "
             f"{directory}`."
         )
-    before = store.rollback()
+    before = store.rollback(reason)
     store.nominate(version)
     return before
 

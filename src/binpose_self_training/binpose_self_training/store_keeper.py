@@ -67,7 +67,7 @@ class StoreKeeper:
         folder = self.folder()
         if not (problem := self._followed(folder, version)):
             return ""
-        return f"{problem} The store is back at {take_back(folder, version)[:SHORT]}."
+        return f"{problem} The store is back at {take_back(folder, version, problem)[:SHORT]}."
 
     def roll_back(self) -> tuple[str, str]:
         """Put the previous version in use again; it and a sentence.
