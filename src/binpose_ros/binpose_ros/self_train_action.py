@@ -50,11 +50,13 @@ class SelfTrainAction:
         return self._kind.Result(**result)
 
     def _end(self, goal: Any, result: Mapping[str, Any]) -> None:
+        log = self._node.get_logger()
         if result["success"]:
             goal.succeed()
-        elif goal.is_cancel_requested:
+            log.info(result["message"])
+            return
+        if goal.is_cancel_requested:
             goal.canceled()
         else:
             goal.abort()
-        log = self._node.get_logger()
-        (log.info if result["success"] else log.warning)(result["message"])
+        log.warning(result["message"])  # rclpy refuses two severities in one line
