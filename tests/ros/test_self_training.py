@@ -36,7 +36,7 @@ class Cell:
         self.store = ModelStore(shutil.copytree(MODEL, folder / "store"))
         self.first = str(self.store.current())
         self.bad = self.worse("estimator")
-        self.frames = graph.listen("/bin_picking/status", FrameStatus)
+        self.frames = graph.listen("/refinement/status", FrameStatus)
         self.announced = graph.listen("/self_training/model_status", ModelStatus, latched_qos())
         (folder / "tiny.yaml").write_text(TINY)
 
