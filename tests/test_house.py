@@ -44,6 +44,7 @@ ROS_MODULES = ("rclpy", "launch", "launch_ros", "tf2_ros", "cv_bridge", "message
 ROS_SUFFIXES = ("_msgs", "_interfaces", "_srvs")
 # Fussy or heavy: they are imported where they are used, so that everything else works without them.
 LAZY_MODULES = {"open3d", "bpy", "torchvision", "pytorch3d", "ray", "onnxruntime", "cascadio"}
+LAZY_MODULES |= {"frankik", "pinocchio", "coal"}
 # rosdep knows them, but Ubuntu 24.04 has no such packages, or too old ones: `rosdep install` would fail.
 NOT_IN_UBUNTU = {"python3-torch", "python3-torchvision", "python3-numba"}
 # What Ubuntu has of what is imported, by rosdep's keys.

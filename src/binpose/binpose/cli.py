@@ -1,4 +1,4 @@
-"""The command line: `binpose add | simulate | train | calibrate | estimate | evaluate | demo | models | bag`."""
+"""The command line: `binpose add | grasps | simulate | train | calibrate | estimate | evaluate | demo | ...`."""
 
 import os
 import sys
@@ -18,6 +18,7 @@ from binpose.commands.command import Command, console, errors
 from binpose.commands.demo import Demo
 from binpose.commands.estimate import Estimate
 from binpose.commands.evaluate import Evaluate
+from binpose.commands.grasps import Grasps
 from binpose.commands.models import Models
 from binpose.commands.simulate import Simulate
 from binpose.commands.train import Train
@@ -38,6 +39,7 @@ With your own parts:
 
 Commands = (
     Annotated[Add, tyro.conf.subcommand("add")]
+    | Annotated[Grasps, tyro.conf.subcommand("grasps")]
     | Annotated[Simulate, tyro.conf.subcommand("simulate")]
     | Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Calibrate, tyro.conf.subcommand("calibrate")]

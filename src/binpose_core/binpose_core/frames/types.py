@@ -121,15 +121,19 @@ class PoseEstimate:
 
 @dataclass(frozen=True, eq=False)
 class Grasp:
-    """One way to take a part with a parallel gripper.
+    """One way to take a part.
 
     T_cam_hand: (4, 4) float64, metres; the hand's frame is that of its tool centre point: y from finger to finger, z
         the way in which it approaches.
     width_m: opening of the fingers when they hold the part.
-    score: in [0, 1], higher is better.
+    score: in [0, 1], estimated probability that the pick succeeds.
     T_cam_pregrasp: (4, 4), from where the hand comes in a straight line.
     T_cam_retreat: (4, 4), to where it goes with the part in a straight line.
     pose_index: of the part's pose among those that the planner was given.
+    tool: "parallel" or "suction".
+    joints: (W, J) float64 joint angles of the arm along the path from pregrasp over grasp to retreat, or None.
+    grasp_waypoint: row of `joints` at which the fingers close.
+    factors: named factors of the score, for reports.
     """
 
     object_id: str
@@ -139,6 +143,10 @@ class Grasp:
     T_cam_pregrasp: FloatArray
     T_cam_retreat: FloatArray
     pose_index: int
+    tool: str = "parallel"
+    joints: FloatArray | None = None
+    grasp_waypoint: int = 0
+    factors: dict[str, float] = field(default_factory=dict)
 
 
 BACKGROUND, UNKNOWN = -1, -2
