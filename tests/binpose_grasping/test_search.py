@@ -64,7 +64,7 @@ def test_symmetric_copies_are_stored_once(rod: ObjectModel) -> None:
     symmetries = Symmetries(flip, (axis,), np.zeros((0, 4, 4)))
     folded = search(replace(rod, symmetries=symmetries)).grasps
     near_m, near_rad = QUICK.apart * rod.diameter_m, QUICK.apart_rad
-    assert len(folded) > 10
+    assert len(folded) > 4
     assert len(fold(folded, symmetries, near_m, near_rad, 1000)) == len(folded)
     assert len(fold(search(rod).grasps, symmetries, near_m, near_rad, 1000)) < len(search(rod).grasps)
 

@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from binpose_core.base.errors import BinposeError
-from binpose_core.base.settings import check_bounds, setting
+from binpose_core.base.settings import about, check_bounds, setting
 from binpose_core.geometry.transforms import FloatArray
 from binpose_grasping.cell import Placement
 
@@ -41,7 +41,7 @@ class ArmConfig:
     urdf: str = setting("")
     base_frame: str = setting("")
     hand_frame: str = setting("")
-    tcp: Placement = field(default_factory=lambda: FRANKA_TCP)
+    tcp: Placement = field(default_factory=lambda: FRANKA_TCP, metadata=about("the arm's tool centre point"))
     home: tuple[float, ...] = ()
     limit_margin_rad: float = setting(0.05, bounds=(0.0, 1.0))
     least_singular: float = setting(0.03, bounds=(0.0, 1.0))

@@ -1,12 +1,16 @@
 """Whether the arm of a cell can execute a grasp: reach and collisions along its whole path."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
+
+import numpy as np
 
 from binpose_core.frames.types import Grasp, PoseEstimate
 from binpose_core.geometry.transforms import FloatArray
 from binpose_core.meshes.mesh import Mesh
+from binpose_core.parts.grasps import PARALLEL, SUCTION, TOOLS
 from binpose_core.parts.objects import ObjectModel
 from binpose_grasping.arm import load_arm
 from binpose_grasping.cell import cell_boxes
@@ -16,7 +20,11 @@ from binpose_grasping.refusals import Refusal
 
 PART_FACES = 500
 BRANCHES = 3
-"""Number of paths that are tried if the first one collides."""
+"""Number of paths per turn of the hand that are tried if the first one collides."""
+TURNS_RAD = {TOOLS[PARALLEL]: (0.0, np.pi), TOOLS[SUCTION]: tuple(np.arange(8) * np.pi / 4)}
+"""Turns of the hand about its approach that do not change the grasp."""
+ORDER = (Refusal.OUT_OF_REACH, Refusal.SINGULAR, Refusal.PATH)
+"""Refusals from the earliest to the latest check."""
 
 
 class ArmCheck:
@@ -59,21 +67,39 @@ class ArmCheck:
         )
 
     def path(self, grasp: Grasp, T_base_cam: FloatArray) -> ReachedPath | Refusal | None:
-        """The path of a grasp, why there is none, or None without an arm."""
+        """The path of a grasp, why there is none, or None without an arm.
+
+        The hand may be turned about its approach by what does not change the grasp; the path with the largest margin to
+        the joint limits is preferred.
+        """
         if self._arm is None:
             return None
-        before, at, after = (T_base_cam @ T for T in (grasp.T_cam_pregrasp, grasp.T_cam_hand, grasp.T_cam_retreat))
+        held, refusal = self._places.get(grasp.pose_index), Refusal.OUT_OF_REACH
         for most in (1, BRANCHES):
-            paths = reach_paths(self._arm, self._config.arm, before, at, after, most)
-            if isinstance(paths, Refusal) or self._collision is None:
-                return paths if isinstance(paths, Refusal) else paths[0]
-            held = self._places.get(grasp.pose_index)
-            free = next(
-                (p for p in paths[most > 1 :] if not self._collision.collides(p.joints, grasp.width_m, held)), None
-            )
-            if free is not None:
-                return free
+            found: list[ReachedPath] = []
+            for turn_rad in TURNS_RAD[grasp.tool]:
+                paths = self._kinematic(grasp, T_base_cam, turn_rad, most)
+                if isinstance(paths, Refusal):
+                    refusal = max(refusal, paths, key=ORDER.index)
+                else:
+                    found += paths[most > 1 :]  # the first ones are known to collide
+            found.sort(key=lambda path: -path.margin)
+            if not found and most == 1:
+                return refusal
+            for path in found:
+                if self._collision is None or not self._collision.collides(path.joints, grasp.width_m, held):
+                    return path
         return Refusal.ARM_COLLISION
+
+    def _kinematic(
+        self, grasp: Grasp, T_base_cam: FloatArray, turn_rad: float, most: int
+    ) -> list[ReachedPath] | Refusal:
+        """Paths of a grasp whose hand is turned about its approach, without collision checks."""
+        assert self._arm is not None
+        turned = grasp.turned(turn_rad)
+        places = (T_base_cam @ T for T in (turned.T_cam_pregrasp, turned.T_cam_hand, turned.T_cam_retreat))
+        paths = reach_paths(self._arm, self._config.arm, *places, most)
+        return paths if isinstance(paths, Refusal) else [replace(path, turn_rad=turn_rad) for path in paths]
 
 
 @lru_cache(maxsize=256)  # meshes are compared by identity

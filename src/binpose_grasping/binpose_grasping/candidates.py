@@ -70,16 +70,28 @@ class GraspCandidates:
 
 
 def within_cone(index: int, pose: PoseEstimate, part: PartGrasps, config: PlannerConfig) -> GraspCandidates:
-    """The best grasps whose approach is within the cone about the direction of approach; then by steepness."""
+    """The grasps whose approach is within the cone about the direction of approach, at most `tries`.
+
+    The steepest hand of each closing line comes first, by descending quality; then the next steepest of each line.
+    """
     grasps = part.grasps
     approach = grasps.T_obj_hand[:, :3, 2] @ (pose.T_cam_obj[:3, :3].T @ config.down.unit)
     within = np.flatnonzero(approach >= np.cos(config.cone_rad) - 1e-12)
-    order = within[np.lexsort((-approach[within], -part.relative[within]))]
+    within = within[np.lexsort((-approach[within], part.line[within]))]
+    rounds = _places_in_runs(part.line[within])
+    order = within[np.lexsort((-part.relative[within], rounds))]
     chosen, rest = order[: config.tries], order[config.tries :]
     refused = +Counter({Refusal.DIRECTION: len(grasps) - len(within), Refusal.NOT_TRIED: len(rest)})
     T_cam_hand = pose.T_cam_obj @ grasps.T_obj_hand[chosen]
     arrays = (grasps.width_m[chosen], grasps.tool[chosen], part.relative[chosen], grasps.success[chosen])
     return GraspCandidates(index, T_cam_hand, *arrays, refused=refused)
+
+
+def _places_in_runs(values: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    """(N,) how many equal values come directly before each one."""
+    begins = np.concatenate([[True], values[1:] != values[:-1]]) if len(values) else np.zeros(0, np.bool_)
+    first = np.maximum.accumulate(np.where(begins, np.arange(len(values)), 0))
+    return np.asarray(np.arange(len(values)) - first, np.intp)
 
 
 def joined_candidates(parts: Sequence[GraspCandidates]) -> GraspCandidates:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from binpose_core.base.settings import check_bounds, setting
+from binpose_core.base.settings import about, check_bounds, setting
 from binpose_core.geometry.transforms import FloatArray, exp_so3, from_rotation_translation
 
 SIDE_M = (0.0, 5.0)
@@ -15,8 +15,12 @@ PLACE_M, ANGLE_RAD = (-10.0, 10.0), (-6.3, 6.3)
 class Placement:
     """A rigid motion: rotations about the fixed axes x, y, z in this order (URDF's rpy), then a translation.
 
-    x_m, y_m, z_m: position in metres.
-    roll_rad, pitch_rad, yaw_rad: rotations about x, y and z in radians.
+    x_m: position along x in metres.
+    y_m: position along y in metres.
+    z_m: position along z in metres.
+    roll_rad: rotation about x in radians.
+    pitch_rad: rotation about y in radians.
+    yaw_rad: rotation about z in radians.
     """
 
     x_m: float = setting(0.0, bounds=PLACE_M)
@@ -44,7 +48,8 @@ class Placement:
 class BinConfig:
     """An open box with four walls and a floor.
 
-    size_x_m, size_y_m: inner size in metres; 0 for no bin.
+    size_x_m: inner size along x in metres; 0 for no bin.
+    size_y_m: inner size along y in metres; 0 for no bin.
     depth_m: height of the walls above the floor.
     wall_m: thickness of walls and floor.
     placement: of the middle of the floor, z up; in the frame of the arm's base.
@@ -54,7 +59,7 @@ class BinConfig:
     size_y_m: float = setting(0.0, bounds=SIDE_M)
     depth_m: float = setting(0.1, bounds=SIDE_M)
     wall_m: float = setting(0.005, bounds=(0.0005, 0.5))
-    placement: Placement = field(default_factory=Placement)
+    placement: Placement = field(default_factory=Placement, metadata=about("the bin's floor in the base frame"))
 
     def __post_init__(self) -> None:
         check_bounds(self)
@@ -64,7 +69,9 @@ class BinConfig:
 class CameraBodyConfig:
     """The housing of the camera as a box about its optical centre.
 
-    size_x_m, size_y_m, size_z_m: sides along the axes of the optical frame in metres; 0 for no box.
+    size_x_m: side along x of the optical frame in metres; 0 for no box.
+    size_y_m: side along y of the optical frame in metres; 0 for no box.
+    size_z_m: side along z of the optical frame in metres; 0 for no box.
     """
 
     size_x_m: float = setting(0.0, bounds=SIDE_M)
@@ -87,7 +94,7 @@ class CellConfig:
 
     bin: BinConfig = field(default_factory=BinConfig)
     camera_body: CameraBodyConfig = field(default_factory=CameraBodyConfig)
-    camera: Placement = field(default_factory=Placement)
+    camera: Placement = field(default_factory=Placement, metadata=about("the camera in the base frame"))
 
 
 @dataclass(frozen=True, eq=False)

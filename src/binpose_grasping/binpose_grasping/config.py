@@ -50,7 +50,7 @@ def quick_search() -> SearchConfig:
     """A search of about a second, for parts whose model has no grasps."""
     errors = PoseErrorConfig(samples=4)
     return SearchConfig(
-        points=200, tilts=1, rotations=12, pairs=150, tested=60, kept=60, least_success=0.25, errors=errors
+        points=200, tilts=1, rotations=12, pairs=300, tested=100, kept=60, least_success=0.25, errors=errors
     )
 
 
@@ -60,7 +60,8 @@ class RankingConfig:
 
     samples: number of sampled poses of a pose's best hypothesis; others get a quarter of it.
     hypotheses: largest number of hypotheses per pose that grasps are tested for.
-    position_m, angle_rad: standard deviation of a pose without covariance, in metres and radians.
+    position_m: standard deviation of the position of a pose without covariance, along each axis in metres.
+    angle_rad: standard deviation of the rotation of a pose without covariance, about each axis in radians.
     cell_error_m: standard deviation of the calibration between camera and hand, along each axis.
     least_hold: least probability that the grasp holds, given that the pose is right.
     most_covered: largest fraction of a part that others may cover, seen against the direction of approach.
@@ -102,6 +103,7 @@ class PlannerConfig:
     ranking: the estimated probability that a pick succeeds.
     search: of grasps for parts whose model has none, in place of `binpose grasps`.
     search_missing: whether such parts are searched; otherwise they are not grasped.
+    turns: number of directions of approach about the closing line of a grasp.
     down: direction of approach in the camera frame; the hand retreats in the opposite direction.
     cone_rad: largest angle between `down` and the approach of the hand, in radians.
     min_probability: least probability of a pose to be grasped.
@@ -127,6 +129,7 @@ class PlannerConfig:
     ranking: RankingConfig = field(default_factory=RankingConfig)
     search: SearchConfig = field(default_factory=quick_search)
     search_missing: bool = True
+    turns: int = setting(24, bounds=(1, 360))
     down: Direction = field(default_factory=Direction)
     cone_rad: float = setting(0.6, bounds=(0.0, float(np.pi)))
     min_probability: float = setting(PoseFilter.threshold, bounds=FRACTION)

@@ -1,7 +1,8 @@
 """Symmetric copies of grasps: one representative is stored, all copies are made from it when they are needed.
 
-Two grasps are copies of each other if a symmetry of the part maps one to the other, with or without the half turn of a
-parallel hand about its approach, or any turn of a suction cup about its axis.
+Two grasps of a parallel hand are copies of each other if a symmetry of the part maps the closing line of one to that of
+the other: the hand may be turned about this line (see `turning`). Suction grasps are copies with any turn of the cup
+about its axis.
 """
 
 from dataclasses import replace
@@ -10,10 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from binpose_core.geometry.transforms import FloatArray
-from binpose_core.parts.grasps import PARALLEL, SUCTION, GraspSet
+from binpose_core.parts.grasps import SUCTION, GraspSet
 from binpose_core.parts.symmetries import Symmetries
 
-HALF_TURN = np.diag([-1.0, -1.0, 1.0, 1.0])
 FOLD_STEP_RAD = np.deg2rad(5)
 EXPAND_STEP_RAD = np.deg2rad(15)
 
@@ -24,61 +24,45 @@ def fold(grasps: GraspSet, symmetries: Symmetries, near_m: float, near_rad: floa
     Args:
         grasps: best first.
         symmetries: of the part.
-        near_m: grasps differ if their tool centre points are farther apart.
-        near_rad: grasps differ if their orientations are farther apart.
+        near_m: grasps differ if the middles of their contacts are farther apart.
+        near_rad: grasps differ if the angle between their closing lines (or cups) is larger.
         most: largest number of grasps.
     """
     motions = symmetries.transforms(FOLD_STEP_RAD)
-    position, rotation = grasps.T_obj_hand[:, :3, 3], grasps.T_obj_hand[:, :3, :3]
+    middle, axis = grasps.contacts_m.mean(axis=1), grasps.axes
     left = np.ones(len(grasps), np.bool_)
     chosen: list[int] = []
     while left.any() and len(chosen) < most:
         first = int(np.argmax(left))
         chosen.append(first)
-        copies = motions @ grasps.T_obj_hand[first]
-        rest = np.flatnonzero(left & (grasps.tool == grasps.tool[first]))
-        near = _near(copies, int(grasps.tool[first]), position[rest], rotation[rest], near_m, near_rad)
-        left[rest[near]] = False
         left[first] = False
+        rest = np.flatnonzero(left & (grasps.tool == grasps.tool[first]))
+        places = motions[:, :3, :3] @ middle[first] + motions[:, :3, 3]
+        distance_m = np.linalg.norm(middle[rest, None] - places, axis=-1)
+        along = axis[rest] @ (motions[:, :3, :3] @ axis[first]).T
+        if grasps.tool[first] != SUCTION:
+            along = np.abs(along)  # the fingers are equal
+        near = (distance_m <= near_m) & (np.arccos(np.clip(along, -1, 1)) <= near_rad)
+        left[rest[near.any(axis=1)]] = False
     return grasps.take(np.array(chosen, np.int64))
 
 
 def expand(
-    grasps: GraspSet, symmetries: Symmetries, step_rad: float = EXPAND_STEP_RAD, half_turn: bool = True
-) -> GraspSet:
+    grasps: GraspSet, symmetries: Symmetries, step_rad: float = EXPAND_STEP_RAD
+) -> tuple[GraspSet, npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     """All symmetric copies of the grasps; continuous symmetries in steps.
-
-    The copies of a grasp are adjacent, and the grasp itself is the first of them.
 
     Args:
         grasps: in the part's frame.
         symmetries: of the part.
         step_rad: largest step of continuous symmetries.
-        half_turn: whether parallel hands are also turned by half, which matters to an arm alone.
+
+    Returns:
+        N copies, the number of the grasp that each is a copy of (N,), and the number of the symmetry (N,). The copies of
+        a grasp are adjacent, and the grasp itself is the first of them.
     """
     motions = symmetries.transforms(step_rad)
-    turns = np.stack([np.eye(4), HALF_TURN][: 1 + half_turn])
-    copies = motions[None, :, None] @ grasps.T_obj_hand[:, None, None] @ turns  # (N, K, 1 or 2, 4, 4)
-    used = np.ones(copies.shape[:3], np.bool_)
-    used[grasps.tool == SUCTION, :, 1:] = False
-    owner, motion, turn = np.nonzero(used)
-    repeated = grasps.take(owner)
-    contacts = repeated.contacts_m @ np.swapaxes(motions[motion, :3, :3], 1, 2) + motions[motion, None, :3, 3]
-    contacts = np.where(turn[:, None, None] == 1, contacts[:, ::-1], contacts)
-    return replace(repeated, T_obj_hand=copies[owner, motion, turn], contacts_m=contacts)
-
-
-def _near(
-    copies: FloatArray, tool: int, position: FloatArray, rotation: FloatArray, near_m: float, near_rad: float
-) -> npt.NDArray[np.bool_]:
-    """(R,) which hands are near any of the copies (K, 4, 4)."""
-    distance_m = np.linalg.norm(position[:, None] - copies[None, :, :3, 3], axis=-1)
-    z = np.einsum("ri,ki->rk", rotation[:, :, 2], copies[:, :3, 2])
-    if tool != PARALLEL:
-        angle = np.arccos(np.clip(z, -1, 1))
-    else:
-        x = np.einsum("ri,ki->rk", rotation[:, :, 0], copies[:, :3, 0])
-        y = np.einsum("ri,ki->rk", rotation[:, :, 1], copies[:, :3, 1])
-        trace = z + np.abs(x + y)  # the larger one of both half turns
-        angle = np.arccos(np.clip((trace - 1) / 2, -1, 1))
-    return np.asarray(((distance_m <= near_m) & (angle <= near_rad)).any(axis=1))
+    owner, motion = (rows.ravel() for rows in np.indices((len(grasps), len(motions))))
+    repeated, moved = grasps.take(owner), motions[motion]
+    contacts: FloatArray = repeated.contacts_m @ np.swapaxes(moved[:, :3, :3], 1, 2) + moved[:, None, :3, 3]
+    return replace(repeated, T_obj_hand=moved @ repeated.T_obj_hand, contacts_m=contacts), owner, motion

@@ -8,7 +8,7 @@ import numpy as np
 
 from binpose_core.base.errors import BinposeError
 from binpose_core.base.reasons import Reason
-from binpose_core.base.settings import setting
+from binpose_core.base.settings import about, setting
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.geometry.transforms import FloatArray, inverse
 from binpose_core.learning.model_store import StoredModel
@@ -61,7 +61,9 @@ class GraspSettings(StageSettings):
     base_frame: str = setting("", live=True)
     hand_frame: str = setting("", live=True)
     tcp_frame: str = setting("", live=True)
-    tcp_offset: Placement = field(default_factory=Placement, metadata={"live": True})
+    tcp_offset: Placement = field(
+        default_factory=Placement, metadata={"live": True, **about("the tool centre point in hand_frame")}
+    )
     keep_best: float = setting(0.1, bounds=(0.0, 1.0), live=True)
     planner: PlannerConfig = field(default_factory=PlannerConfig, metadata={"live": True})
 

@@ -1,32 +1,35 @@
-"""The grasps of a part that the planner uses: stored ones, or those of a quick search, with all symmetric copies."""
+"""The grasps of a part that the planner uses: stored ones or those of a quick search, turned, with symmetric copies."""
 
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
 
 from binpose_core.geometry.transforms import FloatArray
 from binpose_core.parts.grasps import PARALLEL, SUCTION, TOOLS, GraspSet
 from binpose_core.parts.objects import ObjectModel
-from binpose_grasping.arm import NONE as NO_ARM
 from binpose_grasping.config import ANY_TOOL, PlannerConfig
 from binpose_grasping.folding import expand
 from binpose_grasping.gripper import GripperConfig
-from binpose_grasping.search import SearchResult, find_grasps
+from binpose_grasping.search import SEARCHED, SearchResult, find_grasps
 from binpose_grasping.search_config import SearchConfig, SuctionConfig
+from binpose_grasping.turning import turned
 
 
 @dataclass(frozen=True, eq=False)
 class PartGrasps:
-    """All grasps of a part, with symmetric copies, best first.
+    """All grasps of a part, with all directions of approach and symmetric copies, best first.
 
     grasps: in the part's frame.
     relative: (N,) quality relative to the best grasp with the same tool.
+    line: (N,) number of the closing line; hands with the same one differ in their direction of approach.
     missing: why there are none, else empty.
     """
 
     grasps: GraspSet
     relative: FloatArray
+    line: npt.NDArray[np.intp]
     missing: str = ""
 
 
@@ -47,11 +50,25 @@ def part_grasps(part: ObjectModel, config: PlannerConfig) -> PartGrasps:
         stored = stored.take(stored.tool == TOOLS.index(config.tool))
         if not len(stored):
             return _without(f"{part.id!r} has no grasp for the tool {config.tool!r}; make some with `binpose grasps`.")
-    every = expand(stored.best_first(), part.symmetries, half_turn=config.arm.name != NO_ARM)
+    every, line = _every_hand(part, stored.best_first(), config)
     best = np.array([every.quality[every.tool == tool].max(initial=0.0) for tool in range(len(TOOLS))])
     relative = every.quality / np.maximum(best[every.tool], 1e-12)
     order = np.argsort(-relative, kind="stable")
-    return PartGrasps(every.take(order), relative[order])
+    return PartGrasps(every.take(order), relative[order], line[order])
+
+
+def _every_hand(
+    part: ObjectModel, stored: GraspSet, config: PlannerConfig
+) -> tuple[GraspSet, npt.NDArray[np.intp]]:
+    """Stored grasps in all directions of approach, with symmetric copies, and their closing lines.
+
+    A user's own grasps are not turned: they say from where the hand comes.
+    """
+    lines = np.arange(len(stored))
+    if SEARCHED in stored.info:
+        stored, lines = turned(part, stored, config.gripper, config.turns, config.search.depths)
+    every, owner, motion = expand(stored, part.symmetries)
+    return every, lines[owner] * (motion.max(initial=0) + 1) + motion
 
 
 def fits_tool(grasps: GraspSet, config: PlannerConfig) -> bool:
@@ -66,7 +83,7 @@ def fits_tool(grasps: GraspSet, config: PlannerConfig) -> bool:
 
 
 def _without(reason: str) -> PartGrasps:
-    return PartGrasps(GraspSet.none(), np.zeros(0), reason)
+    return PartGrasps(GraspSet.none(), np.zeros(0), np.zeros(0, np.intp), reason)
 
 
 @dataclass(frozen=True)

@@ -173,16 +173,12 @@ class GraspPlanner:
         queue = [(-score, k, n) for k, entry in enumerate(found) for n, score in enumerate(entry.factors.score)]
         grasps: list[Grasp] = []
         taken: Counter[int] = Counter()
-        places: set[tuple[int, ...]] = set()
         for _, k, n in sorted(queue):
             if len(grasps) >= config.most or taken[k] >= config.per_part:
                 refused[Refusal.NOT_TRIED] += 1
                 continue
             entry = found[k].found
             width_m, tool = float(entry.width_m[n]), int(entry.tool[n])
-            if _place(k, entry.T_cam_hand[n]) in places:  # the same hand, turned by half
-                refused[Refusal.NOT_TRIED] += 1
-                continue
             grasp = self._grasp(poses, entry.index, entry.T_cam_hand[n], width_m, tool, found[k].factors.of(n))
             path = self._arm.path(grasp, T_base_cam)
             if isinstance(path, Refusal):
@@ -191,7 +187,6 @@ class GraspPlanner:
                     best = RefusedGrasp(grasp, path)
             else:
                 taken[k] += 1
-                places.add(_place(k, entry.T_cam_hand[n]))
                 grasps.append(self._with_path(grasp, path))
         return sorted(grasps, key=lambda grasp: -grasp.score), refused, best
 
@@ -234,7 +229,7 @@ class GraspPlanner:
             return grasp
         reach = reach_factor(path.margin, self.config.ranking)
         return replace(
-            grasp,
+            grasp.turned(path.turn_rad),
             score=grasp.score * reach,
             joints=path.joints,
             grasp_waypoint=path.grasp_waypoint,
@@ -252,11 +247,6 @@ def _sentence(refused: Mapping[Refusal, int], config: PlannerConfig) -> str:
         return f"No grasp comes from within {config.cone_rad:g} rad of the direction of approach."
     listed = "; ".join(f"{count} because {reason.value} ({reason.code})" for count, reason in counted)
     return f"Every grasp was refused: {listed}."
-
-
-def _place(pose: int, T_cam_hand: FloatArray) -> tuple[int, ...]:
-    """Tool centre point and approach in micrometres: equal for a hand that is turned by half."""
-    return pose, *np.rint(1e6 * T_cam_hand[:3, 2:4]).astype(int).ravel().tolist()
 
 
 def _moved(T: FloatArray, by_m: FloatArray) -> FloatArray:

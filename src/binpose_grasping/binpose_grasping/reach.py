@@ -19,11 +19,13 @@ class ReachedPath:
     joints: (W, J) from pregrasp over grasp to retreat.
     grasp_waypoint: row at which the fingers close.
     margin: in [0, 1], the smallest distance to a joint limit on the path, relative to half the joint's range.
+    turn_rad: by which the hand is turned about its approach.
     """
 
     joints: FloatArray
     grasp_waypoint: int
     margin: float
+    turn_rad: float = 0.0
 
 
 def reach_paths(

@@ -8,17 +8,19 @@ import numpy as np
 import numpy.typing as npt
 
 from binpose_core.base.errors import BadFile
-from binpose_core.geometry.transforms import FloatArray, inverse
 from binpose_core.parts.grasps import PARALLEL, GraspSet
 from binpose_core.parts.objects import ObjectModel
-from binpose_grasping.antipodal import FACES, ContactPairs, balance, contact_pairs, hands_at
+from binpose_grasping.antipodal import ContactPairs, balance, contact_pairs, hands_at
 from binpose_grasping.folding import fold
 from binpose_grasping.grasp_file import read_grasps
-from binpose_grasping.gripper import GripperConfig, hand_boxes
-from binpose_grasping.overlaps import boxes_touch_mesh
+from binpose_grasping.gripper import GripperConfig
 from binpose_grasping.robustness import robustness
 from binpose_grasping.search_config import SearchConfig, SuctionConfig
 from binpose_grasping.suction import suction_grasps
+from binpose_grasping.turning import free_of_part
+
+SEARCHED = "search"
+"""Key of the info of grasps from a search, whose hands may be turned about their closing lines."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +48,7 @@ def find_grasps(
         report: called with the name of each step before it starts.
     """
     gripper, config, suction = gripper or GripperConfig(), config or SearchConfig(), suction or SuctionConfig()
-    info = {"part": part.digest, "gripper": asdict(gripper), "suction": asdict(suction), "search": asdict(config)}
+    info = {"part": part.digest, "gripper": asdict(gripper), "suction": asdict(suction), SEARCHED: asdict(config)}
     report("pairing contacts")
     pairs = contact_pairs(part, gripper, config.contact.cone_rad, config.points, config.tilts)
     report(f"testing hands at {len(pairs.margin)} pairs of contacts")
@@ -77,24 +79,31 @@ def _parallel(
 
 
 def _free_hands(part: ObjectModel, gripper: GripperConfig, config: SearchConfig, pairs: ContactPairs) -> GraspSet:
-    """Hands at the pairs that do not touch the part, by descending margin and balance."""
+    """One hand at each pair that it can reach without touching the part, by descending margin and balance."""
     rank = _rank(part, pairs)[: config.pairs]
-    contacts, margin = pairs.contacts_m[rank], pairs.margin[rank]
-    width_m, each = pairs.width_m[rank], config.rotations * config.depths
-    T_obj_hand = hands_at(contacts, gripper, config.rotations, config.depths).reshape(-1, 4, 4)
-    contacts, width_m, margin = (np.repeat(array, each, axis=0) for array in (contacts, width_m, margin))
-    free = np.flatnonzero(_free(part, gripper, T_obj_hand, width_m))
-    count = len(free)
-    tool = np.full(count, PARALLEL, np.uint8)
-    return GraspSet(T_obj_hand[free], width_m[free], margin[free], np.zeros(count), contacts[free], tool)
+    contacts, margin, width_m = pairs.contacts_m[rank], pairs.margin[rank], pairs.width_m[rank]
+    T_obj_hand = hands_at(contacts, gripper, config.rotations, config.depths)
+    each = np.repeat(width_m, config.rotations * config.depths)
+    free = free_of_part(part, gripper, T_obj_hand.reshape(-1, 4, 4), each).reshape(T_obj_hand.shape[:3])
+    chosen = np.flatnonzero(free.any(axis=(1, 2)))
+    rotation, depth = roomiest(free[chosen])
+    tool = np.full(len(chosen), PARALLEL, np.uint8)
+    T_obj_hand, none = T_obj_hand[chosen, rotation, depth], np.zeros(len(chosen))
+    return GraspSet(T_obj_hand, width_m[chosen], margin[chosen], none, contacts[chosen], tool)
 
 
-def _free(
-    part: ObjectModel, gripper: GripperConfig, T_obj_hand: FloatArray, width_m: FloatArray
-) -> npt.NDArray[np.bool_]:
-    mesh = part.lod(FACES)
-    low, high = hand_boxes(gripper, width_m, part.diameter_m)
-    return ~boxes_touch_mesh(inverse(T_obj_hand), low, high, mesh.vertices.astype(np.float64)[mesh.faces])
+def roomiest(free: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Rotation (P,) and depth (P,) of the hand in the middle of the widest free range of rotations.
+
+    Args:
+        free: (P, R, D) whether the hand is free at R rotations around the closing line and D depths.
+    """
+    inner, room = free.copy(), np.zeros(free.shape, np.int64)
+    for _ in range(1 + free.shape[1] // 2):
+        room += inner
+        inner &= np.roll(inner, 1, axis=1) & np.roll(inner, -1, axis=1)
+    best = room.reshape(len(free), free.shape[1] * free.shape[2]).argmax(axis=1)
+    return best // free.shape[2], best % free.shape[2]
 
 
 def _rank(part: ObjectModel, pairs: ContactPairs) -> npt.NDArray[np.intp]:

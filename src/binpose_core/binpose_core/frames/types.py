@@ -1,6 +1,6 @@
 """What travels between the stages. All immutable, and each equal to itself alone: they hold arrays."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -8,7 +8,7 @@ import numpy.typing as npt
 from binpose_core.base.errors import BinposeError
 from binpose_core.frames.masks import box_xyxy
 from binpose_core.frames.rgbd_frame import RgbdFrame
-from binpose_core.geometry.transforms import FloatArray
+from binpose_core.geometry.transforms import FloatArray, exp_so3, from_rotation_translation
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,6 +147,15 @@ class Grasp:
     joints: FloatArray | None = None
     grasp_waypoint: int = 0
     factors: dict[str, float] = field(default_factory=dict)
+
+    def turned(self, angle_rad: float) -> "Grasp":
+        """The same grasp with the hand turned about its approach."""
+        if angle_rad == 0:
+            return self
+        turn = from_rotation_translation(exp_so3(np.array([0.0, 0.0, angle_rad])), np.zeros(3))
+        places = (self.T_cam_hand, self.T_cam_pregrasp, self.T_cam_retreat)
+        hand, pregrasp, retreat = (T @ turn for T in places)
+        return replace(self, T_cam_hand=hand, T_cam_pregrasp=pregrasp, T_cam_retreat=retreat)
 
 
 BACKGROUND, UNKNOWN = -1, -2

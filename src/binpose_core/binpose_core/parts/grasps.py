@@ -56,6 +56,12 @@ class GraspSet:
             np.zeros((0, 4, 4)), empty, empty, empty, np.zeros((0, 2, 3)), np.zeros(0, np.uint8), dict(info or {})
         )
 
+    @property
+    def axes(self) -> FloatArray:
+        """(N, 3) unit direction of what the contacts lie on: from finger to finger, or along the cup's axis."""
+        axes: FloatArray = np.where((self.tool == SUCTION)[:, None], self.T_obj_hand[:, :3, 2], self.T_obj_hand[:, :3, 1])
+        return axes
+
     def take(self, chosen: npt.NDArray[Any]) -> "GraspSet":
         """The grasps of an index or boolean array."""
         chosen_rows: dict[str, Any] = {name: array[chosen] for name, array in grasp_arrays(self).items()}
