@@ -21,7 +21,7 @@ from binpose_grasping.planner import GraspPlanner
 from binpose_grasping.refusals import Refusal
 from binpose_simulation.scene import SimulatedView
 
-from .conftest import TABLE_M, box_part, on_table, seen
+from .conftest import TABLE_M, box_part, needs_panda, on_table, seen
 
 CONFIG = PlannerConfig()
 LENIENT = RankingConfig(least_hold=0.0, most_covered=1.0, most_unseen=1.0)
@@ -180,8 +180,10 @@ def test_nothing_to_grasp_has_a_reason(parts: dict[str, ObjectModel], planner: G
     assert "within 0.01 rad" in reason(sideways, pose)
     buried = T.copy()
     buried[2, 3] = TABLE_M + 0.1
+    assert "because too much lies on the part (COVERED)" in reason(planner, replace(pose, T_cam_obj=buried))
+    uncovered = GraspPlanner(parts, PlannerConfig(ranking=LENIENT))
     assert "the hand would hit something that the depth image shows (HITS_OBSERVED)" in reason(
-        planner, replace(pose, T_cam_obj=buried)
+        uncovered, replace(pose, T_cam_obj=buried)
     )
     assert planner.plan(frame, [pose]).reason == ""
 
@@ -196,7 +198,7 @@ def test_every_grasp_is_offered_or_counted_and_the_best_refused_one_is_shown(
     buried = T.copy()
     buried[2, 3] = TABLE_M + 0.1
     nothing = planner.plan(seen([cube], [T]), [PoseEstimate("cube", buried, 1.0)])
-    assert nothing.best_refused is not None and nothing.best_refused.reason is Refusal.HITS_OBSERVED
+    assert nothing.best_refused is not None and nothing.best_refused.reason is Refusal.COVERED
     assert sum(nothing.refused.values()) == total
 
 
@@ -238,9 +240,10 @@ def test_a_scene_that_moves_as_a_whole_moves_its_grasps(parts: dict[str, ObjectM
     before = planner(frame, [PoseEstimate("bar", T, 0.9)])
     after = planner(turned, [PoseEstimate("bar", turn @ T, 0.9)])
     assert len(before) == len(after) > 3
-    for a, b in zip(before, after, strict=True):
-        np.testing.assert_allclose(turn @ a.T_cam_hand, b.T_cam_hand, atol=1e-9)
-        assert a.score == pytest.approx(b.score, abs=0.02)
+    for a in before:  # grasps with equal scores may change places
+        distances = [np.abs(turn @ a.T_cam_hand - b.T_cam_hand).max() for b in after]
+        assert min(distances) < 1e-9
+        assert a.score == pytest.approx(after[int(np.argmin(distances))].score, abs=0.02)
 
 
 def test_an_obstacle_never_raises_a_grasp_that_it_touches(thorough: GraspPlanner, bar: ObjectModel) -> None:
@@ -293,6 +296,7 @@ def test_a_pose_that_is_not_finite_is_refused(planner: GraspPlanner, cube: Objec
         planner(seen([cube], [T]), [PoseEstimate("cube", T, 1.0), PoseEstimate("cube", broken, 1.0)])
 
 
+@needs_panda
 @pytest.mark.parametrize("name", ["fer", "fr3"])
 def test_with_an_arm_each_grasp_has_its_path(parts: dict[str, ObjectModel], cube: ObjectModel, name: str) -> None:
     for library in ("frankik", "pinocchio", "coal"):
