@@ -54,7 +54,7 @@ def test_every_bin_has_a_grasp_and_half_of_the_visible_parts_have_one(plans: lis
 
 
 def test_directions_of_approach_are_not_the_bottleneck(plans: list[tuple[int, GraspPlan]]) -> None:
-    """Of all hands, at least as many are in the cone as of evenly distributed ones, and no reason refuses all others."""
+    """About as many hands are in the cone as of evenly distributed ones, and no reason refuses all of them."""
     refused = {reason: sum(plan.refused.get(reason, 0) for _, plan in plans) for reason in Refusal}
     offered = sum(len(plan.grasps) for _, plan in plans)
     inside = offered + sum(refused.values()) - refused[Refusal.DIRECTION]

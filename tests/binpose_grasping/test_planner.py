@@ -246,6 +246,22 @@ def test_a_scene_that_moves_as_a_whole_moves_its_grasps(parts: dict[str, ObjectM
         assert a.score == pytest.approx(after[int(np.argmin(distances))].score, abs=0.02)
 
 
+def test_a_direction_of_the_base_is_one_of_the_camera(planner: GraspPlanner, bar: ObjectModel) -> None:
+    """A camera that looks aslant sees grasps that come from above in the base frame."""
+    camera = Placement(z_m=0.6, roll_rad=np.pi - 0.4).matrix
+    T = on_table(bar)
+    frame, poses = seen([bar], [T]), [PoseEstimate("bar", T, 0.9)]
+    config = PlannerConfig(down=Direction(0.0, 0.0, -1.0), down_frame="base")
+    plan = GraspPlanner({"bar": bar}, config).plan(frame, poses, camera)
+    assert plan.grasps
+    for grasp in plan.grasps:
+        assert (camera @ grasp.T_cam_hand)[2, 2] <= -np.cos(config.cone_rad) + 1e-9
+        lifted = camera[:3, :3] @ (grasp.T_cam_retreat - grasp.T_cam_hand)[:3, 3]
+        np.testing.assert_allclose(lifted, [0, 0, config.retreat_m], atol=1e-9)
+    with pytest.raises(BinposeError, match="down_frame is 'world'; expected camera or base"):
+        PlannerConfig(down_frame="world")
+
+
 def test_an_obstacle_never_raises_a_grasp_that_it_touches(thorough: GraspPlanner, bar: ObjectModel) -> None:
     post = box_part("post", 0.012, 0.012, 0.05)
     T, T_post = on_table(bar), on_table(post, 0.0, 0.021)

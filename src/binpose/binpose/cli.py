@@ -1,4 +1,4 @@
-"""The command line: `binpose add | grasps | check-cell | simulate | train | calibrate | estimate | evaluate | demo | ...`."""
+"""The command line: `binpose add | grasps | check-cell | simulate | train | calibrate | estimate | evaluate | ...`."""
 
 import os
 import sys

@@ -1,7 +1,7 @@
 """Where the camera sees the bin, compared with where the settings say that it is.
 
-Observed points whose normals fit an inner wall, the floor or the rim of the configured bin are aligned with these planes
-by point-to-plane ICP with Cauchy weights. Motions that the seen planes do not determine stay zero.
+Observed points whose normals fit an inner wall, the floor or the rim of the configured bin are aligned with these
+planes by point-to-plane ICP with Cauchy weights. Motions that the seen planes do not determine stay zero.
 """
 
 from collections.abc import Mapping, Sequence
@@ -133,7 +133,7 @@ class Planes:
     def nearest(
         self, points: FloatArray, normals: FloatArray, farthest_m: float
     ) -> tuple[FloatArray, npt.NDArray[np.intp]]:
-        """Signed distance (N,) of points (N, 3) to the nearest rectangle with a like normal, and its number, else -1."""
+        """Signed distance (N,) of points (N, 3) to the nearest rectangle with a like normal, and its number or -1."""
         offset = points[:, None] - self.middles  # (N, K, 3)
         distance_m = (offset * self.normals).sum(-1)
         beside_m = np.where(self.normals == 0, np.abs(offset) - self.half_m, 0.0).max(-1)
@@ -151,12 +151,12 @@ def bin_planes(config: BinConfig) -> Planes:
     half = [[x, y, 0], [0, y, h / 2], [0, y, h / 2], [x, 0, h / 2], [x, 0, h / 2]]
     rims = [[x + w / 2, 0, h], [-x - w / 2, 0, h], [0, y + w / 2, h], [0, -y - w / 2, h]]
     rim_half = [[w / 2, y + w, 0], [w / 2, y + w, 0], [x + w, w / 2, 0], [x + w, w / 2, 0]]
-    return Planes(*(np.array(rows, np.float64) for rows in (middles + rims, normals + [[0, 0, 1]] * 4, half + rim_half)))
+    return Planes(
+        *(np.array(rows, np.float64) for rows in (middles + rims, normals + [[0, 0, 1]] * 4, half + rim_half))
+    )
 
 
-def _step(
-    points: FloatArray, normals: FloatArray, planes: Planes, farthest_m: float, scale_m: float
-) -> FloatArray:
+def _step(points: FloatArray, normals: FloatArray, planes: Planes, farthest_m: float, scale_m: float) -> FloatArray:
     """(6,) the motion of the points that brings them nearer to their planes; translation first."""
     distance_m, plane = planes.nearest(points, normals, farthest_m)
     met = plane >= 0

@@ -97,7 +97,7 @@ def other_planner(before: GraspSettings, after: GraspSettings) -> bool:
 
 
 class GraspPublisherNode(ManagedNode):
-    """Publishes `~/grasps`, `~/best_grasp`, `~/grasp_poses` and `~/markers`; offers `~/get_grasps` and `~/stream_grasps`."""
+    """Publishes `~/grasps`, `~/best_grasp`, `~/grasp_poses`, `~/markers`; offers `~/get_grasps`, `~/stream_grasps`."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__("grasp_publisher", **options)

@@ -57,9 +57,7 @@ def part_grasps(part: ObjectModel, config: PlannerConfig) -> PartGrasps:
     return PartGrasps(every.take(order), relative[order], line[order])
 
 
-def _every_hand(
-    part: ObjectModel, stored: GraspSet, config: PlannerConfig
-) -> tuple[GraspSet, npt.NDArray[np.intp]]:
+def _every_hand(part: ObjectModel, stored: GraspSet, config: PlannerConfig) -> tuple[GraspSet, npt.NDArray[np.intp]]:
     """Stored grasps in all directions of approach, with symmetric copies, and their closing lines.
 
     A user's own grasps are not turned: they say from where the hand comes.

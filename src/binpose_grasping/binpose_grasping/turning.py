@@ -1,7 +1,7 @@
 """Hands turned about their closing line: the contacts stay, the direction of approach changes.
 
-A search stores one hand per closing line. In a bin, walls and neighbours leave only some directions of approach free, so
-that the planner needs all of them.
+A search stores one hand per closing line. In a bin, walls and neighbours leave only some directions of approach free,
+so that the planner needs all of them.
 """
 
 import numpy as np

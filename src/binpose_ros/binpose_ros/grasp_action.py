@@ -10,8 +10,8 @@ NAME = "~/stream_grasps"
 STEP_S = 0.2
 LONGEST_S = 600.0
 ABSENT = (
-    "moveit_msgs is not installed or binpose_interfaces was built without it; expected both for ~/stream_grasps; install "
-    "ros-jazzy-moveit-msgs and build binpose_interfaces again."
+    "moveit_msgs is not installed or binpose_interfaces was built without it; expected both for ~/stream_grasps; "
+    "install ros-jazzy-moveit-msgs and build binpose_interfaces again."
 )
 
 

@@ -1,7 +1,7 @@
 """Grasps as moveit_msgs/Grasp, for motion planners such as MoveIt Task Constructor."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from importlib import import_module
 from typing import Any
 
@@ -16,26 +16,26 @@ CLOSING_NS = 500_000_000
 """Time in which the fingers close."""
 
 
-def _class(package: str) -> Any:
-    return field(metadata={"package": package})
-
-
 @dataclass(frozen=True)
 class MoveItTypes:
     """The message classes of a moveit_msgs/Grasp."""
 
-    Grasp: Any = _class("moveit_msgs")
-    GripperTranslation: Any = _class("moveit_msgs")
-    JointTrajectory: Any = _class("trajectory_msgs")
-    JointTrajectoryPoint: Any = _class("trajectory_msgs")
-    Vector3Stamped: Any = _class("geometry_msgs")
+    Grasp: Any
+    GripperTranslation: Any
+    JointTrajectory: Any
+    JointTrajectoryPoint: Any
+    Vector3Stamped: Any
+
+
+PACKAGES = ("moveit_msgs", "moveit_msgs", "trajectory_msgs", "trajectory_msgs", "geometry_msgs")
+"""Of the classes of `MoveItTypes`."""
 
 
 def moveit_types() -> MoveItTypes | None:
     """The classes; None where MoveIt's messages are not installed."""
     try:
-        found = {entry.name: import_module(f"{entry.metadata['package']}.msg") for entry in fields(MoveItTypes)}
-        return MoveItTypes(**{name: getattr(module, name) for name, module in found.items()})
+        names = zip(PACKAGES, fields(MoveItTypes), strict=True)
+        return MoveItTypes(*(getattr(import_module(f"{package}.msg"), entry.name) for package, entry in names))
     except (ImportError, AttributeError):
         return None
 

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 class CheckCell(Command):
     """Check hand-eye and bin calibration: measure in millimetres where the camera sees bin and parts.
 
-    The exit status is 1 if the error is larger than what a pick tolerates. Frames with camera poses (docs/several_views.md)
-    must have them in the frame of the arm's base; else --cell.camera counts.
+    The exit status is 1 if the error is larger than what a pick tolerates. Camera poses of frames
+    (docs/several_views.md) must be in the frame of the arm's base; for frames without, --cell.camera counts.
 
     Example: binpose check-cell frames/ --model models/cell --cell.bin.size-x-m 0.4 --cell.bin.size-y-m 0.3
 
