@@ -69,6 +69,7 @@ class GraspAction:
             BinposeError: with the reason if there are none, or the request is refused.
         """
         self._node.expect_active()
+        assert self._moveit is not None  # else there is no action
         if not 0 <= goal.request.timeout <= LONGEST_S:
             raise BinposeError(f"timeout is {goal.request.timeout:g} s; expected 0 to {LONGEST_S:g} s.")
         result = self._wait(goal)
