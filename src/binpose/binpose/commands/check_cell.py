@@ -9,6 +9,7 @@ import tyro
 
 from binpose.commands.command import Command, compiling, console, described, waiting
 from binpose_core.base.errors import BinposeError
+from binpose_grasping.bin_alignment_config import BinAlignmentConfig
 from binpose_grasping.cell import CellConfig
 from binpose_grasping.gripper import GripperConfig
 
@@ -39,6 +40,7 @@ class CheckCell(Command):
     base_frame: Frame of a bag's transforms that is the arm's base.
     cell: Bin and camera.
     gripper: The hand, for the error that a pick tolerates.
+    alignment: The comparison of the bin with the depth images.
     """
 
     path: tyro.conf.Positional[Path]
@@ -48,6 +50,7 @@ class CheckCell(Command):
     base_frame: str = ""
     cell: CellConfig = field(default_factory=CellConfig)
     gripper: GripperConfig = field(default_factory=GripperConfig)
+    alignment: BinAlignmentConfig = field(default_factory=BinAlignmentConfig)
 
     def run(self) -> int:
         """Read, estimate, compare, print; 1 if a pick would fail."""
@@ -71,7 +74,7 @@ class CheckCell(Command):
         poses = [[pose for pose in some if pose.score >= PoseFilter.threshold] for some in found]
         with waiting("Comparing ..."):
             tolerated_m = self._tolerated_m(bundle, views, poses)
-            check = check_cell(views, poses, bundle.objects, self.cell.bin, tolerated_m)
+            check = check_cell(views, poses, bundle.objects, self.cell.bin, tolerated_m, self.alignment)
         console.print(cell_table(check))
         for sentence in check.sentences():
             console.print(sentence, style="" if check.passed else "yellow")
