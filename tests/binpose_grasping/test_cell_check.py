@@ -107,8 +107,8 @@ def test_walls_farther_outside_are_no_displacement(cube: ObjectModel) -> None:
 
 
 def test_one_of_two_opposite_walls_is_no_verdict_unless_walls_are_vertical(cube: ObjectModel) -> None:
-    """The camera is so low beside the bin that it does not see the near walls."""
-    camera = BIN.placement.matrix @ Placement(y_m=-0.11, z_m=0.45, roll_rad=np.pi + 0.25).matrix
+    """The camera is above a corner, so that it does not see the inner sides of the near walls."""
+    camera = BIN.placement.matrix @ Placement(x_m=-0.19, y_m=-0.13, z_m=1.0, roll_rad=np.pi).matrix
     unknown = checked(cube, [camera], [camera])
     assert not unknown.frames[0].bin.determined.all() and not unknown.passed
     assert "show two opposite walls" in unknown.sentences()[-1]

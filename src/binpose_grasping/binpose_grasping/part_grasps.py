@@ -14,7 +14,7 @@ from binpose_grasping.folding import expand
 from binpose_grasping.gripper import GripperConfig
 from binpose_grasping.search import SEARCHED, SearchResult, find_grasps
 from binpose_grasping.search_config import SearchConfig, SuctionConfig
-from binpose_grasping.turning import turned
+from binpose_grasping.turning import all_turns
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +64,7 @@ def _every_hand(part: ObjectModel, stored: GraspSet, config: PlannerConfig) -> t
     """
     lines = np.arange(len(stored))
     if SEARCHED in stored.info:
-        stored, lines = turned(part, stored, config.gripper, config.turns, config.search.depths)
+        stored, lines = all_turns(part, stored, config.gripper, config.turns, config.search.depths)
     every, owner, motion = expand(stored, part.symmetries)
     return every, lines[owner] * (motion.max(initial=0) + 1) + motion
 

@@ -15,7 +15,7 @@ from binpose_grasping.gripper import GripperConfig, hand_boxes
 from binpose_grasping.overlaps import boxes_touch_mesh
 
 
-def turned(
+def all_turns(
     part: ObjectModel, grasps: GraspSet, gripper: GripperConfig, turns: int, depths: int
 ) -> tuple[GraspSet, npt.NDArray[np.intp]]:
     """All free hands at the contacts of the grasps; suction grasps as they are.
