@@ -33,8 +33,9 @@ def camera_at(x_m: float = 0.5, y_m: float = 0.0, z_m: float = 0.45, tilt_rad: f
 def seen_bin(T_base_cam: np.ndarray, cube: ObjectModel, T_base_cube: np.ndarray) -> RgbdFrame:
     """A depth image with a millimetre of noise of the bin, with a cube in it."""
     boxes = [trimesh.creation.box(2 * half, place) for place, half in zip(*bin_boxes(BIN), strict=True)]
-    solid = trimesh.util.concatenate(boxes)
-    mesh = Mesh(np.asarray(solid.vertices, np.float32), np.asarray(solid.faces, np.int32))
+    vertices = np.concatenate([box.vertices for box in boxes])
+    faces = np.concatenate([box.faces + 8 * number for number, box in enumerate(boxes)])
+    mesh = Mesh(vertices.astype(np.float32), faces.astype(np.int32))
     T_cam_base = inverse(T_base_cam)
     rendering = Renderer([mesh, cube.mesh]).scene(
         np.arange(2), np.stack([T_cam_base, T_cam_base @ T_base_cube]), CAMERA

@@ -58,7 +58,8 @@ class Node:
     """It has settings, is active, and offers services and actions."""
 
     def __init__(self, types: Any) -> None:
-        self.types, self.log, self.active = types, [], True
+        self.types, self.active = types, True
+        self.log: list[str] = []
         gripper = SimpleNamespace(clearance_m=0.003)
         self.settings = SimpleNamespace(finger_joints=("a", "b"), planner=SimpleNamespace(gripper=gripper))
 
@@ -101,7 +102,7 @@ class Goal:
 def offered(types: Any, monkeypatch: pytest.MonkeyPatch) -> tuple[Node, GraspService, GraspAction]:
     """The action where MoveIt's messages are installed."""
     kind = SimpleNamespace(Result=SimpleNamespace, Feedback=SimpleNamespace)
-    stand_ins = {
+    stand_ins: dict[str, dict[str, Any]] = {
         "binpose_interfaces": {},
         "binpose_interfaces.srv": {"GetGrasps": object},
         "binpose_interfaces.action": {"StreamGrasps": kind},
