@@ -45,6 +45,7 @@ ROS_SUFFIXES = ("_msgs", "_interfaces", "_srvs")
 # Fussy or heavy: they are imported where they are used, so that everything else works without them.
 LAZY_MODULES = {
     "open3d", "bpy", "torchvision", "pytorch3d", "ray", "onnxruntime", "cascadio", "mitsuba", "drjit", "pyoidn",
+    "frankik", "pinocchio", "coal",
 }  # fmt: skip
 # The reader for training, what it is made of, and evaluation.
 READERS_OF_LABELS = {"labelled_views.py", "bop.py", "matching.py", "golden.py", "run_evaluation.py"}

@@ -211,3 +211,14 @@ def test_a_command_that_fails_shows_its_end_and_where_the_rest_is(environment: A
     assert lines[-2] == "100" and len(lines) <= 20
     assert lines[-1] == f"It failed. The end of {tmp_path / 'log.txt'} is above."
     assert (tmp_path / "log.txt").read_text().startswith("1\n2\n")
+
+
+def test_a_build_of_another_checkout_is_not_continued(environment: Any, tmp_path: Path) -> None:
+    build, source = tmp_path / "build", tmp_path / "one/vision_msgs"
+    build.mkdir()
+    (build / "CMakeCache.txt").write_text(f"A:STRING=b\nCMAKE_HOME_DIRECTORY:INTERNAL={source}\n", encoding="utf-8")
+    environment.forget_other_source(build, source)
+    assert build.is_dir()
+    environment.forget_other_source(build, tmp_path / "other/vision_msgs")
+    assert not build.exists()
+    environment.forget_other_source(build, source)

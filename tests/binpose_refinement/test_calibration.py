@@ -117,6 +117,9 @@ def test_scene_evidence_lowers_scores_as_far_as_it_predicts_errors_and_never_rai
     more = scene + rng.exponential(0.5, scene.shape)
     assert (scaled.of_scene(score, more) <= scaled.of_scene(score, scene) + 1e-12).all()
     assert scaled.of_scene(np.zeros(1), np.zeros((1, 3)))[0] == 0.0
+    again = scaled.scaled(scaled.of_scene(score, scene), scene, correct)  # nothing is left to be scaled
+    np.testing.assert_allclose(again.scene, scaled.scene, atol=0.1)
+    np.testing.assert_allclose(again.slopes, scaled.slopes, rtol=0.1, atol=1e-6)
 
 
 def test_a_calibration_of_an_earlier_version_ignores_the_scene(calibration):

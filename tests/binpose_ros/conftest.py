@@ -17,8 +17,12 @@ from binpose_ros.stamps import Header
 
 sys.path.insert(0, str(Path(__file__).parent))  # pytest's import mode leaves it out
 
-# Of the package that `rosbags` does not know; `make ros` generates its messages from the same files.
-DEFINITIONS = Path(__file__).parents[2] / "tools/ros/interfaces/vision_msgs/msg"
+# Of the packages that `rosbags` does not know; `make ros` generates their messages from the same files.
+ROOT = Path(__file__).parents[2]
+DEFINITIONS = {
+    "vision_msgs": ROOT / "tools/ros/interfaces/vision_msgs/msg",
+    "binpose_interfaces": ROOT / "src/binpose_interfaces/msg",
+}
 
 
 class RosbagsTypes:
@@ -27,9 +31,10 @@ class RosbagsTypes:
     def __init__(self) -> None:
         typesys = pytest.importorskip("rosbags.typesys")
         self.store = typesys.get_typestore(typesys.Stores.ROS2_JAZZY)
-        for path in sorted(DEFINITIONS.glob("*.msg")):
-            text = path.read_text(encoding="utf-8")
-            self.store.register(typesys.get_types_from_msg(text, f"vision_msgs/msg/{path.stem}"))
+        for package, folder in DEFINITIONS.items():
+            for path in sorted(folder.glob("*.msg")):
+                text = path.read_text(encoding="utf-8")
+                self.store.register(typesys.get_types_from_msg(text, f"{package}/msg/{path.stem}"))
 
     def __getattr__(self, name: str) -> Any:
         return self.store.types[f"{PACKAGE_OF[name]}/msg/{name}"]

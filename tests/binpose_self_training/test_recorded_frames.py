@@ -103,3 +103,23 @@ def test_the_order_of_frames_spreads_and_has_each_once(count):
         if taken <= count:
             gaps = np.diff([-1, *sorted(islice(spread_order(count), taken)), count])
             assert gaps.max() <= 4 * count / taken + 2
+
+
+def test_other_frames_of_a_bin_are_views_of_it(scenes, tmp_path):
+    sources = film(scenes[0], 6, [])
+    for number, source in enumerate(sources):
+        source.bin_name = "left" if number < 4 else "right"
+        source.camera_pose = lambda number=number: np.array(
+            [[1, 0, 0, 0.1 * number], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]]
+        )
+    frames, _ = collected(sources, tmp_path, frames=6, held_out=0.0)
+    names = [source.name for source in frames.sources]
+    assert [frames.of_bin(n) for n in range(6)] == [[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2], [5], [4]]
+    (view,) = frames.views(names[5])
+    np.testing.assert_allclose(view.T_other_cam[:3, 3], [0.1, 0, 0], atol=1e-12)
+    assert len(frames.views(names[0])) == 3
+
+
+def test_frames_without_camera_poses_have_no_other_views(scenes, tmp_path):
+    frames, _ = collected(film(scenes[0], 4, []), tmp_path, frames=4, held_out=0.0)
+    assert all(not frames.of_bin(n) and not frames.views(frames.sources[n].name) for n in range(4))

@@ -22,7 +22,7 @@ class Goal:
     def __init__(self, *object_ids: str, min_score: float = 0.0) -> None:
         self.is_cancel_requested = False
         self.outcome = ""
-        self.request = SimpleNamespace(min_score=min_score, object_ids=list(object_ids))
+        self.request = SimpleNamespace(min_score=min_score, object_ids=list(object_ids), views=0, when_still=False)
 
     def publish_feedback(self, feedback: Any) -> None: ...
 

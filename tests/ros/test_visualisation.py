@@ -38,8 +38,8 @@ def sent() -> dict[str, str]:
         pytest.skip("rclpy cannot be imported: source ROS 2's setup.bash first")
     from binpose_detection.node import DetectionOutputs
     from binpose_estimator.node import PoseOutputs
-    from binpose_grasping.node import GraspOutputs
     from binpose_refinement.node import RefinementOutputs
+    from binpose_ros.grasp_messages import GraspOutputs
     from binpose_simulation.node import KINDS
 
     found = {f"{CAMERA_NS}/{topic}": kind for topic, kind in KINDS.items()}

@@ -186,6 +186,7 @@ def generate(prefix: Path, source: Path) -> None:
     """Generate, compile and install a message package into the environment."""
     build = prefix / "build" / source.name
     remove_installed(build / "install_manifest.txt")
+    forget_other_source(build, source)
     configure = [
         "cmake", "-G", "Ninja", "-S", str(source), "-B", str(build), f"-DCMAKE_INSTALL_PREFIX={prefix}",
         f"-DCMAKE_PREFIX_PATH={prefix}", f"-DPython3_EXECUTABLE={prefix / 'bin/python'}", "-DBUILD_TESTING=OFF",
@@ -193,6 +194,13 @@ def generate(prefix: Path, source: Path) -> None:
     failed = f"The messages of {source.name} could not be built."
     call(configure, prefix, failed)
     call(["cmake", "--build", str(build), "--target", "install"], prefix, failed)
+
+
+def forget_other_source(build: Path, source: Path) -> None:
+    """Remove a build of another checkout: CMake refuses to continue it."""
+    cache = build / "CMakeCache.txt"
+    if cache.is_file() and f"CMAKE_HOME_DIRECTORY:INTERNAL={source}\n" not in cache.read_text(encoding="utf-8"):
+        shutil.rmtree(build)
 
 
 def remove_installed(manifest: Path) -> None:

@@ -13,7 +13,7 @@ from binpose_core.base.settings import check_bounds, setting
 from binpose_core.geometry.transforms import FloatArray
 
 SIZE_M = (0.001, 1.0)
-LATTICE = (5, 3, 12)  # points of each finger along x, y and z: about 5 mm apart
+LATTICE = (5, 5, 12)  # points of each finger along x, y and z: about 5 mm apart
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,11 @@ class GripperConfig:
                 "smaller."
             )
 
+    def boxes(self, width_m: float) -> tuple[FloatArray, FloatArray]:
+        """Lower and upper corners (3, 3) of finger, finger and palm, open for a width."""
+        low, high = hand_boxes(self, np.array([width_m]))
+        return low[0], high[0]
+
     @property
     def reach_m(self) -> float:
         """Distance from the tool centre point to the farthest corner of the open hand."""
@@ -71,15 +76,17 @@ def hand_boxes(gripper: GripperConfig, width_m: FloatArray, way_m: float = 0.0) 
     Returns:
         Lower and upper corners (N, 3, 3) of the boxes in the hand's frame, metres.
     """
+    count = len(width_m)
     inner = width_m / 2 + gripper.clearance_m
-    outer = inner + gripper.finger_thickness_m
-    half_x = np.full_like(inner, gripper.finger_width_m / 2)
-    back = np.full_like(inner, -gripper.finger_length_m - way_m)
-    tip = np.full_like(inner, gripper.pad_m)
-    palm_low, palm_high = _palm(gripper, len(inner), way_m)
-    low = [np.stack([-half_x, inner, back], -1), np.stack([-half_x, -outer, back], -1), palm_low]
-    high = [np.stack([half_x, outer, tip], -1), np.stack([half_x, -inner, tip], -1), palm_high]
-    return np.stack(low, 1), np.stack(high, 1)
+    low, high = np.empty((count, 3, 3)), np.empty((count, 3, 3))
+    half_x, palm_x, palm_y = gripper.finger_width_m / 2, gripper.palm_width_m / 2, gripper.palm_span_m / 2
+    low[:, :2, 0], high[:, :2, 0] = -half_x, half_x
+    low[:, 0, 1], high[:, 0, 1] = inner, inner + gripper.finger_thickness_m
+    low[:, 1, 1], high[:, 1, 1] = -high[:, 0, 1], -inner
+    low[:, :2, 2], high[:, :2, 2] = -gripper.finger_length_m - way_m, gripper.pad_m
+    low[:, 2] = -palm_x, -palm_y, -gripper.finger_length_m - gripper.palm_height_m - way_m
+    high[:, 2] = palm_x, palm_y, -gripper.finger_length_m
+    return low, high
 
 
 def swept_boxes(gripper: GripperConfig, width_m: FloatArray, way_m: float) -> tuple[FloatArray, FloatArray]:
@@ -92,17 +99,21 @@ def swept_boxes(gripper: GripperConfig, width_m: FloatArray, way_m: float) -> tu
     return np.stack([between_low, low[:, 2]], 1), np.stack([between_high, high[:, 2]], 1)
 
 
-def finger_points(gripper: GripperConfig, width_m: FloatArray) -> FloatArray:
-    """Points (N, K, 3) distributed over the open fingers, in the hand's frame, metres; arguments as in `hand_boxes`."""
-    low, high = (corners[:, :2, None] for corners in hand_boxes(gripper, width_m))
+def grown(low: FloatArray, high: FloatArray, by_m: float) -> tuple[FloatArray, FloatArray]:
+    """Boxes that are larger by a margin on all sides."""
+    return low - by_m, high + by_m
+
+
+def box_corners(low: FloatArray, high: FloatArray) -> FloatArray:
+    """(..., 8, 3) the corners of boxes from their lower and upper ones (..., 3); x changes fastest."""
+    fractions = np.stack(np.meshgrid([0, 1], [0, 1], [0, 1], indexing="ij"), -1).reshape(-1, 3)[:, ::-1]
+    return np.asarray(low[..., None, :] + fractions * (high - low)[..., None, :])
+
+
+def finger_points(gripper: GripperConfig, width_m: FloatArray, margin_m: float = 0.0) -> FloatArray:
+    """Points (N, K, 3) distributed over the open fingers with a margin, in the hand's frame; else as `hand_boxes`."""
+    low, high = (corners[:, :2, None] for corners in grown(*hand_boxes(gripper, width_m), margin_m))
     steps = (np.linspace(0, 1, number) for number in LATTICE)
     fractions = np.stack(np.meshgrid(*steps, indexing="ij"), -1).reshape(-1, 3)
     points: FloatArray = (low + fractions * (high - low)).reshape(len(width_m), 2 * len(fractions), 3)
     return points
-
-
-def _palm(gripper: GripperConfig, number: int, way_m: float) -> tuple[FloatArray, FloatArray]:
-    half = np.array([gripper.palm_width_m / 2, gripper.palm_span_m / 2])
-    low = np.array([*-half, -gripper.finger_length_m - gripper.palm_height_m - way_m])
-    high = np.array([*half, -gripper.finger_length_m])
-    return np.tile(low, (number, 1)), np.tile(high, (number, 1))

@@ -1,7 +1,8 @@
-"""Intersections at which rays leave a mesh."""
+"""Intersections of rays with a mesh (Moeller and Trumbore, 1997): all exits, and the first hits."""
 
 from typing import NamedTuple
 
+import numba
 import numpy as np
 import numpy.typing as npt
 
@@ -20,7 +21,7 @@ class Exits(NamedTuple):
 
 
 def exits(mesh: Mesh, origins: FloatArray, directions: FloatArray, nearest_m: float) -> Exits:
-    """All intersections of rays with faces from behind (Moeller and Trumbore, 1997).
+    """All intersections of rays with faces from behind.
 
     Args:
         mesh: with outward winding.
@@ -39,6 +40,25 @@ def exits(mesh: Mesh, origins: FloatArray, directions: FloatArray, nearest_m: fl
     return Exits(*(np.concatenate(parts) for parts in zip(empty, *found, strict=True)))
 
 
+def first_hits(
+    corners: FloatArray, origins: FloatArray, directions: FloatArray, farthest_m: float
+) -> tuple[FloatArray, npt.NDArray[np.int64]]:
+    """Where rays first meet triangles, from either side.
+
+    Args:
+        corners: (F, 3, 3) of the triangles, metres.
+        origins: (N, 3) in metres.
+        directions: (N, 3) unit vectors.
+        farthest_m: length of the rays.
+
+    Returns:
+        distances (N,) in metres, inf without a hit, and faces (N,), -1 without.
+    """
+    corners, origins, directions = (np.ascontiguousarray(a, np.float64) for a in (corners, origins, directions))
+    distances, faces = _first_hits(corners, origins, directions, farthest_m)
+    return np.asarray(distances), np.asarray(faces)
+
+
 def _met(
     corners: FloatArray, normals: FloatArray, origins: FloatArray, directions: FloatArray, nearest_m: float, first: int
 ) -> Exits:
@@ -55,3 +75,33 @@ def _met(
         distance_m = (edge_c * turned).sum(-1) / volume
         hit = (u >= 0) & (v >= 0) & (u + v <= 1) & (distance_m >= nearest_m)
     return Exits(ray[hit] + first, face[hit], distance_m[hit])
+
+
+@numba.njit(cache=True, nogil=True)
+def _first_hits(corners, origins, directions, farthest):  # type: ignore[no-untyped-def]
+    distances, faces = np.full(len(origins), np.inf), np.full(len(origins), -1, np.int64)
+    for n in range(len(origins)):
+        ox, oy, oz = origins[n, 0], origins[n, 1], origins[n, 2]
+        dx, dy, dz = directions[n, 0], directions[n, 1], directions[n, 2]
+        best = farthest
+        for f in range(len(corners)):
+            ax, ay, az = corners[f, 0, 0], corners[f, 0, 1], corners[f, 0, 2]
+            bx, by, bz = corners[f, 1, 0] - ax, corners[f, 1, 1] - ay, corners[f, 1, 2] - az
+            cx, cy, cz = corners[f, 2, 0] - ax, corners[f, 2, 1] - ay, corners[f, 2, 2] - az
+            px, py, pz = dy * cz - dz * cy, dz * cx - dx * cz, dx * cy - dy * cx
+            volume = bx * px + by * py + bz * pz
+            if abs(volume) < 1e-18:
+                continue
+            sx, sy, sz = ox - ax, oy - ay, oz - az
+            u = (sx * px + sy * py + sz * pz) / volume
+            if u < 0 or u > 1:
+                continue
+            qx, qy, qz = sy * bz - sz * by, sz * bx - sx * bz, sx * by - sy * bx
+            v = (dx * qx + dy * qy + dz * qz) / volume
+            if v < 0 or u + v > 1:
+                continue
+            distance = (cx * qx + cy * qy + cz * qz) / volume
+            if 0 <= distance < best:
+                best = distance
+                distances[n], faces[n] = distance, f
+    return distances, faces

@@ -139,10 +139,11 @@ class Calibration:
         """The same calibration with scores that are probabilities for poses selected as a set.
 
         The selection changes the probability that belongs to a score. The log-odds are scaled and shifted (Platt 1999),
-        and each piece of evidence that only the set gives may lower them.
+        and each piece of evidence that only the set gives may lower them. The selection depends on the scores: poses
+        that were selected with the result may be scaled again.
 
         Args:
-            scores: (N,) of this calibration for selected poses by themselves.
+            scores: (N,) above 0, of selected poses, as the refiner with this calibration gives them.
             scene: (N, S) their evidence, in the order of SCENE_EVIDENCE.
             correct: (N,) whether they are right.
         """
@@ -162,7 +163,7 @@ class Calibration:
             self,
             slopes=factor * self.slopes,
             bias=np.array(factor * self.bias + shift),
-            scene=np.minimum(fitted[2:], 0.0),
+            scene=np.minimum(factor * self.scene + fitted[2:], 0.0),
         )
 
     def to_tensors(self) -> dict[str, npt.NDArray[np.float32]]:

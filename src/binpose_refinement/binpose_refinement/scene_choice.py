@@ -23,7 +23,7 @@ LEAST_WEIGHT = 1e-6
 NEGLIGIBLE = 0.02
 """Hypotheses below this probability are considered only as the best one of their detection."""
 SCENE_EVIDENCE = (
-    "rival",  # log-odds of the best set without the pose; 0 where nothing competes with it
+    "rival",  # probability of the best set that competes with the pose; 0 where nothing does
     "later_look",  # 1 for a pose that only a later look at the frame found
     "covered",  # fraction of the pose's agreeing pixels that other selected poses explain too
 )
@@ -85,7 +85,7 @@ def choose_jointly(
             problem.conflict[i, j] = problem.conflict[j, i] = True
     rival = np.maximum(problem.weight[chosen] - margins, 0.0)
     covered = np.clip(overlap[np.ix_(chosen, chosen)].sum(1), 0.0, 1.0)
-    evidence = np.column_stack([rival, pool.look[rows] > 0, covered]).reshape(-1, len(SCENE_EVIDENCE))
+    evidence = np.column_stack([-np.expm1(-rival), pool.look[rows] > 0, covered]).reshape(-1, len(SCENE_EVIDENCE))
     reasons = _reasons(pool, score, explains, considered, overlap, problem, rows, config)
     return SceneChoice(rows, evidence.astype(np.float64), reasons)
 

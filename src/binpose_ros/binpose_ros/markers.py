@@ -71,24 +71,24 @@ def to_markers(
         raise UnknownObject(
             f"Poses of {', '.join(sorted(unknown))}, which the model does not know.", sorted(unknown), objects
         )
-    markers = [_marker(types, header, "parts", 0, action=DELETE_ALL)]
+    markers = [marker(types, header, "parts", 0, action=DELETE_ALL)]
     for number, pose in enumerate(poses):
         part, color = objects[pose.object_id], colors[pose.object_id]
-        mesh = {"mesh_resource": meshes[pose.object_id], "scale": _xyz(types, 1.0, 1.0, 1.0)}
+        mesh = {"mesh_resource": meshes[pose.object_id], "scale": xyz(types, 1.0, 1.0, 1.0)}
         markers.append(
-            _marker(types, header, "parts", number, type=MESH_RESOURCE, T=pose.T_cam_obj, color=(*color, ALPHA), **mesh)
+            marker(types, header, "parts", number, type=MESH_RESOURCE, T=pose.T_cam_obj, color=(*color, ALPHA), **mesh)
         )
         T_text = pose.T_cam_obj.copy()
         T_text[:3, 3] += pose.T_cam_obj[:3, :3] @ part.center_m
         height = TEXT_SHARE * part.diameter_m
-        text = {"text": f"{pose.object_id} {pose.score:.2f}", "scale": _xyz(types, 0.0, 0.0, height)}
+        text = {"text": f"{pose.object_id} {pose.score:.2f}", "scale": xyz(types, 0.0, 0.0, height)}
         markers.append(
-            _marker(types, header, "names", number, type=TEXT_VIEW_FACING, T=T_text, color=(1.0, 1.0, 1.0, 1.0), **text)
+            marker(types, header, "names", number, type=TEXT_VIEW_FACING, T=T_text, color=(1.0, 1.0, 1.0, 1.0), **text)
         )
     return types.MarkerArray(markers=markers)
 
 
-def _marker(
+def marker(
     types: Any,
     header: Header,
     ns: str,
@@ -102,6 +102,21 @@ def _marker(
     text: str = "",
     mesh_resource: str = "",
 ) -> Any:
+    """A visualization_msgs/Marker with all fields.
+
+    Args:
+        types: message classes.
+        header: of the frame.
+        ns: namespace of the marker.
+        number: its id there.
+        type: shape, by the constants of the message.
+        action: by the constants of the message.
+        T: (4, 4) pose; the identity when None.
+        color: red, green, blue and opacity in [0, 1].
+        scale: sides, as a Vector3.
+        text: of a text marker.
+        mesh_resource: URL of a mesh marker.
+    """
     r, g, b, a = color
     none = types.Quaternion(x=0.0, y=0.0, z=0.0, w=1.0)
     pose = (
@@ -114,7 +129,7 @@ def _marker(
         type=type,
         action=action,
         pose=pose,
-        scale=_xyz(types, 0.0, 0.0, 0.0) if scale is None else scale,
+        scale=xyz(types, 0.0, 0.0, 0.0) if scale is None else scale,
         color=types.ColorRGBA(r=float(r), g=float(g), b=float(b), a=float(a)),
         lifetime=types.Duration(sec=0, nanosec=0),
         frame_locked=False,
@@ -132,5 +147,6 @@ def _marker(
     )
 
 
-def _xyz(types: Any, x: float, y: float, z: float) -> Any:
+def xyz(types: Any, x: float, y: float, z: float) -> Any:
+    """A Vector3."""
     return types.Vector3(x=x, y=y, z=z)

@@ -50,13 +50,14 @@ class Overrides(Generic[Settings]):
         return replace(self, named={name: getattr(settings, name) for name in names})
 
 
-def specs(settings: Any, prefix: str = "", live: bool = False) -> Iterator[Spec]:
+def specs(settings: Any, prefix: str = "", live: bool = False, subject: str = "") -> Iterator[Spec]:
     """The parameters of a settings object, their defaults its values; nested ones are named `<field>.<name>`.
 
     Args:
         settings: an instance of a dataclass. Fields other than bool, int, float, str and tuples of str are left out.
         prefix: of all names.
         live: for fields that do not say whether they may be changed at run time.
+        subject: of what the settings are (`about`), added to each description.
     """
     texts = descriptions(type(settings))
     for entry in fields(settings):
@@ -65,11 +66,13 @@ def specs(settings: Any, prefix: str = "", live: bool = False) -> Iterator[Spec]
         if isinstance(value, Overrides):
             value = replace(value.defaults, **value.named)
         if is_dataclass(value):
-            yield from specs(value, f"{prefix}{entry.name}.", may_change)
+            yield from specs(value, f"{prefix}{entry.name}.", may_change, entry.metadata.get("about", subject))
         elif isinstance(value, SCALARS) or _is_texts(entry, value):
             default = list(value) if isinstance(value, tuple) else value
             bounds = entry.metadata.get("bounds")
-            yield Spec(prefix + entry.name, default, texts.get(entry.name, ""), bounds, may_change)
+            text = texts.get(entry.name, "")
+            text = f"{text.removesuffix('.')}, for {subject}." if subject and text else text
+            yield Spec(prefix + entry.name, default, text, bounds, may_change)
 
 
 def with_values(settings: Settings, values: Mapping[str, Any]) -> Settings:

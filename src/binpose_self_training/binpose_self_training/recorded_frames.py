@@ -11,10 +11,12 @@ from binpose_core.base.errors import BinposeError
 from binpose_core.base.files import read_json, write_json
 from binpose_core.datasets.folder import FrameSource
 from binpose_core.datasets.view_sources import camera_pose_of
+from binpose_core.frames.camera_view import CameraView
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import UNKNOWN, LabelledView
 from binpose_core.geometry.transforms import FloatArray
 from binpose_self_training.config import FramesConfig
+from binpose_self_training.gate.other_views import OtherView, other_views
 from binpose_self_training.gate.outcomes import Outcomes, PickOutcome
 from binpose_self_training.outcomes_file import read_outcomes
 from binpose_simulation.view_store import ViewStore
@@ -94,6 +96,17 @@ class RecordedFrames:
     def outcomes_by_source(self) -> Outcomes:
         """The picks by the names that `sources` have."""
         return {source.name: self.picks(source.image_id) for source in self.sources}
+
+    def views(self, name: str) -> Sequence[OtherView]:
+        """Other frames of the bin of a frame that has this name among the `sources`."""
+        index = int(name.partition("_")[0])
+        own = self._view(index)
+        others = [view for other in self.of_bin(index) if (view := self._view(other)) is not None]
+        return other_views(own, others) if own is not None else ()
+
+    def _view(self, index: int) -> CameraView | None:
+        pose = self.infos[index].camera_pose
+        return None if pose is None else CameraView(self.store[index].frame, pose)
 
     def of_bin(self, index: int) -> list[int]:
         """Other frames of the same bin with a known camera pose; empty where that of this frame is not known."""

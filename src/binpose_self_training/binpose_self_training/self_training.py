@@ -155,7 +155,7 @@ class SelfTraining:
             self.report(f"gate, {step}", done / total, f"{done} of {total}")
 
         return Gate(self.config.gate, progress=progress)(
-            champion, candidate, held_out.sources, anchors, held_out.outcomes_by_source
+            champion, candidate, held_out.sources, anchors, held_out.outcomes_by_source, views=held_out.views
         )
 
     def _scene(self, champion: PipelineBundle) -> SceneConfig:

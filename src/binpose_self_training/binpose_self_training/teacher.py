@@ -17,6 +17,8 @@ from binpose_self_training.selection.repeated_views import Repetition, TestTimeV
 from binpose_self_training.selection.selector import SelectionConfig
 
 VIEWS = (TestTimeView(2), TestTimeView(1, gamma=0.7), TestTimeView(3, gamma=1.4))
+PROBABLE = 0.5
+"""Score from which a pose in another view counts as reported."""
 LEAST_SCORE = 0.02
 """Poses below are not considered at all."""
 
@@ -101,7 +103,7 @@ class Teacher:
         if not others or T_world_cam is None or not self.config.certificate:
             return own
         views = [
-            (frames.store[other].frame, pose, [p for p in taught[other].poses if p.score >= self.config.score])
+            (pose, [p for p in taught[other].poses if p.score >= PROBABLE])
             for other in others
             if (pose := frames.infos[other].camera_pose) is not None
         ]

@@ -45,6 +45,8 @@ CALIBRATION_VIEWS_PER_PILE = 4
 """Largest number of the calibration's views of one pile: views of one pile are no independent samples."""
 SCALING_FRACTION = 0.33
 """Of the calibration's bins, those that give the scale."""
+SCALING_ROUNDS = 2
+"""How often the scale is fitted: the scores decide which poses are selected, and these decide the scale."""
 FEWEST_OF_A_KIND = 30
 """Right and wrong poses without which no calibration is fitted."""
 
@@ -79,13 +81,13 @@ def calibrated_refiner(
     samples = labelled_candidates(segmenter, estimator, refiner, objects, views, seed)
     if min(samples.correct.sum(), (~samples.correct).sum()) < FEWEST_OF_A_KIND:
         return refiner
-    calibration = fit_calibration(samples.features, samples.correct, samples.weight)
-    refiner = refiner.using(calibration=calibration)
-    known, seen = itertools.tee(scaling_views)
-    pipeline = Pipeline(segmenter, estimator, refiner)
-    found = [pipeline(view.frame) for view in seen]
-    judged = evaluate_views(known, found, objects, EVALUATION)
-    return refiner.using(calibration=calibration.scaled(*selected_samples(judged, found)))
+    calibration, known = fit_calibration(samples.features, samples.correct, samples.weight), list(scaling_views)
+    for _ in range(SCALING_ROUNDS):
+        pipeline = Pipeline(segmenter, estimator, refiner.using(calibration=calibration))
+        found = [pipeline(view.frame) for view in known]
+        judged = evaluate_views(known, found, objects, EVALUATION)
+        calibration = calibration.scaled(*selected_samples(judged, found))
+    return refiner.using(calibration=calibration)
 
 
 def selected_samples(

@@ -3,7 +3,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from binpose_core.frames.types import PoseEstimate
 from binpose_core.geometry.transforms import exp_so3, from_rotation_translation, inverse
 from binpose_core.rendering.renderer import Renderer
 from binpose_self_training.selection.repeated_views import Repetition, TestTimeView, turned_camera
@@ -58,27 +57,28 @@ def test_without_views_nothing_is_known(known, parts):
     assert np.isnan(Repetition(parts).returned(known.scene.frame, known.poses, [], lambda frame: [])).all()
 
 
-def second_view(known, parts):
-    """The scene from another place: frame, T_world_cam of both, and the poses there."""
-    T_cam_second = from_rotation_translation(exp_so3(np.array([0.0, 0.25, 0.0])), np.array([-0.09, 0.0, 0.02]))
-    T_second = inverse(T_cam_second)
-    poses = [replace(pose, T_cam_obj=T_second @ pose.T_cam_obj) for pose in known.poses]
-    renderer = Renderer([part.mesh for part in parts.values()])
-    ids = np.array([list(parts).index(name) for name in known.scene.object_ids])
-    drawn = renderer.scene(ids, np.stack([pose.T_cam_obj for pose in poses]), known.scene.frame.camera)
-    depth = np.where(drawn.mask, drawn.depth_m, np.float32(0.5)).astype(np.float32)
-    return replace(known.scene.frame, depth_m=depth), T_cam_second, poses
+def seen_from(known, T_cam_second):
+    """The poses of the parts in another camera."""
+    return [replace(pose, T_cam_obj=inverse(T_cam_second) @ pose.T_cam_obj) for pose in known.poses]
 
 
-def test_other_views_confirm_what_they_report_and_contradict_what_they_see_otherwise(known, parts):
-    frame, T_cam_second, poses = second_view(known, parts)
-    reported = [poses[0], moved(poses[1], (0.0, 0.015, 0))]
-    same = Repetition(parts).in_other_views(known.poses, np.eye(4), [(frame, T_cam_second, reported)])
-    np.testing.assert_allclose(same, [1.0, 0.0, 0.0])
+SECOND = from_rotation_translation(exp_so3(np.array([0.0, 0.25, 0.0])), np.array([-0.09, 0.0, 0.02]))
 
 
-def test_views_that_do_not_see_a_part_do_not_count(known, parts):
-    far = from_rotation_translation(np.eye(3), np.array([5.0, 0.0, 0.0]))
-    poses: list[PoseEstimate] = []
-    same = Repetition(parts).in_other_views(known.poses, np.eye(4), [(known.scene.frame, far, poses)])
-    assert np.isnan(same).all()
+def test_other_views_confirm_the_same_pose_and_contradict_another_one_in_its_place(known, parts):
+    poses = seen_from(known, SECOND)
+    reported = [poses[0], moved(poses[1], turn_rad=(0.8, 0, 0))]
+    same = Repetition(parts).in_other_views(known.poses, np.eye(4), [(SECOND, reported)])
+    np.testing.assert_allclose(same, [1.0, 0.0, np.nan])  # nothing is reported where the last part is
+
+
+def test_several_views_vote(known, parts):
+    poses = seen_from(known, SECOND)
+    views = [(SECOND, poses), (np.eye(4), known.poses), (np.eye(4), [moved(known.poses[0], turn_rad=(1.0, 0.5, 0))])]
+    same = Repetition(parts).in_other_views(known.poses, np.eye(4), views)
+    np.testing.assert_allclose(same, [2 / 3, 1.0, 1.0])
+
+
+def test_a_neighbour_says_nothing_about_a_pose(known, parts):
+    aside = [moved(pose, (0.04, 0, 0)) for pose in known.poses[:1]]
+    assert np.isnan(Repetition(parts).in_other_views(known.poses[:1], np.eye(4), [(np.eye(4), aside)])).all()

@@ -10,7 +10,7 @@ from binpose_self_training.selection.thresholds import FEWEST_OF_A_PART, Thresho
 
 GOOD = LabelEvidence("gear", 0.9, 0.1, 0.5, 0.05, depth_agreement=0.98, returned=1.0, other_views=1.0)
 PAPER = SelectionConfig(appearance=True, geometry=True, score=0.5)
-LIMITS = Thresholds({}, Threshold(0.1, 0.1))
+LIMITS = Thresholds({}, Threshold(0.1, 0.1, 0.95))
 
 
 def test_thresholds_are_mean_plus_deviation_of_each_part(rng):
@@ -81,3 +81,14 @@ def test_stricter_settings_accept_a_subset(rng):
 def test_settings_out_of_range_are_refused():
     with pytest.raises(BinposeError, match=r"SelectionConfig.score is 1.5; expected 0 to 1"):
         SelectionConfig(score=1.5)
+
+
+def test_a_coarse_sensor_lowers_the_agreement_that_is_asked_for(rng):
+    """The agreement of right poses is what the sensor allows; only those that agree much less are rejected."""
+    agreement = rng.normal(0.7, 0.05, 60).clip(0, 1)
+    entries = [replace(GOOD, depth_agreement=value) for value in agreement]
+    accepted = select_labels([entries], PAPER).accepted(0)
+    assert 0.8 < np.mean(accepted) < 1.0
+    assert not any(mark for mark, value in zip(accepted, agreement, strict=True) if value < 0.6)
+    fine = [replace(GOOD, depth_agreement=value) for value in (0.99, 0.98, 0.91) * 20]
+    assert all(select_labels([fine], PAPER).accepted(0))

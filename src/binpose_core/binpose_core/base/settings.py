@@ -30,6 +30,11 @@ def setting(default: Any, *, bounds: Bounds | None = None, live: bool | None = N
     return field(default=default, metadata={"bounds": bounds} | ({} if live is None else {"live": live}))
 
 
+def about(subject: str) -> dict[str, str]:
+    """Metadata of a field that holds settings: of what they are, for descriptions of settings that occur repeatedly."""
+    return {"about": subject}
+
+
 def check_bounds(settings: Any) -> None:
     """Refuse numbers out of the ranges that their fields have; to be called in `__post_init__`.
 

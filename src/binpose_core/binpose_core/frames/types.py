@@ -1,6 +1,6 @@
 """What travels between the stages. All immutable, and each equal to itself alone: they hold arrays."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -8,7 +8,7 @@ import numpy.typing as npt
 from binpose_core.base.errors import BinposeError
 from binpose_core.frames.masks import box_xyxy
 from binpose_core.frames.rgbd_frame import RgbdFrame
-from binpose_core.geometry.transforms import FloatArray
+from binpose_core.geometry.transforms import FloatArray, exp_so3, from_rotation_translation
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,15 +121,19 @@ class PoseEstimate:
 
 @dataclass(frozen=True, eq=False)
 class Grasp:
-    """One way to take a part with a parallel gripper.
+    """One way to take a part.
 
     T_cam_hand: (4, 4) float64, metres; the hand's frame is that of its tool centre point: y from finger to finger, z
         the way in which it approaches.
     width_m: opening of the fingers when they hold the part.
-    score: in [0, 1], higher is better.
+    score: in [0, 1], estimated probability that the pick succeeds.
     T_cam_pregrasp: (4, 4), from where the hand comes in a straight line.
     T_cam_retreat: (4, 4), to where it goes with the part in a straight line.
     pose_index: of the part's pose among those that the planner was given.
+    tool: "parallel" or "suction".
+    joints: (W, J) float64 joint angles of the arm along the path from pregrasp over grasp to retreat, or None.
+    grasp_waypoint: row of `joints` at which the fingers close.
+    factors: named factors of the score, for reports.
     """
 
     object_id: str
@@ -139,6 +143,19 @@ class Grasp:
     T_cam_pregrasp: FloatArray
     T_cam_retreat: FloatArray
     pose_index: int
+    tool: str = "parallel"
+    joints: FloatArray | None = None
+    grasp_waypoint: int = 0
+    factors: dict[str, float] = field(default_factory=dict)
+
+    def turned(self, angle_rad: float) -> "Grasp":
+        """The same grasp with the hand turned about its approach."""
+        if angle_rad == 0:
+            return self
+        turn = from_rotation_translation(exp_so3(np.array([0.0, 0.0, angle_rad])), np.zeros(3))
+        places = (self.T_cam_hand, self.T_cam_pregrasp, self.T_cam_retreat)
+        hand, pregrasp, retreat = (T @ turn for T in places)
+        return replace(self, T_cam_hand=hand, T_cam_pregrasp=pregrasp, T_cam_retreat=retreat)
 
 
 BACKGROUND, UNKNOWN = -1, -2

@@ -4,19 +4,25 @@ objects/<id>/object.json: id, bop_id, source and its unit, diameter, symmetries 
 objects/<id>/mesh.ply: the mesh in metres, binary PLY, for viewers and other programs.
 objects/<id>/symmetries.png: the part under each of its symmetries, with the differences marked, for a visual check.
 objects/<id>/arrays.safetensors: mesh, levels of detail and surface samples; binpose loads this file.
+objects/<id>/grasps.safetensors, grasps.png: grasps and a picture of the best ones, once `binpose grasps` has made them.
 """
 
+import json
 import re
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import replace as replaced
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from binpose_core.base.errors import BadFile, BinposeError, UnknownObject
-from binpose_core.base.files import read_json, write_bytes, write_json
+from binpose_core.base.files import read_json, to_json, write_bytes, write_json
 from binpose_core.frames.image_files import encode_png
 from binpose_core.meshes.decimation import reduced
 from binpose_core.meshes.mesh_files import ply_bytes, read_mesh
+from binpose_core.parts.grasps import GraspSet, grasp_arrays, grasps_from_arrays
 from binpose_core.parts.objects import (
     ObjectModel,
     make_object,
@@ -44,6 +50,7 @@ _BOP_NAME = re.compile(r"obj_(\d{6})")
 ALL_OBJECTS, LIBRARY = "all", "library"
 """Reserved words that replace an id on the command line: all parts, and the generated parts."""
 ENTRY, MESH, ARRAYS, PICTURE = "object.json", "mesh.ply", "arrays.safetensors", "symmetries.png"
+GRASPS, GRASP_PICTURE = "grasps.safetensors", "grasps.png"
 
 
 class Catalogue:
@@ -104,8 +111,12 @@ class Catalogue:
         self._write(model, {**origin, "reduction_error_m": error_m}, encode_png(draw_symmetries(model)))
         return model
 
-    def load(self, id: str) -> ObjectModel:
+    def load(self, id: str, with_grasps: bool = True) -> ObjectModel:
         """The part with that id.
+
+        Args:
+            id: of the part.
+            with_grasps: whether its stored grasps are read.
 
         Raises:
             BinposeError: if the id is unknown or its files are damaged.
@@ -126,7 +137,26 @@ class Catalogue:
                 "... --replace`.",
                 folder / ENTRY,
             )
-        return part
+        return replaced(part, grasps=_read_grasps(folder / GRASPS, part)) if with_grasps else part
+
+    def store_grasps(self, id: str, grasps: GraspSet, picture: bytes | None = None) -> None:
+        """Store the grasps of a part, in place of earlier ones.
+
+        Args:
+            id: of a part in the catalogue.
+            grasps: with the part's digest in their info under "part".
+            picture: PNG of the best ones.
+
+        Raises:
+            BinposeError: if the id is unknown, or the place cannot be written to.
+        """
+        from safetensors.numpy import save
+
+        folder = self.directory / self.load(id, with_grasps=False).id
+        arrays = {name: np.ascontiguousarray(array) for name, array in grasp_arrays(grasps).items()}
+        write_bytes(folder / GRASPS, save(arrays, {"info": to_json(dict(grasps.info), indent=None)}))
+        if picture is not None:
+            write_bytes(folder / GRASP_PICTURE, picture)
 
     def _entries(self) -> list[dict[str, Any]]:
         entries = [_checked_entry(path) for path in self.directory.glob(f"[!.]*/{ENTRY}")]
@@ -207,3 +237,27 @@ def _read_arrays(path: Path) -> dict[str, Any]:
             f"Could not read {path} ({error}); expected what `binpose add` writes; add the part again with --replace.",
             path,
         ) from error
+
+
+def _read_grasps(path: Path, part: ObjectModel) -> GraspSet | None:
+    """The stored grasps; None where there are none.
+
+    Raises:
+        BinposeError: for a damaged file, or grasps of another mesh.
+    """
+    if not path.is_file():
+        return None
+    again = f"make them again with `binpose grasps {part.id}`"
+    try:
+        from safetensors import safe_open
+
+        with safe_open(path, "numpy") as file:
+            info = json.loads((file.metadata() or {})["info"])
+            grasps = grasps_from_arrays({name: file.get_tensor(name) for name in file.keys()}, info)  # noqa: SIM118
+    except Exception as error:
+        raise BadFile(
+            f"Could not read {path} ({error}); expected what `binpose grasps` writes; {again}.", path
+        ) from error
+    if info.get("part") != part.digest:
+        raise BadFile(f"{path} holds grasps of another mesh or other symmetries of {part.id!r}; {again}.", path)
+    return grasps

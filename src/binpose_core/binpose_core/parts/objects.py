@@ -14,6 +14,7 @@ from binpose_core.base.files import to_json
 from binpose_core.geometry.transforms import FloatArray
 from binpose_core.meshes.decimation import levels_of_detail
 from binpose_core.meshes.mesh import Mesh
+from binpose_core.parts.grasps import GraspSet, grasp_arrays, grasps_from_arrays
 from binpose_core.parts.symmetries import Symmetries, motions_to_mm
 from binpose_core.parts.symmetry_search import find_symmetries
 from binpose_core.rendering.surface import visible_samples
@@ -36,6 +37,7 @@ class ObjectModel:
     points, normals: (N, 3) float32, in random order, spread evenly over the surface that is visible from outside.
     watertight: whether the mesh is closed. An open mesh can be rendered and trained, but its inside is undefined.
     lod_errors_m: largest distance of each level from the mesh.
+    grasps: found with `binpose grasps`; None where it has not been run.
     """
 
     id: str
@@ -49,6 +51,7 @@ class ObjectModel:
     normals: npt.NDArray[np.float32]
     watertight: bool = True
     lod_errors_m: tuple[float, ...] = ()
+    grasps: GraspSet | None = None
 
     def lod(self, max_faces: int) -> Mesh:
         """The finest mesh with about max_faces faces (at most half more), or the coarsest available."""
@@ -120,8 +123,8 @@ def objects_to_tensors(objects: Sequence[ObjectModel]) -> tuple[Tensors, list[di
 
     Returns:
         arrays ``<id>/vertices``, ``<id>/faces``, ``<id>/points``, ``<id>/normals``, ``<id>/lod<k>/vertices``,
-        ``<id>/lod<k>/faces`` in metres, and ``<id>/colors`` if the mesh has colours; and an entry per part, in the same
-        order.
+        ``<id>/lod<k>/faces`` in metres, ``<id>/colors`` if the mesh has colours, ``<id>/grasps/...`` if it has grasps;
+        and an entry per part, in the same order.
     """
     tensors: Tensors = {}
     for part in objects:
@@ -130,6 +133,8 @@ def objects_to_tensors(objects: Sequence[ObjectModel]) -> tuple[Tensors, list[di
             tensors |= {f"{part.id}/{name}vertices": mesh.vertices, f"{part.id}/{name}faces": mesh.faces}
         if part.mesh.colors is not None:
             tensors[f"{part.id}/colors"] = part.mesh.colors
+        if part.grasps is not None:
+            tensors |= {f"{part.id}/grasps/{name}": array for name, array in grasp_arrays(part.grasps).items()}
     return tensors, [object_entry(part) for part in objects]
 
 
@@ -151,6 +156,7 @@ def object_entry(part: ObjectModel) -> dict[str, Any]:
         "lod_errors_m": list(part.lod_errors_m),
         **part.symmetries.to_bop(),
         "symmetries_near": motions_to_mm(part.symmetries.near),
+        **({} if part.grasps is None else {"grasps": dict(part.grasps.info)}),
     }
 
 
@@ -171,6 +177,7 @@ def _from_tensors(tensors: Mapping[str, npt.NDArray[Any]], info: Mapping[str, An
             normals=np.asarray(tensors[f"{id}/normals"], dtype=np.float32),
             watertight=bool(info["watertight"]),
             lod_errors_m=tuple(float(error) for error in info["lod_errors_m"]),
+            grasps=_grasps(tensors, info, f"{id}/grasps/"),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise BinposeError(
@@ -184,4 +191,12 @@ def _mesh(tensors: Mapping[str, npt.NDArray[Any]], prefix: str) -> Mesh:
         np.ascontiguousarray(tensors[f"{prefix}vertices"], dtype=np.float32),
         np.ascontiguousarray(tensors[f"{prefix}faces"], dtype=np.int32),
         tensors.get(f"{prefix}colors"),
+    )
+
+
+def _grasps(tensors: Mapping[str, npt.NDArray[Any]], info: Mapping[str, Any], prefix: str) -> GraspSet | None:
+    if "grasps" not in info:
+        return None
+    return grasps_from_arrays(
+        {key.removeprefix(prefix): array for key, array in tensors.items() if key.startswith(prefix)}, info["grasps"]
     )

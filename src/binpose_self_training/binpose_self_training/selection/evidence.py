@@ -28,7 +28,8 @@ class LabelEvidence:
     d_g: distance of the surfaces in diameters (equation 5).
     depth_agreement: fraction of the visible surface whose depth agrees; NaN where it was not measured.
     returned: fraction of the test-time views in which the pose was found again; NaN without such views.
-    other_views: fraction of the bin's other views that see the part and report the same pose; NaN without any.
+    other_views: of the bin's other views that report a part in this place, the fraction with the same pose; NaN without
+        any.
     held: whether the gripper held the part in this pose (1) or a pick failed (0); NaN where nobody tried.
     """
 

@@ -8,17 +8,14 @@ import numpy as np
 from binpose_core.frames.camera import Camera
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import PoseEstimate
-from binpose_core.geometry.transforms import FloatArray, inverse
+from binpose_core.geometry.transforms import FloatArray, inverse, transform
 from binpose_core.parts.catalogue import ObjectModel
 from binpose_pipeline.scene.alike_poses import AlikePoses
-from binpose_refinement.consistency import depth_agreement
-from binpose_refinement.hypothesis_batch import PartRenderer
 
 SAME_POSE = 0.05
 """Mean distance of the surfaces of two poses, in diameters, up to which they are one."""
-SEEN = 0.5
-"""Least fraction of the visible surface with agreeing depth with which another view sees a part."""
-FACES = 1000
+SAME_PLACE = 0.2
+"""Distance of two centres, in diameters of the smaller part, up to which only one of the parts can be there."""
 
 Poses = Callable[[RgbdFrame], Sequence[PoseEstimate]]
 
@@ -68,7 +65,6 @@ class Repetition:
 
     def __init__(self, objects: Mapping[str, ObjectModel]) -> None:
         self.objects, self._alike = objects, AlikePoses(objects)
-        self._renderer = PartRenderer(objects, (FACES,))
 
     def returned(
         self, frame: RgbdFrame, poses: Sequence[PoseEstimate], views: Sequence[TestTimeView], estimate: Poses
@@ -93,23 +89,39 @@ class Repetition:
         self,
         poses: Sequence[PoseEstimate],
         T_world_cam: FloatArray,
-        others: Sequence[tuple[RgbdFrame, FloatArray, Sequence[PoseEstimate]]],
+        others: Sequence[tuple[FloatArray, Sequence[PoseEstimate]]],
     ) -> FloatArray:
-        """(B,) fraction of the views that see each part which report the same pose; NaN where no other view sees it.
+        """(B,) of the views that report a part in the place of each pose, the fraction that report the same pose.
+
+        A view that reports nothing there says nothing: it may not see the part, or may have missed it. NaN where no
+        other view says anything.
 
         Args:
             poses: of one view.
             T_world_cam: (4, 4) of that view.
-            others: frame, T_world_cam and reported poses of the bin's other views.
+            others: T_world_cam and reported poses of the bin's other views.
         """
-        seen, same = np.zeros(len(poses)), np.zeros(len(poses))
-        for frame, T_world_other, reported in others:
+        reported, same = np.zeros(len(poses)), np.zeros(len(poses))
+        for T_world_other, found in others:
             T_other_cam = inverse(np.asarray(T_world_other)) @ T_world_cam
-            moved = [replace(pose, T_cam_obj=T_other_cam @ pose.T_cam_obj) for pose in poses]
-            visible = np.nan_to_num(depth_agreement(frame, moved, self._renderer)) >= SEEN
-            has = np.array([self._has(reported, pose.object_id, pose.T_cam_obj) for pose in moved], bool)
-            seen, same = seen + (visible | has), same + has
-        return np.where(seen > 0, same / np.maximum(seen, 1), np.nan)
+            for index, pose in enumerate(poses):
+                there = T_other_cam @ pose.T_cam_obj
+                has = self._has(found, pose.object_id, there)
+                same[index] += has
+                reported[index] += has or self._other_part_at(found, pose.object_id, there)
+        return np.where(reported > 0, same / np.maximum(reported, 1), np.nan)
+
+    def _other_part_at(self, poses: Sequence[PoseEstimate], object_id: str, T_cam_obj: FloatArray) -> bool:
+        """Whether a pose has its centre so near to that of a part that only one of them can be there."""
+        center = self._center(object_id, T_cam_obj)
+        return any(
+            np.linalg.norm(self._center(pose.object_id, pose.T_cam_obj) - center)
+            <= SAME_PLACE * min(self.objects[pose.object_id].diameter_m, self.objects[object_id].diameter_m)
+            for pose in poses
+        )
+
+    def _center(self, object_id: str, T_cam_obj: FloatArray) -> FloatArray:
+        return transform(T_cam_obj, self.objects[object_id].center_m[None])[0]
 
     def _has(self, poses: Sequence[PoseEstimate], object_id: str, T_cam_obj: FloatArray) -> bool:
         limit_m = SAME_POSE * self.objects[object_id].diameter_m

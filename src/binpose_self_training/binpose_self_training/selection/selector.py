@@ -34,10 +34,11 @@ class SelectionConfig:
     deviations: standard deviations above the mean at which these thresholds lie.
     certificate: the agreement of depth, test-time views and other views.
     score: least score of the teacher.
-    depth_agreement: least fraction of the visible surface whose depth agrees, for the certificate.
+    depth_agreement: fraction of the visible surface with agreeing depth that is always enough for the certificate; with
+        a coarse sensor, 1.5 deviations below the mean of probable poses of the part.
     test_time_views: views in which a pose must be found again for the certificate, 0 to 3.
     returned: least fraction of the test-time views that find a pose again.
-    other_views: least fraction of the bin's other views that report the same pose, where there are any.
+    other_views: of the bin's other views that report a part in this place, the least fraction with the same pose.
     visible: how the visible surface is found, "rendered" or "hidden_point_removal".
     occlusion_aware: leave out what other things hide.
     """
@@ -82,7 +83,7 @@ def select_labels(frames: Sequence[Sequence[LabelEvidence]], config: SelectionCo
         frames: the evidence for the poses of each frame.
         config: the criteria.
     """
-    thresholds = adapted_thresholds(_all(frames), config.deviations)
+    thresholds = adapted_thresholds(_all(frames), config.deviations, config.score)
     return LabelSelection([[rejection(e, thresholds, config) for e in frame] for frame in frames], thresholds)
 
 
@@ -102,7 +103,7 @@ def rejection(evidence: LabelEvidence, thresholds: Thresholds, config: Selection
     ]
     if config.certificate:
         reasons += [
-            (Rejection.DEPTH, not evidence.depth_agreement >= config.depth_agreement),
+            (Rejection.DEPTH, not evidence.depth_agreement >= min(config.depth_agreement, limit.depth_agreement)),
             (Rejection.NOT_RETURNED, _below(evidence.returned, config.returned)),
             (Rejection.OTHER_VIEWS, _below(evidence.other_views, config.other_views)),
         ]
