@@ -26,7 +26,7 @@ from binpose_simulation.content_config import ContentConfig
 from binpose_simulation.export import export_bop, views_there
 from binpose_simulation.parts.library import PART_NAMES, make_part
 from binpose_simulation.path_traced.config import PathTracedConfig
-from binpose_simulation.path_traced.traced_scene import Cell, material_of
+from binpose_simulation.path_traced.traced_scene import TracedCell, material_of
 from binpose_simulation.scene import SceneConfig
 from binpose_simulation.viewpoint import ViewpointConfig
 from common import heading, spread, table
@@ -102,7 +102,7 @@ def measure(root: Path, objects: list[ObjectModel]) -> None:
     rows = []
     for name, values in sorted(found.items()):
         shares, errors, wrong = np.array(values).T
-        _, row = material_of(f"part:{name}", Cell(CELL_SEED), PathTracedConfig())
+        _, row = material_of(f"part:{name}", TracedCell(CELL_SEED), PathTracedConfig())
         rows.append([
             name, f"{row[mat.METALLIC]:.2f}", f"{row[mat.ROUGHNESS]:.2f}", str(len(values)), spread(100 * shares, 1, 0),
             spread(1e3 * errors[np.isfinite(errors)], 1, 2), spread(100 * wrong[np.isfinite(wrong)], 1, 0),

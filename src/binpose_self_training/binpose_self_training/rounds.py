@@ -134,7 +134,7 @@ class Rounds:
         taught = watch.around(TEACHING, machine)(self.frames, lambda items: self._tracked(items, stage))
         selection = watch.around(SELECTION, select_labels)([frame.evidence for frame in taught], self.config.selection)
         views = self.labels(number)
-        for view in labelled_views(self.frames, taught, selection, teacher, self.config, start=len(views)):
+        for view in pseudo_labelled_views(self.frames, taught, selection, teacher, self.config, start=len(views)):
             views.append(view)
         write_json(self._folder(number) / "evidence.json", evidence_entries(taught, selection), indent=None)
         record = round_record(number, teacher.version, taught, selection, self.config.selection.score)
@@ -189,7 +189,7 @@ class Rounds:
             self.report(stage, (number + 1) / len(items), f"{number + 1} of {len(items)} frames")
 
 
-def labelled_views(
+def pseudo_labelled_views(
     frames: RecordedFrames,
     taught: Sequence[TaughtFrame],
     selection: LabelSelection,

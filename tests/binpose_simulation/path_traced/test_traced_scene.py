@@ -4,7 +4,7 @@ import pytest
 from binpose_core.frames.camera import Camera
 from binpose_simulation.path_traced.backend import use_variant
 from binpose_simulation.path_traced.config import PathTracedConfig
-from binpose_simulation.path_traced.traced_scene import Cell, material_of, sensor
+from binpose_simulation.path_traced.traced_scene import TracedCell, material_of, sensor
 from binpose_simulation.viewpoint import look_at
 
 
@@ -25,8 +25,8 @@ def test_rays_of_pixels_equal_those_of_the_camera():
 
 def test_a_cell_gives_each_type_its_own_material_for_all_views():
     config = PathTracedConfig()
-    first, again = (material_of("part:cog", Cell(3), config)[1] for _ in range(2))
+    first, again = (material_of("part:cog", TracedCell(3), config)[1] for _ in range(2))
     np.testing.assert_array_equal(first, again)
-    assert (material_of("part:nut", Cell(3), config)[1] != first).any()
-    assert (material_of("part:cog", Cell(4), config)[1] != first).any()
-    assert material_of("bin:0", Cell(3), config)[0] == material_of("bin:1", Cell(3), config)[0]
+    assert (material_of("part:nut", TracedCell(3), config)[1] != first).any()
+    assert (material_of("part:cog", TracedCell(4), config)[1] != first).any()
+    assert material_of("bin:0", TracedCell(3), config)[0] == material_of("bin:1", TracedCell(3), config)[0]

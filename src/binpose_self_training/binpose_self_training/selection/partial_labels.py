@@ -10,7 +10,7 @@ from binpose_core.frames.types import BACKGROUND, UNKNOWN, Detection, LabelledVi
 from binpose_core.geometry.transforms import FloatArray
 from binpose_pipeline.scene.unexplained import floor_pixels
 from binpose_refinement.hypothesis_batch import PartRenderer
-from binpose_self_training.selection.pose_crops import grown, pose_tolerance_m
+from binpose_self_training.selection.pose_crops import dilated, pose_tolerance_m
 
 UNSURE_PX = 3
 """Pixels around anything that may be a part which are not taken for background."""
@@ -81,7 +81,7 @@ def _surely_background(
     suspected = drawn.copy()
     for detection in detections:
         suspected |= detection.full_mask(*drawn.shape)
-    return floor_pixels(frame, suspected, detections) & ~grown(suspected, UNSURE_PX)
+    return floor_pixels(frame, suspected, detections) & ~dilated(suspected, UNSURE_PX)
 
 
 def _mesh_ids(poses: Sequence[PoseEstimate], part_renderer: PartRenderer) -> npt.NDArray[np.int64]:

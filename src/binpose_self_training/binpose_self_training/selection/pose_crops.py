@@ -143,7 +143,7 @@ def pose_tolerance_m(frame: RgbdFrame) -> float:
     return max(LEAST_TOLERANCE_M, NOISE_FACTOR * noise_m)
 
 
-def grown(mask: npt.NDArray[np.bool_], by_px: int) -> npt.NDArray[np.bool_]:
+def dilated(mask: npt.NDArray[np.bool_], by_px: int) -> npt.NDArray[np.bool_]:
     """A mask (H, W), larger by as many pixels on all sides."""
     kernel = np.ones((2 * by_px + 1, 2 * by_px + 1), np.uint8)
     return np.asarray(cv2.dilate(mask.astype(np.uint8), kernel) > 0)

@@ -12,7 +12,7 @@ from binpose_simulation.path_traced.backend import use_variant
 from binpose_simulation.path_traced.config import PathTracedConfig
 from binpose_simulation.path_traced.photo import Guides, traced_light
 from binpose_simulation.path_traced.stereo import stereo_camera, stereo_depth
-from binpose_simulation.path_traced.traced_scene import Cell, material_of, traced_scene
+from binpose_simulation.path_traced.traced_scene import TracedCell, material_of, traced_scene
 from binpose_simulation.photograph import photograph
 from binpose_simulation.pile import Pile
 from binpose_simulation.scene import PlacedView, SceneConfig, SimulatedView, place_view
@@ -47,7 +47,7 @@ class PathTracer:
         rng_look, rng_sensor = rng.spawn(2)
         rng_look = rng_look if look is None else look
         seed = int(rng_look.integers(2**31)) if self.config.cell is None else self.config.cell
-        cell, plain = Cell(seed), replace(config, breadboard_share=0.0)
+        cell, plain = TracedCell(seed), replace(config, breadboard_share=0.0)
         placed = place_view(pile, rng, plain, camera, T_cam_world, rng_look)
         scene = traced_scene(pile, cell, rng_look, self.config, placed.T_cam_world, placed.table)
         T_world_cam = inverse(placed.T_cam_world)
@@ -62,7 +62,7 @@ class PathTracer:
         )  # fmt: skip
         return placed.with_truth(RgbdFrame(color, depth_m, placed.camera), SENSOR)
 
-    def _guides(self, placed: PlacedView, cell: Cell) -> Guides:
+    def _guides(self, placed: PlacedView, cell: TracedCell) -> Guides:
         """Normals of the surfaces, and the colours of their materials; the table's texture is left out."""
         surfaces, groups = placed.surfaces, placed.pile.groups
         colors = np.full((len(groups) + EXTRA, 3), 0.5, np.float32)

@@ -24,7 +24,7 @@ Triangles = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[
 
 
 @dataclass(frozen=True, eq=False)
-class Cell:
+class TracedCell:
     """What a cell has all the time, drawn from its seed: each name has its own random generator."""
 
     seed: int
@@ -50,7 +50,12 @@ class TracedScene:
 
 
 def traced_scene(
-    pile: Pile, cell: Cell, look: np.random.Generator, config: PathTracedConfig, T_cam_world: FloatArray, table: Table
+    pile: Pile,
+    cell: TracedCell,
+    look: np.random.Generator,
+    config: PathTracedConfig,
+    T_cam_world: FloatArray,
+    table: Table,
 ) -> TracedScene:
     """The scene of a pile on a table, seen from T_cam_world (4, 4); `look` lays each part's texture."""
     shapes = {f"bodies{k}": shape for k, shape in enumerate(_bodies(pile, cell, look, config))}
@@ -61,14 +66,14 @@ def traced_scene(
     return TracedScene(shapes, random_room(cell.rng("room"), config.room, (low + high) / 2))
 
 
-def material_of(group: str, cell: Cell, config: PathTracedConfig) -> tuple[str, npt.NDArray[np.float32]]:
+def material_of(group: str, cell: TracedCell, config: PathTracedConfig) -> tuple[str, npt.NDArray[np.float32]]:
     """Name and row of the material of a group of bodies; all bins are equal."""
     name = "bin" if group.startswith("bin") else group
     rng = cell.rng(name)
     return name, mat.random_bin_material(rng) if name == "bin" else mat.random_part_material(rng, config.materials)
 
 
-def _bodies(pile: Pile, cell: Cell, look: np.random.Generator, config: PathTracedConfig) -> list[Any]:
+def _bodies(pile: Pile, cell: TracedCell, look: np.random.Generator, config: PathTracedConfig) -> list[Any]:
     """One shape for all bodies of each material."""
     rows: dict[str, npt.NDArray[np.float32]] = {}
     triangles: dict[str, list[Triangles]] = {}
@@ -105,7 +110,7 @@ def _shape(triangles: Sequence[Triangles], surface: Mapping[str, Any]) -> Any:
     return mesh
 
 
-def _surroundings(cell: Cell, table: Table) -> dict[str, Any]:
+def _surroundings(cell: TracedCell, table: Table) -> dict[str, Any]:
     """The table with its texture, and the floor."""
     mi = mitsuba()
     rng = cell.rng("table")
