@@ -9,6 +9,7 @@ import pytest
 from safetensors.numpy import save as save_tensors
 
 from binpose import cli
+from binpose.commands.model_tree import tree_rows
 from binpose.commands.models import find_stores, metrics_text, store_rows
 from binpose_core.learning.model_store import ModelStore
 
@@ -91,3 +92,42 @@ def test_damaged_versions_are_told(models: Path, capsys: pytest.CaptureFixture) 
 def test_the_figures_of_all_objects_come_first() -> None:
     assert metrics_text({"frames": 40, "objects": {"all": {"recall": 0.95, "precision": None}}}) == "recall 0.95"
     assert metrics_text({}) == "-"
+
+
+def test_the_tree_shows_each_model_below_its_parent_with_alias_and_verdict(
+    models: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (store,) = find_stores(models)
+    first, second = store.versions()
+    other = store.save({"a": np.full(3, 5.0, np.float32)}, {"objects": [], "data_sha256": "feed" * 16})
+    grandchild = store.save({"a": np.full(3, 7.0, np.float32)}, {"objects": []}, parent=second)
+    store.nominate(second)
+    store.record_verdict(second, {"decision": "refused", "champion": first, "reasons": ["bolt: lost."]})
+    rows = list(tree_rows(store, metrics_text))
+    assert [row[0] for row in rows] == [first[:12], f"└ {second[:12]}", f"  └ {grandchild[:12]}", other[:12]]
+    assert [row[1] for row in rows] == ["champion", "candidate", "-", "-"]
+    assert rows[3][2] == "feedfeedfeed" and rows[0][2] == "-" and rows[0][3] == "recall 0.91"
+    assert rows[1][4] == f"refused over {first[:12]}: bolt: lost." and rows[0][4] == "-"
+    assert cli.main(["models", str(models), "--tree"]) == 0
+    assert "candidate" in capsys.readouterr().out
+
+
+def test_a_version_is_promoted_and_rolled_back(models: Path, capsys: pytest.CaptureFixture) -> None:
+    (store,) = find_stores(models)
+    first, second = store.versions()
+    assert cli.main(["models", str(models), "--promote", second[:8]]) == 0
+    assert store.current() == second
+    assert "No verdict of the gate" in " ".join(capsys.readouterr().out.split())
+    assert cli.main(["models", str(models), "--rollback"]) == 0
+    assert store.current() == first
+    store.record_verdict(second, {"decision": "promoted", "champion": first})
+    capsys.readouterr()
+    assert cli.main(["models", str(models), "--promote", "previous"]) == 0
+    assert store.current() == second
+    assert "No verdict of the gate" not in capsys.readouterr().out
+
+
+def test_a_choice_needs_one_model(models: Path, capsys: pytest.CaptureFixture) -> None:
+    ModelStore(models / "other").save({"a": np.zeros(3, np.float32)}, {})
+    assert cli.main(["models", str(models), "--rollback"]) == 2
+    assert "give its own folder" in " ".join(capsys.readouterr().err.split())

@@ -11,7 +11,7 @@ from binpose_core.base.errors import BinposeError, DiskFull
 from binpose_core.frames.camera import Camera
 from binpose_core.frames.labels import hide_instances
 from binpose_core.frames.rgbd_frame import RgbdFrame
-from binpose_core.frames.types import UNKNOWN
+from binpose_core.frames.types import UNKNOWN, LabelledView
 from binpose_core.geometry.transforms import from_rotation_translation, random_rotation
 from binpose_simulation.scene import SimulatedView
 from binpose_simulation.view_store import DEPTH_UNIT_M, ViewStore
@@ -136,7 +136,7 @@ def test_a_damaged_view_is_told_in_one_sentence(tmp_path: Path, damage: str) -> 
         np.savez(path, **kept)
         content = bytearray(path.read_bytes())
     path.write_bytes(content)
-    with pytest.raises(BinposeError, match=r"simulated view .* cannot be read .*; expected .*; delete") as raised:
+    with pytest.raises(BinposeError, match=r"The view .* cannot be read .*; expected .*; delete") as raised:
         store[0]
     assert "\n" not in str(raised.value)
 
@@ -223,3 +223,24 @@ def test_views_of_earlier_releases_can_be_read(tmp_path: Path):
     np.savez(path, **arrays)
     assert_close(store[0], written)
     np.testing.assert_array_equal(store[0].frame.depth_m, expected.frame.depth_m)
+
+
+def test_recorded_views_keep_their_partial_labels_and_the_frame_s_name(tmp_path: Path) -> None:
+    simulated = view(3)
+    ids = simulated.instance_ids.copy()
+    ids[:5] = UNKNOWN
+    recorded = LabelledView(
+        replace(simulated.frame, name="bag_000012"),
+        ("part 0", "", "part 2"),
+        np.where(np.array([False, True, False])[:, None, None], np.nan, simulated.T_cam_obj),
+        ids,
+        simulated.visible_fraction,
+        weight=np.array([1.0, 0.0, 0.5]),
+    )
+    store = ViewStore(tmp_path)
+    store.append(recorded)
+    read = ViewStore(tmp_path)[0]
+    assert type(read) is LabelledView and read.frame.name == "bag_000012" and read.object_ids == recorded.object_ids
+    np.testing.assert_array_equal(read.instance_ids, ids)
+    np.testing.assert_array_equal(read.T_cam_obj, recorded.T_cam_obj)
+    np.testing.assert_array_equal(read.known_weight, recorded.known_weight)

@@ -1,4 +1,4 @@
-"""The command line: `binpose add | grasps | simulate | train | calibrate | estimate | evaluate | demo | ...`."""
+"""The command line: `binpose add`, `train`, `estimate`, `self-train` and more; `Commands` lists them."""
 
 import os
 import sys
@@ -20,6 +20,7 @@ from binpose.commands.estimate import Estimate
 from binpose.commands.evaluate import Evaluate
 from binpose.commands.grasps import Grasps
 from binpose.commands.models import Models
+from binpose.commands.self_train import SelfTrain
 from binpose.commands.simulate import Simulate
 from binpose.commands.train import Train
 from binpose_core.base.errors import BinposeError
@@ -46,6 +47,7 @@ Commands = (
     | Annotated[Estimate, tyro.conf.subcommand("estimate")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[Demo, tyro.conf.subcommand("demo")]
+    | Annotated[SelfTrain, tyro.conf.subcommand("self-train")]
     | Annotated[Models, tyro.conf.subcommand("models")]
     | Annotated[ShowBag, tyro.conf.subcommand("bag")]
 )

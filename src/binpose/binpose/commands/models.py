@@ -1,6 +1,6 @@
-"""`binpose models`: list stored models."""
+"""`binpose models`: list stored models, and choose the one in use."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,16 +8,19 @@ from typing import Annotated, Any
 import tyro
 
 from binpose.commands.command import Command, console
+from binpose.commands.model_tree import COLUMNS, tree_rows
 from binpose_core.base.errors import BinposeError, NoModel
 from binpose_core.learning.model_header import OWN_KEYS
 from binpose_core.learning.model_store import SHORT, ModelStore
 
+LISTED = ("model", "version", "parent", "parts", "metrics", "MB", "created")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Models(Command):
-    """List the stored models: versions, parents, parts, metrics, dates.
+    """List the stored models: versions, parents, parts, metrics, dates; or choose the one in use.
 
-    Example: binpose models models/wrs
+    Examples: binpose models models/wrs --tree, binpose models models/wrs --promote candidate
     """
 
     path: Annotated[Path, tyro.conf.Positional] = Path("models")
@@ -25,11 +28,15 @@ class Models(Command):
     reseal: bool = False
     """Save models of earlier releases again, with a version that covers the header; the old files stay."""
 
+    tree: bool = False
+    """Show each model below its parent, with alias, data, metrics and the verdict of the gate."""
+    promote: str | None = None
+    """Put a version in use: its first digits, or candidate or previous."""
+    rollback: bool = False
+    """Put the previous version in use again."""
+
     def run(self) -> int:
         """Print one line per version."""
-        from rich import box
-        from rich.table import Table
-
         from binpose_pipeline.bundle import shipped_or_own
 
         stores = list(find_stores(shipped_or_own(self.path)))
@@ -42,13 +49,13 @@ class Models(Command):
         uncovered = [(store, version) for store in stores for version in uncovered_versions(store)]
         for store, version in uncovered if self.reseal else ():
             console.print(f"{version[:SHORT]} is saved again as {store.reseal(version)[:SHORT]}.", markup=False)
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-        for name in ("model", "version", "parent", "parts", "metrics", "MB", "created"):
-            table.add_column(name, justify="right" if name == "MB" else "left")
-        for store in stores:
-            for row in store_rows(store):
-                table.add_row(*row)
-        console.print(table)
+        self._choose(stores)
+        if self.tree:
+            for store in stores:
+                console.print(str(store.directory))
+                _print_table(COLUMNS, tree_rows(store, metrics_text))
+        else:
+            _print_table(LISTED, (row for store in stores for row in store_rows(store)))
         if uncovered and not self.reseal:
             names = ", ".join(version[:SHORT] for _, version in uncovered)
             console.print(
@@ -59,6 +66,39 @@ class Models(Command):
         if damages := [damage for store in stores for damage in store.damages()]:
             raise BinposeError(" ".join(damages))
         return 0
+
+    def _choose(self, stores: Sequence[ModelStore]) -> None:
+        """Put another version in use, where that was asked for."""
+        if self.promote is None and not self.rollback:
+            return
+        if len(stores) > 1 or (self.promote is not None and self.rollback):
+            names = ", ".join(store.directory.name for store in stores)
+            raise BinposeError(
+                f"--promote or --rollback with the models {names}; expected one of both options and one model; give "
+                "its own folder."
+            )
+        store, before = stores[0], stores[0].current()
+        if self.promote is not None:
+            version = store.resolve(self.promote)
+            proven = before is None or version == before or store.promoted_over(version, before)
+            store.promote(version)
+            note = "" if proven else " No verdict of the gate promotes it over the version before."
+        else:
+            version, note = store.rollback(), ""
+        was = f", before {before[:SHORT]}" if before else ""
+        console.print(f"{version[:SHORT]} is in use{was}.{note}")
+
+
+def _print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for name in columns:
+        table.add_column(name, justify="right" if name == "MB" else "left", no_wrap=name == "version")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
 
 
 def find_stores(path: Path) -> Iterator[ModelStore]:

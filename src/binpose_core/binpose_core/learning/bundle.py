@@ -154,7 +154,8 @@ def load_model(
         build: makes the stage of it.
         checks: what it must pass.
         bundle: class of the result, `ModelBundle` or one of its subclasses.
-        current: the model it would replace; it may not know fewer parts, nor score worse on the same golden frames.
+        current: the model it would replace; it may not know fewer parts, nor score worse on the same golden frames
+            unless the gate has promoted it over this model.
 
     Raises:
         BinposeError: with the reason when it is refused.
@@ -169,7 +170,8 @@ def load_model(
     checks.warm_up(stage, objects)
     golden = checks.score(stage, objects)
     before = None if golden is None or current is None else checks.score(current.stage, current.objects)
-    if golden is not None and before is not None and golden < before:
+    proven = current is not None and ModelStore(store).promoted_over(stored.version, current.version)
+    if golden is not None and before is not None and golden < before and not proven:
         raise ModelRefused(
             f"Model {stored.version[:SHORT]} scores {golden:.3f} on the golden frames, the one in use {before:.3f}; "
             "expected at least as much; train it further, or take these frames out of the store.",

@@ -2,7 +2,8 @@
 
     weights-3f9c01ab52de.safetensors    the tensors; the name begins with the version, the sha256 of this file
     weights-3f9c01ab52de.json           the header: sha256, bytes, created, parent, check, and what the trainer adds
-    current.json                        the version in use
+    current.json                        the aliases: `champion` (the version in use), `previous` and `candidate`
+    verdict-3f9c01ab52de.json           verdicts of the gate about a version
 
 The tensors' file holds a digest of the header's values, so that the version covers all that changes results: a header
 with one other value is refused. Weights of an earlier binpose have no such digest and are loaded as they are; `reseal`
@@ -20,14 +21,13 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load as tensors_from_bytes
 from safetensors.numpy import save as bytes_from_tensors
 
 from binpose_core.base.errors import BinposeError, DamagedModel, NoModel, UnknownVersion
-from binpose_core.base.files import remove_leftovers, to_json, write_atomically, write_json
+from binpose_core.base.files import remove_leftovers, to_json, write_atomically
 from binpose_core.learning.model_header import (
     DIGEST_KEY,
     FORMAT,
@@ -38,9 +38,21 @@ from binpose_core.learning.model_header import (
     header_digest,
     own_digest,
     read_digest,
-    read_stored,
     stored_digest,
 )
+from binpose_core.learning.store_records import (
+    ALIASES,
+    CANDIDATE,
+    CHAMPION,
+    POINTER,
+    PREVIOUS,
+    append_verdict,
+    read_aliases,
+    read_verdicts,
+    write_aliases,
+    writing,
+)
+from binpose_core.learning.stored_tensors import restored, storable, verified_bytes
 
 __all__ = ["SHORT", "ModelStore", "StoredModel", "Tensors"]
 
@@ -93,7 +105,7 @@ class ModelStore:
         """
         if unknown := set(half) - set(tensors):
             raise BinposeError(f"No tensors {sorted(unknown)} to store as float16; expected names among the tensors.")
-        stored = {name: _storable(name, value, name in half) for name, value in tensors.items()}
+        stored = {name: storable(name, value, name in half) for name, value in tensors.items()}
         return self._save(stored, header, parent)
 
     def reseal(self, version: str) -> str:
@@ -109,7 +121,7 @@ class ModelStore:
         """
         version = self.resolve(version)
         header = self.header(version)
-        data = self._verified_bytes(version, header)
+        data = verified_bytes(self._weights_path(version), version, header)
         if stored_digest(data) is not None:
             return version
         current = self.current()
@@ -168,28 +180,89 @@ class ModelStore:
         if not self._pointer.is_file():
             versions = self.versions()
             return versions[0] if len(versions) == 1 else None
-        pointer = read_stored(self._pointer)
-        if not isinstance(pointer, dict) or not isinstance(pointer.get("version"), str):
-            raise DamagedModel(
-                f'{self._pointer} names no version; expected {{"version": sha256}}; delete it and promote a version.',
-                self._pointer,
-            )
-        return str(pointer["version"])
+        return read_aliases(self._pointer)[CHAMPION]
+
+    def aliases(self) -> dict[str, str]:
+        """The version of each alias that is set: `champion` (in use), `candidate` and `previous`.
+
+        Raises:
+            BinposeError: when current.json is damaged.
+        """
+        if self._pointer.is_file():
+            return read_aliases(self._pointer)
+        current = self.current()
+        return {} if current is None else {CHAMPION: current}
 
     def promote(self, version: str) -> None:
-        """Make `version` (or its first digits) the current one. Going back is promoting an older one.
+        """Make `version` (an alias, or its first digits) the champion; the one that was in use becomes `previous`.
 
         Raises:
             BinposeError: for an unknown version, or one whose files are damaged: what is in use can be loaded.
         """
         version = self.load(version).version
-        write_json(self._pointer, {"version": version})
+        with writing(self.directory):
+            old = self.aliases()
+            previous = old.get(PREVIOUS) if old.get(CHAMPION) in (None, version) else old[CHAMPION]
+            candidate = None if old.get(CANDIDATE) == version else old.get(CANDIDATE)
+            write_aliases(self._pointer, {CHAMPION: version, PREVIOUS: previous, CANDIDATE: candidate})
+
+    def rollback(self) -> str:
+        """Put the previous version in use again and return it; the one that was in use becomes `previous`.
+
+        Raises:
+            BinposeError: when there is no previous version, or its files are damaged.
+        """
+        previous = self.aliases().get(PREVIOUS)
+        if previous is None:
+            raise UnknownVersion(
+                f"{self.directory} has no previous version to roll back to; expected one earlier promotion; promote a "
+                "version by name.",
+                PREVIOUS,
+                self.versions(),
+            )
+        self.promote(previous)
+        return previous
+
+    def nominate(self, version: str | None) -> None:
+        """Give a version the alias `candidate`; None removes the alias.
+
+        Raises:
+            BinposeError: for an unknown version, one whose files are damaged, or a store without a champion.
+        """
+        candidate = None if version is None else self.load(version).version
+        champion = self._current_or_error()
+        with writing(self.directory):
+            old = self.aliases()
+            new = {CHAMPION: champion, **old, CANDIDATE: candidate}
+            write_aliases(self._pointer, new)
+
+    def record_verdict(self, version: str, verdict: Mapping[str, Any]) -> None:
+        """Record a verdict of the gate about a version, after those that there are.
+
+        Args:
+            version: alias or first digits.
+            verdict: JSON-able, with the entries `decision` and `champion`.
+        """
+        append_verdict(self.directory, self.resolve(version), verdict)
+
+    def verdicts(self, version: str) -> list[dict[str, Any]]:
+        """The verdicts of the gate about a version (alias or first digits), oldest first.
+
+        Raises:
+            BinposeError: when the version is unknown, or their file is damaged.
+        """
+        return read_verdicts(self.directory, self.resolve(version))
+
+    def promoted_over(self, version: str, champion: str) -> bool:
+        """Whether the last verdict on `version` against `champion` promotes it."""
+        against = [verdict for verdict in self.verdicts(version) if verdict.get("champion") == champion]
+        return bool(against) and against[-1].get("decision") == "promoted"
 
     def load(self, version: str | None = None) -> StoredModel:
         """A version, verified with its header against its hash; without an argument the current one.
 
         Args:
-            version: 64 hex digits, or as many of the first ones as are unique.
+            version: 64 hex digits, or as many of the first ones as are unique; or an alias.
 
         Raises:
             BinposeError: when this is no store, the version is unknown, or a file is missing, truncated or altered.
@@ -197,7 +270,7 @@ class ModelStore:
         self._check_store()
         version = self.resolve(self._current_or_error() if version is None else version)
         header = self.header(version)
-        data = self._verified_bytes(version, header)
+        data = verified_bytes(self._weights_path(version), version, header)
         check_covered(self._header_path(version), header, stored_digest(data))
         try:
             tensors = tensors_from_bytes(data)
@@ -206,7 +279,7 @@ class ModelStore:
                 f"{self._weights_path(version)} holds no tensors ({error}); expected a safetensors file; train again.",
                 self._weights_path(version),
             ) from error
-        tensors = {name: _restored(value) for name, value in tensors.items()}
+        tensors = {name: restored(value) for name, value in tensors.items()}
         return StoredModel(tensors, header, version, header["parent"])
 
     def header(self, version: str) -> dict[str, Any]:
@@ -218,11 +291,13 @@ class ModelStore:
         return checked_header(self._header_path(self.resolve(version)))
 
     def resolve(self, version: str) -> str:
-        """The full version (64 hex digits) that begins with `version`.
+        """The full version (64 hex digits) that begins with `version`, or that an alias stands for.
 
         Raises:
-            BinposeError: when none or several do, or its header is missing.
+            BinposeError: when none or several do, its header is missing, or the alias is not set.
         """
+        if version in ALIASES:
+            version = self._of_alias(version)
         known = self.versions()
         matches = [candidate for candidate in known if version and candidate.startswith(version)]
         if len(matches) == 1:
@@ -235,9 +310,18 @@ class ModelStore:
             f"{what} {version!r} in {self.directory}; known: {listed}; give one of these.", version, known
         )
 
+    def _of_alias(self, alias: str) -> str:
+        found = self.aliases()
+        if alias not in found:
+            listed = ", ".join(f"{name} {version[:SHORT]}" for name, version in found.items()) or "none"
+            raise UnknownVersion(
+                f"{self.directory} has no {alias}; set aliases: {listed}; give a version.", alias, self.versions()
+            )
+        return found[alias]
+
     @property
     def _pointer(self) -> Path:
-        return self.directory / "current.json"
+        return self.directory / POINTER
 
     def _write(self, version: str, data: bytes, header: Mapping[str, Any]) -> None:
         weights, header_path = self._weights_path(version), self._header_path(version)
@@ -280,52 +364,3 @@ class ModelStore:
                 self.directory,
             )
         return current
-
-    def _verified_bytes(self, version: str, header: Mapping[str, Any]) -> bytes:
-        path = self._weights_path(version)
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise DamagedModel(
-                f"Could not read {path}: {error.strerror}; expected the weights of version {version[:SHORT]}; restore "
-                "the file or train again.",
-                path,
-            ) from error
-        actual = hashlib.sha256(data).hexdigest()
-        if actual != version and len(data) < header["bytes"]:
-            raise DamagedModel(
-                f"{path} is truncated: {len(data)} of {header['bytes']} bytes; expected the whole file; copy it again.",
-                path,
-            )
-        if actual != version:
-            raise DamagedModel(
-                f"{path} has sha256 {actual[:SHORT]}..., expected {version[:SHORT]}...: the file was altered; copy it "
-                "again from where the model came from.",
-                path,
-            )
-        if len(data) != header["bytes"]:
-            raise DamagedModel(
-                f"{self._header_path(version)} says {header['bytes']} bytes, and {path.name} has {len(data)}: the "
-                "header was altered; copy it again from where the model came from.",
-                self._header_path(version),
-            )
-        return data
-
-
-def _storable(name: str, value: npt.NDArray[Any], half: bool) -> npt.NDArray[Any]:
-    # order="C" and not ascontiguousarray, which would turn a scalar into a vector.
-    value = np.asarray(value, order="C")
-    if not half or value.dtype.kind != "f":
-        return value
-    with np.errstate(over="ignore"):
-        small = value.astype(np.float16)
-    if np.any(np.isinf(small) & np.isfinite(value)):
-        raise BinposeError(
-            f"Tensor {name!r} holds {np.abs(value).max():.4g}; expected at most 65504 to store it as float16; "
-            "leave it out of `half`."
-        )
-    return small
-
-
-def _restored(value: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    return value.astype(np.float32) if value.dtype == np.float16 else value

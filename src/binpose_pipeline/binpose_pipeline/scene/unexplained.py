@@ -39,13 +39,41 @@ def unexplained_fraction(
         detections: of all looks.
         region: outline of the bin.
     """
+    content = bin_content(frame, explained, detections, region)
+    total = int(np.count_nonzero(content))
+    return int(np.count_nonzero(content & ~explained)) / total if total else float("nan")
+
+
+def bin_content(
+    frame: RgbdFrame,
+    explained: npt.NDArray[np.bool_],
+    detections: Sequence[Detection] = (),
+    region: Region | None = None,
+) -> npt.NDArray[np.bool_]:
+    """(H, W) pixels in the bin with depth that are explained or stand above the floor; arguments as above."""
     if frame.depth_m is None:
-        return float("nan")
+        return np.zeros((frame.camera.height, frame.camera.width), np.bool_)
     inside = _bin(frame, detections, region) & (frame.depth_m > 0)
-    rest = inside & ~explained
-    content = rest & ~_on_floor(frame, rest)
-    total = int(np.count_nonzero(content)) + int(np.count_nonzero(inside & explained))
-    return int(np.count_nonzero(content)) / total if total else float("nan")
+    return inside & (explained | ~_on_floor(frame, inside & ~explained))
+
+
+def floor_pixels(
+    frame: RgbdFrame,
+    content: npt.NDArray[np.bool_],
+    detections: Sequence[Detection] = (),
+    region: Region | None = None,
+) -> npt.NDArray[np.bool_]:
+    """(H, W) pixels on the floor of the bin, none where it is hidden.
+
+    Args:
+        frame: with depth.
+        content: (H, W) pixels that are known to be none of the floor.
+        detections: of all looks.
+        region: outline of the bin.
+    """
+    if frame.depth_m is None:
+        return np.zeros(content.shape, np.bool_)
+    return _on_floor(frame, _bin(frame, detections, region) & (frame.depth_m > 0) & ~content)
 
 
 def _bin(frame: RgbdFrame, detections: Sequence[Detection], region: Region | None) -> npt.NDArray[np.bool_]:

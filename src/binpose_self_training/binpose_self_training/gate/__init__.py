@@ -1,0 +1,1 @@
+"""The gate between a candidate model and the model in use."""

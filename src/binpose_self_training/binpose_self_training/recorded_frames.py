@@ -1,0 +1,234 @@
+"""The frames of recordings that a self-training uses: spread, distinct, some of them held out."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from binpose_core.base.errors import BinposeError
+from binpose_core.base.files import read_json, write_json
+from binpose_core.datasets.folder import FrameSource
+from binpose_core.datasets.view_sources import camera_pose_of
+from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.frames.types import UNKNOWN, LabelledView
+from binpose_core.geometry.transforms import FloatArray
+from binpose_self_training.config import FramesConfig
+from binpose_simulation.view_store import ViewStore
+
+TRIES = 4
+"""Frames that are read at most for each that is wanted: the others are damaged, or repeat one."""
+
+
+@dataclass(frozen=True)
+class FrameInfo:
+    """Where a stored frame comes from.
+
+    recording: path of the recording. name: of the frame in it. bin: frames with equal names show one resting bin.
+    T_world_cam: (4, 4) as nested lists, None where it is not known.
+    """
+
+    recording: str
+    name: str
+    bin: str
+    T_world_cam: list[list[float]] | None
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """Equal for frames of one resting bin."""
+        return self.recording, self.bin
+
+    @property
+    def camera_pose(self) -> FloatArray | None:
+        """T_world_cam (4, 4)."""
+        return None if self.T_world_cam is None else np.array(self.T_world_cam)
+
+
+@dataclass(frozen=True)
+class StoredFrame:
+    """One of the stored frames as a source that is read on demand."""
+
+    store: ViewStore
+    image_id: int
+    name: str
+    scene_id: int = 0
+
+    def read(self) -> RgbdFrame:
+        """The frame."""
+        return self.store[self.image_id].frame
+
+
+@dataclass(frozen=True, eq=False)
+class RecordedFrames:
+    """Frames without labels in a folder.
+
+    store: the views, all of their pixels unknown. infos: of the frames in the same order. notes: a sentence about each
+    thing that was left out.
+    """
+
+    store: ViewStore
+    infos: Sequence[FrameInfo]
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.infos)
+
+    def __iter__(self) -> Iterator[RgbdFrame]:
+        return (self.store[index].frame for index in range(len(self)))
+
+    @property
+    def sources(self) -> list[StoredFrame]:
+        """The frames, each with its own name."""
+        return [StoredFrame(self.store, index, f"{index:06d}_{info.name}") for index, info in enumerate(self.infos)]
+
+    def of_bin(self, index: int) -> list[int]:
+        """Other frames of the same bin with a known camera pose; empty where that of this frame is not known."""
+        own = self.infos[index]
+        if own.T_world_cam is None:
+            return []
+        return [
+            other
+            for other, info in enumerate(self.infos)
+            if other != index
+            and info.T_world_cam is not None
+            and (info.recording, info.bin) == (own.recording, own.bin)
+        ]
+
+    @property
+    def digest(self) -> str:
+        """sha256 of what the frames show, for the header of a model."""
+        whole = hashlib.sha256()
+        for frame in self:
+            whole.update(_digest(frame))
+        return whole.hexdigest()
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A recording: its path, and its frames that are not read yet."""
+
+    path: Path
+    frames: Sequence[FrameSource]
+
+
+def collect_frames(
+    recordings: Sequence[Recording], config: FramesConfig, directory: Path
+) -> tuple[RecordedFrames, RecordedFrames]:
+    """The frames to learn from, and those that are held out, stored in folders of their own.
+
+    What an interrupted run has stored is used as it is.
+
+    Args:
+        recordings: read frame by frame, however large they are.
+        config: how many frames, and how many are held out.
+        directory: of the run.
+
+    Raises:
+        BinposeError: if no frame with depth can be read, or the disk is full.
+    """
+    known = _stored(directory / "frames"), _stored(directory / "held_out")
+    if known[0] is not None and known[1] is not None:
+        return known[0], known[1]
+    last = [_split(recording.frames, config.held_out) for recording in recordings]
+    learnt = [Recording(r.path, r.frames[:n]) for r, n in zip(recordings, last, strict=True)]
+    kept = [Recording(r.path, r.frames[n:]) for r, n in zip(recordings, last, strict=True)]
+    seen: set[bytes] = set()
+    frames = _collected(learnt, config.frames, directory / "frames", seen)
+    if not len(frames):
+        raise BinposeError(
+            f"No frame of {', '.join(str(r.path) for r in recordings) or 'no recording'} can be learnt from "
+            f"({'; '.join(frames.notes[:3]) or 'there are none'}); expected colour and aligned depth; record both."
+        )
+    return frames, _collected(kept, config.most_held_out, directory / "held_out", seen)
+
+
+def spread_order(count: int) -> Iterator[int]:
+    """The numbers below `count`, each far from those before: however many are taken, they are spread evenly."""
+    bits = max(1, (count - 1).bit_length())
+    for number in range(2**bits):
+        reversed_number = int(f"{number:0{bits}b}"[::-1], 2)
+        if reversed_number < count:
+            yield reversed_number
+
+
+def _split(frames: Sequence[FrameSource], held_out: float) -> int:
+    """How many of the first frames are learnt from; one at least where there is any."""
+    return min(len(frames), max(1, round(len(frames) * (1.0 - held_out))))
+
+
+def _collected(recordings: Sequence[Recording], number: int, directory: Path, seen: set[bytes]) -> RecordedFrames:
+    """At most `number` distinct frames, as many of each recording as of the others while it has enough."""
+    chosen: list[tuple[int, int, RgbdFrame, FrameInfo]] = []
+    notes: list[str] = []
+    orders = {rank: spread_order(len(recording.frames)) for rank, recording in enumerate(recordings)}
+    tries = TRIES * number
+    repeated = 0
+    while orders and len(chosen) < number and tries > 0:
+        for rank in list(orders):
+            index = next(orders[rank], None)
+            if index is None:
+                del orders[rank]
+                continue
+            tries -= 1
+            frame = _read(recordings[rank].frames[index], notes)
+            if frame is None:
+                continue
+            if _digest(frame) in seen:
+                repeated += 1
+            elif len(chosen) < number:
+                seen.add(_digest(frame))
+                chosen.append((rank, index, frame, _info(recordings[rank], recordings[rank].frames[index])))
+    if repeated:
+        notes.append(f"{repeated} frames repeat others and were left out.")
+    return _store(sorted(chosen, key=lambda entry: entry[:2]), directory, tuple(notes))
+
+
+def _read(source: FrameSource, notes: list[str]) -> RgbdFrame | None:
+    try:
+        frame = source.read()
+    except BinposeError as error:
+        notes.append(f"Frame {source.name} was left out: {error}")
+        return None
+    if frame.depth_m is None:
+        notes.append(f"Frame {source.name} was left out: it has no depth.")
+        return None
+    return frame
+
+
+def _info(recording: Recording, source: FrameSource) -> FrameInfo:
+    try:
+        pose = camera_pose_of(source)
+        name = str(getattr(source, "bin_name", "")) or source.name
+    except BinposeError:  # a damaged camera file: the frame is used alone
+        pose, name = None, source.name
+    return FrameInfo(str(recording.path), source.name, name, None if pose is None else np.asarray(pose).tolist())
+
+
+def _digest(frame: RgbdFrame) -> bytes:
+    assert frame.depth_m is not None
+    return hashlib.sha256(frame.color.tobytes() + frame.depth_m.tobytes()).digest()
+
+
+def _store(
+    chosen: Sequence[tuple[int, int, RgbdFrame, FrameInfo]], directory: Path, notes: tuple[str, ...]
+) -> RecordedFrames:
+    """Write the frames; the list of them comes last, and without it the folder is not complete."""
+    store = ViewStore(directory)
+    for _, _, frame, _ in chosen[len(store) :]:
+        ids = np.full((frame.camera.height, frame.camera.width), UNKNOWN, np.int16)
+        store.append(LabelledView(frame, (), np.zeros((0, 4, 4)), ids, np.zeros(0)))
+    infos = [info for _, _, _, info in chosen]
+    write_json(directory / "frames.json", {"frames": [vars(info) for info in infos], "notes": list(notes)})
+    return RecordedFrames(store, infos, notes)
+
+
+def _stored(directory: Path) -> RecordedFrames | None:
+    """What an earlier run has stored completely."""
+    file = directory / "frames.json"
+    if not file.is_file():
+        return None
+    content = read_json(file)
+    return RecordedFrames(
+        ViewStore(directory), [FrameInfo(**entry) for entry in content["frames"]], tuple(content["notes"])
+    )

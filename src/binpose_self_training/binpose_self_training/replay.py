@@ -1,0 +1,104 @@
+"""Views that a student learns beside the new ones, so that it forgets nothing: simulated ones, and earlier labels."""
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from binpose_core.base.config_tree import with_values
+from binpose_core.frames.types import LabelledView
+from binpose_core.parts.catalogue import ObjectModel
+from binpose_self_training.student import labels_by_part
+from binpose_simulation.scene import SceneConfig
+from binpose_simulation.stream import SimulationStream
+from binpose_simulation.view_store import ViewStore
+from binpose_training.training_scene import training_scene
+
+REPLAY_SEED = 2_000_003
+"""Added to the seed: other bins than those of a training, its validation and its calibration."""
+FOLDER = "replay"
+"""In a model's folder: labelled views of earlier self-trainings."""
+
+
+def scene_of(header: Mapping[str, Any], parts: Mapping[str, ObjectModel], gsd_m: float) -> SceneConfig:
+    """The bins that a model was trained on, as its header tells; the default ones where it does not."""
+    values = header.get("training", {}).get("simulation", {}).get("scene", {})
+    return training_scene(with_values(SceneConfig(), values), gsd_m, len(parts))
+
+
+def simulated_replay(
+    store: ViewStore,
+    parts: Mapping[str, ObjectModel],
+    scene: SceneConfig,
+    seed: int,
+    workers: int,
+    number: int,
+    report: Callable[[int], object] = lambda done: None,
+) -> ViewStore:
+    """The store with `number` simulated views; resumes an interrupted simulation.
+
+    Args:
+        store: of the run.
+        parts: the model's objects by id.
+        scene: the bins.
+        seed: of the self-training.
+        workers: processes that simulate.
+        number: of views.
+        report: called with the number of views after each.
+    """
+    if len(store) >= number:
+        return store
+    with SimulationStream(parts, scene, seed + REPLAY_SEED, workers, start=len(store)) as stream:
+        while len(store) < number:
+            store.append(next(stream))
+            report(len(store))
+    return store
+
+
+def keep_for_replay(model: Path, views: Sequence[LabelledView], most: int, seed: int) -> int:
+    """Put labelled views of a finished self-training into the model's folder; returns how many it holds then.
+
+    The folder is bounded: views are chosen from the old and the new ones alike, those with rare parts first.
+
+    Args:
+        model: folder of the model store.
+        views: pseudo-labelled.
+        most: largest number of views.
+        seed: of the choice among equal ones.
+    """
+    folder = model / FOLDER
+    old = ViewStore(folder)
+    candidates = [*(view for view in old), *(view for view in views if view.pose_known.any())]
+    chosen = balanced_choice(candidates, most, seed)
+    fresh = ViewStore(folder.with_name(f"{FOLDER}.new"))
+    for view in chosen[len(fresh) :]:
+        fresh.append(view)
+    _exchange(folder, fresh.directory)
+    return len(chosen)
+
+
+def balanced_choice(views: Sequence[LabelledView], most: int, seed: int) -> list[LabelledView]:
+    """At most `most` of the views, so that rare parts are in as many of them as possible; in their order."""
+    if len(views) <= most:
+        return list(views)
+    rng = np.random.default_rng(seed)
+    totals = labels_by_part(views)
+    worth = [
+        sum(1.0 / totals[name] for name, known in zip(v.object_ids, v.pose_known, strict=True) if known) for v in views
+    ]
+    keys = np.array(worth) * rng.uniform(0.5, 1.0, len(views))
+    return [views[i] for i in np.sort(np.argsort(-keys, kind="stable")[:most])]
+
+
+def _exchange(folder: Path, fresh: Path) -> None:
+    """Put a complete folder in the place of another; a killed process leaves one of them."""
+    old = folder.with_name(f"{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if not fresh.is_dir():
+        return
+    if folder.exists():
+        folder.rename(old)
+    fresh.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""Selection of pseudo labels: which poses of a teacher are reliable enough to learn from."""

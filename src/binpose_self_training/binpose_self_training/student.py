@@ -1,0 +1,120 @@
+"""A student: the networks of a teacher, trained further on pseudo labels and replayed views."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import overload
+
+from binpose_core.base.errors import BinposeError
+from binpose_core.frames.types import LabelledView
+from binpose_core.learning.hooks import Hook
+from binpose_detection.segmenter import VoteSegmenter
+from binpose_detection.training import train_segmenter
+from binpose_estimator.estimator import PoseEstimator
+from binpose_estimator.training import train_estimator
+from binpose_pipeline.bundle import PipelineBundle
+from binpose_self_training.config import StudentConfig
+
+DETECTOR, POSE = "detector", "pose"
+Hooks = Callable[[str], Sequence[Hook]]
+
+
+class ChosenViews(Sequence[LabelledView]):
+    """Views of several sequences in one, each read on access; a view may occur more than once.
+
+    Args:
+        entries: sequence and index of each view.
+    """
+
+    def __init__(self, entries: Sequence[tuple[Sequence[LabelledView], int]]) -> None:
+        self._entries = list(entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @overload
+    def __getitem__(self, index: int) -> LabelledView: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[LabelledView]: ...
+    def __getitem__(self, index: int | slice) -> LabelledView | Sequence[LabelledView]:
+        if isinstance(index, slice):
+            return ChosenViews(self._entries[index])
+        views, own = self._entries[index]
+        return views[own]
+
+
+def joined_views(*parts: Sequence[LabelledView]) -> ChosenViews:
+    """Sequences of views one after the other."""
+    return ChosenViews([(part, i) for part in parts for i in range(len(part))])
+
+
+def mixed_views(new: Sequence[LabelledView], replayed: Sequence[LabelledView], share: float) -> ChosenViews:
+    """New and replayed views, the rarer kind repeated.
+
+    Args:
+        new: pseudo-labelled views, at least one.
+        replayed: simulated and earlier views; may be empty.
+        share: wanted fraction of replayed views, in [0, 1).
+    """
+    if not replayed or share <= 0:
+        return joined_views(new)
+    wanted = len(replayed) * (1.0 - share) / share
+    times_new = max(1, round(wanted / len(new)))
+    times_old = max(1, round(times_new * len(new) * share / (1.0 - share) / len(replayed)))
+    return joined_views(*[new] * times_new, *[replayed] * times_old)
+
+
+def train_student(
+    teacher: PipelineBundle,
+    views: Sequence[LabelledView],
+    config: StudentConfig,
+    seed: int,
+    directory: Path,
+    hooks: Hooks = lambda stage: (),
+    device: str = "cpu",
+) -> PipelineBundle:
+    """The teacher with networks that have learnt from the views; its scores stay calibrated as they were.
+
+    Args:
+        teacher: whose weights the networks begin with.
+        views: pseudo-labelled and replayed.
+        config: what is trained and how long.
+        seed: of everything random.
+        directory: of the checkpoints; an interrupted training resumes from them.
+        hooks: of a stage's training loop, "detector" or "pose".
+        device: where the networks are trained.
+
+    Raises:
+        BinposeError: for a teacher with other networks than the default ones.
+    """
+    segmenter, estimator = _networks(teacher)
+    parts = teacher.objects
+    if config.train_detector:
+        segmenter = train_segmenter(
+            views, parts, segmenter.config, config.detector, seed, directory / f"{DETECTOR}.safetensors",
+            list(hooks(DETECTOR)), segmenter, device,
+        )  # fmt: skip
+    if config.train_pose:
+        estimator = train_estimator(
+            views, parts, estimator.config, config.pose, seed, directory / f"{POSE}.safetensors",
+            list(hooks(POSE)), start=estimator, detect=segmenter, device=device,
+        )  # fmt: skip
+    return teacher.using(segmenter=segmenter, estimator=estimator)
+
+
+def _networks(teacher: PipelineBundle) -> tuple[VoteSegmenter, PoseEstimator]:
+    segmenter, estimator = teacher.segmenter, teacher.estimator
+    if not isinstance(segmenter, VoteSegmenter) or not isinstance(estimator, PoseEstimator):
+        raise BinposeError(
+            f"A model with a {type(segmenter).__name__} and a {type(estimator).__name__} cannot train itself; expected "
+            "a VoteSegmenter and a PoseEstimator; train one with the detector `votes`."
+        )
+    return segmenter, estimator
+
+
+def labels_by_part(views: Sequence[LabelledView]) -> Mapping[str, int]:
+    """Number of known poses of each part in the views."""
+    counts: dict[str, int] = {}
+    for view in views:
+        for name, known in zip(view.object_ids, view.pose_known, strict=True):
+            counts[name] = counts.get(name, 0) + int(known)
+    return counts

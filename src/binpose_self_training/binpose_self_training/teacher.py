@@ -1,0 +1,104 @@
+"""What a teacher reports for recorded frames, with the evidence for each pose."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from binpose_core.base.errors import BinposeError
+from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.frames.types import Detection, PoseEstimate
+from binpose_estimator.estimator import PoseEstimator
+from binpose_pipeline.bundle import PipelineBundle
+from binpose_self_training.recorded_frames import RecordedFrames
+from binpose_self_training.selection.evidence import EvidenceMeter, LabelEvidence
+from binpose_self_training.selection.image_distance import EncoderFeatures, PerceptualFeatures
+from binpose_self_training.selection.repeated_views import Repetition, TestTimeView
+from binpose_self_training.selection.selector import SelectionConfig
+
+VIEWS = (TestTimeView(2), TestTimeView(1, gamma=0.7), TestTimeView(3, gamma=1.4))
+LEAST_SCORE = 0.02
+"""Poses below are not considered at all."""
+
+Track = Callable[[Sequence[int]], Iterator[int]]
+
+
+@dataclass(frozen=True, eq=False)
+class TaughtFrame:
+    """What a teacher makes of a frame.
+
+    detections: of all looks. poses: chosen by the refiner, best first. evidence: for each of them.
+    unexplained: fraction of the bin's content that no pose explains.
+    """
+
+    detections: list[Detection]
+    poses: list[PoseEstimate]
+    evidence: list[LabelEvidence]
+    unexplained: float
+
+
+class Teacher:
+    """Estimates the poses of recorded frames and measures the evidence for each.
+
+    Args:
+        bundle: the model.
+        config: which evidence is measured, and how.
+        features: for d_image; by default the backbone of the model's pose network.
+
+    Raises:
+        BinposeError: for a model without a trained pose network and no other features.
+    """
+
+    def __init__(
+        self, bundle: PipelineBundle, config: SelectionConfig, features: PerceptualFeatures | None = None
+    ) -> None:
+        self.bundle, self.config = bundle, config
+        self._meter = EvidenceMeter(
+            bundle.objects, features or _own_features(bundle), config.visible, config.occlusion_aware
+        )
+        self._repetition = Repetition(bundle.objects)
+
+    def __call__(self, frames: RecordedFrames, track: Track = iter) -> list[TaughtFrame]:
+        """What the teacher makes of each frame, in their order.
+
+        Args:
+            frames: recorded.
+            track: yields the indices that it is given, and reports each.
+        """
+        taught = [self.frame(frames.store[index].frame) for index in track(range(len(frames)))]
+        return [self._with_other_views(frames, taught, index) for index in range(len(taught))]
+
+    def frame(self, frame: RgbdFrame) -> TaughtFrame:
+        """What the teacher makes of one frame, without other views of its bin."""
+        result = self.bundle.pipeline.timed(frame)
+        poses = [pose for pose in result.poses if pose.score >= LEAST_SCORE]
+        evidence = self._meter(frame, result.detections, poses)
+        views = VIEWS[: self.config.test_time_views] if self.config.certificate else ()
+        returned = self._repetition.returned(frame, poses, views, self._reported)
+        found = [replace(entry, returned=float(value)) for entry, value in zip(evidence, returned, strict=True)]
+        return TaughtFrame(result.detections, poses, found, result.unexplained)
+
+    def _reported(self, frame: RgbdFrame) -> list[PoseEstimate]:
+        """Poses that count as found again: half as probable as a label is enough."""
+        return [pose for pose in self.bundle.pipeline(frame) if pose.score >= 0.5 * self.config.score]
+
+    def _with_other_views(self, frames: RecordedFrames, taught: Sequence[TaughtFrame], index: int) -> TaughtFrame:
+        own, others = taught[index], frames.of_bin(index)
+        T_world_cam = frames.infos[index].camera_pose
+        if not others or T_world_cam is None or not self.config.certificate:
+            return own
+        views = [
+            (frames.store[other].frame, pose, [p for p in taught[other].poses if p.score >= self.config.score])
+            for other in others
+            if (pose := frames.infos[other].camera_pose) is not None
+        ]
+        same = self._repetition.in_other_views(own.poses, T_world_cam, views)
+        evidence = [replace(entry, other_views=float(v)) for entry, v in zip(own.evidence, same, strict=True)]
+        return replace(own, evidence=evidence)
+
+
+def _own_features(bundle: PipelineBundle) -> PerceptualFeatures:
+    if not isinstance(bundle.estimator, PoseEstimator):
+        raise BinposeError(
+            f"A teacher with a {type(bundle.estimator).__name__} has no backbone to compare images with; expected a "
+            "trained PoseEstimator; give other features."
+        )
+    return EncoderFeatures(bundle.estimator)
