@@ -20,8 +20,8 @@ from binpose_simulation.scene import SimulatedView
 
 PoseSource = Callable[[SimulatedView], Sequence[PoseEstimate]]
 TRUE_SCORE = 0.99
-PLACE_M = 0.3
-"""Distance of the place for the parts from the rim."""
+PLACE_M, PITCH_M, COLUMNS = 0.16, 0.12, 4
+"""Distance of the first row of placed parts from the rim, and their distances; number of columns."""
 CLEARED, NO_TRIES = "The bin is empty.", "All tries are used up."
 REPEATED = "Every grasp left is one that failed before."
 
@@ -155,7 +155,10 @@ class BinClearing:
 
     @property
     def _place_m(self) -> FloatArray:
-        return np.array([0.0, -self._filled.spec.inner_bounds(self._filled.spec.height_m)[1][1] - PLACE_M])
+        """(2,) the next place on the table: parts are put down in rows."""
+        row, column = divmod(int((~self.world.present).sum()), COLUMNS)
+        rim_m = self._filled.spec.inner_bounds(self._filled.spec.height_m)[0][1]
+        return np.array([(column - (COLUMNS - 1) / 2) * PITCH_M, rim_m - PLACE_M - row * PITCH_M])
 
     def _repeats(self, T_world_hand: FloatArray) -> bool:
         away = [float(np.linalg.norm(T[:3, 3] - T_world_hand[:3, 3])) for T in self._failed]

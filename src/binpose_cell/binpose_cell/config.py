@@ -49,10 +49,10 @@ class MotionConfig:
     shakes: oscillations along each axis.
     """
 
-    approach_m_s: float = setting(0.15, bounds=SPEED_M_S)
-    lift_m_s: float = setting(0.3, bounds=SPEED_M_S)
-    carry_m_s: float = setting(1.0, bounds=SPEED_M_S)
-    clear_m: float = setting(0.15, bounds=(0.0, 1.0))
+    approach_m_s: float = setting(0.25, bounds=SPEED_M_S)
+    lift_m_s: float = setting(0.6, bounds=SPEED_M_S)
+    carry_m_s: float = setting(1.2, bounds=SPEED_M_S)
+    clear_m: float = setting(0.1, bounds=(0.0, 1.0))
     shake_m: float = setting(0.01, bounds=(0.0, 0.1))
     shake_hz: float = setting(5.0, bounds=(0.1, 50.0))
     shakes: int = setting(2, bounds=(0, 100))

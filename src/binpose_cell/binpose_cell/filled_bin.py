@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -15,26 +16,44 @@ from binpose_simulation.pile import Pile, packed
 from binpose_simulation.placement import BodyType
 from binpose_simulation.prepared_parts import PreparedPart
 
+TRAY_SIZE_M = (0.36, 0.26, 0.06)
+"""Inside of a shallow container of 400 x 300 mm: the fingers of the Franka hand are 45 mm long."""
+
+
 @dataclass(frozen=True, eq=False)
 class FilledBin:
     """N settled parts in a bin.
 
-    spec: the bin. pile: for the renderer. bodies: (N) shapes for the physics.
+    spec: the bin. parts: (N) of them. T_world_obj: (N, 4, 4).
     """
 
     spec: BinSpec
-    pile: Pile
-    bodies: tuple[BodyType, ...]
-
-    @property
-    def T_world_obj(self) -> FloatArray:
-        """(N, 4, 4) of the settled parts."""
-        return self.pile.T_world_obj[: len(self.bodies)]
+    parts: tuple[PreparedPart, ...]
+    T_world_obj: FloatArray
 
     @property
     def object_ids(self) -> tuple[str, ...]:
         """(N) their types."""
-        return self.pile.object_ids
+        return tuple(part.object_id for part in self.parts)
+
+    @cached_property
+    def bodies(self) -> tuple[BodyType, ...]:
+        """(N) their shapes for the physics; equal types are the same object."""
+        shapes = {part.object_id: BodyType.of(part.pieces) for part in self.parts}
+        return tuple(shapes[part.object_id] for part in self.parts)
+
+    @cached_property
+    def pile(self) -> Pile:
+        """Bin and parts for the renderer."""
+        return self.pile_with(())
+
+    def pile_with(self, others: Sequence[tuple[PreparedPart, FloatArray]], grow_m: float = 0.0) -> Pile:
+        """The pile with more bodies at poses T_world_obj (4, 4), on a table that is larger by `grow_m`."""
+        mesh = make_bin_mesh(self.spec)
+        box = np.stack([mesh.vertices.min(0), mesh.vertices.max(0)]).astype(np.float64)
+        known = list(zip(self.parts, self.T_world_obj, strict=True))
+        pile = packed(known, others, mesh, box[None], bin_sides(self.spec))
+        return replace(pile, bin_boxes=box[None] + grow_m * np.array([[-1.0, -1.0, 0.0], [1.0, 1.0, 0.0]]))
 
     def planned_bin(self) -> BinConfig:
         """The bin as the planner describes it: with upright walls, at their place at half height."""
@@ -47,7 +66,7 @@ def fill_bin(
     rng: np.random.Generator,
     parts: Mapping[str, PreparedPart],
     object_ids: Sequence[str],
-    size_m: tuple[float, float, float] | None = None,
+    size_m: tuple[float, float, float] | None = TRAY_SIZE_M,
 ) -> FilledBin:
     """Pour parts into a bin and let them settle.
 
@@ -55,7 +74,8 @@ def fill_bin(
         rng: decides bin and poses.
         parts: the part types by id.
         object_ids: type of each part.
-        size_m: inner length, width and height of the bin; by default, it is drawn to fit the parts.
+        size_m: inner length, width and height of the bin; None draws a bin that the parts fill, which most hands do not fit
+            into.
 
     Raises:
         BinposeError: for no parts, a part without convex pieces, or a bin that is too small for a part.
@@ -71,11 +91,7 @@ def fill_bin(
     inside = [(part, T) for part, T, kept in zip(chosen, settled.T_world_obj, settled.kept, strict=True) if kept]
     if not inside:
         raise BinposeError(f"No part of {len(chosen)} came to rest in the bin; expected some; give a larger bin.")
-    mesh = make_bin_mesh(spec)
-    box = np.stack([mesh.vertices.min(0), mesh.vertices.max(0)]).astype(np.float64)
-    pile = packed(inside, [], mesh, box[None], bin_sides(spec))
-    shapes = {part.object_id: BodyType.of(part.pieces) for part in chosen}
-    return FilledBin(spec, pile, tuple(shapes[part.object_id] for part, _ in inside))
+    return FilledBin(spec, tuple(part for part, _ in inside), np.array([T for _, T in inside]))
 
 
 def moved_pile(pile: Pile, T_world_obj: FloatArray) -> Pile:

@@ -11,6 +11,8 @@ from binpose_core.geometry.transforms import FloatArray, inverse
 
 DROP_M = 0.005
 """Height above the table at which a part is released."""
+UP_M = 0.05
+"""Height by which the hand leaves a placed part."""
 TRAY_M = 0.15
 """Largest horizontal distance of a placed part from its spot."""
 WAYPOINTS = 17
@@ -132,7 +134,7 @@ class _Try:
         world.move_hand(down, self._motion.lift_m_s)
         lost = self._part not in world.held()
         world.open_fingers(world.gripper.opening_m)
-        world.move_hand(down + [0.0, 0.0, self._motion.clear_m], self._motion.lift_m_s)
+        world.move_hand(down + [0.0, 0.0, UP_M], self._motion.lift_m_s)
         if lost:
             return PickEnd.LOST_ON_WAY
         away_m = float(np.linalg.norm(world.centers()[self._part, :2] - self._place_m))

@@ -28,7 +28,7 @@ AWAY_M = 100.0
 PEAK = 1.875
 """Largest speed of a smooth motion, relative to its mean."""
 REST_M_S = 0.002
-OnStep = Callable[[], None]
+OnStep = Callable[["PickWorld"], None]
 
 
 class PickWorld:
@@ -40,7 +40,7 @@ class PickWorld:
         T_world_obj: (N, 4, 4) of the parts.
         gripper: the hand.
         config: physics.
-        on_step: called after each step of the simulation.
+        on_step: called with this world after each step of the simulation.
     """
 
     def __init__(
@@ -227,7 +227,7 @@ class PickWorld:
         if self._data.warning.number.any() or np.abs(self._data.qvel).max() > 1e4:
             raise UnstableError(f"at {self._data.time:.3f} s")
         if self._on_step is not None:
-            self._on_step()
+            self._on_step(self)
 
 
 def hover(spec: BinSpec) -> FloatArray:
