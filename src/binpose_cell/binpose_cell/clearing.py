@@ -50,8 +50,8 @@ class Try:
 class Clearing:
     """How a bin was emptied.
 
-    tries: in their order. parts: number of parts at the start. left: in the bin at the end. spilled: number of parts that
-    fell beside the bin. reason: why it ended. seconds: wall-clock times of images, poses and grasps, summed.
+    tries: in their order. parts: number of parts at the start. left: in the bin at the end. spilled: number of parts
+    that fell beside the bin. reason: why it ended. seconds: wall-clock times of images, poses and grasps, summed.
     """
 
     tries: tuple[Try, ...]
@@ -120,8 +120,8 @@ class BinClearing:
                 break
             tries.append(found)
         left = int(self.world.present.sum())
-        seconds = dict(self._watch.seconds)
-        return Clearing(tuple(tries), len(self._filled.bodies), left, self._spilled, CLEARED if not left else reason, seconds)
+        reason, seconds = reason if left else CLEARED, dict(self._watch.seconds)
+        return Clearing(tuple(tries), len(self._filled.bodies), left, self._spilled, reason, seconds)
 
     def _next(self, number: int) -> Try | str:
         """The next try, or why there is none."""

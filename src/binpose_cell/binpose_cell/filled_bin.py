@@ -16,8 +16,8 @@ from binpose_simulation.pile import Pile, packed
 from binpose_simulation.placement import BodyType
 from binpose_simulation.prepared_parts import PreparedPart
 
-TRAY_SIZE_M = (0.36, 0.26, 0.06)
-"""Inside of a shallow container of 400 x 300 mm: the fingers of the Franka hand are 45 mm long."""
+TRAY_SIZE_M = (0.36, 0.26, 0.045)
+"""Inside of a tray of 400 x 300 mm, as deep as the fingers of the Franka hand are long: its palm stays above the rim."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,8 +74,8 @@ def fill_bin(
         rng: decides bin and poses.
         parts: the part types by id.
         object_ids: type of each part.
-        size_m: inner length, width and height of the bin; None draws a bin that the parts fill, which most hands do not fit
-            into.
+        size_m: inner length, width and height of the bin; None draws a bin that the parts fill, too narrow for most
+            hands.
 
     Raises:
         BinposeError: for no parts, a part without convex pieces, or a bin that is too small for a part.

@@ -134,7 +134,7 @@ class _Try:
         world.move_hand(down, self._motion.lift_m_s)
         lost = self._part not in world.held()
         world.open_fingers(world.gripper.opening_m)
-        world.move_hand(down + [0.0, 0.0, UP_M], self._motion.lift_m_s)
+        world.move_hand(down + np.array([0.0, 0.0, UP_M]), self._motion.lift_m_s)
         if lost:
             return PickEnd.LOST_ON_WAY
         away_m = float(np.linalg.norm(world.centers()[self._part, :2] - self._place_m))

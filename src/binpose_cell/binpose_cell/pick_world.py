@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from binpose_cell.config import GripConfig
-from binpose_cell.hand_model import FINGERS, HAND, STIFFNESS_N_PER_M, TARGET, add_hand
+from binpose_cell.hand_model import FINGERS, HAND, STIFFNESS_N_PER_M, add_hand
 from binpose_core.geometry.transforms import (
     FloatArray,
     from_rotation_translation,

@@ -22,8 +22,8 @@ Box = tuple[FloatArray, FloatArray]
 class Surface:
     """A material as MuJoCo describes contacts.
 
-    friction: sliding coefficient. damping_ratio: 1 for no bounce. torsion_m, rolling_m: friction about the normal and of
-    rolling, per newton.
+    friction: sliding coefficient. damping_ratio: 1 for no bounce. torsion_m, rolling_m: friction about the normal and
+    of rolling, per newton.
     """
 
     friction: float
