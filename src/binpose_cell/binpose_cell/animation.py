@@ -118,9 +118,7 @@ def write_animation(path: Path | str, pictures: Sequence[Image], config: Animati
     animation.durations = np.full(len(pictures), round(1000 / config.frames_per_s / config.speed), np.int32)
     done, content = cv2.imencodeanimation(".webp", animation, [cv2.IMWRITE_WEBP_QUALITY, config.quality])
     if not done:
-        raise BinposeError(
-            f"OpenCV could not compress {len(pictures)} pictures for {path}; use fewer or smaller ones."
-        )
+        raise BinposeError(f"OpenCV could not compress {len(pictures)} pictures for {path}; use fewer or smaller ones.")
     write_bytes(path, np.asarray(content, np.uint8).tobytes())
 
 

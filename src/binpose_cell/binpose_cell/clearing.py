@@ -107,8 +107,8 @@ class BinClearing:
         self._failed: list[FloatArray] = []
         self._spilled = 0
 
-    def run(self) -> Clearing:
-        """Pick until the bin is empty, no grasp is left, or the tries are used up."""
+    def run(self, on_try: Callable[[Try], None] = lambda one: None) -> Clearing:
+        """Pick until the bin is empty, no grasp is left, or the tries are used up; `on_try` gets each try."""
         tries: list[Try] = []
         most, reason = self.config.tries_per_part * len(self._filled.bodies), NO_TRIES
         self.world.settle()
@@ -119,6 +119,7 @@ class BinClearing:
                 reason = found
                 break
             tries.append(found)
+            on_try(found)
         left = int(self.world.present.sum())
         reason, seconds = reason if left else CLEARED, dict(self._watch.seconds)
         return Clearing(tuple(tries), len(self._filled.bodies), left, self._spilled, reason, seconds)

@@ -17,7 +17,7 @@ from binpose_simulation.placement import BodyType
 from binpose_simulation.prepared_parts import PreparedPart
 
 TRAY_SIZE_M = (0.36, 0.26, 0.045)
-"""Inside of a tray of 400 x 300 mm, as deep as the fingers of the Franka hand are long: its palm stays above the rim."""
+"""Inside of a tray of 400 x 300 mm, as deep as the Franka hand's fingers are long: its palm stays above the rim."""
 
 
 @dataclass(frozen=True, eq=False)
