@@ -13,6 +13,7 @@ from binpose_simulation.scene import SceneConfig, SimulatedView, render_view
 from binpose_simulation.sensor import SensorConfig
 from binpose_simulation.viewpoint import look_at, random_camera
 
+SENSOR = "industrial"
 FILL = 0.85
 """Fraction of the image that the rim of the bin fills in the tighter direction."""
 TILT_RAD, ROLL_RAD = 0.15, 0.05
@@ -25,14 +26,17 @@ class CellCamera:
     Args:
         filled: the bin.
         seed: of viewpoint, light, materials, sensor and noise.
-        scene: appearance and sensor.
+        sensor: kind of the depth sensor.
+        scene: appearance.
+
+    Raises:
+        BinposeError: for an unknown kind of sensor.
     """
 
-    def __init__(self, filled: FilledBin, seed: int, scene: SceneConfig | None = None) -> None:
+    def __init__(self, filled: FilledBin, seed: int, sensor: str = SENSOR, scene: SceneConfig | None = None) -> None:
         self._filled, self._seed = filled, seed
-        rng, scene = np.random.default_rng([seed, CAMERA]), scene or example_scene()
-        kind, _ = scene.sensor.draw(rng)
-        self._scene = replace(scene, sensor=SensorConfig.only(kind))
+        rng = np.random.default_rng([seed, CAMERA])
+        self._scene = scene = replace(scene or example_scene(), sensor=SensorConfig.only(sensor))
         self.camera = random_camera(rng, scene.viewpoint)
         self.T_cam_world = inverse(_above(rng, filled.spec, self.camera))
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from binpose_cell.cell_camera import CellCamera
+from binpose_cell.cell_camera import SENSOR, CellCamera
 from binpose_cell.config import PickingConfig
 from binpose_cell.filled_bin import FilledBin
 from binpose_cell.pick_motion import HandPath, PickResult, execute
@@ -79,6 +79,7 @@ class BinClearing:
         planner: settings of the grasps; direction of approach and bin are those of the cell.
         on_view: called with each view, its poses and its plan.
         on_step: called after each step of the physics.
+        sensor: kind of the depth sensor, one of `binpose_simulation.sensor.SENSOR_KINDS`.
     """
 
     def __init__(
@@ -91,9 +92,10 @@ class BinClearing:
         planner: PlannerConfig | None = None,
         on_view: Callable[[SimulatedView, Sequence[PoseEstimate], GraspPlan], None] | None = None,
         on_step: OnStep | None = None,
+        sensor: str = SENSOR,
     ) -> None:
         self.config, self._filled, self._on_view = config or PickingConfig(), filled, on_view
-        self.camera = CellCamera(filled, seed)
+        self.camera = CellCamera(filled, seed, sensor)
         planner = planner or PlannerConfig()
         down = Direction(*(float(value) for value in self.camera.T_cam_world[:3, :3] @ [0.0, 0.0, -1.0]))
         planner = replace(planner, down=down, cell=replace(planner.cell, bin=filled.planned_bin()))
@@ -105,7 +107,7 @@ class BinClearing:
         self._poses = watch.around("poses", poses)
         self._plan = watch.around("grasps", GraspPlanner(objects, planner).plan)
         self._failed: list[FloatArray] = []
-        self._spilled = 0
+        self._spilled = self._looks = 0
 
     def run(self, on_try: Callable[[Try], None] = lambda one: None) -> Clearing:
         """Pick until the bin is empty, no grasp is left, or the tries are used up; `on_try` gets each try."""
@@ -114,7 +116,7 @@ class BinClearing:
         self.world.settle()
         self._remove_spilled()
         while self.world.present.any() and len(tries) < most:
-            found = self._next(len(tries))
+            found = self._next()
             if isinstance(found, str):
                 reason = found
                 break
@@ -124,8 +126,18 @@ class BinClearing:
         reason, seconds = reason if left else CLEARED, dict(self._watch.seconds)
         return Clearing(tuple(tries), len(self._filled.bodies), left, self._spilled, reason, seconds)
 
-    def _next(self, number: int) -> Try | str:
-        """The next try, or why there is none."""
+    def _next(self) -> Try | str:
+        """The next try, or why there is none after the last of some looks."""
+        found: Try | str = NO_TRIES
+        for _ in range(self.config.looks):
+            found = self._after_look()
+            if isinstance(found, Try):
+                break
+        return found
+
+    def _after_look(self) -> Try | str:
+        """The try after one image, or why there is none."""
+        number, self._looks = self._looks, self._looks + 1
         view = self._view(self.world.poses(), number)
         poses = self._poses(view)
         T_world_cam = inverse(view.T_cam_world)

@@ -68,6 +68,7 @@ class PickingConfig:
     grip: physics.
     motion: of the hand.
     tries_per_part: the number of tries is at most this many times the number of parts.
+    looks: number of images that are taken of the same parts before no grasp is left: the noise differs.
     repeated_m: after a failed try, grasps this close to it wait until a pick succeeds.
     slip_m: largest motion of the part in the hand between closing and placing.
     collision_m: deepest overlap of the approaching hand with bin or parts that does not count as a collision.
@@ -76,6 +77,7 @@ class PickingConfig:
     grip: GripConfig = field(default_factory=GripConfig)
     motion: MotionConfig = field(default_factory=MotionConfig)
     tries_per_part: int = setting(2, bounds=(1, 100))
+    looks: int = setting(3, bounds=(1, 100))
     repeated_m: float = setting(0.005, bounds=(0.0, 0.1))
     slip_m: float = setting(0.015, bounds=(0.0, 0.2))
     collision_m: float = setting(0.001, bounds=(0.0, 0.1))

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from binpose.commands.command import Command, compiling, console, described, progress_bar, split_names, waiting
 from binpose_cell.animation import AnimationConfig
+from binpose_cell.cell_camera import SENSOR
 from binpose_cell.config import PickingConfig
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class Pick(Command):
     number: Number of parts.
     seed: Seed of the bin, the light, the camera and the noise.
     model: Model that finds the parts.
+    sensor: Kind of the depth sensor: industrial, active_stereo, consumer_structured_light, time_of_flight or ideal.
     true_poses: Use the true poses in place of the model's: shows what the grasps alone are good for.
     animation: Draw picks.webp.
     out: Folder for the results; an earlier run in it is replaced.
@@ -53,6 +55,7 @@ class Pick(Command):
     number: int = 10
     seed: int = 21
     model: Path = Path("demo")
+    sensor: str = SENSOR
     true_poses: bool = False
     animation: bool = True
     out: Path = Path("runs/pick")
@@ -120,7 +123,10 @@ class Pick(Command):
             return bundle.pipeline(view.frame)
 
         poses = true_poses if self.true_poses else found
-        return BinClearing(filled, bundle.objects, self.seed, poses, self.picking, on_view=keep, on_step=recorder)
+        return BinClearing(
+            filled, bundle.objects, self.seed, poses, self.picking,
+            on_view=keep, on_step=recorder, sensor=self.sensor,
+        )  # fmt: skip
 
     def _cleared(self, cell: "BinClearing") -> "Clearing":
         with progress_bar() as progress:
@@ -162,8 +168,9 @@ def sentence(clearing: "Clearing", collision_m: float) -> str:
 
     figures = PickFigures.of([clearing], collision_m)
     low, high = figures.success_interval
+    interval = f"95 % interval {100 * low:.0f} to {100 * high:.0f} %"
     return (
-        f"{figures.succeeded} of {figures.tries} tries succeeded (95 % interval {100 * low:.0f} to {100 * high:.0f} %), "
-        f"{figures.collided} with a collision; {figures.placed} of {figures.parts} parts placed, {clearing.left} left, "
-        f"{clearing.spilled} beside the bin. {clearing.reason}"
+        f"{figures.succeeded} of {figures.tries} tries succeeded ({interval}), {figures.collided} approaches collided; "
+        f"{figures.placed} of {figures.parts} parts placed, {clearing.left} left, {clearing.spilled} beside the bin. "
+        f"{clearing.reason}"
     )
