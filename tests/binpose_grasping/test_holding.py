@@ -54,3 +54,16 @@ def test_it_agrees_with_the_search_by_rays_and_wrenches(bar: ObjectModel, rng: n
     exact = robustness(bar, T_obj_hand, width, GRIPPER, CONTACT, PoseErrorConfig(samples=1)).quality > 0
     assert 10 < exact.sum() < 78
     assert (fast == exact).mean() > 0.85
+
+
+def test_many_sampled_poses_together_give_what_each_gives_alone(bar: ObjectModel, rng: np.random.Generator) -> None:
+    """Points that no sample brings near the hand are left out."""
+    hands = np.stack([at(), at(x_m=0.02), at(y_m=0.004, turn_rad=0.2), at(z_m=0.01)])
+    samples = exp_se3(rng.normal(size=(30, 6)) * [0.004, 0.003, 0.004, 0.1, 0.1, 0.2])
+    T, width = inverse(hands)[:, None] @ samples[None], np.full(4, 0.02)
+    together = holds(T, width, bar.points, bar.normals, GRIPPER, CONTACT.cone_rad)
+    alone = [
+        holds(T[:, [s]], width, bar.points, bar.normals, GRIPPER, CONTACT.cone_rad)[:, 0] for s in range(len(samples))
+    ]
+    np.testing.assert_array_equal(together, np.stack(alone, 1))
+    assert 10 < together.sum() < together.size - 10

@@ -14,6 +14,7 @@ from rich.text import Text
 from binpose.commands.add import Add
 from binpose.commands.bag import ShowBag
 from binpose.commands.calibrate import Calibrate
+from binpose.commands.check_cell import CheckCell
 from binpose.commands.command import Command, console, errors
 from binpose.commands.demo import Demo
 from binpose.commands.estimate import Estimate
@@ -42,6 +43,7 @@ With your own parts:
 Commands = (
     Annotated[Add, tyro.conf.subcommand("add")]
     | Annotated[Grasps, tyro.conf.subcommand("grasps")]
+    | Annotated[CheckCell, tyro.conf.subcommand("check-cell")]
     | Annotated[Simulate, tyro.conf.subcommand("simulate")]
     | Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Calibrate, tyro.conf.subcommand("calibrate")]

@@ -57,6 +57,10 @@ class GraspCandidates:
         T_cam_hand, width_m, tool = self.T_cam_hand[chosen], self.width_m[chosen], self.tool[chosen]
         return GraspCandidates(self.index, T_cam_hand, width_m, tool, self.relative[chosen], self.success[chosen])
 
+    def without_any(self) -> "GraspCandidates":
+        """None of them, but with those that were refused."""
+        return replace(self.take(slice(0)), refused=self.refused, best_refused=self.best_refused)
+
     def keep(self, kept: npt.NDArray[np.bool_], reason: Refusal) -> "GraspCandidates":
         """Those for which `kept` (N,) is true; the others are refused for a reason."""
         if kept.all():

@@ -50,7 +50,7 @@ def quick_search() -> SearchConfig:
     """A search of about a second, for parts whose model has no grasps."""
     errors = PoseErrorConfig(samples=4)
     return SearchConfig(
-        points=200, tilts=1, rotations=12, pairs=300, tested=100, kept=60, least_success=0.25, errors=errors
+        points=200, tilts=1, rotations=12, pairs=400, tested=120, kept=120, apart=0.07, least_success=0.25, errors=errors
     )
 
 
@@ -140,7 +140,7 @@ class PlannerConfig:
     stray_points: int = setting(2, bounds=(0, 1000))
     grid_m: float = setting(0.003, bounds=(1e-4, 0.1))
     same_part: float = setting(0.25, bounds=FRACTION)
-    tries: int = setting(200, bounds=(1, 1000000))
+    tries: int = setting(2000, bounds=(1, 1000000))
     enough: int = setting(16, bounds=(1, 1000000))
     per_part: int = setting(3, bounds=(1, 1000000))
     most: int = setting(10, bounds=(1, 1000000))

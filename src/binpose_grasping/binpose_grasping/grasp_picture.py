@@ -11,7 +11,7 @@ from binpose_core.parts.grasps import PARALLEL, TOOLS, GraspSet
 from binpose_core.parts.objects import ObjectModel
 from binpose_core.rendering.orbit import rotations_along
 from binpose_core.rendering.renderer import Renderer
-from binpose_grasping.gripper import GripperConfig, hand_boxes
+from binpose_grasping.gripper import GripperConfig, box_corners, hand_boxes
 from binpose_grasping.search_config import SuctionConfig
 from binpose_grasping.suction import tool_boxes
 
@@ -44,8 +44,7 @@ def draw_grasps(
 
 def hand_mesh(low: FloatArray, high: FloatArray) -> Mesh:
     """The boxes (B, 3), (B, 3) of a hand as one mesh in the hand's frame."""
-    fractions = np.stack(np.meshgrid([0, 1], [0, 1], [0, 1], indexing="ij"), -1).reshape(-1, 3)[:, ::-1]
-    corners = low[:, None] + fractions * (high - low)[:, None]
+    corners = box_corners(low, high)
     faces = BOX_FACES[None] + 8 * np.arange(len(low))[:, None, None]
     return Mesh(corners.reshape(-1, 3).astype(np.float32), faces.reshape(-1, 3).astype(np.int32))
 

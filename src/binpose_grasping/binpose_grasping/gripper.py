@@ -104,9 +104,15 @@ def grown(low: FloatArray, high: FloatArray, by_m: float) -> tuple[FloatArray, F
     return low - by_m, high + by_m
 
 
-def finger_points(gripper: GripperConfig, width_m: FloatArray) -> FloatArray:
-    """Points (N, K, 3) distributed over the open fingers, in the hand's frame, metres; arguments as in `hand_boxes`."""
-    low, high = (corners[:, :2, None] for corners in hand_boxes(gripper, width_m))
+def box_corners(low: FloatArray, high: FloatArray) -> FloatArray:
+    """(..., 8, 3) the corners of boxes from their lower and upper ones (..., 3); x changes fastest."""
+    fractions = np.stack(np.meshgrid([0, 1], [0, 1], [0, 1], indexing="ij"), -1).reshape(-1, 3)[:, ::-1]
+    return np.asarray(low[..., None, :] + fractions * (high - low)[..., None, :])
+
+
+def finger_points(gripper: GripperConfig, width_m: FloatArray, margin_m: float = 0.0) -> FloatArray:
+    """Points (N, K, 3) distributed over the open fingers with a margin, in the hand's frame; else as `hand_boxes`."""
+    low, high = (corners[:, :2, None] for corners in grown(*hand_boxes(gripper, width_m), margin_m))
     steps = (np.linspace(0, 1, number) for number in LATTICE)
     fractions = np.stack(np.meshgrid(*steps, indexing="ij"), -1).reshape(-1, 3)
     points: FloatArray = (low + fractions * (high - low)).reshape(len(width_m), 2 * len(fractions), 3)

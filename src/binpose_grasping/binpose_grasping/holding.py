@@ -5,7 +5,7 @@ import numpy as np
 import numpy.typing as npt
 
 from binpose_core.geometry.transforms import FloatArray
-from binpose_grasping.gripper import GripperConfig, hand_boxes
+from binpose_grasping.gripper import GripperConfig, box_corners, hand_boxes
 from binpose_grasping.robustness import TOUCHING_M
 
 BAND_M = TOUCHING_M
@@ -42,7 +42,9 @@ def holds(
     poses, low, high, points, normals = (
         np.ascontiguousarray(array, np.float64) for array in (T_hand_obj, low, high, points, normals)
     )
-    return np.asarray(_holds(poses, low, high, points, normals, pad, np.cos(cone_rad), gripper.least_width_m))
+    corners = box_corners(points.min(axis=0), points.max(axis=0))
+    least_m = gripper.least_width_m
+    return np.asarray(_holds(poses, low, high, points, normals, corners, pad, np.cos(cone_rad), least_m))
 
 
 @numba.njit(cache=True, nogil=True)
@@ -74,17 +76,65 @@ def _contact(slab, count, sign, extreme, first_m, cosine, out):  # type: ignore[
 
 
 @numba.njit(cache=True, nogil=True)
-def _holds(T_hand_obj, low, high, points, normals, pad, cosine, least):  # type: ignore[no-untyped-def]
+def _largest_shift(poses, corners):  # type: ignore[no-untyped-def]
+    """Largest distance that any point of a box moves from the first of the poses (S, 4, 4) to another one.
+
+    The distance is convex in the point, so that the corners (8, 3) of the box suffice.
+    """
+    largest = 0.0
+    for s in range(1, len(poses)):
+        for c in range(8):
+            squared = 0.0
+            for k in range(3):
+                step = poses[s, k, 3] - poses[0, k, 3]
+                for i in range(3):
+                    step += (poses[s, k, i] - poses[0, k, i]) * corners[c, i]
+                squared += step * step
+            largest = max(largest, squared)
+    return np.sqrt(largest)
+
+
+@numba.njit(cache=True, nogil=True)
+def _reached(T, low, high, pad, points, shift, near):  # type: ignore[no-untyped-def]
+    """Number of points that can come into the hand's boxes or between its pads; their numbers are written to `near`."""
+    count = 0
+    top, bottom = high[:, 2].max() + shift, low[:, 2].min() - shift
+    for p in range(len(points)):
+        px, py, pz = points[p, 0], points[p, 1], points[p, 2]
+        z = T[2, 0] * px + T[2, 1] * py + T[2, 2] * pz + T[2, 3]
+        if z > top or z < bottom:
+            continue
+        x = T[0, 0] * px + T[0, 1] * py + T[0, 2] * pz + T[0, 3]
+        y = T[1, 0] * px + T[1, 1] * py + T[1, 2] * pz + T[1, 3]
+        meets = abs(x) <= pad[0] + shift and abs(z) <= pad[1] + shift and abs(y) < high[0, 1] + shift
+        for box in range(len(low)):
+            meets = meets or (
+                low[box, 0] - shift <= x <= high[box, 0] + shift
+                and low[box, 1] - shift <= y <= high[box, 1] + shift
+                and low[box, 2] - shift <= z <= high[box, 2] + shift
+            )
+        if meets:
+            near[count] = p
+            count += 1
+    return count
+
+
+@numba.njit(cache=True, nogil=True)
+def _holds(T_hand_obj, low, high, points, normals, corners, pad, cosine, least):  # type: ignore[no-untyped-def]
     result = np.zeros(T_hand_obj.shape[:2], np.bool_)
     slab, a, b = np.empty((len(points), 6)), np.empty(6), np.empty(6)
+    near = np.empty(len(points), np.int64)
     for n in range(T_hand_obj.shape[0]):
+        shift = _largest_shift(T_hand_obj[n], corners)
+        reached = _reached(T_hand_obj[n, 0], low[n], high[n], pad, points, shift, near)
         top = high[n, :, 2].max()
         bottom = low[n, :, 2].min()
         for s in range(T_hand_obj.shape[1]):
             T = T_hand_obj[n, s]
             count, hit = 0, False
             upper, lower = -np.inf, -np.inf
-            for p in range(len(points)):
+            for entry in range(reached):
+                p = near[entry]
                 px, py, pz = points[p, 0], points[p, 1], points[p, 2]
                 z = T[2, 0] * px + T[2, 1] * py + T[2, 2] * pz + T[2, 3]
                 if z > top or z < bottom:

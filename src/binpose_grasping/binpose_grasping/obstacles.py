@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
+import numba
 import numpy as np
 import numpy.typing as npt
 
@@ -16,7 +17,9 @@ from binpose_core.parts.objects import ObjectModel
 from binpose_grasping.wrench import tangents
 
 FACES = 2000  # level of detail for distances of observed points
-COVER_GRID_M, COVER_REACH_M = 0.004, 0.05
+COVER_GRID_M = 0.004
+BESIDE_M = 0.04  # points within this distance of a part's sphere are beside the part
+CELL_M = 0.015  # size of the cells by which points are ordered
 PARTS_CACHED = 64
 
 
@@ -44,7 +47,7 @@ class Obstacles:
         assert frame.depth_m is not None
         self._poses, self._parts, self._own_m = poses, [objects[pose.object_id] for pose in poses], own_m
         self._camera, self._depth_m = frame.camera, frame.depth_m
-        self._observed = observed_points(frame.depth_m, frame.camera, grid_m)
+        self._observed = by_cells(observed_points(frame.depth_m, frame.camera, grid_m), CELL_M)
         self._surfaces = [
             transform(pose.T_cam_obj, _surface(part.id, part.digest, grid_m, _Points(part)))
             for pose, part in zip(poses, self._parts, strict=True)
@@ -54,19 +57,26 @@ class Obstacles:
         )
         self._radii = np.array([part.diameter_m / 2 for part in self._parts])
         self._reach_m = reach_m
-        self._near_points: dict[int, FloatArray] = {}
+        self._others_observed: dict[int, tuple[FloatArray, FloatArray]] = {}
 
     def observed(self, index: int) -> FloatArray:
-        """(N, 3) observed points in the camera frame within reach of a part that are not on the part."""
-        if index not in self._near_points:
+        """(N, 3) observed points in the camera frame that are not on a part; neighbours in the array are near by."""
+        return self._split(index)[0]
+
+    def observed_near(self, index: int) -> FloatArray:
+        """(N, 3) those of `observed` beside the part, which most hands hit first."""
+        return self._split(index)[1]
+
+    def _split(self, index: int) -> tuple[FloatArray, FloatArray]:
+        if index not in self._others_observed:
             offset = self._observed - self._centers[index]
             squared = np.einsum("ni,ni->n", offset, offset)
-            reach = squared < (self._reach_m + self._radii[index]) ** 2
-            near, squared = self._observed[reach], squared[reach]
-            other = squared > (self._radii[index] + self._own_m) ** 2
-            other[~other] = ~self._own(index, near[~other])
-            self._near_points[index] = near[other]
-        return self._near_points[index]
+            on = np.flatnonzero(squared <= (self._radii[index] + self._own_m) ** 2)
+            kept = np.ones(len(self._observed), np.bool_)
+            kept[on[self._own(index, self._observed[on])]] = False
+            beside = kept & (squared <= (self._radii[index] + BESIDE_M) ** 2)
+            self._others_observed[index] = self._observed[kept], self._observed[beside]
+        return self._others_observed[index]
 
     def hidden(self, index: int, points: FloatArray) -> npt.NDArray[np.bool_]:
         """(...) which points (..., 3) of the camera frame are behind an observed surface of something else.
@@ -103,21 +113,8 @@ class Obstacles:
         across, other = tangents(up[None])
         axes = np.stack([across[0], other[0], up])
         own = self._surfaces[index] @ axes.T
-        above = np.concatenate([self.observed(index), self.other_parts(index)])
-        above = above[(above - self._centers[index]) @ up > -self._radii[index]] @ axes.T
-        low = own[:, :2].min(axis=0)
-        cells = np.floor((own[:, :2] - low) / COVER_GRID_M).astype(np.int64)
-        counts = cells.max(axis=0) + 1
-        height = np.full(counts, -np.inf)
-        np.maximum.at(height, (cells[:, 0], cells[:, 1]), own[:, 2])
-        places = np.floor((above[:, :2] - low) / COVER_GRID_M).astype(np.int64)
-        inside = ((places >= 0) & (places < counts)).all(axis=1)
-        u, v = places[inside].T
-        higher = above[inside, 2] > height[u, v] + self._own_m
-        hidden = np.zeros(counts, np.bool_)
-        hidden[u[higher], v[higher]] = True
-        occupied = np.isfinite(height)
-        return float((hidden & occupied).sum() / max(occupied.sum(), 1))
+        above = np.concatenate([self.observed(index), self.other_parts(index)]) @ axes.T
+        return float(_covered(own, above, COVER_GRID_M, self._own_m))
 
     def _pixels(self, points: FloatArray) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
         """Columns and rows (...) of points (..., 3), and whether they are inside the image; else 0."""
@@ -156,10 +153,19 @@ def thinned(points: FloatArray, grid_m: float) -> FloatArray:
     """The first of the points (N, 3) in each cell of a grid, in their order."""
     if len(points) == 0:
         return points
+    return points[np.sort(np.unique(_cells(points, grid_m), return_index=True)[1])]
+
+
+def by_cells(points: FloatArray, grid_m: float) -> FloatArray:
+    """The points (N, 3) ordered by the cells of a grid."""
+    return points[np.argsort(_cells(points, grid_m), kind="stable")] if len(points) else points
+
+
+def _cells(points: FloatArray, grid_m: float) -> npt.NDArray[np.int64]:
+    """(N,) number of each point's cell."""
     cells = np.floor((points - points.min(axis=0)) / grid_m).astype(np.int64)
     counts = cells.max(axis=0) + 1
-    keys = (cells[:, 0] * counts[1] + cells[:, 1]) * counts[2] + cells[:, 2]
-    return points[np.sort(np.unique(keys, return_index=True)[1])]
+    return np.asarray((cells[:, 0] * counts[1] + cells[:, 1]) * counts[2] + cells[:, 2])
 
 
 class _Points:
@@ -177,9 +183,32 @@ class _Points:
 
 @lru_cache(maxsize=PARTS_CACHED)
 def _surface(id: str, digest: str, grid_m: float, points: _Points) -> FloatArray:
-    return thinned(points.points, grid_m).astype(np.float64)
+    return by_cells(thinned(points.points, grid_m).astype(np.float64), CELL_M)
 
 
 @lru_cache(maxsize=PARTS_CACHED)  # meshes are compared by identity
 def _field(mesh: Mesh, cap_m: float) -> DistanceField:
     return DistanceField(mesh, cap_m)
+
+
+@numba.njit(cache=True, nogil=True)
+def _covered(own, above, grid, gap):  # type: ignore[no-untyped-def]
+    """Fraction of the cells with points of `own` (N, 3) in which one of `above` is higher by more than the gap."""
+    low_x, low_y = own[:, 0].min(), own[:, 1].min()
+    columns, rows = 1 + int((own[:, 0].max() - low_x) / grid), 1 + int((own[:, 1].max() - low_y) / grid)
+    height = np.full((columns, rows), -np.inf)
+    hidden = np.zeros((columns, rows), np.bool_)
+    for n in range(len(own)):
+        u, v = int((own[n, 0] - low_x) / grid), int((own[n, 1] - low_y) / grid)
+        height[u, v] = max(height[u, v], own[n, 2])
+    for n in range(len(above)):
+        x, y = (above[n, 0] - low_x) / grid, (above[n, 1] - low_y) / grid
+        if 0 <= x < columns and 0 <= y < rows and above[n, 2] > height[int(x), int(y)] + gap:
+            hidden[int(x), int(y)] = True
+    occupied, covered = 0, 0
+    for u in range(columns):
+        for v in range(rows):
+            if height[u, v] > -np.inf:
+                occupied += 1
+                covered += hidden[u, v]
+    return covered / occupied

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 
 from binpose_core.frames.types import PoseEstimate
 from binpose_core.geometry.transforms import FloatArray, inverse, transform
+from binpose_core.meshes.mesh import Mesh
 from binpose_core.parts.grasps import PARALLEL, SUCTION
 from binpose_core.parts.objects import ObjectModel
 from binpose_grasping.candidates import GraspCandidates, joined_candidates
@@ -20,6 +22,8 @@ from binpose_grasping.refusals import Refusal
 from binpose_grasping.suction import tool_boxes
 
 NEIGHBOUR_FACES = 1000
+AT_ONCE = 400
+"""Number of hands per collision check with observed points."""
 
 
 class Surroundings:
@@ -51,23 +55,23 @@ class Surroundings:
     def allowed(self, place: int, found: GraspCandidates) -> GraspCandidates:
         """The candidates whose hand and path are free; `place` is that of their pose among the obstacles' poses.
 
-        They are checked in portions, best first, until enough are free.
+        They are checked in portions, best first, until enough are free; what refuses most at least cost comes first.
         """
-        checked, free, portion = [found.take(slice(0))], 0, self._config.enough * 2
-        for start in range(0, len(found), portion):
-            some = found.take(slice(start, start + portion))
-            if free >= self._config.enough:
-                some = some.keep(np.zeros(len(some), np.bool_), Refusal.NOT_TRIED)
-            checked.append(self._checked(place, some))
-            free += len(checked[-1])
-        every = joined_candidates(checked)
-        return replace(every, refused=every.refused + found.refused)
-
-    def _checked(self, place: int, found: GraspCandidates) -> GraspCandidates:
-        found = self._clear_of_cell(found)
-        found = self._clear_of_observed(place, found)
-        found = self._clear_of_hidden(place, found)
-        return self._uncovered(place, self._clear_of_parts(place, found))
+        enough = self._config.enough
+        found = self._uncovered(place, found)
+        checked, free = [found.without_any()], 0
+        for start in range(0, len(found), AT_ONCE):
+            some = found.take(slice(start, start + AT_ONCE))
+            if free < enough:
+                some = self._clear_of_observed(place, self._clear_of_cell(some))
+            checked.append(some.without_any())
+            for first in range(0, len(some), 2 * enough):
+                few = some.take(slice(first, first + 2 * enough))
+                if free >= enough:
+                    few = few.keep(np.zeros(len(few), np.bool_), Refusal.NOT_TRIED)
+                checked.append(self._clear_of_parts(place, self._clear_of_hidden(place, few)))
+                free += len(checked[-1])
+        return joined_candidates(checked)
 
     def covered(self, place: int) -> float:
         """Fraction of a part that others cover, seen against the direction of approach."""
@@ -106,15 +110,18 @@ class Surroundings:
         if not len(found):
             return found
         low, high = grown(*self.boxes_of(found), self._config.margin_m)
-        observed, stray = self._obstacles.observed(place), self._config.stray_points
-        observed = _within_hands(observed, found.T_cam_hand, low, high, self._config.down.unit)
-        counts = count_inside(inverse(found.T_cam_hand), low, high, observed, stray + 1)
-        return found.keep(counts <= stray, Refusal.HITS_OBSERVED)
+        T_hand_cam, stray = inverse(found.T_cam_hand), self._config.stray_points
+        free = count_inside(T_hand_cam, low, high, self._obstacles.observed_near(place), stray + 1) <= stray
+        left = np.flatnonzero(free)  # few
+        if len(left):
+            every = self._obstacles.observed(place)
+            free[left] = count_inside(T_hand_cam[left], low[left], high[left], every, stray + 1) <= stray
+        return found.keep(free, Refusal.HITS_OBSERVED)
 
     def _clear_of_hidden(self, place: int, found: GraspCandidates) -> GraspCandidates:
         if not len(found):
             return found
-        fingers = transform(found.T_cam_hand, finger_points(self._config.gripper, found.width_m))
+        fingers = transform(found.T_cam_hand, finger_points(self._config.gripper, found.width_m, self._config.margin_m))
         hidden = self._obstacles.hidden(place, fingers).sum(axis=1) > self._config.stray_points
         hidden |= self._obstacles.unseen(fingers).mean(axis=1) > self._config.ranking.most_unseen
         return found.keep(~hidden | (found.tool != PARALLEL), Refusal.HIDDEN)
@@ -124,17 +131,15 @@ class Surroundings:
         if not len(found):
             return found
         low, high = grown(*self.boxes_of(found), self._config.margin_m)
-        others = self._obstacles.other_parts(place)
-        found = found.keep(count_inside(inverse(found.T_cam_hand), low, high, others) == 0, Refusal.HITS_PART)
+        T_hand_cam = inverse(found.T_cam_hand)
+        hit = count_inside(T_hand_cam, low, high, self._obstacles.other_parts(place)) > 0
         for number in self._obstacles.near(place):
-            if len(found):
-                pose = self._poses[number]
-                mesh = self._objects[pose.object_id].lod(NEIGHBOUR_FACES)
-                boxes = grown(*self.boxes_of(found), self._config.margin_m)
-                T_hand_mesh = inverse(found.T_cam_hand) @ pose.T_cam_obj
-                hit = boxes_touch_mesh(T_hand_mesh, *boxes, mesh.vertices.astype(np.float64)[mesh.faces])
-                found = found.keep(~hit, Refusal.HITS_PART)
-        return found
+            left = np.flatnonzero(~hit)
+            if len(left):
+                T_hand_mesh = T_hand_cam[left] @ self._poses[number].T_cam_obj
+                corners = triangles(self._objects[self._poses[number].object_id].lod(NEIGHBOUR_FACES))
+                hit[left] = boxes_touch_mesh(T_hand_mesh, low[left], high[left], corners)
+        return found.keep(~hit, Refusal.HITS_PART)
 
     def _uncovered(self, place: int, found: GraspCandidates) -> GraspCandidates:
         if not len(found):
@@ -143,11 +148,7 @@ class Surroundings:
         return found.keep(np.full(len(found), free), Refusal.COVERED)
 
 
-def _within_hands(
-    points: FloatArray, T_cam_hand: FloatArray, low: FloatArray, high: FloatArray, down: FloatArray
-) -> FloatArray:
-    """The points (P, 3) that are not below all boxes of all hands, along the direction of approach."""
-    along = T_cam_hand[:, :3, :3].transpose(0, 2, 1) @ down  # (N, 3) in the frames of the hands
-    reach = np.maximum(along[:, None] * low, along[:, None] * high).sum(-1).max(axis=1)
-    deepest = (T_cam_hand[:, :3, 3] @ down + reach).max()
-    return points[points @ down <= deepest]
+@lru_cache(maxsize=256)  # meshes are compared by identity
+def triangles(mesh: Mesh) -> FloatArray:
+    """(F, 3, 3) float64 corners of a mesh's triangles."""
+    return mesh.vertices.astype(np.float64)[mesh.faces]
