@@ -33,7 +33,7 @@ def test_the_fingers_are_as_far_apart_as_in_the_physics():
 def test_the_hand_is_drawn_and_the_file_holds_all_pictures(prepared, tmp_path):
     filled = FilledBin(SPEC, (prepared,), lying()[None])
     moments = [Moment(lying()[None], hand_at(z_m=z), 0.04) for z in (0.02, 0.1)]
-    pictures = draw_moments(moments, filled, GripperConfig(), 1, SMALL)
+    pictures = draw_moments(moments, filled, GripperConfig(), SMALL)
     assert (pictures[0] != pictures[1]).mean() > 0.01
     write_animation(tmp_path / "picks.webp", pictures, SMALL)
     ok, read = cv2.imreadanimation(str(tmp_path / "picks.webp"))

@@ -17,15 +17,20 @@ from binpose_core.frames.camera import Camera
 from binpose_core.geometry.transforms import FloatArray, from_rotation_translation, inverse
 from binpose_core.meshes.mesh import Mesh
 from binpose_grasping.gripper import GripperConfig
+from binpose_simulation.appearance import AppearanceConfig
 from binpose_simulation.example_scene import example_scene
 from binpose_simulation.gbuffer import smooth_corner_normals
+from binpose_simulation.materials import MaterialConfig
+from binpose_simulation.photograph import PhotographConfig
 from binpose_simulation.prepared_parts import PreparedPart
-from binpose_simulation.scene import render_view
+from binpose_simulation.scene import SceneConfig, render_view
+from binpose_simulation.sensor import SensorConfig
 from binpose_simulation.viewpoint import look_at
 
 Image = npt.NDArray[np.uint8]
 TABLE_M = 1.0
-LOOK = 3
+LOOK = 1
+"""Seed of light and materials: a bright table."""
 CORNERS = np.array([[0, 1, 3, 2], [4, 6, 7, 5], [0, 4, 5, 1], [2, 3, 7, 6], [0, 2, 6, 4], [1, 5, 7, 3]])
 
 
@@ -85,17 +90,17 @@ class MotionRecorder:
 
 
 def draw_moments(
-    moments: Sequence[Moment], filled: FilledBin, gripper: GripperConfig, seed: int, config: AnimationConfig
+    moments: Sequence[Moment], filled: FilledBin, gripper: GripperConfig, config: AnimationConfig
 ) -> list[Image]:
-    """Pictures (H, W, 3) of moments, seen from the side; `seed` decides light and materials."""
+    """Pictures (H, W, 3) of moments, seen from the side."""
     hand = hand_parts(gripper)
     pile = filled.pile_with([(part, np.eye(4)) for part in hand], TABLE_M)
     camera, T_cam_world = _beside(filled, config)
-    pictures = []
+    pictures, scene = [], studio()
     for moment in moments:
         T = np.concatenate([moment.T_world_obj, hand_poses(moment), pile.T_world_obj[-1:]])
-        look = np.random.default_rng([seed, LOOK])
-        view = render_view(replace(pile, T_world_obj=T), look, example_scene(), camera, T_cam_world, look)
+        look = np.random.default_rng(LOOK)
+        view = render_view(replace(pile, T_world_obj=T), look, scene, camera, T_cam_world, look)
         pictures.append(view.frame.color)
     return pictures
 
@@ -122,6 +127,16 @@ def write_animation(path: Path | str, pictures: Sequence[Image], config: Animati
     write_bytes(path, np.asarray(content, np.uint8).tobytes())
 
 
+def studio() -> SceneConfig:
+    """Even light and a camera without noise: small files, and nothing distracts from the motion."""
+    camera = PhotographConfig(
+        blur_px=(0.3, 0.4), noise=0.003, exposure=(0.9, 1.0), white_balance=0.02, bloom_share=0.0, vignette_share=0.0,
+        mosaic_share=0.0, sharpen_share=0.0, jpeg_share=0.0, mono_share=0.0,
+    )  # fmt: skip
+    light = AppearanceConfig(MaterialConfig(label_share=0.0), camera, projector_lit_share=0.0, room_level=(0.7, 0.9))
+    return replace(example_scene(), appearance=light, sensor=SensorConfig.only("ideal"))
+
+
 def hand_parts(gripper: GripperConfig) -> list[PreparedPart]:
     """Finger, finger and palm as bodies to be drawn, in the frames of `hand_poses`."""
     low, high = gripper.boxes(-2 * gripper.clearance_m)
@@ -144,8 +159,8 @@ def _solid(low: FloatArray, high: FloatArray) -> PreparedPart:
 
 def _beside(filled: FilledBin, config: AnimationConfig) -> tuple[Camera, FloatArray]:
     """A camera that sees the bin and the placed parts, and T_cam_world (4, 4)."""
-    focal = 1.15 * config.width
+    focal = 1.45 * config.width
     camera = Camera(focal, focal, (config.width - 1) / 2, (config.height - 1) / 2, config.width, config.height)
     _, high = filled.spec.inner_bounds(filled.spec.height_m)
-    middle = np.array([0.0, -0.6 * high[1], filled.spec.height_m])
+    middle = np.array([0.0, -1.2 * high[1], filled.spec.height_m])
     return camera, inverse(look_at(middle + np.array([0.85, -0.25, 0.62]), middle, np.pi / 2))

@@ -83,7 +83,7 @@ class Pick(Command):
         if self.animation:
             gripper = cell.world.gripper
             with waiting(f"Drawing {len(recorder.moments)} pictures ..."):
-                pictures = draw_moments(recorder.moments, filled, gripper, self.seed, self.picture)
+                pictures = draw_moments(recorder.moments, filled, gripper, self.picture)
             write_animation(self.out / ANIMATION, pictures, self.picture)
             console.print("Look at", Text(str(self.out / ANIMATION), "bold"))
         return 0
