@@ -8,8 +8,11 @@ import pytest
 from binpose_cell.clearing import CLEARED, NO_TRIES, BinClearing, true_poses
 from binpose_cell.config import PickingConfig
 from binpose_cell.filled_bin import FilledBin
+from binpose_core.base.errors import BinposeError
 from binpose_core.frames.types import PoseEstimate
+from binpose_grasping.config import PlannerConfig
 from binpose_grasping.planner import NO_POSE
+from binpose_simulation.world import UnstableError
 
 from .conftest import SPEC, lying
 
@@ -58,3 +61,18 @@ def test_every_view_is_shown(filled, block):
     cell = BinClearing(filled, {"block": block}, 5, on_view=lambda *seen: shown.append(seen))
     assert len(cell.run().tries) == len(shown)
     assert all(isinstance(pose, PoseEstimate) for _, poses, _ in shown for pose in poses)
+
+
+def test_another_tool_is_refused(filled, block):
+    with pytest.raises(BinposeError, match="parallel hand"):
+        BinClearing(filled, {"block": block}, 5, planner=PlannerConfig(tool="suction"))
+
+
+def test_diverging_physics_is_refused(filled, block, monkeypatch):
+    def diverge(*_):
+        raise UnstableError("at 0.1 s")
+
+    cell = BinClearing(filled, {"block": block}, 5)
+    monkeypatch.setattr(cell.world, "settle", diverge)
+    with pytest.raises(BinposeError, match="timestep_s"):
+        cell.run()

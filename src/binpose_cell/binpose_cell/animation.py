@@ -120,7 +120,7 @@ def write_animation(path: Path | str, pictures: Sequence[Image], config: Animati
         )
     animation = cv2.Animation()
     animation.frames = [cv2.cvtColor(picture, cv2.COLOR_RGB2BGR) for picture in pictures]
-    animation.durations = np.full(len(pictures), round(1000 / config.frames_per_s / config.speed), np.int32)
+    animation.durations = [round(1000 / config.frames_per_s / config.speed)] * len(pictures)
     done, content = cv2.imencodeanimation(".webp", animation, [cv2.IMWRITE_WEBP_QUALITY, config.quality])
     if not done:
         raise BinposeError(f"OpenCV could not compress {len(pictures)} pictures for {path}; use fewer or smaller ones.")

@@ -10,13 +10,16 @@ from binpose_cell.config import PickingConfig
 from binpose_cell.filled_bin import FilledBin
 from binpose_cell.pick_motion import HandPath, PickResult, execute
 from binpose_cell.pick_world import OnStep, PickWorld
+from binpose_core.base.errors import BinposeError
 from binpose_core.base.stopwatch import Stopwatch
 from binpose_core.frames.types import Grasp, PoseEstimate
 from binpose_core.geometry.transforms import FloatArray, inverse
+from binpose_core.parts.grasps import PARALLEL, TOOLS
 from binpose_core.parts.objects import ObjectModel
 from binpose_grasping.config import Direction, PlannerConfig
 from binpose_grasping.planner import GraspPlan, GraspPlanner
 from binpose_simulation.scene import SimulatedView
+from binpose_simulation.world import UnstableError
 
 PoseSource = Callable[[SimulatedView], Sequence[PoseEstimate]]
 TRUE_SCORE = 0.99
@@ -80,6 +83,9 @@ class BinClearing:
         on_view: called with each view, its poses and its plan.
         on_step: called after each step of the physics.
         sensor: kind of the depth sensor, one of `binpose_simulation.sensor.SENSOR_KINDS`.
+
+    Raises:
+        BinposeError: for a planner of another tool, or an unknown sensor.
     """
 
     def __init__(
@@ -97,6 +103,10 @@ class BinClearing:
         self.config, self._filled, self._on_view = config or PickingConfig(), filled, on_view
         self.camera = CellCamera(filled, seed, sensor)
         planner = planner or PlannerConfig()
+        if planner.tool != TOOLS[PARALLEL]:
+            raise BinposeError(
+                f"The cell has a parallel hand, and the planner the tool {planner.tool!r}; expected {TOOLS[PARALLEL]!r}."
+            )
         down = Direction(*(float(value) for value in self.camera.T_cam_world[:3, :3] @ [0.0, 0.0, -1.0]))
         planner = replace(planner, down=down, cell=replace(planner.cell, bin=filled.planned_bin()))
         self.world = PickWorld(
@@ -110,7 +120,21 @@ class BinClearing:
         self._spilled = self._looks = 0
 
     def run(self, on_try: Callable[[Try], None] = lambda one: None) -> Clearing:
-        """Pick until the bin is empty, no grasp is left, or the tries are used up; `on_try` gets each try."""
+        """Pick until the bin is empty, no grasp is left, or the tries are used up; `on_try` gets each try.
+
+        Raises:
+            BinposeError: if the physics diverges.
+        """
+        try:
+            return self._run(on_try)
+        except UnstableError as error:
+            step_s = self.config.grip.timestep_s
+            raise BinposeError(
+                f"The physics of the picks diverged ({error}) with a time step of {step_s:g} s; expected a stable one; "
+                "choose a smaller grip.timestep_s, or another seed."
+            ) from error
+
+    def _run(self, on_try: Callable[[Try], None]) -> Clearing:
         tries: list[Try] = []
         most, reason = self.config.tries_per_part * len(self._filled.bodies), NO_TRIES
         self.world.settle()
@@ -152,8 +176,8 @@ class BinClearing:
     def _tried(self, number: int, pose: PoseEstimate, grasp: Grasp, T_world_cam: FloatArray) -> Try:
         gripper = self.world.gripper
         opening_m = min(grasp.width_m + 2 * gripper.clearance_m, gripper.opening_m)
-        places = (T_world_cam @ T for T in (grasp.T_cam_pregrasp, grasp.T_cam_hand, grasp.T_cam_retreat))
-        path = HandPath(*places, opening_m)
+        before, at, after = (T_world_cam @ T for T in (grasp.T_cam_pregrasp, grasp.T_cam_hand, grasp.T_cam_retreat))
+        path = HandPath(before, at, after, opening_m)
         result = execute(self.world, path, self._place_m, self.config)
         held = self._filled.object_ids[result.part] if result.part >= 0 else ""
         if result.succeeded:

@@ -109,7 +109,7 @@ class _Try:
         world, motion = self._world, self._motion
         self._T_hand_part = self._in_hand()
         world.move_hand(self._path.T_retreat[:3, 3], motion.lift_m_s)
-        above = self._path.T_retreat[:3, 3].copy()
+        above = np.array(self._path.T_retreat[:3, 3], np.float64)
         above[2] = max(above[2], world.bin.height_m + motion.clear_m)
         world.move_hand(above, motion.lift_m_s)
         if self._part not in world.held():

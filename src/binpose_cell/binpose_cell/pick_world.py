@@ -100,7 +100,8 @@ class PickWorld:
     def lowest_m(self, part: int) -> float:
         """Height of the lowest point of a part."""
         self._mujoco.mj_kinematics(self._model, self._data)
-        return min(self._lowest_of(geom) for geom in np.flatnonzero(self._part_of[self._model.geom_bodyid] == part))
+        geoms = np.flatnonzero(self._part_of[self._model.geom_bodyid] == part)
+        return min(self._lowest_of(int(geom)) for geom in geoms)
 
     def put_hand(self, T_world_hand: FloatArray, width_m: float) -> None:
         """Place the hand at rest, without a motion."""

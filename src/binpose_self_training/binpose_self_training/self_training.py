@@ -20,6 +20,7 @@ from binpose_self_training.config import SelfTrainingConfig
 from binpose_self_training.gate.gate import Gate
 from binpose_self_training.gate.verdict import Verdict
 from binpose_self_training.recorded_frames import RecordedFrames, Recording, collect_frames
+from binpose_self_training.recorded_outcomes import recorded_outcomes
 from binpose_self_training.records import RoundRecord
 from binpose_self_training.replay import FOLDER, keep_for_replay, scene_of, simulated_replay
 from binpose_self_training.rounds import Report, Rounds, TruthCheck
@@ -136,7 +137,8 @@ class SelfTraining:
         def progress(step: str, done: int, total: int) -> None:
             self.report(f"gate, {step}", done / total, f"{done} of {total}")
 
-        return Gate(self.config.gate, progress=progress)(champion, candidate, held_out.sources, anchors)
+        gate, outcomes = Gate(self.config.gate, progress=progress), recorded_outcomes(held_out)
+        return gate(champion, candidate, held_out.sources, anchors, outcomes)
 
     def _scene(self, champion: PipelineBundle) -> SceneConfig:
         """The bins that the model was trained on."""

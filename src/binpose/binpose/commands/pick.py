@@ -1,7 +1,7 @@
 """`binpose pick`: a simulated cell that empties a bin."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,8 +34,8 @@ class Pick(Command):
     """Simulate a cell that empties a bin, and show which picks succeed.
 
     Each try begins with a simulated image. The model finds the poses, the planner the grasps, and physics (MuJoCo)
-    decides whether the part is lifted, shaken and placed. Writes picks.webp, outcomes.json and the images as a BOP data
-    set.
+    decides whether the part is lifted, shaken and placed. Writes picks.webp, and the images as a BOP data set
+    with outcomes.json.
 
     Example: binpose pick --parts bow_handle --number 8
 
@@ -65,14 +65,16 @@ class Pick(Command):
     def run(self) -> int:
         """Simulate, pick, draw, report."""
         from binpose_cell.animation import MotionRecorder, draw_moments, write_animation
+        from binpose_core.base.files import write_json
         from binpose_core.datasets.bop_writer import BopWriter
         from binpose_pipeline.bundle import load_bundle
-        from binpose_simulation.export import remove_export
+        from binpose_simulation.export import SETTINGS, remove_export, scene_directory
 
         with waiting("Loading the model ..."):
             bundle = load_bundle(self.model)
         filled = self._filled(bundle.objects)
         remove_export(self.out / "dataset", SPLIT)
+        write_json(scene_directory(self.out / "dataset", SPLIT, self.seed) / SETTINGS, self._settings(filled))
         recorder = MotionRecorder(self.picture)
         with BopWriter(self.out / "dataset", SPLIT, self.seed, list(bundle.objects.values())) as writer, compiling():
             cell = self._cell(bundle, filled, writer, recorder)
@@ -111,6 +113,11 @@ class Pick(Command):
         wanted = [names[number % len(names)] for number in range(self.number)]
         return fill_bin(np.random.default_rng(self.seed), parts, wanted)
 
+    def _settings(self, filled: "FilledBin") -> dict[str, object]:
+        """What the picks depend on."""
+        picking = {"picking": asdict(self.picking), "sensor": self.sensor, "true_poses": self.true_poses}
+        return {"parts": filled.object_ids, "bin": asdict(filled.spec), "model": str(self.model), **picking}
+
     def _cell(
         self, bundle: "PipelineBundle", filled: "FilledBin", writer: "BopWriter", recorder: object
     ) -> "BinClearing":
@@ -139,7 +146,7 @@ class Pick(Command):
         from binpose_core.datasets.pick_outcomes import write_outcomes
 
         picks = {f"{self.seed:06d}_{one.number:06d}": [outcome_of(one)] for one in clearing.tries}
-        write_outcomes(self.out / OUTCOMES, picks)
+        write_outcomes(self.out / "dataset" / OUTCOMES, picks)
 
 
 def tries_table(clearing: "Clearing") -> "Table":
@@ -150,8 +157,8 @@ def tries_table(clearing: "Clearing") -> "Table":
     from binpose_cell.figures import end_of
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("try", "part", "pose", "grasp", "end", "width, mm", "overlap, mm", "motion, s"):
-        table.add_column(name)
+    for name in ("try", "part", "pose", "grasp", "end", "width mm", "overlap mm", "s"):
+        table.add_column(name, no_wrap=True)
     for one in clearing.tries:
         result = one.result
         table.add_row(
