@@ -105,7 +105,8 @@ class BinClearing:
         planner = planner or PlannerConfig()
         if planner.tool != TOOLS[PARALLEL]:
             raise BinposeError(
-                f"The cell has a parallel hand, and the planner the tool {planner.tool!r}; expected {TOOLS[PARALLEL]!r}."
+                f"A planner of the tool {planner.tool!r} for a cell with a parallel hand; expected {TOOLS[PARALLEL]!r}; "
+                "change planner.tool."
             )
         down = Direction(*(float(value) for value in self.camera.T_cam_world[:3, :3] @ [0.0, 0.0, -1.0]))
         planner = replace(planner, down=down, cell=replace(planner.cell, bin=filled.planned_bin()))
