@@ -105,7 +105,7 @@ class BinClearing:
         planner = planner or PlannerConfig()
         if planner.tool != TOOLS[PARALLEL]:
             raise BinposeError(
-                f"A planner of the tool {planner.tool!r} for a cell with a parallel hand; expected {TOOLS[PARALLEL]!r}; "
+                f"A planner of the tool {planner.tool!r} and a cell with a parallel hand; expected parallel; "
                 "change planner.tool."
             )
         down = Direction(*(float(value) for value in self.camera.T_cam_world[:3, :3] @ [0.0, 0.0, -1.0]))
