@@ -159,8 +159,8 @@ def _solid(low: FloatArray, high: FloatArray) -> PreparedPart:
 
 def _beside(filled: FilledBin, config: AnimationConfig) -> tuple[Camera, FloatArray]:
     """A camera that sees the bin and the placed parts, and T_cam_world (4, 4)."""
-    focal = 1.45 * config.width
+    focal = 1.35 * config.width
     camera = Camera(focal, focal, (config.width - 1) / 2, (config.height - 1) / 2, config.width, config.height)
     _, high = filled.spec.inner_bounds(filled.spec.height_m)
-    middle = np.array([0.0, -1.2 * high[1], filled.spec.height_m])
+    middle = np.array([0.0, -1.2 * high[1], filled.spec.height_m + 0.04])
     return camera, inverse(look_at(middle + np.array([0.85, -0.25, 0.62]), middle, np.pi / 2))
