@@ -7,6 +7,7 @@ lists approaches that overlap bin or parts by more than 1 mm, cleared bins, and 
 speeds.
 """
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,7 +17,7 @@ import tyro
 from binpose_cell.cell_camera import SENSOR
 from binpose_cell.clearing import BinClearing, Clearing, PoseSource, true_poses
 from binpose_cell.config import PickingConfig
-from binpose_cell.figures import PickFigures
+from binpose_cell.figures import PickFigures, end_of
 from binpose_cell.filled_bin import fill_bin
 from binpose_core.base.threads import limit_threads
 from binpose_core.parts.objects import ObjectModel
@@ -74,9 +75,10 @@ def measured(
     """The table of one source of poses."""
     every: list[Clearing] = []
     rows = []
-    for kind, part in enumerate(parts):
+    kinds = list(objects)
+    for part in parts:
         found = [
-            cleared(part, parts, objects, SEED + 1000 * kind + k, source, number, config, arguments.sensor)
+            cleared(part, parts, objects, SEED + 1000 * kinds.index(part) + k, source, number, config, arguments.sensor)
             for k in range(bins)
         ]
         every += found
@@ -97,7 +99,10 @@ def cleared(
 ) -> Clearing:  # fmt: skip
     """One bin that is emptied as far as possible."""
     filled = fill_bin(np.random.default_rng(seed), parts, [part] * number)
-    return BinClearing(filled, objects, seed, source, config, sensor=sensor).run()
+    clearing = BinClearing(filled, objects, seed, source, config, sensor=sensor).run()
+    ends = " ".join(end_of(one) for one in clearing.tries)
+    print(f"{part}, bin {seed}: {ends}, {clearing.left} of {clearing.parts} left", file=sys.stderr, flush=True)
+    return clearing
 
 
 def row(name: str, clearings: Sequence[Clearing], config: PickingConfig, vision_s: float) -> list[str]:
