@@ -8,7 +8,7 @@ speeds.
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,7 +69,7 @@ def main(arguments: Arguments) -> None:
 
 
 def measured(
-    name: str, source: PoseSource, parts: dict[str, PreparedPart], objects: dict[str, ObjectModel],
+    name: str, source: PoseSource, parts: dict[str, PreparedPart], objects: Mapping[str, ObjectModel],
     bins: int, number: int, config: PickingConfig, arguments: Arguments,
 ) -> None:  # fmt: skip
     """The table of one source of poses."""
@@ -94,7 +94,7 @@ def measured(
 
 
 def cleared(
-    part: str, parts: dict[str, PreparedPart], objects: dict[str, ObjectModel], seed: int,
+    part: str, parts: dict[str, PreparedPart], objects: Mapping[str, ObjectModel], seed: int,
     source: PoseSource, number: int, config: PickingConfig, sensor: str,
 ) -> Clearing:  # fmt: skip
     """One bin that is emptied as far as possible."""

@@ -1,6 +1,6 @@
 """Empties a bin: image, poses, grasps, try, and again, until no part or no grasp is left."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -91,7 +91,7 @@ class BinClearing:
     def __init__(
         self,
         filled: FilledBin,
-        objects: dict[str, ObjectModel],
+        objects: Mapping[str, ObjectModel],
         seed: int,
         poses: PoseSource = true_poses,
         config: PickingConfig | None = None,

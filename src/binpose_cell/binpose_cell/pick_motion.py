@@ -85,7 +85,7 @@ class _Try:
         self._world, self._path, self._place_m = world, path, place_m
         self._motion, self._config = config.motion, config
         self._part, self._slip_m, self._shaken_s = -1, 0.0, 0.0
-        self._T_hand_part = np.eye(4)
+        self._T_hand_part: FloatArray = np.eye(4)
 
     def run(self) -> PickResult:
         world, motion, began = self._world, self._motion, self._world.time_s

@@ -1,6 +1,6 @@
 """`binpose pick`: a simulated cell that empties a bin."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from binpose_cell.config import PickingConfig
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from binpose_cell.animation import MotionRecorder
     from binpose_cell.clearing import BinClearing, Clearing
     from binpose_cell.filled_bin import FilledBin
     from binpose_core.datasets.bop_writer import BopWriter
@@ -90,7 +91,7 @@ class Pick(Command):
             console.print("Look at", Text(str(self.out / ANIMATION), "bold"))
         return 0
 
-    def _filled(self, objects: "dict[str, ObjectModel]") -> "FilledBin":
+    def _filled(self, objects: "Mapping[str, ObjectModel]") -> "FilledBin":
         """The bin, with as many parts of each type as possible."""
         from binpose_cell.filled_bin import fill_bin
         from binpose_core.base.errors import BinposeError, UnknownObject
@@ -119,7 +120,7 @@ class Pick(Command):
         return {"parts": filled.object_ids, "bin": asdict(filled.spec), "model": str(self.model), **picking}
 
     def _cell(
-        self, bundle: "PipelineBundle", filled: "FilledBin", writer: "BopWriter", recorder: object
+        self, bundle: "PipelineBundle", filled: "FilledBin", writer: "BopWriter", recorder: "MotionRecorder"
     ) -> "BinClearing":
         from binpose_cell.clearing import BinClearing, true_poses
 
