@@ -19,11 +19,11 @@ from binpose_cell.clearing import BinClearing, Clearing, PoseSource, true_poses
 from binpose_cell.config import PickingConfig
 from binpose_cell.figures import PickFigures, end_of
 from binpose_cell.filled_bin import fill_bin
+from binpose_cell.gripped_parts import gripped_parts
 from binpose_core.base.threads import limit_threads
 from binpose_core.parts.objects import ObjectModel
 from binpose_pipeline.bundle import load_bundle
-from binpose_simulation.content_config import ContentConfig
-from binpose_simulation.prepared_parts import PreparedPart, prepare_parts
+from binpose_simulation.prepared_parts import PreparedPart
 from common import heading, table
 
 SEED = 616_000
@@ -57,7 +57,7 @@ def main(arguments: Arguments) -> None:
     bundle, config = load_bundle(arguments.model), PickingConfig()
     bins, number = (1, 8) if arguments.reduced else (arguments.bins, arguments.number)
     names = arguments.parts or tuple(bundle.objects)
-    parts = prepare_parts({name: bundle.objects[name] for name in names}, ContentConfig())
+    parts = gripped_parts({name: bundle.objects[name] for name in names})
     motion = config.motion
     speeds = f"approach {motion.approach_m_s} m/s, lift {motion.lift_m_s} m/s, carry {motion.carry_m_s} m/s"
     print(f"{bins} bins of {number} parts per type; sensor {arguments.sensor}; {speeds}; ", end="")

@@ -94,9 +94,8 @@ class Pick(Command):
     def _filled(self, objects: "Mapping[str, ObjectModel]") -> "FilledBin":
         """The bin, with as many parts of each type as possible."""
         from binpose_cell.filled_bin import fill_bin
+        from binpose_cell.gripped_parts import gripped_parts
         from binpose_core.base.errors import BinposeError, UnknownObject
-        from binpose_simulation.content_config import ContentConfig
-        from binpose_simulation.prepared_parts import prepare_parts
 
         names = split_names(self.parts, "--parts") or tuple(objects)
         if unknown := [name for name in names if name not in objects]:
@@ -110,7 +109,7 @@ class Pick(Command):
                 f"--number {self.number} and --seed {self.seed}; expected at least 1 and 0; choose others."
             )
         with waiting("Preparing parts ..."):
-            parts = prepare_parts({name: objects[name] for name in names}, ContentConfig())
+            parts = gripped_parts({name: objects[name] for name in names})
         wanted = [names[number % len(names)] for number in range(self.number)]
         return fill_bin(np.random.default_rng(self.seed), parts, wanted)
 
