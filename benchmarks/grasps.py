@@ -1,11 +1,11 @@
 """Time to find the grasps of CAD files, time to plan for ten parts, and why grasps are refused.
 
-python benchmarks/grasps.py [--cad cad/gearmotor.stl cad/pulley.stl] [--model demo] [--frames 6] [--arm fer]
+python benchmarks/grasps.py [--cad cad/gearmotor.stl cad/pulley.stl] [--model demo] [--frames 20] [--arm fer]
 """
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,12 +24,15 @@ from binpose_grasping.planner import GraspPlanner
 from binpose_grasping.refusals import Refusal
 from binpose_grasping.search import find_grasps
 from binpose_pipeline.bundle import load_bundle
+from binpose_simulation.scene import SimulatedView, render_view, simulate_pile
 from common import heading, spread, table
-from scenes import unseen_views
+from scenes import EVALUATION_SEED, scene_of
 
 T_BASE_BIN = from_rotation_translation(np.eye(3), np.array([0.5, 0.0, 0.0]))
 PARTS = 10
 FREE = "offered"
+VISIBLE = 0.3
+"""Least visible fraction of a part that a grasp is expected of."""
 
 
 @dataclass(frozen=True)
@@ -39,13 +42,15 @@ class Arguments:
     cad: CAD files whose grasps are searched.
     model: whose parts lie in the bins.
     frames: number of bins with ten parts each; true poses are given.
+    bin_m: inner length, width and height of the bins; by default wide enough for the Franka hand.
     repeats: measurements of each, after one warm-up.
     arm: of the robot; "none" for no robot.
     """
 
     cad: tuple[Path, ...] = ()
     model: str = "demo"
-    frames: int = 6
+    frames: int = 20
+    bin_m: tuple[float, float, float] = (0.3, 0.2, 0.08)
     repeats: int = 3
     arm: str = "fer"
 
@@ -93,8 +98,8 @@ def plans(arguments: Arguments) -> None:
     objects = load_bundle(arguments.model).objects
     times: list[Timed] = []
     counts: Counter[str] = Counter()
-    found = []
-    for view in unseen_views(objects, arguments.frames, (PARTS, PARTS)):
+    found, shares = [], []
+    for view in bins(objects, arguments):
         planner, T_base_cam = planner_of(objects, view, arguments.arm)
         poses = [PoseEstimate(name, T, 0.95) for name, T in zip(view.object_ids, view.T_cam_obj, strict=True)]
         planner.plan(view.frame, poses, T_base_cam)
@@ -102,21 +107,34 @@ def plans(arguments: Arguments) -> None:
         times += runs
         plan = runs[0].value
         found.append(len(plan.grasps))
+        visible = {int(n) for n in np.flatnonzero(view.visible_fraction > VISIBLE)}
+        shares.append(len(visible & {grasp.pose_index for grasp in plan.grasps}) / max(len(visible), 1))
         counts += Counter({FREE: len(plan.grasps)}) + Counter({r.code: n for r, n in plan.refused.items()})
     wall, cpu = (np.array([getattr(run, name) for run in times]) for name in ("wall_s", "cpu_s"))
     rows = [["wall clock", spread(wall, 1e-3)], ["processor", spread(cpu, 1e-3)]]
     table([f"ten parts, arm {arguments.arm}", "ms, median (10th-90th percentile)"], rows)
-    print(f"bins with a grasp {np.mean(np.array(found) > 0):.2f}, grasps per bin {np.mean(found):.1f}\n")
+    print(f"bins with a grasp {np.mean(np.array(found) > 0):.2f}, grasps per bin {np.mean(found):.1f}, ", end="")
+    print(f"visible parts with a grasp {np.mean(shares):.2f}\n")
     tried = sum(n for code, n in counts.items() if code not in (Refusal.DIRECTION.code, Refusal.NOT_TRIED.code))
     rows = [[code, str(n), f"{n / max(tried, 1):.3f}"] for code, n in counts.most_common()]
     table(["reason", "grasps", "fraction of those checked"], rows)
+
+
+def bins(objects: dict[str, ObjectModel], arguments: Arguments) -> Iterator[SimulatedView]:
+    """Settled bins of the given size with ten parts, as a noisy camera sees them."""
+    scene = scene_of(objects, (PARTS, PARTS))
+    scene = replace(scene, content=replace(scene.content, bin_size_m=arguments.bin_m, distractor_share=0.0))
+    for number in range(arguments.frames):
+        rng = np.random.default_rng([EVALUATION_SEED, number])
+        yield render_view(simulate_pile(rng, objects, scene), rng, scene)
 
 
 def planner_of(objects: dict[str, ObjectModel], view: Any, arm: str) -> tuple[GraspPlanner, np.ndarray]:
     """A planner whose hand comes from above, and the camera's place in the frame of the arm."""
     T_base_cam = T_BASE_BIN @ inverse(view.T_cam_world)
     down = view.T_cam_world[:3, :3] @ [0.0, 0.0, -1.0]
-    config = PlannerConfig(down=Direction(*map(float, down)), arm=replace(ArmConfig(), name=arm))
+    direction = Direction(*map(float, down))
+    config = PlannerConfig(down=direction, arm=replace(ArmConfig(), name=arm), per_part=1, most=PARTS)
     return GraspPlanner(objects, config), T_base_cam
 
 

@@ -1,6 +1,7 @@
 """Plain parts, alone and in a settled bin whose truth is known."""
 
 from collections.abc import Sequence
+from importlib import metadata
 
 import numpy as np
 import pytest
@@ -20,6 +21,12 @@ from binpose_simulation.scene import SceneConfig, SimulatedView, render_view, si
 from binpose_simulation.sensor import SensorConfig
 from binpose_simulation.viewpoint import ViewpointConfig
 
+try:
+    metadata.distribution("example-robot-data")
+    PANDA_MISSING = ""
+except metadata.PackageNotFoundError:
+    PANDA_MISSING = "the extra `picking` is not installed: no shape of the Panda"
+needs_panda = pytest.mark.skipif(bool(PANDA_MISSING), reason=PANDA_MISSING)
 CAMERA = Camera(600.0, 600.0, 319.5, 239.5, 640, 480)
 TABLE_M = 0.5
 NO_SYMMETRY = Symmetries(np.eye(4)[None], (), np.zeros((0, 4, 4)))
@@ -70,21 +77,25 @@ def parts(cube: ObjectModel, bar: ObjectModel, rod: ObjectModel) -> dict[str, Ob
     return {part.id: part for part in (cube, bar, rod)}
 
 
-@pytest.fixture(scope="session")
-def view(parts: dict[str, ObjectModel]) -> SimulatedView:
-    """A bin with a few of the parts."""
+def prepared(parts: dict[str, ObjectModel]) -> dict[str, PreparedPart]:
+    """Convex parts for the physics, as they are."""
     axis = np.array([0.0, 0.0, 1.0])
-    prepared = {
+    return {
         name: PreparedPart(name, part.mesh, smooth_corner_normals(part.mesh), (part.mesh,), part.diameter_m, axis)
         for name, part in parts.items()
     }
+
+
+@pytest.fixture(scope="session")
+def view(parts: dict[str, ObjectModel]) -> SimulatedView:
+    """A bin with a few of the parts."""
     config = SceneConfig(
         content=ContentConfig(parts=(7, 7), row=(1, 1)),
         viewpoint=ViewpointConfig(width=640, height=480, part_size_px=(70, 90)),
         sensor=SensorConfig.only("ideal"),
     )
     rng = np.random.default_rng(7)
-    return render_view(simulate_pile(rng, prepared, config), rng, config)
+    return render_view(simulate_pile(rng, prepared(parts), config), rng, config)
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,11 @@ from binpose_grasping.cell import Boxes
 from binpose_grasping.franka_arm import FrankaArm
 from binpose_grasping.gripper import GripperConfig, hand_boxes
 
+from .conftest import needs_panda
+
 for library in ("pinocchio", "coal", "frankik"):
     pytest.importorskip(library, reason="the extra `robot` is not installed")
+pytestmark = needs_panda
 NOTHING = Boxes(np.zeros((0, 4, 4)), np.zeros((0, 3)))
 WIDTH_M = 0.03
 

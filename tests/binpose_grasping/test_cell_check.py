@@ -15,6 +15,7 @@ from binpose_core.geometry.transforms import exp_se3, inverse
 from binpose_core.meshes.mesh import Mesh
 from binpose_core.parts.objects import ObjectModel
 from binpose_core.rendering.renderer import Renderer
+from binpose_grasping.bin_alignment_config import BinAlignmentConfig
 from binpose_grasping.cell import BinConfig, Placement, bin_boxes
 from binpose_grasping.cell_check import CellCheck, check_cell, tolerated_error_m
 from binpose_grasping.gripper import GripperConfig
@@ -32,8 +33,9 @@ def camera_at(x_m: float = 0.5, y_m: float = 0.0, z_m: float = 0.45, tilt_rad: f
 def seen_bin(T_base_cam: np.ndarray, cube: ObjectModel, T_base_cube: np.ndarray) -> RgbdFrame:
     """A depth image with a millimetre of noise of the bin, with a cube in it."""
     boxes = [trimesh.creation.box(2 * half, place) for place, half in zip(*bin_boxes(BIN), strict=True)]
-    solid = trimesh.util.concatenate(boxes)
-    mesh = Mesh(np.asarray(solid.vertices, np.float32), np.asarray(solid.faces, np.int32))
+    vertices = np.concatenate([box.vertices for box in boxes])
+    faces = np.concatenate([box.faces + 8 * number for number, box in enumerate(boxes)])
+    mesh = Mesh(vertices.astype(np.float32), faces.astype(np.int32))
     T_cam_base = inverse(T_base_cam)
     rendering = Renderer([mesh, cube.mesh]).scene(
         np.arange(2), np.stack([T_cam_base, T_cam_base @ T_base_cube]), CAMERA
@@ -43,12 +45,18 @@ def seen_bin(T_base_cam: np.ndarray, cube: ObjectModel, T_base_cube: np.ndarray)
     return RgbdFrame(np.zeros(depth_m.shape, np.uint8), depth_m, CAMERA)
 
 
-def checked(cube: ObjectModel, true: list[np.ndarray], told: list[np.ndarray], bin_: BinConfig = BIN) -> CellCheck:
+def checked(
+    cube: ObjectModel,
+    true: list[np.ndarray],
+    told: list[np.ndarray],
+    bin_: BinConfig = BIN,
+    config: BinAlignmentConfig | None = None,
+) -> CellCheck:
     """The check of frames from true camera poses, with what the settings say of camera and bin."""
     T_base_cube = BIN.placement.matrix @ Placement(x_m=0.05, z_m=cube.box_size_m[2] / 2).matrix
     views = [CameraView(seen_bin(T, cube, T_base_cube), stated) for T, stated in zip(true, told, strict=True)]
     poses = [[PoseEstimate("cube", inverse(T) @ T_base_cube, 0.9)] for T in true]
-    return check_cell(views, poses, {"cube": cube}, bin_, TOLERATED_M)
+    return check_cell(views, poses, {"cube": cube}, bin_, TOLERATED_M, config)
 
 
 def test_a_right_cell_is_good(cube: ObjectModel) -> None:
@@ -90,6 +98,23 @@ def test_parts_below_the_floor_show_a_camera_that_is_too_low(cube: ObjectModel) 
     low = camera_at(z_m=0.444)
     frame = checked(cube, [camera_at()], [low]).frames[0]
     assert frame.below_m == pytest.approx(0.006, abs=1e-4)
+
+
+def test_walls_farther_outside_are_no_displacement(cube: ObjectModel) -> None:
+    """As in a bin that is wider at the rim than at the floor."""
+    narrow = replace(BIN, size_x_m=BIN.size_x_m - 0.008, size_y_m=BIN.size_y_m - 0.008)
+    check = checked(cube, [camera_at()], [camera_at()], narrow)
+    assert check.passed and check.frames[0].bin.wider_m == pytest.approx(0.004, abs=0.0005)
+
+
+def test_one_of_two_opposite_walls_is_no_verdict_unless_walls_are_vertical(cube: ObjectModel) -> None:
+    """The camera is above a corner, so that it does not see the inner sides of the near walls."""
+    camera = BIN.placement.matrix @ Placement(x_m=-0.19, y_m=-0.13, z_m=1.0, roll_rad=np.pi).matrix
+    unknown = checked(cube, [camera], [camera])
+    assert not unknown.frames[0].bin.determined.all() and not unknown.passed
+    assert "show two opposite walls" in unknown.sentences()[-1]
+    known = checked(cube, [camera], [camera], config=BinAlignmentConfig(slanting=False))
+    assert known.passed and known.frames[0].bin.determined.all()
 
 
 def test_a_bin_that_is_not_in_view_is_no_verdict(cube: ObjectModel) -> None:

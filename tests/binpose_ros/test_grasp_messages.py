@@ -9,7 +9,7 @@ import pytest
 
 from binpose_core.frames.types import Grasp
 from binpose_core.geometry.transforms import from_rotation_translation, inverse, random_rotation
-from binpose_ros.grasp_messages import CUBE, SHOWN, GraspService, grasp_array, hand_markers, in_frame
+from binpose_ros.grasp_messages import CUBE, SHOWN, GraspResult, GraspService, grasp_array, hand_markers, in_frame
 from binpose_ros.markers import DELETE_ALL
 from binpose_ros.poses import to_matrix
 from binpose_ros.stamps import Header, from_header
@@ -103,7 +103,7 @@ def test_the_service_returns_the_grasps_of_the_last_image(node: Node, grasps: li
     assert node.name == "~/get_grasps"
     empty = node.call(request(), SimpleNamespace())
     assert (empty.success, empty.message) == (False, "No image has been processed yet.")
-    service.put(header, grasps, "abc", np.eye(4), "")
+    service.put(GraspResult(header, grasps, "abc", np.eye(4)))
 
     def ids(response: Any) -> list[str]:
         return [grasp.object_id for grasp in response.grasps.grasps]
@@ -114,6 +114,6 @@ def test_the_service_returns_the_grasps_of_the_last_image(node: Node, grasps: li
     assert ids(node.call(request("nut"), SimpleNamespace())) == ["nut"]
     none = node.call(request("bolt"), SimpleNamespace())
     assert none.success and ids(none) == [] and none.message == "There are grasps, but none of bolt."
-    service.put(header, [], "", np.eye(4), "No depth.", success=False)
+    service.put(GraspResult(header, [], "", np.eye(4), "No depth.", success=False))
     failed = node.call(request(), SimpleNamespace())
     assert (failed.success, failed.message, ids(failed)) == (False, "No depth.", [])

@@ -8,6 +8,8 @@ import pytest
 from live_messages import parts, poses_of, stamp
 
 FRAME = "camera_color_optical_frame"
+SLIM = {"planner.gripper.palm_span_m": 0.09, "planner.gripper.finger_length_m": 0.1}
+"""The simulated bin is narrower than the Franka hand; this hand fits into it."""
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +24,8 @@ def live(graph: Any, store: Path) -> Any:
     graph.grasps = graph.listen("/grasp_publisher/grasps", GraspArray)
     graph.best = graph.listen("/grasp_publisher/best_grasp", PoseStamped)
     graph.pictured = graph.listen("/grasp_publisher/grasp_poses", PoseArray)
-    graph.start("grasp_publisher", ("detection/model_status", "bin_picking/model_status"), model=str(store))
+    status = ("detection/model_status", "bin_picking/model_status")
+    graph.start("grasp_publisher", status, model=str(store), **SLIM)
     graph.start("bin_picking", model=str(store), watch_s=0.0)
     graph.start("simulated_camera", rate_hz=0.5, hold=4, views=2, parts=8)
     graph.wait(lambda: any(array.grasps for array in list(graph.grasps)), "grasps")

@@ -97,8 +97,8 @@ class ArmCheck:
         """Paths of a grasp whose hand is turned about its approach, without collision checks."""
         assert self._arm is not None
         turned = grasp.turned(turn_rad)
-        places = (T_base_cam @ T for T in (turned.T_cam_pregrasp, turned.T_cam_hand, turned.T_cam_retreat))
-        paths = reach_paths(self._arm, self._config.arm, *places, most)
+        before, at = T_base_cam @ turned.T_cam_pregrasp, T_base_cam @ turned.T_cam_hand
+        paths = reach_paths(self._arm, self._config.arm, before, at, T_base_cam @ turned.T_cam_retreat, most)
         return paths if isinstance(paths, Refusal) else [replace(path, turn_rad=turn_rad) for path in paths]
 
 

@@ -165,7 +165,8 @@ def description(config: ArmConfig) -> tuple[Path, str, str]:
         files = metadata.distribution(DESCRIPTIONS)
     except metadata.PackageNotFoundError as error:
         raise BinposeError(
-            f"The shape of the arm {config.name!r} needs the package {DESCRIPTIONS}; {INSTALL}."
+            f"The shape of the arm {config.name!r} needs the package {DESCRIPTIONS}; install the extra: pip install "
+            "'binpose[picking]', or switch off planner.arm.collisions."
         ) from error
     path = next(file for file in files.files or () if str(file).endswith(PANDA))
     return Path(str(files.locate_file(path))).resolve(), *PANDA_FRAMES

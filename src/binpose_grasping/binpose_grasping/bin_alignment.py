@@ -1,54 +1,33 @@
 """Where the camera sees the bin, compared with where the settings say that it is.
 
-Observed points whose normals fit an inner wall, the floor or the rim of the configured bin are aligned with these planes
-by point-to-plane ICP with Cauchy weights. Motions that the seen planes do not determine stay zero.
+Observed points whose normals fit an inner wall, the floor or the rim of the configured bin are aligned with these
+planes by point-to-plane ICP with Cauchy weights. Motions that the seen planes do not determine stay zero.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from binpose_core.base.errors import NoDepth
-from binpose_core.base.settings import check_bounds, setting
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.surface_normals import DepthFit, surface_normals
 from binpose_core.frames.types import PoseEstimate
-from binpose_core.geometry.transforms import FloatArray, exp_se3, inverse, transform
+from binpose_core.geometry.transforms import FloatArray, exp_se3, inverse, rotation_angle_rad, transform
 from binpose_core.meshes.closest import DistanceField
 from binpose_core.parts.objects import ObjectModel
+from binpose_grasping.bin_alignment_config import BinAlignmentConfig
 from binpose_grasping.cell import BinConfig
 
 FACES = 2000
 FACING = 0.8
 """Least cosine between the normals of an observed point and of the plane that it may belong to."""
 SURFACE = DepthFit(near_m=0.002, steepest=2.0)
-DETERMINED = 0.02
+DETERMINED = 0.005
 """Motions with a smaller eigenvalue of the normal equations, relative to the largest one, stay zero."""
-
-
-@dataclass(frozen=True)
-class BinAlignmentConfig:
-    """The comparison of the bin with the depth image.
-
-    farthest_m: surface farther than this from the configured bin is not the bin's, in metres.
-    scale_m: distance in metres from which on points lose weight, in the last rounds.
-    part_m: observed points this close in metres to a found part are not the bin's.
-    stride: every how many pixels of a row and column a point is taken.
-    rounds: number of alignments.
-    least_points: least number of points on the bin; fewer do not determine its place.
-    """
-
-    farthest_m: float = setting(0.03, bounds=(0.001, 0.2))
-    scale_m: float = setting(0.002, bounds=(0.0001, 0.05))
-    part_m: float = setting(0.005, bounds=(0.0, 0.1))
-    stride: int = setting(3, bounds=(1, 32))
-    rounds: int = setting(25, bounds=(1, 500))
-    least_points: int = setting(200, bounds=(6, 100000))
-
-    def __post_init__(self) -> None:
-        check_bounds(self)
+LEFT_OPEN = 0.1
+"""Largest squared length of an axis' part in the motions that stay zero, for which its offset is determined."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +37,7 @@ class BinAlignment:
     T_base_seen: (4, 4) of the middle of the floor as the camera sees it; as configured where `points` is too small.
     offset_m: (3,) its displacement from the configured place, along the axes of the bin.
     angle_rad: its rotation from the configured place.
+    wider_m: how much farther outside each wall is, as in bins with slanting walls.
     determined: (3,) whether the offset along each axis of the bin is determined by planes that the camera sees.
     points: number of observed points on the bin.
     residual_m: median distance of these points from the aligned planes.
@@ -66,6 +46,7 @@ class BinAlignment:
     T_base_seen: FloatArray
     offset_m: FloatArray
     angle_rad: float
+    wider_m: float
     determined: npt.NDArray[np.bool_]
     points: int
     residual_m: float
@@ -96,30 +77,22 @@ def align_bin(
     points_cam, normals_cam = _surface(frame, config.stride)
     free = ~_on_parts(points_cam, poses, objects, config.part_m)
     points, normals = transform(T_bin_cam, points_cam[free]), normals_cam[free] @ T_bin_cam[:3, :3].T
-    T, planes = np.eye(4), bin_planes(bin_)
+    T, planes, wider_m, determined = np.eye(4), bin_planes(bin_), 0.0, np.zeros(3, np.bool_)
     for number in range(config.rounds):
         fraction = min(1.0, 2 * number / config.rounds)
         scale_m = config.farthest_m / 3 * (1 - fraction) + config.scale_m * fraction
-        step = _step(transform(T, points), normals @ T[:3, :3].T, planes, config.farthest_m, scale_m)
-        T = exp_se3(step) @ T
+        moved, turned = transform(T, points), normals @ T[:3, :3].T
+        twist, step_m, determined = _step(moved, turned, planes, config, scale_m)
+        T, planes, wider_m = exp_se3(twist) @ T, planes.widened(step_m), wider_m + step_m
     moved, turned = transform(T, points), normals @ T[:3, :3].T
     distance_m, plane = planes.nearest(moved, turned, 3 * config.scale_m)
-    met = plane >= 0
-    count = int(met.sum())
-    if count < config.least_points:
-        return BinAlignment(bin_.placement.matrix, np.zeros(3), 0.0, np.zeros(3, np.bool_), count, float("nan"))
-    seen = np.abs(planes.normals[plane[met]]) > FACING
-    T_bin_seen = inverse(T)
-    angle_rad = float(np.arccos(np.clip((np.trace(T[:3, :3]) - 1) / 2, -1, 1)))
-    determined = seen.sum(axis=0) >= config.least_points / 6
-    return BinAlignment(
-        bin_.placement.matrix @ T_bin_seen,
-        T_bin_seen[:3, 3],
-        angle_rad,
-        determined,
-        count,
-        float(np.median(np.abs(distance_m[met]))),
-    )
+    residuals_m = np.abs(distance_m[plane >= 0])
+    if len(residuals_m) < config.least_points:
+        none = np.zeros(3)
+        return BinAlignment(bin_.placement.matrix, none, 0.0, 0.0, none > 0, len(residuals_m), float("nan"))
+    T_bin_seen, angle_rad = inverse(T), float(rotation_angle_rad(T[:3, :3], np.eye(3)))
+    T_base_seen, residual_m = bin_.placement.matrix @ T_bin_seen, float(np.median(residuals_m))
+    return BinAlignment(T_base_seen, T_bin_seen[:3, 3], angle_rad, wider_m, determined, len(residuals_m), residual_m)
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,10 +103,15 @@ class Planes:
     normals: FloatArray
     half_m: FloatArray
 
+    def widened(self, by_m: float) -> "Planes":
+        """With each wall farther outside; floor and rim stay."""
+        walls = self.normals[:, 2:] == 0
+        return replace(self, middles=self.middles - by_m * np.where(walls, self.normals, 0.0))
+
     def nearest(
         self, points: FloatArray, normals: FloatArray, farthest_m: float
     ) -> tuple[FloatArray, npt.NDArray[np.intp]]:
-        """Signed distance (N,) of points (N, 3) to the nearest rectangle with a like normal, and its number, else -1."""
+        """Signed distance (N,) of points (N, 3) to the nearest rectangle with a like normal, and its number or -1."""
         offset = points[:, None] - self.middles  # (N, K, 3)
         distance_m = (offset * self.normals).sum(-1)
         beside_m = np.where(self.normals == 0, np.abs(offset) - self.half_m, 0.0).max(-1)
@@ -151,25 +129,35 @@ def bin_planes(config: BinConfig) -> Planes:
     half = [[x, y, 0], [0, y, h / 2], [0, y, h / 2], [x, 0, h / 2], [x, 0, h / 2]]
     rims = [[x + w / 2, 0, h], [-x - w / 2, 0, h], [0, y + w / 2, h], [0, -y - w / 2, h]]
     rim_half = [[w / 2, y + w, 0], [w / 2, y + w, 0], [x + w, w / 2, 0], [x + w, w / 2, 0]]
-    return Planes(*(np.array(rows, np.float64) for rows in (middles + rims, normals + [[0, 0, 1]] * 4, half + rim_half)))
+    return Planes(
+        *(np.array(rows, np.float64) for rows in (middles + rims, normals + [[0, 0, 1]] * 4, half + rim_half))
+    )
 
 
 def _step(
-    points: FloatArray, normals: FloatArray, planes: Planes, farthest_m: float, scale_m: float
-) -> FloatArray:
-    """(6,) the motion of the points that brings them nearer to their planes; translation first."""
-    distance_m, plane = planes.nearest(points, normals, farthest_m)
+    points: FloatArray, normals: FloatArray, planes: Planes, config: BinAlignmentConfig, scale_m: float
+) -> tuple[FloatArray, float, npt.NDArray[np.bool_]]:
+    """What brings the points nearer to their planes.
+
+    Returns:
+        the motion of the points (6,), translation first; how much wider the bin is; and whether the translation along
+        each axis is determined (3,): not by one of two opposite walls where the width is unknown.
+    """
+    distance_m, plane = planes.nearest(points, normals, config.farthest_m)
     met = plane >= 0
     if not met.any():
-        return np.zeros(6)
+        return np.zeros(6), 0.0, np.zeros(3, np.bool_)
     facing, place, residual = planes.normals[plane[met]], points[met], distance_m[met]
     length_m = float(np.abs(planes.middles).max())  # rotations in this unit weigh like translations
-    rows = np.concatenate([facing, np.cross(place, facing) / length_m], axis=1)
+    wall = (config.slanting & (facing[:, 2:] == 0)).astype(np.float64)
+    rows = np.concatenate([facing, np.cross(place, facing) / length_m, wall], axis=1)
     weight = 1 / (1 + (residual / scale_m) ** 2)
     values, vectors = np.linalg.eigh((rows * weight[:, None]).T @ rows)
-    gain = np.where(values > DETERMINED * values[-1], 1 / np.maximum(values, 1e-12), 0.0)
-    twist = vectors @ (gain * (vectors.T @ ((rows * weight[:, None]).T @ -residual)))
-    return np.concatenate([twist[:3], twist[3:] / length_m])
+    certain = values > DETERMINED * values[-1]
+    gain = np.where(certain, 1 / np.maximum(values, 1e-12), 0.0)
+    step = vectors @ (gain * (vectors.T @ ((rows * weight[:, None]).T @ -residual)))
+    unknown = (vectors[:3, ~certain] ** 2).sum(axis=1)
+    return np.concatenate([step[:3], step[3:6] / length_m]), float(step[6]), unknown < LEFT_OPEN
 
 
 def _surface(frame: RgbdFrame, stride: int) -> tuple[FloatArray, FloatArray]:

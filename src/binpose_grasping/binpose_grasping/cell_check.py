@@ -17,7 +17,8 @@ from binpose_core.frames.types import Grasp, PoseEstimate
 from binpose_core.geometry.transforms import FloatArray, inverse, transform
 from binpose_core.parts.grasps import PARALLEL, TOOLS
 from binpose_core.parts.objects import ObjectModel
-from binpose_grasping.bin_alignment import BinAlignment, BinAlignmentConfig, align_bin
+from binpose_grasping.bin_alignment import BinAlignment, align_bin
+from binpose_grasping.bin_alignment_config import BinAlignmentConfig
 from binpose_grasping.cell import BinConfig
 from binpose_grasping.gripper import GripperConfig
 from binpose_grasping.holding import holds
@@ -66,8 +67,8 @@ class CellCheck:
 
     @property
     def passed(self) -> bool:
-        """Whether the error is within what a pick tolerates."""
-        return bool(self.error_m <= LIMIT * self.tolerated_m)
+        """Whether the error is known along all axes, and within what a pick tolerates."""
+        return bool(np.isfinite(self.offset_m).all() and self.error_m <= LIMIT * self.tolerated_m)
 
     def sentences(self) -> list[str]:
         """The verdict, its reasons and what to do."""
@@ -86,11 +87,17 @@ class CellCheck:
         if self.passed:
             good = self.error_m <= GOOD * self.tolerated_m
             return [*found, f"{tolerance} {'The cell is good.' if good else 'The cell is at the limit.'}"]
+        if self.error_m <= LIMIT * self.tolerated_m:
+            return [*found, f"{tolerance} {UNKNOWN}"]
         moves = self.spread_m is not None and self.spread_m > GOOD * self.tolerated_m
         return [*found, f"{tolerance} {HAND_EYE if moves else PLACE}"]
 
 
 NOT_SEEN = "Check the size and the placement of the bin, or take frames that show its walls."
+UNKNOWN = (
+    "The error along the other axes is unknown: take frames that show two opposite walls, or switch off "
+    "alignment.slanting for vertical walls."
+)
 HAND_EYE = "Repeat the hand-eye calibration: the error depends on the pose of the camera."
 PLACE = "Correct the placement of the bin, or that of a fixed camera: the error is the same in all frames."
 

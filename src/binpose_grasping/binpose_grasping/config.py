@@ -1,6 +1,6 @@
 """Defaults of the planner; those of the gripper and the grasp search are in their own files."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -15,15 +15,16 @@ from binpose_grasping.gripper import GripperConfig
 from binpose_grasping.search_config import PoseErrorConfig, SearchConfig, SuctionConfig
 
 ANY_TOOL = "any"
+DOWN_FRAMES = ("camera", "base")
 
 
 @dataclass(frozen=True)
 class Direction:
-    """A direction in the camera's optical frame, of any length.
+    """A direction of any length.
 
-    x: its component to the right in the image.
-    y: its component down in the image.
-    z: its component along the viewing axis, away from the camera.
+    x: its component along x; in the camera frame, to the right in the image.
+    y: its component along y; in the camera frame, down in the image.
+    z: its component along z; in the camera frame, along the viewing axis and away from the camera.
     """
 
     x: float = setting(0.0, bounds=(-1000.0, 1000.0))
@@ -50,13 +51,21 @@ def quick_search() -> SearchConfig:
     """A search of about a second, for parts whose model has no grasps."""
     errors = PoseErrorConfig(samples=4)
     return SearchConfig(
-        points=200, tilts=1, rotations=12, pairs=400, tested=120, kept=120, apart=0.07, least_success=0.25, errors=errors
+        points=200,
+        tilts=1,
+        rotations=12,
+        pairs=400,
+        tested=120,
+        kept=120,
+        apart=0.07,
+        least_success=0.25,
+        errors=errors,
     )
 
 
 @dataclass(frozen=True)
 class RankingConfig:
-    """The estimate of the probability that a pick succeeds, see docs/grasping.md.
+    """The estimate of the probability that a pick succeeds, see docs/grasps.md.
 
     samples: number of sampled poses of a pose's best hypothesis; others get a quarter of it.
     hypotheses: largest number of hypotheses per pose that grasps are tested for.
@@ -104,7 +113,8 @@ class PlannerConfig:
     search: of grasps for parts whose model has none, in place of `binpose grasps`.
     search_missing: whether such parts are searched; otherwise they are not grasped.
     turns: number of directions of approach about the closing line of a grasp.
-    down: direction of approach in the camera frame; the hand retreats in the opposite direction.
+    down: direction of approach; the hand retreats in the opposite direction.
+    down_frame: frame that `down` is given in: "camera" (the optical frame), or "base" (the arm's base).
     cone_rad: largest angle between `down` and the approach of the hand, in radians.
     min_probability: least probability of a pose to be grasped.
     pregrasp_m: length in metres of the straight approach.
@@ -131,6 +141,7 @@ class PlannerConfig:
     search_missing: bool = True
     turns: int = setting(24, bounds=(1, 360))
     down: Direction = field(default_factory=Direction)
+    down_frame: str = setting("camera")
     cone_rad: float = setting(0.6, bounds=(0.0, float(np.pi)))
     min_probability: float = setting(PoseFilter.threshold, bounds=FRACTION)
     pregrasp_m: float = setting(0.08, bounds=(0.0, 1.0))
@@ -149,3 +160,12 @@ class PlannerConfig:
         check_bounds(self)
         if self.tool not in (ANY_TOOL, *TOOLS):
             raise BinposeError(f"PlannerConfig.tool is {self.tool!r}; expected {', '.join((*TOOLS, ANY_TOOL))}.")
+        if self.down_frame not in DOWN_FRAMES:
+            raise BinposeError(f"PlannerConfig.down_frame is {self.down_frame!r}; expected {' or '.join(DOWN_FRAMES)}.")
+
+    def in_camera(self, T_base_cam: FloatArray) -> "PlannerConfig":
+        """The same settings with the direction of approach in the camera frame."""
+        if self.down_frame == "camera":
+            return self
+        down = Direction(*(float(value) for value in T_base_cam[:3, :3].T @ self.down.unit))
+        return replace(self, down=down, down_frame="camera")

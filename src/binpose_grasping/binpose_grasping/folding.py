@@ -58,8 +58,8 @@ def expand(
         step_rad: largest step of continuous symmetries.
 
     Returns:
-        N copies, the number of the grasp that each is a copy of (N,), and the number of the symmetry (N,). The copies of
-        a grasp are adjacent, and the grasp itself is the first of them.
+        N copies, the number of the grasp that each is a copy of (N,), and the number of the symmetry (N,). The copies
+        of a grasp are adjacent, and the grasp itself is the first of them.
     """
     motions = symmetries.transforms(step_rad)
     owner, motion = (rows.ravel() for rows in np.indices((len(grasps), len(motions))))

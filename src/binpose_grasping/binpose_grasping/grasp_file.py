@@ -49,7 +49,7 @@ def read_grasps(path: Path | str, object_id: str) -> GraspSet:
     data = read_json(path)
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         found = data.get("format") if isinstance(data, dict) else type(data).__name__
-        raise BadFile(f"{path} has the format {found!r}; expected {FORMAT!r}; see docs/grasping.md.", path)
+        raise BadFile(f"{path} has the format {found!r}; expected {FORMAT!r}; see docs/grasps.md.", path)
     if data.get("object_id") != object_id:
         raise BadFile(
             f"{path} holds grasps of {data.get('object_id')!r}; expected {object_id!r}; give the file of this part.",
@@ -57,7 +57,7 @@ def read_grasps(path: Path | str, object_id: str) -> GraspSet:
         )
     entries = data.get("grasps")
     if not isinstance(entries, list) or not 1 <= len(entries) <= MOST:
-        raise BadFile(f"{path} has no list of grasps; expected 1 to {MOST} of them; see docs/grasping.md.", path)
+        raise BadFile(f"{path} has no list of grasps; expected 1 to {MOST} of them; see docs/grasps.md.", path)
     return _joined([_Entry(path, number, entry) for number, entry in enumerate(entries)])
 
 

@@ -13,7 +13,7 @@ from binpose_core.base.settings import check_bounds, setting
 from binpose_core.geometry.transforms import FloatArray
 
 SIZE_M = (0.001, 1.0)
-LATTICE = (5, 3, 12)  # points of each finger along x, y and z: about 5 mm apart
+LATTICE = (5, 5, 12)  # points of each finger along x, y and z: about 5 mm apart
 
 
 @dataclass(frozen=True)

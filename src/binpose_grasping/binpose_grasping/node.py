@@ -19,7 +19,8 @@ from binpose_grasping.planner import NO_POSE, GraspPlan, GraspPlanner
 from binpose_grasping.stability import GraspMemory
 from binpose_ros.frame_worker import FrameWorker
 from binpose_ros.frames import to_depth_frame
-from binpose_ros.grasp_messages import GraspOutputs, GraspService, in_frame
+from binpose_ros.grasp_action import GraspAction
+from binpose_ros.grasp_messages import GraspOutputs, GraspResult, GraspService, in_frame
 from binpose_ros.inputs import DEPTH, INFO, Input, Match, read
 from binpose_ros.lifecycle import ManagedNode
 from binpose_ros.model_follower import ModelFollower
@@ -54,6 +55,7 @@ class GraspSettings(StageSettings):
     hand_frame: name of the frame of the hand that the published poses are of; the tool centre point when empty.
     tcp_frame: frame of TF that is the tool centre point; its place in hand_frame replaces tcp_offset.
     tcp_offset: the tool centre point in hand_frame, used where tcp_frame is empty.
+    finger_joints: names of the hand's finger joints, for the grasps of ~/stream_grasps.
     keep_best: how much better another grasp must be to replace the best one of the frame before, as a fraction.
     planner: selection of the grasps.
     """
@@ -64,6 +66,7 @@ class GraspSettings(StageSettings):
     tcp_offset: Placement = field(
         default_factory=Placement, metadata={"live": True, **about("the tool centre point in hand_frame")}
     )
+    finger_joints: tuple[str, ...] = setting(("fer_finger_joint1", "fer_finger_joint2"), live=True)
     keep_best: float = setting(0.1, bounds=(0.0, 1.0), live=True)
     planner: PlannerConfig = field(default_factory=PlannerConfig, metadata={"live": True})
 
@@ -94,7 +97,7 @@ def other_planner(before: GraspSettings, after: GraspSettings) -> bool:
 
 
 class GraspPublisherNode(ManagedNode):
-    """Publishes `~/grasps`, `~/best_grasp`, `~/grasp_poses` and `~/markers`; offers `~/get_grasps`."""
+    """Publishes `~/grasps`, `~/best_grasp`, `~/grasp_poses`, `~/markers`; offers `~/get_grasps`, `~/stream_grasps`."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__("grasp_publisher", **options)
@@ -107,7 +110,8 @@ class GraspPublisherNode(ManagedNode):
         self.frames = FrameWorker(self, INPUTS, self.models, self.results, self.process, self.publish_empty)
         self.memory = GraspMemory()
         self.service = GraspService(self)
-        self.diagnostics = stage_diagnostics(self)
+        self.stream = GraspAction(self, self.service)
+        self.diagnostics = stage_diagnostics(self, self.stream.values)
         self.parts = (self.model_source, self.results, self.frames)
 
     def process(self, match: Match) -> Outcome:
@@ -135,7 +139,7 @@ class GraspPublisherNode(ManagedNode):
         with self.monitor.measured("publish"):
             gripper = model.stage.config.gripper
             self.results.outputs.publish(target, grasps, model.version, T_tcp_hand, gripper.boxes, refused)
-        self.service.put(target, grasps, model.version, T_tcp_hand, plan.reason)
+        self.service.put(GraspResult(target, grasps, model.version, T_tcp_hand, plan.reason))
         return outcome(plan, len(poses), model.version)
 
     def _hand(self, settings: GraspSettings, stamp_ns: int) -> FloatArray:
@@ -149,7 +153,7 @@ class GraspPublisherNode(ManagedNode):
     def publish_empty(self, header: Header, outcome: Outcome) -> None:
         """Publish no grasps."""
         self.results.outputs.publish(header, (), "")
-        self.service.put(header, (), "", np.eye(4), outcome.message, success=not outcome.is_failure)
+        self.service.put(GraspResult(header, (), "", np.eye(4), outcome.message, not outcome.is_failure))
 
 
 def outcome(plan: GraspPlan, found: int, version: str) -> Outcome:

@@ -14,7 +14,7 @@ from binpose_grasping.folding import expand
 from binpose_grasping.gripper import GripperConfig
 from binpose_grasping.search import SEARCHED, SearchResult, find_grasps
 from binpose_grasping.search_config import SearchConfig, SuctionConfig
-from binpose_grasping.turning import turned
+from binpose_grasping.turning import all_turns
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,16 +57,14 @@ def part_grasps(part: ObjectModel, config: PlannerConfig) -> PartGrasps:
     return PartGrasps(every.take(order), relative[order], line[order])
 
 
-def _every_hand(
-    part: ObjectModel, stored: GraspSet, config: PlannerConfig
-) -> tuple[GraspSet, npt.NDArray[np.intp]]:
+def _every_hand(part: ObjectModel, stored: GraspSet, config: PlannerConfig) -> tuple[GraspSet, npt.NDArray[np.intp]]:
     """Stored grasps in all directions of approach, with symmetric copies, and their closing lines.
 
     A user's own grasps are not turned: they say from where the hand comes.
     """
     lines = np.arange(len(stored))
     if SEARCHED in stored.info:
-        stored, lines = turned(part, stored, config.gripper, config.turns, config.search.depths)
+        stored, lines = all_turns(part, stored, config.gripper, config.turns, config.search.depths)
     every, owner, motion = expand(stored, part.symmetries)
     return every, lines[owner] * (motion.max(initial=0) + 1) + motion
 

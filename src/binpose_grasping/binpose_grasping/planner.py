@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -87,6 +88,12 @@ class GraspPlanner:
         """
         self._check(frame, poses)
         T_base_cam = self.config.cell.camera.matrix if T_base_cam is None else np.asarray(T_base_cam, np.float64)
+        planner = copy(self)
+        planner.config = self.config.in_camera(T_base_cam)
+        return planner._plan(frame, poses, T_base_cam)
+
+    def _plan(self, frame: RgbdFrame, poses: Sequence[PoseEstimate], T_base_cam: FloatArray) -> GraspPlan:
+        """Plan with a direction of approach in the camera frame."""
         sure, further = self._distinct(poses)
         if not sure:
             lowest = f"No pose reached the probability of {self.config.min_probability:g} to be grasped at."

@@ -12,7 +12,7 @@ class Refusal(Enum):
     HIDDEN = "a finger would enter space that the camera does not see"
     HITS_PART = "the hand would hit another known part"
     SLIPS = "the grasp fails for too many of the poses that the part may have"
-    COVERED = "another part lies on the part"
+    COVERED = "too much lies on the part"
     TOOL = "the hand has another tool"
     OUT_OF_REACH = "the arm does not reach the grasp within its joint limits"
     SINGULAR = "the arm would be too close to a singularity"

@@ -1,7 +1,6 @@
 """What stands around the parts of a frame: refuses grasps in whose path something is."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np

@@ -1,7 +1,7 @@
 """Hands turned about their closing line: the contacts stay, the direction of approach changes.
 
-A search stores one hand per closing line. In a bin, walls and neighbours leave only some directions of approach free, so
-that the planner needs all of them.
+A search stores one hand per closing line. In a bin, walls and neighbours leave only some directions of approach free,
+so that the planner needs all of them.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ from binpose_grasping.gripper import GripperConfig, hand_boxes
 from binpose_grasping.overlaps import boxes_touch_mesh
 
 
-def turned(
+def all_turns(
     part: ObjectModel, grasps: GraspSet, gripper: GripperConfig, turns: int, depths: int
 ) -> tuple[GraspSet, npt.NDArray[np.intp]]:
     """All free hands at the contacts of the grasps; suction grasps as they are.

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -59,6 +59,31 @@ class GraspOutputs:
         self._markers.publish(hand_markers(header, grasps, refused, boxes, types))
 
 
+@dataclass(frozen=True, eq=False)
+class GraspResult:
+    """The grasps of an image, or why there are none.
+
+    header: stamp and frame.
+    grasps: poses of the tool centre point in that frame, best first.
+    version: of the model.
+    T_tcp_hand: (4, 4) of the frame that published poses are of.
+    message: why there are none.
+    success: whether the image was processed.
+    """
+
+    header: Header
+    grasps: Sequence[Grasp]
+    version: str
+    T_tcp_hand: FloatArray
+    message: str = ""
+    success: bool = True
+
+    def of(self, object_ids: Sequence[str], most: int = 0) -> list[Grasp]:
+        """The best grasps of some parts, of all if none is named; at most `most`, all for 0."""
+        chosen = [grasp for grasp in self.grasps if not object_ids or grasp.object_id in object_ids]
+        return chosen[: most or None]
+
+
 class GraspService:
     """`~/get_grasps`: the grasps of the last image.
 
@@ -69,36 +94,42 @@ class GraspService:
     def __init__(self, node: Any) -> None:
         from binpose_interfaces.srv import GetGrasps
 
-        self._node, self._lock = node, threading.Lock()
-        self._last: tuple[Header, Sequence[Grasp], str, FloatArray, str, bool] | None = None
+        self._node, self._changed = node, threading.Condition()
+        self._last: GraspResult | None = None
         node.create_service(GetGrasps, "~/get_grasps", self._respond)
 
-    def put(
-        self,
-        header: Header,
-        grasps: Sequence[Grasp],
-        version: str,
-        T_tcp_hand: FloatArray,
-        message: str,
-        success: bool = True,
-    ) -> None:
+    def put(self, result: GraspResult) -> None:
         """Remember the grasps of a frame, or why there are none."""
-        with self._lock:
-            self._last = header, grasps, version, T_tcp_hand, message, success
+        with self._changed:
+            self._last = result
+            self._changed.notify_all()
+
+    @property
+    def last(self) -> GraspResult | None:
+        """That of the last image."""
+        with self._changed:
+            return self._last
+
+    def wait(self, seconds: float) -> None:
+        """Wait for the next image."""
+        with self._changed:
+            self._changed.wait(seconds)
+
+    def why_not(self, object_ids: Sequence[str]) -> str:
+        """Why there is no grasp of these parts."""
+        last = self.last
+        if last is None:
+            return "No image has been processed yet."
+        return f"There are grasps, but none of {', '.join(object_ids)}." if last.grasps else last.message
 
     def _respond(self, request: Any, response: Any) -> Any:
-        with self._lock:
-            last = self._last
+        last = self.last
         if last is None:
-            response.success, response.message = False, "No image has been processed yet."
+            response.success, response.message = False, self.why_not(())
             return response
-        header, grasps, version, T_tcp_hand, message, success = last
-        chosen = [grasp for grasp in grasps if not request.object_ids or grasp.object_id in request.object_ids]
-        if grasps and not chosen:
-            message = f"There are grasps, but none of {', '.join(request.object_ids)}."
-        chosen = chosen[: request.max_grasps or None]
-        response.success, response.message = success, message
-        response.grasps = grasp_array(header, chosen, version, T_tcp_hand, self._node.types)
+        chosen = last.of(request.object_ids, request.max_grasps)
+        response.success, response.message = last.success, "" if chosen else self.why_not(request.object_ids)
+        response.grasps = grasp_array(last.header, chosen, last.version, last.T_tcp_hand, self._node.types)
         return response
 
 

@@ -1,6 +1,6 @@
 """A node's diagnostics: published once a second while the process lives, with each problem logged once."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
@@ -63,13 +63,20 @@ class NodeDiagnostics:
         self.publisher.publish(diagnostics_of([status], self._clock.now_ns, self._node.types))
 
 
-def stage_diagnostics(node: Any) -> NodeDiagnostics:
-    """The diagnostics of a stage of perception, with `monitor`, `models` and `frames`."""
+def stage_diagnostics(node: Any, values: Callable[[], Mapping[str, str]] = dict) -> NodeDiagnostics:
+    """The diagnostics of a stage of perception, with `monitor`, `models` and `frames`.
+
+    Args:
+        node: the stage.
+        values: further values that are shown.
+    """
     monitor = node.monitor
 
     def status(problems: Sequence[Problem]) -> Any:
         name = node.get_fully_qualified_name().lstrip("/")
-        return monitor.status(name, node.state, node.models.current, problems, node.types)
+        shown = monitor.status(name, node.state, node.models.current, problems, node.types)
+        shown.values = [*shown.values, *(node.types.KeyValue(key=key, value=value) for key, value in values().items())]
+        return shown
 
     return NodeDiagnostics(
         node,

@@ -9,6 +9,7 @@ import tyro
 
 from binpose.commands.command import Command, compiling, console, described, waiting
 from binpose_core.base.errors import BinposeError
+from binpose_grasping.bin_alignment_config import BinAlignmentConfig
 from binpose_grasping.cell import CellConfig
 from binpose_grasping.gripper import GripperConfig
 
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 class CheckCell(Command):
     """Check hand-eye and bin calibration: measure in millimetres where the camera sees bin and parts.
 
-    The exit status is 1 if the error is larger than what a pick tolerates. Frames with camera poses (docs/several_views.md)
-    must have them in the frame of the arm's base; else --cell.camera counts.
+    The exit status is 1 if the error is larger than what a pick tolerates. Camera poses of frames
+    (docs/several_views.md) must be in the frame of the arm's base; for frames without, --cell.camera counts.
 
     Example: binpose check-cell frames/ --model models/cell --cell.bin.size-x-m 0.4 --cell.bin.size-y-m 0.3
 
@@ -39,6 +40,7 @@ class CheckCell(Command):
     base_frame: Frame of a bag's transforms that is the arm's base.
     cell: Bin and camera.
     gripper: The hand, for the error that a pick tolerates.
+    alignment: The comparison of the bin with the depth images.
     """
 
     path: tyro.conf.Positional[Path]
@@ -48,6 +50,7 @@ class CheckCell(Command):
     base_frame: str = ""
     cell: CellConfig = field(default_factory=CellConfig)
     gripper: GripperConfig = field(default_factory=GripperConfig)
+    alignment: BinAlignmentConfig = field(default_factory=BinAlignmentConfig)
 
     def run(self) -> int:
         """Read, estimate, compare, print; 1 if a pick would fail."""
@@ -71,7 +74,7 @@ class CheckCell(Command):
         poses = [[pose for pose in some if pose.score >= PoseFilter.threshold] for some in found]
         with waiting("Comparing ..."):
             tolerated_m = self._tolerated_m(bundle, views, poses)
-            check = check_cell(views, poses, bundle.objects, self.cell.bin, tolerated_m)
+            check = check_cell(views, poses, bundle.objects, self.cell.bin, tolerated_m, self.alignment)
         console.print(cell_table(check))
         for sentence in check.sentences():
             console.print(sentence, style="" if check.passed else "yellow")

@@ -27,7 +27,7 @@ class Grasps(Command):
 
     objects: Parts of the catalogue, separated by commas, or "all".
     catalogue: Folder of the catalogue.
-    own: JSON file with your own grasps of one part, in place of a search (docs/grasping.md).
+    own: JSON file with your own grasps of one part, in place of a search (docs/grasps.md).
     export: Also write the grasps to this JSON file.
     gripper: The parallel hand; by default the Franka hand.
     suction: The suction cup.

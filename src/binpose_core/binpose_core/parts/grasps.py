@@ -59,8 +59,8 @@ class GraspSet:
     @property
     def axes(self) -> FloatArray:
         """(N, 3) unit direction of what the contacts lie on: from finger to finger, or along the cup's axis."""
-        axes: FloatArray = np.where((self.tool == SUCTION)[:, None], self.T_obj_hand[:, :3, 2], self.T_obj_hand[:, :3, 1])
-        return axes
+        rotation = self.T_obj_hand[:, :3, :3]
+        return np.asarray(np.where((self.tool == SUCTION)[:, None], rotation[:, :, 2], rotation[:, :, 1]))
 
     def take(self, chosen: npt.NDArray[Any]) -> "GraspSet":
         """The grasps of an index or boolean array."""
