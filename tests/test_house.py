@@ -37,8 +37,9 @@ MAY_IMPORT = {
     "binpose_training": {"binpose_core", *STAGES, "binpose_pipeline"},
     "binpose_recording": {"binpose_core", "binpose_ros"},
     "binpose_self_training": {"binpose_core", "binpose_ros", *STAGES, *WORKFLOWS},
+    "binpose_cell": {"binpose_core", "binpose_simulation", "binpose_grasping", "binpose_pipeline"},
     "binpose_ros": {"binpose_core"},
-    "binpose": {"binpose_core", *STAGES, *WORKFLOWS, "binpose_self_training"},
+    "binpose": {"binpose_core", *STAGES, *WORKFLOWS, "binpose_self_training", "binpose_cell"},
 }
 ROS_MODULES = ("rclpy", "launch", "launch_ros", "tf2_ros", "cv_bridge", "message_filters", "ament_index_python")
 ROS_SUFFIXES = ("_msgs", "_interfaces", "_srvs")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from binpose_core.base.errors import BinposeError
+from binpose_core.datasets.pick_outcomes import PickOutcome, write_outcomes
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_self_training.config import FramesConfig
 from binpose_self_training.recorded_frames import NamedFrames, collect_frames, spread_order
@@ -123,3 +124,16 @@ def test_other_frames_of_a_bin_are_views_of_it(scenes, tmp_path):
 def test_frames_without_camera_poses_have_no_other_views(scenes, tmp_path):
     frames, _ = collected(film(scenes[0], 4, []), tmp_path, frames=4, held_out=0.0)
     assert all(not frames.of_bin(n) and not frames.views(frames.sources[n].name) for n in range(4))
+
+
+def test_picks_beside_a_recording_belong_to_its_frames(scenes, tmp_path):
+    folder = tmp_path / "bag"
+    folder.mkdir()
+    write_outcomes(folder / "outcomes.json", {"f00001": [PickOutcome("step", np.eye(4), True)]})
+    recording = NamedFrames(folder, film(scenes[0], 4, []))
+    frames, _ = collect_frames([recording], FramesConfig(frames=4, held_out=0.0), tmp_path / "run")
+    assert [len(frames.picks(n)) for n in range(4)] == [0, 1, 0, 0]
+    assert [len(picks) for picks in frames.outcomes_by_source.values()] == [0, 1, 0, 0]
+    (folder / "outcomes.json").write_text("[]")
+    with pytest.raises(BinposeError, match=r"outcomes\.json"):
+        collect_frames([recording], FramesConfig(), tmp_path / "other")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from binpose_core.base.errors import BinposeError
-from binpose_self_training.gate.outcomes import PickOutcome
+from binpose_core.datasets.pick_outcomes import PickOutcome
 from binpose_self_training.recorded_frames import FrameInfo, RecordedFrames
 from binpose_self_training.selection.image_distance import EncoderFeatures
 from binpose_self_training.selection.selector import SelectionConfig

@@ -21,6 +21,7 @@ from binpose.commands.estimate import Estimate
 from binpose.commands.evaluate import Evaluate
 from binpose.commands.grasps import Grasps
 from binpose.commands.models import Models
+from binpose.commands.pick import Pick
 from binpose.commands.self_train import SelfTrain
 from binpose.commands.simulate import Simulate
 from binpose.commands.train import Train
@@ -49,6 +50,7 @@ Commands = (
     | Annotated[Estimate, tyro.conf.subcommand("estimate")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[Demo, tyro.conf.subcommand("demo")]
+    | Annotated[Pick, tyro.conf.subcommand("pick")]
     | Annotated[SelfTrain, tyro.conf.subcommand("self-train")]
     | Annotated[Models, tyro.conf.subcommand("models")]
     | Annotated[ShowBag, tyro.conf.subcommand("bag")]

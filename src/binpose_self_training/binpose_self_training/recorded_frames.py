@@ -10,6 +10,7 @@ import numpy as np
 from binpose_core.base.errors import BinposeError
 from binpose_core.base.files import read_json, write_json
 from binpose_core.datasets.folder import FrameSource
+from binpose_core.datasets.pick_outcomes import Outcomes, PickOutcome, read_outcomes
 from binpose_core.datasets.view_sources import camera_pose_of
 from binpose_core.frames.camera_view import CameraView
 from binpose_core.frames.rgbd_frame import RgbdFrame
@@ -17,10 +18,10 @@ from binpose_core.frames.types import UNKNOWN, LabelledView
 from binpose_core.geometry.transforms import FloatArray
 from binpose_self_training.config import FramesConfig
 from binpose_self_training.gate.other_views import OtherView, other_views
-from binpose_self_training.gate.outcomes import Outcomes, PickOutcome
-from binpose_self_training.outcomes_file import read_outcomes
 from binpose_simulation.view_store import ViewStore
 
+OUTCOMES = "outcomes.json"
+"""File with the outcomes of picks, in the folder of a recording."""
 TRIES = 4
 """Frames that are read at most for each that is wanted: the others are damaged, or repeat one."""
 
@@ -153,9 +154,15 @@ def collect_frames(
     Raises:
         BinposeError: if no frame with depth can be read, outcomes of picks are damaged, or the disk is full.
     """
-    outcomes = {str(recording.path): read_outcomes(recording.path) for recording in recordings}
+    outcomes = {str(recording.path): _picks(recording.path) for recording in recordings}
     learnt, held_out = _frames(recordings, config, directory)
     return replace(learnt, outcomes=outcomes), replace(held_out, outcomes=outcomes)
+
+
+def _picks(recording: Path) -> Outcomes:
+    """The picks in a file beside the frames of a recording; none where there is no such file."""
+    path = (recording if recording.is_dir() else recording.parent) / OUTCOMES
+    return read_outcomes(path) if path.is_file() else {}
 
 
 def _frames(

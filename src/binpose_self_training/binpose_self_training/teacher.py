@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from binpose_core.base.errors import BinposeError
+from binpose_core.datasets.pick_outcomes import PickOutcome
 from binpose_core.evaluation.pose_errors import PartErrors
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import Detection, PoseEstimate
 from binpose_estimator.estimator import PoseEstimator
 from binpose_pipeline.bundle import PipelineBundle
-from binpose_self_training.gate.outcomes import PickOutcome, reports
+from binpose_self_training.gate.outcomes import reports
 from binpose_self_training.recorded_frames import RecordedFrames
 from binpose_self_training.selection.evidence import EvidenceMeter, LabelEvidence
 from binpose_self_training.selection.image_distance import EncoderFeatures, PerceptualFeatures

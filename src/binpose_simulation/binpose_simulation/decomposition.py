@@ -31,7 +31,8 @@ resource.setrlimit(resource.RLIMIT_CPU, (int(sys.argv[3]), int(sys.argv[3]) + 1)
 coacd.set_log_level("off")
 d = np.load(sys.argv[1])
 pieces = coacd.run_coacd(coacd.Mesh(d["vertices"], d["faces"]), threshold=float(d["threshold"]),
-    max_convex_hull=int(d["max_pieces"]), seed=0, resolution=500, mcts_nodes=10, mcts_iterations=30, mcts_max_depth=2)
+    max_convex_hull=int(d["max_pieces"]), preprocess_mode="off" if d["exact"] else "auto", seed=0, resolution=500,
+    mcts_nodes=10, mcts_iterations=30, mcts_max_depth=2)
 try:
     np.savez(sys.argv[2], *[np.asarray(v, dtype=np.float64) for v, _ in pieces])
 except OSError:
@@ -40,7 +41,9 @@ except OSError:
 _NOT_WRITTEN = 74  # EX_IOERR of sysexits.h
 
 
-def convex_pieces(mesh: Mesh, max_pieces: int = 8, threshold: float = 0.2, limit_s: float = 30.0) -> list[Mesh]:
+def convex_pieces(
+    mesh: Mesh, max_pieces: int = 8, threshold: float = 0.2, limit_s: float = 30.0, exact: bool = False
+) -> list[Mesh]:
     """Convex hulls that cover every vertex of a mesh and replace it in collisions.
 
     Args:
@@ -50,6 +53,8 @@ def convex_pieces(mesh: Mesh, max_pieces: int = 8, threshold: float = 0.2, limit
             has few and loose pieces: a bolt is one hull at 0.2, while a gear takes minutes at 0.05.
         limit_s: processor time of CoACD's first run; if it is exceeded, the hull of the whole mesh is used, with a
             warning. Each optional finer run has a sixth of it and is skipped silently when it takes longer.
+        exact: decompose a watertight mesh as it is. Otherwise it is simplified, and remeshed where that leaves gaps,
+            which is faster but makes thin walls up to some millimetres thicker.
 
     Returns:
         Watertight convex meshes in the frame of `mesh`. The first call takes seconds, later ones read the cache.
@@ -61,11 +66,13 @@ def convex_pieces(mesh: Mesh, max_pieces: int = 8, threshold: float = 0.2, limit
         raise BinposeError(
             f"Convex pieces need a mesh with faces and max_pieces >= 1, got {len(mesh.faces)} faces, {max_pieces}."
         )
-    path = cache_dir() / "convex_pieces" / f"{_key(mesh, max_pieces, threshold)}.npz"
+    path = cache_dir() / "convex_pieces" / f"{_key(mesh, max_pieces, threshold, *[1] * exact)}.npz"
     clouds = _read(path)
     if clouds is None:
         clouds = (
-            [mesh.vertices.astype(np.float64)] if max_pieces == 1 else _refined(mesh, max_pieces, threshold, limit_s)
+            [mesh.vertices.astype(np.float64)]
+            if max_pieces == 1
+            else _refined(mesh, max_pieces, threshold, limit_s, exact)
         )
         clouds = [np.asarray(hull.to_mesh64().vert_properties)[:, :3] for hull in _covering(clouds, mesh)]
         if max_pieces > 1:  # a single hull takes no time
@@ -98,13 +105,14 @@ def _write(path: Path, clouds: list[np.ndarray]) -> None:
         _LOG.warning("Convex pieces cannot be kept (%s) Or set BINPOSE_CACHE to a folder with room.", error)
 
 
-def _refined(mesh: Mesh, max_pieces: int, threshold: float, limit_s: float) -> list[np.ndarray]:
+def _refined(mesh: Mesh, max_pieces: int, threshold: float, limit_s: float, exact: bool) -> list[np.ndarray]:
     """Point sets of the pieces at the first threshold that gives many or tight pieces."""
     volume = abs(float(signed_volumes(mesh.vertices, mesh.faces).sum()))  # meaningless but harmless for an open mesh
     clouds: list[np.ndarray] = []
     for halving in range(3):
         limit = limit_s if halving == 0 else limit_s / 6.0
-        found = _decompose(mesh, {"threshold": threshold / 2**halving, "max_pieces": max_pieces}, limit)
+        settings = {"threshold": threshold / 2**halving, "max_pieces": max_pieces, "exact": exact}
+        found = _decompose(mesh, settings, limit)
         if found is None:
             if halving == 0:
                 _LOG.warning("CoACD failed on a mesh of %d faces; it collides as its convex hull.", len(mesh.faces))
@@ -156,7 +164,9 @@ def _decompose(mesh: Mesh, settings: dict[str, float], limit_s: float) -> list[n
     """
     # CoACD works at any scale; the unit box avoids problems of its tolerances with millimetre-sized numbers.
     scale = float(np.ptp(mesh.vertices, axis=0).max())
-    vertices, faces = _simplified(mesh.vertices / scale, mesh.faces)
+    vertices, faces = mesh.vertices / scale, mesh.faces
+    if not settings["exact"]:
+        vertices, faces = _simplified(vertices, faces)
     arrays = {"vertices": vertices.astype(np.float64), "faces": faces}
     arrays |= {name: np.asarray(value, np.float64) for name, value in settings.items()}
     try:

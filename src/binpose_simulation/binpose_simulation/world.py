@@ -1,7 +1,6 @@
 """The MuJoCo world of one pile: free bodies, a floor, the bin's walls, and guides for falling parts."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,9 +18,17 @@ from binpose_core.meshes.mesh import Mesh
 from binpose_simulation.bins import BinSpec, Wall, bin_walls
 from binpose_simulation.mesh_bins import MeshBin
 from binpose_simulation.placement import BodyType
+from binpose_simulation.world_model import (
+    GRAVITY_M_S2,
+    Surface,
+    add_guides,
+    add_parts,
+    add_static,
+    empty_world,
+    quiet,
+    wall_boxes,
+)
 
-WALL_HALF_M = np.array([2.0, 2.0, 0.05])  # along, up, thickness: only a wall's inner face and its top edge matter
-GRAVITY_M_S2 = 9.81
 CHECKS_PER_WINDOW = 4
 
 
@@ -93,7 +100,7 @@ class World:
         self._bin = bin_shape.spec if isinstance(bin_shape, MeshBin) else bin_shape
         self._walls = bin_walls(self._bin)
         pieces = bin_shape.pieces if isinstance(bin_shape, MeshBin) else ()
-        with _quiet(mujoco):
+        with quiet(mujoco):
             self._model = _description(mujoco, bodies, self._walls, pieces, contact, config).compile()
         self._data = mujoco.MjData(self._model)
         self._first = self._model.nbody - len(bodies)
@@ -117,7 +124,7 @@ class World:
         qpos[:, :3] = T_world_obj[:, :3, 3]
         qpos[:, 3:] = np.roll(quat_xyzw_from_rotation(T_world_obj[:, :3, :3]), 1, axis=-1)
         self._data.qvel.reshape(-1, 6)[:] = velocity
-        with _quiet(self._mujoco):
+        with quiet(self._mujoco):
             return self._simulate(_fall_time(T_world_obj, velocity, self._bin))
 
     def poses(self) -> FloatArray:
@@ -178,17 +185,6 @@ class World:
         return True
 
 
-@contextmanager
-def _quiet(mujoco: Any) -> Iterator[None]:
-    """Suppress MuJoCo's printed warnings and its file MUJOCO_LOG.TXT; warnings are read from the data instead."""
-    before = mujoco.get_mju_user_warning()
-    mujoco.set_mju_user_warning(lambda message: None)
-    try:
-        yield
-    finally:
-        mujoco.set_mju_user_warning(before)
-
-
 def _fall_time(T_world_obj: FloatArray, velocity: FloatArray, spec: BinSpec) -> float:
     """Time in seconds until the highest part has fallen well below the rim."""
     height = max(float(T_world_obj[:, 2, 3].max()) - 0.5 * spec.height_m, 0.0)
@@ -205,67 +201,11 @@ def _description(
     config: WorldConfig,
 ) -> Any:
     """The MjSpec: options, floor, walls (or the bin's pieces), guides, and one free body per instance."""
-    spec = mujoco.MjSpec()
-    spec.option.timestep, spec.option.gravity = config.timestep_s, [0.0, 0.0, -GRAVITY_M_S2]
+    spec = empty_world(mujoco, config.timestep_s)
     spec.option.iterations, spec.option.ls_iterations = 20, 10
     spec.option.cone = mujoco.mjtCone.mjCONE_PYRAMIDAL
-    spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
-    spec.option.disableflags = mujoco.mjtDisableBit.mjDSBL_AUTORESET
-    surface = {
-        "condim": 4,
-        "friction": [contact.friction, 0.002, 0.0001],
-        "solref": [2.5 * config.timestep_s, contact.damping_ratio],
-        "solimp": [0.95, 0.99, 0.001, 0.5, 2.0],  # stiff: friction creeps less
-    }
-    world, mesh = spec.worldbody, {"type": mujoco.mjtGeom.mjGEOM_MESH}
-    world.add_geom(type=mujoco.mjtGeom.mjGEOM_PLANE, size=[5, 5, 0.1], **surface)
-    for k, piece in enumerate(bin_pieces):
-        world.add_geom(meshname=_add_mesh(spec, f"bin_{k}", piece), **mesh, **surface)
-    for wall in walls:
-        if not bin_pieces:
-            _add_wall(mujoco, world, _wall_frame(wall), surface)
-        _add_wall(mujoco, world.add_body(mocap=True), _guide_frame(wall), surface)
-    names: dict[int, list[str]] = {}
-    for body in bodies:
-        if id(body) not in names:
-            names[id(body)] = [_add_mesh(spec, f"t{len(names)}_{k}", piece) for k, piece in enumerate(body.pieces)]
-        part = world.add_body()
-        part.add_freejoint()
-        for name in names[id(body)]:
-            part.add_geom(meshname=name, density=config.density_kg_m3, **mesh, **surface)
+    surface = Surface(contact.friction, contact.damping_ratio).of_geometry(config.timestep_s)
+    add_static(mujoco, spec, wall_boxes(walls), bin_pieces, surface)
+    add_guides(mujoco, spec, walls, surface)
+    add_parts(mujoco, spec, bodies, config.density_kg_m3, surface)
     return spec
-
-
-def _add_mesh(spec: Any, name: str, piece: Mesh) -> str:
-    spec.add_mesh(name=name, uservert=piece.vertices.ravel(), userface=piece.faces.ravel())
-    return name
-
-
-def _add_wall(mujoco: Any, body: Any, T_world_wall: FloatArray, surface: dict[str, Any]) -> None:
-    quat = np.roll(quat_xyzw_from_rotation(T_world_wall[:3, :3]), 1)
-    kind = mujoco.mjtGeom.mjGEOM_BOX
-    body.add_geom(type=kind, size=WALL_HALF_M, pos=T_world_wall[:3, 3], quat=quat, **surface)
-
-
-def _wall_frame(wall: Wall) -> FloatArray:
-    """Pose (4, 4) of the box (along, up, inward) whose inner face is the wall and whose top edge is its rim."""
-    along, up, top = _wall_axes(wall)
-    center = top - up * WALL_HALF_M[1] - wall.normal * WALL_HALF_M[2]
-    return from_rotation_translation(np.stack([along, up, wall.normal], 1), center)
-
-
-def _guide_frame(wall: Wall) -> FloatArray:
-    """Pose (4, 4) of the upright box that stands on the wall's rim."""
-    along, _, top = _wall_axes(wall)
-    up = np.array([0.0, 0.0, 1.0])
-    inward = np.cross(along, up)
-    center = top + up * WALL_HALF_M[1] - inward * WALL_HALF_M[2]
-    return from_rotation_translation(np.stack([along, up, inward], 1), center)
-
-
-def _wall_axes(wall: Wall) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Horizontal direction, direction up the wall, and a point on its rim: along x up = normal."""
-    along = np.cross([0.0, 0.0, 1.0], wall.normal)
-    along /= np.linalg.norm(along)
-    up = np.cross(wall.normal, along)
-    return along, up, wall.point + up * (wall.top_m / up[2])

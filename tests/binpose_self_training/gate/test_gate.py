@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from binpose_core.base.errors import BinposeError
+from binpose_core.datasets.pick_outcomes import PickOutcome
 from binpose_core.evaluation.matching import FrameTruth, GroundTruth
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import PoseEstimate
@@ -18,7 +19,6 @@ from binpose_pipeline.pipeline import TimedResult
 from binpose_self_training.gate.anchors import AnchorFrame
 from binpose_self_training.gate.config import GateConfig
 from binpose_self_training.gate.gate import Gate
-from binpose_self_training.gate.outcomes import PickOutcome
 from binpose_self_training.gate.verdict import GateVerdict
 
 from ...conftest import known_scene

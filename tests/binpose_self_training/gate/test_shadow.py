@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from binpose_core.base.errors import BadFile
+from binpose_core.datasets.pick_outcomes import PickOutcome
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.parts.catalogue import ObjectModel
 from binpose_pipeline.bundle import PipelineBundle
 from binpose_pipeline.pipeline import TimedResult
 from binpose_self_training.gate.config import GateConfig
 from binpose_self_training.gate.gate import Gate
-from binpose_self_training.gate.outcomes import PickOutcome
 from binpose_self_training.gate.shadow import Shadow, ShadowConfig, state_path
 
 from ...conftest import known_scene

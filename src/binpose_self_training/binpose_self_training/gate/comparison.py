@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from binpose_core.base.errors import BinposeError
+from binpose_core.datasets.pick_outcomes import PickOutcome
 from binpose_core.evaluation.pose_errors import PartErrors
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_pipeline.bundle import PipelineBundle
@@ -18,7 +19,7 @@ from binpose_self_training.gate.evidence import PairedEvidence, paired_evidence
 from binpose_self_training.gate.judge import Judge
 from binpose_self_training.gate.latency import LatencyComparison, compare_latency
 from binpose_self_training.gate.other_views import OtherView
-from binpose_self_training.gate.outcomes import OutcomeComparison, PickOutcome, agreements, compare_outcomes
+from binpose_self_training.gate.outcomes import OutcomeComparison, agreements, compare_outcomes
 from binpose_self_training.gate.verdict import FramePoint
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from binpose_core.base.errors import BinposeError
 from binpose_core.base.stopwatch import measured
 from binpose_core.datasets.folder import FrameSource
+from binpose_core.datasets.pick_outcomes import Outcomes
 from binpose_core.evaluation.matching import FrameEvaluation
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_pipeline.bundle import PipelineBundle
@@ -28,7 +29,6 @@ from binpose_self_training.gate.anchors import (
 from binpose_self_training.gate.comparison import Comparison
 from binpose_self_training.gate.config import GateConfig
 from binpose_self_training.gate.other_views import ViewsOf, no_views
-from binpose_self_training.gate.outcomes import Outcomes
 from binpose_self_training.gate.reasons import decide, forgotten_parts
 from binpose_self_training.gate.verdict import GateVerdict
 

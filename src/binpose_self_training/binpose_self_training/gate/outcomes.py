@@ -5,25 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from binpose_core.datasets.pick_outcomes import PickOutcome
 from binpose_core.evaluation.golden import RIGHT
 from binpose_core.evaluation.matching import right_errors_m
 from binpose_core.evaluation.pose_errors import PartErrors
 from binpose_core.frames.types import PoseEstimate
-from binpose_core.geometry.transforms import FloatArray
 from binpose_self_training.gate.paired_counts import loss_bounds
-
-
-@dataclass(frozen=True, eq=False)
-class PickOutcome:
-    """A pick from a frame: the pose (4, 4) of the part that the robot went for, and whether it held it after."""
-
-    object_id: str
-    T_cam_obj: FloatArray
-    succeeded: bool
-
-
-Outcomes = Mapping[str, Sequence[PickOutcome]]
-"""The picks from each frame, by the frame's name."""
 
 
 @dataclass(frozen=True)

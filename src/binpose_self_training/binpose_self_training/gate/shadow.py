@@ -12,6 +12,7 @@ from pathlib import Path
 from binpose_core.base.errors import BadFile, BinposeError
 from binpose_core.base.files import read_json, to_json, write_json
 from binpose_core.base.settings import check_bounds, setting
+from binpose_core.datasets.pick_outcomes import PickOutcome
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.learning.model_store import SHORT
 from binpose_pipeline.bundle import PipelineBundle
@@ -19,7 +20,6 @@ from binpose_pipeline.pipeline import TimedResult
 from binpose_self_training.gate.comparison import ComparedFrame, Comparison
 from binpose_self_training.gate.config import GateConfig
 from binpose_self_training.gate.gate import Predict, predicted
-from binpose_self_training.gate.outcomes import PickOutcome
 
 
 @dataclass(frozen=True)

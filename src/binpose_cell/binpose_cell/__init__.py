@@ -1,0 +1,1 @@
+"""A simulated cell that picks: MuJoCo decides whether a grasp at a pose holds."""

@@ -1,0 +1,73 @@
+"""The hand in MuJoCo: a free body that follows a target, with two coupled fingers.
+
+Its frame is that of the gripper: x along the fingers' width, y from finger to finger, z along the approach.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from binpose_cell.config import GripConfig
+from binpose_core.geometry.transforms import from_rotation_translation
+from binpose_grasping.gripper import GripperConfig
+from binpose_simulation.world_model import Surface, add_box
+
+TARGET, HAND, FINGERS = "target", "hand", ("finger_left", "finger_right")
+FINGER_KG, MOTOR_KG = 0.1, 0.3
+STIFFNESS_N_PER_M = 4000.0
+RIGID = [0.99, 0.999, 0.001, 0.5, 2.0]
+FOLLOW_S = 0.01
+"""Time constant with which the hand follows its target."""
+
+
+def add_hand(mujoco: Any, spec: Any, gripper: GripperConfig, config: GripConfig) -> None:
+    """Add target, hand, fingers, and the motors of the fingers."""
+    surface = Surface(config.finger_friction, 1.0).of_geometry(config.timestep_s)
+    spec.worldbody.add_body(name=TARGET, mocap=True)
+    hand = spec.worldbody.add_body(name=HAND, gravcomp=1.0)
+    hand.add_freejoint()
+    low, high = gripper.boxes(-2 * gripper.clearance_m)  # closed
+    for side, name in enumerate(FINGERS):
+        finger = hand.add_body(name=name, gravcomp=1.0)
+        finger.add_joint(
+            name=name, type=mujoco.mjtJoint.mjJNT_SLIDE, axis=[0.0, 1.0 - 2.0 * side, 0.0],
+            range=[0.0, gripper.opening_m / 2], limited=True,
+            damping=config.force_n / config.finger_speed_m_s, armature=MOTOR_KG,
+            solref_limit=[2.5 * config.timestep_s, 1.0], solimp_limit=RIGID,
+        )  # fmt: skip
+        _add_solid(mujoco, finger, low[side], high[side], FINGER_KG, surface)
+        _add_motor(mujoco, spec, name, config)
+    _add_solid(mujoco, hand, low[2], high[2], config.hand_kg, surface)
+    spec.add_exclude(bodyname1=FINGERS[0], bodyname2=FINGERS[1])
+    for name in FINGERS:
+        spec.add_exclude(bodyname1=HAND, bodyname2=name)
+    _couple(mujoco, spec)
+
+
+def _add_solid(mujoco: Any, body: Any, low: Any, high: Any, mass_kg: float, surface: dict[str, Any]) -> None:
+    T = from_rotation_translation(np.eye(3), (low + high) / 2)
+    add_box(mujoco, body, (T, (high - low) / 2), {**surface, "mass": mass_kg})
+
+
+def _add_motor(mujoco: Any, spec: Any, joint: str, config: GripConfig) -> None:
+    """A motor that moves a finger to a position, with limited force."""
+    motor = spec.add_actuator(name=joint, target=joint, trntype=mujoco.mjtTrn.mjTRN_JOINT)
+    motor.set_to_position(kp=STIFFNESS_N_PER_M)
+    motor.forcelimited, motor.forcerange = True, [-config.force_n, config.force_n]
+
+
+def _couple(mujoco: Any, spec: Any) -> None:
+    """The fingers move symmetrically, and the hand follows its target."""
+    joint = spec.add_equality(type=mujoco.mjtEq.mjEQ_JOINT, name1=FINGERS[0], name2=FINGERS[1])
+    joint.objtype, joint.data = mujoco.mjtObj.mjOBJ_JOINT, _padded([0.0, 1.0], joint.data)
+    joint.solref, joint.solimp = [0.005, 1.0], RIGID
+    weld = spec.add_equality(type=mujoco.mjtEq.mjEQ_WELD, name1=TARGET, name2=HAND)
+    weld.objtype, weld.data = mujoco.mjtObj.mjOBJ_BODY, _padded([*[0.0] * 6, 1.0, 0.0, 0.0, 0.0, 1.0], weld.data)
+    weld.solref, weld.solimp = [FOLLOW_S, 1.0], RIGID
+
+
+def _padded(values: list[float], like: Any) -> Any:
+    """Zeros after the values: the number of data of a constraint depends on MuJoCo's version."""
+    data = np.zeros_like(like)
+    data[: len(values)] = values
+    return data

@@ -1,0 +1,5 @@
+"""For colcon; the metadata stands in setup.cfg."""
+
+from setuptools import setup
+
+setup()
