@@ -169,7 +169,7 @@ def test_a_stored_segmenter_finds_the_same(views) -> None:
 
 def test_models_of_earlier_versions_are_read(views) -> None:
     """Their networks tell no affinities; what they stored of grouping and distance means nothing any more."""
-    one = excited({"gsd_m": 2e-3, "affinities": False})
+    one = excited({"gsd_m": 1e-3, "affinities": False})
     tensors, config = one.to_tensors()
     del config["affinities"]
     other = segmenter_from_tensors(

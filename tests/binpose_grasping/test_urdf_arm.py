@@ -9,8 +9,11 @@ from binpose_grasping.arm_collision import description
 from binpose_grasping.franka_arm import FrankaArm
 from binpose_grasping.urdf_arm import UrdfArm
 
+from .conftest import needs_panda
+
 for library in ("pinocchio", "frankik"):
     pytest.importorskip(library, reason="the extra `robot` is not installed")
+pytestmark = needs_panda
 
 
 def config(**changes: str) -> ArmConfig:

@@ -1,6 +1,7 @@
 """Aliases name one version each at any time, and verdicts are kept beside the versions they are about."""
 
-import multiprocessing
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -114,19 +115,19 @@ def test_damaged_verdicts_are_named(store: ModelStore, content: str) -> None:
     assert store.load().version == version
 
 
-def record_many(directory: Path, version: str, number: int) -> None:
-    for _ in range(10):
-        ModelStore(directory).record_verdict(version, {"decision": "undecided", "writer": number})
+RECORD_MANY = """
+import sys
+from binpose_core.learning.model_store import ModelStore
+for _ in range(10):
+    ModelStore(sys.argv[1]).record_verdict(sys.argv[2], {"decision": "undecided", "writer": int(sys.argv[3])})
+"""
 
 
 def test_verdicts_of_several_writers_are_all_kept(store: ModelStore) -> None:
     version = saved(store, 1)
-    context = multiprocessing.get_context("spawn")
-    writers = [context.Process(target=record_many, args=(store.directory, version, n)) for n in range(2)]
-    for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join()
+    command = [sys.executable, "-c", RECORD_MANY, str(store.directory), version]
+    writers = [subprocess.Popen([*command, str(n)]) for n in range(2)]
+    assert [writer.wait() for writer in writers] == [0, 0]
     found = [verdict["writer"] for verdict in store.verdicts(version)]
     assert found.count(0) == found.count(1) == 10
 

@@ -20,7 +20,9 @@ LISTED = ("model", "version", "parent", "parts", "metrics", "MB", "created")
 class Models(Command):
     """List the stored models: versions, parents, parts, metrics, dates; or choose the one in use.
 
-    Examples: binpose models models/wrs --tree, binpose models models/wrs --promote candidate
+    Example: binpose models models/wrs --tree
+
+    Another version in use: binpose models models/wrs --promote candidate
     """
 
     path: Annotated[Path, tyro.conf.Positional] = Path("models")
