@@ -131,14 +131,17 @@ def test_no_topic_is_left_when_the_recorder_closes_while_it_looks_for_topics(
     node = bench(SelfTrainingNode)
     assert node.trigger_configure() == SUCCESS and node.trigger_activate() == SUCCESS
     profile = SimpleNamespace(reliability=None, durability=None)
-    offered = [SimpleNamespace(topic_type="sensor_msgs/msg/Image", qos_profile=profile)]
+
+    def kind(name: str) -> str:  # the node has a subscription to the status of models of its own
+        return "binpose_interfaces/msg/ModelStatus" if name.endswith("model_status") else "sensor_msgs/msg/Image"
+
     closing = threading.Thread(target=node.close)
 
     def look(name: str) -> list[Any]:
         if not closing.ident:
             closing.start()
             closing.join(0.3)
-        return offered
+        return [SimpleNamespace(topic_type=kind(name), qos_profile=profile)]
 
     monkeypatch.setattr(node, "get_publishers_info_by_topic", look)
     node._subscribe_new()

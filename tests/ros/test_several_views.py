@@ -232,7 +232,7 @@ class WristCamera:
 
         self.objects, self.types = stored_objects(ModelStore(MODEL).load()), ros_types()
         settings = CameraSettings(views=3, parts=6)
-        self.views = simulate_views(self.objects, settings, 7)
+        self.views = simulate_views(self.objects, settings, 9)
         self.others = simulate_views(self.objects, settings, 8)
         node = graph.node
         self.transforms = node.create_publisher(TFMessage, "/tf", 10)

@@ -181,6 +181,7 @@ def test_poses_are_those_of_the_library_in_the_target_frame(live: Any) -> None:
     from tf2_msgs.msg import TFMessage
 
     from binpose_pipeline.bundle import load_bundle
+    from binpose_pipeline.scene.alike_poses import AlikePoses
     from binpose_ros.poses import from_matrix
     from binpose_ros.transforms import STATIC
 
@@ -198,12 +199,17 @@ def test_poses_are_those_of_the_library_in_the_target_frame(live: Any) -> None:
         return found if found[1].success else None
 
     poses, status = live.wait(placed, "poses in the target frame", 300)
-    expected = [pose for pose in load_bundle(MODEL).pipeline(live.camera.frame) if pose.score >= 0.5]
+    bundle = load_bundle(MODEL)
+    expected, alike = (
+        [pose for pose in bundle.pipeline(live.camera.frame) if pose.score >= 0.5],
+        AlikePoses(bundle.objects),
+    )
     received = poses_of(poses)
     assert poses.header.frame_id == "base" and status.header.frame_id == "camera"
     assert expected and [pose.object_id for pose in received] == [pose.object_id for pose in expected]
     for ours, theirs in zip(received, expected, strict=True):
-        np.testing.assert_allclose(ours.T_cam_obj, T_BASE_CAM @ theirs.T_cam_obj, atol=2e-3)
+        # Two processes round differently, and the roll of a round part is arbitrary.
+        assert alike.distance_m(ours.object_id, ours.T_cam_obj, T_BASE_CAM @ theirs.T_cam_obj) < 2e-3
     assert status.code == "OK" and status.reported == len(received) <= status.found
     markers = live.wait(lambda: next((m for m in reversed(live.markers) if len(m.markers) > 1), None), "markers")
     assert {marker.header.frame_id for marker in markers.markers} == {"base"}
