@@ -72,3 +72,10 @@ def test_nonsense_is_refused(change: dict[str, float]) -> None:
     values = {"fx": 600, "fy": 600, "cx": 320, "cy": 240, "width": 640, "height": 480}
     with pytest.raises(BinposeError, match="expected"):
         Camera(**{**values, **change})  # type: ignore[arg-type]
+
+
+def test_numpy_numbers_become_plain_ones() -> None:
+    """A NumPy scalar would turn float32 images into float64 ones, and equal cameras would give other poses."""
+    camera = Camera(*np.array([600.0, 601.0, 319.5, 239.5]), 640, 480)
+    assert all(type(value) is float for value in (camera.fx, camera.fy, camera.cx, camera.cy))
+    assert (np.ones(2, np.float32) * camera.fx).dtype == np.float32

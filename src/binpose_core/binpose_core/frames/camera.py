@@ -28,6 +28,9 @@ class Camera:
     distortion: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
+        # A NumPy scalar would make float64 of float32 images, a float does not: equal cameras give equal poses.
+        for name in ("fx", "fy", "cx", "cy"):
+            object.__setattr__(self, name, float(getattr(self, name)))
         values = (self.fx, self.fy, self.cx, self.cy)
         if not all(np.isfinite(values)) or self.fx <= 0 or self.fy <= 0:
             raise BinposeError(
