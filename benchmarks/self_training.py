@@ -20,11 +20,12 @@ import numpy as np
 import tyro
 
 from binpose_core.base.errors import BinposeError
+from binpose_core.base.files import write_bytes
 from binpose_core.datasets.bop import BopFrame
 from binpose_core.datasets.labelled_views import labelled_view
 from binpose_core.evaluation.matching import FrameTruth
 from binpose_core.frames.types import PoseEstimate
-from binpose_core.learning.model_store import ModelStore
+from binpose_core.learning.model_store import SHORT, ModelStore
 from binpose_pipeline.bundle import PipelineBundle, load_bundle, shipped_or_own
 from binpose_recording.inputs import open_inputs
 from binpose_self_training.config import SelfTrainingConfig
@@ -33,7 +34,7 @@ from binpose_self_training.recorded_frames import NamedFrames, RecordedFrames
 from binpose_self_training.records import RoundRecord
 from binpose_self_training.selection.evidence import LabelEvidence
 from binpose_self_training.selection.selector import SelectionConfig, select_labels
-from binpose_self_training.self_training import SelfTraining, SelfTrainingResult, adopt_version
+from binpose_self_training.self_training import SelfTraining, SelfTrainingResult
 from binpose_self_training.student import mixed_views, train_student
 from binpose_simulation.view_store import ViewStore
 from common import heading, table
@@ -111,6 +112,17 @@ def prepared_store(arguments: Arguments) -> Path:
             raise BinposeError(f"No model is in use in {source}; expected one; train it first.")
         adopt_version(source, store, version)
     return store
+
+
+def adopt_version(source: Path, target: Path, version: str) -> None:
+    """Copy a version of a model store into another one, byte by byte, and use it there if nothing is in use yet."""
+    own = ModelStore(target)
+    if version not in own.versions():
+        for suffix in (".safetensors", ".json"):
+            name = f"weights-{version[:SHORT]}{suffix}"
+            write_bytes(target / name, (source / name).read_bytes())
+    if own.current() is None:
+        own.promote(version)
 
 
 def first_version(store: Path) -> str:

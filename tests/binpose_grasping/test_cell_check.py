@@ -1,4 +1,4 @@
-"""The check finds the error that was put in, says from where it comes, and tells what a pick tolerates."""
+"""The check measures a known error, names its cause, and states what a pick tolerates."""
 
 from dataclasses import replace
 

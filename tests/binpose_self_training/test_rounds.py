@@ -68,7 +68,7 @@ def raise_skill(bundle: Any, by: int, most: int = 3) -> None:
 @pytest.fixture
 def store(tmp_path: Path, networks: Any) -> Path:
     raise_skill(networks, 1 - skill(networks))
-    save_bundle(networks, tmp_path / "model")
+    save_bundle(networks, tmp_path / "model", header={"training": {"views": 7}})
     return tmp_path / "model"
 
 
@@ -110,6 +110,7 @@ def test_each_student_is_the_next_teacher_until_the_labels_no_longer_grow(run, r
     for one, other in zip(result.records, result.records[1:], strict=False):
         assert other.teacher == one.student != one.teacher
         assert ModelStore(store).header(other.teacher)["parent"] == one.teacher
+        assert ModelStore(store).header(other.teacher)["training"] == {"views": 7}
     assert result.candidate.version == result.records[-1].teacher
     assert ModelStore(store).current() == before
 
@@ -190,3 +191,14 @@ def test_mixed_views_have_about_the_wanted_share():
         assert sum(view >= 10 for view in views) / len(views) == pytest.approx(share, abs=0.1)
         assert {1, 2, 3} <= set(views)
     assert list(mixed_views(new, joined_views([]), 0.5)) == [1, 2, 3] == list(mixed_views(new, old, 0.0))
+
+
+def test_a_folder_without_a_model_is_refused_and_stays_empty(tmp_path, recordings):
+    with pytest.raises(BinposeError, match=r"no model in the folder .*demo; expected one of your own"):
+        SelfTraining(tmp_path / "demo", tmp_path / "run")(recordings)
+    assert not (tmp_path / "demo").exists()
+
+
+def test_views_are_replayed_only_where_a_student_is_trained(run, recordings, tmp_path):
+    run(replace(CONFIG, fewest_labels=100, replay=ReplayConfig(simulated=50)))(recordings)
+    assert not (tmp_path / "run" / "replay").exists()

@@ -34,7 +34,7 @@ def test_right_poses_have_small_distances_and_picks_mark_what_was_held(bundle, n
         assert all(entry.d_mask < 0.02 and entry.d_g < 0.02 for entry in frame.evidence)
         assert all(np.isnan(entry.returned) for entry in frame.evidence)
     marks = [entry.held for entry in taught[0].evidence]
-    assert marks.count(1.0) == 1 and sum(np.isnan(marks)) == 2  # nobody reports the pose of the failed pick
+    assert marks.count(1.0) == 1 and sum(np.isnan(marks)) == 2  # no pose is that of the failed pick
     assert all(np.isnan(entry.held) for entry in taught[1].evidence)
 
 

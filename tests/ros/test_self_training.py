@@ -211,7 +211,7 @@ def test_live_frames_speak_against_a_poisoned_candidate_and_it_is_not_promoted(c
 
 
 def test_a_better_candidate_is_swapped_in_between_two_frames(cell: Cell) -> None:
-    cell.store.promote(cell.bad)  # by hand, again: it is known by now, and nobody rolls it back
+    cell.store.promote(cell.bad)  # by hand, again: versions that were in use before are not watched
     cell.used(cell.bad)
     cell.store.nominate(cell.first)
     assert cell.decided(cell.first)["curve"][-1]["lower"] > 0  # live frames speak for it

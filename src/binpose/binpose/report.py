@@ -102,6 +102,11 @@ def comparison(before: Image, after: Image, caption: str, max_width_px: int = 16
     )
 
 
+def percent_text(value: float | None) -> str:
+    """A fraction in percent with one digit, a dash for None and NaN."""
+    return "-" if value is None or not np.isfinite(value) else f"{100 * value:.1f} %"
+
+
 def image_uri(image: Image, max_width_px: int = 1600, lossless: bool = False) -> str:
     """A data URI of an image (H, W, 3) RGB or (H, W) uint8, made smaller than max_width_px."""
     if image.shape[1] > max_width_px:

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from binpose.commands.command import compiling, console, waiting
+from binpose.report import percent_text
 from binpose_core.base.errors import BinposeError
 from binpose_core.learning.hooks import Hook
 
@@ -155,11 +156,7 @@ def rounds_table(records: "Sequence[RoundRecord]") -> Table:
         labels, test = record.measured.get("labels", {}), record.measured.get("test", {}).get("all", {})
         table.add_row(
             str(record.number), record.teacher[:12], str(record.poses), str(record.labels),
-            _percent(record.unexplained), _percent(labels.get("precision")), _percent(test.get("recall")),
-            _percent(test.get("precision")),
+            percent_text(record.unexplained), percent_text(labels.get("precision")), percent_text(test.get("recall")),
+            percent_text(test.get("precision")),
         )  # fmt: skip
     return table
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None or value != value else f"{100 * value:.1f} %"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from binpose.gate_sections import add_gate
-from binpose.report import Cell, Report, comparison, picture
+from binpose.report import Cell, Report, comparison, percent_text, picture
 from binpose_core.base.files import read_json
 from binpose_core.drawing.outlines import Image
 from binpose_core.drawing.overlays import OverlayDrawer
@@ -76,7 +76,7 @@ def _add_rounds(report: Report, records: Sequence[RoundRecord]) -> None:
     known = [_measured(record) for record in records]
     names = [name for name in known[0] if any(row[name] != "-" for row in known)]
     rows: list[list[Cell]] = [
-        [r.number, r.teacher[:12], r.poses, r.labels, _percent(r.unexplained), *(row[name] for name in names)]
+        [r.number, r.teacher[:12], r.poses, r.labels, percent_text(r.unexplained), *(row[name] for name in names)]
         for r, row in zip(records, known, strict=True)
     ]
     caption = "Label precision, label yield, recall and precision need known poses; nothing is learnt from these."
@@ -98,11 +98,11 @@ def _add_rounds(report: Report, records: Sequence[RoundRecord]) -> None:
 def _measured(record: RoundRecord) -> dict[str, str]:
     labels, test = record.measured.get("labels", {}), record.measured.get("test", {}).get("all", {})
     return {
-        "label precision": _percent(labels.get("precision")),
-        "label yield": _percent(labels.get("yield")),
-        "recall": _percent(test.get("recall")),
-        "precision": _percent(test.get("precision")),
-        "average precision": _percent(test.get("average_precision")),
+        "label precision": percent_text(labels.get("precision")),
+        "label yield": percent_text(labels.get("yield")),
+        "recall": percent_text(test.get("recall")),
+        "precision": percent_text(test.get("precision")),
+        "average precision": percent_text(test.get("average_precision")),
     }
 
 
@@ -175,10 +175,6 @@ def _add_costs(report: Report, records: Sequence[RoundRecord]) -> None:
         [r.number, *(f"{r.seconds.get(stage, 0.0) / 60:.1f}" for stage in stages)] for r in records
     ]
     report.add_table(["round", *(f"{stage}, min" for stage in stages)], rows)
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None or value != value else f"{100 * value:.1f} %"
 
 
 def _short(value: float | None) -> str:

@@ -260,7 +260,7 @@ class ViewCollector:
             return self._current
 
     def _serve(self, request: Any, response: Any) -> Any:
-        """Wait until the view that is asked for is taken, or cannot be."""
+        """Wait until the requested view is taken, or has failed."""
         own = _Request(self._now_ns())
         with self._changed:
             if not self._on_call:

@@ -1,6 +1,7 @@
 """Views that a student learns beside the new ones, so that it forgets nothing: simulated ones, and earlier labels."""
 
 import shutil
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 from binpose_core.base.config_tree import with_values
 from binpose_core.frames.types import LabelledView
 from binpose_core.parts.catalogue import ObjectModel
-from binpose_self_training.student import labels_by_part
+from binpose_self_training.student import joined_views
 from binpose_simulation.scene import SceneConfig
 from binpose_simulation.stream import SimulationStream
 from binpose_simulation.view_store import ViewStore
@@ -23,7 +24,7 @@ FOLDER = "replay"
 
 
 def scene_of(header: Mapping[str, Any], parts: Mapping[str, ObjectModel], gsd_m: float) -> SceneConfig:
-    """The bins that a model was trained on, as its header tells; the default ones where it does not."""
+    """The bins that a model was trained on, from its header; default bins where it has none."""
     values = header.get("training", {}).get("simulation", {}).get("scene", {})
     return training_scene(with_values(SceneConfig(), values), gsd_m, len(parts))
 
@@ -68,37 +69,43 @@ def keep_for_replay(model: Path, views: Sequence[LabelledView], most: int, seed:
         most: largest number of views.
         seed: of the choice among equal ones.
     """
-    folder = model / FOLDER
-    old = ViewStore(folder)
-    candidates = [*(view for view in old), *(view for view in views if view.pose_known.any())]
+    folder, fresh = model / FOLDER, model / f"{FOLDER}.new"
+    _finish_exchange(folder)
+    candidates = joined_views(ViewStore(folder), views)
     chosen = balanced_choice(candidates, most, seed)
-    fresh = ViewStore(folder.with_name(f"{FOLDER}.new"))
-    for view in chosen[len(fresh) :]:
-        fresh.append(view)
-    _exchange(folder, fresh.directory)
+    shutil.rmtree(fresh, ignore_errors=True)  # of a run that was killed
+    store = ViewStore(fresh)
+    for index in chosen:
+        store.append(candidates[index])
+    if chosen:
+        _exchange(folder, fresh)
     return len(chosen)
 
 
-def balanced_choice(views: Sequence[LabelledView], most: int, seed: int) -> list[LabelledView]:
-    """At most `most` of the views, so that rare parts are in as many of them as possible; in their order."""
-    if len(views) <= most:
-        return list(views)
+def balanced_choice(views: Sequence[LabelledView], most: int, seed: int) -> list[int]:
+    """Indices of at most `most` views with known poses, so that rare parts are in as many of them as possible."""
     rng = np.random.default_rng(seed)
-    totals = labels_by_part(views)
-    worth = [
-        sum(1.0 / totals[name] for name, known in zip(v.object_ids, v.pose_known, strict=True) if known) for v in views
-    ]
-    keys = np.array(worth) * rng.uniform(0.5, 1.0, len(views))
-    return [views[i] for i in np.sort(np.argsort(-keys, kind="stable")[:most])]
+    parts = [[name for name, known in zip(v.object_ids, v.pose_known, strict=True) if known] for v in views]
+    totals = Counter(name for names in parts for name in names)
+    worth = np.array([sum(1.0 / totals[name] for name in names) for names in parts])
+    order = np.argsort(-worth * rng.uniform(0.5, 1.0, len(worth)), kind="stable")[:most]
+    return sorted(int(index) for index in order if worth[index] > 0)
 
 
 def _exchange(folder: Path, fresh: Path) -> None:
-    """Put a complete folder in the place of another; a killed process leaves one of them."""
-    old = folder.with_name(f"{folder.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if not fresh.is_dir():
-        return
+    """Put a complete folder in the place of another."""
+    old = _old(folder)
     if folder.exists():
         folder.rename(old)
     fresh.rename(folder)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _finish_exchange(folder: Path) -> None:
+    """Take the old folder again, where a killed process left none in its place."""
+    if _old(folder).exists() and not folder.exists():
+        _old(folder).rename(folder)
+
+
+def _old(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.old")

@@ -9,6 +9,7 @@ from binpose_core.base.files import read_json, write_json
 from binpose_core.base.stopwatch import Stopwatch
 from binpose_core.frames.types import LabelledView, PoseEstimate
 from binpose_core.learning.hooks import Hook, StepReport
+from binpose_core.learning.model_store import ModelStore
 from binpose_pipeline.bundle import PipelineBundle, load_bundle, save_bundle
 from binpose_refinement.hypothesis_batch import PartRenderer
 from binpose_self_training.config import SelfTrainingConfig
@@ -56,7 +57,7 @@ class Rounds:
 
     store: folder of the model store, where the students are saved as candidates.
     directory: of the run. config: of the self-training. frames: recorded ones.
-    replayed: views that each student learns too.
+    replayed: gives the views that each student learns too; called when a student is trained.
     header: entries for the students' headers, for example digests of the data.
     report: called with the progress. truth: measures each teacher. device: where the networks are trained.
     hooks: further hooks of a round's training loops, by round and stage.
@@ -68,7 +69,7 @@ class Rounds:
     directory: Path
     config: SelfTrainingConfig
     frames: RecordedFrames
-    replayed: Sequence[LabelledView]
+    replayed: Callable[[], Sequence[LabelledView]]
     header: Mapping[str, Any] = field(default_factory=dict)
     report: Report = lambda stage, fraction, message: None
     truth: TruthCheck | None = None
@@ -154,7 +155,7 @@ class Rounds:
 
     def _student(self, number: int, teacher: PipelineBundle, record: RoundRecord) -> PipelineBundle:
         config = self.config
-        views = mixed_views(self.labels(number), self.replayed, config.replay.share)
+        views = mixed_views(self.labels(number), self.replayed(), config.replay.share)
         folder = self._folder(number)
 
         def hooks(stage: str) -> list[Hook]:
@@ -166,7 +167,10 @@ class Rounds:
             return [StepReport(on_step), *self.hooks(number, stage)]
 
         trained = self.learn(teacher, views, config.student, config.seed + number, folder, hooks, self.device)
-        header = {**self.header, "self_training": {"round": number, "labels": record.labels, **self.header}}
+        # With the bins that the teacher was trained on, which later replays simulate.
+        training = ModelStore(self.store).header(teacher.version).get("training", {})
+        own = {"round": number, "labels": record.labels, **self.header}
+        header = {"self_training": own, "training": training}
         version = save_bundle(
             replace(trained, metrics={}), self.store, parent=teacher.version, header=header, half=True, promote=False
         )

@@ -9,7 +9,8 @@ from typing import Any
 
 from binpose_core.base.config_tree import plain
 from binpose_core.base.errors import BinposeError
-from binpose_core.base.files import read_json, write_bytes, write_json
+from binpose_core.base.files import read_json, write_json
+from binpose_core.frames.types import LabelledView
 from binpose_core.learning.hooks import Hook
 from binpose_core.learning.model_store import SHORT, ModelStore
 from binpose_core.learning.store_records import self_training_lock
@@ -24,7 +25,7 @@ from binpose_self_training.recorded_frames import NamedFrames, RecordedFrames, c
 from binpose_self_training.records import RoundRecord
 from binpose_self_training.replay import FOLDER, keep_for_replay, scene_of, simulated_replay
 from binpose_self_training.rounds import OnRecord, Report, RoundHooks, Rounds, TruthCheck
-from binpose_self_training.student import joined_views
+from binpose_self_training.student import ChosenViews, joined_views
 from binpose_simulation.scene import SceneConfig
 from binpose_simulation.view_store import ViewStore
 
@@ -88,6 +89,11 @@ class SelfTraining:
             BinposeError: without a usable model or frame, for a run folder of another self-training, a store in which
                 another one runs, or a full disk.
         """
+        if not any(self.store.glob("weights-*")):
+            raise BinposeError(
+                f"There is no model in the folder {self.store}; expected one of your own, since students are saved in "
+                f"it; train one, or copy a shipped one with `binpose calibrate {self.store.name} --out models/cell`."
+            )
         with self_training_lock(self.store):
             return self._run(recordings)
 
@@ -101,7 +107,7 @@ class SelfTraining:
             "settings": plain(self.config),
         }
         rounds = self.rounds(
-            self.store, self.directory, self.config, frames, self._replayed(champion), header, self.report,
+            self.store, self.directory, self.config, frames, lambda: self._replayed(champion), header, self.report,
             self.truth(frames), self.device, self._hooks, self.on_record,
         )  # fmt: skip
         candidate, records = rounds(champion)
@@ -186,11 +192,11 @@ class SelfTraining:
                 "resume it; repeat its command, or choose another folder."
             )
 
-    def _replayed(self, champion: PipelineBundle) -> Sequence[Any]:
+    def _replayed(self, champion: PipelineBundle) -> Sequence[LabelledView]:
         """Simulated views and labelled ones of earlier self-trainings."""
         config, wanted = self.config.replay, self.config.replay.simulated
         old = ViewStore(self.store / FOLDER)
-        recorded = old[: config.recorded]
+        recorded = ChosenViews([(old, index) for index in range(min(len(old), config.recorded))])
         store = ViewStore(self.directory / "replay")
         if wanted:
             simulated_replay(
@@ -204,21 +210,6 @@ class SelfTraining:
         if self.tensorboard is None:
             return further
         return [*further, TensorBoard(self.tensorboard / f"round_{number}" / stage)]
-
-
-def adopt_version(source: Path, target: Path, version: str) -> None:
-    """Copy a version of a model store into another one, byte by byte, and use it there if nothing is in use yet.
-
-    Raises:
-        BinposeError: if the files cannot be written.
-    """
-    own = ModelStore(target)
-    if version not in own.versions():
-        for suffix in (".safetensors", ".json"):
-            name = f"weights-{version[:SHORT]}{suffix}"
-            write_bytes(target / name, (source / name).read_bytes())
-    if own.current() is None:
-        own.promote(version)
 
 
 def _as_read(value: Any) -> Any:

@@ -1,6 +1,6 @@
 """A student: the networks of a teacher, trained further on pseudo labels and replayed views."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import overload
 
@@ -109,12 +109,3 @@ def _networks(teacher: PipelineBundle) -> tuple[VoteSegmenter, PoseEstimator]:
             "a VoteSegmenter and a PoseEstimator; train one with the detector `votes`."
         )
     return segmenter, estimator
-
-
-def labels_by_part(views: Sequence[LabelledView]) -> Mapping[str, int]:
-    """Number of known poses of each part in the views."""
-    counts: dict[str, int] = {}
-    for view in views:
-        for name, known in zip(view.object_ids, view.pose_known, strict=True):
-            counts[name] = counts.get(name, 0) + int(known)
-    return counts

@@ -1,4 +1,4 @@
-"""`binpose self-train`: improve a model on recordings that nobody labelled."""
+"""`binpose self-train`: improve a model on unlabelled recordings."""
 
 import sys
 from collections.abc import Mapping

@@ -30,7 +30,7 @@ class LabelEvidence:
     returned: fraction of the test-time views in which the pose was found again; NaN without such views.
     other_views: of the bin's other views that report a part in this place, the fraction with the same pose; NaN without
         any.
-    held: whether the gripper held the part in this pose (1) or a pick failed (0); NaN where nobody tried.
+    held: whether the gripper held the part in this pose (1) or a pick failed (0); NaN without a pick.
     """
 
     object_id: str
