@@ -33,7 +33,7 @@ class SampledHypothesis:
 def sampled_hypotheses(
     pose: PoseEstimate, further: Sequence[Hypothesis], objects: Mapping[str, ObjectModel], config: RankingConfig
 ) -> list[SampledHypothesis]:
-    """The poses that the image cannot tell apart, most probable first, the same for the same pose.
+    """The poses that the image cannot tell apart, most probable first; the same pose always gives the same ones.
 
     Args:
         pose: with its hypotheses, whose scores are probabilities.

@@ -77,7 +77,7 @@ def off(view, offset_m: np.ndarray):
 
 
 def test_a_part_that_only_the_view_left_out_sees_is_kept_and_one_in_free_space_is_not(cell: Bin, views) -> None:
-    """A camera that is 6 cm off: its parts in the others' free space are dropped, those in nobody's sight are not."""
+    """A camera that is 6 cm off: its parts in the others' free space are dropped, those that no view sees are not."""
     away = cell.view("away", looking(1.0))
     shifted = off(away, np.array([0.0, 0.06, 0.0]))
     result = cell.estimate([*views[:2], shifted])
