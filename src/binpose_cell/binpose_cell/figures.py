@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from binpose_cell.clearing import Clearing, Try
+from binpose_cell.clearing import Clearing
 from binpose_cell.pick_motion import PickEnd
+from binpose_cell.picking_cell import Try
 from binpose_core.base.errors import BinposeError
 from binpose_core.datasets.pick_outcomes import PickOutcome
 

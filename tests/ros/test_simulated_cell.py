@@ -1,0 +1,84 @@
+"""The simulated cell and all stages: an image, its grasps, a pick, its outcome, and the next image."""
+
+from typing import Any
+
+import pytest
+from live_messages import poses_of, stamp
+
+FRAME, PART = "camera_color_optical_frame", "bow_handle"
+PLANNER = {
+    "base_frame": "base",
+    "planner.down_frame": "base",
+    "planner.down.z": -1.0,
+    "planner.tries": 200,
+    "planner.enough": 4,
+}
+
+
+@pytest.fixture(scope="module")
+def live(graph: Any) -> Any:
+    """The graph, once the cell has picked once and has taken the next image."""
+    from binpose_interfaces.msg import GraspArray, PickOutcome
+    from rclpy.qos import QoSDurabilityPolicy, QoSProfile
+    from tf2_msgs.msg import TFMessage
+    from vision_msgs.msg import Detection3DArray
+
+    latched = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
+    graph.truth = graph.listen("/simulated_cell/truth", Detection3DArray)
+    graph.grasps = graph.listen("/grasp_publisher/grasps", GraspArray)
+    graph.outcomes = graph.listen("/pick_outcomes", PickOutcome)
+    graph.static = graph.listen("/tf_static", TFMessage, latched)
+    leader = ("detection/model_status", "bin_picking/model_status")
+    graph.start("simulated_cell", parts=[PART], number=2, rate_hz=1.0, picking=False)
+    graph.start("grasp_publisher", leader, **PLANNER)
+    graph.start("bin_picking", watch_s=0.0)
+    graph.wait(lambda: any(array.grasps for array in list(graph.grasps)), "grasps", 900.0)
+    return graph
+
+
+def test_it_takes_a_part_and_shows_the_bin_without_it(live: Any) -> None:
+    from std_srvs.srv import Trigger
+
+    assert not live.outcomes, "it waits for a request"
+    before = len(poses_of(live.truth[-1]))
+    assert live.call("/simulated_cell/step", Trigger).success
+    live.wait(lambda: live.outcomes, "an outcome", 600.0)
+    outcome = live.outcomes[0]
+    array = next(array for array in list(live.grasps) if stamp(array) == stamp(outcome))
+    assert outcome.grasp in array.grasps and outcome.header == array.header
+    assert outcome.success and outcome.end == outcome.PLACED and outcome.grasp.object_id == PART
+    assert abs(outcome.width - outcome.grasp.width) < 0.01
+    live.wait(lambda: 0 < len(poses_of(live.truth[-1])) <= before and _later(live.truth[-1], outcome), "the next image")
+    assert len(live.outcomes) == 1, "one step is one try"
+
+
+def test_the_object_of_the_grasp_stood_where_the_camera_saw_it(live: Any) -> None:
+    """The outcome's pose, moved to the camera by the static transforms, is a true pose of the same image."""
+    import numpy as np
+
+    from binpose_core.geometry.transforms import inverse
+    from binpose_ros.poses import from_transform, to_matrix
+
+    outcome = live.outcomes[0]
+    places = {entry.child_frame_id: from_transform(entry.transform) for entry in live.static[-1].transforms}
+    assert set(places) == {FRAME, "bin"} and outcome.header.frame_id == "base"
+    T_cam_obj = inverse(places[FRAME]) @ to_matrix(outcome.grasp.object_pose)
+    truth = next(array for array in list(live.truth) if stamp(array) == stamp(outcome))
+    away = [np.linalg.norm(pose.T_cam_obj[:3, 3] - T_cam_obj[:3, 3]) for pose in poses_of(truth)]
+    assert min(away) < 0.01
+
+
+def test_it_empties_the_bin_and_a_new_one_is_filled_on_request(live: Any) -> None:
+    from std_srvs.srv import Trigger
+
+    assert live.call("/simulated_cell/start", Trigger).success
+    live.wait(lambda: "are left after" in live.log("simulated_cell"), "the end", 600.0)
+    refused = live.call("/simulated_cell/start", Trigger)
+    assert not refused.success and "~/reset" in refused.message
+    filled = live.call("/simulated_cell/reset", Trigger)
+    assert filled.success and "seed 22" in filled.message
+    live.wait(lambda: len(poses_of(live.truth[-1])) == 2, "the new bin")
+
+
+def _later(message: Any, other: Any) -> bool:
+    return bool(stamp(message) > stamp(other))
