@@ -3,17 +3,18 @@
 import numpy as np
 import pytest
 
-from binpose_cell.clearing import Clearing, Try
+from binpose_cell.clearing import Clearing
 from binpose_cell.figures import PickFigures, end_of, outcome_of, wilson_interval
 from binpose_cell.pick_motion import PickEnd, PickResult
+from binpose_cell.picking_cell import Try
 from binpose_core.base.errors import BinposeError
-from binpose_core.frames.types import Grasp, PoseEstimate
+from binpose_core.frames.types import Grasp, Hypothesis
 
 
 def a_try(end: PickEnd, held: str = "block", overlap_m: float = 0.0) -> Try:
     T = np.eye(4)
-    grasp = Grasp("block", T, 0.03, 0.8, T, T, 0)
-    return Try(0, PoseEstimate("block", T, 0.9), grasp, PickResult(end, 0, 0.03, overlap_m, 0.0, 4.0), held)
+    grasp = Grasp("block", T, 0.03, 0.8, T, T, 0, pose=Hypothesis("block", T, 0.9))
+    return Try(0, grasp, PickResult(end, 0, 0.03, overlap_m, 0.0, 4.0), held)
 
 
 def test_the_interval_is_that_of_the_tables():
