@@ -16,7 +16,7 @@ PLANNER = {
 
 
 @pytest.fixture(scope="module")
-def live(graph: Any) -> Any:
+def live(graph: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The graph, once the cell has picked once and has taken the next image."""
     from binpose_interfaces.msg import GraspArray, PickOutcome
     from rclpy.qos import QoSDurabilityPolicy, QoSProfile
@@ -28,6 +28,9 @@ def live(graph: Any) -> Any:
     graph.grasps = graph.listen("/grasp_publisher/grasps", GraspArray)
     graph.outcomes = graph.listen("/pick_outcomes", PickOutcome)
     graph.static = graph.listen("/tf_static", TFMessage, latched)
+    graph.recordings = tmp_path_factory.mktemp("recordings")
+    recorder = {"directory": str(graph.recordings), "record": True, "recorder.min_free_gb": 0.0}
+    graph.run("self_training", "binpose_self_training.node", recorder)
     leader = ("detection/model_status", "bin_picking/model_status")
     graph.start("simulated_cell", parts=[PART], number=2, rate_hz=1.0, picking=False)
     graph.start("grasp_publisher", leader, **PLANNER)
@@ -78,6 +81,28 @@ def test_it_empties_the_bin_and_a_new_one_is_filled_on_request(live: Any) -> Non
     filled = live.call("/simulated_cell/reset", Trigger)
     assert filled.success and "seed 22" in filled.message
     live.wait(lambda: len(poses_of(live.truth[-1])) == 2, "the new bin")
+
+
+def test_the_recorded_outcomes_belong_to_recorded_frames(live: Any) -> None:
+    """The bag says of its frames what the cell published, with the poses in the camera frame."""
+    import numpy as np
+
+    from binpose_core.geometry.transforms import inverse
+    from binpose_recording.bag_frames import bag_frames
+    from binpose_recording.bag_outcomes import bag_outcomes
+    from binpose_ros.poses import from_transform, to_matrix
+
+    live.stop("self_training")
+    (bag,) = live.recordings.iterdir()
+    found = bag_outcomes(bag_frames(bag).frames)
+    picks = [pick for frame in found.outcomes.values() for pick in frame]
+    assert not found.notes and len(picks) == len(live.outcomes) >= 1
+    places = {entry.child_frame_id: from_transform(entry.transform) for entry in live.static[0].transforms}
+    for pick, message in zip(picks, live.outcomes, strict=True):
+        assert (pick.object_id, pick.succeeded) == (message.grasp.object_id, message.success)
+        T_cam_obj = inverse(places[FRAME]) @ to_matrix(message.grasp.object_pose)
+        np.testing.assert_allclose(pick.T_cam_obj, T_cam_obj, atol=1e-6)
+        assert pick.details["end"] == message.end and pick.details["width_m"] == message.width
 
 
 def _later(message: Any, other: Any) -> bool:

@@ -51,7 +51,7 @@ class BinClearing:
         seed: of camera and images.
         poses: estimates the poses of a view.
         config: of the picks.
-        planner: settings of the grasps; direction of approach and bin are those of the cell.
+        planner: settings of the grasps; direction of approach, bin and arm are those of the cell.
         on_view: called with each view, its poses and its plan.
         on_step: called after each step of the physics.
         sensor: kind of the depth sensor, one of `binpose_simulation.sensor.SENSOR_KINDS`.
@@ -80,7 +80,10 @@ class BinClearing:
             )
         self.cell = PickingCell(filled, seed, planner.gripper, config, on_step, sensor)
         down = Direction(*(float(value) for value in self.cell.camera.T_cam_world[:3, :3] @ [0.0, 0.0, -1.0]))
-        planner = replace(planner, down=down, cell=replace(planner.cell, bin=filled.planned_bin()))
+        arm, place = self.cell.config.arm, self.cell.config.bin
+        bin_ = replace(filled.planned_bin(), placement=place)
+        planner = replace(planner, down=down, arm=arm, cell=replace(planner.cell, bin=bin_))
+        self._T_base_cam = place.matrix @ self.cell.T_world_cam
         self._on_view = on_view
         watch = self._watch = Stopwatch()
         self._view = watch.around("image", self.cell.look)
@@ -104,7 +107,7 @@ class BinClearing:
         while not cell.end:
             view = self._view()
             poses = self._poses(view)
-            plan = self._plan(view.frame, poses, cell.T_world_cam)
+            plan = self._plan(view.frame, poses, self._T_base_cam)
             if self._on_view is not None:
                 self._on_view(view, poses, plan)
             found = cell.take(plan.grasps, plan.reason)

@@ -128,7 +128,7 @@ class SimulatedCellNode(ManagedNode):
         return self._cell
 
     def _filled(self, seed: int) -> PickingCell:
-        return self.settings.cell(self._parts, seed, self._check_interruption)
+        return self.settings.cell(self._parts, seed, self._cell, self._check_interruption)
 
     def _check_interruption(self, world: object) -> None:
         if self._closing:
@@ -235,13 +235,12 @@ class SimulatedCellNode(ManagedNode):
     # --- Services -----------------------------------------------------------------------------------------------------
 
     def _reset(self, request: Any, response: Any) -> Any:
-        """Fill the bin anew, with the next seed; picking goes on if it was wanted from the start."""
+        """Pour new parts into the bin, with the next seed; picking goes on if it was wanted from the start."""
         try:
             _ = self._expected
             with self._working:
                 self._cell = self._filled(self._seed + 1)
                 self._seed, self._image = self._seed + 1, None
-                self._publish_frames()
         except Exception as error:  # Without a response the client would wait for ever.
             response.success, response.message = False, self.describe_error("The simulation", error)
             self.get_logger().error(response.message)

@@ -12,10 +12,9 @@ from binpose_cell.gripped_parts import gripped_parts
 from binpose_cell.pick_world import OnStep
 from binpose_cell.picking_cell import PickingCell
 from binpose_core.base.errors import BinposeError, UnknownObject
-from binpose_core.base.settings import about, check_bounds, setting
+from binpose_core.base.settings import check_bounds, setting
 from binpose_core.geometry.transforms import FloatArray
 from binpose_core.parts.objects import ObjectModel
-from binpose_grasping.cell import Placement
 from binpose_simulation.prepared_parts import PreparedPart
 from binpose_simulation.sensor import SENSOR_KINDS
 
@@ -27,17 +26,16 @@ class CellNodeSettings:
     model: folder of a model store; its parts fill the bin.
     parts: types of the parts in the bin; the first one of the model when empty.
     number: number of parts.
-    seed: of the bin, the light, the camera and the noise; `~/reset` takes the next one.
+    seed: of the bin, the light, the camera and the noise; `~/reset` pours parts with the next one.
     sensor: kind of the depth sensor.
     rate_hz: images per second while the cell waits for grasps.
     picking: begin to pick when the node is activated; otherwise `~/start` or `~/step` does.
     frame_id: coordinate frame of the camera.
     base_frame: coordinate frame of the arm's base.
     bin_frame: coordinate frame of the bin: middle of its floor, z up.
-    bin: placement of the bin in the base frame.
     depth_encoding: of the depth images: 32FC1 (metres) or 16UC1 (millimetres).
     autostart: configure and activate without a lifecycle manager.
-    physics: how picks are executed, and what counts as success.
+    physics: bin, arm, how picks are executed, and what counts as success.
     """
 
     model: str = ""
@@ -50,9 +48,6 @@ class CellNodeSettings:
     frame_id: str = "camera_color_optical_frame"
     base_frame: str = "base"
     bin_frame: str = "bin"
-    bin: Placement = field(
-        default_factory=lambda: Placement(x_m=0.55, y_m=0.1), metadata=about("the bin's floor in the base frame")
-    )
     depth_encoding: str = "32FC1"
     autostart: bool = True
     physics: PickingConfig = field(default_factory=PickingConfig)
@@ -82,14 +77,28 @@ class CellNodeSettings:
             )
         return gripped_parts({name: objects[name] for name in names})
 
-    def cell(self, parts: Mapping[str, PreparedPart], seed: int, on_step: OnStep | None = None) -> PickingCell:
-        """A cell with a new bin; types of parts take turns. `on_step` is called after each step of the physics."""
+    def cell(
+        self,
+        parts: Mapping[str, PreparedPart],
+        seed: int,
+        before: PickingCell | None = None,
+        on_step: OnStep | None = None,
+    ) -> PickingCell:
+        """A cell with new parts, whose types take turns.
+
+        Args:
+            parts: by id.
+            seed: of the parts' poses.
+            before: a cell whose bin, camera and light stay the same.
+            on_step: called after each step of the physics.
+        """
         names = list(parts)
         wanted = [names[number % len(names)] for number in range(self.number)]
-        filled = fill_bin(np.random.default_rng(seed), parts, wanted)
-        return PickingCell(filled, seed, config=self.physics, on_step=on_step, sensor=self.sensor)
+        spec = None if before is None else before.bin_spec
+        filled = fill_bin(np.random.default_rng(seed), parts, wanted, spec=spec)
+        return PickingCell(filled, self.seed, config=self.physics, on_step=on_step, sensor=self.sensor)
 
     def frames(self, cell: PickingCell) -> dict[str, FloatArray]:
         """T_base_frame (4, 4) of the camera and of the bin, by the names of their frames."""
-        T_base_bin = self.bin.matrix
+        T_base_bin = self.physics.bin.matrix
         return {self.bin_frame: T_base_bin, self.frame_id: T_base_bin @ cell.T_world_cam}

@@ -6,21 +6,25 @@ from typing import TypeVar
 
 import numpy as np
 
+from binpose_cell.carriers import hand_carrier
 from binpose_cell.cell_camera import SENSOR, CellCamera
 from binpose_cell.config import PickingConfig
 from binpose_cell.filled_bin import FilledBin
-from binpose_cell.pick_motion import HandPath, PickResult, execute
+from binpose_cell.hand_carrier import HandPath
+from binpose_cell.pick_motion import PickResult, execute
 from binpose_cell.pick_world import OnStep, PickWorld
 from binpose_core.base.errors import BinposeError
 from binpose_core.frames.types import Grasp, Hypothesis
 from binpose_core.geometry.transforms import FloatArray, inverse
 from binpose_core.parts.grasps import PARALLEL, TOOLS
 from binpose_grasping.gripper import GripperConfig
+from binpose_simulation.bins import BinSpec
 from binpose_simulation.scene import SimulatedView
 from binpose_simulation.world import UnstableError
 
-PLACE_M, PITCH_M, COLUMNS = 0.16, 0.12, 4
-"""Distance of the first row of placed parts from the rim, and their distances; number of columns."""
+PLACE_M, PITCH_M, COLUMNS, ROWS = 0.16, 0.12, 4, 2
+"""Distance of the first row of placed parts from the rim, and their distances; number of columns, and of the rows that
+an arm reaches: parts on the table are taken away."""
 CLEARED, NO_TRIES = "The bin is empty.", "All tries are used up."
 REPEATED = "Every grasp left is one that failed before."
 NO_GRASP = "There was no grasp."
@@ -80,11 +84,17 @@ class PickingCell:
     ) -> None:
         self.config, self._filled = config or PickingConfig(), filled
         self.camera = CellCamera(filled, seed, sensor)
-        self.world = PickWorld(filled.bodies, filled.spec, filled.T_world_obj, gripper, self.config.grip, on_step)
+        grip, carrier = self.config.grip, hand_carrier(self.config)
+        self.world = PickWorld(filled.bodies, filled.spec, filled.T_world_obj, gripper, grip, on_step, carrier)
         self.parts, self.spilled, self.tries, self.end = len(filled.bodies), 0, 0, ""
         self._failed: list[FloatArray] = []
         self._views = self._fruitless = 0
         self._began = False
+
+    @property
+    def bin_spec(self) -> BinSpec:
+        """The bin."""
+        return self._filled.spec
 
     @property
     def left(self) -> int:
@@ -142,7 +152,8 @@ class PickingCell:
         """Execute a grasp in the world frame; `seen` is the same in the camera frame."""
         gripper = self.world.gripper
         opening_m = min(grasp.width_m + 2 * gripper.clearance_m, gripper.opening_m)
-        path = HandPath(grasp.T_cam_pregrasp, grasp.T_cam_hand, grasp.T_cam_retreat, opening_m)
+        joints = None if grasp.joints is None else grasp.joints[grasp.grasp_waypoint]
+        path = HandPath(grasp.T_cam_pregrasp, grasp.T_cam_hand, grasp.T_cam_retreat, opening_m, joints)
         result = execute(self.world, path, self._place_m, self.config)
         held = self._filled.object_ids[result.part] if result.part >= 0 else ""
         if result.succeeded:
@@ -173,6 +184,7 @@ class PickingCell:
     def _place_m(self) -> FloatArray:
         """(2,) the next place on the table: parts are put down in rows."""
         row, column = divmod(self.parts - self.left, COLUMNS)
+        row = row if self.world.carrier.teleports else row % ROWS
         rim_m = self._filled.spec.inner_bounds(self._filled.spec.height_m)[0][1]
         return np.array([(column - (COLUMNS - 1) / 2) * PITCH_M, rim_m - PLACE_M - row * PITCH_M])
 
