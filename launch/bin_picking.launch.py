@@ -51,6 +51,7 @@ ARGUMENTS = {
     "grasps": ("true", "Start the node that offers grasps of the parts."),
     "simulated_camera": ("false", "Start a camera above a simulated bin."),
     "simulated_cell": ("false", "Start a simulated cell, whose bin is emptied with the grasps."),
+    "arm": ("none", "Arm that must reach the grasps, and that carries the hand of the simulated cell: fer or fr3."),
     "record": ("false", "Record what the camera sees."),
     "recordings": ("~/binpose_recordings", "Folder of the recordings."),
     "self_training": ("false", "Start the node that trains the model on recordings, and watches it on live frames."),
@@ -90,6 +91,11 @@ def middleware(context: LaunchContext) -> list[Any]:
 def transported(topic: str, transport: str) -> str:
     """The topic of a transport, as image_transport names it; the nodes themselves follow their parameter."""
     return topic if transport == "raw" or topic.endswith(f"/{transport}") else f"{topic}/{transport}"
+
+
+def arm_parameter(name: str, arm: str) -> dict[str, Any]:
+    """The parameter of an arm; none for no arm, so that a file may name one."""
+    return {} if arm == "none" else {name: arm}
 
 
 def unless_refused(event: ProcessExited, context: LaunchContext) -> list[Any]:
@@ -154,7 +160,7 @@ def nodes(context: LaunchContext) -> list[Any]:
         ]
     if wanted["grasps"]:
         leader = [(f"detection/{STATUS}", f"bin_picking/{STATUS}")] if wanted["composed"] else []
-        found.append(node("binpose_grasping", GRASPS, stage, leader))
+        found.append(node("binpose_grasping", GRASPS, stage | arm_parameter("planner.arm.name", value["arm"]), leader))
     if wanted["record"] or wanted["self_training"]:
         names = ["bin_picking"] if wanted["composed"] else ["detection", *FOLLOWERS]
         events = [*(f"{name}/{STATUS}" for name in names), "pick_outcomes"]
@@ -167,7 +173,8 @@ def nodes(context: LaunchContext) -> list[Any]:
     if wanted["simulated_camera"]:
         found.append(node("binpose_simulation", "simulated_camera", {"model": model}))
     if wanted["simulated_cell"]:
-        found.append(node("binpose_cell", "simulated_cell", {"model": model}))
+        cell = {"model": model, **arm_parameter("physics.arm.name", value["arm"])}
+        found.append(node("binpose_cell", "simulated_cell", cell))
     if wanted["rviz"]:
         found.append(rviz(value["namespace"], topics[0]))
     return found

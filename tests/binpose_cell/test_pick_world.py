@@ -69,7 +69,9 @@ def test_the_overlap_is_that_of_the_geometry_and_moves_nothing(world):
     before = one.poses()
     assert one.overlap_m(states(hand_at()[None]), OPEN_M) == 0.0
     assert one.overlap_m(states(hand_at(y_m=0.007)[None]), OPEN_M) == pytest.approx(0.004, abs=1e-5)
-    assert one.overlap_m(states(hand_at(z_m=0.005)[None]), OPEN_M) == pytest.approx(0.003, abs=1e-5), "pads in the floor"
+    assert one.overlap_m(states(hand_at(z_m=0.005)[None]), OPEN_M) == pytest.approx(0.003, abs=1e-5), (
+        "pads in the floor"
+    )
     assert (one.poses() == before).all()
 
 

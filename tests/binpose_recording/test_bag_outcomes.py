@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
-from binpose_core.geometry.transforms import exp_so3, from_rotation_translation, quat_xyzw_from_rotation, random_rotation
+from binpose_core.geometry.transforms import (
+    exp_so3,
+    from_rotation_translation,
+    quat_xyzw_from_rotation,
+    random_rotation,
+)
 from binpose_recording.bag_frames import bag_frames
 from binpose_recording.bag_outcomes import bag_outcomes
 from binpose_recording.bag_writer import write_bag

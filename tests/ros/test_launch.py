@@ -46,6 +46,13 @@ def test_a_simulated_cell_comes_with_what_the_grasps_must_know_of_it(launch_file
     assert set(flat) <= {spec.name for spec in specs(GraspSettings())}
 
 
+def test_the_arm_is_that_of_the_grasps_and_of_the_cell(launch_file: Any) -> None:
+    nodes = started(launch_file, simulated_cell="true", arm="fer")
+    assert nodes["grasp_publisher"].parameters["planner.arm.name"] == "fer"
+    assert nodes["simulated_cell"].parameters["physics.arm.name"] == "fer"
+    assert "planner.arm.name" not in started(launch_file)["grasp_publisher"].parameters
+
+
 @pytest.mark.parametrize("other", [{"simulated_camera": "true"}, {"grasps": "false"}])
 def test_a_simulated_cell_needs_grasps_and_is_the_only_camera(launch_file: Any, other: dict[str, str]) -> None:
     with pytest.raises(ValueError, match="simulated_camera:=false and grasps:=true"):

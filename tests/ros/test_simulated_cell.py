@@ -105,5 +105,17 @@ def test_the_recorded_outcomes_belong_to_recorded_frames(live: Any) -> None:
         assert pick.details["end"] == message.end and pick.details["width_m"] == message.width
 
 
+def test_requests_to_a_cell_without_a_bin_are_refused(bench: Any) -> None:
+    from types import SimpleNamespace
+
+    from binpose_cell.node import SimulatedCellNode
+
+    node = bench(SimulatedCellNode, autostart=False)
+    for request in (node._reset, node._start, node._stop, node._step):
+        response = request(None, SimpleNamespace())
+        assert not response.success and "unconfigured" in response.message
+    assert node.trigger_configure().name == "FAILURE" and "set `model`" in node.logged[-1]
+
+
 def _later(message: Any, other: Any) -> bool:
     return bool(stamp(message) > stamp(other))

@@ -165,9 +165,7 @@ class CarryingArm:
         fastest = float(1.0 / np.maximum(np.abs(slopes / self._speeds).max(), 1e-9))
 
         def follow(way_m: float, speed_m_s: float) -> None:
-            q, slope = (
-                np.array([np.interp(way_m, ways_m, column) for column in rows.T]) for rows in (joints, slopes)
-            )
+            q, slope = (np.array([np.interp(way_m, ways_m, column) for column in rows.T]) for rows in (joints, slopes))
             self._aim(q, slope * speed_m_s)
 
         return Course(length_m, fastest, follow)
