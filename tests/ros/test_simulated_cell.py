@@ -32,7 +32,7 @@ def live(graph: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     recorder = {"directory": str(graph.recordings), "record": True, "recorder.min_free_gb": 0.0}
     graph.run("self_training", "binpose_self_training.node", recorder)
     leader = ("detection/model_status", "bin_picking/model_status")
-    graph.start("simulated_cell", parts=[PART], number=2, rate_hz=1.0, picking=False)
+    graph.start("simulated_cell", parts=[PART], number=2, rate_hz=2.0, picking=False)
     graph.start("grasp_publisher", leader, **PLANNER)
     graph.start("bin_picking", watch_s=0.0)
     graph.wait(lambda: any(array.grasps for array in list(graph.grasps)), "grasps", 900.0)

@@ -117,25 +117,24 @@ class CarryingArm:
         order = np.argsort(ways)
         return self._course(ways[order], joints[order], high_m - low_m)
 
-    def carry(self, position_m: FloatArray) -> Course:
+    def carry(self, position_m: FloatArray, below_m: float = 0.0) -> Course:
         """A motion of all joints to a position, with the hand turned about the vertical axis as it suits the arm.
 
         Raises:
-            OutOfReachError: if no turn can be reached without the hand sinking on the way.
+            OutOfReachError: if there is no turn with a straight line down, or the hand would sink on the way.
         """
         here = self._forward(self._target)
-        length_m = float(np.linalg.norm(position_m - here[:3, 3]))
-        best: FloatArray | None = None
+        length_m = max(float(np.linalg.norm(position_m - here[:3, 3])), STEP_M)
+        found: list[FloatArray] = []
         for yaw_rad in np.arange(YAWS) * 2 * np.pi / YAWS:
             T = here.copy()
             T[:3, :3] = exp_so3(np.array([0.0, 0.0, yaw_rad])) @ here[:3, :3]
             T[:3, 3] = position_m
-            for joints in self._arm.solutions(self._T_base_world @ T):
-                if (best is None or self._effort_s(joints) < self._effort_s(best)) and self._stays_high(joints):
-                    best = joints
-        if best is None:
-            raise OutOfReachError
-        return self._course(np.array([0.0, length_m]), np.stack([self._target, best]), length_m)
+            found += list(self._arm.solutions(self._T_base_world @ T))
+        for joints in sorted(found, key=self._effort_s):
+            if self._stays_high(joints) and self._can_sink(joints, below_m):
+                return self._course(np.array([0.0, length_m]), np.stack([self._target, joints]), length_m)
+        raise OutOfReachError
 
     def joined(self, state: FloatArray) -> Course:
         """All joints at once to a state (J,)."""
@@ -180,6 +179,14 @@ class CarryingArm:
     def _effort_s(self, joints: FloatArray) -> float:
         """Least time to move to joints (J,)."""
         return float(np.abs((joints - self._target) / self._speeds).max())
+
+    def _can_sink(self, joints: FloatArray, below_m: float) -> bool:
+        """Whether the hand can move down on a straight line from joints (J,)."""
+        there = self._forward(joints)
+        below = there.copy()
+        below[2, 3] -= below_m
+        poses = self._T_base_world @ straight_line(there, below, STEP_M)
+        return not below_m or self._arm.follow(poses, joints, self._config.jump_rad) is not None
 
     def _stays_high(self, joints: FloatArray) -> bool:
         way = self._target + np.linspace(0, 1, CHECKS)[:, None] * (joints - self._target)

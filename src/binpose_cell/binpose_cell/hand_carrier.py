@@ -117,8 +117,12 @@ class HandCarrier(Protocol):
         """
         ...
 
-    def carry(self, position_m: FloatArray) -> Course:
+    def carry(self, position_m: FloatArray, below_m: float = 0.0) -> Course:
         """To a position (3,) above the bin, by any way; an arm may also turn the hand about the vertical axis.
+
+        Args:
+            position_m: (3,) of the hand.
+            below_m: length of a straight line down that must be possible from there.
 
         Raises:
             OutOfReachError: if it cannot be reached.
@@ -176,7 +180,7 @@ class FreeHand:
 
         return Course(high_m - low_m, np.inf, follow)
 
-    def carry(self, position_m: FloatArray) -> Course:
+    def carry(self, position_m: FloatArray, below_m: float = 0.0) -> Course:
         """A straight line."""
         way = position_m - self.target_m()
         length_m = float(np.linalg.norm(way))

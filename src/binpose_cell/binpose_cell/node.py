@@ -30,6 +30,8 @@ from binpose_ros.stamps import Header, from_header
 from binpose_simulation.scene import visible_truth
 
 OUTCOMES = "pick_outcomes"
+SHOWS, SHOWN_S = 3, 0.4
+"""Least number of times that an image is published, and the time between them: a recorder keeps scenes that rest."""
 LATCHED = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
 
 
@@ -171,11 +173,13 @@ class SimulatedCellNode(ManagedNode):
     def _waited(self) -> tuple[Any, str] | None:
         """The answer to the current image, waiting for it until the image is to be published again."""
         with self._changed:
-            self._changed.wait_for(lambda: self._closing or self._is_ready(), 1 / self.settings.rate_hz)
+            period_s = 1 / self.settings.rate_hz
+            seconds = min(period_s, SHOWN_S) if len(self._stamps) < SHOWS else period_s
+            self._changed.wait_for(lambda: self._closing or self._is_ready(), seconds)
             return self._answer if not self._closing and self._is_ready() else None
 
     def _is_ready(self) -> bool:
-        return self._answer is not None and self._wanted > 0
+        return self._answer is not None and self._wanted > 0 and len(self._stamps) >= SHOWS
 
     def _work(self, array: Any, reason: str) -> None:
         """Execute the best grasp of an image, and publish what became of it."""

@@ -113,7 +113,7 @@ class _Try:
         world.move_hand(self._path.T_retreat[:3, 3], motion.lift_m_s)
         above = np.array(self._path.T_retreat[:3, 3], np.float64)
         above[2] = max(above[2], world.bin.height_m + motion.clear_m)
-        world.move_hand(above, motion.lift_m_s)
+        world.lift_hand(above, motion.lift_m_s)
         if self._part not in world.held():
             return PickEnd.LOST_IN_LIFT
         began = world.time_s
@@ -121,7 +121,7 @@ class _Try:
         self._shaken_s = world.time_s - began
         if self._part not in world.held():
             return PickEnd.LOST_IN_SHAKE
-        world.carry_hand(np.array([*self._place_m, above[2]]), motion.carry_m_s)
+        world.carry_hand(np.array([*self._place_m, above[2]]), motion.carry_m_s, self._height_m)
         if self._part not in world.held():
             return PickEnd.LOST_ON_WAY
         self._slip_m = float(np.linalg.norm(self._in_hand()[:3, 3] - self._T_hand_part[:3, 3]))
@@ -132,7 +132,7 @@ class _Try:
     def _placed(self) -> PickEnd:
         """Lower the part to the table and open the fingers."""
         world = self._world
-        down = world.hand_pose()[:3, 3] - [0.0, 0.0, max(world.lowest_m(self._part) - DROP_M, 0.0)]
+        down = world.hand_pose()[:3, 3] - [0.0, 0.0, self._height_m]
         world.move_hand(down, self._motion.lift_m_s)
         lost = self._part not in world.held()
         world.open_fingers(world.gripper.opening_m)
@@ -141,6 +141,11 @@ class _Try:
             return PickEnd.LOST_ON_WAY
         away_m = float(np.linalg.norm(world.centers()[self._part, :2] - self._place_m))
         return PickEnd.PLACED if away_m < TRAY_M and self._part not in world.held() else PickEnd.MISPLACED
+
+    @property
+    def _height_m(self) -> float:
+        """Height of the part above the place where it is released."""
+        return max(self._world.lowest_m(self._part) - DROP_M, 0.0)
 
     def _in_hand(self) -> FloatArray:
         return inverse(self._world.hand_pose()) @ self._world.poses()[self._part]

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from binpose_cell.arm_model import LINK
 from binpose_cell.config import GripConfig
-from binpose_cell.hand_carrier import Course, FreeHand, HandCarrier, matrices, states
+from binpose_cell.hand_carrier import Course, FreeHand, HandCarrier, OutOfReachError, matrices, states
 from binpose_cell.hand_model import FINGERS, HAND, STIFFNESS_N_PER_M
 from binpose_core.geometry.transforms import FloatArray, from_rotation_translation
 from binpose_grasping.gripper import GripperConfig
@@ -156,9 +156,22 @@ class PickWorld:
         length_m = float(np.linalg.norm(way))
         self._follow(self.carrier.along(way / max(length_m, 1e-12), 0.0, length_m), speed_m_s)
 
-    def carry_hand(self, position_m: FloatArray, speed_m_s: float) -> None:
-        """Move the hand smoothly to a position (3,) above the bin, an arm by the shortest way of its joints."""
-        self._follow(self.carrier.carry(position_m), speed_m_s)
+    def carry_hand(self, position_m: FloatArray, speed_m_s: float, below_m: float = 0.0) -> None:
+        """Move the hand smoothly to a position (3,) above the bin, an arm by the shortest way of its joints.
+
+        Args:
+            position_m: (3,) of the hand.
+            speed_m_s: the largest.
+            below_m: length of the straight line down that follows.
+        """
+        self._follow(self.carrier.carry(position_m, below_m), speed_m_s)
+
+    def lift_hand(self, position_m: FloatArray, speed_m_s: float) -> None:
+        """Move the hand up to a position (3,) above the bin: on a straight line, or as the arm can."""
+        try:
+            self.move_hand(position_m, speed_m_s)
+        except OutOfReachError:
+            self.carry_hand(position_m, speed_m_s)
 
     def shake_hand(self, amplitude_m: float, frequency_hz: float, oscillations: int) -> None:
         """Move the hand back and forth along each of its axes."""

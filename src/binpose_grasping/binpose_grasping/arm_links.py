@@ -81,8 +81,8 @@ def _link(pin: Any, model: Any, number: int, path: Path, tip: str, hulls: list[F
     joint, index = model.joints[number], model.joints[number].idx_v
     if joint.shortname() not in REVOLUTE:
         raise BinposeError(
-            f"The joint {model.names[number]} of {path} is a {joint.shortname()}; expected revolute joints with limits; "
-            "choose another arm."
+            f"The joint {model.names[number]} of {path} is a {joint.shortname()}; expected revolute joints with "
+            "limits; choose another arm."
         )
     axis = _axis(pin, model, number)
     mass_kg, center_m, inertia = _mass(pin, model, number, path, tip)
