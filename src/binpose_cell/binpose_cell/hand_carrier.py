@@ -63,10 +63,9 @@ class Course:
 class HandCarrier(Protocol):
     """Moves the target that the hand follows in the physics.
 
-    dofs: number of its degrees of freedom. teleports: whether it is placed at the pregrasp without a motion.
+    teleports: whether it is placed at the pregrasp without a motion.
     """
 
-    dofs: int
     teleports: bool
 
     def add(self, mujoco: Any, spec: Any, gripper: GripperConfig, config: GripConfig) -> None:
@@ -137,7 +136,7 @@ class HandCarrier(Protocol):
 class FreeHand:
     """A hand without an arm, which follows a mocap body."""
 
-    dofs, teleports = 6, True
+    teleports = True
 
     def add(self, mujoco: Any, spec: Any, gripper: GripperConfig, config: GripConfig) -> None:
         """Add the hand to an MjSpec."""
