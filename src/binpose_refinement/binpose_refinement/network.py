@@ -7,6 +7,7 @@ from torch import nn
 
 from binpose_core.base.errors import BinposeError
 from binpose_core.base.settings import check_bounds, setting
+from binpose_estimator.attention import PointWeights
 
 SURFACE_POINTS = 512
 PART_ROWS, SURFACES = "part.weight", "surfaces"
@@ -35,19 +36,6 @@ class RefinementNetworkConfig:
                 f"RefinementNetworkConfig.objects is {self.objects}; expected different ids, at least one."
             )
         check_bounds(self)
-
-
-class PointWeights(nn.Module):
-    """Spatial attention over points (Mu et al., eq. 2): from the largest and the mean feature of each point."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.mix = nn.Linear(2, 1)
-
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """(B, N, C) to weighted (B, N, C)."""
-        pooled = torch.stack([features.amax(-1), features.mean(-1)], -1)
-        return features * 2.0 * torch.sigmoid(self.mix(pooled))
 
 
 class RefinementNetwork(nn.Module):
