@@ -59,7 +59,7 @@ class AnchorHead(nn.Module):
     def __init__(self, width: int, hypotheses: int) -> None:
         super().__init__()
         self.hypotheses = hypotheses
-        anchors = torch.from_numpy(icosahedral_rotations().astype(np.float32))
+        anchors = torch.tensor(icosahedral_rotations(), dtype=torch.float32)
         self.register_buffer("anchors", anchors, persistent=False)
         self.deviation = linear_layers(GLOBAL * width, 16 * width, 8 * width, 4 * len(anchors))
         self.uncertainty = linear_layers(GLOBAL * width, 16 * width, 8 * width, len(anchors))

@@ -54,5 +54,5 @@ class DcNetPreset(Preset):
     def loss(self, parts: Sequence[ObjectModel], device: torch.device) -> PoseLoss:
         """Equations 6 to 9 of the paper."""
         loss = AnchorLoss(on_device(surface_tables(parts, self.surface_points), device), self.symmetric_distance)
-        anchors = torch.from_numpy(icosahedral_rotations()).float().to(device)
+        anchors = torch.tensor(icosahedral_rotations(), dtype=torch.float32, device=device)
         return lambda prediction, inputs, targets: loss(prediction, targets, anchors)
