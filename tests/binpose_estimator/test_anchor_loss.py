@@ -52,13 +52,13 @@ def test_the_truth_and_all_equivalent_poses_cost_nothing_but_the_logarithm(loss,
 def test_the_best_uncertainty_is_the_distance(loss, targets, rng) -> None:
     """Equation 8 has its minimum, ln L + 1, at sigma = L."""
     wrong = targets.rotation @ torch.from_numpy(random_rotation(rng)).float()
-    sigmas = np.geomspace(0.01, 1, 200)
+    sigmas = np.geomspace(0.1, 1, 60)
     alone = targets.take(torch.tensor([2]))
     said = saying(wrong, targets.center, 1.0, rng).take(torch.tensor([2]))
     costs = [loss(replace(said, uncertainty=torch.full((1, 60), s)), alone, ANCHORS)["rotation"].item() for s in sigmas]
     points = loss.tables.points[2]
     distance = (points @ (wrong[2] - targets.rotation[2]).T).norm(dim=-1).mean().item()
-    assert sigmas[int(np.argmin(costs))] == pytest.approx(distance, rel=0.03)
+    assert sigmas[int(np.argmin(costs))] == pytest.approx(distance, rel=0.04)
     assert min(costs) == pytest.approx(np.log(distance) + 1, abs=1e-3)
 
 

@@ -10,7 +10,7 @@ from torch import nn
 from binpose_core.parts.catalogue import ObjectModel
 from binpose_estimator.anchors import icosahedral_rotations
 from binpose_estimator.center_voting import vote_centers
-from binpose_estimator.crops import CropInputs
+from binpose_estimator.crops import REACH_DIAMETERS, CropInputs
 from binpose_estimator.distinct_poses import distinct_poses
 from binpose_estimator.point_fusion import GLOBAL
 from binpose_estimator.poses import DecodedPoses
@@ -84,10 +84,14 @@ class AnchorHead(nn.Module):
         return AnchorPrediction(rotation, uncertainty, points.float(), directions, seen, match)
 
     def decode(self, prediction: AnchorPrediction, inputs: CropInputs, parts: Sequence[ObjectModel]) -> DecodedPoses:
-        """The least uncertain rotations that differ, all with the voted centre; none where no lines meet."""
+        """The least uncertain rotations that differ, all with the voted centre; none where no lines meet.
+
+        A centre farther off than the points of the crop may be is moved nearer.
+        """
         rotation = prediction.rotation.cpu().numpy().astype(np.float64)
         voted = (prediction.points, prediction.directions, prediction.seen)
         center, fraction = vote_centers(*(values.cpu().numpy() for values in voted))
+        center /= np.maximum(1.0, np.linalg.norm(center, axis=1, keepdims=True) / REACH_DIAMETERS)
         uncertainty = prediction.uncertainty.cpu().numpy().astype(np.float64)
         score = HALF_SCORE / (HALF_SCORE + uncertainty) * (fraction > 0)[:, None]
         centers = np.repeat(center[:, None], score.shape[1], 1)

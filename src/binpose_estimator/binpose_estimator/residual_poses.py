@@ -23,8 +23,10 @@ class ResidualPoses(nn.Module):
         channels = GLOBAL * width, 16 * width, 4 * width
         self.rotation, self.center = linear_layers(*channels, 4), linear_layers(*channels, 3)
         for branch in (self.rotation, self.center):
-            nn.init.zeros_(branch[-1].weight)
-            nn.init.zeros_(branch[-1].bias)
+            last = branch[-1]
+            assert isinstance(last, nn.Linear)
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
 
     def forward(
         self,
