@@ -14,11 +14,11 @@ from binpose_estimator.crops import REACH_DIAMETERS, CropInputs
 from binpose_estimator.distinct_poses import distinct_poses
 from binpose_estimator.point_fusion import GLOBAL
 from binpose_estimator.poses import DecodedPoses
-from binpose_estimator.quaternions import near_identity, rotation_from_quaternions
+from binpose_estimator.quaternions import full_precision_product, near_identity, rotation_from_quaternions
 from binpose_estimator.regressor import PixelRegressor, linear_layers
 
-LEAST_UNCERTAINTY = 0.005
-"""In diameters: the logarithm of the loss has a bound."""
+LEAST_UNCERTAINTY = 0.02
+"""In diameters: bounds the loss and its gradient, which crops that are learnt already would dominate."""
 HALF_SCORE = 0.03
 """Uncertainty in diameters at which a pose scores one half."""
 
@@ -60,7 +60,7 @@ class AnchorHead(nn.Module):
         super().__init__()
         self.hypotheses = hypotheses
         anchors = torch.tensor(icosahedral_rotations(), dtype=torch.float32)
-        self.register_buffer("anchors", anchors, persistent=False)
+        self.register_buffer("anchors", anchors)
         self.deviation = linear_layers(GLOBAL * width, 16 * width, 8 * width, 4 * len(anchors))
         self.uncertainty = linear_layers(GLOBAL * width, 16 * width, 8 * width, len(anchors))
         self.direction = PixelRegressor(width, 3)
@@ -79,7 +79,7 @@ class AnchorHead(nn.Module):
         quat_xyzw = near_identity(self.deviation(whole).float().unflatten(1, (-1, 4)))
         uncertainty = LEAST_UNCERTAINTY + (1.0 - LEAST_UNCERTAINTY) * self.uncertainty(whole).float().sigmoid()
         directions = nn.functional.normalize(self.direction(local, whole).float(), dim=-1)
-        rotation = rotation_from_quaternions(quat_xyzw) @ self.anchors
+        rotation = full_precision_product(rotation_from_quaternions(quat_xyzw), self.anchors)
         match = self.match(whole)[:, 0].float()
         return AnchorPrediction(rotation, uncertainty, points.float(), directions, seen, match)
 

@@ -64,7 +64,7 @@ class DenseFusionBackbone(nn.Module):
         self.pyramid = PyramidPooling(8 * width)
         self.up = nn.ModuleList([_block(8 * width, 4 * width), _block(4 * width, COLORS * width)])
         self.fusion = PointFusion(width, classes, conditioning, attention)
-        self.register_buffer("order", spread_order(FUSED_CONTENT.size_px), persistent=False)
+        self.register_buffer("order", spread_order(FUSED_CONTENT.size_px))
 
     def forward(self, crops: torch.Tensor, classes: torch.Tensor) -> FusedFeatures:
         """See the class."""

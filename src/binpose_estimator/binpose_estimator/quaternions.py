@@ -17,6 +17,11 @@ def rotation_from_quaternions(quat_xyzw: torch.Tensor) -> torch.Tensor:
     return torch.stack([torch.stack(row, -1) for row in rows], -2)
 
 
+def full_precision_product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """The product of small matrices (..., n, 3) and (..., 3, m), in float32 also under autocast."""
+    return (a[..., :, :, None].float() * b[..., None, :, :].float()).sum(-2)
+
+
 def near_identity(quat_xyzw: torch.Tensor) -> torch.Tensor:
     """The quaternions plus that of the identity, where a regression of deviations begins."""
     return quat_xyzw + quat_xyzw.new_tensor(IDENTITY)

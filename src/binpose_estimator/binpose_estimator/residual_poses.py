@@ -5,7 +5,7 @@ from torch import nn
 
 from binpose_estimator.conditioning import Conditioning
 from binpose_estimator.point_fusion import GLOBAL, PointFusion
-from binpose_estimator.quaternions import near_identity, rotation_from_quaternions
+from binpose_estimator.quaternions import full_precision_product, near_identity, rotation_from_quaternions
 from binpose_estimator.regressor import linear_layers
 
 
@@ -48,12 +48,12 @@ class ResidualPoses(nn.Module):
         found = []
         for _ in range(self.steps):
             rotation, center = rotation.detach(), center.detach()
-            local = (points.float() - center[:, None]) @ rotation
+            local = full_precision_product(points.float() - center[:, None], rotation)
             _, whole = self.fusion(local, colors.detach(), classes)
             turn = rotation_from_quaternions(near_identity(self.rotation(whole).float()))
             move = self.center(whole).float()
-            center = center + (rotation @ move[..., None])[..., 0]
-            rotation = rotation @ turn
+            center = center + full_precision_product(rotation, move[..., None])[..., 0]
+            rotation = full_precision_product(rotation, turn)
             found.append((rotation, center))
         rotations, centers = zip(*found, strict=True)
         return torch.stack(rotations, 1), torch.stack(centers, 1)

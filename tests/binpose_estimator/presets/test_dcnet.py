@@ -5,7 +5,7 @@ from binpose_estimator.presets import DcNetPreset
 
 
 def test_gradient_descent_learns_a_few_crops(overfit) -> None:
-    angles_deg, diameters = overfit(DcNetPreset(width=8, points=24), 100)
+    angles_deg, diameters = overfit(DcNetPreset(width=8, points=24), 150)
     assert angles_deg.max() < 5 and diameters.max() < 0.03
 
 

@@ -32,8 +32,8 @@ class Train(BinOptions, Command):
     start_from: A model, of these parts or others, whose weights to begin with: a folder, or `demo` for the shipped one.
     resume: Continue what an interrupted training left in the model's folder.
     detector: What finds the instances: votes (the default, for CPUs), or torchvision's Mask R-CNN, on colour alone.
-    preset: Kind of pose network: default, dcnet, densefusion, weighted_densefusion or one that you registered
-        (`docs/estimators.md`).
+    preset: Kind of pose network, such as default, dcnet, densefusion or weighted_densefusion. An unknown name lists
+        them all.
     refinement_network: Train a refinement network too, in 15 % of the time, for `binpose estimate --refiner network`.
     config: YAML file with settings of the training; options of the command line win over it.
     assignments: Single settings by their names in the file, such as detector.training.loop.learning_rate=1e-3.
