@@ -1,6 +1,6 @@
 """Parameters, megabytes and milliseconds for ten crops of each pose preset, from crops to decoded poses.
 
-python benchmarks/estimators.py [--presets dcnet densefusion] [--repeats 9]
+python benchmarks/preset_times.py [--presets dcnet densefusion] [--repeats 9]
 """
 
 import time
