@@ -89,8 +89,8 @@ class AnchorHead(nn.Module):
         A centre farther off than the points of the crop may be is moved nearer.
         """
         rotation = prediction.rotation.cpu().numpy().astype(np.float64)
-        voted = (prediction.points, prediction.directions, prediction.seen)
-        center, fraction = vote_centers(*(values.cpu().numpy() for values in voted))
+        points, directions = prediction.points.cpu().numpy(), prediction.directions.cpu().numpy()
+        center, fraction = vote_centers(points, directions, prediction.seen.cpu().numpy())
         center /= np.maximum(1.0, np.linalg.norm(center, axis=1, keepdims=True) / REACH_DIAMETERS)
         uncertainty = prediction.uncertainty.cpu().numpy().astype(np.float64)
         score = HALF_SCORE / (HALF_SCORE + uncertainty) * (fraction > 0)[:, None]
