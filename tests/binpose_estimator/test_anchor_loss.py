@@ -9,7 +9,7 @@ from binpose_estimator.anchor_head import AnchorPrediction
 from binpose_estimator.anchor_loss import AnchorLoss, anchor_disorder, direction_loss
 from binpose_estimator.anchors import icosahedral_rotations
 from binpose_estimator.losses import PoseTargets, equivalent_poses
-from binpose_estimator.surface_distance import surface_tables
+from binpose_estimator.model_distance import surface_tables
 
 ANCHORS = torch.tensor(icosahedral_rotations(), dtype=torch.float32)
 

@@ -6,9 +6,9 @@ import torch
 
 from binpose_core.geometry.transforms import random_rotation
 from binpose_estimator.losses import PoseTargets, equivalent_poses
+from binpose_estimator.model_distance import surface_tables
 from binpose_estimator.pixel_head import PixelPoses
 from binpose_estimator.pixel_loss import PixelLoss
-from binpose_estimator.surface_distance import surface_tables
 
 W, POINTS = 0.015, 5
 

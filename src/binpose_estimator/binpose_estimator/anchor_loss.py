@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from binpose_estimator.anchor_head import AnchorPrediction
 from binpose_estimator.losses import EquivalentPoses, PoseTargets, equivalent_poses, match_and_shown
-from binpose_estimator.surface_distance import SurfaceTables, SymmetricDistance, nearest_equivalent, surface_distance
+from binpose_estimator.model_distance import SurfaceTables, SymmetricDistance, model_distance, nearest_equivalent
 
 ANCHOR_WEIGHT = 2.0
 CENTER_WEIGHT = 5.0
@@ -34,7 +34,7 @@ class AnchorLoss:
         turned = replace(truth, center=torch.zeros_like(truth.center))
         unmoved = torch.zeros_like(prediction.rotation[..., 0])
         symmetric = self.tables.symmetric[targets.classes]
-        distance = surface_distance(prediction.rotation, unmoved, turned, points, symmetric, self.kind)
+        distance = model_distance(prediction.rotation, unmoved, turned, points, symmetric, self.kind)
         likelihood = prediction.uncertainty.log() + distance / prediction.uncertainty
         center = center_of_best(prediction, truth, points)
         return {

@@ -8,7 +8,7 @@ from binpose_estimator.backbone import ConditionedStage
 from binpose_estimator.conditioning import Conditioning
 from binpose_estimator.crop_content import CropContent
 from binpose_estimator.point_fusion import COLORS, PointFusion
-from binpose_estimator.point_sampling import sample_pixels, spread_order
+from binpose_estimator.point_sampling import pixel_order, sample_pixels
 
 FUSED_CONTENT = CropContent(("points", "valid", "mask", "rgb"))
 """What the backbone sees of a crop."""
@@ -64,7 +64,7 @@ class DenseFusionBackbone(nn.Module):
         self.pyramid = PyramidPooling(8 * width)
         self.up = nn.ModuleList([_block(8 * width, 4 * width), _block(4 * width, COLORS * width)])
         self.fusion = PointFusion(width, classes, conditioning, attention)
-        self.register_buffer("order", spread_order(FUSED_CONTENT.size_px))
+        self.register_buffer("order", pixel_order(FUSED_CONTENT.size_px))
 
     def forward(self, crops: torch.Tensor, classes: torch.Tensor) -> FusedFeatures:
         """See the class."""

@@ -6,8 +6,8 @@ import torch
 from torch.nn import functional
 
 from binpose_estimator.losses import PoseTargets, equivalent_poses, match_and_shown
+from binpose_estimator.model_distance import SurfaceTables, SymmetricDistance, model_distance
 from binpose_estimator.pixel_head import PixelPoses
-from binpose_estimator.surface_distance import SurfaceTables, SymmetricDistance, surface_distance
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,6 @@ class PixelLoss:
 
     def _distance(self, rotation: torch.Tensor, center: torch.Tensor, targets: PoseTargets) -> torch.Tensor:
         truth, classes = equivalent_poses(targets, self.tables.parts), targets.classes
-        return surface_distance(
+        return model_distance(
             rotation, center, truth, self.tables.points[classes], self.tables.symmetric[classes], self.kind
         )

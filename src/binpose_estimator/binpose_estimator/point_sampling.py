@@ -6,7 +6,7 @@ import torch
 STEP_X, STEP_Y = 0.7548776662466927, 0.5698402909980532
 
 
-def spread_order(size_px: int) -> torch.Tensor:
+def pixel_order(size_px: int) -> torch.Tensor:
     """(size_px ** 2,) float32 in [0, 1): pixels above any threshold are spread evenly over the image."""
     steps = torch.arange(size_px, dtype=torch.float64)
     return ((steps[:, None] * STEP_Y + steps * STEP_X) % 1.0).flatten().float()
@@ -17,7 +17,7 @@ def sample_pixels(usable: torch.Tensor, order: torch.Tensor, number: int) -> tup
 
     Args:
         usable: (B, P) bool.
-        order: (P,) as `spread_order` gives it.
+        order: (P,) as `pixel_order` gives it.
         number: at most P.
 
     Returns:

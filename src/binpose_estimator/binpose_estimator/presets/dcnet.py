@@ -13,10 +13,10 @@ from binpose_estimator.anchor_loss import AnchorLoss
 from binpose_estimator.anchors import icosahedral_rotations
 from binpose_estimator.conditioning import find_conditioning
 from binpose_estimator.dense_fusion import FUSED_CONTENT, DenseFusionBackbone
+from binpose_estimator.model_distance import SymmetricDistance, check_symmetric_distance, surface_tables
 from binpose_estimator.network import PoseNetwork
 from binpose_estimator.presets.preset import PoseLoss, Preset
 from binpose_estimator.presets.registry import register_preset
-from binpose_estimator.surface_distance import SymmetricDistance, check_symmetric_distance, surface_tables
 
 
 @register_preset

@@ -11,12 +11,12 @@ from binpose_core.learning.batches import on_device
 from binpose_core.parts.catalogue import ObjectModel
 from binpose_estimator.conditioning import find_conditioning
 from binpose_estimator.dense_fusion import FUSED_CONTENT, DenseFusionBackbone
+from binpose_estimator.model_distance import SymmetricDistance, check_symmetric_distance, surface_tables
 from binpose_estimator.network import PoseNetwork
 from binpose_estimator.pixel_head import PixelPoseHead
 from binpose_estimator.pixel_loss import PixelLoss
 from binpose_estimator.presets.preset import PoseLoss, Preset
 from binpose_estimator.presets.registry import register_preset
-from binpose_estimator.surface_distance import SymmetricDistance, check_symmetric_distance, surface_tables
 
 
 @register_preset

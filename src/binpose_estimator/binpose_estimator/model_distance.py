@@ -37,7 +37,7 @@ def surface_tables(parts: Sequence[ObjectModel], number: int) -> SurfaceTables:
     return SurfaceTables(tables, torch.from_numpy(np.array(points, np.float32)), tables.valid.sum(1) > 1)
 
 
-def surface_distance(
+def model_distance(
     rotation: torch.Tensor,
     center: torch.Tensor,
     truth: EquivalentPoses,

@@ -8,10 +8,10 @@ from scipy.spatial import cKDTree
 from binpose_core.base.errors import BinposeError
 from binpose_core.geometry.transforms import random_rotation
 from binpose_estimator.losses import EquivalentPoses, equivalent_poses
-from binpose_estimator.surface_distance import (
+from binpose_estimator.model_distance import (
     SurfaceTables,
     check_symmetric_distance,
-    surface_distance,
+    model_distance,
     surface_tables,
 )
 
@@ -47,7 +47,7 @@ def test_is_the_least_add_of_all_equivalent_poses(tables, truth, rng) -> None:
     noise, shift = predictions(rng, 1)
     rotation = truth.rotation[b, chosen] @ torch.matrix_exp(0.05 * (noise - noise.transpose(-1, -2))[:, 0])
     center = truth.center[b, chosen] + 0.05 * shift[:, 0]
-    found = surface_distance(rotation[:, None], center[:, None], truth, tables.points, tables.symmetric)[:, 0]
+    found = model_distance(rotation[:, None], center[:, None], truth, tables.points, tables.symmetric)[:, 0]
     for part in range(3):
         ours = moved(tables.points[part], rotation[part], center[part])
         everything = [
@@ -60,7 +60,7 @@ def test_is_the_least_add_of_all_equivalent_poses(tables, truth, rng) -> None:
 
 def test_nearest_is_equation_6_of_symmetric_parts_and_7_of_the_others(tables, truth, rng) -> None:
     rotation, center = predictions(rng, 3)
-    found = surface_distance(rotation, center, truth, tables.points, tables.symmetric, "nearest")
+    found = model_distance(rotation, center, truth, tables.points, tables.symmetric, "nearest")
     for part in range(3):
         true = moved(tables.points[part], truth.rotation[part, 0], truth.center[part, 0])
         for k in range(3):
@@ -71,16 +71,16 @@ def test_nearest_is_equation_6_of_symmetric_parts_and_7_of_the_others(tables, tr
 
 
 def test_every_equivalent_pose_is_exactly_the_truth(tables, truth) -> None:
-    found = surface_distance(truth.rotation, truth.center, truth, tables.points, tables.symmetric)
+    found = model_distance(truth.rotation, truth.center, truth, tables.points, tables.symmetric)
     assert found[truth.valid].max() < 1e-5
-    turned = surface_distance(truth.rotation, truth.center, truth, tables.points, tables.symmetric, "nearest")
+    turned = model_distance(truth.rotation, truth.center, truth, tables.points, tables.symmetric, "nearest")
     assert turned[1][truth.valid[1]].max() < 0.06, "the nearest of 200 points is some hundredths of a diameter away"
 
 
 def test_gradients_are_finite_at_the_truth(tables, truth) -> None:
     rotation, center = truth.rotation[:, :1].clone().requires_grad_(), truth.center[:, :1].clone().requires_grad_()
     for kind in ("equivalent", "nearest"):
-        surface_distance(rotation, center, truth, tables.points, tables.symmetric, kind).sum().backward()
+        model_distance(rotation, center, truth, tables.points, tables.symmetric, kind).sum().backward()
     assert torch.isfinite(rotation.grad).all() and torch.isfinite(center.grad).all()
 
 
