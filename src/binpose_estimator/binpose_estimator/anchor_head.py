@@ -84,15 +84,16 @@ class AnchorHead(nn.Module):
         return AnchorPrediction(rotation, uncertainty, points.float(), directions, seen, match)
 
     def decode(self, prediction: AnchorPrediction, inputs: CropInputs, parts: Sequence[ObjectModel]) -> DecodedPoses:
-        """The least uncertain rotations that differ, all with the voted centre; none where no lines meet.
+        """The least uncertain rotations that differ, all with the voted centre; none for crops without points.
 
-        A centre farther off than the points of the crop may be is moved nearer.
+        Where no lines meet, the centre is the crop's. One farther off than the crop's points may be is moved nearer.
         """
         rotation = prediction.rotation.cpu().numpy().astype(np.float64)
         points, directions = prediction.points.cpu().numpy(), prediction.directions.cpu().numpy()
-        center, fraction = vote_centers(points, directions, prediction.seen.cpu().numpy())
+        seen = prediction.seen.cpu().numpy()
+        center, _ = vote_centers(points, directions, seen)
         center /= np.maximum(1.0, np.linalg.norm(center, axis=1, keepdims=True) / REACH_DIAMETERS)
         uncertainty = prediction.uncertainty.cpu().numpy().astype(np.float64)
-        score = HALF_SCORE / (HALF_SCORE + uncertainty) * (fraction > 0)[:, None]
+        score = HALF_SCORE / (HALF_SCORE + uncertainty) * seen[:, None]
         centers = np.repeat(center[:, None], score.shape[1], 1)
         return DecodedPoses(*distinct_poses(rotation, centers, score, self.hypotheses), certainty=score.max(1))
