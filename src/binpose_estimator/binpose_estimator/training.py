@@ -69,7 +69,7 @@ def train_estimator(
 
     if objective is None:
         parts = [objects[name] for name in estimator_config.objects]
-        objective = Objective(estimator_config.preset.loss(parts, torch.device(device)))
+        objective = estimator_config.preset.objective(parts, torch.device(device))
     network, objective = channels_last(network.to(device)), objective.to(device)
     loop = config.loop.without(time.monotonic() - began)
     return PoseEstimator(
