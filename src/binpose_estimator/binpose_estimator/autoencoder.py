@@ -1,5 +1,7 @@
 """The augmented autoencoder (Sundermeyer et al., 2018): a code of what a part's clean rendering would look like."""
 
+import itertools
+
 import torch
 from torch import nn
 
@@ -46,7 +48,7 @@ class AutoencoderBackbone(nn.Module):
         turned = widths[::-1]
         self.expand = nn.Linear(CODE, inner)
         self.decoder = nn.Sequential(
-            *[_decoding(inputs, outputs) for inputs, outputs in zip(turned, turned[1:], strict=False)],
+            *[_decoding(inputs, outputs) for inputs, outputs in itertools.pairwise(turned)],
             nn.Upsample(scale_factor=2.0, mode="nearest"),
             nn.Conv2d(turned[-1], 1, 5, padding=2),
         )

@@ -11,7 +11,7 @@ from torch.nn import functional
 from binpose_core.parts.catalogue import ObjectModel
 from binpose_estimator.conditioning import Conditioning, code_size
 from binpose_estimator.crops import CropInputs
-from binpose_estimator.losses import MATCH_WEIGHT, PartTables, PoseTargets
+from binpose_estimator.losses import PartTables, PoseTargets, equivalent_poses, match_and_shown
 from binpose_estimator.output_layers import conditioned_linear
 from binpose_estimator.pnp import CameraPose, project, robust_pnp
 from binpose_estimator.poses import DecodedPoses
@@ -110,24 +110,19 @@ def corner_loss(
     Returns:
         Losses by name; their sum is minimised.
     """
-    known = targets.weight > 0
-    prediction, inputs, targets = prediction.take(known), inputs.take(known), targets.take(known)
-    match = functional.binary_cross_entropy_with_logits(prediction.match, targets.matches.float(), targets.weight)
-    shown = targets.matches
-    prediction, inputs, targets = prediction.take(shown), inputs.take(shown), targets.take(shown)
+    inputs = inputs.take((targets.weight > 0) & targets.matches)
+    match, prediction, targets = match_and_shown(prediction, targets)
     truth = equivalent_corners(inputs, targets, tables, points)
     each = functional.huber_loss(prediction.corners[:, None].expand_as(truth), truth, reduction="none", delta=HUBER)
     nearest = each.mean((2, 3)).masked_fill(~tables.valid[targets.classes], torch.inf).min(1).values
-    return {"corners": CORNER_WEIGHT * (targets.weight * nearest).mean(), "match": MATCH_WEIGHT * match}
+    return {"corners": CORNER_WEIGHT * (targets.weight * nearest).mean(), "match": match}
 
 
 def equivalent_corners(
     inputs: CropInputs, targets: PoseTargets, tables: PartTables, points: torch.Tensor
 ) -> torch.Tensor:
     """(B, S, 9, 2) the true corners under each symmetry of the parts, as `CornerPrediction` has them."""
-    rotation, classes = targets.rotation[:, None], targets.classes
-    place = targets.center[:, None] + (rotation @ tables.shifts[classes][..., None])[..., 0]
-    camera = torch.zeros_like(targets.center)
-    camera[:, 2] = inputs.distance
-    pose = CameraPose(rotation @ tables.symmetries[classes], place + camera[:, None])
-    return projected_corners(pose, points[classes][:, None], inputs)
+    truth = equivalent_poses(targets, tables)
+    place = truth.center.clone()
+    place[..., 2] += inputs.distance[:, None]
+    return projected_corners(CameraPose(truth.rotation, place), points[targets.classes][:, None], inputs)

@@ -43,7 +43,9 @@ class NormalizedRenderer:
             size_px: side of the images.
         """
         poses = from_rotation_translation(_array(rotation), _array(place))
-        return self.renderer.crops(_array(classes).astype(int), poses, crop_intrinsics(inputs, size_px), size_px, size_px)
+        return self.renderer.crops(
+            _array(classes).astype(int), poses, crop_intrinsics(inputs, size_px), size_px, size_px
+        )
 
     def soft(
         self, classes: torch.Tensor, rotation: torch.Tensor, place: torch.Tensor, inputs: CropInputs, size_px: int

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional
 
 from binpose_core.parts.catalogue import ObjectModel
 from binpose_estimator.autoencoder import CODE
 from binpose_estimator.conditioning import Conditioning, code_size
 from binpose_estimator.crops import CropInputs
 from binpose_estimator.head import rotation_from_6d
-from binpose_estimator.losses import MATCH_WEIGHT, PartTables, PoseTargets
+from binpose_estimator.losses import PartTables, PoseTargets, equivalent_poses, match_and_shown
 from binpose_estimator.normalized_renderer import NormalizedRenderer
 from binpose_estimator.output_layers import conditioned_linear
 from binpose_estimator.poses import DecodedPoses
@@ -148,12 +147,9 @@ def hypothesis_loss(
     For a fraction of the crops the errors are those of `depth_loss`, at the true centre; for the others they are
     distances of surface points modulo symmetries, which cost no rendering.
     """
-    known = targets.weight > 0
-    prediction, inputs, targets = prediction.take(known), inputs.take(known), targets.take(known)
-    match = functional.binary_cross_entropy_with_logits(prediction.match, targets.matches.float(), targets.weight)
-    shown = targets.matches
-    prediction, inputs, targets = prediction.take(shown), inputs.take(shown), targets.take(shown)
-    rendered = torch.arange(len(inputs), device=shown.device) < round(depth_fraction * len(inputs))
+    inputs = inputs.take((targets.weight > 0) & targets.matches)
+    match, prediction, targets = match_and_shown(prediction, targets)
+    rendered = torch.arange(len(inputs), device=inputs.x.device) < round(depth_fraction * len(inputs))
     surface, center = _distances(prediction, targets, tables)
     error = surface
     if rendered.any():
@@ -167,7 +163,7 @@ def hypothesis_loss(
         "pose": (targets.weight * each).mean(),
         "closeness": weights.diversity * (targets.weight * closeness).mean(),
         "center": weights.center * (targets.weight * center).mean(),
-        "match": MATCH_WEIGHT * match,
+        "match": match,
     }
 
 
@@ -191,11 +187,9 @@ def _distances(
     prediction: CodedPrediction, targets: PoseTargets, tables: PartTables
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """(B, K) distances of surface points from those of the nearest equivalent rotation, (B,) those of the centre."""
-    symmetric, valid = tables.symmetries[targets.classes], tables.valid[targets.classes]
-    true_rotation = (targets.rotation[:, None] @ symmetric)[:, None]
-    spread = tables.spread[targets.classes][:, None, None]
-    turn = ((prediction.rotation[:, :, None] - true_rotation) @ spread).square().sum((-1, -2))
-    nearest = (turn + 1e-6).sqrt().masked_fill(~valid[:, None], torch.inf).min(-1).values
-    centers = targets.center[:, None] + (targets.rotation[:, None] @ tables.shifts[targets.classes][..., None])[..., 0]
-    apart = (prediction.center[:, None] - centers).abs().sum(-1)
-    return nearest, apart.masked_fill(~valid, torch.inf).min(1).values
+    truth, spread = equivalent_poses(targets, tables), tables.spread[targets.classes][:, None, None]
+    difference = (prediction.rotation[:, :, None] - truth.rotation[:, None]) @ spread
+    turn = (difference.square().sum((-1, -2)) + 1e-6).sqrt()
+    apart = (prediction.center[:, None] - truth.center).abs().sum(-1)
+    nearest = turn.masked_fill(~truth.valid[:, None], torch.inf).min(-1).values
+    return nearest, apart.masked_fill(~truth.valid, torch.inf).min(1).values

@@ -64,7 +64,9 @@ class Run:
 
     @cached_property
     def gsd_m(self) -> float:
-        """Metres per pixel in which the networks see."""
+        """Metres per pixel in which the networks see; those of the start where its weights stay as they are."""
+        if self.config.only_new_rows and self.start is not None:
+            return float(self.start.estimator.config.gsd_m)
         return working_gsd_m([*self.parts.values()])
 
     @cached_property
