@@ -37,7 +37,7 @@ class SharedRegressionPreset(Preset):
     conditioning: str = "multi_output"
     fine_tune: bool = True
     floor: float = 0.05
-    depth_fraction: float = 0.25
+    depth_fraction: float = 1.0
     depth_tolerance: float = 0.15
     depth_px: int = 32
 
