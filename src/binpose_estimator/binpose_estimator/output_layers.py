@@ -48,14 +48,18 @@ class ClassLinear(nn.Module):
         return found.reshape(*found.shape[:2], *x.shape[2:])
 
 
-def conditioned_linear(conditioning: Conditioning, inputs: int, outputs: int, classes: int) -> nn.Module:
+def conditioned_linear(
+    conditioning: Conditioning, inputs: int, outputs: int, classes: int
+) -> ClassLinear | SharedLinear:
     """The last layer of a head: (B, inputs) and classes (B,) -> (B, outputs)."""
     if conditioning is MultiOutput:
         return ClassLinear(inputs, outputs, classes)
     return SharedLinear(inputs, outputs)
 
 
-def conditioned_pointwise(conditioning: Conditioning, inputs: int, outputs: int, classes: int) -> nn.Module:
+def conditioned_pointwise(
+    conditioning: Conditioning, inputs: int, outputs: int, classes: int
+) -> ClassLinear | SharedPointwise:
     """The last layer of a head of images: (B, inputs, h, w) and classes (B,) -> (B, outputs, h, w)."""
     if conditioning is MultiOutput:
         return ClassLinear(inputs, outputs, classes)

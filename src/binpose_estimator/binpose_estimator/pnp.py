@@ -114,8 +114,8 @@ def _consensus(points: torch.Tensor, image: torch.Tensor, tolerance: torch.Tenso
     subsets = torch.tensor([*itertools.combinations(range(points.shape[1]), size)], device=points.device)
     used = torch.zeros(len(subsets), points.shape[1], dtype=points.dtype, device=points.device)
     used.scatter_(1, subsets, 1.0)
-    repeated = [value.repeat_interleave(len(subsets), 0) for value in (points, image)]
-    tried = orthographic_poses(*repeated, used.repeat(len(points), 1))
+    every_points, every_image = (value.repeat_interleave(len(subsets), 0) for value in (points, image))
+    tried = orthographic_poses(every_points, every_image, used.repeat(len(points), 1))
     tried = CameraPose(tried.rotation.reshape(len(points), -1, 3, 3), tried.translation.reshape(len(points), -1, 3))
     error = (project(tried, points[:, None]) - image[:, None]).norm(dim=-1)
     return _chosen(tried, error.minimum(tolerance[..., None]).square().sum(-1).argmin(1))
