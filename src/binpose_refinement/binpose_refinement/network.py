@@ -7,6 +7,7 @@ from torch import nn
 
 from binpose_core.base.errors import BinposeError
 from binpose_core.base.settings import check_bounds, setting
+from binpose_core.geometry.tensor_rotations import exp_so3
 from binpose_estimator.attention import PointWeights
 
 SURFACE_POINTS = 512
@@ -128,14 +129,6 @@ class RefinementNetwork(nn.Module):
             T_cam_obj = pose @ residual
             poses.append(T_cam_obj)
         return poses
-
-
-def exp_so3(vectors: torch.Tensor) -> torch.Tensor:
-    """Rotations (B, 3, 3) of rotation vectors (B, 3), differentiable at zero too."""
-    x, y, z = vectors.T
-    zero = torch.zeros_like(x)
-    skew = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).view(-1, 3, 3)
-    return torch.linalg.matrix_exp(skew)
 
 
 def _mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:

@@ -124,6 +124,7 @@ def _init_run(
     parts = {part.id: part for part in objects}
     _check_left_out(config, start, tuple(parts))
     _check_method(config, start)
+    _check_new_rows(config, start, set(parts))
     if start is not None:
         config = fine_tuning(config, start.segmenter, known=set(parts) <= set(start.objects))
     run = Run(parts, config, out / "training", start, progress or (lambda _: None), device, tensorboard, clock)
@@ -149,6 +150,16 @@ def _check_method(config: TrainConfig, start: PipelineBundle | None) -> None:
         raise BinposeError(
             "calibration.refiner.method is 'network', and no refinement network is trained; expected one; add "
             "--refinement-network, or take another method."
+        )
+
+
+def _check_new_rows(config: TrainConfig, start: PipelineBundle | None, names: set[str]) -> None:
+    """Refuse to train rows of new parts where there are none, or no model that they are new to."""
+    if config.only_new_rows and (start is None or names <= set(start.objects)):
+        raise BinposeError(
+            f"Only the rows of new parts are to be trained, for {', '.join(sorted(names))}, from a model of "
+            f"{', '.join(start.objects) if start is not None else 'no part'}; expected a model and a part that is new "
+            "to it; add --start-from MODEL --add-part PART, or leave out --only-new-rows."
         )
 
 
@@ -181,16 +192,18 @@ def _trained_segmenter(run: Run, views: Sequence[LabelledView], unseen: Sequence
         if isinstance(training, MaskRcnnTrainingConfig):
             network, hooks = MaskRcnnConfig(names, gsd_m=run.gsd_m), run.hooks(DETECTOR)
             return train_mask_rcnn(views, run.parts, network, training, seed, checkpoint, hooks, run.device)
+        begin = _of_kind(begin, VoteSegmenter)
         settings = SegmenterConfig(names, gsd_m=run.gsd_m)
+        if run.config.only_new_rows and begin is not None:
+            settings = replace(begin.config, objects=names)
 
         def measure(network: torch.nn.Module) -> dict[str, float]:
             return detection_quality(VoteSegmenter(cast(SegmentationNetwork, network), settings, run.device), known)
 
         hooks = run.hooks(DETECTOR, validation=_validation(run, DETECTOR, measure, "f1", job.validation, known))
         return train_segmenter(
-            views, run.parts, settings, training, seed, checkpoint, hooks,
-            _of_kind(begin, VoteSegmenter),
-            run.device,
+            views, run.parts, settings, training, seed, checkpoint, hooks, begin, run.device,
+            run.config.only_new_rows,
         )  # fmt: skip
 
 
@@ -204,6 +217,8 @@ def _trained_estimator(
         assert begin is not None
         return begin
     settings = EstimatorConfig(tuple(run.parts), gsd_m=run.gsd_m, preset=find_preset(job.preset)())
+    if run.config.only_new_rows and begin is not None:
+        settings = replace(begin.config, objects=tuple(run.parts))
     with run.schedule.stage(POSE) as seconds:
         known = unseen[: job.validation.views]
         detections = [segmenter(view.frame) for view in known]
@@ -225,6 +240,7 @@ def _trained_estimator(
             begin,
             segmenter,
             run.device,
+            only_new_rows=run.config.only_new_rows,
         )
 
 

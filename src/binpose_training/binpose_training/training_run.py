@@ -15,6 +15,7 @@ from binpose_core.learning.hooks import Hook, StepReport
 from binpose_core.learning.tensorboard import TensorBoard
 from binpose_core.learning.weights import read_progress
 from binpose_core.parts.catalogue import ObjectModel
+from binpose_estimator.estimator import PoseEstimator
 from binpose_pipeline.bundle import PipelineBundle
 from binpose_simulation.scene import SceneConfig
 from binpose_simulation.stream import SimulationStream
@@ -64,7 +65,10 @@ class Run:
 
     @cached_property
     def gsd_m(self) -> float:
-        """Metres per pixel in which the networks see."""
+        """Metres per pixel in which the networks see; those of the start where its weights stay as they are."""
+        known = self.start.estimator if self.start is not None else None
+        if self.config.only_new_rows and isinstance(known, PoseEstimator):
+            return known.config.gsd_m
         return working_gsd_m([*self.parts.values()])
 
     @cached_property

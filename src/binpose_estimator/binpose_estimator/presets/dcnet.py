@@ -15,7 +15,8 @@ from binpose_estimator.conditioning import find_conditioning
 from binpose_estimator.dense_fusion import FUSED_CONTENT, DenseFusionBackbone
 from binpose_estimator.model_distance import SymmetricDistance, check_symmetric_distance, surface_tables
 from binpose_estimator.network import PoseNetwork
-from binpose_estimator.presets.preset import PoseLoss, Preset
+from binpose_estimator.objective import PoseLoss
+from binpose_estimator.presets.preset import Preset
 from binpose_estimator.presets.registry import register_preset
 
 
