@@ -147,7 +147,7 @@ def test_a_choice_by_class_that_became_a_constant_is_refused() -> None:
         def forward(self, features, classes):  # type: ignore[no-untyped-def]
             return super().forward(features, torch.full_like(classes, int(classes.max())))
 
-    with pytest.raises(BinposeError, match="differs by .* between torch and ONNX Runtime"):
+    with pytest.raises(BinposeError, match=r"differs by .* between torch and ONNX Runtime"):
         OnnxPoseNetwork(PoseNetwork(CropsToFeatures(3), FirstClass(CLASSES)).eval(), ToyCorners.content, CLASSES)
 
 

@@ -6,6 +6,7 @@ from binpose_core.base.errors import BinposeError
 from binpose_core.base.settings import FRACTION, NOT_NEGATIVE, check_bounds, setting
 from binpose_core.learning.loop_config import LoopConfig
 from binpose_detection.training import SegmentationTrainingConfig
+from binpose_estimator.self_supervision_config import SelfSupervisionConfig
 from binpose_estimator.training_config import PoseTrainingConfig
 from binpose_self_training.gate.config import GateConfig
 from binpose_self_training.selection.selector import SelectionConfig
@@ -58,6 +59,7 @@ class StudentConfig:
     train_detector, train_pose: which networks learn.
     detector: training of the network that finds the instances.
     pose: training of the pose network.
+    self_supervision: losses without labels on crops of detections; off by default.
     """
 
     train_detector: bool = True
@@ -72,6 +74,7 @@ class StudentConfig:
             LoopConfig(samples=19_200, learning_rate=POSE_RATE, average_steps=AVERAGE_STEPS)
         )
     )
+    self_supervision: SelfSupervisionConfig = field(default_factory=SelfSupervisionConfig)
 
     def __post_init__(self) -> None:
         if not (self.train_detector or self.train_pose):

@@ -4,13 +4,20 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import overload
 
+import torch
+
 from binpose_core.base.errors import BinposeError
+from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import LabelledView
 from binpose_core.learning.hooks import Hook
 from binpose_detection.segmenter import VoteSegmenter
 from binpose_detection.training import train_segmenter
 from binpose_estimator.estimator import PoseEstimator
+from binpose_estimator.objective import Objective
+from binpose_estimator.regression import most_confident_pose
+from binpose_estimator.self_supervision import self_supervision_objective
 from binpose_estimator.training import train_estimator
+from binpose_estimator.unlabelled_crops import UnlabelledCrops
 from binpose_pipeline.bundle import PipelineBundle
 from binpose_self_training.config import StudentConfig
 
@@ -40,6 +47,25 @@ class ChosenViews(Sequence[LabelledView]):
             return ChosenViews(self._entries[index])
         views, own = self._entries[index]
         return views[own]
+
+
+class FramesOfViews(Sequence[RgbdFrame]):
+    """The frames of views, each read on access."""
+
+    def __init__(self, views: Sequence[LabelledView]) -> None:
+        self._views = views
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    @overload
+    def __getitem__(self, index: int) -> RgbdFrame: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[RgbdFrame]: ...
+    def __getitem__(self, index: int | slice) -> RgbdFrame | Sequence[RgbdFrame]:
+        if isinstance(index, slice):
+            return FramesOfViews(self._views[index])
+        return self._views[index].frame
 
 
 def joined_views(*parts: Sequence[LabelledView]) -> ChosenViews:
@@ -97,8 +123,33 @@ def train_student(
         estimator = train_estimator(
             views, parts, estimator.config, config.pose, seed, directory / f"{POSE}.safetensors",
             list(hooks(POSE)), start=estimator, detect=segmenter, device=device,
+            objective=pose_objective(views, estimator, segmenter, config, seed, device),
         )  # fmt: skip
     return teacher.using(segmenter=segmenter, estimator=estimator)
+
+
+def pose_objective(
+    views: Sequence[LabelledView],
+    estimator: PoseEstimator,
+    segmenter: VoteSegmenter,
+    config: StudentConfig,
+    seed: int,
+    device: str = "cpu",
+) -> Objective | None:
+    """The losses without labels beside the preset's, where they are switched on; None = the preset's loss.
+
+    The crops are those of the detector's detections in the frames of the views; their labels are not used.
+    """
+    own = config.self_supervision
+    if not own.enabled:
+        return None
+    settings, parts = estimator.config, [estimator.objects[name] for name in estimator.config.objects]
+    frames = FramesOfViews(views)
+    crops = UnlabelledCrops(frames, segmenter, estimator.objects, settings, own.batch_size, seed=seed)
+    base = Objective(settings.preset.loss(parts, torch.device(device)))
+    return self_supervision_objective(
+        base, estimator.network, settings, parts, crops, most_confident_pose, own, device, seed
+    )
 
 
 def _networks(teacher: PipelineBundle) -> tuple[VoteSegmenter, PoseEstimator]:

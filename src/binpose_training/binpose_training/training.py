@@ -22,13 +22,14 @@ from binpose_detection.mask_rcnn_training import MaskRcnnTrainingConfig, train_m
 from binpose_detection.network import SegmentationNetwork
 from binpose_detection.segmenter import SegmenterConfig, VoteSegmenter
 from binpose_detection.training import SegmentationTrainingConfig, train_segmenter
+from binpose_estimator.distillation import distillation_objective
 from binpose_estimator.estimator import EstimatorConfig, PoseEstimator
 from binpose_estimator.network import PoseNetwork
-from binpose_estimator.objective import JointNetwork
+from binpose_estimator.objective import JointNetwork, Objective
 from binpose_estimator.presets import find_preset
 from binpose_estimator.training import train_estimator
 from binpose_estimator.training_config import PoseTrainingConfig
-from binpose_pipeline.bundle import PipelineBundle, save_bundle
+from binpose_pipeline.bundle import PipelineBundle, load_bundle, save_bundle
 from binpose_refinement.refiner import IcpRefiner
 from binpose_simulation.view_store import ViewStore
 from binpose_training.calibration import calibrated_bundle
@@ -117,6 +118,8 @@ def _init_run(
             "once; name parts of the catalogue with --objects a,b."
         )
     check_device(device)
+    for teacher in config.pose.distillation.teachers:
+        load_bundle(teacher)  # Refused now, and not after the simulation.
     if tensorboard is not None:
         import_summary_writer()
     if config.detector.enabled and config.detector.backend == "mask_rcnn":
@@ -225,7 +228,18 @@ def _trained_estimator(
             begin,
             segmenter,
             run.device,
+            _pose_objective(run, settings),
         )
+
+
+def _pose_objective(run: Run, settings: EstimatorConfig) -> Objective | None:
+    """Distillation where there are teachers; None = the preset's own loss."""
+    config = run.config.pose.distillation
+    if not config.enabled:
+        return None
+    teachers = [_of_kind(load_bundle(path, run.device).estimator, PoseEstimator) for path in config.teachers]
+    known = [teacher for teacher in teachers if teacher is not None]
+    return distillation_objective(known, settings, [*run.parts.values()], config, run.device)
 
 
 def _of_kind(stage: object | None, kind: type[Stage]) -> Stage | None:

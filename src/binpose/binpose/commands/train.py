@@ -32,6 +32,7 @@ class Train(BinOptions, Command):
     start_from: A model, of these parts or others, whose weights to begin with: a folder, or `demo` for the shipped one.
     resume: Continue what an interrupted training left in the model's folder.
     detector: What finds the instances: votes (the default, for CPUs), or torchvision's Mask R-CNN, on colour alone.
+    teacher: Models whose pose networks teach this one (distillation); of several that know a part, the first.
     refinement_network: Train a refinement network too, in 15 % of the time, for `binpose estimate --refiner network`.
     config: YAML file with settings of the training; options of the command line win over it.
     assignments: Single settings by their names in the file, such as detector.training.loop.learning_rate=1e-3.
@@ -52,6 +53,7 @@ class Train(BinOptions, Command):
     start_from: Path | None = None
     resume: bool = False
     detector: Literal["votes", "mask_rcnn"] | None = None
+    teacher: tuple[Path, ...] = ()
     refinement_network: bool = False
     config: Path | None = None
     # `set` is the option's name; the built-in of that name is not hidden.
@@ -95,6 +97,8 @@ class Train(BinOptions, Command):
         options = {name: value for name, value in options.items() if value is not None}
         if self.detector is not None:
             options["detector"] = {"backend": self.detector}
+        if self.teacher:
+            options["pose"] = {"distillation": {"teachers": [str(path) for path in self.teacher]}}
         config = training_config(self.config, options, self.assignments, self.refinement_network)
         simulation = replace(config.simulation, scene=self.with_bin(config.simulation.scene))
         return replace(config, simulation=simulation, workers=options.get("workers", available_cpus()))

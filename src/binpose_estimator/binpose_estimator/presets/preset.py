@@ -13,6 +13,7 @@ from binpose_estimator.crop_content import CropContent
 from binpose_estimator.crops import CropInputs
 from binpose_estimator.losses import PoseTargets, part_tables, pose_loss
 from binpose_estimator.network import PoseNetwork
+from binpose_estimator.regression import PoseRegression, Regression
 
 PoseLoss = Callable[[Any, CropInputs, PoseTargets], dict[str, torch.Tensor]]
 """(prediction, what the network saw, truth) -> losses by name, whose sum is minimised."""
@@ -26,9 +27,11 @@ class Preset(ABC):
 
     name: under which it is found.
     rotatable: whether a crop rotated about the line of sight is as good an input: test-time rotations use that.
+    hint_layer: module whose features hint training compares: the last convolution before the conditioning.
     """
 
     name: ClassVar[str]
+    hint_layer: ClassVar[str] = "backbone.stages.2.block"
     rotatable: ClassVar[bool] = True
 
     @property
@@ -49,6 +52,10 @@ class Preset(ABC):
         """What its network is trained for, of parts in class order; for heads that give a `PosePrediction`."""
         tables = on_device(part_tables(parts), device)
         return lambda prediction, inputs, targets: pose_loss(prediction, targets, tables)
+
+    def regression(self, parts: Sequence[ObjectModel], device: torch.device) -> Regression:
+        """What its head regresses, for distillation and consistency; for heads that give a `PosePrediction`."""
+        return PoseRegression(on_device(part_tables(parts), device))
 
     def settings(self) -> dict[str, Any]:
         """Its fields as plain JSON data."""
