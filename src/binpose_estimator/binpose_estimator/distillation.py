@@ -237,8 +237,8 @@ def _probe(
     found = [features[name] for name in layers]
     if any(not isinstance(value, torch.Tensor) or value.ndim != 4 for value in found):
         raise BinposeError(
-            f"The layer {layers[0]!r} of the {subject} gives no features (B, C, h, w); expected those of a convolution; name "
-            "another layer in the settings of the distillation."
+            f"The layer {layers[0]!r} of the {subject} gives no features (B, C, h, w); expected those of a "
+            "convolution; name another layer in the settings of the distillation."
         )
     return tuple(found[0].shape[1:]) if found else ()
 

@@ -90,8 +90,8 @@ class SelfSupervisionObjective(Objective):
         with torch.autocast(image.x.device.type, enabled=False):
             drawn = self._renderer(classes, rotation.float(), center.float(), image.distance)
         shown = _in_view(drawn.silhouette)
-        free = drawn.silhouette * (1.0 - patch.to(image.x))
-        masked = _with_x(image, image.x * free)
+        clear = 1.0 - patch.to(image.x)
+        masked = _with_x(image, image.x * drawn.silhouette * clear)
         other = noise_patches(len(classes), image.content.size_px, config.occlusion, self._random)
         rendered = occluded(drawn.inputs, other, self._random)
         found = Estimates(first, network(masked.x, classes), network(rendered.x, classes))
@@ -101,7 +101,7 @@ class SelfSupervisionObjective(Objective):
             if config.supervised and shown.any():
                 losses["rendered"] = config.supervised * sum_of(self.loss(found.rendered, rendered, targets))
         if self._perceptual is not None and config.perceptual:
-            losses["perceptual"] = config.perceptual * self._feature_distance(masked.x, rendered.x * free, classes)
+            losses["perceptual"] = config.perceptual * self._feature_distance(masked.x, drawn.inputs.x * clear, classes)
         return losses
 
     def _agreement(self, found: Estimates, shown: torch.Tensor) -> dict[str, torch.Tensor]:
