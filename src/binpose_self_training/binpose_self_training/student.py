@@ -18,6 +18,7 @@ from binpose_estimator.regression import most_confident_pose
 from binpose_estimator.self_supervision import self_supervision_objective
 from binpose_estimator.training import train_estimator
 from binpose_estimator.unlabelled_crops import UnlabelledCrops
+from binpose_estimator.weak_loss import WeakLossObjective
 from binpose_pipeline.bundle import PipelineBundle
 from binpose_self_training.config import StudentConfig
 
@@ -140,16 +141,22 @@ def pose_objective(
 
     The crops are those of the detector's detections in the frames of the views; their labels are not used.
     """
-    own = config.self_supervision
-    if not own.enabled:
+    if not (config.self_supervision.enabled or config.weak_loss.enabled):
         return None
     settings, parts = estimator.config, [estimator.objects[name] for name in estimator.config.objects]
-    frames = FramesOfViews(views)
-    crops = UnlabelledCrops(frames, segmenter, estimator.objects, settings, own.batch_size, seed=seed)
-    base = Objective(settings.preset.loss(parts, torch.device(device)))
-    return self_supervision_objective(
-        base, estimator.network, settings, parts, crops, most_confident_pose, own, device, seed
-    )
+
+    def crops(batch_size: int) -> UnlabelledCrops:
+        return UnlabelledCrops(FramesOfViews(views), segmenter, estimator.objects, settings, batch_size, seed=seed)
+
+    objective = Objective(settings.preset.loss(parts, torch.device(device)))
+    if (weak := config.weak_loss).enabled:
+        objective = WeakLossObjective(objective, parts, crops(weak.batch_size), weak)
+    if (own := config.self_supervision).enabled:
+        start, drawn = estimator.network, crops(own.batch_size)
+        objective = self_supervision_objective(
+            objective, start, settings, parts, drawn, most_confident_pose, own, device, seed
+        )
+    return objective
 
 
 def _networks(teacher: PipelineBundle) -> tuple[VoteSegmenter, PoseEstimator]:

@@ -118,8 +118,6 @@ def _init_run(
             "once; name parts of the catalogue with --objects a,b."
         )
     check_device(device)
-    for teacher in config.pose.distillation.teachers:
-        load_bundle(teacher)  # Refused now, and not after the simulation.
     if tensorboard is not None:
         import_summary_writer()
     if config.detector.enabled and config.detector.backend == "mask_rcnn":
@@ -130,6 +128,8 @@ def _init_run(
     if start is not None:
         config = fine_tuning(config, start.segmenter, known=set(parts) <= set(start.objects))
     run = Run(parts, config, out / "training", start, progress or (lambda _: None), device, tensorboard, clock)
+    if "pose" in config.stages:
+        _pose_objective(run)  # Teachers are refused now, and not after the simulation.
     prepare_directory(run, resume)
     return run
 
@@ -206,7 +206,7 @@ def _trained_estimator(
     if not job.enabled:
         assert begin is not None
         return begin
-    settings = EstimatorConfig(tuple(run.parts), gsd_m=run.gsd_m, preset=find_preset(job.preset)())
+    settings = _pose_settings(run)
     with run.schedule.stage(POSE) as seconds:
         known = unseen[: job.validation.views]
         detections = [segmenter(view.frame) for view in known]
@@ -228,18 +228,22 @@ def _trained_estimator(
             begin,
             segmenter,
             run.device,
-            _pose_objective(run, settings),
+            _pose_objective(run),
         )
 
 
-def _pose_objective(run: Run, settings: EstimatorConfig) -> Objective | None:
+def _pose_settings(run: Run) -> EstimatorConfig:
+    return EstimatorConfig(tuple(run.parts), gsd_m=run.gsd_m, preset=find_preset(run.config.pose.preset)())
+
+
+def _pose_objective(run: Run) -> Objective | None:
     """Distillation where there are teachers; None = the preset's own loss."""
     config = run.config.pose.distillation
     if not config.enabled:
         return None
     teachers = [_of_kind(load_bundle(path, run.device).estimator, PoseEstimator) for path in config.teachers]
     known = [teacher for teacher in teachers if teacher is not None]
-    return distillation_objective(known, settings, [*run.parts.values()], config, run.device)
+    return distillation_objective(known, _pose_settings(run), [*run.parts.values()], config, run.device)
 
 
 def _of_kind(stage: object | None, kind: type[Stage]) -> Stage | None:
