@@ -1,8 +1,8 @@
 """Time of ten crops through the shipped pose network by engine, taken in turn, and what 8-bit weights change.
 
-The crops are renderings of the model's parts in random orientations. Times are ratios to the shipped engine, because other
-processes of a machine change all of them alike. Rotations are compared with those of torch in float32. Needs the extra
-`onnx`.
+The crops are renderings of the parts in random orientations. The ratio to the shipped engine is what counts: other
+processes of a machine slow down all engines alike. Rotations are compared with those of torch in float32. Needs the
+extra `onnx`.
 """
 
 import argparse
@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from common import heading, spread, table
 
 from binpose_core.base.precision import autocast, fastest_precision
 from binpose_core.geometry.transforms import random_rotation
@@ -21,6 +20,7 @@ from binpose_core.learning.onnx_network import OnnxSession, import_onnx
 from binpose_estimator.onnx_engine import export_pose_network
 from binpose_estimator.rendered_crops import CropRenderer
 from binpose_pipeline.bundle import load_bundle
+from common import heading, spread, table
 
 CROPS = 10
 Outputs = Callable[[], dict[str, torch.Tensor]]
