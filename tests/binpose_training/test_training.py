@@ -20,6 +20,7 @@ from binpose_core.parts.catalogue import ObjectModel
 from binpose_detection.mask_rcnn import MaskRcnnSegmenter
 from binpose_detection.mask_rcnn_training import MaskRcnnTrainingConfig
 from binpose_detection.training import SegmentationTrainingConfig
+from binpose_estimator.distillation_config import DistillationConfig
 from binpose_estimator.training_config import PoseTrainingConfig
 from binpose_pipeline.bundle import PipelineBundle, bundle_to_tensors, load_bundle, save_bundle
 from binpose_refinement.config import RefinerConfig
@@ -108,6 +109,30 @@ def test_an_interrupted_training_resumes_and_ends_in_a_model(
     assert list(bundle.objects) == [part.id for part in objects]
     assert set(bundle.metrics["objects"]) <= {"all", *bundle.objects}
     assert not bundle.calibrated, "two untrained steps find no right poses to calibrate with"
+
+
+def test_a_model_teaches_another_one(
+    tmp_path: Path, objects: tuple[ObjectModel, ...], config: TrainConfig, networks: PipelineBundle
+) -> None:
+    save_bundle(networks, tmp_path / "teacher")
+    teachers = DistillationConfig((str(tmp_path / "teacher"),))
+    taught = replace(config, pose=replace(config.pose, distillation=teachers))
+    messages: list[str] = []
+    version = train(objects, tmp_path / "student", taught, progress=lambda now: messages.append(now.message))
+    assert any("distillation" in text and "hint" in text for text in messages)
+    stored = ModelStore(tmp_path / "student").load(version)
+    assert stored.header["training"]["pose"]["distillation"]["teachers"] == [str(tmp_path / "teacher")]
+    assert not any("adapters" in name for name in stored.tensors)
+
+
+def test_a_teacher_that_cannot_teach_is_refused_before_the_simulation(
+    tmp_path: Path, objects: tuple[ObjectModel, ...], config: TrainConfig, networks: PipelineBundle
+) -> None:
+    save_bundle(networks, tmp_path / "teacher")
+    teachers = DistillationConfig((str(tmp_path / "teacher"),), student_layer="backbone.nothing")
+    with pytest.raises(BinposeError, match=r"no module 'backbone\.nothing'"):
+        train(objects, tmp_path / "out", replace(config, pose=replace(config.pose, distillation=teachers)))
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_refinement_network_is_trained_after_the_pose_network(

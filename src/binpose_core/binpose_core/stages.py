@@ -51,7 +51,7 @@ class Score(Protocol):
     """Maps evidence to probabilities."""
 
     def __call__(self, features: FloatArray, part: npt.ArrayLike) -> FloatArray:
-        """Probabilities (B,) that hypotheses with features (B, F) of the model's objects with indices (B,) are right."""
+        """Probabilities (B,) that hypotheses with features (B, F) of objects with indices (B,) are right."""
         ...
 
     def out_of_distribution(self, features: FloatArray) -> npt.NDArray[np.bool_]:

@@ -4,13 +4,21 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import overload
 
+import torch
+
 from binpose_core.base.errors import BinposeError
+from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import LabelledView
 from binpose_core.learning.hooks import Hook
 from binpose_detection.segmenter import VoteSegmenter
 from binpose_detection.training import train_segmenter
 from binpose_estimator.estimator import PoseEstimator
+from binpose_estimator.objective import Objective
+from binpose_estimator.regression import most_confident_pose
+from binpose_estimator.self_supervision import self_supervision_objective
 from binpose_estimator.training import train_estimator
+from binpose_estimator.unlabelled_crops import UnlabelledCrops
+from binpose_estimator.weak_loss import WeakLossObjective
 from binpose_pipeline.bundle import PipelineBundle
 from binpose_self_training.config import StudentConfig
 
@@ -40,6 +48,25 @@ class ChosenViews(Sequence[LabelledView]):
             return ChosenViews(self._entries[index])
         views, own = self._entries[index]
         return views[own]
+
+
+class FramesOfViews(Sequence[RgbdFrame]):
+    """The frames of views, each read on access."""
+
+    def __init__(self, views: Sequence[LabelledView]) -> None:
+        self._views = views
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    @overload
+    def __getitem__(self, index: int) -> RgbdFrame: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[RgbdFrame]: ...
+    def __getitem__(self, index: int | slice) -> RgbdFrame | Sequence[RgbdFrame]:
+        if isinstance(index, slice):
+            return FramesOfViews(self._views[index])
+        return self._views[index].frame
 
 
 def joined_views(*parts: Sequence[LabelledView]) -> ChosenViews:
@@ -97,8 +124,39 @@ def train_student(
         estimator = train_estimator(
             views, parts, estimator.config, config.pose, seed, directory / f"{POSE}.safetensors",
             list(hooks(POSE)), start=estimator, detect=segmenter, device=device,
+            objective=pose_objective(views, estimator, segmenter, config, seed, device),
         )  # fmt: skip
     return teacher.using(segmenter=segmenter, estimator=estimator)
+
+
+def pose_objective(
+    views: Sequence[LabelledView],
+    estimator: PoseEstimator,
+    segmenter: VoteSegmenter,
+    config: StudentConfig,
+    seed: int,
+    device: str = "cpu",
+) -> Objective | None:
+    """The losses without labels beside the preset's, where they are switched on; None = the preset's loss.
+
+    The crops are those of the detector's detections in the frames of the views; their labels are not used.
+    """
+    if not (config.self_supervision.enabled or config.weak_loss.enabled):
+        return None
+    settings, parts = estimator.config, [estimator.objects[name] for name in estimator.config.objects]
+
+    def crops(batch_size: int) -> UnlabelledCrops:
+        return UnlabelledCrops(FramesOfViews(views), segmenter, estimator.objects, settings, batch_size, seed=seed)
+
+    objective = Objective(settings.preset.loss(parts, torch.device(device)))
+    if (weak := config.weak_loss).enabled:
+        objective = WeakLossObjective(objective, parts, crops(weak.batch_size), weak)
+    if (own := config.self_supervision).enabled:
+        start, drawn = estimator.network, crops(own.batch_size)
+        objective = self_supervision_objective(
+            objective, start, settings, parts, drawn, most_confident_pose, own, device, seed
+        )
+    return objective
 
 
 def _networks(teacher: PipelineBundle) -> tuple[VoteSegmenter, PoseEstimator]:

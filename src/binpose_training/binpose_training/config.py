@@ -12,6 +12,7 @@ from binpose_detection.backends import Backend
 from binpose_detection.mask_rcnn_training import MaskRcnnTrainingConfig
 from binpose_detection.segmenter import VoteSegmenter
 from binpose_detection.training import SegmentationTrainingConfig
+from binpose_estimator.distillation_config import DistillationConfig
 from binpose_estimator.presets import find_preset
 from binpose_estimator.training_config import PoseTrainingConfig
 from binpose_refinement.config import RefinerConfig
@@ -108,12 +109,14 @@ class PoseJob(StageJob):
 
     training: how it is trained.
     preset: name of the kind of pose network.
+    distillation: from which models it learns too.
     validation: on which unseen views, and when the training ends before its budget.
     """
 
     fraction: float = 0.34
     training: PoseTrainingConfig = field(default_factory=PoseTrainingConfig)
     preset: str = "default"
+    distillation: DistillationConfig = field(default_factory=DistillationConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
 
     def __post_init__(self) -> None:

@@ -22,13 +22,14 @@ from binpose_detection.mask_rcnn_training import MaskRcnnTrainingConfig, train_m
 from binpose_detection.network import SegmentationNetwork
 from binpose_detection.segmenter import SegmenterConfig, VoteSegmenter
 from binpose_detection.training import SegmentationTrainingConfig, train_segmenter
+from binpose_estimator.distillation import distillation_objective
 from binpose_estimator.estimator import EstimatorConfig, PoseEstimator
 from binpose_estimator.network import PoseNetwork
-from binpose_estimator.objective import JointNetwork
+from binpose_estimator.objective import JointNetwork, Objective
 from binpose_estimator.presets import find_preset
 from binpose_estimator.training import train_estimator
 from binpose_estimator.training_config import PoseTrainingConfig
-from binpose_pipeline.bundle import PipelineBundle, save_bundle
+from binpose_pipeline.bundle import PipelineBundle, load_bundle, save_bundle
 from binpose_refinement.refiner import IcpRefiner
 from binpose_simulation.view_store import ViewStore
 from binpose_training.calibration import calibrated_bundle
@@ -128,6 +129,8 @@ def _init_run(
     if start is not None:
         config = fine_tuning(config, start.segmenter, known=set(parts) <= set(start.objects))
     run = Run(parts, config, out / "training", start, progress or (lambda _: None), device, tensorboard, clock)
+    if "pose" in config.stages:
+        _pose_objective(run)  # Teachers are refused now, and not after the simulation.
     prepare_directory(run, resume)
     return run
 
@@ -216,7 +219,7 @@ def _trained_estimator(
     if not job.enabled:
         assert begin is not None
         return begin
-    settings = EstimatorConfig(tuple(run.parts), gsd_m=run.gsd_m, preset=find_preset(job.preset)())
+    settings = _pose_settings(run)
     if run.config.only_new_rows and begin is not None:
         settings = replace(begin.config, objects=tuple(run.parts))
     with run.schedule.stage(POSE) as seconds:
@@ -240,8 +243,23 @@ def _trained_estimator(
             begin,
             segmenter,
             run.device,
+            objective=_pose_objective(run),
             only_new_rows=run.config.only_new_rows,
         )
+
+
+def _pose_settings(run: Run) -> EstimatorConfig:
+    return EstimatorConfig(tuple(run.parts), gsd_m=run.gsd_m, preset=find_preset(run.config.pose.preset)())
+
+
+def _pose_objective(run: Run) -> Objective | None:
+    """Distillation where there are teachers; None = the preset's own loss."""
+    config = run.config.pose.distillation
+    if not config.enabled:
+        return None
+    teachers = [_of_kind(load_bundle(path, run.device).estimator, PoseEstimator) for path in config.teachers]
+    known = [teacher for teacher in teachers if teacher is not None]
+    return distillation_objective(known, _pose_settings(run), [*run.parts.values()], config, run.device)
 
 
 def _of_kind(stage: object | None, kind: type[Stage]) -> Stage | None:

@@ -41,6 +41,7 @@ class Train(BinOptions, Command):
     detector: What finds the instances: votes (the default, for CPUs), or torchvision's Mask R-CNN, on colour alone.
     preset: Kind of pose network, such as default, dcnet, densefusion or weighted_densefusion. An unknown name lists
         them all.
+    teacher: Models whose pose networks teach this one (distillation); of several that know a part, the first.
     refinement_network: Train a refinement network too, in 15 % of the time, for `binpose estimate --refiner network`.
     config: YAML file with settings of the training; options of the command line win over it.
     assignments: Single settings by their names in the file, such as detector.training.loop.learning_rate=1e-3.
@@ -65,6 +66,7 @@ class Train(BinOptions, Command):
     resume: bool = False
     detector: Literal["votes", "mask_rcnn"] | None = None
     preset: str | None = None
+    teacher: tuple[Path, ...] = ()
     refinement_network: bool = False
     config: Path | None = None
     # `set` is the option's name; the built-in of that name is not hidden.
@@ -110,8 +112,11 @@ class Train(BinOptions, Command):
             options["only_new_rows"] = True
         if self.detector is not None:
             options["detector"] = {"backend": self.detector}
-        if self.preset is not None:
-            options["pose"] = {"preset": self.preset}
+        pose: dict[str, Any] = {} if self.preset is None else {"preset": self.preset}
+        if self.teacher:
+            pose["distillation"] = {"teachers": [str(path) for path in self.teacher]}
+        if pose:
+            options["pose"] = pose
         config = training_config(self.config, options, self.assignments, self.refinement_network)
         simulation = replace(config.simulation, scene=self.with_bin(config.simulation.scene))
         return replace(config, simulation=simulation, workers=options.get("workers", available_cpus()))

@@ -13,6 +13,7 @@ from binpose_estimator.crop_content import CropContent
 from binpose_estimator.losses import part_tables, pose_loss
 from binpose_estimator.network import PoseNetwork
 from binpose_estimator.objective import Objective, PoseLoss
+from binpose_estimator.regression import PoseRegression, Regression
 from binpose_estimator.separate_networks import SeparateNetworks
 
 SINGLE = "single"
@@ -27,9 +28,11 @@ class Preset(ABC):
 
     name: under which it is found.
     rotatable: whether a crop rotated about the line of sight is as good an input: test-time rotations use that.
+    hint_layer: module whose features hint training compares: the last convolution before the conditioning.
     """
 
     name: ClassVar[str]
+    hint_layer: ClassVar[str] = "backbone.stages.2.block"
     rotatable: ClassVar[bool] = True
 
     @property
@@ -60,6 +63,10 @@ class Preset(ABC):
     def objective(self, parts: Sequence[ObjectModel], device: torch.device) -> Objective:
         """What a training minimises: the loss of what the network predicts, unless a preset changes its inputs too."""
         return Objective(self.loss(parts, device))
+
+    def regression(self, parts: Sequence[ObjectModel], device: torch.device) -> Regression:
+        """What its head regresses, for distillation and consistency; for heads that give a `PosePrediction`."""
+        return PoseRegression(on_device(part_tables(parts), device))
 
     def settings(self) -> dict[str, Any]:
         """Its fields as plain JSON data."""
