@@ -9,6 +9,7 @@ from rich.text import Text
 
 from binpose.commands.bin_options import BinOptions
 from binpose.commands.command import Command, compiling, console, described, split_names
+from binpose.commands.workers_option import opened_workers
 from binpose.training_progress import training_progress
 from binpose_pipeline.bundle import UNCALIBRATED
 
@@ -40,6 +41,7 @@ class Train(BinOptions, Command):
     device: Where the networks are trained: cpu, cuda or cuda:<number>.
     seed: Seed of everything random; default 0.
     workers: Processes that simulate bins; 0 = one per CPU.
+    ray: Share the simulation over a Ray cluster instead: auto, local or host:port (extra `ray`).
 
     Example: binpose train --objects gearmotor,pulley,pin --out models/wrs --start-from demo --minutes 28
     """
@@ -61,6 +63,7 @@ class Train(BinOptions, Command):
     device: str = "cpu"
     seed: int | None = None
     workers: int = 0
+    ray: str | None = None
 
     def run(self) -> int:
         """Train and report what was measured."""
@@ -111,10 +114,10 @@ class Train(BinOptions, Command):
         start = load_bundle(self.start_from) if self.start_from is not None else None
         with compiling():
             compile_kernels(objects, config)
-        with training_progress(console) as report:
+        with opened_workers(self.ray, self.workers or config.workers) as workers, training_progress(console) as report:
             return train(
                 objects, self.out, config, resume=self.resume, progress=report, start=start, device=self.device,
-                tensorboard=self.tensorboard,
+                tensorboard=self.tensorboard, workers=workers,
             )  # fmt: skip
 
     def _report(self, header: dict[str, Any]) -> None:
