@@ -91,9 +91,10 @@ def too_coarse(frames: Sequence[RgbdFrame], gsd_m: float) -> list[str]:
     sizes = [size for frame in frames if (size := _pixel_size_m(frame)) is not None]
     if not sizes or float(np.median(sizes)) <= COARSE * gsd_m:
         return []
+    seen_mm = 1000 * float(np.median(sizes))
     return [
-        f"A pixel of the recordings covers {1000 * float(np.median(sizes)):.2f} mm of the bin; the model sees in pixels "
-        f"of {1000 * gsd_m:.2f} mm; few labels are to be expected; record with a camera that is nearer or finer."
+        f"A pixel of the recordings covers {seen_mm:.2f} mm of the bin; the model sees in pixels of {1000 * gsd_m:.2f} "
+        "mm; few labels are to be expected; record with a camera that is nearer or finer."
     ]
 
 

@@ -79,6 +79,11 @@ def ray_workers(address: str, count: int = 0) -> Iterator["RayWorkers"]:
         with _own_sigterm():
             ray.init(**where, **options, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
     except (ConnectionError, OSError, RuntimeError, ValueError) as error:
+        if _is_refused(error):
+            raise BinposeError(
+                f"The Ray cluster at {address!r} refuses this machine's token; expected that of the cluster; set "
+                "RAY_AUTH_MODE=token and RAY_AUTH_TOKEN here as on the other machines."
+            ) from error
         raise BinposeError(
             f"No Ray cluster answers at {address!r} ({error}); expected auto, local, or host:port of a cluster that "
             "this machine has joined with `ray start --address=host:port`; start one, or leave out --ray."
@@ -95,6 +100,15 @@ def ray_workers(address: str, count: int = 0) -> Iterator["RayWorkers"]:
         workers.close()
     finally:
         ray.shutdown()
+
+
+def _is_refused(error: BaseException | None) -> bool:
+    """Whether a cluster answered, but did not accept the token; Ray states it in a cause of its error."""
+    while error is not None:
+        if "AuthToken" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _check_answers(address: str) -> None:
