@@ -106,7 +106,8 @@ class SelfTraining:
         champion = self._champion()
         self._check_directory(champion, recordings)
         mark_begun(self.directory)
-        remove_leftovers_below(self.directory)
+        for folder in (self.store, self.directory):  # what killed runs left
+            remove_leftovers_below(folder)
         frames, held_out = collect_frames(recordings, self.config.frames, self.directory)
         frames = self._with_camera_notes(frames, champion)
         header = {

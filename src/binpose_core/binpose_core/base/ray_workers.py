@@ -72,12 +72,11 @@ def ray_workers(address: str, count: int = 0) -> Iterator["RayWorkers"]:
         BinposeError: where Ray is not installed, no cluster answers, or the cluster has fewer CPUs.
     """
     ray = import_ray()
-    where = {"num_cpus": count or available_cpus()} if address == LOCAL else {"address": address}
-    options = {"include_dashboard": False} if address == LOCAL else {}
+    options = {"num_cpus": count or available_cpus(), "include_dashboard": False} if address == LOCAL else {}
     try:
         _check_answers(address)
         with _own_sigterm():
-            ray.init(**where, **options, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
+            ray.init(address, **options, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
     except (ConnectionError, OSError, RuntimeError, ValueError) as error:
         if _is_refused(error):
             raise BinposeError(
