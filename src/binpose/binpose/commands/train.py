@@ -114,7 +114,10 @@ class Train(BinOptions, Command):
         start = load_bundle(self.start_from) if self.start_from is not None else None
         with compiling():
             compile_kernels(objects, config)
-        with opened_workers(self.ray, self.workers or config.workers) as workers, training_progress(console) as report:
+        with (
+            opened_workers(self.ray, self.workers if self.ray else config.workers) as workers,
+            training_progress(console) as report,
+        ):
             return train(
                 objects, self.out, config, resume=self.resume, progress=report, start=start, device=self.device,
                 tensorboard=self.tensorboard, workers=workers,
