@@ -12,7 +12,8 @@ import numpy as np
 import tyro
 
 from binpose_pipeline.bundle import load_bundle
-from binpose_refinement.calibration import Calibration, fit_calibration
+from binpose_refinement.calibration import Calibration
+from binpose_refinement.calibration_fit import fit_calibration
 from binpose_refinement.reliability import reliability
 from binpose_simulation.sensor import SENSOR_KINDS, SensorConfig
 from binpose_training.calibration_samples import LabelledCandidates, labelled_candidates
@@ -73,7 +74,7 @@ def leave_one_out(found: Mapping[str, LabelledCandidates]) -> dict[str, Figures]
     for kind, test in tested.items():
         without = _fit([candidates for other, candidates in fitted.items() if other != kind])
         seen, left_out = (
-            reliability(calibration(test.features), test.correct).expected_calibration_error
+            reliability(calibration(test.features, test.part), test.correct).expected_calibration_error
             for calibration in (every, without)
         )
         figures[kind] = Figures(len(test.correct), float(test.correct.mean()), seen, left_out)
@@ -82,8 +83,9 @@ def leave_one_out(found: Mapping[str, LabelledCandidates]) -> dict[str, Figures]
 
 def _fit(candidates: Sequence[LabelledCandidates]) -> Calibration:
     """A calibration of several sets of candidates."""
-    names = "features", "correct", "weight"
-    return fit_calibration(*(np.concatenate([getattr(found, name) for found in candidates]) for name in names))
+    names = "features", "correct", "weight", "part"
+    columns = [np.concatenate([getattr(found, name) for found in candidates]) for name in names]
+    return fit_calibration(*columns, parts=int(columns[-1].max()) + 1)
 
 
 def _chosen(found: LabelledCandidates, rows: np.ndarray) -> LabelledCandidates:

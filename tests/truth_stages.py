@@ -20,7 +20,7 @@ from binpose_estimator.estimator import EstimatorConfig, PoseEstimator
 from binpose_estimator.presets import DefaultPreset
 from binpose_pipeline.bundle import PipelineBundle
 from binpose_pipeline.pipeline import Pipeline
-from binpose_refinement.calibration import fit_calibration
+from binpose_refinement.calibration_fit import fit_calibration
 from binpose_refinement.config import RefinerConfig
 from binpose_refinement.refiner import IcpRefiner
 from binpose_refinement.verification import FEATURES

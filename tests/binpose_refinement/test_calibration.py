@@ -6,13 +6,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from binpose_core.base.errors import BinposeError
-from binpose_refinement.calibration import EVIDENCE, PRIOR, Calibration, fit_calibration
+from binpose_refinement.calibration import EVIDENCE, PRIOR, Calibration
+from binpose_refinement.calibration_fit import fit_calibration
 from binpose_refinement.reliability import reliability
 from binpose_refinement.scene_choice import SCENE_EVIDENCE
 from binpose_refinement.verification import FEATURES
 
 COLUMN = {name: FEATURES.index(name) for name in FEATURES}
 DECISIVE = "explained", "violation"
+ANY = 0
+"""A part, where one row serves all."""
 
 
 def probability_of(x):
@@ -41,7 +44,7 @@ def misled():
 
 def test_probabilities_are_recovered_and_reliable(calibration):
     x, y = samples(seed=1)
-    score = calibration(x)
+    score = calibration(x, ANY)
     assert np.abs(score - probability_of(x)).mean() < 0.06
     assert reliability(score, y).expected_calibration_error < 0.05
 
@@ -57,7 +60,7 @@ def test_better_evidence_never_lowers_a_score(calibration, misled, name, start, 
     after = before.copy()
     after[0, COLUMN[name]] += np.sign(PRIOR[name]) * step
     for fitted in (calibration, misled):
-        assert fitted(after)[0] >= fitted(before)[0] - 1e-12
+        assert fitted(after, ANY)[0] >= fitted(before, ANY)[0] - 1e-12
         assert fitted.out_of_distribution(after)[0] <= fitted.out_of_distribution(before)[0]
 
 
@@ -67,12 +70,12 @@ def test_only_geometry_decides(calibration):
     changed = x.copy()
     for name in ("confidence", "detection", "contour_edge", "weakest_edge"):
         changed[:, COLUMN[name]] = 1 - changed[:, COLUMN[name]]
-    assert np.array_equal(calibration(x), calibration(changed))
+    assert np.array_equal(calibration(x, ANY), calibration(changed, ANY))
 
 
 def test_small_changes_of_the_evidence_change_a_score_little(calibration):
     x, _ = samples(2000)
-    assert np.abs(calibration(x + 1e-6) - calibration(x)).max() < 1e-4
+    assert np.abs(calibration(x + 1e-6, ANY) - calibration(x, ANY)).max() < 1e-4
 
 
 def test_evidence_worse_than_that_of_all_right_samples_is_out_of_distribution_and_lowers_the_score():
@@ -86,21 +89,21 @@ def test_evidence_worse_than_that_of_all_right_samples_is_out_of_distribution_an
     unseen[:, COLUMN["violation"]] = 0.6
     assert calibration.out_of_distribution(seen).mean() < 0.1
     assert calibration.out_of_distribution(unseen).all()
-    assert (calibration(unseen) < 0.1).all()
+    assert (calibration(unseen, ANY) < 0.1).all()
 
 
 def test_scaling_makes_selected_scores_probabilities_and_keeps_their_order(calibration):
     """Selected poses are surer than their scores say; a straight line of the log-odds mends that."""
     rng = np.random.default_rng(0)
     x, _ = samples(3000, seed=2)
-    score = calibration(x)
+    score = calibration(x, ANY)
     probability = 1 / (1 + np.exp(-(2.0 * np.log(score / (1 - score)) + 0.7)))
     correct = rng.random(len(x)) < probability
     none = np.zeros((len(score), len(SCENE_EVIDENCE)))
     scaled = calibration.scaled(score, none, correct)
     assert reliability(score, correct).expected_calibration_error > 0.06
-    assert reliability(scaled(x), correct).expected_calibration_error < 0.03
-    assert (np.diff(scaled(x)[np.argsort(score)]) >= -1e-12).all()
+    assert reliability(scaled(x, ANY), correct).expected_calibration_error < 0.03
+    assert (np.diff(scaled(x, ANY)[np.argsort(score)]) >= -1e-12).all()
     assert calibration.scaled(score[:10], none[:10], correct[:10]) is calibration
     assert calibration.scaled(score, none, np.ones(len(score), bool)) is calibration
 
@@ -131,7 +134,7 @@ def test_a_calibration_of_an_earlier_version_ignores_the_scene(calibration):
 
 def test_fitting_twice_gives_the_same():
     x, y = samples(500)
-    assert np.array_equal(fit_calibration(x, y)(x), fit_calibration(x, y)(x))
+    assert np.array_equal(fit_calibration(x, y)(x, ANY), fit_calibration(x, y)(x, ANY))
 
 
 def test_samples_of_weight_zero_do_not_count():
@@ -144,7 +147,7 @@ def test_samples_of_weight_zero_do_not_count():
 def test_tensors_bring_the_same_calibration_back(calibration):
     x, _ = samples(500)
     again = Calibration.from_tensors({**calibration.to_tensors(), "segmenter.weight": np.zeros(3)})
-    assert np.allclose(again(x), calibration(x), atol=1e-3)
+    assert np.allclose(again(x, ANY), calibration(x, ANY), atol=1e-3)
     assert Calibration.from_tensors({"segmenter.weight": np.zeros(3)}) is None
 
 
@@ -157,7 +160,7 @@ def test_the_unconstrained_calibrations_of_earlier_versions_are_left_out():
 def test_scores_stay_probabilities_far_outside_of_what_was_seen(calibration):
     x, _ = samples(500)
     for scale in (1e9, -1e9):
-        score = calibration(scale * x)
+        score = calibration(scale * x, ANY)
         assert ((score >= 0) & (score <= 1)).all()
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from binpose_core.frames.types import PoseEstimate
 from binpose_core.geometry.transforms import exp_so3, from_rotation_translation
-from binpose_refinement.calibration import Calibration, fit_calibration
+from binpose_refinement.calibration import Calibration
+from binpose_refinement.calibration_fit import fit_calibration
 from binpose_refinement.hypothesis_batch import HypothesisBatch, PartRenderer
 from binpose_refinement.overlap import on_mask
 from binpose_refinement.refiner import IcpRefiner

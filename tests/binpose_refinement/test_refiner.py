@@ -9,7 +9,7 @@ from binpose_core.base.errors import BinposeError
 from binpose_core.frames.camera import Camera
 from binpose_core.frames.rgbd_frame import RgbdFrame, depth_from_encoding
 from binpose_core.geometry.transforms import from_rotation_translation
-from binpose_refinement.calibration import fit_calibration
+from binpose_refinement.calibration_fit import fit_calibration
 from binpose_refinement.config import RefinerConfig
 from binpose_refinement.refiner import IcpRefiner
 from binpose_refinement.verification import FEATURES

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from binpose_core.frames.types import Detection, Hypothesis, PoseEstimate
-from binpose_refinement.calibration import fit_calibration
+from binpose_refinement.calibration_fit import fit_calibration
 from binpose_refinement.config import RefinerConfig
 from binpose_refinement.explained import explained_pixels
 from binpose_refinement.refiner import IcpRefiner

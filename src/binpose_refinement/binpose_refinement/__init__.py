@@ -1,6 +1,7 @@
 """Refinement of pose hypotheses: alignment to the depth, verification, calibrated scores, consistency."""
 
-from binpose_refinement.calibration import Calibration, fit_calibration
+from binpose_refinement.calibration import Calibration
+from binpose_refinement.calibration_fit import fit_calibration
 from binpose_refinement.config import METHODS, RefinerConfig
 from binpose_refinement.descent_config import DescentConfig, Phase
 from binpose_refinement.refiner import IcpRefiner

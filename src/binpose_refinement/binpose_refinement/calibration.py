@@ -2,7 +2,8 @@
 
 The log-odds are a sum of one function per piece of evidence (a generalised additive model, Hastie and Tibshirani
 1986). Each function is piecewise linear, and its slopes are constrained to be non-negative. It is therefore monotone
-for any samples, and small changes of the evidence change the score little.
+for any samples, and small changes of the evidence change the score little. Each part has its own functions, because the
+same evidence means different things: a pose of a block may fit well and yet be turned by half a turn.
 """
 
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
 
-from binpose_core.base.errors import BinposeError, ModelRefused
+from binpose_core.base.errors import ModelRefused
 from binpose_core.geometry.transforms import FloatArray
 from binpose_refinement.scene_choice import SCENE_EVIDENCE
 from binpose_refinement.verification import FEATURES
@@ -51,17 +52,8 @@ confidence of the networks and the clarity of the image edges depend on camera, 
 to a camera that no training has seen.
 """
 EVIDENCE = tuple(PRIOR)
-KNOTS = 8
-"""Support points of each function, at quantiles of the samples."""
-RARE = 0.002
-"""Fraction of the right samples beyond which evidence counts as out of distribution."""
-LEAST_SPAN = 0.2
-"""Least range of the right samples, so that tiny differences between nearly equal samples do not count."""
 MARGIN = 0.05
 """How far evidence must lie beyond that limit, as a fraction of the range of the right samples."""
-PRIOR_WEIGHT = 0.003
-"""Weight of a squared deviation of one from the prior's log-odds, as a fraction of the number of samples."""
-OPTIMISER = {"maxiter": 5000, "maxfun": 20000, "ftol": 1e-12, "gtol": 1e-8, "maxcor": 50}
 SCENE_PENALTY = 1e-3
 """Of the squared weights of SCENE_EVIDENCE, against the mean cross-entropy."""
 SCALES = (0.2, 5.0)
@@ -72,12 +64,12 @@ CAUTION = 4.0
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """A monotone additive model of E pieces of evidence; immutable.
+    """A monotone additive model of E pieces of evidence for each of P parts; immutable.
 
     knots: (E, K) increasing support points of the evidence, signed so that higher is better.
-    slopes: (E, K) >= 0 log-odds: the first column per range below the first knot, then the rise between neighbouring
-        knots.
-    bias: () log-odds of the worst evidence.
+    slopes: (P, E, K) >= 0 log-odds: the first column per range below the first knot, then the rise between neighbouring
+        knots. One row (P = 1) serves all parts.
+    bias: (P,) log-odds of the worst evidence.
     limit, span: (E,) worst value and range of the right samples.
     scene: (S,) <= 0 log-odds per unit of SCENE_EVIDENCE, for poses that were selected as a set.
     """
@@ -91,8 +83,8 @@ class Calibration:
 
     def __post_init__(self) -> None:
         count = len(EVIDENCE)
-        shapes = np.shape(self.limit) == np.shape(self.span) == (count,) and np.shape(self.bias) == ()
-        if not shapes or np.shape(self.knots) != np.shape(self.slopes) or np.shape(self.knots)[:-1] != (count,):
+        shapes = np.shape(self.limit) == np.shape(self.span) == (count,) and np.shape(self.knots)[:-1] == (count,)
+        if not shapes or np.shape(self.slopes) != (*np.shape(self.bias), *np.shape(self.knots)) or self.parts < 1:
             raise ModelRefused(
                 f"A calibration for evidence of shape {np.shape(self.knots)}; expected {count} rows "
                 f"({', '.join(EVIDENCE)}); the model is damaged: train it again."
@@ -108,15 +100,22 @@ class Calibration:
                 "lowers a score; the model is damaged: train it again."
             )
 
-    def __call__(self, features: FloatArray) -> FloatArray:
+    @property
+    def parts(self) -> int:
+        """P, the number of parts with functions of their own; 1 where all parts share them."""
+        return len(np.atleast_1d(self.bias))
+
+    def __call__(self, features: FloatArray, part: npt.ArrayLike) -> FloatArray:
         """Probabilities (B,) in [0, 1].
 
         Args:
             features: (B, F) in the order of FEATURES.
+            part: (B,) or () index of the pose's object in the model; without effect where all parts share one row.
         """
+        row = np.minimum(part, self.parts - 1)
         x = signed_evidence(features)
-        contributions = (basis(x, self.knots, self.span) * self.slopes).sum((1, 2))
-        return _sigmoid(self.bias + contributions - CAUTION * self._excess(x).sum(1))
+        contributions = (basis(x, self.knots, self.span) * self.slopes[row]).sum((-2, -1))
+        return sigmoid(self.bias[row] + contributions - CAUTION * self._excess(x).sum(1))
 
     def out_of_distribution(self, features: FloatArray) -> npt.NDArray[np.bool_]:
         """(B,) whether any evidence is worse than that of nearly all right samples; features (B, F)."""
@@ -133,7 +132,7 @@ class Calibration:
             scores: (M,) of this calibration for each pose by itself.
             scene: (M, S) in the order of SCENE_EVIDENCE; more of it never raises a score.
         """
-        return np.where(scores > 0, _sigmoid(log_odds(scores) + scene @ self.scene), 0.0)
+        return np.where(scores > 0, sigmoid(log_odds(scores) + scene @ self.scene), 0.0)
 
     def scaled(self, scores: FloatArray, scene: FloatArray, correct: npt.NDArray[np.bool_]) -> "Calibration":
         """The same calibration with scores that are probabilities for poses selected as a set.
@@ -162,7 +161,7 @@ class Calibration:
         return replace(
             self,
             slopes=factor * self.slopes,
-            bias=np.array(factor * self.bias + shift),
+            bias=factor * self.bias + shift,
             scene=np.minimum(factor * self.scene + fitted[2:], 0.0),
         )
 
@@ -182,6 +181,8 @@ class Calibration:
         if not found or "hidden" in found:
             return None
         found.setdefault("scene", np.zeros(len(SCENE_EVIDENCE)))  # earlier versions stored none
+        if np.ndim(found.get("slopes")) == 2:  # and had one row for all parts
+            found |= {name: found[name][None] for name in ("slopes", "bias") if name in found}
         missing = set(cls.__dataclass_fields__) - set(found)
         if missing:
             raise ModelRefused(
@@ -213,80 +214,6 @@ def basis(x: FloatArray, knots: FloatArray, span: FloatArray) -> FloatArray:
     return np.concatenate([below[..., None], inside], -1)
 
 
-def fit_calibration(
-    features: FloatArray,
-    correct: npt.NDArray[np.bool_],
-    weight: FloatArray | None = None,
-    prior_weight: float = PRIOR_WEIGHT,
-) -> Calibration:
-    """Fit by penalised cross-entropy with SciPy's L-BFGS-B, whose bounds keep the slopes non-negative.
-
-    The penalty pulls the slopes towards those of PRIOR, so that evidence which the samples do not need still counts.
-
-    Args:
-        features: (N, F) in the order of FEATURES, as `IcpRefiner.candidates` returns them.
-        correct: (N,) whether the pose is right.
-        weight: (N,) of the samples; default 1 each.
-        prior_weight: of a squared deviation of one from the prior's log-odds, as a fraction of the number of samples.
-
-    Raises:
-        BinposeError: for too few samples, or only right or only wrong ones.
-    """
-    features, y = _checked(features, correct)
-    x = signed_evidence(features)
-    knots, span = _knots(x), np.maximum(np.quantile(x[y > 0], 1 - RARE, 0) - np.quantile(x[y > 0], RARE, 0), LEAST_SPAN)
-    prior = np.abs([*PRIOR.values()])[:, None] * np.column_stack([span, np.diff(knots, axis=1)])
-    weight = np.ones(len(y)) if weight is None else weight
-    slopes, bias = _fitted(basis(x, knots, span), y, weight, prior, prior_weight * len(y))
-    return Calibration(knots, slopes, np.array(bias), np.quantile(x[y > 0], RARE, 0), span)
-
-
-def _checked(features: FloatArray, correct: npt.NDArray[Any]) -> tuple[FloatArray, FloatArray]:
-    x, y = np.asarray(features, np.float64), np.asarray(correct, np.float64)
-    if x.ndim != 2 or x.shape[1] != len(FEATURES) or y.shape != (len(x),):
-        raise BinposeError(
-            f"Calibration data of shapes {x.shape} and {y.shape}; expected (N, {len(FEATURES)}) features and (N,) "
-            "labels, as `IcpRefiner.candidates` gives them."
-        )
-    if not np.isfinite(x).all():
-        raise BinposeError("Calibration features hold NaN or infinity; leave those candidates out.")
-    if len(x) < MIN_SAMPLES or y.min() == y.max():
-        raise BinposeError(
-            f"{len(x)} calibration samples of which {int(y.sum())} are right; expected at least {MIN_SAMPLES} with "
-            "both kinds; collect candidates from more frames."
-        )
-    return x, y
-
-
-def _knots(x: FloatArray) -> FloatArray:
-    """(E, K) support points at quantiles of signed evidence (N, E), at least a little apart."""
-    knots = np.quantile(x, np.linspace(0.01, 0.99, KNOTS), axis=0).T
-    return np.asarray(np.maximum.accumulate(knots + 1e-6 * np.arange(KNOTS), axis=1))
-
-
-def _fitted(
-    terms: FloatArray, y: FloatArray, weight: FloatArray, prior: FloatArray, penalty: float
-) -> tuple[FloatArray, float]:
-    """Slopes (E, K) >= 0 and bias that minimise the penalised cross-entropy for terms (N, E, K)."""
-    count, shape = len(y), terms.shape[1:]
-    design, expected = terms.reshape(count, -1), prior.ravel()
-    middle = design.mean(0)
-    design = design - middle  # makes the bias independent of the slopes: the problem is far better conditioned
-
-    def objective(parameters: FloatArray) -> tuple[float, FloatArray]:
-        slopes = parameters[1:]
-        logits = parameters[0] + design @ slopes
-        loss = (weight * (np.logaddexp(0.0, logits) - y * logits)).sum() + penalty * ((slopes - expected) ** 2).sum()
-        error = weight * (_sigmoid(logits) - y)
-        gradient = np.concatenate([[error.sum()], design.T @ error + 2 * penalty * (slopes - expected)])
-        return float(loss) / count, gradient / count
-
-    bounds = [(None, None), *[(0.0, None)] * design.shape[1]]
-    best = minimize(
-        objective, np.concatenate([[0.0], expected]), jac=True, method="L-BFGS-B", bounds=bounds, options=OPTIMISER
-    ).x
-    return best[1:].reshape(shape), float(best[0] - middle @ best[1:])
-
-
-def _sigmoid(logits: FloatArray) -> FloatArray:
+def sigmoid(logits: FloatArray) -> FloatArray:
+    """Probabilities of log-odds of any shape."""
     return np.asarray(1.0 / (1.0 + np.exp(-np.clip(logits, -30.0, 30.0))))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from binpose_core.base.errors import BinposeError
+from binpose_core.base.errors import BinposeError, ModelRefused
 from binpose_core.base.finite import finite_or_zero
 from binpose_core.frames.layers import layers_of, rival_detections
 from binpose_core.frames.rgbd_frame import RgbdFrame
@@ -49,7 +49,8 @@ class IcpRefiner:
         backend: of the rendering; one of `render_backends.BACKENDS`, see `render_backends.backend_for`.
 
     Raises:
-        BinposeError: for no objects, a network of other parts, or the method "network" without a network.
+        BinposeError: for no objects, for a calibration or a network of other parts, and for the method "network"
+            without a network.
     """
 
     def __init__(
@@ -66,6 +67,11 @@ class IcpRefiner:
                 "IcpRefiner got no objects; expected at least one ObjectModel: add one with `binpose add`."
             )
         self.config = c = config or RefinerConfig()
+        if calibration is not None and calibration.parts not in (1, len(objects)):
+            raise ModelRefused(
+                f"The calibration is of {calibration.parts} parts; expected the {len(objects)} of the refiner "
+                f"({', '.join(objects)}); fit it again with `binpose calibrate`."
+            )
         self.calibration, self.network = calibration, network
         self._part_renderer = PartRenderer(objects, (c.coarse_faces, c.polish_faces, c.verify_faces), backend)
         self._collision_check = CollisionCheck(objects)
@@ -228,7 +234,7 @@ class IcpRefiner:
     def _scored(self, pool: HypothesisPool) -> Verified:
         """The pool with all features and the score of each hypothesis by itself."""
         features = self._complete(pool)
-        return Verified(pool, features, *self._score(features), calibrated=self.calibration is not None)
+        return Verified(pool, features, *self._score(features, pool.batch.part), self.calibration is not None)
 
     def _intrusion(self, batch: HypothesisBatch) -> Intrusion:
         centers, diameter_m = self._part_renderer.centers_cam(batch), self._part_renderer.diameter_m[batch.part]
@@ -261,10 +267,15 @@ class IcpRefiner:
         )
         return np.column_stack([measured, batch.confidence, detected, other, pool.evidence.lead, company])
 
-    def _score(self, features: FloatArray) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
+    def probability(self, object_ids: Sequence[str], features: FloatArray) -> FloatArray:
+        """(B,) that poses of these B objects with features (B, F) are right; without a calibration, they only rank."""
+        part = np.array([self._part_renderer.ids.index(name) for name in object_ids], np.int64)
+        return self._score(features, part)[0]
+
+    def _score(self, features: FloatArray, part: npt.NDArray[np.int64]) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
         """Scores (B,), and whether the evidence (B,) is out of the calibration's distribution."""
         if self.calibration is None:
             score, outside = heuristic_score(features), np.zeros(len(features), np.bool_)
         else:
-            score, outside = self.calibration(features), self.calibration.out_of_distribution(features)
+            score, outside = self.calibration(features, part), self.calibration.out_of_distribution(features)
         return np.where(explains_mask(features), score, 0.0), outside

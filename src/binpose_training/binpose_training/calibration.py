@@ -28,7 +28,7 @@ from binpose_core.stages import Segmenter
 from binpose_estimator.estimator import PoseEstimator
 from binpose_pipeline.bundle import PipelineBundle
 from binpose_pipeline.pipeline import Pipeline
-from binpose_refinement.calibration import fit_calibration
+from binpose_refinement.calibration_fit import fit_calibration
 from binpose_refinement.refiner import IcpRefiner
 from binpose_refinement.reliability import reliability
 from binpose_refinement.scene_choice import SCENE_EVIDENCE
@@ -82,7 +82,8 @@ def calibrated_refiner(
     samples = labelled_candidates(segmenter, estimator, refiner, objects, views, seed)
     if min(samples.correct.sum(), (~samples.correct).sum()) < FEWEST_OF_A_KIND:
         return refiner
-    calibration, known = fit_calibration(samples.features, samples.correct, samples.weight), list(scaling_views)
+    s, known = samples, list(scaling_views)
+    calibration = fit_calibration(s.features, s.correct, s.weight, s.part, len(objects))
     for _ in range(SCALING_ROUNDS):
         pipeline = Pipeline(segmenter, estimator, refiner.using(calibration=calibration))
         found = [pipeline(view.frame) for view in known]

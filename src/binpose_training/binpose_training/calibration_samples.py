@@ -39,12 +39,14 @@ class LabelledCandidates:
     """Verified hypotheses of many frames.
 
     features: (N, F) in the order of FEATURES. correct: (N,) whether the pose is right. weight: (N,) above 0.
+    part: (N,) index of the object among the model's.
     frame: (N,) the view each comes from. sensor: (N,) name of the depth sensor that made the view.
     """
 
     features: FloatArray
     correct: npt.NDArray[np.bool_]
     weight: FloatArray
+    part: npt.NDArray[np.int64]
     frame: npt.NDArray[np.int64]
     sensor: npt.NDArray[np.str_]
 
@@ -74,7 +76,8 @@ def labelled_candidates(
     """
     errors = {name: PartErrors(model) for name, model in objects.items()}
     rng = np.random.default_rng(seed)
-    rows: list[tuple[FloatArray, bool, float, int, str]] = []
+    rows: list[tuple[FloatArray, bool, float, int, int, str]] = []
+    places = {name: place for place, name in enumerate(objects)}
     for number, view in enumerate(views):
         sensor, truths = view.sensor, view_truths(view)
         misfit = number % MISFIT_EVERY == MISFIT_EVERY - 1
@@ -90,11 +93,10 @@ def labelled_candidates(
                 right = label_of(c.object_id, c.T_cam_obj, view, truths, errors)
                 sure = weight_under(c.T_cam_obj, errors[c.object_id].points, view)
                 if right is not None and sure > 0:
-                    rows.append((c.features, right, weight * sure, number, sensor))
-    features, correct, weights, frames, sensors = zip(*rows, strict=True) if rows else ((), (), (), (), ())
-    return LabelledCandidates(
-        np.array(features), np.array(correct, bool), np.array(weights), np.array(frames, np.int64), np.array(sensors)
-    )
+                    rows.append((c.features, right, weight * sure, places[c.object_id], number, sensor))
+    features, correct, weights, part, frames, sensors = zip(*rows, strict=True) if rows else ((),) * 6
+    whole = (np.array(column, np.int64) for column in (part, frames))
+    return LabelledCandidates(np.array(features), np.array(correct, bool), np.array(weights), *whole, np.array(sensors))
 
 
 def label_of(

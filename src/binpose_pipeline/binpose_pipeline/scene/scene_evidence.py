@@ -40,6 +40,10 @@ class SceneEvidence:
     free: FloatArray
     pixels: FloatArray
 
+    def of(self, i: int) -> dict[str, float]:
+        """What is known about hypothesis i, by name."""
+        return {name: float(values[i]) for name, values in vars(self).items()}
+
 
 def scene_evidence(
     hypotheses: Sequence[WorldHypothesis], agreements: Sequence[ViewAgreement], config: ViewFusionConfig

@@ -22,7 +22,7 @@ from binpose_refinement.covariance import covariance_of
 from binpose_refinement.hypothesis_batch import HypothesisBatch, PartRenderer
 from binpose_refinement.icp import Schedule, align
 from binpose_refinement.observation import observe
-from binpose_refinement.verification import explains_mask, heuristic_score, tolerance_of
+from binpose_refinement.verification import tolerance_of
 
 POLISH, VERIFY = 0, 1
 LARGEST_PX = 384
@@ -214,9 +214,7 @@ class ViewMeasurer:
         if not found:
             return np.full(len(measured), -c.cap)
         features = np.stack([candidate.features for candidate in found])
-        calibration = self._refiner.calibration
-        score = heuristic_score(features) if calibration is None else calibration(features)
-        score = np.where(explains_mask(features), score, 0.0)
+        score = self._refiner.probability([candidate.object_id for candidate in found], features)
         keys = [(f.detection_index, f.object_id, f.T_cam_obj.tobytes()) for f in found]
         scores = dict(zip(keys, score, strict=True))
         own_keys = [(int(owners[i]), object_ids[i], T_cam_obj[i].tobytes()) for i in measured]

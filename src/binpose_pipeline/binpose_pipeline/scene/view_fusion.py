@@ -41,7 +41,7 @@ class ScenePose:
     views: indices of the views whose networks propose it.
     log_odds: of each view, NaN where it says nothing.
     visible: fraction of the silhouette that each view sees.
-    residuals: named measurements.
+    residuals: the fields of `SceneEvidence`.
     alternatives: other poses that explain the same pixels, most probable first; at most one of all is right.
     """
 
@@ -127,7 +127,7 @@ class ViewFusion:
         rivals: list[list[ScenePose]] = []
         for i in np.argsort(-rank_of(evidence, self.config), kind="stable"):
             pixels = [agreement.pixels[i] for agreement in measured.agreements]
-            pose = self._scene_pose(views, measured, int(i), float(scores[i]))
+            pose = self._scene_pose(views, measured, int(i), float(scores[i]), evidence.of(int(i)))
             if claims.fraction(pixels) > self.config.claimed:
                 rivals[claims.owner(pixels)].append(pose)
                 continue
@@ -145,7 +145,10 @@ class ViewFusion:
         intrusion = self._collision_check.intrusion(part_a, a.T_world_obj, part_b, b.T_world_obj)
         return intrusion > self.config.intrusion
 
-    def _scene_pose(self, views: Sequence[CameraView], measured: MeasuredHypotheses, i: int, score: float) -> ScenePose:
+    def _scene_pose(
+        self, views: Sequence[CameraView], measured: MeasuredHypotheses, i: int, score: float,
+        residuals: Mapping[str, float],
+    ) -> ScenePose:  # fmt: skip
         """The mean of the poses refined in each view that sees the part, weighted by their information."""
         c, hypothesis = self.config, measured.hypotheses[i]
         poses, covariances = [], []
@@ -166,6 +169,7 @@ class ViewFusion:
             tuple(sorted(hypothesis.views)),
             tuple(float(agreement.log_odds[i]) for agreement in measured.agreements),
             tuple(float(agreement.visible[i]) for agreement in measured.agreements),
+            residuals,
         )
 
 

@@ -26,7 +26,7 @@ from binpose_refinement.consistency import ConsistencyConfig, depth_agreement
 from binpose_refinement.explained import explained_pixels
 from binpose_refinement.hypothesis_batch import HypothesisBatch, PartRenderer
 from binpose_refinement.refiner import IcpRefiner
-from binpose_refinement.verification import FEATURES, explains_mask, heuristic_score
+from binpose_refinement.verification import FEATURES
 
 Mask = npt.NDArray[np.bool_]
 
@@ -87,7 +87,7 @@ class Judge:
         self.config = config or JudgeConfig()
         settings = replace(refiner_config or RefinerConfig(), method="icp", min_score=0.0)
         self._refiner = IcpRefiner(objects, settings, calibration)
-        self._calibration, self._explained_m = calibration, settings.explained_m
+        self._explained_m = settings.explained_m
         self._renderer = PartRenderer(objects, (settings.verify_faces,))
         self._agrees = ConsistencyConfig().least
         self._objects = objects
@@ -190,8 +190,7 @@ class Judge:
             return np.zeros(0)
         features = np.stack([candidate.features for candidate in candidates])
         features[:, FEATURES.index("company")] = 0.0  # the classes of the model's other poses support each other
-        score = heuristic_score(features) if self._calibration is None else self._calibration(features)
-        return np.where(explains_mask(features), score, 0.0)
+        return self._refiner.probability([candidate.object_id for candidate in candidates], features)
 
 
 def _hypothesis(pose: PoseEstimate) -> Hypothesis:
