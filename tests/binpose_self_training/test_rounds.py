@@ -1,6 +1,9 @@
 """The rounds with a teacher that knows the truth and a student that changes one weight."""
 
+import re
 import resource
+import socket
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -216,6 +219,18 @@ def test_a_run_that_was_killed_anywhere_ends_as_one_that_was_not(run, recordings
     assert kills > 2
     assert [record.labels for record in result.records] == [2, 4, 6, 6]
     assert len({record.student for record in result.records if record.student}) == 3
+
+
+def test_what_a_killed_run_left_is_removed_by_the_next_start(run, recordings, store, tmp_path):
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    host = re.sub(r"[^A-Za-z0-9]", "_", socket.gethostname())
+    run(replace(CONFIG, fewest_labels=100))(recordings)
+    left = [folder / f".x.{host}-{ended.pid}-0123abcd.tmp.json" for folder in (store, tmp_path / "run" / "round_1")]
+    for file in left:
+        file.write_text("half")
+    run(replace(CONFIG, fewest_labels=100))(recordings)
+    assert not any(file.exists() for file in left)
 
 
 def test_a_folder_of_another_run_is_refused(run, recordings):
