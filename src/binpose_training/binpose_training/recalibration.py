@@ -65,7 +65,7 @@ def recalibrate(
     calibrated = calibrated_bundle(
         segmenter,
         estimator,
-        IcpRefiner(bundle.objects),
+        IcpRefiner(bundle.objects, refiner.config),
         bundle.objects,
         bins,
         seed,
