@@ -11,6 +11,8 @@ import torch
 
 from binpose_core.base.devices import check_device
 from binpose_core.base.errors import BinposeError
+from binpose_core.base.process_workers import ProcessWorkers
+from binpose_core.base.workers import Workers
 from binpose_core.frames.types import LabelledView
 from binpose_core.learning.hooks import Hook
 from binpose_core.learning.tensorboard import import_summary_writer
@@ -63,6 +65,7 @@ def train(
     device: str = "cpu",
     tensorboard: Path | None = None,
     clock: Callable[[], float] = time.monotonic,
+    workers: Workers | None = None,
 ) -> str:
     """Train one model for all objects; returns its version in the model store.
 
@@ -78,6 +81,7 @@ def train(
         device: where detector and pose network are trained; a refinement network is on the processor, which draws.
         tensorboard: folder for event files of the training loops.
         clock: seconds that rise.
+        workers: who simulates; by default as many processes as `config.workers` states.
 
     Raises:
         BinposeError: without objects; if an interrupted run is there and `resume` is not given, or it was another one;
@@ -85,7 +89,7 @@ def train(
             `start` has other networks; if a stage without a budget has no network in `start`; for a device that is not
             there.
     """
-    run = _init_run(objects, out, config, resume, progress, start, device, tensorboard, clock)
+    run = _init_run(objects, out, config, resume, progress, start, device, tensorboard, clock, workers)
     views = simulated_views(run)
     unseen = _validation_views(run)
     segmenter = _trained_segmenter(run, views, unseen)
@@ -110,6 +114,7 @@ def _init_run(
     device: str,
     tensorboard: Path | None,
     clock: Callable[[], float],
+    workers: Workers | None,
 ) -> Run:
     """The run, after everything that can be refused was: from here on it must be resumed or deleted."""
     if not objects or len({part.id for part in objects}) < len(objects):
@@ -128,7 +133,8 @@ def _init_run(
     _check_new_rows(config, start, set(parts))
     if start is not None:
         config = fine_tuning(config, start.segmenter, known=set(parts) <= set(start.objects))
-    run = Run(parts, config, out / "training", start, progress or (lambda _: None), device, tensorboard, clock)
+    workers = workers or ProcessWorkers(config.workers)
+    run = Run(parts, config, out / "training", start, progress or (lambda _: None), device, workers, tensorboard, clock)
     if "pose" in config.stages:
         _pose_objective(run)  # Teachers are refused now, and not after the simulation.
     prepare_directory(run, resume)
@@ -176,7 +182,7 @@ def _validation_views(run: Run) -> list[LabelledView]:
     store = ViewStore(run.directory / "validation")
     with run.schedule.stage("validation"):
         add_validation_views(
-            store, run.parts, run.scene, run.config.seed, run.config.workers, number,
+            store, run.parts, run.scene, run.config.seed, run.workers, number,
             lambda: run.config.views is not None or run.clock() - began < limit_s,
         )  # fmt: skip
     return [*store]
@@ -302,7 +308,7 @@ def _calibrated(run: Run, segmenter: Segmenter, estimator: PoseEstimator, refine
     with run.schedule.stage(CALIBRATION):
         track = limited_track(run, number, config.calibration.evaluation_views)
         return calibrated_bundle(
-            segmenter, estimator, refiner, run.parts, run.scene, config.seed, config.workers, number,
+            segmenter, estimator, refiner, run.parts, run.scene, config.seed, run.workers, number,
             config.calibration.evaluation_views, track, config.simulation.scene.content,
         )  # fmt: skip
 

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from binpose_core.base.errors import BinposeError
 from binpose_core.base.files import read_json, write_json
+from binpose_core.base.workers import Workers
 from binpose_core.learning.hooks import Hook, StepReport
 from binpose_core.learning.tensorboard import TensorBoard
 from binpose_core.learning.weights import read_progress
@@ -51,7 +52,7 @@ class Run:
 
     parts: by id, in the order of the networks' classes. directory: of views and checkpoints. start: the model that the
     networks begin with. on_progress: called with each progress. device: where the networks are trained.
-    tensorboard: folder of event files, or None. clock: seconds that rise.
+    workers: who simulates. tensorboard: folder of event files, or None. clock: seconds that rise.
     """
 
     parts: Mapping[str, ObjectModel]
@@ -60,6 +61,7 @@ class Run:
     start: PipelineBundle | None
     on_progress: Report
     device: str
+    workers: Workers
     tensorboard: Path | None = None
     clock: Callable[[], float] = time.monotonic
 
@@ -170,9 +172,7 @@ def simulated_views(run: Run) -> ViewStore:
 
     with contextlib.ExitStack() as stack:
         with schedule.stage(PREPARATION):
-            stream = SimulationStream(
-                run.parts, run.scene, config.seed, config.workers, start=len(store), on_part=on_part
-            )
+            stream = SimulationStream(run.parts, run.scene, config.seed, run.workers, start=len(store), on_part=on_part)
             stack.enter_context(stream)
             run.report("parts", 1.0, f"convex pieces of {len(run.parts)}")
             run.report(SIMULATION, 0.0, "the first pile settles")

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from binpose.commands.bin_options import BinOptions
 from binpose.commands.command import Command, compiling, console, described, split_names
+from binpose.commands.workers_option import opened_workers
 from binpose.training_progress import training_progress
 from binpose_core.base.errors import BinposeError
 from binpose_pipeline.bundle import UNCALIBRATED
@@ -50,6 +51,7 @@ class Train(BinOptions, Command):
     device: Where the networks are trained: cpu, cuda or cuda:<number>.
     seed: Seed of everything random; default 0.
     workers: Processes that simulate bins; 0 = one per CPU.
+    ray: Share the simulation over a Ray cluster instead: auto, local or host:port (extra `ray`).
 
     Example: binpose train --objects gearmotor,pulley,pin --out models/wrs --start-from demo --minutes 28
     Example: binpose train --objects pin --out models/fused --preset densefusion
@@ -76,6 +78,7 @@ class Train(BinOptions, Command):
     device: str = "cpu"
     seed: int | None = None
     workers: int = 0
+    ray: str | None = None
 
     def run(self) -> int:
         """Train and report what was measured."""
@@ -132,10 +135,13 @@ class Train(BinOptions, Command):
         check_bin({part.id: part for part in objects}, config.simulation.scene.content)
         with compiling():
             compile_kernels(objects, config)
-        with training_progress(console) as report:
+        with (
+            opened_workers(self.ray, self.workers if self.ray else config.workers) as workers,
+            training_progress(console) as report,
+        ):
             return train(
                 objects, self.out, config, resume=self.resume, progress=report, start=start, device=self.device,
-                tensorboard=self.tensorboard,
+                tensorboard=self.tensorboard, workers=workers,
             )  # fmt: skip
 
     def _chosen_objects(self, start: "PipelineBundle | None") -> "list[ObjectModel]":
