@@ -8,16 +8,21 @@ import torch
 from torch import nn
 
 from binpose_core.base.errors import BinposeError
+from binpose_core.learning.hooks import StepReport
 from binpose_core.learning.loop_config import LoopConfig
 from binpose_core.learning.training_loop import train
 from binpose_estimator import (
     CropContent,
+    DefaultPreset,
     EstimatorConfig,
     Objective,
     PoseEstimator,
     PoseNetwork,
     PosePrediction,
+    PoseTrainingConfig,
     Preset,
+    build_network,
+    train_estimator,
 )
 from binpose_estimator.crops import CropInputs
 from binpose_estimator.distillation import DistillationObjective, Teachers, distillation_objective, upper_bounded
@@ -234,3 +239,16 @@ def test_what_cannot_be_taught_is_refused_in_a_sentence(objects) -> None:
         objective_of(objects, [estimator(objects, Perfect())], teacher_layer="backbone.nothing")
     with pytest.raises(BinposeError, match="weight 0 teach nothing"):
         DistillationConfig(("a",), regression=0.0, hint=0.0)
+
+
+def test_the_default_preset_is_distilled_by_another_size_of_itself(views, objects) -> None:
+    torch.manual_seed(0)
+    small, large = (EstimatorConfig(NAMES, preset=DefaultPreset(widths, 2)) for widths in ((8, 8, 8), (8, 12, 16)))
+    teacher = PoseEstimator(build_network(large), large, objects)
+    parts, seen = [objects[name] for name in NAMES], list[dict[str, float]]()
+    objective = distillation_objective([teacher], small, parts, DistillationConfig(("a model",)))
+    settings = PoseTrainingConfig(LoopConfig(steps=3, low_precision=False), batch_size=8)
+    hooks = [StepReport(lambda fraction, losses: seen.append(losses))]
+    student = train_estimator(views, objects, small, settings, 1, hooks=hooks, objective=objective)
+    assert len(seen) == 3 and all(losses["distillation"] > 0 and losses["hint"] > 0 for losses in seen)
+    assert set(student.to_tensors()[0]) == set(build_network(small).state_dict())
