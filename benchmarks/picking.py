@@ -22,6 +22,7 @@ from binpose_cell.filled_bin import fill_bin
 from binpose_cell.gripped_parts import gripped_parts
 from binpose_core.base.threads import limit_threads
 from binpose_core.parts.objects import ObjectModel
+from binpose_grasping.arm import ArmConfig
 from binpose_pipeline.bundle import load_bundle
 from binpose_simulation.prepared_parts import PreparedPart
 from common import heading, table
@@ -37,6 +38,7 @@ class Arguments:
     model: that finds the parts. parts: types; by default all of the model. bins: per type. number: of parts in a bin.
     vision_s: assumed time from image to grasp, for the picks per hour: this machine may be busy.
     sensor: kind of the depth sensor. poses: "true", "model" or "both".
+    arm: that carries the hand: none, fer or fr3.
     reduced: one bin of eight parts per type, in less than 10 minutes on one core.
     """
 
@@ -47,6 +49,7 @@ class Arguments:
     vision_s: float = 0.3
     sensor: str = SENSOR
     poses: str = "both"
+    arm: str = "none"
     reduced: bool = False
 
 
@@ -54,7 +57,7 @@ def main(arguments: Arguments) -> None:
     """Empty the bins and print the tables."""
     limit_threads(1)
     heading("Simulated picks")
-    bundle, config = load_bundle(arguments.model), PickingConfig()
+    bundle, config = load_bundle(arguments.model), PickingConfig(arm=ArmConfig(name=arguments.arm))
     bins, number = (1, 8) if arguments.reduced else (arguments.bins, arguments.number)
     names = arguments.parts or tuple(bundle.objects)
     parts = gripped_parts({name: bundle.objects[name] for name in names})
@@ -88,6 +91,7 @@ def measured(
     print(f"## Poses: {name}\n")
     table(header, rows)
     figures = PickFigures.of(every, config.collision_m)
+    print(f"Arm: {config.arm.name}; tries in which its links touched anything: {figures.link_contacts}\n")
     print("Ends: " + ", ".join(f"{end} {count}" for end, count in figures.ends.most_common()) + "\n")
     reasons = {clearing.reason for clearing in every if clearing.left}
     print("Left in bins because: " + (" | ".join(sorted(reasons)) or "-") + "\n", flush=True)

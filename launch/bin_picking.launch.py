@@ -2,6 +2,7 @@
 
 ros2 launch binpose bin_picking.launch.py model:=models/wrs camera_ns:=/camera/camera
 ros2 launch binpose bin_picking.launch.py simulated_camera:=true rviz:=true
+ros2 launch binpose bin_picking.launch.py simulated_cell:=true
 """
 
 import os
@@ -32,7 +33,9 @@ RVIZ_RESULTS = ("refinement/overlay", "refinement/markers", "refinement/poses", 
 FASTDDS_PROFILE = Path(__file__).parents[1] / "config" / "fastdds.xml"
 FASTDDS_FILES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 FASTDDS_TRANSPORTS = "FASTDDS_BUILTIN_TRANSPORTS"
-SWITCHES = ("composed", "grasps", "simulated_camera", "record", "self_training", "rviz", "tf")
+# What the other nodes must know of the simulated cell: its frames, its bin, and that the hand comes from above.
+CELL_FILE = Path(__file__).parents[1] / "config" / "simulated_cell.yaml"
+SWITCHES = ("composed", "grasps", "simulated_camera", "simulated_cell", "record", "self_training", "rviz", "tf")
 ARGUMENTS = {
     "model": ("demo", "Folder of the model store, or the name of a shipped model."),
     "camera_ns": ("camera", "Namespace of the camera's topics."),
@@ -47,6 +50,8 @@ ARGUMENTS = {
     "composed": ("true", "All stages in one process; else one process per stage."),
     "grasps": ("true", "Start the node that offers grasps of the parts."),
     "simulated_camera": ("false", "Start a camera above a simulated bin."),
+    "simulated_cell": ("false", "Start a simulated cell, whose bin is emptied with the grasps."),
+    "arm": ("none", "Arm that must reach the grasps, and that carries the hand of the simulated cell: fer or fr3."),
     "record": ("false", "Record what the camera sees."),
     "recordings": ("~/binpose_recordings", "Folder of the recordings."),
     "self_training": ("false", "Start the node that trains the model on recordings, and watches it on live frames."),
@@ -88,6 +93,11 @@ def transported(topic: str, transport: str) -> str:
     return topic if transport == "raw" or topic.endswith(f"/{transport}") else f"{topic}/{transport}"
 
 
+def arm_parameter(name: str, arm: str) -> dict[str, Any]:
+    """The parameter of an arm; none for no arm, so that a file may name one."""
+    return {} if arm == "none" else {name: arm}
+
+
 def unless_refused(event: ProcessExited, context: LaunchContext) -> list[Any]:
     """Start a node again when it ends, but not with a parameter that it refused."""
     if event.returncode != BAD_PARAMETER:
@@ -106,6 +116,10 @@ def nodes(context: LaunchContext) -> list[Any]:
     files = [value["config"]] if value["config"] else []
     if missing := [name for name in files if not Path(name).expanduser().is_file()]:
         raise FileNotFoundError(f"No file {missing[0]}; expected a YAML file with parameters; check config:=.")
+    if wanted["simulated_cell"]:
+        if wanted["simulated_camera"] or not wanted["grasps"]:
+            raise ValueError("simulated_cell:=true expects simulated_camera:=false and grasps:=true; change them.")
+        files.insert(0, str(CELL_FILE))
     transports = {name: value[name] for name in ("color_transport", "depth_transport")}
     stage: dict[str, Any] = {"model": model, "device": value["device"], **transports}
     result: dict[str, Any] = {"tf": wanted["tf"], **{name: value[name] for name in ("tf_prefix", "target_frame")}}
@@ -146,7 +160,7 @@ def nodes(context: LaunchContext) -> list[Any]:
         ]
     if wanted["grasps"]:
         leader = [(f"detection/{STATUS}", f"bin_picking/{STATUS}")] if wanted["composed"] else []
-        found.append(node("binpose_grasping", GRASPS, stage, leader))
+        found.append(node("binpose_grasping", GRASPS, stage | arm_parameter("planner.arm.name", value["arm"]), leader))
     if wanted["record"] or wanted["self_training"]:
         names = ["bin_picking"] if wanted["composed"] else ["detection", *FOLLOWERS]
         events = [*(f"{name}/{STATUS}" for name in names), "pick_outcomes"]
@@ -158,6 +172,9 @@ def nodes(context: LaunchContext) -> list[Any]:
         found.append(node("binpose_self_training", "self_training", recording, camera=recorded))
     if wanted["simulated_camera"]:
         found.append(node("binpose_simulation", "simulated_camera", {"model": model}))
+    if wanted["simulated_cell"]:
+        cell = {"model": model, **arm_parameter("physics.arm.name", value["arm"])}
+        found.append(node("binpose_cell", "simulated_cell", cell))
     if wanted["rviz"]:
         found.append(rviz(value["namespace"], topics[0]))
     return found

@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from binpose_cell.clearing import CLEARED, NO_TRIES, BinClearing, true_poses
+from binpose_cell.clearing import BinClearing, true_poses
 from binpose_cell.config import PickingConfig
 from binpose_cell.filled_bin import FilledBin
+from binpose_cell.picking_cell import CLEARED, NO_TRIES
 from binpose_core.base.errors import BinposeError
 from binpose_core.frames.types import PoseEstimate
 from binpose_grasping.config import PlannerConfig

@@ -3,17 +3,18 @@
 import numpy as np
 import pytest
 
-from binpose_cell.clearing import Clearing, Try
+from binpose_cell.clearing import Clearing
 from binpose_cell.figures import PickFigures, end_of, outcome_of, wilson_interval
 from binpose_cell.pick_motion import PickEnd, PickResult
+from binpose_cell.picking_cell import Try
 from binpose_core.base.errors import BinposeError
-from binpose_core.frames.types import Grasp, PoseEstimate
+from binpose_core.frames.types import Grasp, Hypothesis
 
 
-def a_try(end: PickEnd, held: str = "block", overlap_m: float = 0.0) -> Try:
+def a_try(end: PickEnd, held: str = "block", overlap_m: float = 0.0, links: tuple[str, ...] = ()) -> Try:
     T = np.eye(4)
-    grasp = Grasp("block", T, 0.03, 0.8, T, T, 0)
-    return Try(0, PoseEstimate("block", T, 0.9), grasp, PickResult(end, 0, 0.03, overlap_m, 0.0, 4.0), held)
+    grasp = Grasp("block", T, 0.03, 0.8, T, T, 0, pose=Hypothesis("block", T, 0.9))
+    return Try(0, grasp, PickResult(end, 0, 0.03, overlap_m, 0.0, 4.0, links), held)
 
 
 def test_the_interval_is_that_of_the_tables():
@@ -35,9 +36,10 @@ def test_a_part_of_another_type_is_no_success():
 
 
 def test_counts_add_up():
-    tries = (a_try(PickEnd.PLACED), a_try(PickEnd.PLACED, overlap_m=0.002), a_try(PickEnd.EMPTY, held=""))
+    touching = a_try(PickEnd.EMPTY, held="", links=("arm_link3", "arm_link4"))
+    tries = (a_try(PickEnd.PLACED), a_try(PickEnd.PLACED, overlap_m=0.002), touching)
     figures = PickFigures.of([Clearing(tries, 2, 0, 0, ""), Clearing((), 1, 1, 0, "")], 0.001)
-    assert (figures.tries, figures.succeeded, figures.collided) == (3, 2, 1)
+    assert (figures.tries, figures.succeeded, figures.collided, figures.link_contacts) == (3, 2, 1, 1)
     assert (figures.parts, figures.placed, figures.bins, figures.cleared) == (3, 2, 2, 1)
     assert sum(figures.ends.values()) == figures.tries
     assert figures.picks_per_hour(1.0) == pytest.approx(3600 * 2 / 3 / 5)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from binpose_cell.config import GripConfig
+from binpose_cell.hand_carrier import states
 from binpose_cell.pick_world import AWAY_M, thin_walls
 from binpose_core.base.errors import BinposeError
 from binpose_core.geometry.transforms import inverse
@@ -66,15 +67,17 @@ def test_fingers_that_meet_nothing_close(world):
 def test_the_overlap_is_that_of_the_geometry_and_moves_nothing(world):
     one = world(lying())
     before = one.poses()
-    assert one.overlap_m(hand_at()[None], OPEN_M) == 0.0
-    assert one.overlap_m(hand_at(y_m=0.007)[None], OPEN_M) == pytest.approx(0.004, abs=1e-5)
-    assert one.overlap_m(hand_at(z_m=0.005)[None], OPEN_M) == pytest.approx(0.003, abs=1e-5), "pads in the floor"
+    assert one.overlap_m(states(hand_at()[None]), OPEN_M) == 0.0
+    assert one.overlap_m(states(hand_at(y_m=0.007)[None]), OPEN_M) == pytest.approx(0.004, abs=1e-5)
+    assert one.overlap_m(states(hand_at(z_m=0.005)[None]), OPEN_M) == pytest.approx(0.003, abs=1e-5), (
+        "pads in the floor"
+    )
     assert (one.poses() == before).all()
 
 
 def test_walls_count_as_overlap(world):
     low, _ = SPEC.inner_bounds(0.0)
-    deep = world(lying()).overlap_m(hand_at(x_m=float(low[0]))[None], OPEN_M)
+    deep = world(lying()).overlap_m(states(hand_at(x_m=float(low[0]))[None]), OPEN_M)
     assert deep > 0.001
 
 
@@ -91,7 +94,7 @@ def test_a_removed_part_is_gone(world):
     one.settle()
     assert one.present.tolist() == [False, True]
     assert one.poses()[0, 2, 3] == pytest.approx(AWAY_M, abs=1e-6), "it does not fall"
-    assert one.overlap_m(hand_at(y_m=0.007)[None], OPEN_M) == 0.0
+    assert one.overlap_m(states(hand_at(y_m=0.007)[None]), OPEN_M) == 0.0
 
 
 def test_the_lowest_point_is_the_lowest_corner(world):

@@ -7,9 +7,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from binpose_core.frames.types import Grasp
+from binpose_core.frames.types import Grasp, Hypothesis
 from binpose_core.geometry.transforms import from_rotation_translation, inverse, random_rotation
-from binpose_ros.grasp_messages import CUBE, SHOWN, GraspResult, GraspService, grasp_array, hand_markers, in_frame
+from binpose_ros.grasp_messages import (
+    CUBE,
+    SHOWN,
+    GraspResult,
+    GraspService,
+    grasp_array,
+    hand_markers,
+    in_frame,
+    to_grasp,
+)
 from binpose_ros.markers import DELETE_ALL
 from binpose_ros.poses import to_matrix
 from binpose_ros.stamps import Header, from_header
@@ -21,9 +30,9 @@ def motion(rng: np.random.Generator) -> np.ndarray:
 
 @pytest.fixture
 def grasps(rng: np.random.Generator) -> list[Grasp]:
-    joints = rng.normal(size=(5, 7))
+    joints, pose = rng.normal(size=(5, 7)), Hypothesis("cog", motion(rng), 0.8)
     return [
-        Grasp("cog", motion(rng), 0.02, 0.9, motion(rng), motion(rng), 1, joints=joints, grasp_waypoint=3),
+        Grasp("cog", motion(rng), 0.02, 0.9, motion(rng), motion(rng), 1, joints=joints, grasp_waypoint=3, pose=pose),
         Grasp("nut", motion(rng), 0.03, 0.5, motion(rng), motion(rng), 0, "suction"),
     ]
 
@@ -52,6 +61,19 @@ def test_an_array_holds_the_poses_of_the_hand_frame(
     assert len(array.grasps[1].joints) == 0
 
 
+def test_a_grasp_comes_back_from_its_message(grasps: list[Grasp], header: Header, types: Any) -> None:
+    one, other = (to_grasp(m) for m in types.sent(grasp_array(header, grasps, "abc", np.eye(4), types)).grasps)
+    first = grasps[0]
+    for name in ("T_cam_hand", "T_cam_pregrasp", "T_cam_retreat"):
+        np.testing.assert_allclose(getattr(one, name), getattr(first, name), atol=1e-9)
+    assert (one.object_id, one.width_m, one.score, one.pose_index, one.tool) == ("cog", 0.02, 0.9, 1, "parallel")
+    assert one.pose is not None and first.pose is not None and first.joints is not None and one.joints is not None
+    np.testing.assert_allclose(one.pose.T_cam_obj, first.pose.T_cam_obj, atol=1e-9)
+    assert (one.pose.object_id, one.pose.score) == ("cog", 0.8)
+    np.testing.assert_array_equal(one.joints[one.grasp_waypoint], first.joints[first.grasp_waypoint])
+    assert other.joints is None and other.pose is not None and other.pose.score == 0.0
+
+
 def test_the_hand_is_drawn_at_the_best_grasps_and_else_at_the_best_refused_one(
     grasps: list[Grasp], header: Header, types: Any
 ) -> None:
@@ -72,6 +94,8 @@ def test_grasps_go_to_another_frame_and_back(grasps: list[Grasp], rng: np.random
     T = motion(rng)
     there = in_frame(grasps, T)
     np.testing.assert_allclose(there[0].T_cam_hand, T @ grasps[0].T_cam_hand)
+    assert there[0].pose is not None and grasps[0].pose is not None and there[1].pose is None
+    np.testing.assert_allclose(there[0].pose.T_cam_obj, T @ grasps[0].pose.T_cam_obj)
     np.testing.assert_allclose(in_frame(there, inverse(T))[1].T_cam_retreat, grasps[1].T_cam_retreat, atol=1e-9)
 
 

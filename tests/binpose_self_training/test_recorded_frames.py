@@ -10,8 +10,14 @@ import pytest
 from binpose_core.base.errors import BinposeError
 from binpose_core.datasets.pick_outcomes import PickOutcome, write_outcomes
 from binpose_core.frames.rgbd_frame import RgbdFrame
+from binpose_core.geometry.transforms import exp_so3, from_rotation_translation
+from binpose_recording.bag_frames import bag_frames
+from binpose_recording.bag_writer import write_bag
+from binpose_recording.frame_bag import frame_messages
 from binpose_self_training.config import FramesConfig
 from binpose_self_training.recorded_frames import NamedFrames, collect_frames, spread_order
+
+from ..binpose_recording.test_bag_outcomes import at, outcome
 
 
 @dataclass
@@ -137,3 +143,30 @@ def test_picks_beside_a_recording_belong_to_its_frames(scenes, tmp_path):
     (folder / "outcomes.json").write_text("[]")
     with pytest.raises(BinposeError, match=r"outcomes\.json"):
         collect_frames([recording], FramesConfig(), tmp_path / "other")
+
+
+def test_picks_in_a_bag_are_those_of_a_file_beside_it(scenes, tmp_path):
+    """Whether a driver published the outcomes or wrote a file, the frames have the same picks."""
+    sources = film(scenes[0], 3, [])
+    frames = [
+        replace(source.frame, stamp_ns=at(20.0 * number), frame_id="optical") for number, source in enumerate(sources)
+    ]
+    T = from_rotation_translation(exp_so3(np.array([0.1, 0.2, 0.3])), np.array([0.0, 0.1, 0.6]))
+    messages = [message for frame in frames for message in frame_messages(frame)]
+    messages += [outcome(at(0.3), T, succeeded=False), outcome(at(20.0), T), outcome(at(39.5), T)]
+    folder = tmp_path / "bag"
+    write_bag(folder, iter(sorted(messages, key=lambda entry: entry[0].stamp_ns)))
+    recording = NamedFrames(folder, bag_frames(folder).frames)
+    config = FramesConfig(frames=3, held_out=0.0)
+    from_messages, _ = collect_frames([recording], config, tmp_path / "first")
+    names = [frame.name for frame in recording.frames]
+    write_outcomes(
+        folder / "outcomes.json",
+        {name: [PickOutcome("cog", T, number > 0)] for number, name in enumerate(names)},
+    )
+    from_file, _ = collect_frames([recording], config, tmp_path / "second")
+    for number in range(3):
+        (one,), (other,) = from_messages.picks(number), from_file.picks(number)
+        assert (one.object_id, one.succeeded) == (other.object_id, other.succeeded)
+        np.testing.assert_allclose(one.T_cam_obj, other.T_cam_obj, atol=1e-9)
+    assert list(from_messages.outcomes_by_source) == list(from_file.outcomes_by_source)

@@ -194,6 +194,39 @@ def test_a_training_starts_from_a_model_of_other_parts(
     np.testing.assert_allclose(kept[:2], known, atol=1e-3)
 
 
+def test_a_part_is_added_to_a_model_whose_own_parts_stay_as_they_are(
+    tmp_path: Path, objects: tuple[ObjectModel, ...], config: TrainConfig
+) -> None:
+    train(objects[:2], tmp_path / "parent", config)
+    start = load_bundle(tmp_path / "parent")
+    train(objects, tmp_path / "child", replace(config, only_new_rows=True), start=start)
+    child = load_bundle(tmp_path / "child")
+    assert list(child.objects) == [part.id for part in objects]
+    for stage in ("segmenter", "estimator"):
+        old, new = (getattr(bundle, stage) for bundle in (start, child))
+        assert replace(new.config, objects=old.config.objects) == old.config
+        known, wanted = (one.network.part_rows(one.config.objects) for one in (old, new))
+        state, changed = new.network.state_dict(), 0
+        for name, value in old.network.state_dict().items():
+            if name in known:
+                rows = [wanted[name].index(label) for label in known[name]]
+                changed += int(not torch.equal(state[name].float().mean(0), value.float().mean(0)))
+                assert torch.equal(state[name][rows], value), name
+            else:
+                assert torch.equal(state[name], value), name
+        assert changed
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_without_a_new_part_no_rows_are_trained(
+    tmp_path: Path, networks: PipelineBundle, config: TrainConfig, known: bool
+) -> None:
+    start = networks if known else None
+    with pytest.raises(BinposeError, match=r"Only the rows of new parts are to be trained.*--add-part PART"):
+        train(tuple(networks.objects.values()), tmp_path, replace(config, only_new_rows=True), start=start)
+    assert not (tmp_path / "training").exists()
+
+
 def with_mask_rcnn(config: TrainConfig) -> TrainConfig:
     return replace(config, detector=DetectorJob.of("mask_rcnn"))
 

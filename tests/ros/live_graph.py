@@ -26,6 +26,7 @@ MODULES = {
     "refinement": "binpose_refinement.node",
     "bin_picking": "binpose.node",
     "grasp_publisher": "binpose_grasping.node",
+    "simulated_cell": "binpose_cell.node",
 }
 FASTDDS_FILES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")  # of Fast DDS 2, and of 3
 # No multicast, no other interface; few big packets, and a receive buffer that holds a frame.

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,50 @@ def test_composed_is_one_node_and_separate_one_per_stage(launch_file: Any) -> No
     assert set(started(launch_file, composed="false")) == separate
     everything = started(launch_file, simulated_camera="true", record="true")
     assert set(everything) == {"bin_picking", "grasp_publisher", "simulated_camera", "self_training"}
+
+
+def test_a_simulated_cell_comes_with_what_the_grasps_must_know_of_it(launch_file: Any) -> None:
+    """The file for the planner agrees with the defaults of the cell."""
+    from ruamel.yaml import YAML
+
+    from binpose_cell.filled_bin import TRAY_SIZE_M
+    from binpose_cell.node_settings import CellNodeSettings
+    from binpose_grasping.node import GraspSettings
+    from binpose_ros.settings import specs, with_values
+
+    nodes = started(launch_file, simulated_cell="true", composed="true", color_topic="/left")
+    assert set(nodes) == {"bin_picking", "grasp_publisher", "simulated_cell"}
+    assert nodes["simulated_cell"].remappings["color/image_raw"] == "/left"
+    (file,) = nodes["grasp_publisher"].files
+    (values,) = YAML(typ="safe").load(Path(file).read_text()).values()
+    flat = dict(_flat(values["ros__parameters"]))
+    settings = with_values(GraspSettings(), flat)
+    bin_, default = settings.planner.cell.bin, CellNodeSettings()
+    assert (bin_.size_x_m, bin_.size_y_m, bin_.depth_m) == TRAY_SIZE_M
+    assert bin_.placement == default.physics.bin and settings.base_frame == default.base_frame
+    assert settings.planner.down_frame == "base" and settings.planner.down.z < 0
+    assert set(flat) <= {spec.name for spec in specs(GraspSettings())}
+
+
+def test_the_arm_is_that_of_the_grasps_and_of_the_cell(launch_file: Any) -> None:
+    nodes = started(launch_file, simulated_cell="true", arm="fer")
+    assert nodes["grasp_publisher"].parameters["planner.arm.name"] == "fer"
+    assert nodes["simulated_cell"].parameters["physics.arm.name"] == "fer"
+    assert "planner.arm.name" not in started(launch_file)["grasp_publisher"].parameters
+
+
+@pytest.mark.parametrize("other", [{"simulated_camera": "true"}, {"grasps": "false"}])
+def test_a_simulated_cell_needs_grasps_and_is_the_only_camera(launch_file: Any, other: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match="simulated_camera:=false and grasps:=true"):
+        started(launch_file, simulated_cell="true", **other)
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
 
 
 def test_the_node_that_trains_has_the_model_of_the_others_and_a_recorder_alone_has_none(
@@ -130,8 +175,9 @@ def test_transports_are_those_of_all_stages_and_of_the_recording(launch_file: An
 
 def test_every_node_is_installed(launch_file: Any) -> None:
     for composed in ("true", "false"):
-        for name, node in started(launch_file, composed=composed, simulated_camera="true", record="true").items():
-            assert name in console_scripts(node.package)
+        for camera in ("simulated_camera", "simulated_cell"):
+            for name, node in started(launch_file, composed=composed, record="true", **{camera: "true"}).items():
+                assert name in console_scripts(node.package)
 
 
 def test_every_argument_is_described(launch_file: Any) -> None:

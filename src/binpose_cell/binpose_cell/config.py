@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass, field
 
-from binpose_core.base.settings import check_bounds, setting
+from binpose_core.base.settings import about, check_bounds, setting
+from binpose_grasping.arm import ArmConfig
+from binpose_grasping.cell import Placement
 
 SPEED_M_S = (0.001, 5.0)
 
@@ -62,11 +64,29 @@ class MotionConfig:
 
 
 @dataclass(frozen=True)
+class DriveConfig:
+    """Motors of an arm's joints.
+
+    stiffness_per_rad: torque per radian of error, relative to the joint's largest torque.
+    lag_s: time constant with which a joint removes an error.
+    """
+
+    stiffness_per_rad: float = setting(50.0, bounds=(1.0, 1000.0))
+    lag_s: float = setting(0.05, bounds=(0.001, 1.0))
+
+    def __post_init__(self) -> None:
+        check_bounds(self)
+
+
+@dataclass(frozen=True)
 class PickingConfig:
     """How a bin is emptied, and what counts as success.
 
     grip: physics.
     motion: of the hand.
+    arm: that carries the hand; "none" for a hand that flies freely.
+    drive: of the arm's joints.
+    bin: placement of the bin in the frame of the arm's base.
     tries_per_part: the number of tries is at most this many times the number of parts.
     looks: number of images that are taken of the same parts before no grasp is left: the noise differs.
     repeated_m: after a failed try, grasps this close to it wait until a pick succeeds.
@@ -76,6 +96,11 @@ class PickingConfig:
 
     grip: GripConfig = field(default_factory=GripConfig)
     motion: MotionConfig = field(default_factory=MotionConfig)
+    arm: ArmConfig = field(default_factory=ArmConfig)
+    drive: DriveConfig = field(default_factory=DriveConfig)
+    bin: Placement = field(
+        default_factory=lambda: Placement(x_m=0.5, y_m=0.1), metadata=about("the bin's floor in the base frame")
+    )
     tries_per_part: int = setting(2, bounds=(1, 100))
     looks: int = setting(3, bounds=(1, 100))
     repeated_m: float = setting(0.005, bounds=(0.0, 0.1))

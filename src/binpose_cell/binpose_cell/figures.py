@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from binpose_cell.clearing import Clearing, Try
+from binpose_cell.clearing import Clearing
 from binpose_cell.pick_motion import PickEnd
+from binpose_cell.picking_cell import Try
 from binpose_core.base.errors import BinposeError
 from binpose_core.datasets.pick_outcomes import PickOutcome
 
@@ -36,6 +37,7 @@ class PickFigures:
     """Counts over emptied bins.
 
     tries, succeeded: picks. collided: approaches that overlapped bin or parts by more than the limit.
+    link_contacts: tries in which links of an arm touched anything.
     parts, placed: at the start, and placed. bins, cleared: bins, and those without a part left in them or beside them.
     motion_s: mean duration of a try's motions. ends: number of tries by their end.
     """
@@ -43,6 +45,7 @@ class PickFigures:
     tries: int
     succeeded: int
     collided: int
+    link_contacts: int
     parts: int
     placed: int
     bins: int
@@ -59,6 +62,7 @@ class PickFigures:
             tries=len(tries),
             succeeded=sum(one.succeeded for one in tries),
             collided=sum(one.result.overlap_m > collision_m for one in tries),
+            link_contacts=sum(bool(one.result.links) for one in tries),
             parts=sum(clearing.parts for clearing in clearings),
             placed=placed,
             bins=len(clearings),
@@ -102,5 +106,6 @@ def outcome_of(one: Try) -> PickOutcome:
         "slip_m": result.slip_m,
         "end": end_of(one),
         "held": one.held_id,
+        "links": list(result.links),
     }
     return PickOutcome(one.pose.object_id, one.pose.T_cam_obj, one.succeeded, details)

@@ -67,6 +67,7 @@ def fill_bin(
     parts: Mapping[str, PreparedPart],
     object_ids: Sequence[str],
     size_m: tuple[float, float, float] | None = TRAY_SIZE_M,
+    spec: BinSpec | None = None,
 ) -> FilledBin:
     """Pour parts into a bin and let them settle.
 
@@ -76,6 +77,7 @@ def fill_bin(
         object_ids: type of each part.
         size_m: inner length, width and height of the bin; None draws a bin that the parts fill, too narrow for most
             hands.
+        spec: the bin itself, in place of a size.
 
     Raises:
         BinposeError: for no parts, a part without convex pieces, or a bin that is too small for a part.
@@ -83,9 +85,9 @@ def fill_bin(
     if not object_ids:
         raise BinposeError("No parts for the bin; expected at least one; give a number of parts.")
     chosen = [parts[name] for name in object_ids]
-    spec = _plain(random_bin(rng, [part.diameter_m for part in chosen], len(chosen)))
-    if size_m is not None:
-        spec = bin_of_size(size_m, spec)
+    if spec is None:
+        spec = _plain(random_bin(rng, [part.diameter_m for part in chosen], len(chosen)))
+        spec = spec if size_m is None else bin_of_size(size_m, spec)
     check_room(spec, {name: parts[name] for name in object_ids})
     settled = settle([part.pieces for part in chosen], spec, rng)
     inside = [(part, T) for part, T, kept in zip(chosen, settled.T_world_obj, settled.kept, strict=True) if kept]

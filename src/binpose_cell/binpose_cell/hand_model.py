@@ -1,4 +1,4 @@
-"""The hand in MuJoCo: a free body that follows a target, with two coupled fingers.
+"""The hand in MuJoCo with two coupled fingers: a free body that follows a target, or mounted on an arm.
 
 Its frame is that of the gripper: x along the fingers' width, y from finger to finger, z along the approach.
 """
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from binpose_cell.config import GripConfig
-from binpose_core.geometry.transforms import from_rotation_translation
+from binpose_core.geometry.transforms import FloatArray, from_rotation_translation, quat_xyzw_from_rotation
 from binpose_grasping.gripper import GripperConfig
 from binpose_simulation.world_model import Surface, add_box
 
@@ -20,12 +20,29 @@ FOLLOW_S = 0.01
 """Time constant with which the hand follows its target."""
 
 
-def add_hand(mujoco: Any, spec: Any, gripper: GripperConfig, config: GripConfig) -> None:
-    """Add target, hand, fingers, and the motors of the fingers."""
-    surface = Surface(config.finger_friction, 1.0).of_geometry(config.timestep_s)
+def add_free_hand(mujoco: Any, spec: Any, gripper: GripperConfig, config: GripConfig) -> None:
+    """Add a target, and a free hand that follows it."""
     spec.worldbody.add_body(name=TARGET, mocap=True)
     hand = spec.worldbody.add_body(name=HAND, gravcomp=1.0)
     hand.add_freejoint()
+    _add_hand(mujoco, spec, hand, gripper, config)
+    weld = spec.add_equality(type=mujoco.mjtEq.mjEQ_WELD, name1=TARGET, name2=HAND)
+    weld.objtype, weld.data = mujoco.mjtObj.mjOBJ_BODY, _padded([*[0.0] * 6, 1.0, 0.0, 0.0, 0.0, 1.0], weld.data)
+    weld.solref, weld.solimp = [FOLLOW_S, 1.0], RIGID
+
+
+def add_mounted_hand(
+    mujoco: Any, spec: Any, link: Any, T_link_hand: FloatArray, gripper: GripperConfig, config: GripConfig
+) -> None:
+    """Add a hand to the last link of an arm, at T_link_hand (4, 4)."""
+    quat = np.roll(quat_xyzw_from_rotation(T_link_hand[:3, :3]), 1)
+    hand = link.add_body(name=HAND, gravcomp=1.0, pos=T_link_hand[:3, 3], quat=quat)
+    _add_hand(mujoco, spec, hand, gripper, config)
+
+
+def _add_hand(mujoco: Any, spec: Any, hand: Any, gripper: GripperConfig, config: GripConfig) -> None:
+    """Add palm, fingers, and the motors of the fingers."""
+    surface = Surface(config.finger_friction, 1.0).of_geometry(config.timestep_s)
     low, high = gripper.boxes(-2 * gripper.clearance_m)  # closed
     for side, name in enumerate(FINGERS):
         finger = hand.add_body(name=name, gravcomp=1.0)
@@ -57,13 +74,10 @@ def _add_motor(mujoco: Any, spec: Any, joint: str, config: GripConfig) -> None:
 
 
 def _couple(mujoco: Any, spec: Any) -> None:
-    """The fingers move symmetrically, and the hand follows its target."""
+    """The fingers move symmetrically."""
     joint = spec.add_equality(type=mujoco.mjtEq.mjEQ_JOINT, name1=FINGERS[0], name2=FINGERS[1])
     joint.objtype, joint.data = mujoco.mjtObj.mjOBJ_JOINT, _padded([0.0, 1.0], joint.data)
     joint.solref, joint.solimp = [0.005, 1.0], RIGID
-    weld = spec.add_equality(type=mujoco.mjtEq.mjEQ_WELD, name1=TARGET, name2=HAND)
-    weld.objtype, weld.data = mujoco.mjtObj.mjOBJ_BODY, _padded([*[0.0] * 6, 1.0, 0.0, 0.0, 0.0, 1.0], weld.data)
-    weld.solref, weld.solimp = [FOLLOW_S, 1.0], RIGID
 
 
 def _padded(values: list[float], like: Any) -> Any:

@@ -6,6 +6,7 @@ from enum import Enum
 import numpy as np
 
 from binpose_cell.config import PickingConfig
+from binpose_cell.hand_carrier import HandPath, OutOfReachError
 from binpose_cell.pick_world import PEAK, PickWorld
 from binpose_core.geometry.transforms import FloatArray, inverse
 
@@ -15,7 +16,6 @@ UP_M = 0.05
 """Height by which the hand leaves a placed part."""
 TRAY_M = 0.15
 """Largest horizontal distance of a placed part from its spot."""
-WAYPOINTS = 17
 
 
 class PickEnd(Enum):
@@ -28,22 +28,7 @@ class PickEnd(Enum):
     LOST_ON_WAY = "the part was lost on the way to its place"
     SLIPPED = "the part moved in the hand by more than the limit"
     MISPLACED = "the part does not lie where it was to be placed"
-
-
-@dataclass(frozen=True, eq=False)
-class HandPath:
-    """Poses of the hand in the world (4, 4), and the opening of the fingers in metres on the approach."""
-
-    T_pregrasp: FloatArray
-    T_grasp: FloatArray
-    T_retreat: FloatArray
-    opening_m: float
-
-    def approach(self) -> FloatArray:
-        """(W, 4, 4) from pregrasp to grasp."""
-        T = np.repeat(self.T_grasp[None], WAYPOINTS, 0)
-        T[:, :3, 3] = np.linspace(self.T_pregrasp[:3, 3], self.T_grasp[:3, 3], WAYPOINTS)
-        return T
+    OUT_OF_REACH = "the arm cannot follow the path of the hand"
 
 
 @dataclass(frozen=True)
@@ -52,7 +37,7 @@ class PickResult:
 
     end: how it ended. part: index of the part that was held, -1 for none. width_m: of the fingers after closing.
     overlap_m: deepest overlap of the approaching hand with bin and parts. slip_m: motion of the part in the hand.
-    motion_s: duration of all motions, without the shaking.
+    motion_s: duration of all motions, without the shaking. links: of the arm that touched anything, by name.
     """
 
     end: PickEnd
@@ -61,6 +46,7 @@ class PickResult:
     overlap_m: float
     slip_m: float
     motion_s: float
+    links: tuple[str, ...] = ()
 
     @property
     def succeeded(self) -> bool:
@@ -84,25 +70,41 @@ class _Try:
     def __init__(self, world: PickWorld, path: HandPath, place_m: FloatArray, config: PickingConfig) -> None:
         self._world, self._path, self._place_m = world, path, place_m
         self._motion, self._config = config.motion, config
-        self._part, self._slip_m, self._shaken_s = -1, 0.0, 0.0
+        self._part, self._slip_m, self._shaken_s, self._way_back_s = -1, 0.0, 0.0, 0.0
         self._T_hand_part: FloatArray = np.eye(4)
 
     def run(self) -> PickResult:
-        world, motion, began = self._world, self._motion, self._world.time_s
-        overlap_m = world.overlap_m(self._path.approach(), self._path.opening_m)
-        world.put_hand(self._path.T_pregrasp, self._path.opening_m)
+        world, began = self._world, self._world.time_s
+        world.touched.clear()
+        try:
+            carried = world.carrier.approach(self._path)
+        except OutOfReachError:
+            return PickResult(PickEnd.OUT_OF_REACH, -1, self._path.opening_m, 0.0, 0.0, 0.0)
+        overlap_m = world.overlap_m(carried, self._path.opening_m)
+        try:
+            width_m, end = self._held(carried)
+        except OutOfReachError:
+            width_m, end = world.width_m(), PickEnd.OUT_OF_REACH
+        seconds = world.time_s - began - self._shaken_s + self._way_back_s
+        links = tuple(sorted(world.touched))
+        return PickResult(end, self._part, width_m, overlap_m, self._slip_m, seconds, links)
+
+    def _held(self, carried: FloatArray) -> tuple[float, PickEnd]:
+        """Approach, close and place: the width of the fingers after closing, and the end."""
+        world, motion = self._world, self._motion
+        world.bring_hand(carried[0], self._path.opening_m, motion.carry_m_s)
         world.move_hand(self._path.T_grasp[:3, 3], motion.approach_m_s)
         world.close_fingers()
         width_m = world.width_m()
         self._part = self._nearest(world.held())
         end = PickEnd.EMPTY if self._part < 0 else self._carried()
-        here = world.hand_pose()[:3, 3]
+        if world.carrier.teleports:
+            way_m = float(np.linalg.norm(world.hand_pose()[:3, 3] - self._path.T_pregrasp[:3, 3]))
+            self._way_back_s = PEAK * way_m / motion.carry_m_s
         world.open_fingers(world.gripper.opening_m)
         if end is PickEnd.EMPTY:
             world.move_hand(self._path.T_retreat[:3, 3], motion.lift_m_s)
-        way_m = float(np.linalg.norm(here - self._path.T_pregrasp[:3, 3]))
-        seconds = world.time_s - began - self._shaken_s + PEAK * way_m / motion.carry_m_s
-        return PickResult(end, self._part, width_m, overlap_m, self._slip_m, seconds)
+        return width_m, end
 
     def _carried(self) -> PickEnd:
         """Lift, shake and carry the part, until it is lost."""
@@ -111,7 +113,7 @@ class _Try:
         world.move_hand(self._path.T_retreat[:3, 3], motion.lift_m_s)
         above = np.array(self._path.T_retreat[:3, 3], np.float64)
         above[2] = max(above[2], world.bin.height_m + motion.clear_m)
-        world.move_hand(above, motion.lift_m_s)
+        world.lift_hand(above, motion.lift_m_s)
         if self._part not in world.held():
             return PickEnd.LOST_IN_LIFT
         began = world.time_s
@@ -119,7 +121,7 @@ class _Try:
         self._shaken_s = world.time_s - began
         if self._part not in world.held():
             return PickEnd.LOST_IN_SHAKE
-        world.move_hand(np.array([*self._place_m, above[2]]), motion.carry_m_s)
+        world.carry_hand(np.array([*self._place_m, above[2]]), motion.carry_m_s, self._height_m)
         if self._part not in world.held():
             return PickEnd.LOST_ON_WAY
         self._slip_m = float(np.linalg.norm(self._in_hand()[:3, 3] - self._T_hand_part[:3, 3]))
@@ -130,7 +132,7 @@ class _Try:
     def _placed(self) -> PickEnd:
         """Lower the part to the table and open the fingers."""
         world = self._world
-        down = world.hand_pose()[:3, 3] - [0.0, 0.0, max(world.lowest_m(self._part) - DROP_M, 0.0)]
+        down = world.hand_pose()[:3, 3] - [0.0, 0.0, self._height_m]
         world.move_hand(down, self._motion.lift_m_s)
         lost = self._part not in world.held()
         world.open_fingers(world.gripper.opening_m)
@@ -139,6 +141,11 @@ class _Try:
             return PickEnd.LOST_ON_WAY
         away_m = float(np.linalg.norm(world.centers()[self._part, :2] - self._place_m))
         return PickEnd.PLACED if away_m < TRAY_M and self._part not in world.held() else PickEnd.MISPLACED
+
+    @property
+    def _height_m(self) -> float:
+        """Height of the part above the place where it is released."""
+        return max(self._world.lowest_m(self._part) - DROP_M, 0.0)
 
     def _in_hand(self) -> FloatArray:
         return inverse(self._world.hand_pose()) @ self._world.poses()[self._part]

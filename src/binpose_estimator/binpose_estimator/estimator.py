@@ -97,7 +97,7 @@ class EstimatorConfig:
 
 def build_network(config: EstimatorConfig) -> PoseNetwork:
     """An untrained network for the configuration's parts."""
-    return config.preset.network(len(config.objects))
+    return config.preset.build(len(config.objects))
 
 
 class PoseEstimator:

@@ -42,7 +42,7 @@ class ArmCollision:
     def __init__(self, config: ArmConfig, gripper: GripperConfig) -> None:
         self._pin = pin = pinocchio()
         path, base, tip = description(config)
-        self._model = model = _chain(pin, str(path), tip)
+        self._model = model = chain(pin, str(path), tip)
         self._data = model.createData()
         pin.framesForwardKinematics(model, self._data, pin.neutral(model))
         self._world_base = self._data.oMf[model.getFrameId(base)]
@@ -120,20 +120,7 @@ class ArmCollision:
     def _link_shapes(self, path: Path, tip: str) -> list[Any]:
         """Convex links up to the flange, and the boxes of the hand: finger, finger, palm."""
         pin, coal = self._pin, _coal()
-        full = pin.buildModelFromUrdf(str(path))
-        folders = [str(path.parent), *(str(folder) for folder in path.parents[:6])]
-        shapes, flange = [], self._model.frames[self._model.getFrameId(tip)]
-        found = pin.buildGeomFromUrdf(full, str(path), pin.GeometryType.COLLISION, package_dirs=folders)
-        for shape in found.geometryObjects:
-            name = full.names[shape.parentJoint] if shape.parentJoint else ""
-            if shape.parentJoint and not self._model.existJointName(name):
-                continue  # behind the flange: the URDF's own hand
-            if shape.parentJoint == full.getJointId(self._model.names[flange.parentJoint]) and _behind(
-                full, shape, tip
-            ):
-                continue
-            joint = self._model.getJointId(name) if shape.parentJoint else 0
-            shapes.append(pin.GeometryObject(shape.name, joint, shape.placement, _convex(shape.geometry)))
+        shapes, flange = link_shapes(pin, self._model, path, tip), self._model.frames[self._model.getFrameId(tip)]
         for number, (low, high) in enumerate(zip(*self._hand_boxes(0.0), strict=True)):
             box, place = coal.Box(*(high - low)), self._place(low, high)
             shapes.append(pin.GeometryObject(f"{HAND}_{number}", flange.parentJoint, place, box))
@@ -184,16 +171,42 @@ def mesh_shape(mesh: Mesh) -> Any:
     return shape
 
 
-def _chain(pin: Any, path: str, tip: str) -> Any:
+def chain(pin: Any, path: str, tip: str) -> Any:
+    """Pinocchio's model of the joints up to a hand frame; all others are locked at zero."""
     model = pin.buildModelFromUrdf(path)
-    chain = set(model.supports[model.frames[model.getFrameId(tip)].parentJoint])
-    locked = [number for number in range(1, model.njoints) if number not in chain]
+    moved = set(model.supports[model.frames[model.getFrameId(tip)].parentJoint])
+    locked = [number for number in range(1, model.njoints) if number not in moved]
     return pin.buildReducedModel(model, locked, pin.neutral(model)) if locked else model
 
 
-def _behind(model: Any, shape: Any, tip: str) -> bool:
-    """Whether a shape belongs to a link that is mounted on the hand frame."""
-    frame, end = shape.parentFrame, model.getFrameId(tip)
+def link_shapes(pin: Any, model: Any, path: Path, tip: str) -> list[Any]:
+    """Convex links up to the flange, as Pinocchio's geometry objects.
+
+    Args:
+        pin: the library.
+        model: of `chain`.
+        path: of the URDF.
+        tip: the hand frame.
+    """
+    full = pin.buildModelFromUrdf(str(path))
+    folders = [str(path.parent), *(str(folder) for folder in path.parents[:6])]
+    shapes, flange = [], model.frames[model.getFrameId(tip)]
+    found = pin.buildGeomFromUrdf(full, str(path), pin.GeometryType.COLLISION, package_dirs=folders)
+    for shape in found.geometryObjects:
+        name = full.names[shape.parentJoint] if shape.parentJoint else ""
+        if shape.parentJoint and not model.existJointName(name):
+            continue  # behind the flange: the URDF's own hand
+        on_last = shape.parentJoint == full.getJointId(model.names[flange.parentJoint])
+        if on_last and is_behind(full, shape.parentFrame, tip):
+            continue
+        joint = model.getJointId(name) if shape.parentJoint else 0
+        shapes.append(pin.GeometryObject(shape.name, joint, shape.placement, _convex(shape.geometry)))
+    return shapes
+
+
+def is_behind(model: Any, frame: int, tip: str) -> bool:
+    """Whether a frame, given by its index, belongs to what is mounted on the hand frame."""
+    end = model.getFrameId(tip)
     while frame > 0:
         if frame == end:
             return True

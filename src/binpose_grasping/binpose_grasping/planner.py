@@ -219,8 +219,9 @@ class GraspPlanner:
         tool: int,
         values: Mapping[str, float],
     ) -> Grasp:
+        pose = poses[index]
         return Grasp(
-            poses[index].object_id,
+            pose.object_id,
             T_cam_hand,
             width_m,
             float(np.prod(list(values.values()))),
@@ -229,6 +230,7 @@ class GraspPlanner:
             index,
             TOOLS[tool],
             factors=dict(values),
+            pose=Hypothesis(pose.object_id, pose.T_cam_obj, pose.score),
         )
 
     def _with_path(self, grasp: Grasp, path: ReachedPath | None) -> Grasp:

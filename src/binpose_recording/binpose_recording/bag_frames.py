@@ -50,7 +50,12 @@ class BagFrame:
         """
         if self.transforms is None or not self.transforms.topics:
             return None
-        return self.transforms.camera_pose(serialized_header(self._data(self.color)).frame_id, self.color.stamp_ns)
+        return self.transforms.camera_pose(self.frame_id, self.color.stamp_ns)
+
+    @property
+    def frame_id(self) -> str:
+        """Coordinate frame of the colour image."""
+        return serialized_header(self._data(self.color)).frame_id
 
     def read(self) -> RgbdFrame:
         """The undistorted images, depth in metres or None.

@@ -2,13 +2,15 @@
 
 from functools import cached_property
 
+import numpy as np
+
 from binpose_core.base.errors import BinposeError
-from binpose_core.geometry.transforms import FloatArray
+from binpose_core.geometry.transforms import FloatArray, inverse
 from binpose_recording.bag_reader import Bag
 from binpose_recording.cdr import read_message
 from binpose_recording.latched import TRANSFORMS
 from binpose_ros.poses import from_transform
-from binpose_ros.stamps import NS_PER_S, from_header
+from binpose_ros.stamps import NS_PER_S, Header, from_header
 from binpose_ros.transform_buffer import TransformBuffer
 
 MARGIN_S = 60.0
@@ -31,6 +33,19 @@ class BagTransforms:
         return tuple(
             topic for topic, kind in self._bag.types.items() if kind == TRANSFORMS and self._bag.counts.get(topic)
         )
+
+    def relative_pose(self, target: Header, source: Header) -> FloatArray:
+        """T_target_source (4, 4) of two frames, each at its own time, by way of the world frame.
+
+        Raises:
+            BinposeError: with the reason TF_MISSING, where the transforms do not connect them or reach these times.
+        """
+        world = self._world_frame or self._buffer.root(target.frame_id)
+        T_world_target, T_world_source = (
+            np.eye(4) if one.frame_id == world else self._buffer.lookup(world, one.frame_id, one.stamp_ns)
+            for one in (target, source)
+        )
+        return inverse(T_world_target) @ T_world_source
 
     def camera_pose(self, frame_id: str, stamp_ns: int) -> FloatArray | None:
         """T_world_cam (4, 4) of an optical frame at a time, interpolated; None without transforms of that frame.

@@ -181,7 +181,7 @@ class Calibration:
         if not found or "hidden" in found:
             return None
         found.setdefault("scene", np.zeros(len(SCENE_EVIDENCE)))  # earlier versions stored none
-        if np.ndim(found.get("slopes")) == 2:  # and had one row for all parts
+        if "slopes" in found and found["slopes"].ndim == 2:  # and had one row for all parts
             found |= {name: found[name][None] for name in ("slopes", "bias") if name in found}
         missing = set(cls.__dataclass_fields__) - set(found)
         if missing:

@@ -1,18 +1,18 @@
-"""Grasps as messages: arrays, markers of the hand, and the service that returns the last ones."""
+"""Grasps as messages and back: arrays, markers of the hand, and the service that returns the last ones."""
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from binpose_core.frames.types import Grasp
+from binpose_core.frames.types import Grasp, Hypothesis
 from binpose_core.geometry.transforms import FloatArray, from_rotation_translation
 from binpose_ros.markers import DELETE_ALL, marker, xyz
-from binpose_ros.poses import from_matrices
+from binpose_ros.poses import from_matrices, to_matrix
 from binpose_ros.stamps import Header, to_header
-from binpose_ros.vision_arrays import instance_id
+from binpose_ros.vision_arrays import instance_id, split_id
 
 Boxes = Callable[[float], tuple[FloatArray, FloatArray]]
 CUBE = 1  # visualization_msgs/Marker
@@ -135,11 +135,15 @@ class GraspService:
 
 def grasp_array(header: Header, grasps: Sequence[Grasp], version: str, T_tcp_hand: FloatArray, types: Any) -> Any:
     """A binpose_interfaces/GraspArray of poses in the header's frame."""
-    columns = (_poses([getattr(g, f"T_cam_{name}") @ T_tcp_hand for g in grasps], types) for name in PLACES)
+    columns = [_poses([getattr(g, f"T_cam_{name}") @ T_tcp_hand for g in grasps], types) for name in PLACES]
+    parts = [grasp.pose or Hypothesis(grasp.object_id, IDENTITY, 0.0) for grasp in grasps]
+    columns.append(_poses([part.T_cam_obj for part in parts], types))
     entries = [
         types.Grasp(
             object_id=grasp.object_id,
             detection_id=instance_id(version, grasp.pose_index),
+            object_pose=object_pose,
+            object_score=part.score,
             pose=pose,
             pregrasp=pregrasp,
             retreat=retreat,
@@ -148,9 +152,30 @@ def grasp_array(header: Header, grasps: Sequence[Grasp], version: str, T_tcp_han
             tool=grasp.tool,
             joints=types.doubles([] if grasp.joints is None else grasp.joints[grasp.grasp_waypoint].tolist()),
         )
-        for grasp, pose, pregrasp, retreat in zip(grasps, *columns, strict=True)
+        for grasp, part, pose, pregrasp, retreat, object_pose in zip(grasps, parts, *columns, strict=True)
     ]
     return types.GraspArray(header=to_header(header, types), grasps=entries)
+
+
+def to_grasp(message: Any) -> Grasp:
+    """The grasp in a binpose_interfaces/Grasp, in the frame of its array; the joints are those at the grasp alone.
+
+    Raises:
+        BinposeError: for a detection id that no node of binpose writes.
+    """
+    joints = np.array(message.joints, np.float64)
+    return Grasp(
+        str(message.object_id),
+        to_matrix(message.pose),
+        float(message.width),
+        float(message.score),
+        to_matrix(message.pregrasp),
+        to_matrix(message.retreat),
+        split_id(message.detection_id)[1],
+        str(message.tool),
+        joints=joints[None] if len(joints) else None,
+        pose=Hypothesis(str(message.object_id), to_matrix(message.object_pose), float(message.object_score)),
+    )
 
 
 PLACES = ("hand", "pregrasp", "retreat")
@@ -178,15 +203,7 @@ def hand_markers(
 
 def in_frame(grasps: Sequence[Grasp], T_target_cam: FloatArray) -> list[Grasp]:
     """Grasps with their poses in another frame than the camera's."""
-    return [
-        replace(
-            grasp,
-            T_cam_hand=T_target_cam @ grasp.T_cam_hand,
-            T_cam_pregrasp=T_target_cam @ grasp.T_cam_pregrasp,
-            T_cam_retreat=T_target_cam @ grasp.T_cam_retreat,
-        )
-        for grasp in grasps
-    ]
+    return [grasp.moved(T_target_cam) for grasp in grasps]
 
 
 def _poses(T: Sequence[FloatArray], types: Any) -> list[Any]:

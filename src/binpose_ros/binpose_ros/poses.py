@@ -66,6 +66,19 @@ def from_transform(transform: Any) -> FloatArray:
     return from_rotation_translation(rotation_from_quaternion((q.x, q.y, q.z, q.w)), np.array([t.x, t.y, t.z]))
 
 
+def transform_messages(T: FloatArray, header: Header, names: Sequence[str], types: Any) -> list[Any]:
+    """TransformStamped messages of T (N, 4, 4), each that of the frame with this name in the header's frame."""
+    turns = [message.orientation for message in from_matrices(T, types)]
+    return [
+        types.TransformStamped(
+            header=to_header(header, types),
+            child_frame_id=name,
+            transform=types.Transform(translation=_vector(one[:3, 3], types.Vector3), rotation=turn),
+        )
+        for one, turn, name in zip(T, turns, names, strict=True)
+    ]
+
+
 def from_matrix(T: FloatArray, types: Any) -> Any:
     """A geometry_msgs/Pose of T (4, 4)."""
     return from_matrices(np.asarray(T)[None], types)[0]
@@ -141,21 +154,12 @@ def transforms(poses: Sequence[PoseEstimate], header: Header, types: Any, prefix
     """
     begin = f"{prefix}/" if prefix else ""
     seen: dict[str, int] = {}
-    entries = []
-    turns = [m.orientation for m in from_matrices(np.stack([p.T_cam_obj for p in poses]), types)] if poses else []
-    for pose, turn in zip(poses, turns, strict=True):
+    names = []
+    for pose in poses:
         number = seen.get(pose.object_id, 0)
         seen[pose.object_id] = number + 1
-        entries.append(
-            types.TransformStamped(
-                header=to_header(header, types),
-                child_frame_id=f"{begin}{pose.object_id}_{number}",
-                transform=types.Transform(
-                    translation=_vector(pose.T_cam_obj[:3, 3], types.Vector3),
-                    rotation=turn,
-                ),
-            )
-        )
+        names.append(f"{begin}{pose.object_id}_{number}")
+    entries = transform_messages(np.stack([p.T_cam_obj for p in poses]), header, names, types) if poses else []
     return types.TFMessage(transforms=entries)
 
 

@@ -81,6 +81,10 @@ class Reader:
         (value,) = self._unpack("I", 4)
         return int(value)
 
+    def flag(self) -> bool:
+        """A bool."""
+        return bool(self._unpack("B", 1)[0])
+
     def text(self) -> str:
         """A string."""
         (encoded,) = self._unpack(f"{self.count()}s", 1)

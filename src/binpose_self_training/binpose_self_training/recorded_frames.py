@@ -16,6 +16,9 @@ from binpose_core.frames.camera_view import CameraView
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import UNKNOWN, LabelledView
 from binpose_core.geometry.transforms import FloatArray
+from binpose_recording.bag_frames import BagFrame
+from binpose_recording.bag_outcomes import BagOutcomes, bag_outcomes
+from binpose_self_training.camera_check import other_cameras
 from binpose_self_training.config import FramesConfig
 from binpose_self_training.gate.other_views import OtherView, other_views
 from binpose_simulation.view_store import ViewStore
@@ -154,15 +157,19 @@ def collect_frames(
     Raises:
         BinposeError: if no frame with depth can be read, outcomes of picks are damaged, or the disk is full.
     """
-    outcomes = {str(recording.path): _picks(recording.path) for recording in recordings}
+    found = {str(recording.path): _picks(recording) for recording in recordings}
+    outcomes = {path: picks.outcomes for path, picks in found.items()}
+    notes = tuple(note for picks in found.values() for note in picks.notes)
     learnt, held_out = _frames(recordings, config, directory)
-    return replace(learnt, outcomes=outcomes), replace(held_out, outcomes=outcomes)
+    return replace(learnt, outcomes=outcomes, notes=(*learnt.notes, *notes)), replace(held_out, outcomes=outcomes)
 
 
-def _picks(recording: Path) -> Outcomes:
-    """The picks in a file beside the frames of a recording; none where there is no such file."""
-    path = (recording if recording.is_dir() else recording.parent) / OUTCOMES
-    return read_outcomes(path) if path.is_file() else {}
+def _picks(recording: NamedFrames) -> BagOutcomes:
+    """The picks in a file beside the frames of a recording, or without one those that a bag holds."""
+    folder = recording.path if recording.path.is_dir() else recording.path.parent
+    if (folder / OUTCOMES).is_file():
+        return BagOutcomes(read_outcomes(folder / OUTCOMES))
+    return bag_outcomes([frame for frame in recording.frames if isinstance(frame, BagFrame)])
 
 
 def _frames(
@@ -222,6 +229,7 @@ def _collected(recordings: Sequence[NamedFrames], number: int, directory: Path, 
                 chosen.append((rank, index, frame, _info(recordings[rank], recordings[rank].frames[index])))
     if repeated:
         notes.append(f"{repeated} frames repeat others and were left out.")
+    notes += other_cameras((info.recording, frame) for _, _, frame, info in chosen)
     return _store(sorted(chosen, key=lambda entry: entry[:2]), directory, tuple(notes))
 
 

@@ -1,39 +1,27 @@
 """The node `simulated_camera`: an RGB-D camera above a simulated bin, with ground-truth poses."""
 
-import struct
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
-from rclpy.qos import QoSProfile
-from rclpy.qos_overriding_options import QoSOverridingOptions
-from rclpy.serialization import serialize_message
 from std_srvs.srv import Trigger
 
 from binpose_core.base.errors import BinposeError
 from binpose_core.base.settings import check_bounds, setting
 from binpose_core.frames.camera import Camera
-from binpose_core.frames.types import PoseEstimate
 from binpose_core.learning.model_store import ModelStore
 from binpose_core.learning.stored_parts import assemble, stored_objects
 from binpose_core.parts.objects import ObjectModel
-from binpose_ros.camera_topics import COLOR_TOPIC, DEPTH_TOPIC, INFO_TOPIC
-from binpose_ros.frames import from_camera, header_of
-from binpose_ros.images import from_color, from_depth_m
+from binpose_ros.camera_outputs import DEPTH_ENCODINGS, CameraImage, CameraOutputs
 from binpose_ros.lifecycle import ManagedNode, guarded
 from binpose_ros.parameters import Parameters
-from binpose_ros.poses import write_poses
 from binpose_ros.running import prepare_process, run_node
-from binpose_ros.stamps import NS_PER_S, Header
+from binpose_ros.stamps import NS_PER_S
 from binpose_simulation.example_scene import example_scene
-from binpose_simulation.scene import SimulatedView, render_view, simulate_pile
+from binpose_simulation.scene import SimulatedView, render_view, simulate_pile, visible_truth
 from binpose_simulation.viewpoint import ViewpointConfig
-
-TRUTH = "~/truth"
-KINDS = {INFO_TOPIC: "CameraInfo", COLOR_TOPIC: "Image", DEPTH_TOPIC: "Image", TRUTH: "Detection3DArray"}
-Frame = tuple[dict[str, bytearray], list[PoseEstimate]]  # images and camera info, serialized; ground-truth poses
 
 
 @dataclass(frozen=True)
@@ -69,8 +57,8 @@ class CameraSettings:
 
     def __post_init__(self) -> None:
         check_bounds(self)
-        if self.depth_encoding not in ("32FC1", "16UC1"):
-            raise BinposeError(f"depth_encoding is {self.depth_encoding!r}; expected 32FC1 or 16UC1.")
+        if self.depth_encoding not in DEPTH_ENCODINGS:
+            raise BinposeError(f"depth_encoding is {self.depth_encoding!r}; expected {' or '.join(DEPTH_ENCODINGS)}.")
 
     @property
     def camera(self) -> Camera:
@@ -93,7 +81,7 @@ class SimulatedCameraNode(ManagedNode):
 
     def __init__(self, **options: Any) -> None:
         super().__init__("simulated_camera", **options)
-        self._frames: list[Frame] | None = None
+        self._frames: list[CameraImage] | None = None
         self.parameters = Parameters(self, CameraSettings(), lambda: self._frames is not None)
         self.parameters.on_change.append(self._apply)
         self._timer: Any = None
@@ -109,17 +97,14 @@ class SimulatedCameraNode(ManagedNode):
         if not self.settings.model:
             raise BinposeError("No model is set; expected the folder of a model store with the parts; set `model`.")
         stored = ModelStore(self.settings.model).load()
-        self._objects, self._version = assemble(stored, lambda: stored_objects(stored)), stored.version
-        self._frames = self._simulated(self._seed)
-        self._publishers_of = {
-            topic: self.create_lifecycle_publisher(
-                getattr(self.types, kind),
-                topic,
-                QoSProfile(depth=5),
-                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-            )
-            for topic, kind in KINDS.items()
-        }
+        self._objects = assemble(stored, lambda: stored_objects(stored))
+        settings = self.settings
+        self._outputs = CameraOutputs(self, settings.frame_id, settings.depth_encoding, self._objects, stored.version)
+        try:
+            self._frames = self._simulated(self._seed)
+        except Exception:
+            self._outputs.close()
+            raise
         return super().on_configure(state)
 
     @guarded
@@ -132,8 +117,7 @@ class SimulatedCameraNode(ManagedNode):
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Discard the views."""
-        for publisher in self._publishers_of.values():
-            self.destroy_lifecycle_publisher(publisher)
+        self._outputs.close()
         self._frames = None
         return super().on_cleanup(state)
 
@@ -164,38 +148,17 @@ class SimulatedCameraNode(ManagedNode):
         response.success, response.message = True, f"The bin of seed {self._seed}."
         return response
 
-    def _simulated(self, seed: int) -> list[Frame]:
-        return [self._messages(view) for view in simulate_views(self._objects, self.settings, seed)]
-
-    def _messages(self, view: SimulatedView) -> Frame:
-        """The messages of a view; only the stamp changes from frame to frame."""
-        frame = replace(view.frame, frame_id=self.settings.frame_id)
-        assert frame.depth_m is not None
-        header, types = header_of(frame), self.types
-        truth = [
-            PoseEstimate(object_id, T, float(visible))
-            for object_id, T, visible in zip(view.object_ids, view.T_cam_obj, view.visible_fraction, strict=True)
-        ]
-        messages = {
-            INFO_TOPIC: from_camera(frame.camera, header, types),
-            COLOR_TOPIC: from_color(frame.color, header, types),
-            DEPTH_TOPIC: from_depth_m(frame.depth_m, header, types, self.settings.depth_encoding),
-        }
-        images = {topic: bytearray(serialize_message(message)) for topic, message in messages.items()}
-        return images, truth
+    def _simulated(self, seed: int) -> list[CameraImage]:
+        views = simulate_views(self._objects, self.settings, seed)
+        return [self._outputs.image(view.frame, visible_truth(view)) for view in views]
 
     def _expose(self) -> None:
         frames = self._frames
         if not frames:
             return
-        messages, truth = frames[self._count // self.settings.hold % len(frames)]
+        image = frames[self._count // self.settings.hold % len(frames)]
         self._count += 1
-        header = Header(self.get_clock().now().nanoseconds, self.settings.frame_id)
-        for topic, data in messages.items():
-            # The stamp follows CDR's four-byte header.
-            struct.pack_into("<iI", data, 4, *divmod(header.stamp_ns, NS_PER_S))
-            self._publishers_of[topic].publish(bytes(data))
-        self._publishers_of[TRUTH].publish(write_poses(truth, self._objects, header, self._version))
+        self._outputs.publish(image)
 
 
 def main() -> None:

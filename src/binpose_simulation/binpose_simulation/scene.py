@@ -11,7 +11,7 @@ from binpose_core.base.errors import BinposeError
 from binpose_core.base.settings import FRACTION, check_bounds, setting
 from binpose_core.frames.camera import Camera
 from binpose_core.frames.rgbd_frame import RgbdFrame
-from binpose_core.frames.types import LabelledView
+from binpose_core.frames.types import LabelledView, PoseEstimate
 from binpose_core.geometry.transforms import FloatArray
 from binpose_core.parts.catalogue import ObjectModel
 from binpose_core.rendering.renderer import SceneRendering
@@ -75,6 +75,14 @@ class SimulatedView(LabelledView):
     visible_px: npt.NDArray[np.int64]
     T_cam_world: FloatArray
     depth_clean_m: npt.NDArray[np.float32]
+
+
+def visible_truth(view: SimulatedView) -> list[PoseEstimate]:
+    """The true poses in a view; their score is the visible fraction."""
+    return [
+        PoseEstimate(object_id, T, float(visible))
+        for object_id, T, visible in zip(view.object_ids, view.T_cam_obj, view.visible_fraction, strict=True)
+    ]
 
 
 def simulate_pile(

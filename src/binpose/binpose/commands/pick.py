@@ -175,9 +175,11 @@ def sentence(clearing: "Clearing", collision_m: float) -> str:
 
     figures = PickFigures.of([clearing], collision_m)
     low, high = figures.success_interval
+    touched = f", links of the arm touched something in {figures.link_contacts} tries" if figures.link_contacts else ""
     interval = f"95 % interval {100 * low:.0f} to {100 * high:.0f} %"
     return (
-        f"{figures.succeeded} of {figures.tries} tries succeeded ({interval}), {figures.collided} approaches collided; "
+        f"{figures.succeeded} of {figures.tries} tries succeeded ({interval}), {figures.collided} approaches "
+        f"collided{touched}; "
         f"{figures.placed} of {figures.parts} parts placed, {clearing.left} left, {clearing.spilled} beside the bin. "
         f"{clearing.reason}"
     )

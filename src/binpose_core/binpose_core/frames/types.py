@@ -134,6 +134,7 @@ class Grasp:
     joints: (W, J) float64 joint angles of the arm along the path from pregrasp over grasp to retreat, or None.
     grasp_waypoint: row of `joints` at which the fingers close.
     factors: named factors of the score, for reports.
+    pose: of the part, for which the grasp was planned; None where it is not known.
     """
 
     object_id: str
@@ -147,6 +148,7 @@ class Grasp:
     joints: FloatArray | None = None
     grasp_waypoint: int = 0
     factors: dict[str, float] = field(default_factory=dict)
+    pose: Hypothesis | None = None
 
     def turned(self, angle_rad: float) -> "Grasp":
         """The same grasp with the hand turned about its approach."""
@@ -156,6 +158,13 @@ class Grasp:
         places = (self.T_cam_hand, self.T_cam_pregrasp, self.T_cam_retreat)
         hand, pregrasp, retreat = (T @ turn for T in places)
         return replace(self, T_cam_hand=hand, T_cam_pregrasp=pregrasp, T_cam_retreat=retreat)
+
+    def moved(self, T_new_cam: FloatArray) -> "Grasp":
+        """The same grasp with all poses in another frame than the camera's; T_new_cam (4, 4)."""
+        places = (self.T_cam_hand, self.T_cam_pregrasp, self.T_cam_retreat)
+        hand, pregrasp, retreat = (T_new_cam @ T for T in places)
+        pose = self.pose and replace(self.pose, T_cam_obj=T_new_cam @ self.pose.T_cam_obj)
+        return replace(self, T_cam_hand=hand, T_cam_pregrasp=pregrasp, T_cam_retreat=retreat, pose=pose)
 
 
 BACKGROUND, UNKNOWN = -1, -2
