@@ -116,7 +116,7 @@ def objective_of(objects, teachers, unlabelled=None, **settings) -> Distillation
     return distillation_objective(teachers, STUDENT, [objects[n] for n in NAMES], config, unlabelled=unlabelled)
 
 
-def trained(objective: Objective, batches, steps: int = 100) -> PoseNetwork:
+def trained(objective: Objective, batches, steps: int = 200) -> PoseNetwork:
     torch.manual_seed(0)
     joint = JointNetwork(STUDENT.preset.network(len(NAMES)), objective)
     loop = LoopConfig(steps=steps, learning_rate=1e-2, low_precision=False, average_steps=20, weight_decay=0.0)
@@ -134,7 +134,7 @@ def test_a_perfect_teacher_of_unlabelled_crops_helps_a_student_with_few_labels(o
     few, draws = batch_of(12, 1), iter(range(2000, 9000))
 
     def unlabelled(device: torch.device) -> UnlabelledBatch:
-        inputs, targets = batch_of(16, next(draws))
+        inputs, targets = batch_of(32, next(draws))
         return UnlabelledBatch(inputs, targets.classes)
 
     alone = Objective(STUDENT.preset.loss([objects[n] for n in NAMES], torch.device("cpu")))
@@ -157,7 +157,7 @@ def test_a_worse_teacher_gives_no_gradient_of_its_own(objects, teacher_error: fl
     with torch.no_grad():
         found = network(inputs.x, targets.classes)
     regression = objective._regression
-    to_truth = regression.truth(targets).distance(regression.points(found)).amin(1).mean()
+    to_truth = regression.truth(inputs, targets).distance(regression.points(found)).amin(1).mean()
     assert (float(loss) > float(to_truth) + 1e-3) == heard
 
 
@@ -206,9 +206,9 @@ def test_crops_of_a_wrong_part_or_of_no_weight_are_not_distilled(objects) -> Non
 
 def test_distances_are_modulo_symmetry(objects, rng: np.random.Generator) -> None:
     regression = STUDENT.preset.regression([objects[n] for n in NAMES], torch.device("cpu"))
-    _, targets = batch_of(6, 4)
+    inputs, targets = batch_of(6, 4)
     targets = replace(targets, classes=torch.zeros(6, dtype=torch.int64))  # blocks: thirds of a turn beside the centre
-    truth = regression.truth(targets)
+    truth = regression.truth(inputs, targets)
     assert int(truth.valid[0].sum()) == 3
     for k in range(3):
         given = regression.equivalents(truth.values[:, k], targets.classes)
