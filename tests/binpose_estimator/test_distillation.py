@@ -8,16 +8,21 @@ import torch
 from torch import nn
 
 from binpose_core.base.errors import BinposeError
+from binpose_core.learning.hooks import StepReport
 from binpose_core.learning.loop_config import LoopConfig
 from binpose_core.learning.training_loop import train
 from binpose_estimator import (
     CropContent,
+    DefaultPreset,
     EstimatorConfig,
     Objective,
     PoseEstimator,
     PoseNetwork,
     PosePrediction,
+    PoseTrainingConfig,
     Preset,
+    build_network,
+    train_estimator,
 )
 from binpose_estimator.crops import CropInputs
 from binpose_estimator.distillation import DistillationObjective, Teachers, distillation_objective, upper_bounded
@@ -111,7 +116,7 @@ def objective_of(objects, teachers, unlabelled=None, **settings) -> Distillation
     return distillation_objective(teachers, STUDENT, [objects[n] for n in NAMES], config, unlabelled=unlabelled)
 
 
-def trained(objective: Objective, batches, steps: int = 100) -> PoseNetwork:
+def trained(objective: Objective, batches, steps: int = 200) -> PoseNetwork:
     torch.manual_seed(0)
     joint = JointNetwork(STUDENT.preset.network(len(NAMES)), objective)
     loop = LoopConfig(steps=steps, learning_rate=1e-2, low_precision=False, average_steps=20, weight_decay=0.0)
@@ -129,7 +134,7 @@ def test_a_perfect_teacher_of_unlabelled_crops_helps_a_student_with_few_labels(o
     few, draws = batch_of(12, 1), iter(range(2000, 9000))
 
     def unlabelled(device: torch.device) -> UnlabelledBatch:
-        inputs, targets = batch_of(16, next(draws))
+        inputs, targets = batch_of(32, next(draws))
         return UnlabelledBatch(inputs, targets.classes)
 
     alone = Objective(STUDENT.preset.loss([objects[n] for n in NAMES], torch.device("cpu")))
@@ -152,7 +157,7 @@ def test_a_worse_teacher_gives_no_gradient_of_its_own(objects, teacher_error: fl
     with torch.no_grad():
         found = network(inputs.x, targets.classes)
     regression = objective._regression
-    to_truth = regression.truth(targets).distance(regression.points(found)).amin(1).mean()
+    to_truth = regression.truth(inputs, targets).distance(regression.points(found)).amin(1).mean()
     assert (float(loss) > float(to_truth) + 1e-3) == heard
 
 
@@ -201,9 +206,9 @@ def test_crops_of_a_wrong_part_or_of_no_weight_are_not_distilled(objects) -> Non
 
 def test_distances_are_modulo_symmetry(objects, rng: np.random.Generator) -> None:
     regression = STUDENT.preset.regression([objects[n] for n in NAMES], torch.device("cpu"))
-    _, targets = batch_of(6, 4)
+    inputs, targets = batch_of(6, 4)
     targets = replace(targets, classes=torch.zeros(6, dtype=torch.int64))  # blocks: thirds of a turn beside the centre
-    truth = regression.truth(targets)
+    truth = regression.truth(inputs, targets)
     assert int(truth.valid[0].sum()) == 3
     for k in range(3):
         given = regression.equivalents(truth.values[:, k], targets.classes)
@@ -234,3 +239,16 @@ def test_what_cannot_be_taught_is_refused_in_a_sentence(objects) -> None:
         objective_of(objects, [estimator(objects, Perfect())], teacher_layer="backbone.nothing")
     with pytest.raises(BinposeError, match="weight 0 teach nothing"):
         DistillationConfig(("a",), regression=0.0, hint=0.0)
+
+
+def test_the_default_preset_is_distilled_by_another_size_of_itself(views, objects) -> None:
+    torch.manual_seed(0)
+    small, large = (EstimatorConfig(NAMES, preset=DefaultPreset(widths, 2)) for widths in ((8, 8, 8), (8, 12, 16)))
+    teacher = PoseEstimator(build_network(large), large, objects)
+    parts, seen = [objects[name] for name in NAMES], list[dict[str, float]]()
+    objective = distillation_objective([teacher], small, parts, DistillationConfig(("a model",)))
+    settings = PoseTrainingConfig(LoopConfig(steps=3, low_precision=False), batch_size=8)
+    hooks = [StepReport(lambda fraction, losses: seen.append(losses))]
+    student = train_estimator(views, objects, small, settings, 1, hooks=hooks, objective=objective)
+    assert len(seen) == 3 and all(losses["distillation"] > 0 and losses["hint"] > 0 for losses in seen)
+    assert set(student.to_tensors()[0]) == set(build_network(small).state_dict())

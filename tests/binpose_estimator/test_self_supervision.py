@@ -11,7 +11,6 @@ from binpose_estimator.crops import CropInputs
 from binpose_estimator.head import rotation_from_6d
 from binpose_estimator.losses import PoseTargets
 from binpose_estimator.presets import DefaultPreset
-from binpose_estimator.regression import most_confident_pose
 from binpose_estimator.rendered_crops import CropRenderer
 from binpose_estimator.self_supervision import (
     PATCH,
@@ -80,7 +79,7 @@ def image(parts, truth) -> UnlabelledBatch:
 
 def objective_of(parts, start: nn.Module, image: UnlabelledBatch, settings: SelfSupervisionConfig):
     base = Objective(lambda prediction, inputs, targets: {"labelled": torch.zeros(())})
-    return self_supervision_objective(base, start, CONFIG, parts, lambda device: image, most_confident_pose, settings)
+    return self_supervision_objective(base, start, CONFIG, parts, lambda device: image, settings)
 
 
 def labelled(image: UnlabelledBatch) -> tuple[CropInputs, PoseTargets]:

@@ -61,6 +61,8 @@ def test_crops_without_points_say_nothing(seen) -> None:
     empty = CropInputs(CONTENT, inputs.x * 0, inputs.distance)
     found = prediction_at(rotation[:, None], center[:, None], torch.zeros(COUNT, 1))
     assert float(weak_loss(found, empty, model, CONFIG)) == 0
+    with pytest.raises(BinposeError, match="predicts Tensor; expected PosePrediction"):
+        weak_loss(torch.zeros(COUNT), inputs, model, CONFIG)
     color = CropContent(("rgb",), size_px=SIZE)
     with pytest.raises(BinposeError, match="no points"):
         weak_loss(found, CropInputs(color, inputs.x[:, :3], inputs.distance), model, CONFIG)

@@ -54,7 +54,7 @@ class CornerHead(nn.Module):
     def forward(self, fine: torch.Tensor, coarse: torch.Tensor, classes: torch.Tensor) -> CornerPrediction:
         """Features (B, c, 16, 16), which it does not use, and (B, C, 8, 8), classes (B,) -> corners in float32."""
         x = self.regress(torch.cat([self.squeeze(coarse).flatten(1), self.embedding(classes)], 1))
-        corners = self.corners(x, classes).float().view(len(x), POINTS, 2)
+        corners = self.corners(x, classes).float().view(-1, POINTS, 2)
         return CornerPrediction(corners, self.match(x, classes)[:, 0].float())
 
     def decode(self, prediction: CornerPrediction, inputs: CropInputs, parts: Sequence[ObjectModel]) -> DecodedPoses:

@@ -44,7 +44,7 @@ class CodeHead(nn.Module):
         self, code: torch.Tensor, pose_code: torch.Tensor, reconstruction: torch.Tensor, classes: torch.Tensor
     ) -> CodePrediction:
         """Codes (B, 128), those for poses, reconstructions and classes (B,) -> the codes in float32."""
-        return CodePrediction(code.float(), reconstruction, torch.zeros(len(code), device=code.device))
+        return CodePrediction(code.float(), reconstruction, torch.zeros(code.shape[0], device=code.device))
 
 
 @dataclass(frozen=True)

@@ -128,7 +128,7 @@ class DistillationObjective(Objective):
         known = targets.matches & (targets.weight > 0)
         with torch.autocast(inputs.x.device.type, enabled=False):
             losses = self.loss(prediction, inputs, targets)
-            truth = self._regression.truth(targets)
+            truth = self._regression.truth(inputs, targets)
         taught = self._taught(inputs, targets.classes, prediction, features, known, truth)
         if self._unlabelled is None:
             return {**losses, **taught}

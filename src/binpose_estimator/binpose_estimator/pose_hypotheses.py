@@ -67,7 +67,7 @@ class RegressionHead(nn.Module):
         for layer in self.layers[1:]:
             x = torch.relu(layer(torch.cat([x, given], 1)))
         x = torch.cat([x, given], 1)
-        rotation = self.rotation(x, classes).float().view(len(x), self.hypotheses, 6)
+        rotation = self.rotation(x, classes).float().view(-1, self.hypotheses, 6)
         return CodedPrediction(
             rotation_from_6d(rotation),
             self.center(x, classes).float(),

@@ -6,13 +6,13 @@ them.
 
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 from binpose_core.base.errors import BinposeError
+from binpose_estimator.crops import CropInputs
 from binpose_estimator.head import PosePrediction
 from binpose_estimator.losses import PartTables, PoseTargets
 
@@ -33,6 +33,13 @@ class Equivalents:
         return apart.masked_fill(~self.valid[:, None], torch.inf).amin(-1)
 
 
+class CropPoses(NamedTuple):
+    """rotation (B, 3, 3) and center (B, 3) of the part from the crop's centre, in the crop's frame, in diameters."""
+
+    rotation: torch.Tensor
+    center: torch.Tensor
+
+
 class Regression(ABC):
     """N points in R^D for each of K hypotheses of a prediction, and what they are at the true pose.
 
@@ -51,8 +58,12 @@ class Regression(ABC):
         return torch.zeros(points.shape[:2], device=points.device)
 
     @abstractmethod
-    def truth(self, targets: PoseTargets) -> Equivalents:
+    def truth(self, inputs: CropInputs, targets: PoseTargets) -> Equivalents:
         """The points at all poses that are equivalent to the true ones."""
+
+    @abstractmethod
+    def poses(self, prediction: Any, inputs: CropInputs, classes: torch.Tensor) -> CropPoses:
+        """The pose of the most confident hypothesis, with gradients."""
 
     def equivalents(self, points: torch.Tensor, classes: torch.Tensor) -> Equivalents:
         """Those of points (B, N, D) of one hypothesis; by default there is no other one."""
@@ -96,9 +107,14 @@ class PoseRegression(Regression):
         """(B, K) logits."""
         return prediction.confidence
 
-    def truth(self, targets: PoseTargets) -> Equivalents:
+    def truth(self, inputs: CropInputs, targets: PoseTargets) -> Equivalents:
         """The corners at the true pose and at those that symmetries make of it."""
         return self._equivalents(targets.rotation, targets.center, targets.classes)
+
+    def poses(self, prediction: PosePrediction, inputs: CropInputs, classes: torch.Tensor) -> CropPoses:
+        """The pose of the most confident hypothesis."""
+        index = prediction.confidence.argmax(1)
+        return CropPoses(chosen(prediction.rotation, index), chosen(prediction.center, index))
 
     def equivalents(self, points: torch.Tensor, classes: torch.Tensor) -> Equivalents:
         """The corners (B, 8, 3) after all symmetries of the classes."""
@@ -127,13 +143,3 @@ def point_distance(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 def chosen(values: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
     """Of values (B, K, ...) those of each index (B,)."""
     return values[torch.arange(len(index), device=index.device), index]
-
-
-PosesOf = Callable[[Any, Any], tuple[torch.Tensor, torch.Tensor]]
-"""(prediction, inputs) -> rotation (B, 3, 3) and center (B, 3) in the crop's frame, in diameters, with gradients."""
-
-
-def most_confident_pose(prediction: PosePrediction, inputs: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    """The pose of the most confident hypothesis: `PosesOf` for heads that give a `PosePrediction`."""
-    index = prediction.confidence.argmax(1)
-    return chosen(prediction.rotation, index), chosen(prediction.center, index)

@@ -21,7 +21,7 @@ from binpose_estimator.head import at_cells
 from binpose_estimator.losses import PoseTargets
 from binpose_estimator.objective import Objective, PoseBatch
 from binpose_estimator.presets import PoseLoss
-from binpose_estimator.regression import PosesOf, Regression, chosen
+from binpose_estimator.regression import Regression, chosen
 from binpose_estimator.rendered_crops import CropRenderer, RenderedCrops
 from binpose_estimator.self_supervision_config import SelfSupervisionConfig
 from binpose_estimator.unlabelled_crops import DrawUnlabelled, UnlabelledBatch
@@ -44,8 +44,7 @@ class SelfSupervisionObjective(Objective):
     Args:
         base: what labelled crops are learnt by.
         loss: of the preset, for the renderings.
-        regression: what the head regresses.
-        poses_of: the poses of a prediction, with gradients.
+        regression: what the head regresses, and the poses that it stands for.
         renderer: of the parts in class order.
         unlabelled: gives the crops of each step.
         perceptual: a frozen network and the module whose features are compared; None = no perceptual loss.
@@ -58,7 +57,6 @@ class SelfSupervisionObjective(Objective):
         base: Objective,
         loss: PoseLoss,
         regression: Regression,
-        poses_of: PosesOf,
         renderer: CropRenderer,
         unlabelled: DrawUnlabelled,
         perceptual: tuple[nn.Module, str] | None,
@@ -67,7 +65,7 @@ class SelfSupervisionObjective(Objective):
     ) -> None:
         super().__init__(loss)
         self.base, self._config = base, config
-        self._regression, self._poses_of, self._renderer = regression, poses_of, renderer
+        self._regression, self._renderer = regression, renderer
         self._unlabelled, self._perceptual = unlabelled, perceptual
         self._random, self._steps = torch.Generator().manual_seed(seed), 0
 
@@ -86,7 +84,8 @@ class SelfSupervisionObjective(Objective):
         patch = noise_patches(len(classes), batch.inputs.content.size_px, config.occlusion, self._random)
         image = occluded(batch.inputs, patch, self._random)
         first = network(image.x, classes)
-        rotation, center = self._poses_of(first, image)
+        self._regression.check(first, "student")
+        rotation, center = self._regression.poses(first, image, classes)
         with torch.autocast(image.x.device.type, enabled=False):
             drawn = self._renderer(classes, rotation.float(), center.float(), image.distance)
         shown = _in_view(drawn.silhouette)
@@ -163,7 +162,6 @@ def self_supervision_objective(
     estimator: EstimatorConfig,
     parts: Sequence[ObjectModel],
     unlabelled: DrawUnlabelled,
-    poses_of: PosesOf,
     config: SelfSupervisionConfig,
     device: torch.device | str = "cpu",
     seed: int = 0,
@@ -177,7 +175,6 @@ def self_supervision_objective(
         estimator: its settings.
         parts: in class order.
         unlabelled: gives the crops of each step.
-        poses_of: the poses of a prediction, with gradients.
         config: the weights.
         device: of the training.
         seed: of the patches.
@@ -185,7 +182,7 @@ def self_supervision_objective(
     preset, place = estimator.preset, torch.device(device)
     frozen = copy.deepcopy(start).to(place).eval().requires_grad_(False)
     return SelfSupervisionObjective(
-        base, preset.loss(parts, place), preset.regression(parts, place), poses_of, CropRenderer(parts, preset.content),
+        base, preset.loss(parts, place), preset.regression(parts, place), CropRenderer(parts, preset.content),
         unlabelled, (frozen, preset.hint_layer), config, seed,
     )  # fmt: skip
 

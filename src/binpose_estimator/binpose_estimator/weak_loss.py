@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn.functional import logsigmoid
 
+from binpose_core.base.errors import BinposeError
 from binpose_core.base.settings import NOT_NEGATIVE, check_bounds, setting
 from binpose_core.parts.catalogue import ObjectModel
 from binpose_estimator.annotation_resolver import resolve_poses
@@ -67,8 +68,13 @@ def weak_loss(
         config: the iterations and w.
 
     Raises:
-        BinposeError: if the crops carry no points.
+        BinposeError: if the crops carry no points, or the network predicts something else than hypotheses.
     """
+    if not isinstance(prediction, PosePrediction):
+        raise BinposeError(
+            f"The network predicts {type(prediction).__name__}; expected PosePrediction for the weak loss; choose a "
+            "preset that predicts hypotheses, or switch the weak loss off."
+        )
     observed, valid = (at_cells(inputs[name]).flatten(2) for name in ("points", "valid"))
     covered = (valid[:, 0] > 0) & (at_cells(inputs["mask"]).flatten(2)[:, 0] > 0.5)
     batch, hypotheses = prediction.confidence.shape

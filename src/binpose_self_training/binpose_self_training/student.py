@@ -18,7 +18,6 @@ from binpose_detection.segmenter import VoteSegmenter
 from binpose_detection.training import train_segmenter
 from binpose_estimator.estimator import PoseEstimator
 from binpose_estimator.objective import Objective
-from binpose_estimator.regression import most_confident_pose
 from binpose_estimator.self_supervision import self_supervision_objective
 from binpose_estimator.training import train_estimator
 from binpose_estimator.unlabelled_crops import UnlabelledCrops
@@ -221,9 +220,7 @@ def pose_objective(
         objective = WeakLossObjective(objective, parts, crops(weak.batch_size), weak)
     if (own := config.self_supervision).enabled:
         start, drawn = estimator.network, crops(own.batch_size)
-        objective = self_supervision_objective(
-            objective, start, settings, parts, drawn, most_confident_pose, own, device, seed
-        )
+        objective = self_supervision_objective(objective, start, settings, parts, drawn, own, device, seed)
     return objective
 
 

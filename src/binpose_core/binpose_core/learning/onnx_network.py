@@ -104,8 +104,9 @@ class OnnxSession:
             same = found[name].shape == value.shape
             if value.numel() == 0 and same:
                 continue
-            scale = value.abs().max().clamp(min=1.0)
-            difference = float((found[name] - value).abs().max() / scale) if same else float("inf")
+            found_value, wanted = found[name].double(), value.double()
+            scale = wanted.abs().max().clamp(min=1.0)
+            difference = float((found_value - wanted).abs().max() / scale) if same else float("inf")
             if not difference <= LARGEST_DIFFERENCE:
                 raise BinposeError(
                     f"The output {name!r} differs by {difference:.2g} between torch and ONNX Runtime; expected at most "
