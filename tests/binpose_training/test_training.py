@@ -197,7 +197,7 @@ def test_a_training_starts_from_a_model_of_other_parts(
 def test_a_part_is_added_to_a_model_whose_own_parts_stay_as_they_are(
     tmp_path: Path, objects: tuple[ObjectModel, ...], config: TrainConfig
 ) -> None:
-    train(objects[:2], tmp_path / "parent", config)
+    train(objects[:1], tmp_path / "parent", config)
     start = load_bundle(tmp_path / "parent")
     train(objects, tmp_path / "child", replace(config, only_new_rows=True), start=start)
     child = load_bundle(tmp_path / "child")
