@@ -118,3 +118,17 @@ def find_conditioning(name: str) -> Conditioning:
 def code_size(conditioning: Conditioning, size: int) -> int:
     """Numbers of the learnt code of a class that a head appends to its features; 0 where only other layers know it."""
     return 0 if isinstance(conditioning, type) and issubclass(conditioning, Unconditioned) else size
+
+
+def find_inner_conditioning(name: str) -> Conditioning:
+    """The conditioning of this name for a network whose last layers are those of all parts.
+
+    Raises:
+        BinposeError: for an unknown name, and for `multi_output`, with which such a network would not know the part.
+    """
+    if find_conditioning(name) is MultiOutput:
+        raise BinposeError(
+            f"The conditioning {name!r} needs last layers of each part, which this preset does not have; expected "
+            f"another one of {', '.join(CONDITIONINGS)}; choose cin, film, one_hot or single."
+        )
+    return find_conditioning(name)

@@ -23,7 +23,7 @@ from binpose_core.base.workers import (
     Item,
     OrderedResults,
     Result,
-    Results,
+    ResultStream,
     ThisProcess,
     Value,
     Workers,
@@ -48,7 +48,7 @@ class ProcessWorkers:
 
     def map(
         self, job: Callable[[Item], Result], groups: Iterable[Sequence[Item]], ahead: int = AHEAD
-    ) -> Results[Result]:
+    ) -> ResultStream[Result]:
         """Do a job with all items, see `Workers`."""
         return OrderedResults(_Processes(job, self.count), groups, ahead)
 

@@ -31,7 +31,7 @@ from binpose_core.base.workers import (
     Item,
     OrderedResults,
     Result,
-    Results,
+    ResultStream,
     Value,
     result_or_error,
 )
@@ -139,7 +139,7 @@ class RayWorkers:
 
     def map(
         self, job: Callable[[Item], Result], groups: Iterable[Sequence[Item]], ahead: int = AHEAD
-    ) -> Results[Result]:
+    ) -> ResultStream[Result]:
         """Do a job with all items, see `Workers`."""
         return OrderedResults(_Actors(self, job), groups, ahead)
 

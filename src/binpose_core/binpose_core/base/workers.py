@@ -24,7 +24,7 @@ MOST_LOSSES = 3
 POLL_S = 0.2
 
 
-class Results(Protocol[ResultOut]):
+class ResultStream(Protocol[ResultOut]):
     """Results in the order of their items, made ahead; `close` ends what makes them."""
 
     def __iter__(self) -> Iterator[ResultOut]:
@@ -45,7 +45,7 @@ class Workers(Protocol):
 
     def map(
         self, job: Callable[[Item], Result], groups: Iterable[Sequence[Item]], ahead: int = AHEAD
-    ) -> Results[Result]:
+    ) -> ResultStream[Result]:
         """Do a job with all items.
 
         Args:
@@ -72,7 +72,7 @@ class ThisProcess:
 
     def map(
         self, job: Callable[[Item], Result], groups: Iterable[Sequence[Item]], ahead: int = AHEAD
-    ) -> Results[Result]:
+    ) -> ResultStream[Result]:
         """Do a job with all items, see `Workers`."""
         return (job(item) for group in groups for item in group)
 

@@ -11,7 +11,7 @@ from binpose_core.parts.catalogue import ObjectModel
 from binpose_estimator.anchor_head import AnchorHead
 from binpose_estimator.anchor_loss import AnchorLoss
 from binpose_estimator.anchors import icosahedral_rotations
-from binpose_estimator.conditioning import find_conditioning
+from binpose_estimator.conditioning import find_inner_conditioning
 from binpose_estimator.dense_fusion import FUSED_CONTENT, DenseFusionBackbone
 from binpose_estimator.model_distance import SymmetricDistance, check_symmetric_distance, surface_tables
 from binpose_estimator.network import PoseNetwork
@@ -43,12 +43,12 @@ class DcNetPreset(Preset):
 
     def __post_init__(self) -> None:
         check_bounds(self)
-        find_conditioning(self.conditioning)
+        find_inner_conditioning(self.conditioning)
         check_symmetric_distance(self.symmetric_distance)
 
     def network(self, classes: int) -> PoseNetwork:
         """The backbone of dense fusion with the head of anchors."""
-        conditioning = find_conditioning(self.conditioning)
+        conditioning = find_inner_conditioning(self.conditioning)
         backbone = DenseFusionBackbone(classes, self.width, self.points, conditioning, attention=False)
         return PoseNetwork(backbone, AnchorHead(self.width, self.hypotheses))
 

@@ -9,7 +9,7 @@ import torch
 from binpose_core.base.settings import check_bounds, setting
 from binpose_core.learning.batches import on_device
 from binpose_core.parts.catalogue import ObjectModel
-from binpose_estimator.conditioning import find_conditioning
+from binpose_estimator.conditioning import find_inner_conditioning
 from binpose_estimator.dense_fusion import FUSED_CONTENT, DenseFusionBackbone
 from binpose_estimator.model_distance import SymmetricDistance, check_symmetric_distance, surface_tables
 from binpose_estimator.network import PoseNetwork
@@ -50,12 +50,12 @@ class DenseFusionPreset(Preset):
 
     def __post_init__(self) -> None:
         check_bounds(self)
-        find_conditioning(self.conditioning)
+        find_inner_conditioning(self.conditioning)
         check_symmetric_distance(self.symmetric_distance)
 
     def network(self, classes: int) -> PoseNetwork:
         """The backbone of dense fusion with the head of pixel-wise poses."""
-        conditioning = find_conditioning(self.conditioning)
+        conditioning = find_inner_conditioning(self.conditioning)
         backbone = DenseFusionBackbone(classes, self.width, self.points, conditioning, self.attention)
         head = PixelPoseHead(self.width, classes, self.hypotheses, self.refinements, conditioning, self.attention)
         return PoseNetwork(backbone, head)
