@@ -356,4 +356,6 @@ def test_the_python_in_the_documents_can_be_run() -> None:
     for document, block in blocks:
         compile(block, str(document), "exec")
         for module in re.findall(r"^from (binpose\S*) import", block, re.MULTILINE):
+            if module == "binpose_interfaces.msg":  # made from its messages where ROS is
+                continue
             assert importlib.util.find_spec(module), f"{document} imports {module}"

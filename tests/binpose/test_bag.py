@@ -28,7 +28,7 @@ def words(capsys: pytest.CaptureFixture) -> str:
 def test_a_bag_gives_the_poses_of_the_frames_it_was_made_of(
     bag: Path, dataset: Path, tmp_path: Path, bundle: PipelineBundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(estimate, "load_bundle", lambda *_: bundle)
+    monkeypatch.setattr(estimate, "load_bundle", lambda *_, **__: bundle)
     found = {}
     for name, path in {"bag": bag, "file": sorted(bag.glob("*.mcap"))[0], "frames": dataset}.items():
         out = tmp_path / f"run_{name}"

@@ -45,7 +45,7 @@ def out(
         wrong[0, 3] += 0.05
         return [*poses, replace(poses[-1], T_cam_obj=wrong, score=0.1)]
 
-    monkeypatch.setattr(demo, "load_bundle", lambda *_: bundle)
+    monkeypatch.setattr(demo, "load_bundle", lambda *_, **__: bundle)
     monkeypatch.setattr(export, "export_bop", recorded)
     monkeypatch.setattr(type(bundle.refiner), "__call__", refine)
     assert cli.main(["demo", "--out", str(tmp_path / "demo"), "--frames", "3", "--seed", "5"]) == 0
@@ -95,7 +95,7 @@ def made(tmp_path: Path, bundle: PipelineBundle, monkeypatch: pytest.MonkeyPatch
 
     def run(objects: Sequence, seed: int = 5) -> int:
         monkeypatch.setattr(
-            demo, "load_bundle", lambda *_: replace(bundle, objects={part.id: part for part in objects})
+            demo, "load_bundle", lambda *_, **__: replace(bundle, objects={part.id: part for part in objects})
         )
         assert cli.main(["demo", "--out", str(tmp_path / "demo"), "--frames", "3", "--seed", str(seed)]) == 0
         return counts[-1]

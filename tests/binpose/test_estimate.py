@@ -29,7 +29,7 @@ Run = Callable[..., int]
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, bundle: PipelineBundle, dataset: Path, tmp_path: Path) -> Run:
     """Runs `binpose estimate` on the data set into tmp_path/run with the stand-in model."""
-    monkeypatch.setattr(estimate, "load_bundle", lambda *_: bundle)
+    monkeypatch.setattr(estimate, "load_bundle", lambda *_, **__: bundle)
     monkeypatch.setattr("binpose_pipeline.kernels.compile_kernels", lambda *_: None)  # which runs each stage
 
     def call(*options: str, path: Path = dataset) -> int:

@@ -27,7 +27,7 @@ Evaluate = Callable[..., int]
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, bundle: PipelineBundle, dataset: Path, tmp_path: Path) -> Path:
     """A run of the stand-in model, which knows every pose."""
-    monkeypatch.setattr(estimate, "load_bundle", lambda *_: bundle)
+    monkeypatch.setattr(estimate, "load_bundle", lambda *_, **__: bundle)
     assert cli.main(["estimate", str(dataset), "--model", "standin", "--out", str(tmp_path / "run")]) == 0
     return tmp_path / "run"
 

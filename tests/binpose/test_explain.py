@@ -25,7 +25,7 @@ def explainer(bundle: PipelineBundle) -> Explainer:
 def test_each_part_gets_a_picture_that_the_report_links(
     monkeypatch: pytest.MonkeyPatch, bundle: PipelineBundle, dataset: Path, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(estimate, "load_bundle", lambda *_: bundle)
+    monkeypatch.setattr(estimate, "load_bundle", lambda *_, **__: bundle)
     out = tmp_path / "run"
     assert cli.main(["estimate", str(dataset), "--model", "standin", "--out", str(out), "--explain"]) == 0
     pictures = sorted(path.relative_to(out).as_posix() for path in out.glob("frames/*/explain/*.png"))

@@ -17,7 +17,7 @@ SMALL = ["--true-poses", "--parts", "step", "--picture.width", "64", "--picture.
 
 @pytest.fixture(autouse=True)
 def known_model(bundle: PipelineBundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("binpose_pipeline.bundle.load_bundle", lambda *_: bundle)
+    monkeypatch.setattr("binpose_pipeline.bundle.load_bundle", lambda *_, **__: bundle)
 
 
 def picked(out: Path, *options: str) -> int:

@@ -83,6 +83,14 @@ def test_the_options_of_train_leave_the_settings_of_the_training() -> None:
     assert (command.minutes, command.seed, command.detector) == (None, None, None)
 
 
+@pytest.mark.parametrize("options", [[], ["--add-part", "b"], ["--objects", "a", "--add-part", "b"]])
+def test_the_parts_of_a_training_are_given_in_one_way(
+    tmp_path: Path, capsys: pytest.CaptureFixture, options: list[str]
+) -> None:
+    assert cli.main(["train", "--out", str(tmp_path / "model"), *options]) == cli.FAILED
+    assert "expected --objects PARTS, or --start-from MODEL with --add-part PARTS" in capsys.readouterr().err
+
+
 def test_other_parts_are_refused_in_one_sentence(
     catalogue: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:

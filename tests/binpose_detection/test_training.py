@@ -173,6 +173,31 @@ def test_a_batch_can_be_learnt(views, objects) -> None:
     assert last["affinity"] < first["affinity"] - 0.1
 
 
+def test_a_new_part_leaves_the_logits_of_the_others_as_they_are(views, objects) -> None:
+    """To the bit, centres and affinities too."""
+    torch.manual_seed(0)
+    blocks = replace(SEGMENTER, objects=("block",))
+    network = build_network(blocks)
+    for name, value in network.state_dict().items():
+        if "running_mean" in name:
+            value.normal_()
+    start = VoteSegmenter(network, blocks)
+    after = train_segmenter(views, objects, SEGMENTER, training(2), 0, start=start, only_new_rows=True)
+    features = torch.randn(1, 10, 64, 64)
+    with torch.no_grad():
+        before, now = start.network(features), after.network(features)
+    assert torch.equal(now[0][:, :2], before[0])
+    assert torch.equal(now[1], before[1]) and torch.equal(now[2], before[2])
+    rows = (one.network.state_dict()["head.1.weight"] for one in (start, after))
+    assert not torch.allclose(next(rows).mean(0).expand(4, -1, -1, -1), next(rows)[8:12]), "it begins as the mean"
+
+
+def test_without_a_new_part_there_is_none_to_add(views, objects) -> None:
+    start = VoteSegmenter(build_network(SEGMENTER), SEGMENTER)
+    with pytest.raises(BinposeError, match="no rows for new parts to train; expected"):
+        train_segmenter(views, objects, SEGMENTER, training(1), 0, start=start, only_new_rows=True)
+
+
 @pytest.mark.parametrize("changes", [{"crop_px": 100}, {"crop_px": 32}, {"views": 0}, {"crops": 0}])
 def test_nonsense_is_refused(changes: dict[str, int]) -> None:
     with pytest.raises(BinposeError, match="must be"):

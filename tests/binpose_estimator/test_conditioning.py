@@ -3,7 +3,14 @@ import pytest
 import torch
 
 from binpose_core.base.errors import BinposeError
-from binpose_estimator.conditioning import CONDITIONINGS, ConditionalInstanceNorm, FeatureModulation, find_conditioning
+from binpose_estimator.conditioning import (
+    CONDITIONINGS,
+    ConditionalInstanceNorm,
+    FeatureModulation,
+    OneHotCode,
+    code_size,
+    find_conditioning,
+)
 
 CHANNELS, CLASSES = 5, 3
 
@@ -51,7 +58,11 @@ def test_a_class_is_taught_by_its_own_examples_alone(norm: ConditionalInstanceNo
         assert table.grad[[0, 2]].abs().sum(1).all() and not table.grad[1].any()
 
 
-@pytest.mark.parametrize("name", CONDITIONINGS)
+FEATURES = ("cin", "film", "one_hot")
+"""Conditionings of the features; the others leave them as they are."""
+
+
+@pytest.mark.parametrize("name", FEATURES)
 def test_classes_are_treated_alike_at_first_and_differently_once_learnt(name: str) -> None:
     torch.manual_seed(0)
     layer, features = find_conditioning(name)(CHANNELS, CLASSES), torch.randn(1, CHANNELS, 8, 8).expand(2, -1, -1, -1)
@@ -77,6 +88,35 @@ def test_modulation_scales_and_shifts_each_channel(rng: np.random.Generator) -> 
         torch.testing.assert_close(layer(features, classes)[b], expected)
 
 
+@pytest.mark.parametrize("name", FEATURES)
+def test_rows_of_one_class_change_no_other(name: str) -> None:
+    torch.manual_seed(0)
+    layer, features = find_conditioning(name)(CHANNELS, CLASSES), torch.randn(CLASSES, CHANNELS, 4, 4)
+    before = layer(features, torch.arange(CLASSES))
+    with torch.no_grad():
+        for table in layer.parameters():
+            table[1] += 1.0
+    after = layer(features, torch.arange(CLASSES))
+    assert torch.equal(before[[0, 2]], after[[0, 2]]) and not torch.allclose(before[1], after[1])
+
+
+@pytest.mark.parametrize("name", sorted(set(CONDITIONINGS) - set(FEATURES)))
+def test_the_others_leave_the_features_and_need_no_code(name: str) -> None:
+    layer, features = find_conditioning(name)(CHANNELS, CLASSES), torch.randn(2, CHANNELS, 4, 4)
+    assert layer(features, torch.tensor([0, 2])) is features
+    assert code_size(find_conditioning(name), 64) == 0 and code_size(find_conditioning("cin"), 64) == 64
+
+
+def test_a_one_hot_code_is_appended_to_the_features() -> None:
+    """A 1 x 1 convolution over features and code, of which the features' part is the identity, does the same."""
+    layer, classes = OneHotCode(CHANNELS, CLASSES), torch.tensor([2, 0])
+    features, code = torch.randn(2, CHANNELS, 4, 4), torch.eye(CLASSES)[classes]
+    torch.nn.init.normal_(layer.beta.weight)
+    appended = torch.cat([features, code[..., None, None].expand(-1, -1, 4, 4)], 1)
+    weight = torch.cat([torch.eye(CHANNELS), layer.beta.weight.detach().T], 1)[..., None, None]
+    torch.testing.assert_close(layer(features, classes), torch.nn.functional.conv2d(appended, weight))
+
+
 def test_an_unknown_conditioning_is_refused() -> None:
-    with pytest.raises(BinposeError, match="'telepathy' is unknown; expected cin or film"):
+    with pytest.raises(BinposeError, match="'telepathy' is unknown; expected cin, film, one_hot, multi_output, single"):
         find_conditioning("telepathy")

@@ -11,13 +11,17 @@ from binpose_core.learning.hooks import StepReport
 from binpose_core.learning.loop_config import LoopConfig
 from binpose_core.meshes.mesh import surface_samples
 from binpose_estimator import (
+    Bb8Preset,
+    CodebookPreset,
     DefaultPreset,
     EstimatorConfig,
     PoseEstimator,
     PoseTrainingConfig,
+    SharedRegressionPreset,
     build_network,
     train_estimator,
 )
+from binpose_estimator.conditioning import CONDITIONINGS
 from binpose_estimator.crop_content import CROP_PX
 from binpose_estimator.crop_pool import CropPool, crop_pool
 from binpose_estimator.crops import QUARTER_TURN, network_input
@@ -211,6 +215,58 @@ def test_a_batch_can_be_learnt(pool, objects) -> None:
         told.append({name: value.item() for name, value in losses.items()})
     assert told[-1]["pose"] < 0.6 * told[0]["pose"]
     assert told[-1]["coordinates"] < told[0]["coordinates"] - 0.02
+
+
+def start_for(objects, preset, names: tuple[str, ...]) -> PoseEstimator:
+    """An untrained estimator whose batch statistics are those of no batch."""
+    torch.manual_seed(1)
+    config = EstimatorConfig(names, gsd_m=1e-3, preset=preset)
+    network = build_network(config)
+    for name, value in network.state_dict().items():
+        if "running_mean" in name:
+            value.normal_()
+    return PoseEstimator(network, config, objects)
+
+
+@pytest.mark.parametrize("conditioning", CONDITIONINGS)
+def test_a_new_part_leaves_the_poses_of_the_others_as_they_are(views, objects, conditioning: str) -> None:
+    """To the bit, however the network is conditioned; and the new part's poses are learnt."""
+    config = replace(ESTIMATOR, preset=replace(ESTIMATOR.preset, conditioning=conditioning))
+    start = start_for(objects, config.preset, NAMES[:2])
+    settings = training(2, variants=1, wrong_share=0.2)
+    after = train_estimator(views[:1], objects, config, settings, 0, start=start, only_new_rows=True)
+    x = torch.randn(4, config.preset.content.channels, CROP_PX, CROP_PX)
+    old = ["block", "rod", "rod", "block"]
+    for name, value in vars(start.predict(x, old)).items():
+        assert torch.equal(getattr(after.predict(x, old), name), value), name
+    known, new = (estimator.network.part_rows(estimator.config.objects) for estimator in (start, after))
+    state = after.network.state_dict()
+    assert known.keys() == new.keys()
+    mean = {name: value.float().mean(0) for name, value in start.network.state_dict().items() if name in known}
+    weights = [name for name, _ in after.network.named_parameters() if name in new and state[name].numel()]
+    assert any(not torch.allclose(state[name][2], mean[name]) for name in weights), "it begins as the mean"
+
+
+def test_what_cannot_be_added_alone_is_refused(views, objects) -> None:
+    start = start_for(objects, ESTIMATOR.preset, NAMES)
+    with pytest.raises(BinposeError, match="from a model of no part; expected a model with the same settings, and"):
+        train_estimator(views[:1], objects, ESTIMATOR, training(), 0, only_new_rows=True)
+    with pytest.raises(BinposeError, match="from a model of block, rod, bracket; expected"):
+        train_estimator(views[:1], objects, ESTIMATOR, training(), 0, start=start, only_new_rows=True)
+    preset = CodebookPreset((4, 4, 4, 4), views=4, turns=2, hypotheses=1)
+    config, start = replace(ESTIMATOR, preset=preset), start_for(objects, preset, NAMES[:2])
+    with pytest.raises(BinposeError, match="'codebook' has no weights that belong to one part; expected one with a"):
+        train_estimator(views[:1], objects, config, training(), 0, start=start, only_new_rows=True)
+
+
+@pytest.mark.parametrize("preset", [Bb8Preset((4, 4, 4)), SharedRegressionPreset((4, 4, 4, 4))])
+def test_presets_are_trained_from_views_without_depth(views, objects, preset) -> None:
+    dark = [replace(view, frame=replace(view.frame, depth_m=None)) for view in views[:1]]
+    config = EstimatorConfig(NAMES, gsd_m=1e-3, preset=preset)
+    told: list[dict[str, float]] = []
+    report = StepReport(lambda fraction, losses: told.append(losses))
+    train_estimator(dark, objects, config, training(2, wrong_share=0.3), 0, hooks=[report])
+    assert len(told) == 2 and all(np.isfinite(value) for losses in told for value in losses.values())
 
 
 @pytest.mark.parametrize("changes", [{"batch_size": 1}, {"variants": 0}])

@@ -112,7 +112,7 @@ class Checking:
 def run(monkeypatch: pytest.MonkeyPatch, bundle: PipelineBundle, dataset: Path, tmp_path: Path) -> Callable[..., Path]:
     def call(agreements: Sequence[float], *options: str) -> Path:
         checked = bundle.using(refiner=Checking(agreements))
-        monkeypatch.setattr(estimate, "load_bundle", lambda *_: checked)
+        monkeypatch.setattr(estimate, "load_bundle", lambda *_, **__: checked)
         assert cli.main(["estimate", str(dataset), "--model", "m", "--out", str(tmp_path / "run"), *options]) == 0
         return tmp_path / "run"
 

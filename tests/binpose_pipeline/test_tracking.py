@@ -161,7 +161,7 @@ def test_what_is_explained_was_the_last_frames_pose(world: World) -> None:
 
 def test_the_command_line_tracks(monkeypatch, bundle, dataset, tmp_path) -> None:
     """Frames of unlike scenes: each time all parts are lost and found again, so that nothing differs."""
-    monkeypatch.setattr(estimate, "load_bundle", lambda *_: bundle)
+    monkeypatch.setattr(estimate, "load_bundle", lambda *_, **__: bundle)
     counts = []
     for track in ("no", "join", "replace"):
         out = tmp_path / track

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from binpose_core.base.errors import BinposeError
+from binpose_core.geometry.tensor_rotations import exp_so3 as rotations
 from binpose_core.geometry.transforms import exp_so3, from_rotation_translation, rotation_angle_rad
 from binpose_core.rendering.differentiable import DifferentiableRenderer
 from binpose_refinement.descent_config import COARSE, FINE, DescentConfig
 from binpose_refinement.hypothesis_batch import HypothesisBatch, PartRenderer
 from binpose_refinement.joint_loss import JointLoss
-from binpose_refinement.network import exp_so3 as rotations
 from binpose_refinement.observation import observe
 from binpose_refinement.observed_pixels import observed_crops
 from binpose_refinement.render_and_compare import Descent, View

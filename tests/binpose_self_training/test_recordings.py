@@ -1,10 +1,12 @@
 """Folders of bags are read as what they hold; one that is damaged does not keep the others away."""
 
+import tracemalloc
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from binpose_core.base.errors import BinposeError
@@ -67,3 +69,31 @@ def test_bags_without_depth_are_refused_in_one_sentence(tmp_path: Path, frames: 
     found, _ = open_recordings([tmp_path])
     with pytest.raises(BinposeError, match=r"it has no depth.*expected colour and aligned depth; record both"):
         collect_frames(found, FramesConfig(), tmp_path / "run")
+
+
+def test_a_bag_without_a_message_is_refused(tmp_path: Path) -> None:
+    write_frames(tmp_path / "recording_a", [])
+    with pytest.raises(BinposeError, match=r"recording_a.*; expected"):
+        collect_frames(open_recordings([tmp_path / "recording_a"])[0], FramesConfig(), tmp_path / "run")
+
+
+def test_memory_does_not_grow_with_the_length_of_a_bag(tmp_path: Path, frames: list[RgbdFrame]) -> None:
+    peaks = []
+    for count in (10, 100):
+        folder = tmp_path / f"recording_{count}"
+        write_frames(folder, (with_number(frames[0], number) for number in range(count)))
+        tracemalloc.start()
+        learnt, held_out = collect_frames(
+            open_recordings([folder])[0], FramesConfig(frames=4, most_held_out=2), tmp_path / f"run_{count}"
+        )
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert (len(learnt), len(held_out)) == (4, 2)
+    added = 90 * (frames[0].color.nbytes + frames[0].depth_m.nbytes)  # type: ignore[union-attr]
+    assert peaks[1] - peaks[0] < 0.05 * added
+
+
+def with_number(frame: RgbdFrame, number: int) -> RgbdFrame:
+    color = frame.color.copy()
+    color[0, 0] = np.uint8(number)
+    return replace(frame, color=color)

@@ -1,5 +1,9 @@
 """The rounds with a teacher that knows the truth and a student that changes one weight."""
 
+import re
+import resource
+import socket
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +14,7 @@ import pytest
 import torch
 
 from binpose_core.base.errors import BinposeError
+from binpose_core.base.reasons import Reason
 from binpose_core.datasets.bop import BopDataset
 from binpose_core.frames.types import UNKNOWN
 from binpose_core.learning.model_store import ModelStore
@@ -34,11 +39,11 @@ GOOD = LabelEvidence("step", 0.95, 0.01, 0.1, 0.01, depth_agreement=1.0, returne
 class KnowingTeacher:
     """Reports as many true poses of each frame as its model has weight; a student adds one."""
 
-    def __init__(self, scenes: list[Any]) -> None:
-        self.scenes = scenes
+    def __init__(self, scenes: list[Any], unexplained: float = 0.5) -> None:
+        self.scenes, self.unexplained = scenes, unexplained
 
     def __call__(self, bundle: Any, config: Any) -> "KnowingTeacher":
-        found = KnowingTeacher(self.scenes)
+        found = KnowingTeacher(self.scenes, self.unexplained)
         found.count = skill(bundle)
         return found
 
@@ -50,7 +55,7 @@ class KnowingTeacher:
             known = as_known(scene)
             poses = known.poses[: self.count]
             evidence = [replace(GOOD, object_id=pose.object_id) for pose in poses]
-            taught.append(TaughtFrame(known.detections, poses, evidence, 0.5))
+            taught.append(TaughtFrame(known.detections, poses, evidence, self.unexplained))
         return taught
 
 
@@ -82,6 +87,7 @@ def recordings(dataset: Path) -> list[NamedFrames]:
 def run(store: Path, tmp_path: Path, scenes: list[Any]) -> Callable[..., SelfTraining]:
     """Makes a self-training with the knowing teacher."""
     seen: list[Any] = []
+    made: dict[str, float] = {}
 
     def learn(teacher: Any, views: Any, *arguments: Any, **options: Any) -> Any:
         seen.append(list(views))
@@ -90,10 +96,11 @@ def run(store: Path, tmp_path: Path, scenes: list[Any]) -> Callable[..., SelfTra
         return student
 
     def rounds(*arguments: Any, **options: Any) -> Rounds:
-        knowing = KnowingTeacher(scenes)
+        knowing = KnowingTeacher(scenes, **made)
         return Rounds(*arguments, **options, teach=lambda b, c: knowing(b, c).teach, learn=learn)
 
-    def make(config: SelfTrainingConfig = CONFIG, **options: Any) -> SelfTraining:
+    def make(config: SelfTrainingConfig = CONFIG, unexplained: float = 0.5, **options: Any) -> SelfTraining:
+        made["unexplained"] = unexplained
         machine = SelfTraining(store, tmp_path / "run", config, rounds=rounds, **options)
         object.__setattr__(machine, "seen", seen)
         return machine
@@ -131,6 +138,53 @@ def test_too_few_labels_train_no_student(run, recordings):
     assert result.records[0].ended == "only 2 pseudo labels in 2 frames; expected at least 5"
 
 
+def test_parts_that_the_model_does_not_know_are_suspected_where_it_explains_little(run, recordings):
+    result = run(replace(CONFIG, fewest_labels=5), unexplained=0.9)(recordings)
+    assert result.records[0].ended.endswith(
+        "expected at least 5; it explains 10 % of what is in the bins: are these the parts that the model knows?"
+    )
+
+
+def test_a_disk_that_is_full_at_any_time_ends_the_run_in_one_sentence_and_it_resumes(run, recordings, store):
+    """Every file is cut off from some report on, as on a full disk; the next start has room for one report more."""
+    champion = ModelStore(store).current()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    full = 0
+    while True:
+        left = [full + 1]
+
+        def report(stage, fraction, message, left=left):
+            left[0] -= 1
+            if left[0] == 0:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+
+        try:
+            result = run(report=report)(recordings)
+            break
+        except BinposeError as error:
+            assert "no space is left" in str(error) and "free some space" in str(error)
+            full += 1
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert ModelStore(store).current() == champion and not ModelStore(store).damages()
+        assert full < 60
+    assert full > 2
+    assert [record.labels for record in result.records] == [2, 4, 6, 6]
+
+
+def test_a_second_self_training_in_a_store_is_refused(run, recordings, store, tmp_path):
+    refused = []
+
+    def report(stage, fraction, message):
+        with pytest.raises(BinposeError, match=r"is locked by process \d+ .*self-training.*; expected one") as caught:
+            SelfTraining(store, tmp_path / "other")(recordings)
+        refused.append(caught.value.reason)
+
+    result = run(replace(CONFIG, rounds=1), report=report)(recordings)
+    assert refused and set(refused) == {Reason.BUSY} and result.has_candidate
+    assert not (tmp_path / "other").exists()
+
+
 def test_the_gate_does_not_promote_what_two_frames_cannot_prove(run, recordings, store):
     machine = run()
     result = machine(recordings)
@@ -165,6 +219,18 @@ def test_a_run_that_was_killed_anywhere_ends_as_one_that_was_not(run, recordings
     assert kills > 2
     assert [record.labels for record in result.records] == [2, 4, 6, 6]
     assert len({record.student for record in result.records if record.student}) == 3
+
+
+def test_what_a_killed_run_left_is_removed_by_the_next_start(run, recordings, store, tmp_path):
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    host = re.sub(r"[^A-Za-z0-9]", "_", socket.gethostname())
+    run(replace(CONFIG, fewest_labels=100))(recordings)
+    left = [folder / f".x.{host}-{ended.pid}-0123abcd.tmp.json" for folder in (store, tmp_path / "run" / "round_1")]
+    for file in left:
+        file.write_text("half")
+    run(replace(CONFIG, fewest_labels=100))(recordings)
+    assert not any(file.exists() for file in left)
 
 
 def test_a_folder_of_another_run_is_refused(run, recordings):

@@ -1,5 +1,6 @@
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import textwrap
@@ -57,35 +58,31 @@ def test_a_worker_tells_what_stopped_it(parts, small):
         next(stream)
 
 
-def test_a_killed_worker_is_reported(parts, small):
-    with SimulationStream(parts, small, workers=1, prefetch=1) as stream:
-        next(stream)
-        stream._workers[0]._process.kill()
-        with pytest.raises(BinposeError, match="ended unexpectedly"):
-            for _ in range(10):
-                next(stream)
+def test_a_killed_worker_is_replaced_and_each_view_comes_once(parts, small, expected):
+    with SimulationStream(parts, small, seed=5, workers=2) as stream:
+        for number, view in enumerate(expected):
+            assert_same(next(stream), view)
+            if number in (1, 5):
+                os.kill(stream._views._crew.pids[number % 2], signal.SIGKILL)
 
 
 def test_a_stream_that_ended_says_so_each_time(parts, small):
-    with SimulationStream(parts, small, workers=1, prefetch=1) as stream:
-        stream._workers[0]._process.kill()
-        for _ in range(12):
-            try:
+    broken = replace(parts["block"], pieces=(Mesh(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.int32)),))
+    with SimulationStream({"block": broken}, small, workers=1) as stream:
+        for _ in range(2):
+            with pytest.raises(BinposeError, match="A worker failed with"):
                 next(stream)
-            except BinposeError as error:
-                first = str(error)
-                break
-        with pytest.raises(BinposeError, match="ended unexpectedly"):
+    for workers in (0, 1):
+        stream = SimulationStream(parts, small, workers=workers)
+        stream.close()
+        with pytest.raises(BinposeError, match="is closed"):
             next(stream)
-        assert "ended unexpectedly" in first
-    stream = SimulationStream(parts, small, workers=1)
-    stream.close()
-    with pytest.raises(BinposeError, match="is closed"):
-        next(stream)
 
 
 def test_views_that_cannot_be_unpickled_end_the_stream(parts, small, monkeypatch):
-    monkeypatch.setattr("binpose_simulation.stream.pickle.loads", lambda _: (_ for _ in ()).throw(MemoryError("view")))
+    monkeypatch.setattr(
+        "binpose_core.base.process_workers.pickle.loads", lambda _: (_ for _ in ()).throw(MemoryError("view"))
+    )
     with (
         SimulationStream(parts, small, workers=1) as stream,
         pytest.raises(BinposeError, match=r"cannot be read \(MemoryError: view\)"),
@@ -110,7 +107,7 @@ def test_workers_end_with_their_parent(parts, small, tmp_path):
         parts, config = pickle.load(open({str(tmp_path / "job.pickle")!r}, "rb"))
         stream = SimulationStream(parts, config, workers=1, prefetch=1)
         next(stream)
-        print(stream._workers[0]._process.pid, flush=True)
+        print(stream._views._crew.pids[0], flush=True)
         time.sleep(60)
     """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from binpose import cli
+from binpose.commands.train import Train
 from binpose_core.base.config_tree import names, plain
 from binpose_core.base.errors import BinposeError
 from binpose_core.base.files import write_text
@@ -37,6 +38,7 @@ def test_what_is_written_is_read_back(config: TrainConfig, tmp_path: Path) -> No
         "detector.training.loop.learning_rate",
         "detector.training.augmentation.paste",
         "pose.training.batch_size",
+        "pose.distillation.teachers",
         "refinement.training.joint.learning_rate",
         "calibration.views",
         "calibration.refiner.coarse_px",
@@ -114,3 +116,10 @@ def test_every_value_of_a_training_is_described(tmp_path: Path) -> None:
     for name in ("  fraction:", "  backend:", "    batch_size:", "      learning_rate:", "  views:"):
         places = [number for number, line in enumerate(lines) if line.startswith(name)]
         assert places and all(lines[number - 1].lstrip().startswith("#") for number in places), name
+
+
+def test_teachers_are_named_on_the_command_line_or_in_the_file(tmp_path: Path) -> None:
+    command = Train(objects="a", out=tmp_path, teacher=(Path("models/x"), Path("demo")))
+    assert command.training_config().pose.distillation.teachers == ("models/x", "demo")
+    config = training_config(None, {}, ["pose.distillation.teachers=[demo]", "pose.distillation.hint=0"])
+    assert config.pose.distillation.teachers == ("demo",) and config.pose.distillation.hint == 0

@@ -20,6 +20,7 @@ from binpose_core.parts.catalogue import ObjectModel
 from binpose_detection.mask_rcnn import MaskRcnnSegmenter
 from binpose_detection.mask_rcnn_training import MaskRcnnTrainingConfig
 from binpose_detection.training import SegmentationTrainingConfig
+from binpose_estimator.distillation_config import DistillationConfig
 from binpose_estimator.training_config import PoseTrainingConfig
 from binpose_pipeline.bundle import PipelineBundle, bundle_to_tensors, load_bundle, save_bundle
 from binpose_refinement.config import RefinerConfig
@@ -110,6 +111,30 @@ def test_an_interrupted_training_resumes_and_ends_in_a_model(
     assert not bundle.calibrated, "two untrained steps find no right poses to calibrate with"
 
 
+def test_a_model_teaches_another_one(
+    tmp_path: Path, objects: tuple[ObjectModel, ...], config: TrainConfig, networks: PipelineBundle
+) -> None:
+    save_bundle(networks, tmp_path / "teacher")
+    teachers = DistillationConfig((str(tmp_path / "teacher"),))
+    taught = replace(config, pose=replace(config.pose, distillation=teachers))
+    messages: list[str] = []
+    version = train(objects, tmp_path / "student", taught, progress=lambda now: messages.append(now.message))
+    assert any("distillation" in text and "hint" in text for text in messages)
+    stored = ModelStore(tmp_path / "student").load(version)
+    assert stored.header["training"]["pose"]["distillation"]["teachers"] == [str(tmp_path / "teacher")]
+    assert not any("adapters" in name for name in stored.tensors)
+
+
+def test_a_teacher_that_cannot_teach_is_refused_before_the_simulation(
+    tmp_path: Path, objects: tuple[ObjectModel, ...], config: TrainConfig, networks: PipelineBundle
+) -> None:
+    save_bundle(networks, tmp_path / "teacher")
+    teachers = DistillationConfig((str(tmp_path / "teacher"),), student_layer="backbone.nothing")
+    with pytest.raises(BinposeError, match=r"no module 'backbone\.nothing'"):
+        train(objects, tmp_path / "out", replace(config, pose=replace(config.pose, distillation=teachers)))
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_refinement_network_is_trained_after_the_pose_network(
     tmp_path: Path, objects: tuple[ObjectModel, ...], config: TrainConfig
 ) -> None:
@@ -167,6 +192,39 @@ def test_a_training_starts_from_a_model_of_other_parts(
                 np.testing.assert_allclose(new[name], old[name], atol=1e-3, err_msg=name)
     known, kept = (bundle.estimator.network.state_dict()["head.embedding.weight"] for bundle in (start, child))
     np.testing.assert_allclose(kept[:2], known, atol=1e-3)
+
+
+def test_a_part_is_added_to_a_model_whose_own_parts_stay_as_they_are(
+    tmp_path: Path, objects: tuple[ObjectModel, ...], config: TrainConfig
+) -> None:
+    train(objects[:1], tmp_path / "parent", config)
+    start = load_bundle(tmp_path / "parent")
+    train(objects, tmp_path / "child", replace(config, only_new_rows=True), start=start)
+    child = load_bundle(tmp_path / "child")
+    assert list(child.objects) == [part.id for part in objects]
+    for stage in ("segmenter", "estimator"):
+        old, new = (getattr(bundle, stage) for bundle in (start, child))
+        assert replace(new.config, objects=old.config.objects) == old.config
+        known, wanted = (one.network.part_rows(one.config.objects) for one in (old, new))
+        state, changed = new.network.state_dict(), 0
+        for name, value in old.network.state_dict().items():
+            if name in known:
+                rows = [wanted[name].index(label) for label in known[name]]
+                changed += int(not torch.equal(state[name].float().mean(0), value.float().mean(0)))
+                assert torch.equal(state[name][rows], value), name
+            else:
+                assert torch.equal(state[name], value), name
+        assert changed
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_without_a_new_part_no_rows_are_trained(
+    tmp_path: Path, networks: PipelineBundle, config: TrainConfig, known: bool
+) -> None:
+    start = networks if known else None
+    with pytest.raises(BinposeError, match=r"Only the rows of new parts are to be trained.*--add-part PART"):
+        train(tuple(networks.objects.values()), tmp_path, replace(config, only_new_rows=True), start=start)
+    assert not (tmp_path / "training").exists()
 
 
 def with_mask_rcnn(config: TrainConfig) -> TrainConfig:

@@ -25,6 +25,7 @@ def test_composed_is_one_node_and_separate_one_per_stage(launch_file: Any) -> No
 
 def test_a_simulated_cell_comes_with_what_the_grasps_must_know_of_it(launch_file: Any) -> None:
     """The file for the planner agrees with the defaults of the cell."""
+    pytest.importorskip("rclpy", reason="ROS 2 is not installed or not sourced")
     from ruamel.yaml import YAML
 
     from binpose_cell.filled_bin import TRAY_SIZE_M

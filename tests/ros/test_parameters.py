@@ -126,18 +126,20 @@ def shown(node: Any) -> tuple[Any, ...]:
 
 def test_only_what_was_set_replaces_a_models_settings(bench: Workbench, own_settings: str) -> None:
     """Also where it was set to what is the default."""
+    from binpose_refinement.config import RefinerConfig
     from binpose_refinement.node import RefinementNode
 
-    named = {"refiner.keep_best": 4}  # The default.
+    default = RefinerConfig().keep_best
+    named = {"refiner.keep_best": default}
     node = bench(RefinementNode, model=own_settings, watch_s=0.0, **named)
     assert node.trigger_configure() == SUCCESS
     config = node.models.find("").stage.config
     in_use = (config.method, config.keep_best, config.polish_rounds)
-    assert in_use == shown(node) == ("render_and_compare", 4, 2)
-    assert node.settings.refiner.named == {"keep_best": 4}, "what is shown overrides nothing"
+    assert in_use == shown(node) == ("render_and_compare", default, 2)
+    assert node.settings.refiner.named == {"keep_best": default}, "what is shown overrides nothing"
     assert set_parameter(node, "refiner.method", "icp").successful
     config = node.models.find("").stage.config
-    assert (config.method, config.keep_best, config.polish_rounds) == shown(node) == ("icp", 4, 2)
+    assert (config.method, config.keep_best, config.polish_rounds) == shown(node) == ("icp", default, 2)
 
 
 def test_parameters_show_the_settings_of_the_model_in_use(bench: Workbench, own_settings: str) -> None:

@@ -19,6 +19,7 @@ from binpose.commands.command import Command, console, errors
 from binpose.commands.demo import Demo
 from binpose.commands.estimate import Estimate
 from binpose.commands.evaluate import Evaluate
+from binpose.commands.export import Export
 from binpose.commands.grasps import Grasps
 from binpose.commands.models import Models
 from binpose.commands.pick import Pick
@@ -52,6 +53,7 @@ Commands = (
     | Annotated[Demo, tyro.conf.subcommand("demo")]
     | Annotated[Pick, tyro.conf.subcommand("pick")]
     | Annotated[SelfTrain, tyro.conf.subcommand("self-train")]
+    | Annotated[Export, tyro.conf.subcommand("export")]
     | Annotated[Models, tyro.conf.subcommand("models")]
     | Annotated[ShowBag, tyro.conf.subcommand("bag")]
 )

@@ -20,7 +20,7 @@ from binpose_core.parts.objects import ObjectModel
 from binpose_detection.backends import stored_segmenter
 from binpose_detection.node import DetectionOutputs, why_nothing
 from binpose_estimator.estimator import PoseEstimator
-from binpose_estimator.node import PoseOutputs
+from binpose_estimator.node import PoseOutputs, PoseSettings
 from binpose_pipeline.candidate import golden_score
 from binpose_pipeline.pipeline import Pipeline, TimedResult
 from binpose_pipeline.scene.left_out_views import alone_in_world
@@ -60,7 +60,7 @@ PREFIXES = DETECTION, POSE, REFINEMENT = "detection/", "pose_estimator/", "refin
 
 
 @dataclass(frozen=True)
-class PipelineSettings(DetectionChoice, RefinementSettings):
+class PipelineSettings(DetectionChoice, PoseSettings, RefinementSettings):
     """Parameters of the node.
 
     look: see `LookConfig`.
@@ -77,7 +77,7 @@ def build(stored: StoredModel, objects: Mapping[str, ObjectModel], settings: Any
     """All stages of one model."""
     return Pipeline(
         stored_segmenter(stored, settings.device),
-        PoseEstimator.from_stored(stored, objects, settings.device),
+        PoseEstimator.from_stored(stored, objects, settings.device, settings.engine),
         stored_refiner(stored, objects, settings.refiner.named, settings.device),
     )
 

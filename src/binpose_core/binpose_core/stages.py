@@ -50,8 +50,8 @@ class Estimator(Protocol):
 class Score(Protocol):
     """Maps evidence to probabilities."""
 
-    def __call__(self, features: FloatArray) -> FloatArray:
-        """Probabilities (B,) that hypotheses with features (B, F) are right."""
+    def __call__(self, features: FloatArray, part: npt.ArrayLike) -> FloatArray:
+        """Probabilities (B,) that hypotheses with features (B, F) of objects with indices (B,) are right."""
         ...
 
     def out_of_distribution(self, features: FloatArray) -> npt.NDArray[np.bool_]:
@@ -82,6 +82,10 @@ class Refiner(Protocol):
         self, frame: RgbdFrame, detections: Sequence[Detection], poses: Sequence[PoseEstimate], refine: bool = True
     ) -> list[Candidate]:
         """All hypotheses with their evidence, aligned first unless `refine` is False."""
+        ...
+
+    def probability(self, object_ids: Sequence[str], features: FloatArray) -> FloatArray:
+        """(B,) that poses of these B objects with the evidence (B, F) of their candidates are right."""
         ...
 
     def using(self, method: Any | None = None, network: Any | None = None, calibration: Any | None = None) -> "Self":

@@ -17,6 +17,7 @@ from binpose_core.frames.working_view import WorkingView, make_working_view
 from binpose_core.geometry.transforms import transform
 from binpose_core.learning.hooks import Hook
 from binpose_core.learning.loop_config import LoopConfig
+from binpose_core.learning.row_tuning import RowTuning
 from binpose_core.learning.training_loop import train
 from binpose_core.learning.weights import inherit, to_arrays
 from binpose_core.parts.catalogue import ObjectModel
@@ -67,20 +68,26 @@ def train_segmenter(
     hooks: Sequence[Hook] = (),
     start: VoteSegmenter | None = None,
     device: str = "cpu",
+    only_new_rows: bool = False,
 ) -> VoteSegmenter:
     """A segmenter for `segmenter_config.objects`, trained on the views until the budget is spent.
 
     `hooks` are the training loop's. `start` is one, of any parts, whose weights the training begins with; `device` is
-    where it runs, cpu or cuda.
+    where it runs, cpu or cuda. With `only_new_rows`, the logits of parts that the start knows stay as they are: only
+    the outputs of other parts are trained.
 
     Raises:
-        BinposeError: if the start has another architecture.
+        BinposeError: if the start has another architecture; with `only_new_rows`, if there is no start or no new part.
     """
     torch.manual_seed(seed)
     network = build_network(segmenter_config)
     if start is not None:
         known = start.network.part_rows(start.config.objects)
         inherit(network, to_arrays(start.network), known, network.part_rows(segmenter_config.objects))
+    if only_new_rows:
+        names = start.config.objects if start is not None else ()
+        known, wanted = (network.part_rows(objects) for objects in (names, segmenter_config.objects))
+        hooks = [RowTuning(network, known, wanted), *hooks]
     network = channels_last(network.to(device))
     sampler = BatchSampler(views, objects, segmenter_config, config, seed)
     return VoteSegmenter(train(network, sampler, _loss, config.loop, checkpoint, hooks), segmenter_config, device)

@@ -9,11 +9,22 @@ from binpose_estimator.estimator import EstimatorConfig, PoseEstimator, build_ne
 from binpose_estimator.head import HypothesesHead, PosePrediction
 from binpose_estimator.network import PoseNetwork
 from binpose_estimator.objective import Objective
-from binpose_estimator.presets import DefaultPreset, Preset, find_preset, known_presets, register_preset
+from binpose_estimator.presets import (
+    Bb8Preset,
+    CodebookPreset,
+    DefaultPreset,
+    Preset,
+    SharedRegressionPreset,
+    find_preset,
+    known_presets,
+    register_preset,
+)
 from binpose_estimator.training import train_estimator
 from binpose_estimator.training_config import PoseTrainingConfig
 
 __all__ = [
+    "Bb8Preset",
+    "CodebookPreset",
     "ConvolutionalBackbone",
     "CropContent",
     "DefaultPreset",
@@ -25,6 +36,7 @@ __all__ = [
     "PosePrediction",
     "PoseTrainingConfig",
     "Preset",
+    "SharedRegressionPreset",
     "build_network",
     "find_preset",
     "known_presets",

@@ -24,6 +24,7 @@ from binpose_core.parts.catalogue import ObjectModel
 from binpose_estimator.candidates import candidates, center_of
 from binpose_estimator.crops import CropInputs, Crops, concatenate, extract_crops, network_input
 from binpose_estimator.network import PoseNetwork
+from binpose_estimator.onnx_engine import ONNXRUNTIME, TORCH, OnnxPoseNetwork, check_engine
 from binpose_estimator.poses import DecodedPoses, Prediction
 from binpose_estimator.presets import DefaultPreset, Preset, find_preset
 
@@ -96,7 +97,7 @@ class EstimatorConfig:
 
 def build_network(config: EstimatorConfig) -> PoseNetwork:
     """An untrained network for the configuration's parts."""
-    return config.preset.network(len(config.objects))
+    return config.preset.build(len(config.objects))
 
 
 class PoseEstimator:
@@ -105,11 +106,19 @@ class PoseEstimator:
     Args:
         network: trained weights; put into evaluation mode.
         objects: the parts of `config.objects` by id.
+        device: where the network runs.
+        engine: what runs the network: torch, or on the CPU onnxruntime, always in float32.
     """
 
     def __init__(
-        self, network: PoseNetwork, config: EstimatorConfig, objects: Mapping[str, ObjectModel], device: str = "cpu"
+        self,
+        network: PoseNetwork,
+        config: EstimatorConfig,
+        objects: Mapping[str, ObjectModel],
+        device: str = "cpu",
+        engine: str = TORCH,
     ) -> None:
+        check_engine(engine, device)
         missing = [name for name in config.objects if name not in objects]
         if missing:
             raise UnknownObject(
@@ -121,6 +130,8 @@ class PoseEstimator:
         self.config, self.objects = config, dict(objects)
         self.device = torch.device(device)
         self.network = channels_last(network.to(self.device).eval())
+        exported = (config.preset.content, len(config.objects))
+        self._onnx = OnnxPoseNetwork(self.network, *exported) if engine == ONNXRUNTIME else None
 
     def __call__(self, frame: AnyFrame, detections: Sequence[Detection]) -> list[PoseEstimate]:
         """Poses of the detections, in their order; those without a pose are left out.
@@ -191,6 +202,8 @@ class PoseEstimator:
     def predict(self, x: torch.Tensor, names: Sequence[str]) -> Prediction:
         """Run the network on B inputs (B, C, n, n) of parts `names`."""
         classes = torch.tensor([self.config.objects.index(name) for name in names], device=self.device)
+        if self._onnx is not None:
+            return self._onnx(x, classes)
         with autocast(self.device):
             prediction: Prediction = self.network(x, classes)
         return prediction
@@ -248,11 +261,11 @@ class PoseEstimator:
 
     @classmethod
     def from_stored(
-        cls, stored: StoredModel, objects: Mapping[str, ObjectModel], device: str = "cpu"
+        cls, stored: StoredModel, objects: Mapping[str, ObjectModel], device: str = "cpu", engine: str = TORCH
     ) -> "PoseEstimator":
         """The estimator that a model with these objects was saved with; raises as `from_tensors` does."""
         tensors = without_prefix("estimator/", stored.tensors)
-        return cls.from_tensors(tensors, stored.header["config"]["estimator"], objects, device)
+        return cls.from_tensors(tensors, stored.header["config"]["estimator"], objects, device, engine)
 
     @classmethod
     def from_tensors(
@@ -261,12 +274,13 @@ class PoseEstimator:
         config: Mapping[str, Any],
         objects: Mapping[str, ObjectModel],
         device: str = "cpu",
+        engine: str = TORCH,
     ) -> "PoseEstimator":
         """The inverse of `to_tensors`; raises BinposeError if weights and configuration do not fit."""
         settings = EstimatorConfig.from_header(config)
         network = build_network(settings)
         load_arrays(network, tensors, "pose")
-        return cls(network, settings, objects, device)
+        return cls(network, settings, objects, device, engine)
 
 
 def _posterior(owners: npt.NDArray[np.int32], shares: FloatArray, match: npt.NDArray[np.float32]) -> FloatArray:

@@ -10,9 +10,10 @@ from torch import nn
 
 from binpose_core.geometry.transforms import FloatArray
 from binpose_core.parts.catalogue import ObjectModel
-from binpose_estimator.conditioning import ConditionalInstanceNorm, Conditioning
+from binpose_estimator.conditioning import ConditionalInstanceNorm, Conditioning, code_size
 from binpose_estimator.correspondences import poses_from_coordinates
 from binpose_estimator.crops import CropInputs
+from binpose_estimator.output_layers import conditioned_linear, conditioned_pointwise
 from binpose_estimator.poses import DecodedPoses
 
 CELL = 4
@@ -56,14 +57,15 @@ class HypothesesHead(nn.Module):
         super().__init__()
         self.hypotheses = hypotheses
         self.squeeze = nn.Sequential(nn.Conv2d(coarse, 32, 1, bias=False), nn.BatchNorm2d(32), nn.ReLU(inplace=True))
-        self.embedding = nn.Embedding(classes, 64)
+        code = code_size(conditioning, 64)
+        self.embedding = nn.Embedding(classes, code)
         self.regress = nn.Sequential(
-            nn.Linear(32 * 64 + 64, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, hidden), nn.ReLU(inplace=True)
+            nn.Linear(32 * 64 + code, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, hidden), nn.ReLU(inplace=True)
         )
-        self.rotation = nn.Linear(hidden, 6 * hypotheses)
-        self.center = nn.Linear(hidden, 3 * hypotheses)
-        self.confidence = nn.Linear(hidden, hypotheses)
-        self.match = nn.Linear(hidden, 1)
+        self.rotation = conditioned_linear(conditioning, hidden, 6 * hypotheses, classes)
+        self.center = conditioned_linear(conditioning, hidden, 3 * hypotheses, classes)
+        self.confidence = conditioned_linear(conditioning, hidden, hypotheses, classes)
+        self.match = conditioned_linear(conditioning, hidden, 1, classes)
         nn.init.normal_(self.rotation.bias, std=1.0)
         nn.init.zeros_(self.center.weight)
         self.lateral = nn.Conv2d(coarse, fine, 1)
@@ -72,7 +74,9 @@ class HypothesesHead(nn.Module):
         )
         self.condition = conditioning(fine, classes)
         self.coordinates = nn.Sequential(
-            nn.Conv2d(fine, fine, 3, padding=1), nn.ReLU(inplace=True), nn.Conv2d(fine, 4, 1)
+            nn.Conv2d(fine, fine, 3, padding=1),
+            nn.ReLU(inplace=True),
+            conditioned_pointwise(conditioning, fine, 4, classes),
         )
 
     def forward(self, fine: torch.Tensor, coarse: torch.Tensor, classes: torch.Tensor) -> PosePrediction:
@@ -81,14 +85,15 @@ class HypothesesHead(nn.Module):
         x = torch.cat([self.squeeze(coarse).flatten(1), self.embedding(classes)], 1)
         x = self.regress(x)
         dense = fine + nn.functional.interpolate(self.lateral(coarse), scale_factor=2.0, mode="nearest")
-        dense = self.coordinates(torch.relu(dense + self.condition(self.dense(dense), classes)))
+        dense = self.coordinates[:2](torch.relu(dense + self.condition(self.dense(dense), classes)))
+        dense = self.coordinates[2](dense, classes)
         return PosePrediction(
-            rotation=rotation_from_6d(self.rotation(x).float().view(batch, self.hypotheses, 6)),
-            center=self.center(x).float().view(batch, self.hypotheses, 3),
-            confidence=self.confidence(x).float(),
+            rotation=rotation_from_6d(self.rotation(x, classes).float().view(batch, self.hypotheses, 6)),
+            center=self.center(x, classes).float().view(batch, self.hypotheses, 3),
+            confidence=self.confidence(x, classes).float(),
             coordinates=dense[:, :3].float(),
             coordinate_scale=dense[:, 3].float(),
-            match=self.match(x)[:, 0].float(),
+            match=self.match(x, classes)[:, 0].float(),
         )
 
     def decode(self, prediction: PosePrediction, inputs: CropInputs, parts: Sequence[ObjectModel]) -> DecodedPoses:

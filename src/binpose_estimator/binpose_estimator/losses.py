@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -9,6 +10,9 @@ from torch.nn import functional
 
 from binpose_core.parts.catalogue import ObjectModel
 from binpose_estimator.head import PosePrediction
+from binpose_estimator.poses import Prediction
+
+TakenPrediction = TypeVar("TakenPrediction", bound=Prediction)
 
 RUNNER_UP_SHARE = 0.05
 CONFIDENCE_WEIGHT = 0.1
@@ -77,24 +81,49 @@ class PoseTargets:
         return PoseTargets(**{name: value[index] for name, value in vars(self).items()})
 
 
+@dataclass(frozen=True)
+class EquivalentPoses:
+    """All poses that a crop of a symmetric part may equally have: (B, S, 3, 3), (B, S, 3) and which exist (B, S).
+
+    The first one is the truth itself.
+    """
+
+    rotation: torch.Tensor
+    center: torch.Tensor
+    valid: torch.Tensor
+
+
+def equivalent_poses(targets: PoseTargets, tables: PartTables) -> EquivalentPoses:
+    """The true poses of B crops under the symmetries of their parts."""
+    symmetries, shifts = tables.symmetries[targets.classes], tables.shifts[targets.classes]
+    center = targets.center[:, None] + (targets.rotation[:, None] @ shifts[..., None])[..., 0]
+    return EquivalentPoses(targets.rotation[:, None] @ symmetries, center, tables.valid[targets.classes])
+
+
+def match_and_shown(
+    prediction: TakenPrediction, targets: PoseTargets
+) -> tuple[torch.Tensor, TakenPrediction, PoseTargets]:
+    """The loss of the match over the known crops, and those of them that show the part of their class."""
+    known = targets.weight > 0
+    prediction, targets = prediction.take(known), targets.take(known)
+    match = functional.binary_cross_entropy_with_logits(prediction.match, targets.matches.float(), targets.weight)
+    return MATCH_WEIGHT * match, prediction.take(targets.matches), targets.take(targets.matches)
+
+
 def pose_loss(prediction: PosePrediction, targets: PoseTargets, tables: PartTables) -> dict[str, torch.Tensor]:
     """Losses by name; their sum is minimised. At least one known crop must show the part of its class.
 
     The means are over all known crops, whatever their weight: a weight scales the loss linearly.
     """
-    known = targets.weight > 0
-    prediction, targets = prediction.take(known), targets.take(known)
-    match = functional.binary_cross_entropy_with_logits(prediction.match, targets.matches.float(), targets.weight)
-    prediction, targets = prediction.take(targets.matches), targets.take(targets.matches)
+    match, prediction, targets = match_and_shown(prediction, targets)
     weight = targets.weight[:, None]
     symmetric = tables.symmetries[targets.classes]
     shifts, valid = tables.shifts[targets.classes], tables.valid[targets.classes]
     spread = tables.spread[targets.classes]
-    true_rotation = targets.rotation[:, None] @ symmetric
-    true_center = targets.center[:, None] + (targets.rotation[:, None] @ shifts[..., None])[..., 0]
-    difference = (prediction.rotation[:, :, None] - true_rotation[:, None]) @ spread[:, None, None]
+    truth = equivalent_poses(targets, tables)
+    difference = (prediction.rotation[:, :, None] - truth.rotation[:, None]) @ spread[:, None, None]
     turn = (difference.square().sum((-1, -2)) + 1e-6).sqrt()
-    move = (prediction.center[:, :, None] - true_center[:, None]).abs().sum(-1)
+    move = (prediction.center[:, :, None] - truth.center[:, None]).abs().sum(-1)
     distance = (turn + move).masked_fill(~valid[:, None], torch.inf).min(-1).values
     best = distance.min(1)
     log_confidence = prediction.confidence.log_softmax(1)
@@ -102,7 +131,7 @@ def pose_loss(prediction: PosePrediction, targets: PoseTargets, tables: PartTabl
         "pose": (1 - RUNNER_UP_SHARE) * (weight[:, 0] * best.values).mean()
         + RUNNER_UP_SHARE * (weight * distance).mean(),
         "confidence": CONFIDENCE_WEIGHT * functional.nll_loss(weight * log_confidence, best.indices),
-        "match": MATCH_WEIGHT * match,
+        "match": match,
         "coordinates": COORDINATE_WEIGHT * _coordinate_loss(prediction, targets, symmetric, shifts, valid),
     }
     return {name: value * 3.0 if name == "pose" else value for name, value in loss.items()}

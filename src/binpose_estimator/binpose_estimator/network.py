@@ -26,8 +26,9 @@ class PoseNetwork(nn.Module):
 
     def part_rows(self, objects: Sequence[str]) -> dict[str, Sequence[str]]:
         """What each row stands for in the tensors whose rows belong to parts: see `weights.inherit`."""
-        embeddings = (name for name, module in self.named_modules() if isinstance(module, nn.Embedding))
-        return {f"{name}.weight": objects for name in embeddings}
+        return {
+            f"{name}.{tensor}": objects for name, module in self.named_modules() for tensor in _rows_of_parts(module)
+        }
 
     def forward(self, crops: torch.Tensor, classes: torch.Tensor) -> Any:
         """(B, C, n, n) and classes (B,) -> the prediction of B crops."""
@@ -37,3 +38,9 @@ class PoseNetwork(nn.Module):
     def decode(self, prediction: Prediction, inputs: CropInputs, parts: Sequence[ObjectModel]) -> DecodedPoses:
         """The poses that a prediction for these inputs stands for; `parts` are those of the B crops."""
         return cast(PoseHead, self.head).decode(prediction, inputs, parts)
+
+
+def _rows_of_parts(module: nn.Module) -> tuple[str, ...]:
+    """Names of a layer's tensors with a row per class: those of embeddings, and of layers that name them."""
+    own: tuple[str, ...] = ("weight",) if isinstance(module, nn.Embedding) else ()
+    return getattr(module, "rows_of_parts", own)

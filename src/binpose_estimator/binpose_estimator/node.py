@@ -1,7 +1,7 @@
 """The node `pose_estimator`: images and detections in, poses with hypotheses out."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from binpose_core.base.reasons import Reason
@@ -12,6 +12,7 @@ from binpose_core.learning.model_store import StoredModel
 from binpose_core.parts.empty_results import why_empty
 from binpose_core.parts.objects import ObjectModel
 from binpose_estimator.estimator import PoseEstimator
+from binpose_estimator.onnx_engine import TORCH, check_engine
 from binpose_ros.detections import read_detections
 from binpose_ros.frame_worker import FrameWorker
 from binpose_ros.frames import header_of
@@ -40,6 +41,20 @@ INPUTS = (DETECTIONS, MASK, COLOR, DEPTH, INFO)
 NOTHING = Outcome(Reason.NO_PARTS, "There was no detection to estimate a pose of.")
 
 
+@dataclass(frozen=True)
+class PoseSettings(StageSettings):
+    """Parameters of the node.
+
+    engine: what runs the pose network: torch, or on the CPU onnxruntime (pip install binpose[onnx]).
+    """
+
+    engine: str = TORCH
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_engine(self.engine, self.device)
+
+
 class PoseOutputs:
     """The topic of poses below a prefix."""
 
@@ -60,7 +75,7 @@ class PoseOutputs:
 
 def build(stored: StoredModel, objects: Mapping[str, ObjectModel], settings: Any) -> PoseEstimator:
     """The estimator of a model."""
-    return PoseEstimator.from_stored(stored, objects, settings.device)
+    return PoseEstimator.from_stored(stored, objects, settings.device, settings.engine)
 
 
 def warm_up(estimator: PoseEstimator, objects: Mapping[str, ObjectModel], frame: RgbdFrame) -> None:
@@ -86,7 +101,7 @@ class PoseEstimatorNode(ManagedNode):
     def __init__(self, **options: Any) -> None:
         super().__init__("pose_estimator", **options)
         self.monitor = Monitor()
-        self.parameters = Parameters(self, StageSettings())
+        self.parameters = Parameters(self, PoseSettings())
         self.models = ModelHolder(self, StageModel(build, warm_up, score))
         self.model_source = ModelFollower(self, self.models)
         self.upstream = UpstreamStatus(self, "detection/status")

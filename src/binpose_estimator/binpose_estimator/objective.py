@@ -1,12 +1,16 @@
 """What a training of the pose network minimises, and what is optimised together with it."""
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import nn
 
 from binpose_estimator.crops import CropInputs
 from binpose_estimator.losses import PoseTargets
-from binpose_estimator.presets import PoseLoss
 
+PoseLoss = Callable[[Any, CropInputs, PoseTargets], dict[str, torch.Tensor]]
+"""(prediction, what the network saw, truth) -> losses by name, whose sum is minimised."""
 PoseBatch = tuple[CropInputs, PoseTargets]
 
 

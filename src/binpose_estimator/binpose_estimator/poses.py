@@ -1,7 +1,7 @@
 """What heads give: predictions of the network, and the poses that they are decoded into."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
 import torch
@@ -20,6 +20,15 @@ class Prediction(Protocol):
 
     def take(self, index: torch.Tensor) -> Any:
         """The predictions of an index or boolean tensor (B,)."""
+
+
+def concatenate_predictions(predictions: Sequence[Any]) -> Any:
+    """Predictions of one kind, dataclasses of tensors, as one prediction of all their crops in the same order."""
+    first = predictions[0]
+    if isinstance(first, torch.Tensor):
+        return torch.cat([*predictions])
+    names = (entry.name for entry in fields(first))
+    return type(first)(**{n: concatenate_predictions([getattr(p, n) for p in predictions]) for n in names})
 
 
 @dataclass(frozen=True)

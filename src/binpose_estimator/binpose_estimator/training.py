@@ -11,11 +11,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from binpose_core.base.errors import BinposeError
 from binpose_core.base.precision import channels_last
 from binpose_core.frames.types import LabelledView
 from binpose_core.geometry.transforms import FloatArray
 from binpose_core.learning.hooks import Hook
 from binpose_core.learning.loop_config import LoopConfig
+from binpose_core.learning.row_tuning import RowTuning
 from binpose_core.learning.training_loop import train
 from binpose_core.learning.weights import inherit, read_progress, to_arrays
 from binpose_core.parts.catalogue import ObjectModel
@@ -42,6 +44,7 @@ def train_estimator(
     detect: Detect | None = None,
     device: str = "cpu",
     objective: Objective | None = None,
+    only_new_rows: bool = False,
 ) -> PoseEstimator:
     """A pose estimator for `estimator_config.objects`, trained until the budget is spent.
 
@@ -49,10 +52,12 @@ def train_estimator(
     the training begins with. With `detect`, the detector that the estimator will work with, it learns from that one's
     masks, centres and mistakes too. `hooks` are the training loop's, whose minutes include the cutting of crops.
     `device` is where it runs, cpu or cuda. `objective` replaces the preset's loss; weights of its own are optimised
-    together with the network's.
+    together with the network's. With `only_new_rows`, what the start has learnt stays bit for bit: only the rows of
+    parts that it does not know are trained, on crops that it is asked for these parts at.
 
     Raises:
-        BinposeError: if no view shows enough of any part, or the start has another architecture.
+        BinposeError: if no view shows enough of any part, or the start has another architecture; with
+            `only_new_rows`, if there is no start, no new part, or the preset has no rows for it.
     """
     torch.manual_seed(seed)
     began = time.monotonic()
@@ -62,6 +67,9 @@ def train_estimator(
     if start is not None:
         known, wanted = (network.part_rows(names) for names in (start.config.objects, estimator_config.objects))
         inherit(network, to_arrays(start.network), known, wanted)
+    if only_new_rows:
+        hooks = [row_tuning(network, start, estimator_config), *hooks]
+        pool = pool and _pool_of_new_parts(pool, start, estimator_config)
 
     def batch(number: int) -> PoseBatch:
         assert pool is not None
@@ -69,12 +77,45 @@ def train_estimator(
 
     if objective is None:
         parts = [objects[name] for name in estimator_config.objects]
-        objective = Objective(estimator_config.preset.loss(parts, torch.device(device)))
+        objective = estimator_config.preset.objective(parts, torch.device(device))
     network, objective = channels_last(network.to(device)), objective.to(device)
     loop = config.loop.without(time.monotonic() - began)
     return PoseEstimator(
         _trained(network, objective, batch, loop, checkpoint, hooks), estimator_config, objects, device
     )
+
+
+def row_tuning(network: PoseNetwork, start: PoseEstimator | None, config: EstimatorConfig) -> RowTuning:
+    """The hook that trains the rows of a network whose parts the start does not know, and nothing else.
+
+    Raises:
+        BinposeError: without a start, without a new part, and for a preset without rows of parts.
+    """
+    known = start.config.objects if start is not None else ()
+    if start is None or replace(start.config, objects=config.objects) != config or set(config.objects) <= set(known):
+        raise BinposeError(
+            f"Only new rows are trained, for {', '.join(config.objects)} from a model of "
+            f"{', '.join(known) or 'no part'}; expected a model with the same settings, and a part that it does not "
+            "know; train all weights instead, without --only-new-rows."
+        )
+    if not network.part_rows(config.objects):
+        raise BinposeError(
+            f"The preset {config.preset.name!r} has no weights that belong to one part; expected one with a "
+            "conditioning; train all weights instead, without --only-new-rows."
+        )
+    return RowTuning(network, network.part_rows(known), network.part_rows(config.objects))
+
+
+def _pool_of_new_parts(pool: CropPool, start: PoseEstimator | None, config: EstimatorConfig) -> CropPool:
+    known = start.config.objects if start is not None else ()
+    new = [number for number, name in enumerate(config.objects) if name not in known]
+    asked = np.flatnonzero(np.isin(pool.classes, new))
+    if not (pool.matches[asked]).any():
+        names = ", ".join(config.objects[number] for number in new)
+        raise BinposeError(
+            f"None of the views shows enough of {names} to learn poses from; expected some; simulate more views."
+        )
+    return pool.take(asked)
 
 
 def _trained(

@@ -95,17 +95,20 @@ def save_bundle(
     return version
 
 
-def load_bundle(path: Path | str, device: str = "cpu", version: str | None = None) -> PipelineBundle:
+def load_bundle(
+    path: Path | str, device: str = "cpu", version: str | None = None, engine: str = "torch"
+) -> PipelineBundle:
     """A model from a store's folder, or from one of its `weights-*.safetensors` files.
 
     Args:
         path: folder or file; the name of a shipped model, such as `demo`, stands for its folder.
         device: where the networks run and the refinement draws.
         version: of those in the folder; by default the current one.
+        engine: what runs the pose network: torch, or on the CPU onnxruntime.
 
     Raises:
         BinposeError: when there is no such model, its files are missing, truncated, altered or of another version of
-            binpose, its weights are not finite, or there is no such device.
+            binpose, its weights are not finite, or there is no such device or engine.
     """
     check_device(device)
     path = shipped_or_own(Path(path))
@@ -114,7 +117,11 @@ def load_bundle(path: Path | str, device: str = "cpu", version: str | None = Non
             raise NoModel(f"No weights at {path}; expected a file weights-*.safetensors; check the path.", path)
         path, version = path.parent, path.stem.removeprefix("weights-")
     return load_model(
-        path, version or "", lambda stored, objects: stored_pipeline(stored, objects, device), Checks(), PipelineBundle
+        path,
+        version or "",
+        lambda stored, objects: stored_pipeline(stored, objects, device, engine),
+        Checks(),
+        PipelineBundle,
     )
 
 
@@ -142,7 +149,9 @@ def bundle_to_tensors(bundle: PipelineBundle) -> tuple[Tensors, dict[str, Any], 
     return tensors, config, infos
 
 
-def stored_pipeline(stored: StoredModel, objects: Mapping[str, ObjectModel], device: str = "cpu") -> Pipeline:
+def stored_pipeline(
+    stored: StoredModel, objects: Mapping[str, ObjectModel], device: str = "cpu", engine: str = "torch"
+) -> Pipeline:
     """The pipeline that a model was saved with; any error where the header is not what it should be."""
     from binpose_detection.backends import stored_segmenter
     from binpose_estimator.estimator import PoseEstimator
@@ -150,7 +159,7 @@ def stored_pipeline(stored: StoredModel, objects: Mapping[str, ObjectModel], dev
 
     return Pipeline(
         stored_segmenter(stored, device),
-        PoseEstimator.from_stored(stored, objects, device),
+        PoseEstimator.from_stored(stored, objects, device, engine),
         stored_refiner(stored, objects, device=device),
     )
 

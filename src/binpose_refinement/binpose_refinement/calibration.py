@@ -3,7 +3,9 @@
 The log-odds are a sum of one function per piece of evidence (a generalised additive model, Hastie and Tibshirani
 1986). Each function is piecewise linear, and its slopes are constrained to be non-negative. It is therefore monotone
 for any samples, and small changes of the evidence change the score little. Each part has its own functions, because the
-same evidence means different things: a pose of a block may fit well and yet be turned by half a turn.
+same evidence means different things: a pose of a block may fit well and yet be turned by half a turn. They can lower a
+score as far as the samples say, but raise it only a little: in samples in which nearly all poses of a part are right,
+its functions do not learn what a wrong one looks like.
 """
 
 from collections.abc import Mapping
@@ -58,18 +60,21 @@ SCENE_PENALTY = 1e-3
 """Of the squared weights of SCENE_EVIDENCE, against the mean cross-entropy."""
 SCALES = (0.2, 5.0)
 """Least and largest factor between the log-odds of all poses and those of selected poses."""
+HEADROOM = 1.0
+"""By how much the log-odds of a part may exceed those of all parts, before they are scaled."""
 CAUTION = 4.0
 """Log-odds subtracted for each range of the right samples by which evidence lies outside."""
 
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """A monotone additive model of E pieces of evidence for each of P parts; immutable.
+    """A monotone additive model of E pieces of evidence for all parts, and for each of P parts; immutable.
 
     knots: (E, K) increasing support points of the evidence, signed so that higher is better.
-    slopes: (P, E, K) >= 0 log-odds: the first column per range below the first knot, then the rise between neighbouring
-        knots. One row (P = 1) serves all parts.
-    bias: (P,) log-odds of the worst evidence.
+    slopes: (1 + P, E, K) >= 0 log-odds: the first column per range below the first knot, then the rise between
+        neighbouring knots. The first row is that of all parts; P may be 0.
+    bias: (1 + P,) log-odds of the worst evidence.
+    headroom: () by how much the log-odds of a part may exceed those of all parts.
     limit, span: (E,) worst value and range of the right samples.
     scene: (S,) <= 0 log-odds per unit of SCENE_EVIDENCE, for poses that were selected as a set.
     """
@@ -80,11 +85,12 @@ class Calibration:
     limit: FloatArray
     span: FloatArray
     scene: FloatArray = field(default_factory=lambda: np.zeros(len(SCENE_EVIDENCE)))
+    headroom: FloatArray = field(default_factory=lambda: np.array(HEADROOM))
 
     def __post_init__(self) -> None:
         count = len(EVIDENCE)
         shapes = np.shape(self.limit) == np.shape(self.span) == (count,) and np.shape(self.knots)[:-1] == (count,)
-        if not shapes or np.shape(self.slopes) != (*np.shape(self.bias), *np.shape(self.knots)) or self.parts < 1:
+        if not shapes or np.shape(self.slopes) != (*np.shape(self.bias), *np.shape(self.knots)) or self.parts < 0:
             raise ModelRefused(
                 f"A calibration for evidence of shape {np.shape(self.knots)}; expected {count} rows "
                 f"({', '.join(EVIDENCE)}); the model is damaged: train it again."
@@ -102,8 +108,8 @@ class Calibration:
 
     @property
     def parts(self) -> int:
-        """P, the number of parts with functions of their own; 1 where all parts share them."""
-        return len(np.atleast_1d(self.bias))
+        """P, the number of parts with functions of their own; 0 where all parts share them."""
+        return np.size(self.bias) - 1
 
     def __call__(self, features: FloatArray, part: npt.ArrayLike) -> FloatArray:
         """Probabilities (B,) in [0, 1].
@@ -112,10 +118,13 @@ class Calibration:
             features: (B, F) in the order of FEATURES.
             part: (B,) or () index of the pose's object in the model; without effect where all parts share one row.
         """
-        row = np.minimum(part, self.parts - 1)
         x = signed_evidence(features)
-        contributions = (basis(x, self.knots, self.span) * self.slopes[row]).sum((-2, -1))
-        return sigmoid(self.bias[row] + contributions - CAUTION * self._excess(x).sum(1))
+        terms = basis(x, self.knots, self.span)
+        logits = self.bias[0] + (terms * self.slopes[0]).sum((1, 2))
+        if self.parts:
+            row = 1 + np.asarray(part)
+            logits = np.minimum(self.bias[row] + (terms * self.slopes[row]).sum((1, 2)), logits + self.headroom)
+        return sigmoid(logits - CAUTION * self._excess(x).sum(1))
 
     def out_of_distribution(self, features: FloatArray) -> npt.NDArray[np.bool_]:
         """(B,) whether any evidence is worse than that of nearly all right samples; features (B, F)."""
@@ -162,6 +171,7 @@ class Calibration:
             self,
             slopes=factor * self.slopes,
             bias=factor * self.bias + shift,
+            headroom=factor * self.headroom,
             scene=np.minimum(factor * self.scene + fitted[2:], 0.0),
         )
 
@@ -180,8 +190,9 @@ class Calibration:
         found = {key[len(PREFIX) :]: np.asarray(value, np.float64) for key, value in ours.items()}
         if not found or "hidden" in found:
             return None
-        found.setdefault("scene", np.zeros(len(SCENE_EVIDENCE)))  # earlier versions stored none
-        if np.ndim(found.get("slopes")) == 2:  # and had one row for all parts
+        found.setdefault("scene", np.zeros(len(SCENE_EVIDENCE)))  # earlier versions stored none of these two
+        found.setdefault("headroom", np.array(HEADROOM))
+        if "slopes" in found and found["slopes"].ndim == 2:  # and had one row for all parts
             found |= {name: found[name][None] for name in ("slopes", "bias") if name in found}
         missing = set(cls.__dataclass_fields__) - set(found)
         if missing:

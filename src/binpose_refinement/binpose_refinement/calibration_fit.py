@@ -30,7 +30,7 @@ def fit_calibration(
     correct: npt.NDArray[np.bool_],
     weight: FloatArray | None = None,
     part: npt.NDArray[np.int64] | None = None,
-    parts: int = 1,
+    parts: int = 0,
     prior_weight: float = PRIOR_WEIGHT,
 ) -> Calibration:
     """Fit by penalised cross-entropy with SciPy's L-BFGS-B, whose bounds keep the slopes non-negative.
@@ -42,7 +42,7 @@ def fit_calibration(
         features: (N, F) in the order of FEATURES, as `IcpRefiner.candidates` returns them.
         correct: (N,) whether the pose is right.
         weight: (N,) of the samples; default 1 each.
-        part: (N,) index of each sample's object in the model; None for one row for all parts.
+        part: (N,) index of each sample's object in the model; None for functions of all parts alone.
         parts: number of the model's objects.
         prior_weight: of a squared deviation of one from the prior's log-odds, as a fraction of the number of samples.
 
@@ -59,7 +59,7 @@ def fit_calibration(
     if part is not None:
         expected = _Prior(shared[0], PART_SLOPE_WEIGHT, shared[1], PART_BIAS_WEIGHT)
         chosen = [np.flatnonzero(part == number) for number in range(parts)]
-        fitted = [_fitted(terms[i], y[i], weight[i], expected) if len(i) else shared for i in chosen]
+        fitted += [_fitted(terms[i], y[i], weight[i], expected) if len(i) else shared for i in chosen]
     slopes, bias = (np.array(values) for values in zip(*fitted, strict=True))
     return Calibration(knots, slopes, bias, np.quantile(x[y > 0], RARE, 0), span)
 

@@ -7,6 +7,8 @@ from torch import nn
 
 from binpose_core.base.errors import BinposeError
 from binpose_core.base.settings import check_bounds, setting
+from binpose_core.geometry.tensor_rotations import exp_so3
+from binpose_estimator.attention import PointWeights
 
 SURFACE_POINTS = 512
 PART_ROWS, SURFACES = "part.weight", "surfaces"
@@ -35,19 +37,6 @@ class RefinementNetworkConfig:
                 f"RefinementNetworkConfig.objects is {self.objects}; expected different ids, at least one."
             )
         check_bounds(self)
-
-
-class PointWeights(nn.Module):
-    """Spatial attention over points (Mu et al., eq. 2): from the largest and the mean feature of each point."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.mix = nn.Linear(2, 1)
-
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """(B, N, C) to weighted (B, N, C)."""
-        pooled = torch.stack([features.amax(-1), features.mean(-1)], -1)
-        return features * 2.0 * torch.sigmoid(self.mix(pooled))
 
 
 class RefinementNetwork(nn.Module):
@@ -140,14 +129,6 @@ class RefinementNetwork(nn.Module):
             T_cam_obj = pose @ residual
             poses.append(T_cam_obj)
         return poses
-
-
-def exp_so3(vectors: torch.Tensor) -> torch.Tensor:
-    """Rotations (B, 3, 3) of rotation vectors (B, 3), differentiable at zero too."""
-    x, y, z = vectors.T
-    zero = torch.zeros_like(x)
-    skew = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).view(-1, 3, 3)
-    return torch.linalg.matrix_exp(skew)
 
 
 def _mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:

@@ -67,7 +67,7 @@ class IcpRefiner:
                 "IcpRefiner got no objects; expected at least one ObjectModel: add one with `binpose add`."
             )
         self.config = c = config or RefinerConfig()
-        if calibration is not None and calibration.parts not in (1, len(objects)):
+        if calibration is not None and calibration.parts not in (0, len(objects)):
             raise ModelRefused(
                 f"The calibration is of {calibration.parts} parts; expected the {len(objects)} of the refiner "
                 f"({', '.join(objects)}); fit it again with `binpose calibrate`."

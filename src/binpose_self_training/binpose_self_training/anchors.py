@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from binpose_core.base.workers import Workers
 from binpose_core.evaluation.golden import golden_frames
 from binpose_core.parts.catalogue import ObjectModel
 from binpose_self_training.gate.anchors import AnchorFrame, stored_anchors
@@ -21,7 +22,7 @@ def frozen_anchors(
     store: Path,
     parts: Mapping[str, ObjectModel],
     scene: SceneConfig,
-    workers: int,
+    workers: Workers | int,
     number: int,
     report: Callable[[int], object] = lambda done: None,
 ) -> list[AnchorFrame]:
@@ -31,7 +32,7 @@ def frozen_anchors(
         store: folder of the model store.
         parts: the model's objects by id.
         scene: the bins.
-        workers: processes that simulate.
+        workers: who simulates, or a number of processes.
         number: of simulated views; a folder that holds more is used as it is.
         report: called with the number of views after each.
 

@@ -6,7 +6,9 @@ from binpose_core.base.errors import BinposeError
 from binpose_core.base.settings import FRACTION, NOT_NEGATIVE, check_bounds, setting
 from binpose_core.learning.loop_config import LoopConfig
 from binpose_detection.training import SegmentationTrainingConfig
+from binpose_estimator.self_supervision_config import SelfSupervisionConfig
 from binpose_estimator.training_config import PoseTrainingConfig
+from binpose_estimator.weak_loss import WeakLossConfig
 from binpose_self_training.gate.config import GateConfig
 from binpose_self_training.selection.selector import SelectionConfig
 
@@ -58,6 +60,8 @@ class StudentConfig:
     train_detector, train_pose: which networks learn.
     detector: training of the network that finds the instances.
     pose: training of the pose network.
+    self_supervision: losses of consistency on crops of detections, without labels; off by default.
+    weak_loss: a loss of depth on the same kind of crops; off by default.
     """
 
     train_detector: bool = True
@@ -72,6 +76,8 @@ class StudentConfig:
             LoopConfig(samples=19_200, learning_rate=POSE_RATE, average_steps=AVERAGE_STEPS)
         )
     )
+    self_supervision: SelfSupervisionConfig = field(default_factory=SelfSupervisionConfig)
+    weak_loss: WeakLossConfig = field(default_factory=WeakLossConfig)
 
     def __post_init__(self) -> None:
         if not (self.train_detector or self.train_pose):

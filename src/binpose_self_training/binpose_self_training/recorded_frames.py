@@ -18,6 +18,7 @@ from binpose_core.frames.types import UNKNOWN, LabelledView
 from binpose_core.geometry.transforms import FloatArray
 from binpose_recording.bag_frames import BagFrame
 from binpose_recording.bag_outcomes import BagOutcomes, bag_outcomes
+from binpose_self_training.camera_check import other_cameras
 from binpose_self_training.config import FramesConfig
 from binpose_self_training.gate.other_views import OtherView, other_views
 from binpose_simulation.view_store import ViewStore
@@ -228,6 +229,7 @@ def _collected(recordings: Sequence[NamedFrames], number: int, directory: Path, 
                 chosen.append((rank, index, frame, _info(recordings[rank], recordings[rank].frames[index])))
     if repeated:
         notes.append(f"{repeated} frames repeat others and were left out.")
+    notes += other_cameras((info.recording, frame) for _, _, frame, info in chosen)
     return _store(sorted(chosen, key=lambda entry: entry[:2]), directory, tuple(notes))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from binpose_core.base.config_tree import with_values
+from binpose_core.base.workers import Workers
 from binpose_core.frames.types import LabelledView
 from binpose_core.parts.catalogue import ObjectModel
 from binpose_self_training.student import joined_views
@@ -34,7 +35,7 @@ def simulated_replay(
     parts: Mapping[str, ObjectModel],
     scene: SceneConfig,
     seed: int,
-    workers: int,
+    workers: Workers | int,
     number: int,
     report: Callable[[int], object] = lambda done: None,
 ) -> ViewStore:
@@ -45,7 +46,7 @@ def simulated_replay(
         parts: the model's objects by id.
         scene: the bins.
         seed: of the self-training.
-        workers: processes that simulate.
+        workers: who simulates, or a number of processes.
         number: of views.
         report: called with the number of views after each.
     """

@@ -25,6 +25,8 @@ from binpose_self_training.teacher import TaughtFrame, Teacher, Track
 from binpose_simulation.view_store import ViewStore
 
 TEACHING, SELECTION = "teaching", "selection"
+MOSTLY = 0.5
+"""Unexplained fraction of the bins' content above which other parts may lie there."""
 
 Report = Callable[[str, float, str], object]
 """Takes a stage, the fraction of it that is done, and a message."""
@@ -145,10 +147,8 @@ class Rounds:
     def _why_ended(self, record: RoundRecord, before: Sequence[RoundRecord]) -> str:
         """Why no further student is trained; empty where one is."""
         if record.labels < self.config.fewest_labels:
-            return (
-                f"only {record.labels} pseudo labels in {record.frames} frames; expected at least "
-                f"{self.config.fewest_labels}"
-            )
+            few = f"only {record.labels} pseudo labels in {record.frames} frames; expected at least"
+            return f"{few} {self.config.fewest_labels}{_suspicion(record)}"
         if before and record.labels <= (1.0 + self.config.least_growth) * before[-1].labels:
             return f"the pseudo labels no longer grow: {before[-1].labels}, then {record.labels}"
         return ""
@@ -191,6 +191,14 @@ class Rounds:
         for number, item in enumerate(items):
             yield item
             self.report(stage, (number + 1) / len(items), f"{number + 1} of {len(items)} frames")
+
+
+def _suspicion(record: RoundRecord) -> str:
+    """A question where a model with few labels explains little of the bins."""
+    if record.unexplained <= MOSTLY:
+        return ""
+    explained = f"{100 * (1 - record.unexplained):.0f} %"
+    return f"; it explains {explained} of what is in the bins: are these the parts that the model knows?"
 
 
 def pseudo_labelled_views(

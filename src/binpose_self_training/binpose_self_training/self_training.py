@@ -9,7 +9,8 @@ from typing import Any
 
 from binpose_core.base.config_tree import plain
 from binpose_core.base.errors import BinposeError
-from binpose_core.base.files import read_json, write_json
+from binpose_core.base.files import read_json, remove_leftovers_below, write_json
+from binpose_core.base.workers import Workers
 from binpose_core.frames.types import LabelledView
 from binpose_core.learning.hooks import Hook
 from binpose_core.learning.model_store import SHORT, ModelStore
@@ -18,6 +19,7 @@ from binpose_core.learning.tensorboard import TensorBoard
 from binpose_estimator.estimator import PoseEstimator
 from binpose_pipeline.bundle import PipelineBundle, load_bundle
 from binpose_self_training.anchors import frozen_anchors
+from binpose_self_training.camera_check import too_coarse
 from binpose_self_training.config import SelfTrainingConfig
 from binpose_self_training.gate.gate import Gate
 from binpose_self_training.gate.verdict import GateVerdict
@@ -25,10 +27,13 @@ from binpose_self_training.recorded_frames import NamedFrames, RecordedFrames, c
 from binpose_self_training.records import RoundRecord
 from binpose_self_training.replay import FOLDER, keep_for_replay, scene_of, simulated_replay
 from binpose_self_training.rounds import OnRecord, Report, RoundHooks, Rounds, TruthCheck
+from binpose_self_training.run_folders import mark_begun, mark_finished
 from binpose_self_training.student import ChosenViews, joined_views
 from binpose_simulation.scene import SceneConfig
 from binpose_simulation.view_store import ViewStore
 
+SHOWN = 8
+"""Frames from which the size of a pixel is known."""
 Truth = Callable[[RecordedFrames], TruthCheck | None]
 """Makes the measurement on known poses, once it is known which frames are learnt from."""
 
@@ -61,7 +66,7 @@ class SelfTraining:
     store: folder of the model store; its model in use is the first teacher, and students are saved in it.
     directory: of the run: frames, labels and checkpoints. An interrupted run resumes from it.
     config: all settings.
-    workers: processes that simulate.
+    workers: who simulates, or a number of processes.
     device: where the networks are trained.
     report: called with the progress.
     truth: makes a measurement on known poses, of which nothing is learnt.
@@ -73,7 +78,7 @@ class SelfTraining:
     store: Path
     directory: Path
     config: SelfTrainingConfig = field(default_factory=SelfTrainingConfig)
-    workers: int = 1
+    workers: Workers | int = 1
     device: str = "cpu"
     report: Report = lambda stage, fraction, message: None
     truth: Truth = lambda frames: None
@@ -100,7 +105,11 @@ class SelfTraining:
     def _run(self, recordings: Sequence[NamedFrames]) -> SelfTrainingResult:
         champion = self._champion()
         self._check_directory(champion, recordings)
+        mark_begun(self.directory)
+        for folder in (self.store, self.directory):  # what killed runs left
+            remove_leftovers_below(folder)
         frames, held_out = collect_frames(recordings, self.config.frames, self.directory)
+        frames = self._with_camera_notes(frames, champion)
         header = {
             "data": frames.digest,
             "recordings": [str(r.path) for r in recordings],
@@ -132,12 +141,17 @@ class SelfTraining:
         views = ViewStore(self.directory / f"round_{last}" / "views")
         keep_for_replay(self.store, views, self.config.replay.recorded, self.config.seed)
 
-    def finish(self) -> None:
-        """Delete what only an interrupted run needs: replayed and labelled views, and checkpoints."""
-        for folder in (self.directory / "replay", *self.directory.glob("round_*/views")):
-            shutil.rmtree(folder, ignore_errors=True)
-        for file in self.directory.glob("round_*/*.safetensors"):
-            file.unlink()
+    def finish(self, result: SelfTrainingResult) -> None:
+        """End the run; where a student was compared, delete what only an interrupted run needs.
+
+        These are replayed and labelled views, and checkpoints.
+        """
+        if result.has_candidate:
+            for folder in (self.directory / "replay", *self.directory.glob("round_*/views")):
+                shutil.rmtree(folder, ignore_errors=True)
+            for file in self.directory.glob("round_*/*.safetensors"):
+                file.unlink()
+        mark_finished(self.directory)
 
     def _decided(self, champion: PipelineBundle, candidate: PipelineBundle, held_out: RecordedFrames) -> GateVerdict:
         """The verdict of the gate, which is kept with the candidate in the store."""
@@ -163,6 +177,13 @@ class SelfTraining:
         return Gate(self.config.gate, progress=progress)(
             champion, candidate, held_out.sources, anchors, held_out.outcomes_by_source, views=held_out.views
         )
+
+    def _with_camera_notes(self, frames: RecordedFrames, champion: PipelineBundle) -> RecordedFrames:
+        """The frames with a sentence where their camera is too coarse for the model."""
+        if not isinstance(champion.estimator, PoseEstimator):
+            return frames
+        shown = [source.read() for source in frames.sources[:: max(1, len(frames) // SHOWN)]]
+        return replace(frames, notes=(*frames.notes, *too_coarse(shown, champion.estimator.config.gsd_m)))
 
     def _scene(self, champion: PipelineBundle) -> SceneConfig:
         """The bins that the model was trained on."""

@@ -1,16 +1,27 @@
 """A student: the networks of a teacher, trained further on pseudo labels and replayed views."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import overload
 
+import torch
+
 from binpose_core.base.errors import BinposeError
+from binpose_core.base.workers import Workers
+from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import LabelledView
 from binpose_core.learning.hooks import Hook
 from binpose_detection.segmenter import VoteSegmenter
 from binpose_detection.training import train_segmenter
 from binpose_estimator.estimator import PoseEstimator
+from binpose_estimator.objective import Objective
+from binpose_estimator.self_supervision import self_supervision_objective
 from binpose_estimator.training import train_estimator
+from binpose_estimator.unlabelled_crops import UnlabelledCrops
+from binpose_estimator.weak_loss import WeakLossObjective
 from binpose_pipeline.bundle import PipelineBundle
 from binpose_self_training.config import StudentConfig
 
@@ -26,10 +37,10 @@ class ChosenViews(Sequence[LabelledView]):
     """
 
     def __init__(self, entries: Sequence[tuple[Sequence[LabelledView], int]]) -> None:
-        self._entries = list(entries)
+        self.entries = list(entries)
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self.entries)
 
     @overload
     def __getitem__(self, index: int) -> LabelledView: ...
@@ -37,9 +48,28 @@ class ChosenViews(Sequence[LabelledView]):
     def __getitem__(self, index: slice) -> Sequence[LabelledView]: ...
     def __getitem__(self, index: int | slice) -> LabelledView | Sequence[LabelledView]:
         if isinstance(index, slice):
-            return ChosenViews(self._entries[index])
-        views, own = self._entries[index]
+            return ChosenViews(self.entries[index])
+        views, own = self.entries[index]
         return views[own]
+
+
+class FramesOfViews(Sequence[RgbdFrame]):
+    """The frames of views, each read on access."""
+
+    def __init__(self, views: Sequence[LabelledView]) -> None:
+        self._views = views
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    @overload
+    def __getitem__(self, index: int) -> RgbdFrame: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[RgbdFrame]: ...
+    def __getitem__(self, index: int | slice) -> RgbdFrame | Sequence[RgbdFrame]:
+        if isinstance(index, slice):
+            return FramesOfViews(self._views[index])
+        return self._views[index].frame
 
 
 def joined_views(*parts: Sequence[LabelledView]) -> ChosenViews:
@@ -61,6 +91,70 @@ def mixed_views(new: Sequence[LabelledView], replayed: Sequence[LabelledView], s
     times_new = max(1, round(wanted / len(new)))
     times_old = max(1, round(times_new * len(new) * share / (1.0 - share) / len(replayed)))
     return joined_views(*[new] * times_new, *[replayed] * times_old)
+
+
+@dataclass(frozen=True, eq=False)
+class StudentJob:
+    """The training of a student, for a worker. Arguments as in `train_student`."""
+
+    teacher: PipelineBundle
+    config: StudentConfig
+    seed: int
+
+    def __call__(self, reads: Sequence[Callable[[], LabelledView]]) -> PipelineBundle:
+        """The student, which has learnt from the views that these calls give."""
+        with TemporaryDirectory() as directory:
+            return train_student(self.teacher, ReadViews(reads), self.config, self.seed, Path(directory))
+
+
+class ReadViews(Sequence[LabelledView]):
+    """Views that calls give, each called on access."""
+
+    def __init__(self, reads: Sequence[Callable[[], LabelledView]]) -> None:
+        self._reads = reads
+
+    def __len__(self) -> int:
+        return len(self._reads)
+
+    @overload
+    def __getitem__(self, index: int) -> LabelledView: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[LabelledView]: ...
+    def __getitem__(self, index: int | slice) -> LabelledView | Sequence[LabelledView]:
+        if isinstance(index, slice):
+            return ReadViews(self._reads[index])
+        return self._reads[index]()
+
+
+@dataclass(frozen=True)
+class StudentByWorker:
+    """Trains students as `train_student` does, each by one worker; views travel by reference, one of each.
+
+    A worker that ends is replaced, and the training begins anew. Its steps are not reported.
+    """
+
+    workers: Workers
+
+    def __call__(
+        self,
+        teacher: PipelineBundle,
+        views: ChosenViews,
+        config: StudentConfig,
+        seed: int,
+        directory: Path,
+        hooks: Hooks = lambda stage: (),
+        device: str = "cpu",
+    ) -> PipelineBundle:
+        """The student; directory, hooks and device are those of another machine."""
+        known: dict[tuple[int, int], Callable[[], LabelledView]] = {}
+        for sequence, index in views.entries:
+            if (id(sequence), index) not in known:
+                known[id(sequence), index] = self.workers.reference(partial(sequence.__getitem__, index))
+        reads = [known[id(sequence), index] for sequence, index in views.entries]
+        results = self.workers.map(StudentJob(teacher, config, seed), [[reads]])
+        student = next(results)
+        results.close()
+        return teacher.using(segmenter=student.segmenter, estimator=student.estimator)
 
 
 def train_student(
@@ -97,8 +191,37 @@ def train_student(
         estimator = train_estimator(
             views, parts, estimator.config, config.pose, seed, directory / f"{POSE}.safetensors",
             list(hooks(POSE)), start=estimator, detect=segmenter, device=device,
+            objective=pose_objective(views, estimator, segmenter, config, seed, device),
         )  # fmt: skip
     return teacher.using(segmenter=segmenter, estimator=estimator)
+
+
+def pose_objective(
+    views: Sequence[LabelledView],
+    estimator: PoseEstimator,
+    segmenter: VoteSegmenter,
+    config: StudentConfig,
+    seed: int,
+    device: str = "cpu",
+) -> Objective | None:
+    """The losses without labels beside the preset's, where they are switched on; None = the preset's loss.
+
+    The crops are those of the detector's detections in the frames of the views; their labels are not used.
+    """
+    if not (config.self_supervision.enabled or config.weak_loss.enabled):
+        return None
+    settings, parts = estimator.config, [estimator.objects[name] for name in estimator.config.objects]
+
+    def crops(batch_size: int) -> UnlabelledCrops:
+        return UnlabelledCrops(FramesOfViews(views), segmenter, estimator.objects, settings, batch_size, seed=seed)
+
+    objective = Objective(settings.preset.loss(parts, torch.device(device)))
+    if (weak := config.weak_loss).enabled:
+        objective = WeakLossObjective(objective, parts, crops(weak.batch_size), weak)
+    if (own := config.self_supervision).enabled:
+        start, drawn = estimator.network, crops(own.batch_size)
+        objective = self_supervision_objective(objective, start, settings, parts, drawn, own, device, seed)
+    return objective
 
 
 def _networks(teacher: PipelineBundle) -> tuple[VoteSegmenter, PoseEstimator]:

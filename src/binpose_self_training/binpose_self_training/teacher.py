@@ -1,9 +1,11 @@
 """What a teacher reports for recorded frames, with the evidence for each pose."""
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from binpose_core.base.errors import BinposeError
+from binpose_core.base.workers import ThisProcess, Workers
 from binpose_core.datasets.pick_outcomes import PickOutcome
 from binpose_core.evaluation.pose_errors import PartErrors
 from binpose_core.frames.rgbd_frame import RgbdFrame
@@ -47,15 +49,21 @@ class Teacher:
         bundle: the model.
         config: which evidence is measured, and how.
         features: for d_image; by default the backbone of the model's pose network.
+        workers: who looks at the frames; by default this process.
 
     Raises:
         BinposeError: for a model without a trained pose network and no other features.
     """
 
     def __init__(
-        self, bundle: PipelineBundle, config: SelectionConfig, features: PerceptualFeatures | None = None
+        self,
+        bundle: PipelineBundle,
+        config: SelectionConfig,
+        features: PerceptualFeatures | None = None,
+        workers: Workers | None = None,
     ) -> None:
         self.bundle, self.config = bundle, config
+        self._workers: Workers = workers or ThisProcess()
         self._meter = EvidenceMeter(
             bundle.objects, features or _own_features(bundle), config.visible, config.occlusion_aware
         )
@@ -69,10 +77,10 @@ class Teacher:
             frames: recorded.
             track: yields the indices that it is given, and reports each.
         """
-        taught = [
-            self._with_picks(self.frame(frames.store[index].frame), frames.picks(index))
-            for index in track(range(len(frames)))
-        ]
+        reads = ([self._workers.reference(source.read)] for source in frames.sources)
+        found = self._workers.map(FrameJob(self), reads)
+        taught = [self._with_picks(next(found), frames.picks(index)) for index in track(range(len(frames)))]
+        found.close()
         return [self._with_other_views(frames, taught, index) for index in range(len(taught))]
 
     def frame(self, frame: RgbdFrame) -> TaughtFrame:
@@ -111,6 +119,22 @@ class Teacher:
         same = self._repetition.in_other_views(own.poses, T_world_cam, views)
         evidence = [replace(entry, other_views=float(v)) for entry, v in zip(own.evidence, same, strict=True)]
         return replace(own, evidence=evidence)
+
+
+class FrameJob:
+    """What a teacher makes of frames, for workers that read them.
+
+    Args:
+        teacher: whose model and settings are used.
+    """
+
+    def __init__(self, teacher: Teacher) -> None:
+        self._teacher = copy.copy(teacher)
+        self._teacher._workers = ThisProcess()  # those of this machine do not belong to the job
+
+    def __call__(self, read: Callable[[], RgbdFrame]) -> TaughtFrame:
+        """What the teacher makes of one frame."""
+        return self._teacher.frame(read())
 
 
 def _own_features(bundle: PipelineBundle) -> PerceptualFeatures:

@@ -28,6 +28,7 @@ class TrainingSettings:
     frames: largest number of frames that a student learns from; as for rounds when 0.
     threads: of each numerical library, and processes that simulate bins.
     config: YAML file with settings, as `binpose self-train --write-config` writes it.
+    keep_runs: finished runs whose reports stay on the disk; older ones are deleted after a run; 0 = all stay.
     swap_s: time in seconds in which the running nodes must use a promoted model; it is rolled back otherwise.
     """
 
@@ -36,6 +37,7 @@ class TrainingSettings:
     frames: int = setting(0, bounds=(0, 1_000_000), live=True)
     threads: int = setting(1, bounds=(1, 1024), live=True)
     config: str = setting("", live=True)
+    keep_runs: int = setting(10, bounds=(0, 100_000), live=True)
     swap_s: float = setting(60.0, bounds=(0.0, 3600.0), live=True)
 
     def __post_init__(self) -> None:
@@ -59,7 +61,9 @@ class TrainingSettings:
         wanted = rounds or self.rounds
         name = run_name(champion, recordings, wanted, self.frames, config)
         directory = (Path(self.directory).expanduser() if self.directory else model / RUNS) / name
-        return TrainingJob(model, recordings, directory, wanted, self.frames, promote, self.threads, config)
+        return TrainingJob(
+            model, recordings, directory, wanted, self.frames, promote, self.threads, config, self.keep_runs
+        )
 
 
 @dataclass(eq=False)

@@ -21,6 +21,7 @@ class TrainingJob:
     model: folder of the model store. recordings: bags, folders of bags, data sets. directory: of the run.
     rounds, frames: largest numbers; 0 = those of the settings. promote: use what the gate promotes.
     threads: of each library, and number of processes that simulate. config: YAML file with settings, or None.
+    keep_runs: finished runs that stay in the folder beside this one; 0 = all.
     """
 
     model: Path
@@ -31,6 +32,7 @@ class TrainingJob:
     promote: bool = True
     threads: int = setting(1, bounds=(1, 1024))
     config: Path | None = None
+    keep_runs: int = setting(0, bounds=(0, 100_000))
 
     def __post_init__(self) -> None:
         check_bounds(self)

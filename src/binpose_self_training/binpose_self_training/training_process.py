@@ -13,6 +13,7 @@ from binpose_core.base.errors import CannotWrite
 from binpose_core.base.processes import GRACE_S
 from binpose_core.base.reasons import Reason
 from binpose_self_training.background import Process, end_process, events_of, start_in_background
+from binpose_self_training.run_folders import remove_old_runs
 from binpose_self_training.training_job import TrainingJob, TrainingOutcome, TrainingProgress
 from binpose_self_training.undo import StoreState, undo
 
@@ -56,6 +57,7 @@ class TrainingProcess:
         # A run that has not begun leaves nothing to resume. The folder may be that of the run that keeps this one away.
         if outcome.reason is not Reason.BUSY and not (self.job.directory / RUN).is_file():
             shutil.rmtree(self.job.directory, ignore_errors=True)
+        remove_old_runs(self.job.directory.parent, self.job.keep_runs)
         return outcome
 
     def _outcome(self, before: StoreState, stopped: Stop | None, status: int) -> TrainingOutcome:

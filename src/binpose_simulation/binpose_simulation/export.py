@@ -10,6 +10,7 @@ from typing import Any
 
 from binpose_core.base.errors import BinposeError
 from binpose_core.base.files import read_json, to_json, write_json
+from binpose_core.base.workers import Workers
 from binpose_core.datasets.bop_writer import BopWriter
 from binpose_core.datasets.label_use import DATASET_INFO, EVALUATION, labels_for, mark_for_evaluation
 from binpose_core.parts.catalogue import ObjectModel
@@ -30,7 +31,7 @@ def export_bop(
     config: SceneConfig | None = None,
     seed: int = 0,
     split: str = "sim",
-    workers: int | None = None,
+    workers: Workers | int | None = None,
     on_view: Callable[[int, int], None] | None = None,
     on_part: OnPart | None = None,
     path_traced: PathTracedConfig | None = None,
@@ -47,7 +48,7 @@ def export_bop(
         config: of the simulation.
         seed: of the sequence of views; also the number of the scene.
         split: name of the folder beside models.
-        workers: number of processes; None = one per CPU.
+        workers: who simulates, or a number of processes; None = one per CPU.
         on_view: called with (existing views, count) after each view.
         on_part: called before each part is prepared for the physics.
         path_traced: of the path tracer, whose labels are for evaluation only; None = the standard renderer.

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from binpose_core.base.workers import Workers
 from binpose_core.evaluation.matching import (
     HALF_VISIBLE,
     EvaluationConfig,
@@ -125,7 +126,7 @@ def calibrated_bundle(
     parts: Mapping[str, ObjectModel],
     scene: SceneConfig,
     seed: int,
-    workers: int,
+    workers: Workers | int,
     fitted_views: int,
     judged_views: int,
     track: Track = untracked,
@@ -140,7 +141,7 @@ def calibrated_bundle(
         parts: the objects of all three by id.
         scene: the bins.
         seed: of a training; the bins are others than those it has trained on.
-        workers: processes that simulate.
+        workers: who simulates, or a number of processes.
         fitted_views: for the calibration.
         judged_views: for the metrics.
         track: called with items and the name of what they are for, "calibration", "scaling" or "evaluation"; yields

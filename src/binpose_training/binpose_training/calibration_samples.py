@@ -95,8 +95,14 @@ def labelled_candidates(
                 if right is not None and sure > 0:
                     rows.append((c.features, right, weight * sure, places[c.object_id], number, sensor))
     features, correct, weights, part, frames, sensors = zip(*rows, strict=True) if rows else ((),) * 6
-    whole = (np.array(column, np.int64) for column in (part, frames))
-    return LabelledCandidates(np.array(features), np.array(correct, bool), np.array(weights), *whole, np.array(sensors))
+    return LabelledCandidates(
+        features=np.array(features),
+        correct=np.array(correct, bool),
+        weight=np.array(weights),
+        part=np.array(part, np.int64),
+        frame=np.array(frames, np.int64),
+        sensor=np.array(sensors),
+    )
 
 
 def label_of(

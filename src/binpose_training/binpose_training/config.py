@@ -12,6 +12,7 @@ from binpose_detection.backends import Backend
 from binpose_detection.mask_rcnn_training import MaskRcnnTrainingConfig
 from binpose_detection.segmenter import VoteSegmenter
 from binpose_detection.training import SegmentationTrainingConfig
+from binpose_estimator.distillation_config import DistillationConfig
 from binpose_estimator.presets import find_preset
 from binpose_estimator.training_config import PoseTrainingConfig
 from binpose_refinement.config import RefinerConfig
@@ -108,12 +109,14 @@ class PoseJob(StageJob):
 
     training: how it is trained.
     preset: name of the kind of pose network.
+    distillation: from which models it learns too.
     validation: on which unseen views, and when the training ends before its budget.
     """
 
     fraction: float = 0.34
     training: PoseTrainingConfig = field(default_factory=PoseTrainingConfig)
     preset: str = "default"
+    distillation: DistillationConfig = field(default_factory=DistillationConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
 
     def __post_init__(self) -> None:
@@ -164,6 +167,7 @@ class TrainConfig:
         learns as much. Steps or samples of a stage's loop win over it.
     seed: of everything random.
     workers: processes that simulate.
+    only_new_rows: whether a training that starts from a model changes only the weights of parts that are new to it.
     simulation, detector, pose, refinement, calibration: the stages, in their order.
     """
 
@@ -171,6 +175,7 @@ class TrainConfig:
     views: int | None = None
     seed: int = 0
     workers: int = field(default_factory=available_cpus)
+    only_new_rows: bool = False
     simulation: SimulationJob = field(default_factory=SimulationJob)
     detector: DetectorJob = field(default_factory=DetectorJob)
     pose: PoseJob = field(default_factory=PoseJob)
@@ -240,7 +245,10 @@ def fine_tuning(config: TrainConfig, segmenter: Segmenter, known: bool = False) 
     Raises:
         BinposeError: if its detector is another one, or Mask R-CNN, which starts from nothing.
     """
-    pose = replace(config.pose, training=_slower(config.pose.training, KNOWN_RATE if known else START_RATE))
+    pose_rate, rate = KNOWN_RATE if known else START_RATE, START_RATE
+    if config.only_new_rows:  # nothing that is known can be unlearnt
+        pose_rate = rate = 1.0
+    pose = replace(config.pose, training=_slower(config.pose.training, pose_rate))
     if not config.detector.enabled:
         return replace(config, pose=pose)
     if config.detector.backend != "votes" or not isinstance(segmenter, VoteSegmenter):
@@ -251,7 +259,7 @@ def fine_tuning(config: TrainConfig, segmenter: Segmenter, known: bool = False) 
         )
     return replace(
         config,
-        detector=replace(config.detector, training=_slower(config.detector.training, START_RATE)),
+        detector=replace(config.detector, training=_slower(config.detector.training, rate)),
         pose=pose,
     )
 

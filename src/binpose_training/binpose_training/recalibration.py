@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from binpose_core.base.errors import BinposeError
+from binpose_core.base.workers import Workers
 from binpose_core.learning.model_store import ModelStore
 from binpose_core.stages import Segmenter
 from binpose_detection.segmenter import SegmenterConfig, VoteSegmenter
@@ -22,7 +23,7 @@ def recalibrate(
     out: Path,
     scene: SceneConfig,
     seed: int,
-    workers: int,
+    workers: Workers | int,
     fitted_views: int,
     judged_views: int,
     advance: Callable[[str], object],
@@ -35,7 +36,7 @@ def recalibrate(
         out: the store to save to; the new version becomes its current one.
         scene: the bins; parts per bin and distances are set as in a training.
         seed: of the bins.
-        workers: processes that simulate.
+        workers: who simulates, or a number of processes.
         fitted_views: bins for the calibration.
         judged_views: bins for the metrics.
         advance: called with "calibration" or "evaluation" after each bin.
@@ -64,7 +65,7 @@ def recalibrate(
     calibrated = calibrated_bundle(
         segmenter,
         estimator,
-        IcpRefiner(bundle.objects),
+        IcpRefiner(bundle.objects, refiner.config),
         bundle.objects,
         bins,
         seed,

@@ -11,6 +11,8 @@ import torch
 
 from binpose_core.base.devices import check_device
 from binpose_core.base.errors import BinposeError
+from binpose_core.base.process_workers import ProcessWorkers
+from binpose_core.base.workers import Workers
 from binpose_core.frames.types import LabelledView
 from binpose_core.learning.hooks import Hook
 from binpose_core.learning.tensorboard import import_summary_writer
@@ -22,13 +24,14 @@ from binpose_detection.mask_rcnn_training import MaskRcnnTrainingConfig, train_m
 from binpose_detection.network import SegmentationNetwork
 from binpose_detection.segmenter import SegmenterConfig, VoteSegmenter
 from binpose_detection.training import SegmentationTrainingConfig, train_segmenter
+from binpose_estimator.distillation import distillation_objective
 from binpose_estimator.estimator import EstimatorConfig, PoseEstimator
 from binpose_estimator.network import PoseNetwork
-from binpose_estimator.objective import JointNetwork
+from binpose_estimator.objective import JointNetwork, Objective
 from binpose_estimator.presets import find_preset
 from binpose_estimator.training import train_estimator
 from binpose_estimator.training_config import PoseTrainingConfig
-from binpose_pipeline.bundle import PipelineBundle, save_bundle
+from binpose_pipeline.bundle import PipelineBundle, load_bundle, save_bundle
 from binpose_refinement.refiner import IcpRefiner
 from binpose_simulation.view_store import ViewStore
 from binpose_training.calibration import calibrated_bundle
@@ -62,6 +65,7 @@ def train(
     device: str = "cpu",
     tensorboard: Path | None = None,
     clock: Callable[[], float] = time.monotonic,
+    workers: Workers | None = None,
 ) -> str:
     """Train one model for all objects; returns its version in the model store.
 
@@ -77,6 +81,7 @@ def train(
         device: where detector and pose network are trained; a refinement network is on the processor, which draws.
         tensorboard: folder for event files of the training loops.
         clock: seconds that rise.
+        workers: who simulates; by default as many processes as `config.workers` states.
 
     Raises:
         BinposeError: without objects; if an interrupted run is there and `resume` is not given, or it was another one;
@@ -84,7 +89,7 @@ def train(
             `start` has other networks; if a stage without a budget has no network in `start`; for a device that is not
             there.
     """
-    run = _init_run(objects, out, config, resume, progress, start, device, tensorboard, clock)
+    run = _init_run(objects, out, config, resume, progress, start, device, tensorboard, clock, workers)
     views = simulated_views(run)
     unseen = _validation_views(run)
     segmenter = _trained_segmenter(run, views, unseen)
@@ -109,6 +114,7 @@ def _init_run(
     device: str,
     tensorboard: Path | None,
     clock: Callable[[], float],
+    workers: Workers | None,
 ) -> Run:
     """The run, after everything that can be refused was: from here on it must be resumed or deleted."""
     if not objects or len({part.id for part in objects}) < len(objects):
@@ -124,9 +130,13 @@ def _init_run(
     parts = {part.id: part for part in objects}
     _check_left_out(config, start, tuple(parts))
     _check_method(config, start)
+    _check_new_rows(config, start, set(parts))
     if start is not None:
         config = fine_tuning(config, start.segmenter, known=set(parts) <= set(start.objects))
-    run = Run(parts, config, out / "training", start, progress or (lambda _: None), device, tensorboard, clock)
+    workers = workers or ProcessWorkers(config.workers)
+    run = Run(parts, config, out / "training", start, progress or (lambda _: None), device, workers, tensorboard, clock)
+    if "pose" in config.stages:
+        _pose_objective(run)  # Teachers are refused now, and not after the simulation.
     prepare_directory(run, resume)
     return run
 
@@ -152,6 +162,16 @@ def _check_method(config: TrainConfig, start: PipelineBundle | None) -> None:
         )
 
 
+def _check_new_rows(config: TrainConfig, start: PipelineBundle | None, names: set[str]) -> None:
+    """Refuse to train rows of new parts where there are none, or no model that they are new to."""
+    if config.only_new_rows and (start is None or names <= set(start.objects)):
+        raise BinposeError(
+            f"Only the rows of new parts are to be trained, for {', '.join(sorted(names))}, from a model of "
+            f"{', '.join(start.objects) if start is not None else 'no part'}; expected a model and a part that is new "
+            "to it; add --start-from MODEL --add-part PART, or leave out --only-new-rows."
+        )
+
+
 def _validation_views(run: Run) -> list[LabelledView]:
     """Unseen views, at most as many as a stage wants, for which a tenth of the simulation's time is used."""
     jobs = {DETECTOR: run.config.detector.validation, POSE: run.config.pose.validation}
@@ -162,7 +182,7 @@ def _validation_views(run: Run) -> list[LabelledView]:
     store = ViewStore(run.directory / "validation")
     with run.schedule.stage("validation"):
         add_validation_views(
-            store, run.parts, run.scene, run.config.seed, run.config.workers, number,
+            store, run.parts, run.scene, run.config.seed, run.workers, number,
             lambda: run.config.views is not None or run.clock() - began < limit_s,
         )  # fmt: skip
     return [*store]
@@ -181,16 +201,18 @@ def _trained_segmenter(run: Run, views: Sequence[LabelledView], unseen: Sequence
         if isinstance(training, MaskRcnnTrainingConfig):
             network, hooks = MaskRcnnConfig(names, gsd_m=run.gsd_m), run.hooks(DETECTOR)
             return train_mask_rcnn(views, run.parts, network, training, seed, checkpoint, hooks, run.device)
+        begin = _of_kind(begin, VoteSegmenter)
         settings = SegmenterConfig(names, gsd_m=run.gsd_m)
+        if run.config.only_new_rows and begin is not None:
+            settings = replace(begin.config, objects=names)
 
         def measure(network: torch.nn.Module) -> dict[str, float]:
             return detection_quality(VoteSegmenter(cast(SegmentationNetwork, network), settings, run.device), known)
 
         hooks = run.hooks(DETECTOR, validation=_validation(run, DETECTOR, measure, "f1", job.validation, known))
         return train_segmenter(
-            views, run.parts, settings, training, seed, checkpoint, hooks,
-            _of_kind(begin, VoteSegmenter),
-            run.device,
+            views, run.parts, settings, training, seed, checkpoint, hooks, begin, run.device,
+            run.config.only_new_rows,
         )  # fmt: skip
 
 
@@ -203,7 +225,9 @@ def _trained_estimator(
     if not job.enabled:
         assert begin is not None
         return begin
-    settings = EstimatorConfig(tuple(run.parts), gsd_m=run.gsd_m, preset=find_preset(job.preset)())
+    settings = _pose_settings(run)
+    if run.config.only_new_rows and begin is not None:
+        settings = replace(begin.config, objects=tuple(run.parts))
     with run.schedule.stage(POSE) as seconds:
         known = unseen[: job.validation.views]
         detections = [segmenter(view.frame) for view in known]
@@ -225,7 +249,23 @@ def _trained_estimator(
             begin,
             segmenter,
             run.device,
+            objective=_pose_objective(run),
+            only_new_rows=run.config.only_new_rows,
         )
+
+
+def _pose_settings(run: Run) -> EstimatorConfig:
+    return EstimatorConfig(tuple(run.parts), gsd_m=run.gsd_m, preset=find_preset(run.config.pose.preset)())
+
+
+def _pose_objective(run: Run) -> Objective | None:
+    """Distillation where there are teachers; None = the preset's own loss."""
+    config = run.config.pose.distillation
+    if not config.enabled:
+        return None
+    teachers = [_of_kind(load_bundle(path, run.device).estimator, PoseEstimator) for path in config.teachers]
+    known = [teacher for teacher in teachers if teacher is not None]
+    return distillation_objective(known, _pose_settings(run), [*run.parts.values()], config, run.device)
 
 
 def _of_kind(stage: object | None, kind: type[Stage]) -> Stage | None:
@@ -268,7 +308,7 @@ def _calibrated(run: Run, segmenter: Segmenter, estimator: PoseEstimator, refine
     with run.schedule.stage(CALIBRATION):
         track = limited_track(run, number, config.calibration.evaluation_views)
         return calibrated_bundle(
-            segmenter, estimator, refiner, run.parts, run.scene, config.seed, config.workers, number,
+            segmenter, estimator, refiner, run.parts, run.scene, config.seed, run.workers, number,
             config.calibration.evaluation_views, track, config.simulation.scene.content,
         )  # fmt: skip
 

@@ -11,10 +11,12 @@ from typing import Any, TypeVar
 
 from binpose_core.base.errors import BinposeError
 from binpose_core.base.files import read_json, write_json
+from binpose_core.base.workers import Workers
 from binpose_core.learning.hooks import Hook, StepReport
 from binpose_core.learning.tensorboard import TensorBoard
 from binpose_core.learning.weights import read_progress
 from binpose_core.parts.catalogue import ObjectModel
+from binpose_estimator.estimator import PoseEstimator
 from binpose_pipeline.bundle import PipelineBundle
 from binpose_simulation.scene import SceneConfig
 from binpose_simulation.stream import SimulationStream
@@ -50,7 +52,7 @@ class Run:
 
     parts: by id, in the order of the networks' classes. directory: of views and checkpoints. start: the model that the
     networks begin with. on_progress: called with each progress. device: where the networks are trained.
-    tensorboard: folder of event files, or None. clock: seconds that rise.
+    workers: who simulates. tensorboard: folder of event files, or None. clock: seconds that rise.
     """
 
     parts: Mapping[str, ObjectModel]
@@ -59,12 +61,16 @@ class Run:
     start: PipelineBundle | None
     on_progress: Report
     device: str
+    workers: Workers
     tensorboard: Path | None = None
     clock: Callable[[], float] = time.monotonic
 
     @cached_property
     def gsd_m(self) -> float:
-        """Metres per pixel in which the networks see."""
+        """Metres per pixel in which the networks see; those of the start where its weights stay as they are."""
+        known = self.start.estimator if self.start is not None else None
+        if self.config.only_new_rows and isinstance(known, PoseEstimator):
+            return known.config.gsd_m
         return working_gsd_m([*self.parts.values()])
 
     @cached_property
@@ -166,9 +172,7 @@ def simulated_views(run: Run) -> ViewStore:
 
     with contextlib.ExitStack() as stack:
         with schedule.stage(PREPARATION):
-            stream = SimulationStream(
-                run.parts, run.scene, config.seed, config.workers, start=len(store), on_part=on_part
-            )
+            stream = SimulationStream(run.parts, run.scene, config.seed, run.workers, start=len(store), on_part=on_part)
             stack.enter_context(stream)
             run.report("parts", 1.0, f"convex pieces of {len(run.parts)}")
             run.report(SIMULATION, 0.0, "the first pile settles")

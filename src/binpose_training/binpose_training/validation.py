@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from binpose_core.base.workers import Workers
 from binpose_core.evaluation.matching import HALF_VISIBLE, EvaluationConfig
 from binpose_core.evaluation.scores import summarise
 from binpose_core.frames.types import Detection, LabelledView
@@ -33,7 +34,7 @@ def add_validation_views(
     parts: Mapping[str, ObjectModel],
     scene: SceneConfig,
     seed: int,
-    workers: int,
+    workers: Workers | int,
     number: int,
     go_on: Callable[[], bool] = lambda: True,
 ) -> None:
@@ -44,7 +45,7 @@ def add_validation_views(
         parts: the objects by id.
         scene: the bins.
         seed: of the training.
-        workers: processes that simulate.
+        workers: who simulates, or a number of processes.
         number: of views.
         go_on: asked before each view after the second.
     """

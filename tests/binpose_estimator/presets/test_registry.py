@@ -85,11 +85,11 @@ def test_ten_lines_make_a_preset(color_only: Preset, views, objects, tmp_path: P
 
 
 def test_an_unknown_preset_is_refused_with_the_known_ones(objects) -> None:
-    with pytest.raises(BinposeError, match=r"preset 'voting' is unknown; known: default; choose one"):
+    with pytest.raises(BinposeError, match=r"preset 'voting' is unknown; known: .*default, .*; choose one"):
         PoseEstimator.from_tensors({}, {"objects": ["block"], "preset": "voting"}, objects)
 
 
 def test_a_name_is_registered_once(color_only: Preset) -> None:
-    assert known_presets() == ["color_only", "default"]
+    assert known_presets() == sorted(known_presets()) and {"color_only", "default"} < {*known_presets()}
     with pytest.raises(BinposeError, match="'default' is registered twice"):
         register_preset(DefaultPreset)

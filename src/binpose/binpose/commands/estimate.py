@@ -75,6 +75,8 @@ class Estimate(Command):
     """Write pictures of each part before and after refinement: observed, rendered and residual."""
     device: str = "cpu"
     """Device of the networks, and with the extra `gpu` of the refinement's rendering: cpu, cuda or cuda:<number>."""
+    engine: Literal["torch", "onnxruntime"] = "torch"
+    """What runs the pose network: torch, or ONNX Runtime on the CPU (extra `onnx`)."""
     color_topic: str = ""
     """Topic of the colour images in a bag; found automatically if there is one camera."""
     depth_topic: str = ""
@@ -103,7 +105,7 @@ class Estimate(Command):
         with waiting(f"Opening {self.path} ..."):
             inputs = open_inputs(self.path, self.split, topics, self.sensor, self.world_frame)
         with waiting(f"Loading {self.model} ..."):
-            bundle = with_refiner(load_bundle(self.model, self.device), self.refiner)
+            bundle = with_refiner(load_bundle(self.model, self.device, engine=self.engine), self.refiner)
         chosen.check_objects(tuple(bundle.objects))
         numbers = {name: model.bop_id for name, model in chosen.wanted(bundle.objects).items()}
         record = RunRecord(

@@ -1,24 +1,27 @@
 """`binpose self-train`: improve a model on unlabelled recordings."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from binpose.commands.command import Command, console, described
+from binpose.commands.workers_option import opened_workers
 from binpose_core.base.errors import BinposeError
 
 if TYPE_CHECKING:
     from binpose.self_training_progress import Output
+    from binpose_core.base.workers import Workers
     from binpose_core.datasets.folder import FrameSource
     from binpose_core.evaluation.matching import FrameTruth
     from binpose_core.parts.catalogue import ObjectModel
     from binpose_self_training.config import SelfTrainingConfig
     from binpose_self_training.recorded_frames import RecordedFrames
-    from binpose_self_training.rounds import TruthCheck
+    from binpose_self_training.rounds import Rounds, TruthCheck
     from binpose_self_training.self_training import SelfTraining, SelfTrainingResult
 
 
@@ -47,6 +50,7 @@ class SelfTrain(Command):
     device: Where the networks are trained: cpu, cuda or cuda:<number>.
     seed: Seed of everything random; default 0.
     workers: Processes that simulate bins; 0 = one per CPU.
+    ray: Share simulation, labelling and training over a Ray cluster: auto, local or host:port (extra `ray`).
     json_lines: Write progress and result as one JSON object per line, for programs.
     parent: Process id of the program that started this command: the command ends with it.
 
@@ -68,6 +72,7 @@ class SelfTrain(Command):
     device: str = "cpu"
     seed: int | None = None
     workers: int = 0
+    ray: str | None = None
     json_lines: bool = False
     parent: int = 0
 
@@ -132,7 +137,6 @@ class SelfTrain(Command):
         return with_values(SelfTrainingConfig(), merged(values, assigned(self.assignments)))
 
     def _trained(self, config: "SelfTrainingConfig", output: "Output") -> "tuple[SelfTraining, SelfTrainingResult]":
-        from binpose_core.base.threads import available_cpus
         from binpose_pipeline.bundle import load_bundle
         from binpose_pipeline.kernels import compile_kernels
         from binpose_self_training.known_truth import KnownTruth, truths_of
@@ -151,12 +155,22 @@ class SelfTrain(Command):
         def truth(frames: "RecordedFrames") -> "TruthCheck":
             return KnownTruth(truths_of(frames, recordings, bundle.objects), tests)
 
-        with output.progress() as report:
+        with opened_workers(self.ray, self.workers) as workers, output.progress() as report:
             machine = SelfTraining(
-                self.model, self.directory, config, self.workers or available_cpus(), self.device, report, truth,
-                self.tensorboard, hooks=output.hooks, on_record=output.record,
+                self.model, self.directory, config, workers, self.device, report, truth, self.tensorboard,
+                self._rounds(workers), output.hooks, output.record,
             )  # fmt: skip
             return machine, machine(recordings)
+
+    def _rounds(self, workers: "Workers") -> "Callable[..., Rounds]":
+        """Makes the rounds; a cluster also labels the frames and trains the students."""
+        from binpose_self_training.rounds import Rounds
+        from binpose_self_training.student import StudentByWorker
+        from binpose_self_training.teacher import Teacher
+
+        if self.ray is None:
+            return Rounds
+        return partial(Rounds, teach=partial(Teacher, workers=workers), learn=StudentByWorker(workers))
 
     def _tests(self, objects: "Mapping[str, ObjectModel]") -> "list[tuple[FrameSource, FrameTruth]]":
         """Labelled frames on which the teachers are measured."""
@@ -183,8 +197,7 @@ class SelfTrain(Command):
             try:
                 if promoted:
                     machine.promote(result)
-                if result.has_candidate:
-                    machine.finish()
+                machine.finish(result)
             except BinposeError as error:
                 output.failed(error)
                 raise

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from binpose.commands.bin_options import BinOptions
 from binpose.commands.command import Command, console, preparing, progress_bar, split_names, waiting
+from binpose.commands.workers_option import opened_workers
 from binpose_core.base.errors import BinposeError
 from binpose_simulation.viewpoint import ViewpointConfig
 
@@ -51,6 +52,8 @@ class Simulate(BinOptions, Command):
     """Height of the images in pixels."""
     workers: int = 0
     """Number of simulation processes; 0 = one per CPU."""
+    ray: str | None = None
+    """Share the simulation over a Ray cluster instead: auto, local or host:port (extra `ray`)."""
     renderer: Literal["standard", "path_traced"] = "standard"
     """How images are made: standard in milliseconds; path_traced in seconds, as a stand-in for a real cell, with labels
     for evaluation only (extra `path_traced`)."""
@@ -84,7 +87,7 @@ class Simulate(BinOptions, Command):
         scene = self._with_views(scene)
         with waiting("Preparing the parts ..."):
             objects = chosen_objects(names, self.catalogue)
-        with progress_bar() as progress:
+        with opened_workers(self.ray, self.workers) as workers, progress_bar() as progress:
             there = views_there(self.out, self.split, self.seed)
             task = progress.add_task("Simulating", total=max(self.frames, there), completed=there)
             written = export_bop(
@@ -94,7 +97,7 @@ class Simulate(BinOptions, Command):
                 scene,
                 self.seed,
                 self.split,
-                self.workers or None,
+                workers,
                 lambda done, total: progress.update(task, completed=done, description="Simulating"),
                 preparing(progress, task),
                 path_traced,

@@ -9,10 +9,14 @@ from rich.text import Text
 
 from binpose.commands.bin_options import BinOptions
 from binpose.commands.command import Command, compiling, console, described, split_names
+from binpose.commands.workers_option import opened_workers
 from binpose.training_progress import training_progress
+from binpose_core.base.errors import BinposeError
 from binpose_pipeline.bundle import UNCALIBRATED
 
 if TYPE_CHECKING:
+    from binpose_core.parts.catalogue import ObjectModel
+    from binpose_pipeline.bundle import PipelineBundle
     from binpose_training.config import TrainConfig
 
 
@@ -25,13 +29,20 @@ class Train(BinOptions, Command):
     --set; `--write-config FILE` lists them with their descriptions.
 
     objects: Parts of the catalogue, separated by commas; `library` stands for the parts that binpose makes itself.
+        Leave it out with --add-part.
     out: Folder for the model.
     catalogue: Folder of the catalogue.
     minutes: How long to train, calibration included; default 28.
     views: Budget in simulated views instead of minutes: the result does not depend on how busy the machine is.
     start_from: A model, of these parts or others, whose weights to begin with: a folder, or `demo` for the shipped one.
+    add_part: Parts of the catalogue, separated by commas, to add to those of the model to start from. Bins show all of
+        them, so that the old parts are not forgotten.
+    only_new_rows: Train only the weights that belong to new parts. Poses of the old ones stay the same to the bit.
     resume: Continue what an interrupted training left in the model's folder.
     detector: What finds the instances: votes (the default, for CPUs), or torchvision's Mask R-CNN, on colour alone.
+    preset: Kind of pose network, such as default, dcnet, densefusion or weighted_densefusion. An unknown name lists
+        them all.
+    teacher: Models whose pose networks teach this one (distillation); of several that know a part, the first.
     refinement_network: Train a refinement network too, in 15 % of the time, for `binpose estimate --refiner network`.
     config: YAML file with settings of the training; options of the command line win over it.
     assignments: Single settings by their names in the file, such as detector.training.loop.learning_rate=1e-3.
@@ -40,18 +51,24 @@ class Train(BinOptions, Command):
     device: Where the networks are trained: cpu, cuda or cuda:<number>.
     seed: Seed of everything random; default 0.
     workers: Processes that simulate bins; 0 = one per CPU.
+    ray: Share the simulation over a Ray cluster instead: auto, local or host:port (extra `ray`).
 
     Example: binpose train --objects gearmotor,pulley,pin --out models/wrs --start-from demo --minutes 28
+    Example: binpose train --objects pin --out models/fused --preset densefusion
     """
 
-    objects: str
     out: Path
+    objects: str | None = None
     catalogue: Path = Path("objects")
     minutes: float | None = None
     views: int | None = None
     start_from: Path | None = None
+    add_part: str | None = None
+    only_new_rows: bool = False
     resume: bool = False
     detector: Literal["votes", "mask_rcnn"] | None = None
+    preset: str | None = None
+    teacher: tuple[Path, ...] = ()
     refinement_network: bool = False
     config: Path | None = None
     # `set` is the option's name; the built-in of that name is not hidden.
@@ -61,6 +78,7 @@ class Train(BinOptions, Command):
     device: str = "cpu"
     seed: int | None = None
     workers: int = 0
+    ray: str | None = None
 
     def run(self) -> int:
         """Train and report what was measured."""
@@ -93,8 +111,15 @@ class Train(BinOptions, Command):
         options: dict[str, Any] = {"minutes": self.minutes, "views": self.views, "seed": self.seed}
         options["workers"] = self.workers or None
         options = {name: value for name, value in options.items() if value is not None}
+        if self.only_new_rows:
+            options["only_new_rows"] = True
         if self.detector is not None:
             options["detector"] = {"backend": self.detector}
+        pose: dict[str, Any] = {} if self.preset is None else {"preset": self.preset}
+        if self.teacher:
+            pose["distillation"] = {"teachers": [str(path) for path in self.teacher]}
+        if pose:
+            options["pose"] = pose
         config = training_config(self.config, options, self.assignments, self.refinement_network)
         simulation = replace(config.simulation, scene=self.with_bin(config.simulation.scene))
         return replace(config, simulation=simulation, workers=options.get("workers", available_cpus()))
@@ -102,20 +127,36 @@ class Train(BinOptions, Command):
     def _trained(self, config: "TrainConfig") -> str:
         from binpose_pipeline.bundle import load_bundle
         from binpose_simulation.prepared_parts import check_bin
-        from binpose_training.chosen_parts import chosen_objects
         from binpose_training.kernels import compile_kernels
         from binpose_training.training import train
 
-        objects = chosen_objects(split_names(self.objects, "--objects"), self.catalogue)
-        check_bin({part.id: part for part in objects}, config.simulation.scene.content)
         start = load_bundle(self.start_from) if self.start_from is not None else None
+        objects = self._chosen_objects(start)
+        check_bin({part.id: part for part in objects}, config.simulation.scene.content)
         with compiling():
             compile_kernels(objects, config)
-        with training_progress(console) as report:
+        with (
+            opened_workers(self.ray, self.workers if self.ray else config.workers) as workers,
+            training_progress(console) as report,
+        ):
             return train(
                 objects, self.out, config, resume=self.resume, progress=report, start=start, device=self.device,
-                tensorboard=self.tensorboard,
+                tensorboard=self.tensorboard, workers=workers,
             )  # fmt: skip
+
+    def _chosen_objects(self, start: "PipelineBundle | None") -> "list[ObjectModel]":
+        """The parts of --objects, or those of the model to start from and of --add-part."""
+        from binpose_training.chosen_parts import chosen_objects, with_added_parts
+
+        if (self.objects is None) is (self.add_part is None) or (self.add_part is not None and start is None):
+            raise BinposeError(
+                "The parts of the training are missing, or given twice; expected --objects PARTS, or --start-from "
+                "MODEL with --add-part PARTS; give one of them."
+            )
+        if self.objects is not None:
+            return chosen_objects(split_names(self.objects, "--objects"), self.catalogue)
+        assert start is not None and self.add_part is not None
+        return with_added_parts(start.objects, split_names(self.add_part, "--add-part"), self.catalogue)
 
     def _report(self, header: dict[str, Any]) -> None:
         from binpose.held_out import held_out_sentence

@@ -142,6 +142,12 @@ def remove_leftovers(directory: Path | str) -> list[Path]:
     return removed
 
 
+def remove_leftovers_below(directory: Path | str) -> list[Path]:
+    """The same in a folder and in all folders in it."""
+    folders = [Path(directory), *(path for path in Path(directory).rglob("*") if path.is_dir())]
+    return [path for folder in folders for path in remove_leftovers(folder)]
+
+
 def _write_error(path: Path, error: OSError) -> CannotWrite:
     if error.errno in _NO_SPACE:
         return DiskFull(

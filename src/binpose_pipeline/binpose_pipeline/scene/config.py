@@ -11,7 +11,8 @@ WEIGHT = (0.0, 20.0)
 class ViewFusionConfig:
     """How hypotheses of several views are joined, measured and selected.
 
-    The weights were fitted on 24 simulated piles of the library's parts, three views each, with seeds of their own.
+    The weights were fitted on 40 simulated piles of the library's parts, three views each, with seeds of their own:
+    `benchmarks/view_fusion_weights.py`.
 
     start_score: least score of a single view's pose that takes part.
     start_hypothesis: least score of a detection's other hypotheses that take part.
@@ -44,16 +45,16 @@ class ViewFusionConfig:
     fully_visible: float = setting(0.4, bounds=(1e-3, 1.0))
     cap: float = setting(6.0, bounds=(0.1, 30.0))
     cap_view: float = setting(4.0, bounds=(0.1, 30.0))
-    rank_own: float = setting(0.39, bounds=WEIGHT)
-    rank_first: float = setting(0.34, bounds=WEIGHT)
-    rank_proposed: float = setting(0.2, bounds=WEIGHT)
-    rank_measured: float = setting(0.39, bounds=WEIGHT)
-    rank_free: float = setting(1.3, bounds=WEIGHT)
-    rank_pixels: float = setting(3.9, bounds=WEIGHT)
-    score_offset: float = setting(0.6, bounds=(-20.0, 20.0))
-    score_own: float = setting(0.72, bounds=WEIGHT)
-    score_views: float = setting(0.5, bounds=WEIGHT)
-    score_free: float = setting(2.1, bounds=WEIGHT)
+    rank_own: float = setting(0.47, bounds=WEIGHT)
+    rank_first: float = setting(0.0, bounds=WEIGHT)
+    rank_proposed: float = setting(0.07, bounds=WEIGHT)
+    rank_measured: float = setting(0.33, bounds=WEIGHT)
+    rank_free: float = setting(0.0, bounds=WEIGHT)
+    rank_pixels: float = setting(1.09, bounds=WEIGHT)
+    score_offset: float = setting(-0.33, bounds=(-20.0, 20.0))
+    score_own: float = setting(1.08, bounds=WEIGHT)
+    score_views: float = setting(0.32, bounds=WEIGHT)
+    score_free: float = setting(1.22, bounds=WEIGHT)
     claimed: float = setting(0.6, bounds=FRACTION)
     intrusion: float = setting(0.2, bounds=FRACTION)
 

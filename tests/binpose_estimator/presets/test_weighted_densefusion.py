@@ -1,0 +1,18 @@
+from binpose_estimator.attention import PointWeights
+from binpose_estimator.presets import DenseFusionPreset, WeightedDenseFusionPreset
+
+
+def test_gradient_descent_learns_a_few_crops(overfit) -> None:
+    """The decoded pose is the refined one."""
+    angles_deg, diameters = overfit(WeightedDenseFusionPreset(width=8, points=24, confidence_weight=0.1), 100)
+    assert angles_deg.max() < 5 and diameters.max() < 0.03
+
+
+def test_is_dense_fusion_with_attention_on_both_branches_and_refinement() -> None:
+    network = WeightedDenseFusionPreset(width=4).network(2)
+    weighted = {name for name, module in network.named_modules() if isinstance(module, PointWeights)}
+    for place in ("backbone.fusion", "head.residuals.fusion"):
+        assert {f"{place}.weigh_{branch}.{level}" for branch in ("points", "colors") for level in "01"} <= weighted
+    assert network.head.residuals.steps == 2
+    plain = DenseFusionPreset(width=4).network(2)
+    assert not any(isinstance(module, PointWeights) for module in plain.modules())
