@@ -105,6 +105,19 @@ def test_it_takes_the_branch_that_is_named(world):
         np.testing.assert_allclose(poses[0][:3, 3], hand_at()[:3, 3] + [0, 0, 0.06], atol=2e-4)
 
 
+def test_a_line_at_the_limits_of_one_branch_is_solved_with_all_joints(world):
+    """From a bent elbow, the line of the analytic branch leaves the limits; the hand still follows it."""
+    carrier = world(lying()).carrier
+    carrier._aim(np.array([1.88, 1.43, -1.64, -2.71, 1.45, 1.67, 0.22]), np.zeros(7))
+    direction, start = np.array([-0.2558, -0.9667, 0.0]) / np.linalg.norm([0.2558, 0.9667]), carrier.target_m()
+    T = carrier._forward(carrier._target)
+    course = carrier.along(direction, -0.01, 0.01)
+    for way_m in (-0.01, -0.004, 0.003, 0.01):
+        course.follow(way_m, 0.0)
+        np.testing.assert_allclose(carrier.target_m(), start + way_m * direction, atol=3e-4)
+        np.testing.assert_allclose(carrier._forward(carrier._target)[:3, :3], T[:3, :3], atol=2e-3)
+
+
 def test_a_path_that_is_out_of_reach_is_an_end_and_moves_nothing(world):
     one = world(lying())
     before = one.poses()

@@ -9,7 +9,7 @@ from binpose_cell.arm_model import add_arm, exclude_neighbours
 from binpose_cell.config import DriveConfig, GripConfig
 from binpose_cell.hand_carrier import Course, HandPath, OutOfReachError
 from binpose_cell.hand_model import FINGERS, HAND, add_mounted_hand
-from binpose_core.geometry.transforms import FloatArray, exp_so3, inverse
+from binpose_core.geometry.transforms import FloatArray, exp_so3, inverse, log_so3
 from binpose_grasping.arm import Arm, ArmConfig
 from binpose_grasping.arm_links import ArmBody
 from binpose_grasping.gripper import GripperConfig
@@ -23,6 +23,7 @@ PATHS, YAWS = 6, 24
 DIP_M = 0.03
 """How far the hand may sink below the ends of a motion of the joints."""
 CHECKS = 21
+ROUNDS, DAMPING, ACCURACY = 8, 1e-6, 2e-4  # metres and radians
 
 
 class CarryingArm:
@@ -155,8 +156,28 @@ class CarryingArm:
         poses = self._T_base_world @ straight_line(here, there, STEP_M)
         joints = self._arm.follow(poses, self._target, self._config.jump_rad)
         if joints is None:
-            raise OutOfReachError
+            joints = self._resolved(poses)
         return np.linspace(0.0, end_m, len(poses)), joints
+
+    def _resolved(self, T_base_hand: FloatArray) -> FloatArray:
+        """Joints (W, J) at poses (W, 4, 4) from the target on, with all joints free: damped least squares steps.
+
+        Raises:
+            OutOfReachError: if a pose is not reached within the limits.
+        """
+        rows = [self._target]
+        for T in T_base_hand[1:]:
+            q = rows[-1]
+            for _ in range(ROUNDS):
+                here = self._arm.forward(q[None])[0]
+                error = np.concatenate([T[:3, 3] - here[:3, 3], log_so3(T[:3, :3] @ here[:3, :3].T)])
+                J = self._arm.jacobian(q[None])[0]
+                change = J.T @ np.linalg.solve(J @ J.T + DAMPING * np.eye(6), error)
+                q = np.clip(q + change, self._arm.lower, self._arm.upper)
+            if np.abs(error).max() > ACCURACY or np.abs(q - rows[-1]).max() > self._config.jump_rad:
+                raise OutOfReachError
+            rows.append(q)
+        return np.stack(rows)
 
     def _course(self, ways_m: FloatArray, joints: FloatArray, length_m: float) -> Course:
         """The motion through joints (W, J) at distances (W,), ascending."""

@@ -12,6 +12,8 @@ from binpose_core.geometry.transforms import FloatArray, inverse
 
 DROP_M = 0.005
 """Height above the table at which a part is released."""
+SPARE_M = 0.01
+"""By which an arm must be able to lower the part farther: its joints lag behind, and the part may slip."""
 UP_M = 0.05
 """Height by which the hand leaves a placed part."""
 TRAY_M = 0.15
@@ -121,7 +123,7 @@ class _Try:
         self._shaken_s = world.time_s - began
         if self._part not in world.held():
             return PickEnd.LOST_IN_SHAKE
-        world.carry_hand(np.array([*self._place_m, above[2]]), motion.carry_m_s, self._height_m)
+        world.carry_hand(np.array([*self._place_m, above[2]]), motion.carry_m_s, self._height_m + SPARE_M)
         if self._part not in world.held():
             return PickEnd.LOST_ON_WAY
         self._slip_m = float(np.linalg.norm(self._in_hand()[:3, 3] - self._T_hand_part[:3, 3]))
