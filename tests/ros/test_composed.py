@@ -25,16 +25,20 @@ def live(graph: Any, store: Path) -> Any:
 
 
 def found_and_right(poses: Any, truth: Any) -> tuple[int, int, int]:
-    """How many well visible parts were found, how many there are, and how many poses are right."""
-    from binpose_core.evaluation.metrics import mssd
+    """How many well visible parts were found, how many there are, and how many poses are right.
 
-    known = parts()
+    By ADD-S: what one frame hides, such as a keyway, says nothing about the nodes.
+    """
+    from binpose_core.evaluation.matching import EvaluationConfig, right_errors_m
+    from binpose_core.evaluation.pose_errors import PartErrors
+
+    errors = {name: PartErrors(part) for name, part in parts().items()}
     estimated, true = poses_of(poses), poses_of(truth)
 
     def same(a: Any, b: Any) -> bool:
-        part = known[b.object_id]
-        error = mssd(a.T_cam_obj, b.T_cam_obj, part.points, part.symmetries.transforms())
-        return a.object_id == b.object_id and error < 0.1 * part.diameter_m
+        given, known = np.asarray(a.T_cam_obj)[None], np.asarray(b.T_cam_obj)[None]
+        error_m = right_errors_m(errors[b.object_id], given, known, EvaluationConfig(error="adi"))
+        return a.object_id == b.object_id and bool(np.isfinite(error_m).all())
 
     visible = [t for t in true if t.score > VISIBLE]
     found = sum(any(same(e, t) for e in estimated) for t in visible)
