@@ -39,8 +39,8 @@ def sent() -> dict[str, str]:
     from binpose_detection.node import DetectionOutputs
     from binpose_estimator.node import PoseOutputs
     from binpose_refinement.node import RefinementOutputs
-    from binpose_ros.grasp_messages import GraspOutputs
     from binpose_ros.camera_outputs import KINDS
+    from binpose_ros.grasp_messages import GraspOutputs
 
     found = {f"{CAMERA_NS}/{topic}": kind for topic, kind in KINDS.items()}
 
