@@ -4,11 +4,15 @@ import numpy as np
 import pytest
 
 from binpose_core.base.errors import BinposeError
+from binpose_core.base.process_workers import ProcessWorkers
+from binpose_core.base.ray_workers import ray_workers
 from binpose_core.datasets.pick_outcomes import PickOutcome
+from binpose_core.frames.types import UNKNOWN, LabelledView
 from binpose_self_training.recorded_frames import FrameInfo, RecordedFrames
 from binpose_self_training.selection.image_distance import EncoderFeatures
 from binpose_self_training.selection.selector import SelectionConfig
 from binpose_self_training.teacher import Teacher
+from binpose_simulation.view_store import ViewStore
 
 
 class Views(list):
@@ -47,3 +51,28 @@ def moved_pose(T):
 def test_a_model_without_a_pose_network_needs_features(bundle):
     with pytest.raises(BinposeError, match="has no backbone to compare images with"):
         Teacher(bundle, SelectionConfig())
+
+
+def test_workers_see_what_this_process_sees(networks, scenes, tmp_path):
+    """Bit for bit: on processes, and on a Ray cluster where Ray is installed."""
+    store = ViewStore(tmp_path)
+    for scene in scenes:
+        ids = np.full(scene.frame.depth_m.shape, UNKNOWN, np.int16)
+        store.append(LabelledView(scene.frame, (), np.zeros((0, 4, 4)), ids, np.zeros(0)))
+    frames = RecordedFrames(store, [FrameInfo("bag", f"f{n}", f"bin{n}", None) for n in range(len(scenes))])
+    config = SelectionConfig(test_time_views=1)
+    expected = Teacher(networks, config)(frames)
+    assert sum(len(frame.poses) for frame in expected)
+    assert_same(Teacher(networks, config, workers=ProcessWorkers(1))(frames), expected)
+    pytest.importorskip("ray", reason="Ray is not installed: `pip install 'binpose[ray]'`")
+    with ray_workers("local", 2) as workers:
+        assert_same(Teacher(networks, config, workers=workers)(frames), expected)
+
+
+def assert_same(taught, expected):
+    assert len(taught) == len(expected)
+    for own, other in zip(taught, expected, strict=True):
+        assert [p.object_id for p in own.poses] == [p.object_id for p in other.poses]
+        assert [p.T_cam_obj.tobytes() for p in own.poses] == [p.T_cam_obj.tobytes() for p in other.poses]
+        assert str([e.to_json() for e in own.evidence]) == str([e.to_json() for e in other.evidence])
+        assert str(own.unexplained) == str(other.unexplained)

@@ -35,6 +35,15 @@ def test_workers_keep_the_order(parts, small, expected):
             assert_same(next(stream), view)
 
 
+def test_a_ray_cluster_makes_the_same_views(parts, small, expected):
+    pytest.importorskip("ray", reason="Ray is not installed: `pip install 'binpose[ray]'`")
+    from binpose_core.base.ray_workers import ray_workers
+
+    with ray_workers("local", 2) as workers, SimulationStream(parts, small, seed=5, workers=workers) as stream:
+        for view in expected:
+            assert_same(next(stream), view)
+
+
 def test_a_stream_resumes_at_its_position(parts, small, expected):
     stream = SimulationStream(parts, small, seed=5, workers=0)
     for _ in range(6):

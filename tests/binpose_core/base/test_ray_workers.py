@@ -83,3 +83,39 @@ def test_no_cluster_is_one_sentence(tmp_path: Path) -> None:
         ray_workers("127.0.0.1:1"),
     ):
         pass
+
+
+def test_a_machine_that_is_lost_is_done_without(tmp_path: Path) -> None:
+    """Two machines, each a raylet with an object store of its own; one is killed while it works."""
+    cluster_utils = pytest.importorskip("ray.cluster_utils")
+    if ray.is_initialized():
+        ray.shutdown()
+    cluster = cluster_utils.Cluster(True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    lost = cluster.add_node(num_cpus=1)
+    spare = cluster.add_node(num_cpus=1)
+    try:
+        with ray_workers(cluster.address, 2) as workers:
+            values = [np.full(50_000, n) for n in range(30)]
+            reads = [[workers.reference(lambda n=n: values[n])] for n in range(30)]
+            results = workers.map(node_and_sum, reads)
+            first = [next(results) for _ in range(6)]
+            nodes = {node for node, _ in first}
+            assert len(nodes) == 2
+            dying = lost if lost.node_id in nodes else spare
+            cluster.remove_node(dying, allow_graceful=False)
+            rest = list(results)
+            assert [total for _, total in [*first, *rest]] == [50_000 * n for n in range(30)]
+            assert rest[-1][0] != dying.node_id and {node for node, _ in rest[8:]} <= {
+                node["NodeID"] for node in ray.nodes()
+            }
+    finally:
+        cluster.shutdown()
+
+
+def node_and_sum(read: Any) -> tuple[str, int]:
+    import ray
+
+    return ray.get_runtime_context().get_node_id(), int(read().sum())
+
+
+node_and_sum.__module__ = "__main__"
