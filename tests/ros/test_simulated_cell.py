@@ -1,11 +1,14 @@
 """The simulated cell and all stages: an image, its grasps, a pick, its outcome, and the next image."""
 
+import time
 from typing import Any
 
 import pytest
 from live_messages import poses_of, stamp
 
 FRAME, PART = "camera_color_optical_frame", "bow_handle"
+RECORDER_S = 4.0
+"""By then the recorder writes: an outcome belongs to an image in the bag."""
 PLANNER = {
     "base_frame": "base",
     "planner.down_frame": "base",
@@ -36,6 +39,7 @@ def live(graph: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     graph.start("grasp_publisher", leader, **PLANNER)
     graph.start("bin_picking", watch_s=0.0)
     graph.wait(lambda: any(array.grasps for array in list(graph.grasps)), "grasps", 900.0)
+    time.sleep(RECORDER_S)
     return graph
 
 
