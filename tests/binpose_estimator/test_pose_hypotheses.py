@@ -44,7 +44,7 @@ def test_the_depth_loss_is_zero_at_the_truth_and_grows(depth_loss, rng: np.rando
 
 
 def test_symmetric_poses_have_the_same_depth_loss(depth_loss, rng: np.random.Generator) -> None:
-    """Of the rod, though the loss is told no symmetry."""
+    """Of a rod: the depth loss needs no statement of symmetries."""
     inputs, targets = truth_of(6, rng)
     rods = targets.classes == 1
     inputs, targets = inputs.take(rods), targets.take(rods)

@@ -27,7 +27,7 @@ def live(graph: Any, store: Path) -> Any:
 def found_and_right(poses: Any, truth: Any) -> tuple[int, int, int]:
     """How many well visible parts were found, how many there are, and how many poses are right.
 
-    By ADD-S: what one frame hides, such as a keyway, says nothing about the nodes.
+    A pose is right as in all figures: by ADD, or by ADD-S for symmetric parts.
     """
     from binpose_core.evaluation.matching import EvaluationConfig, right_errors_m
     from binpose_core.evaluation.pose_errors import PartErrors
@@ -37,7 +37,7 @@ def found_and_right(poses: Any, truth: Any) -> tuple[int, int, int]:
 
     def same(a: Any, b: Any) -> bool:
         given, known = np.asarray(a.T_cam_obj)[None], np.asarray(b.T_cam_obj)[None]
-        error_m = right_errors_m(errors[b.object_id], given, known, EvaluationConfig(error="adi"))
+        error_m = right_errors_m(errors[b.object_id], given, known, EvaluationConfig())
         return a.object_id == b.object_id and bool(np.isfinite(error_m).all())
 
     visible = [t for t in true if t.score > VISIBLE]

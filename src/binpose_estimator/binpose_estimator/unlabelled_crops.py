@@ -1,4 +1,4 @@
-"""Crops of detections in frames whose poses nobody knows, for losses that need no truth."""
+"""Crops of detections in frames without known poses, for losses that need no labels."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

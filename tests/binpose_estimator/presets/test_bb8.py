@@ -61,7 +61,7 @@ def test_true_corners_give_the_true_poses_of_a_frame_without_depth(views, object
     oracle = CornerOracle(view, frame, objects, detections)
     true_distance = np.linalg.norm(view.T_cam_obj[:, :3, 3], axis=1)
     given = oracle.distance.numpy() * [objects[name].diameter_m for name in view.object_ids]
-    assert np.abs(given / true_distance - 1).max() > 0.1, "the boxes tell the distances badly"
+    assert np.abs(given / true_distance - 1).max() > 0.1, "distances from the sizes of the boxes are inaccurate"
     estimates = PoseEstimator(oracle, CONFIG, objects)(frame, detections)
     assert len(estimates) == len(detections)
     for estimate, T_cam_obj in zip(estimates, view.T_cam_obj, strict=True):

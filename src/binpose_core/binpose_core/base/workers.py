@@ -1,4 +1,4 @@
-"""Jobs that are done by workers: results in the order of the items, whoever makes them.
+"""Jobs that are done by workers: results in the order of the items, from one process or many machines.
 
 A job is a function of one item whose result depends on the item alone. Where workers are processes or other machines,
 a worker that ends is replaced, and what it had not finished is done again. Each result is taken once, by its item.
