@@ -100,7 +100,7 @@ class Failed:
 
 @dataclass(frozen=True)
 class Ended:
-    """A worker ended without having been told to; why, as far as it is known."""
+    """A worker ended unexpectedly, with the reason where it is known."""
 
     worker: int
     why: str
