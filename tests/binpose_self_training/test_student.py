@@ -15,7 +15,7 @@ from binpose_estimator.training_config import PoseTrainingConfig
 from binpose_estimator.weak_loss import WeakLossConfig
 from binpose_pipeline.bundle import PipelineBundle
 from binpose_self_training.config import StudentConfig
-from binpose_self_training.student import FramesOfViews, pose_objective, train_student
+from binpose_self_training.student import frames_of, pose_objective, train_student
 
 
 class KnownDetections(VoteSegmenter):
@@ -63,5 +63,5 @@ def test_the_losses_are_off_by_default(networks: PipelineBundle, known, views) -
 
 
 def test_frames_of_views_are_read_on_access(views) -> None:
-    frames = FramesOfViews(views)
+    frames = frames_of(views)
     assert len(frames) == 2 and frames[1] is views[1].frame and len(frames[:1]) == 1

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import overload
+from typing import TypeVar, overload
 
 import torch
 
@@ -26,6 +26,7 @@ from binpose_pipeline.bundle import PipelineBundle
 from binpose_self_training.config import StudentConfig
 
 DETECTOR, POSE = "detector", "pose"
+Value = TypeVar("Value")
 Hooks = Callable[[str], Sequence[Hook]]
 
 
@@ -53,23 +54,36 @@ class ChosenViews(Sequence[LabelledView]):
         return views[own]
 
 
-class FramesOfViews(Sequence[RgbdFrame]):
-    """The frames of views, each read on access."""
+class ReadOnAccess(Sequence[Value]):
+    """Values that calls give, each called on access.
 
-    def __init__(self, views: Sequence[LabelledView]) -> None:
-        self._views = views
+    Args:
+        reads: a call for each value.
+    """
+
+    def __init__(self, reads: Sequence[Callable[[], Value]]) -> None:
+        self._reads = reads
 
     def __len__(self) -> int:
-        return len(self._views)
+        return len(self._reads)
 
     @overload
-    def __getitem__(self, index: int) -> RgbdFrame: ...
+    def __getitem__(self, index: int) -> Value: ...
     @overload
-    def __getitem__(self, index: slice) -> Sequence[RgbdFrame]: ...
-    def __getitem__(self, index: int | slice) -> RgbdFrame | Sequence[RgbdFrame]:
+    def __getitem__(self, index: slice) -> Sequence[Value]: ...
+    def __getitem__(self, index: int | slice) -> Value | Sequence[Value]:
         if isinstance(index, slice):
-            return FramesOfViews(self._views[index])
-        return self._views[index].frame
+            return ReadOnAccess(self._reads[index])
+        return self._reads[index]()
+
+
+def frames_of(views: Sequence[LabelledView]) -> Sequence[RgbdFrame]:
+    """The frames of views, each read on access."""
+
+    def frame(index: int) -> RgbdFrame:
+        return views[index].frame
+
+    return ReadOnAccess([partial(frame, index) for index in range(len(views))])
 
 
 def joined_views(*parts: Sequence[LabelledView]) -> ChosenViews:
@@ -104,26 +118,7 @@ class StudentJob:
     def __call__(self, reads: Sequence[Callable[[], LabelledView]]) -> PipelineBundle:
         """The student, which has learnt from the views that these calls give."""
         with TemporaryDirectory() as directory:
-            return train_student(self.teacher, ReadViews(reads), self.config, self.seed, Path(directory))
-
-
-class ReadViews(Sequence[LabelledView]):
-    """Views that calls give, each called on access."""
-
-    def __init__(self, reads: Sequence[Callable[[], LabelledView]]) -> None:
-        self._reads = reads
-
-    def __len__(self) -> int:
-        return len(self._reads)
-
-    @overload
-    def __getitem__(self, index: int) -> LabelledView: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[LabelledView]: ...
-    def __getitem__(self, index: int | slice) -> LabelledView | Sequence[LabelledView]:
-        if isinstance(index, slice):
-            return ReadViews(self._reads[index])
-        return self._reads[index]()
+            return train_student(self.teacher, ReadOnAccess(reads), self.config, self.seed, Path(directory))
 
 
 @dataclass(frozen=True)
@@ -213,7 +208,7 @@ def pose_objective(
     settings, parts = estimator.config, [estimator.objects[name] for name in estimator.config.objects]
 
     def crops(batch_size: int) -> UnlabelledCrops:
-        return UnlabelledCrops(FramesOfViews(views), segmenter, estimator.objects, settings, batch_size, seed=seed)
+        return UnlabelledCrops(frames_of(views), segmenter, estimator.objects, settings, batch_size, seed=seed)
 
     objective = Objective(settings.preset.loss(parts, torch.device(device)))
     if (weak := config.weak_loss).enabled:
