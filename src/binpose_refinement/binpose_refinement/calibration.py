@@ -60,7 +60,7 @@ SCENE_PENALTY = 1e-3
 """Of the squared weights of SCENE_EVIDENCE, against the mean cross-entropy."""
 SCALES = (0.2, 5.0)
 """Least and largest factor between the log-odds of all poses and those of selected poses."""
-HEADROOM = 1.0
+HEADROOM = 0.5
 """By how much the log-odds of a part may exceed those of all parts, before they are scaled."""
 CAUTION = 4.0
 """Log-odds subtracted for each range of the right samples by which evidence lies outside."""
