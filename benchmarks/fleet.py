@@ -26,7 +26,7 @@ from binpose_core.base.workers import Workers
 from binpose_pipeline.bundle import load_bundle
 from binpose_self_training.recorded_frames import StoredFrame
 from binpose_self_training.selection.selector import SelectionConfig
-from binpose_self_training.teacher import FrameJob, Teacher
+from binpose_self_training.teacher import Teacher
 from binpose_simulation.prepared_parts import prepare_parts
 from binpose_simulation.scene import SceneConfig
 from binpose_simulation.stream import ViewJob, views
@@ -96,8 +96,10 @@ def main(arguments: Arguments, directory: Path) -> None:
     }
     if arguments.frames:
         jobs["labelled frame"] = (
-            FrameJob(Teacher(bundle, SelectionConfig())),
-            lambda workers, count: [[workers.reference(StoredFrame(store, n, "").read)] for n in range(count)],
+            Teacher(bundle, SelectionConfig()).job,
+            lambda workers, count: [
+                [[(workers.reference(StoredFrame(store, n, "").read), None)]] for n in range(count)
+            ],
         )
     rows = []
     with ray_workers("local", 2) as cluster:

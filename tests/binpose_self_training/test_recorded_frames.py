@@ -112,14 +112,20 @@ def test_the_order_of_frames_spreads_and_has_each_once(count):
             assert gaps.max() <= 4 * count / taken + 2
 
 
-def test_other_frames_of_a_bin_are_views_of_it(scenes, tmp_path):
-    sources = film(scenes[0], 6, [])
-    for number, source in enumerate(sources):
-        source.bin_name = "left" if number < 4 else "right"
+def views_of_bins(scene, counts):
+    """As many frames of each bin; the camera moves 0.1 m from each to the next."""
+    sources = film(scene, sum(counts), [])
+    names = [f"bin{number}" for number, count in enumerate(counts) for _ in range(count)]
+    for number, (source, name) in enumerate(zip(sources, names, strict=True)):
+        source.bin_name = name
         source.camera_pose = lambda number=number: np.array(
             [[1, 0, 0, 0.1 * number], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]]
         )
-    frames, _ = collected(sources, tmp_path, frames=6, held_out=0.0)
+    return sources
+
+
+def test_other_frames_of_a_bin_are_views_of_it(scenes, tmp_path):
+    frames, _ = collected(views_of_bins(scenes[0], [4, 2]), tmp_path, frames=6, held_out=0.0)
     names = [source.name for source in frames.sources]
     assert [frames.of_bin(n) for n in range(6)] == [[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2], [5], [4]]
     (view,) = frames.views(names[5])
@@ -127,8 +133,21 @@ def test_other_frames_of_a_bin_are_views_of_it(scenes, tmp_path):
     assert len(frames.views(names[0])) == 3
 
 
+@pytest.mark.parametrize(("most", "expected"), [(4, [[0, 1, 2, 3], [4, 5]]), (2, [[0, 2], [1, 3], [4, 5]]), (1, 6)])
+def test_views_of_a_bin_are_grouped(scenes, tmp_path, most, expected):
+    frames, _ = collected(views_of_bins(scenes[0], [4, 2]), tmp_path, frames=6, held_out=0.0)
+    groups = [[source.image_id for source in group] for group in frames.groups(most)]
+    assert groups == ([[n] for n in range(6)] if expected == 6 else expected)
+
+
+def test_a_film_is_not_taken_for_views_of_one_bin(scenes, tmp_path):
+    frames, _ = collected(views_of_bins(scenes[0], [17, 2]), tmp_path, frames=19, held_out=0.0)
+    assert [len(group) for group in frames.groups(4)] == [1] * 17 + [2]
+
+
 def test_frames_without_camera_poses_have_no_other_views(scenes, tmp_path):
     frames, _ = collected(film(scenes[0], 4, []), tmp_path, frames=4, held_out=0.0)
+    assert [len(group) for group in frames.groups(4)] == [1] * 4
     assert all(not frames.of_bin(n) and not frames.views(frames.sources[n].name) for n in range(4))
 
 

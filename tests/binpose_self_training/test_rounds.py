@@ -19,13 +19,13 @@ from binpose_core.datasets.bop import BopDataset
 from binpose_core.frames.types import UNKNOWN
 from binpose_core.learning.model_store import ModelStore
 from binpose_pipeline.bundle import load_bundle, save_bundle
+from binpose_self_training.bin_teacher import TaughtFrame
 from binpose_self_training.config import FramesConfig, ReplayConfig, SelfTrainingConfig
 from binpose_self_training.recorded_frames import NamedFrames
 from binpose_self_training.rounds import Rounds
 from binpose_self_training.selection.evidence import LabelEvidence
 from binpose_self_training.self_training import SelfTraining
 from binpose_self_training.student import joined_views, mixed_views
-from binpose_self_training.teacher import TaughtFrame
 
 from .conftest import as_known
 

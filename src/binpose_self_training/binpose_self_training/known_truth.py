@@ -23,9 +23,9 @@ from binpose_core.evaluation.scores import summarise
 from binpose_core.frames.types import PoseEstimate
 from binpose_core.parts.objects import ObjectModel
 from binpose_pipeline.bundle import PipelineBundle
+from binpose_self_training.bin_teacher import TaughtFrame
 from binpose_self_training.recorded_frames import NamedFrames, RecordedFrames
 from binpose_self_training.selection.selector import LabelSelection
-from binpose_self_training.teacher import TaughtFrame
 
 CONFIG = EvaluationConfig(min_visible_fraction=HALF_VISIBLE)
 

@@ -1,6 +1,7 @@
 """The frames of recordings that a self-training uses: spread, distinct, some of them held out."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from binpose_core.base.errors import BinposeError
 from binpose_core.base.files import read_json, write_json
 from binpose_core.datasets.folder import FrameSource
 from binpose_core.datasets.pick_outcomes import Outcomes, PickOutcome, read_outcomes
-from binpose_core.datasets.view_sources import camera_pose_of
+from binpose_core.datasets.view_sources import MOST_VIEWS, camera_pose_of, group_views
 from binpose_core.frames.camera_view import CameraView
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import UNKNOWN, LabelledView
@@ -55,12 +56,22 @@ class FrameInfo:
 
 @dataclass(frozen=True)
 class StoredFrame:
-    """One of the stored frames as a source that is read on demand."""
+    """One of the stored frames as a source that is read on demand, a `ViewSource`."""
 
     store: ViewStore
     image_id: int
     name: str
     scene_id: int = 0
+    info: FrameInfo | None = None
+
+    @property
+    def bin_name(self) -> str:
+        """Equal for frames of one resting bin."""
+        return self.name if self.info is None else "/".join(self.info.place)
+
+    def camera_pose(self) -> FloatArray | None:
+        """T_world_cam (4, 4), None where it is not known."""
+        return None if self.info is None else self.info.camera_pose
 
     def read(self) -> RgbdFrame:
         """The frame."""
@@ -94,7 +105,25 @@ class RecordedFrames:
     @property
     def sources(self) -> list[StoredFrame]:
         """The frames, each with its own name."""
-        return [StoredFrame(self.store, index, f"{index:06d}_{info.name}") for index, info in enumerate(self.infos)]
+        return [
+            StoredFrame(self.store, index, f"{index:06d}_{info.name}", info=info)
+            for index, info in enumerate(self.infos)
+        ]
+
+    def groups(self, most: int) -> list[list[StoredFrame]]:
+        """The frames in groups of at most `most` views of one resting bin, in the order of their first frames.
+
+        Frames without a camera pose are alone, and so are those of a camera that does not move, and those of bins with
+        so many views that they are probably a film.
+        """
+        found = group_views(self.sources, most)
+        counts = Counter(info.place for info in self.infos)
+        parts: list[list[StoredFrame]] = []
+        for group in found:
+            own = [source for source in group.sources if isinstance(source, StoredFrame)]
+            film = counts[self.infos[own[0].image_id].place] > MOST_VIEWS
+            parts += [[source] for source in own] if film else [own]
+        return sorted(parts, key=lambda own: own[0].image_id)
 
     @property
     def outcomes_by_source(self) -> Outcomes:

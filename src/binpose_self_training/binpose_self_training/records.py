@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from binpose_self_training.bin_teacher import TaughtFrame
 from binpose_self_training.selection.selector import LabelSelection, Rejection
-from binpose_self_training.teacher import TaughtFrame
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from binpose_core.learning.hooks import Hook, StepReport
 from binpose_core.learning.model_store import ModelStore
 from binpose_pipeline.bundle import PipelineBundle, load_bundle, save_bundle
 from binpose_refinement.hypothesis_batch import PartRenderer
+from binpose_self_training.bin_teacher import TaughtFrame
 from binpose_self_training.config import SelfTrainingConfig
 from binpose_self_training.recorded_frames import RecordedFrames
 from binpose_self_training.records import RoundRecord, evidence_entries, round_record
@@ -21,7 +22,7 @@ from binpose_self_training.selection.pose_crops import FACES
 from binpose_self_training.selection.selector import LabelSelection, SelectionConfig, select_labels
 from binpose_self_training.stage_names import stage_of_round
 from binpose_self_training.student import mixed_views, train_student
-from binpose_self_training.teacher import TaughtFrame, Teacher, Track
+from binpose_self_training.teacher import Teacher, Track
 from binpose_simulation.view_store import ViewStore
 
 TEACHING, SELECTION = "teaching", "selection"

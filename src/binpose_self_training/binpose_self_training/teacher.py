@@ -1,45 +1,29 @@
 """What a teacher reports for recorded frames, with the evidence for each pose."""
 
-import copy
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from binpose_core.base.errors import BinposeError
 from binpose_core.base.workers import ThisProcess, Workers
 from binpose_core.datasets.pick_outcomes import PickOutcome
 from binpose_core.evaluation.pose_errors import PartErrors
 from binpose_core.frames.rgbd_frame import RgbdFrame
-from binpose_core.frames.types import Detection, PoseEstimate
+from binpose_core.geometry.transforms import FloatArray
 from binpose_estimator.estimator import PoseEstimator
 from binpose_pipeline.bundle import PipelineBundle
+from binpose_self_training.bin_teacher import BinTeacher, TaughtFrame
 from binpose_self_training.gate.outcomes import reports
-from binpose_self_training.recorded_frames import RecordedFrames
-from binpose_self_training.selection.evidence import EvidenceMeter, LabelEvidence
+from binpose_self_training.recorded_frames import RecordedFrames, StoredFrame
 from binpose_self_training.selection.image_distance import EncoderFeatures, PerceptualFeatures
-from binpose_self_training.selection.repeated_views import Repetition, TestTimeView
+from binpose_self_training.selection.repeated_views import Repetition
 from binpose_self_training.selection.selector import SelectionConfig
 
-VIEWS = (TestTimeView(2), TestTimeView(1, gamma=0.7), TestTimeView(3, gamma=1.4))
 PROBABLE = 0.5
 """Score from which a pose in another view counts as reported."""
-LEAST_SCORE = 0.02
-"""Poses below are not considered at all."""
 
 Track = Callable[[Sequence[int]], Iterator[int]]
-
-
-@dataclass(frozen=True, eq=False)
-class TaughtFrame:
-    """What a teacher makes of a frame.
-
-    detections: of all looks. poses: chosen by the refiner, best first. evidence: for each of them.
-    unexplained: fraction of the bin's content that no pose explains.
-    """
-
-    detections: list[Detection]
-    poses: list[PoseEstimate]
-    evidence: list[LabelEvidence]
-    unexplained: float
+BinItem = Sequence[tuple[Callable[[], RgbdFrame], FloatArray | None]]
+"""The views of a bin: what reads each, and the pose of its camera."""
 
 
 class Teacher:
@@ -62,11 +46,8 @@ class Teacher:
         features: PerceptualFeatures | None = None,
         workers: Workers | None = None,
     ) -> None:
-        self.bundle, self.config = bundle, config
+        self.config, self.job = config, BinJob(BinTeacher(bundle, config, features or _own_features(bundle)))
         self._workers: Workers = workers or ThisProcess()
-        self._meter = EvidenceMeter(
-            bundle.objects, features or _own_features(bundle), config.visible, config.occlusion_aware
-        )
         self._repetition = Repetition(bundle.objects)
         self._errors = {name: PartErrors(part) for name, part in bundle.objects.items()}
 
@@ -75,27 +56,19 @@ class Teacher:
 
         Args:
             frames: recorded.
-            track: yields the indices that it is given, and reports each.
+            track: yields the numbers that it is given, and reports each.
         """
-        reads = ([self._workers.reference(source.read)] for source in frames.sources)
-        found = self._workers.map(FrameJob(self), reads)
-        taught = [self._with_picks(next(found), frames.picks(index)) for index in track(range(len(frames)))]
+        groups = frames.groups(self.config.joint_views)
+        order = [source.image_id for group in groups for source in group]
+        found = self._workers.map(self.job, ([self._item(group)] for group in groups))
+        each, taught = (one for views in found for one in views), dict[int, TaughtFrame]()
+        for number in track(range(len(order))):
+            taught[order[number]] = self._with_picks(next(each), frames.picks(order[number]))
         found.close()
-        return [self._with_other_views(frames, taught, index) for index in range(len(taught))]
+        return [self._with_other_views(frames, taught, index) for index in range(len(frames))]
 
-    def frame(self, frame: RgbdFrame) -> TaughtFrame:
-        """What the teacher makes of one frame, without other views of its bin."""
-        result = self.bundle.pipeline.timed(frame)
-        poses = [pose for pose in result.poses if pose.score >= LEAST_SCORE]
-        evidence = self._meter(frame, result.detections, poses)
-        views = VIEWS[: self.config.test_time_views] if self.config.certificate else ()
-        returned = self._repetition.returned(frame, poses, views, self._reported)
-        found = [replace(entry, returned=float(value)) for entry, value in zip(evidence, returned, strict=True)]
-        return TaughtFrame(result.detections, poses, found, result.unexplained)
-
-    def _reported(self, frame: RgbdFrame) -> list[PoseEstimate]:
-        """Poses that count as found again: half as probable as a label is enough."""
-        return [pose for pose in self.bundle.pipeline(frame) if pose.score >= 0.5 * self.config.score]
+    def _item(self, group: Sequence[StoredFrame]) -> BinItem:
+        return [(self._workers.reference(source.read), source.camera_pose()) for source in group]
 
     def _with_picks(self, taught: TaughtFrame, picks: Sequence[PickOutcome]) -> TaughtFrame:
         """The frame with what picks prove of its poses."""
@@ -106,13 +79,13 @@ class Teacher:
                     evidence[n] = replace(evidence[n], held=float(pick.succeeded))
         return replace(taught, evidence=evidence)
 
-    def _with_other_views(self, frames: RecordedFrames, taught: Sequence[TaughtFrame], index: int) -> TaughtFrame:
+    def _with_other_views(self, frames: RecordedFrames, taught: Mapping[int, TaughtFrame], index: int) -> TaughtFrame:
         own, others = taught[index], frames.of_bin(index)
         T_world_cam = frames.infos[index].camera_pose
         if not others or T_world_cam is None or not self.config.certificate:
             return own
         views = [
-            (pose, [p for p in taught[other].poses if p.score >= PROBABLE])
+            (pose, [p for p in taught[other].alone if p.score >= PROBABLE])
             for other in others
             if (pose := frames.infos[other].camera_pose) is not None
         ]
@@ -121,20 +94,19 @@ class Teacher:
         return replace(own, evidence=evidence)
 
 
-class FrameJob:
-    """What a teacher makes of frames, for workers that read them.
+class BinJob:
+    """What a teacher makes of the views of a bin, for workers that read them.
 
     Args:
-        teacher: whose model and settings are used.
+        teacher: of one bin.
     """
 
-    def __init__(self, teacher: Teacher) -> None:
-        self._teacher = copy.copy(teacher)
-        self._teacher._workers = ThisProcess()  # those of this machine do not belong to the job
+    def __init__(self, teacher: BinTeacher) -> None:
+        self._teacher = teacher
 
-    def __call__(self, read: Callable[[], RgbdFrame]) -> TaughtFrame:
-        """What the teacher makes of one frame."""
-        return self._teacher.frame(read())
+    def __call__(self, item: BinItem) -> list[TaughtFrame]:
+        """What the teacher makes of each view."""
+        return self._teacher([read() for read, _ in item], [T_world_cam for _, T_world_cam in item])
 
 
 def _own_features(bundle: PipelineBundle) -> PerceptualFeatures:

@@ -123,11 +123,17 @@ class Repetition:
     def _center(self, object_id: str, T_cam_obj: FloatArray) -> FloatArray:
         return transform(T_cam_obj, self.objects[object_id].center_m[None])[0]
 
-    def _has(self, poses: Sequence[PoseEstimate], object_id: str, T_cam_obj: FloatArray) -> bool:
+    def find(self, poses: Sequence[PoseEstimate], object_id: str, T_cam_obj: FloatArray) -> int | None:
+        """The first of the poses that is the pose (4, 4) of this part; None where there is none."""
         limit_m = SAME_POSE * self.objects[object_id].diameter_m
-        return any(
-            pose.object_id == object_id
+        same = (
+            index
+            for index, pose in enumerate(poses)
+            if pose.object_id == object_id
             and np.linalg.norm(pose.T_cam_obj[:3, 3] - T_cam_obj[:3, 3]) <= self.objects[object_id].diameter_m
             and self._alike.distance_m(object_id, pose.T_cam_obj, T_cam_obj) <= limit_m
-            for pose in poses
         )
+        return next(same, None)
+
+    def _has(self, poses: Sequence[PoseEstimate], object_id: str, T_cam_obj: FloatArray) -> bool:
+        return self.find(poses, object_id, T_cam_obj) is not None

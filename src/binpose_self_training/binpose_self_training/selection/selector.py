@@ -7,6 +7,7 @@ from enum import Enum
 import numpy as np
 
 from binpose_core.base.settings import FRACTION, NOT_NEGATIVE, check_bounds, setting
+from binpose_core.datasets.view_sources import MOST_VIEWS
 from binpose_self_training.selection.evidence import LabelEvidence
 from binpose_self_training.selection.surface_distance import VisibleSurface
 from binpose_self_training.selection.thresholds import Thresholds, adapted_thresholds
@@ -39,6 +40,7 @@ class SelectionConfig:
     test_time_views: views in which a pose must be found again for the certificate, 0 to 3.
     returned: least fraction of the test-time views that find a pose again.
     other_views: of the bin's other views that report a part in this place, the least fraction with the same pose.
+    joint_views: views of a bin with known camera poses that the teacher estimates together, at most; 1 = each alone.
     visible: how the visible surface is found, "rendered" or "hidden_point_removal".
     occlusion_aware: leave out what other things hide.
     """
@@ -52,6 +54,7 @@ class SelectionConfig:
     test_time_views: int = setting(1, bounds=(0, 3))
     returned: float = setting(1.0, bounds=FRACTION)
     other_views: float = setting(0.5, bounds=FRACTION)
+    joint_views: int = setting(4, bounds=(1, MOST_VIEWS))
     visible: VisibleSurface = "rendered"
     occlusion_aware: bool = True
 
