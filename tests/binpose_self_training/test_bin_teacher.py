@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from binpose_core.frames.rgbd_frame import RgbdFrame
-from binpose_core.geometry.transforms import FloatArray, exp_so3, inverse
+from binpose_core.geometry.transforms import FloatArray, inverse
 from binpose_core.parts.catalogue import ObjectModel
 from binpose_core.rendering.renderer import Renderer
 from binpose_pipeline.bundle import PipelineBundle

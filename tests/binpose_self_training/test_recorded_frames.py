@@ -140,6 +140,13 @@ def test_views_of_a_bin_are_grouped(scenes, tmp_path, most, expected):
     assert groups == ([[n] for n in range(6)] if expected == 6 else expected)
 
 
+def test_no_bin_is_both_learnt_from_and_held_out(scenes, tmp_path):
+    frames, held_out = collected(views_of_bins(scenes[0], [2] * 5), tmp_path, frames=4, held_out=0.3)
+    assert [len(group) for group in frames.groups(4)] == [2, 2]  # whole bins, although there are more frames
+    assert len(held_out) == 4
+    assert not {info.bin for info in frames.infos} & {info.bin for info in held_out.infos}
+
+
 def test_a_film_is_not_taken_for_views_of_one_bin(scenes, tmp_path):
     frames, _ = collected(views_of_bins(scenes[0], [17, 2]), tmp_path, frames=19, held_out=0.0)
     assert [len(group) for group in frames.groups(4)] == [1] * 17 + [2]

@@ -1,7 +1,6 @@
 """The frames of recordings that a self-training uses: spread, distinct, some of them held out."""
 
 import hashlib
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,7 +11,7 @@ from binpose_core.base.errors import BinposeError
 from binpose_core.base.files import read_json, write_json
 from binpose_core.datasets.folder import FrameSource
 from binpose_core.datasets.pick_outcomes import Outcomes, PickOutcome, read_outcomes
-from binpose_core.datasets.view_sources import MOST_VIEWS, camera_pose_of, group_views
+from binpose_core.datasets.view_sources import camera_pose_of, group_views
 from binpose_core.frames.camera_view import CameraView
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import UNKNOWN, LabelledView
@@ -116,13 +115,11 @@ class RecordedFrames:
         Frames without a camera pose are alone, and so are those of a camera that does not move, and those of bins with
         so many views that they are probably a film.
         """
-        found = group_views(self.sources, most)
-        counts = Counter(info.place for info in self.infos)
         parts: list[list[StoredFrame]] = []
-        for group in found:
+        for group in group_views(self.sources):
             own = [source for source in group.sources if isinstance(source, StoredFrame)]
-            film = counts[self.infos[own[0].image_id].place] > MOST_VIEWS
-            parts += [[source] for source in own] if film else [own]
+            sets = -(-len(own) // most)
+            parts += [own[first::sets] for first in range(sets)]
         return sorted(parts, key=lambda own: own[0].image_id)
 
     @property
@@ -207,9 +204,9 @@ def _frames(
     known = _stored(directory / "frames"), _stored(directory / "held_out")
     if known[0] is not None and known[1] is not None:
         return known[0], known[1]
-    last = [_split(recording.frames, config.held_out) for recording in recordings]
-    learnt = [NamedFrames(r.path, r.frames[:n]) for r, n in zip(recordings, last, strict=True)]
-    kept = [NamedFrames(r.path, r.frames[n:]) for r, n in zip(recordings, last, strict=True)]
+    split = [_split(recording.frames, config.held_out) for recording in recordings]
+    learnt = [NamedFrames(r.path, first) for r, (first, _) in zip(recordings, split, strict=True)]
+    kept = [NamedFrames(r.path, last) for r, (_, last) in zip(recordings, split, strict=True)]
     seen: set[bytes] = set()
     frames = _collected(learnt, config.frames, directory / "frames", seen)
     if not len(frames):
@@ -229,16 +226,32 @@ def spread_order(count: int) -> Iterator[int]:
             yield reversed_number
 
 
-def _split(frames: Sequence[FrameSource], held_out: float) -> int:
-    """How many of the first frames are learnt from; one at least where there is any."""
-    return min(len(frames), max(1, round(len(frames) * (1.0 - held_out))))
+def bins_of(frames: Sequence[FrameSource]) -> list[list[int]]:
+    """The indices of the frames in groups of views of one resting bin, see `RecordedFrames.groups`, in their order."""
+    sources = list(frames)
+    places = {id(source): index for index, source in enumerate(sources)}
+    return sorted([places[id(source)] for source in group.sources] for group in group_views(sources))
+
+
+def _split(frames: Sequence[FrameSource], held_out: float) -> tuple[Sequence[FrameSource], Sequence[FrameSource]]:
+    """The frames that are learnt from, at least one where there is any, and the rest; no bin is in both."""
+    wanted, learnt = max(1, round(len(frames) * (1.0 - held_out))), set[int]()
+    for indices in bins_of(frames):
+        if learnt and len(learnt) + len(indices) > wanted:
+            break
+        learnt.update(indices)
+    both = [[source for index, source in enumerate(frames) if (index in learnt) is own] for own in (True, False)]
+    return both[0], both[1]
 
 
 def _collected(recordings: Sequence[NamedFrames], number: int, directory: Path, seen: set[bytes]) -> RecordedFrames:
-    """At most `number` distinct frames, as many of each recording as of the others while it has enough."""
+    """At most `number` distinct frames, as many of each recording as of the others while it has enough.
+
+    The views of a bin are taken together.
+    """
     chosen: list[tuple[int, int, RgbdFrame, FrameInfo]] = []
     notes: list[str] = []
-    orders = {rank: spread_order(len(recording.frames)) for rank, recording in enumerate(recordings)}
+    orders = {rank: _order(recording.frames) for rank, recording in enumerate(recordings)}
     tries = TRIES * number
     repeated = 0
     while orders and len(chosen) < number and tries > 0:
@@ -260,6 +273,12 @@ def _collected(recordings: Sequence[NamedFrames], number: int, directory: Path, 
         notes.append(f"{repeated} frames repeat others and were left out.")
     notes += other_cameras((info.recording, frame) for _, _, frame, info in chosen)
     return _store(sorted(chosen, key=lambda entry: entry[:2]), directory, tuple(notes))
+
+
+def _order(frames: Sequence[FrameSource]) -> Iterator[int]:
+    """The indices of the frames, bin by bin, each bin far from those before."""
+    bins = bins_of(frames)
+    return (index for number in spread_order(len(bins)) for index in bins[number])
 
 
 def _read(source: FrameSource, notes: list[str]) -> RgbdFrame | None:
