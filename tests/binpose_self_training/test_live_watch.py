@@ -5,19 +5,27 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from binpose_core.base.reasons import Reason
+from binpose_core.frames.types import Grasp, Hypothesis
 from binpose_recording.config import Role
 from binpose_recording.frame_bag import frame_messages
 from binpose_recording.messages import Topic
+from binpose_ros.grasp_messages import grasp_array
+from binpose_ros.pick_messages import PICK_OUTCOME, pick_message
+from binpose_ros.stamps import Header
 from binpose_self_training import live_watch
 from binpose_self_training.live_frames import LiveFrame
 from binpose_self_training.live_watch import LiveWatch
 from binpose_self_training.stage_names import round_of, stage_of_round
 from binpose_self_training.trainer import TrainingSettings
 
+from ..binpose_ros.conftest import rosbags_types
+
 STAMP_NS = 10**9
+GRASP = Grasp("rod", np.eye(4), 0.01, 0.9, np.eye(4), np.eye(4), 0, pose=Hypothesis("rod", np.eye(4), 0.8))
 POSES = Topic("/refinement/poses", "vision_msgs/msg/Detection3DArray", Role.RESULT)
 
 
@@ -87,3 +95,26 @@ def test_a_rollback_is_a_problem_until_another_model_is_watched(watch: LiveWatch
 def test_the_name_of_a_stage_holds_its_round() -> None:
     assert round_of(stage_of_round(12, "teaching")) == 12
     assert round_of("gate, frames") == round_of("around 3, pose") == 0
+
+
+def test_outcomes_of_picks_go_with_the_next_frame_that_is_taken(
+    watch: LiveWatch, scenes: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    types = rosbags_types()
+    frame, picks = replace(scenes[0].frame, stamp_ns=STAMP_NS), Topic("/pick_outcomes", PICK_OUTCOME, Role.CONTEXT)
+    array = grasp_array(Header(STAMP_NS, "camera"), [GRASP], "abcdef012345", np.eye(4), types)
+    held, lost = (
+        types.serialized(pick_message(array, array.grasps[0], 0.01, succeeded, "END", types))
+        for succeeded in (True, False)
+    )
+    watch.message(picks, lost, STAMP_NS)  # before the start
+    watch.start(Path("store"), 1, TrainingSettings(), "")
+    process: Any = watch._process
+    for data in (held, lost, held[:40]):  # a damaged one is left out
+        watch.message(picks, data, STAMP_NS)
+    monkeypatch.setattr(process, "offer", lambda frame, seconds: False)  # busy
+    show(watch, frame)
+    monkeypatch.undo()
+    show(watch, frame)
+    show(watch, frame)
+    assert [offered.failed for offered, _ in process.offers] == [(False, True), ()]

@@ -1,6 +1,6 @@
 """Live frames: a new model that does worse is rolled back with the reason, and a candidate gathers its proof."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -46,13 +46,13 @@ class Cell:
         scene = next(scene for scene in self.bins if scene.frame is frame)
         return TimedResult(reported(scene), {"pose": 0.1}, [], unexplained=0.1)
 
-    def show(self, number: int = 1, seconds: float = 0.2) -> list[Event]:
+    def show(self, number: int = 1, seconds: float = 0.2, failed: Sequence[bool] = ()) -> list[Event]:
         """The events of the next frames."""
         found: list[Event] = []
         for _ in range(number):
             scene = self.bins[self.number % len(self.bins)]
             self.number += 1
-            found += self.observer(f"frame{self.number}", scene.frame, seconds)
+            found += self.observer(f"frame{self.number}", scene.frame, seconds, failed)
         return found
 
     def until(self, kind: str, most: int = 40) -> Event:
@@ -98,6 +98,21 @@ def test_a_slower_model_is_rolled_back(cell: Cell) -> None:
     events = cell.show(60, seconds=0.5)
     reasons = [event["message"] for event in events if event["event"] == "rolled_back"]
     assert len(reasons) == 1 and "take longer" in reasons[0] and cell.store.current() == cell.good
+
+
+def test_a_model_whose_picks_fail_is_rolled_back(cell: Cell) -> None:
+    cell.show(25, failed=[False])
+    cell.store.promote(cell.equal)
+    events = cell.show(60, failed=[True])
+    reasons = [event["message"] for event in events if event["event"] == "rolled_back"]
+    assert len(reasons) == 1 and "failed picks" in reasons[0] and cell.store.current() == cell.good
+
+
+def test_picks_before_the_first_frame_of_a_model_are_not_its_own(cell: Cell) -> None:
+    cell.show(25, failed=[False])
+    cell.store.promote(cell.equal)
+    events = cell.show(1, failed=[True] * 200) + cell.show(40, failed=[False])
+    assert "rolled_back" not in kinds(events) and cell.store.current() == cell.equal
 
 
 def test_a_model_is_not_watched_without_a_band(cell: Cell) -> None:

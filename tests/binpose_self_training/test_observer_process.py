@@ -47,19 +47,23 @@ def events(out: io.StringIO) -> list[dict[str, Any]]:
 def test_each_frame_is_answered_and_an_error_ends_nothing(frame: LiveFrame, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
 
-    def look(name: str, image: Any, seconds: float) -> list[dict[str, Any]]:
-        seen.append((name, image.color.shape, seconds))
+    def look(name: str, image: Any, seconds: float, failed: tuple[bool, ...]) -> list[dict[str, Any]]:
+        seen.append((name, failed, seconds))
         if len(seen) == 1:
             raise BinposeError("No model is in use.")
         return [{"event": "observed"}]
 
     monkeypatch.setattr(observer, "Observer", lambda store, config: look)
     pipe, out = io.BytesIO(), io.StringIO()
-    for one in (frame, replace(frame, stamp_ns=2), replace(frame, color=SerializedMessage(frame.color.type, b"cut"))):
+    for one in (
+        frame,
+        replace(frame, stamp_ns=2, failed=(True, False)),
+        replace(frame, color=SerializedMessage(frame.color.type, b"cut")),
+    ):
         one.write(pipe)
     pipe.seek(0)
     serve(Path("store"), None, pipe, out)
-    assert [name for name, _, _ in seen] == ["1", "2"] and seen[0][2] == 0.5
+    assert seen == [("1", (), 0.5), ("2", (True, False), 0.5)]
     kinds = [event["event"] for event in events(out)]
     assert kinds == ["note", "done", "observed", "done", "note", "done"]
     assert events(out)[0]["message"] == "No model is in use."

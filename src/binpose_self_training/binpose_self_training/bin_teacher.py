@@ -24,6 +24,8 @@ from binpose_self_training.selection.selector import SelectionConfig
 VIEWS = (TestTimeView(2), TestTimeView(1, gamma=0.7), TestTimeView(3, gamma=1.4))
 LEAST_SCORE = 0.02
 """Poses below are not considered at all."""
+AGAIN = 0.7
+"""Fraction of the least score of a label with which a pose in a turned copy counts as found again."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,8 +91,7 @@ class BinTeacher:
         return Look(result, poses, self._repetition.returned(frame, poses, views, self._reported))
 
     def _reported(self, frame: RgbdFrame) -> list[PoseEstimate]:
-        """Poses that count as found again: half as probable as a label is enough."""
-        return [pose for pose in self._pipeline(frame) if pose.score >= 0.5 * self._config.score]
+        return [pose for pose in self._pipeline(frame) if pose.score >= AGAIN * self._config.score]
 
     def _joined(
         self, frames: Sequence[RgbdFrame], T_world_cam: Sequence[FloatArray | None], looks: Sequence[Look]

@@ -68,12 +68,12 @@ class StudentConfig:
     train_pose: bool = True
     detector: SegmentationTrainingConfig = field(
         default_factory=lambda: SegmentationTrainingConfig(
-            LoopConfig(samples=4000, learning_rate=DETECTOR_RATE, average_steps=AVERAGE_STEPS)
+            LoopConfig(samples=10_000, learning_rate=DETECTOR_RATE, average_steps=AVERAGE_STEPS)
         )
     )
     pose: PoseTrainingConfig = field(
         default_factory=lambda: PoseTrainingConfig(
-            LoopConfig(samples=19_200, learning_rate=POSE_RATE, average_steps=AVERAGE_STEPS)
+            LoopConfig(samples=48_000, learning_rate=POSE_RATE, average_steps=AVERAGE_STEPS)
         )
     )
     self_supervision: SelfSupervisionConfig = field(default_factory=SelfSupervisionConfig)

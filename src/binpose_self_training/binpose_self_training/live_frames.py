@@ -31,6 +31,7 @@ class LiveFrame:
     """A frame as the camera published it.
 
     stamp_ns: of the colour image. seconds: from the stamp to the poses of the running nodes; NaN where unknown.
+    failed: of each pick since the frame before, whether it failed.
     """
 
     stamp_ns: int
@@ -38,6 +39,7 @@ class LiveFrame:
     depth: SerializedMessage
     info: SerializedMessage
     seconds: float = float("nan")
+    failed: tuple[bool, ...] = ()
 
     def write(self, pipe: IO[bytes]) -> None:
         """Write the frame: a line of JSON, then the messages.
@@ -49,6 +51,7 @@ class LiveFrame:
         line = {
             "stamp_ns": self.stamp_ns,
             "seconds": self.seconds,
+            "failed": self.failed,
             "messages": [(m.type, len(m.data)) for m in messages],
         }
         pipe.write(json.dumps(line).encode() + b"\n")
@@ -63,7 +66,7 @@ class LiveFrame:
             return None
         line = json.loads(text)
         color, depth, info = (SerializedMessage(kind, pipe.read(length)) for kind, length in line["messages"])
-        return cls(line["stamp_ns"], color, depth, info, line["seconds"])
+        return cls(line["stamp_ns"], color, depth, info, line["seconds"], tuple(line["failed"]))
 
     def read(self) -> RgbdFrame:
         """The undistorted images.

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,10 @@ from binpose_core.base.reasons import Reason
 from binpose_core.learning.model_store import SHORT
 from binpose_recording.config import Role
 from binpose_recording.messages import Topic
+from binpose_ros.pick_messages import PICK_OUTCOME, read_pick
 from binpose_ros.problems import Problem
 from binpose_ros.serialized import serialized_header
-from binpose_self_training.live_frames import Latencies, LiveFrames, SerializedMessage
+from binpose_self_training.live_frames import Latencies, LiveFrame, LiveFrames, SerializedMessage
 from binpose_self_training.observer_process import ObserverProcess
 from binpose_self_training.trainer import TrainingSettings
 
@@ -31,6 +33,7 @@ class LiveWatch:
         self._log, self._lock = log, threading.Lock()
         self._process: ObserverProcess | None = None
         self._frames, self._latencies, self._results = LiveFrames(1), Latencies(), ""
+        self._failed: list[bool] = []  # of the picks since the last frame that was looked at
         self._rolled_back: dict[str, Any] = {}
         self._observed: dict[str, Any] = {}
         self._compared: dict[str, Any] = {}
@@ -47,6 +50,7 @@ class LiveWatch:
         """
         self.close()
         self._frames, self._latencies, self._results = LiveFrames(every), Latencies(), results
+        self._failed = []
         self._process = ObserverProcess(store, training.config, training.threads, self._take)
 
     def close(self) -> None:
@@ -56,16 +60,18 @@ class LiveWatch:
             process.close()
 
     def message(self, topic: Topic, data: bytes, now_ns: int) -> None:
-        """Take a message of the camera, or poses that were computed from a frame."""
+        """Take a message of the camera, poses that were computed from a frame, or the outcome of a pick."""
         process = self._process
         if process is None:
             return
         if topic.name == self._results:
             self._arrived(data, now_ns)
+        elif topic.type == PICK_OUTCOME:
+            self._picked(data)
         elif topic.role in CAMERA:
             frame = self._frames.add(topic.role, SerializedMessage(topic.type, bytes(data)))
             if frame is not None:
-                process.offer(frame, partial(self._latencies.of, frame.stamp_ns))
+                self._offer(process, frame)
 
     def problems(self) -> list[Problem]:
         """A model that was rolled back, until another one is in use."""
@@ -93,6 +99,21 @@ class LiveWatch:
             self._latencies.add(serialized_header(data).stamp_ns, now_ns)
         except BinposeError:  # the nodes report it
             return
+
+    def _picked(self, data: bytes) -> None:
+        try:
+            _, outcome = read_pick(data)
+        except BinposeError:  # a self-training of the recording reports it
+            return
+        with self._lock:
+            self._failed.append(not outcome.succeeded)
+
+    def _offer(self, process: ObserverProcess, frame: LiveFrame) -> None:
+        """Hand a frame over with the picks since the last one that was taken."""
+        with self._lock:
+            picks = tuple(self._failed)
+            if process.offer(replace(frame, failed=picks), partial(self._latencies.of, frame.stamp_ns)):
+                del self._failed[: len(picks)]
 
     def _take(self, event: dict[str, Any]) -> None:
         kind = event.get("event")

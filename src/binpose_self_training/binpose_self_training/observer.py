@@ -63,23 +63,27 @@ class Observer:
         self._shadow: Shadow | None = None
         self._shadowed = ""  # the candidate, also one that could not be loaded
 
-    def __call__(self, name: str, frame: RgbdFrame, seconds: float = float("nan")) -> list[Event]:
+    def __call__(
+        self, name: str, frame: RgbdFrame, seconds: float = float("nan"), failed: Sequence[bool] = ()
+    ) -> list[Event]:
         """Look at a frame; what has happened, as plain data.
 
         Args:
             name: of the frame.
             frame: live.
             seconds: from its stamp to the poses of the running nodes.
+            failed: of each pick since the frame before, whether it failed; those before the first frame of a champion
+                belong to the one before it, and do not count.
 
         Raises:
             BinposeError: for a store without a usable champion, or a frame that cannot be processed.
         """
-        events = self._follow_champion()
+        before, events = self._champion, self._follow_champion()
         champion = self._champion
         assert champion is not None
         result = self._predict(champion, name, frame)
         reported = self.config.gate.chosen.reported(result.poses)
-        seen = watched(reported, result.unexplained, seconds)
+        seen = watched(reported, result.unexplained, seconds, failed if champion is before else ())
         if self._watch is not None and (reason := self._watch(seen)):
             return [*events, self._roll_back(reason)]
         self._frames.append(seen)

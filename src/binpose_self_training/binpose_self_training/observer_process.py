@@ -124,7 +124,7 @@ def serve(store: Path, config: Path | None, pipe: IO[bytes], out: IO[str]) -> No
     observer = Observer(store, ObserverConfig(settings.gate))
     while (frame := LiveFrame.receive(pipe)) is not None:
         try:
-            events = observer(str(frame.stamp_ns), frame.read(), frame.seconds)
+            events = observer(str(frame.stamp_ns), frame.read(), frame.seconds, frame.failed)
         except BinposeError as error:
             events = [{"event": "note", "message": str(error)}]
         for event in (*events, {"event": "done"}):

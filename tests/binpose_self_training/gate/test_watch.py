@@ -1,5 +1,7 @@
 """A model that keeps within the band is left alone; one that leaves it is reported soon, with the reason."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -17,7 +19,7 @@ def frames(
             int(rng.poisson(confirmed)),
             float(np.clip(rng.normal(unexplained, 0.1), 0, 1)),
             float(slower * rng.lognormal(-1.6, 0.2)),
-            bool(rng.random() < fails),
+            (bool(rng.random() < fails),),
         )
         for _ in range(count)
     ]
@@ -67,6 +69,18 @@ def test_a_better_model_raises_no_alarm(band: Band) -> None:
 
 def test_unknown_values_are_left_out(band: Band) -> None:
     assert alarm_after(band, [WatchedFrame(6)] * 100) == (0, "")
+
+
+def test_picks_are_not_watched_without_any_of_the_model_before() -> None:
+    """A robot that fails at a third of the picks may have failed as often before."""
+    band = Band.of([replace(frame, failed=()) for frame in frames(0, 200)])
+    assert alarm_after(band, frames(5, 150, fails=0.35)) == (0, "")
+
+
+def test_a_frame_may_have_several_picks(band: Band) -> None:
+    three = [replace(frame, failed=(True, False, True)) for frame in frames(5, 40)]
+    single = [replace(frame, failed=(True,)) for frame in frames(5, 40)]
+    assert 0 < alarm_after(band, three)[0] <= 20 and 0 < alarm_after(band, single)[0] <= 20
 
 
 def test_a_band_needs_enough_frames() -> None:

@@ -51,17 +51,17 @@ class WatchedFrame:
     """What is known of one frame of the model in use.
 
     confirmed: reported poses that agree with the depth. unexplained: fraction of the bin's content, NaN where unknown.
-    seconds: of all stages. failed: whether a pick from this frame failed; None without one.
+    seconds: of all stages. failed: of each pick since the frame before, whether it failed.
     """
 
     confirmed: int
     unexplained: float = math.nan
     seconds: float = math.nan
-    failed: bool | None = None
+    failed: Sequence[bool] = ()
 
 
 def watched(
-    poses: Sequence[PoseEstimate], unexplained: float, seconds: float, failed: bool | None = None
+    poses: Sequence[PoseEstimate], unexplained: float, seconds: float, failed: Sequence[bool] = ()
 ) -> WatchedFrame:
     """The numbers of a frame from its reported poses, see `TimedResult`."""
     return WatchedFrame(check_depth(poses).agree, unexplained, seconds, failed)
@@ -98,7 +98,7 @@ class Band:
         slow_s = float(np.quantile(seconds, SLOW)) if seconds else math.inf
         rates: dict[str, list[float]] = {name: [] for name in SIGNALS}
         for frame in frames:
-            for name, value in _rates(frame, usual, slow_s).items():
+            for name, value in _rates(frame, usual, slow_s):
                 rates[name].append(value)
         known = {name: values for name, values in rates.items() if values}
         deviations = {name: float(np.std(values) / np.sqrt(len(values))) for name, values in known.items()}
@@ -109,16 +109,14 @@ class Band:
         return asdict(self)
 
 
-def _rates(frame: WatchedFrame, usual: float, slow_s: float) -> dict[str, float]:
-    """What a frame says about each rate, in [0, 1]; higher is worse, except for the confirmed poses."""
-    found = {VERIFIED: min(frame.confirmed / usual, 1.0)}
+def _rates(frame: WatchedFrame, usual: float, slow_s: float) -> list[tuple[str, float]]:
+    """What a frame says about the rates, each value in [0, 1]; higher is worse, except for the confirmed poses."""
+    found = [(VERIFIED, min(frame.confirmed / usual, 1.0))]
     if math.isfinite(frame.unexplained):
-        found[UNEXPLAINED] = float(np.clip(frame.unexplained, 0.0, 1.0))
+        found.append((UNEXPLAINED, float(np.clip(frame.unexplained, 0.0, 1.0))))
     if math.isfinite(frame.seconds):
-        found[LATENCY] = float(frame.seconds > slow_s)
-    if frame.failed is not None:
-        found[PICKS] = float(frame.failed)
-    return found
+        found.append((LATENCY, float(frame.seconds > slow_s)))
+    return found + [(PICKS, float(failed)) for failed in frame.failed]
 
 
 @dataclass
@@ -140,8 +138,8 @@ class Watch:
     def __call__(self, frame: WatchedFrame) -> str:
         """Take one more frame; one sentence when the band is left, empty otherwise."""
         self.frames += 1
-        for name, value in _rates(frame, self.band.usual, self.band.slow_s).items():
-            if name not in self.band.means and name != PICKS:
+        for name, value in _rates(frame, self.band.usual, self.band.slow_s):
+            if name not in self.band.means:
                 continue
             sign = -1.0 if name == VERIFIED else 1.0
             self._tests[name].add(float(np.clip(sign * (value - self._limit(name)), -1.0, 1.0)))

@@ -49,7 +49,7 @@ class SelectionConfig:
     geometry: bool = False
     deviations: float = setting(1.0, bounds=NOT_NEGATIVE)
     certificate: bool = True
-    score: float = setting(0.7, bounds=FRACTION)
+    score: float = setting(0.5, bounds=FRACTION)
     depth_agreement: float = setting(0.9, bounds=FRACTION)
     test_time_views: int = setting(1, bounds=(0, 3))
     returned: float = setting(1.0, bounds=FRACTION)
