@@ -45,7 +45,7 @@ class ReplayConfig:
     share: fraction of the views of a round that are replayed; new frames are repeated to reach it.
     """
 
-    simulated: int = setting(160, bounds=(0, 1_000_000))
+    simulated: int = setting(480, bounds=(0, 1_000_000))
     recorded: int = setting(100, bounds=(0, 1_000_000))
     share: float = setting(0.5, bounds=(0.0, 0.95))
 
