@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from binpose_cell.cell_camera import SENSOR
+from binpose_cell.cell_camera import CellCamera
 from binpose_cell.config import PickingConfig
 from binpose_cell.filled_bin import FilledBin
 from binpose_cell.pick_world import OnStep, PickWorld
@@ -48,29 +48,27 @@ class BinClearing:
     Args:
         filled: bin and parts.
         objects: the parts by id, with their grasps.
-        seed: of camera and images.
+        camera: above this bin.
         poses: estimates the poses of a view.
         config: of the picks.
         planner: settings of the grasps; direction of approach, bin and arm are those of the cell.
         on_view: called with each view, its poses and its plan.
         on_step: called after each step of the physics.
-        sensor: kind of the depth sensor, one of `binpose_simulation.sensor.SENSOR_KINDS`.
 
     Raises:
-        BinposeError: for a planner of another tool, or an unknown sensor.
+        BinposeError: for a planner of another tool.
     """
 
     def __init__(
         self,
         filled: FilledBin,
         objects: Mapping[str, ObjectModel],
-        seed: int,
+        camera: CellCamera,
         poses: PoseSource = true_poses,
         config: PickingConfig | None = None,
         planner: PlannerConfig | None = None,
         on_view: Callable[[SimulatedView, Sequence[PoseEstimate], GraspPlan], None] | None = None,
         on_step: OnStep | None = None,
-        sensor: str = SENSOR,
     ) -> None:
         planner = planner or PlannerConfig()
         if planner.tool != TOOLS[PARALLEL]:
@@ -78,7 +76,7 @@ class BinClearing:
                 f"A planner of the tool {planner.tool!r} and a cell with a parallel hand; expected parallel; "
                 "change planner.tool."
             )
-        self.cell = PickingCell(filled, seed, planner.gripper, config, on_step, sensor)
+        self.cell = PickingCell(filled, camera, planner.gripper, config, on_step)
         down = Direction(*(float(value) for value in self.cell.camera.T_cam_world[:3, :3] @ [0.0, 0.0, -1.0]))
         arm, place = self.cell.config.arm, self.cell.config.bin
         bin_ = replace(filled.planned_bin(), placement=place)
