@@ -103,13 +103,23 @@ class BinClearing:
         cell = self.cell
         cell.begin()
         while not cell.end:
-            view = self._view()
-            poses = self._poses(view)
-            plan = self._plan(view.frame, poses, self._T_base_cam)
-            if self._on_view is not None:
-                self._on_view(view, poses, plan)
+            plan = self.planned()
             found = cell.take(plan.grasps, plan.reason)
             if found is not None:
                 tries.append(found)
                 on_try(found)
-        return Clearing(tuple(tries), cell.parts, cell.left, cell.spilled, cell.end, dict(self._watch.seconds))
+        return Clearing(tuple(tries), cell.parts, cell.left, cell.spilled, cell.end, self.seconds)
+
+    def planned(self) -> GraspPlan:
+        """The grasps of a new image of the bin as it is."""
+        view = self._view()
+        poses = self._poses(view)
+        plan: GraspPlan = self._plan(view.frame, poses, self._T_base_cam)
+        if self._on_view is not None:
+            self._on_view(view, poses, plan)
+        return plan
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Wall-clock times of images, poses and grasps so far, summed."""
+        return dict(self._watch.seconds)
