@@ -69,7 +69,10 @@ def run_node(make: Callable[[], Any], arguments: Sequence[str] | None = None) ->
 
 
 def within(patience_s: float | None, action: Callable[[], Any]) -> bool:
-    """Do something that may block; False if it goes on after `patience_s` seconds, None = without a limit."""
+    """Do something that may block; False if it goes on after `patience_s` seconds. None = without a limit."""
+    if patience_s is None:
+        action()
+        return True
     thread = threading.Thread(target=action, name="within", daemon=True)
     thread.start()
     thread.join(patience_s)
