@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from binpose_cell.cell_camera import CellCamera
 from binpose_cell.config import PickingConfig
 from binpose_cell.filled_bin import FilledBin
 from binpose_cell.picking_cell import CLEARED, REPEATED, PickingCell
@@ -17,7 +18,8 @@ from .conftest import BLOCK_M, SPEC, hand_at, lying
 
 @pytest.fixture
 def cell(prepared):
-    return PickingCell(FilledBin(SPEC, (prepared,), lying()[None]), 5, config=PickingConfig(looks=2))
+    filled = FilledBin(SPEC, (prepared,), lying()[None])
+    return PickingCell(filled, CellCamera(filled, 5), config=PickingConfig(looks=2))
 
 
 def grasp_of(cell, T_world_hand):
@@ -81,7 +83,8 @@ def test_an_interrupted_try_leaves_a_cell_that_goes_on(prepared):
             raise Stopped
 
     armed = []
-    cell = PickingCell(FilledBin(SPEC, (prepared,), lying()[None]), 5, on_step=stop)
+    filled = FilledBin(SPEC, (prepared,), lying()[None])
+    cell = PickingCell(filled, CellCamera(filled, 5), on_step=stop)
     cell.begin()
     armed.append(cell.world.time_s + 1.0)
     with pytest.raises(Stopped):

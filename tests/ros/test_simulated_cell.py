@@ -1,14 +1,11 @@
 """The simulated cell and all stages: an image, its grasps, a pick, its outcome, and the next image."""
 
-import time
 from typing import Any
 
 import pytest
 from live_messages import poses_of, stamp
 
 FRAME, PART = "camera_color_optical_frame", "bow_handle"
-RECORDER_S = 4.0
-"""By then the recorder writes: an outcome belongs to an image in the bag."""
 PLANNER = {
     "base_frame": "base",
     "planner.down_frame": "base",
@@ -39,7 +36,7 @@ def live(graph: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     graph.start("grasp_publisher", leader, **PLANNER)
     graph.start("bin_picking", watch_s=0.0)
     graph.wait(lambda: any(array.grasps for array in list(graph.grasps)), "grasps", 900.0)
-    time.sleep(RECORDER_S)
+    graph.wait(lambda: _records(graph), "a recorded image", 60.0)
     return graph
 
 
@@ -119,6 +116,12 @@ def test_requests_to_a_cell_without_a_bin_are_refused(bench: Any) -> None:
         response = request(None, SimpleNamespace())
         assert not response.success and "unconfigured" in response.message
     assert node.trigger_configure().name == "FAILURE" and "set `model`" in node.logged[-1]
+
+
+def _records(graph: Any) -> bool:
+    """Whether the bag holds an image, and outcomes are recorded from now on."""
+    readers = {reader.node_name for reader in graph.node.get_subscriptions_info_by_topic("/pick_outcomes")}
+    return "self_training" in readers and int(graph.status("self_training").get("keyframes") or 0) > 0
 
 
 def _later(message: Any, other: Any) -> bool:

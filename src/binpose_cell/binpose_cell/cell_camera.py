@@ -9,7 +9,7 @@ from binpose_core.frames.camera import Camera
 from binpose_core.geometry.transforms import FloatArray, inverse
 from binpose_simulation.bins import BinSpec
 from binpose_simulation.example_scene import example_scene
-from binpose_simulation.scene import SceneConfig, SimulatedView, render_view
+from binpose_simulation.scene import SceneConfig, SimulatedView, ViewRenderer, render_view
 from binpose_simulation.sensor import SensorConfig
 from binpose_simulation.viewpoint import look_at, random_camera
 
@@ -25,16 +25,27 @@ class CellCamera:
 
     Args:
         filled: the bin.
-        seed: of viewpoint, light, materials, sensor and noise.
-        sensor: kind of the depth sensor.
+        seed: of viewpoint, light, materials, sensor and, unless `noise_seed` is given, noise.
+        sensor: kind of the depth sensor, one of `binpose_simulation.sensor.SENSOR_KINDS`.
         scene: appearance.
+        render: makes the images. `PathTracer` ignores `sensor`: its depth comes from a stereo pair.
+        noise_seed: of the noise; bins before one camera differ in it.
 
     Raises:
         BinposeError: for an unknown kind of sensor.
     """
 
-    def __init__(self, filled: FilledBin, seed: int, sensor: str = SENSOR, scene: SceneConfig | None = None) -> None:
-        self._filled, self._seed = filled, seed
+    def __init__(
+        self,
+        filled: FilledBin,
+        seed: int,
+        sensor: str = SENSOR,
+        scene: SceneConfig | None = None,
+        render: ViewRenderer = render_view,
+        noise_seed: int | None = None,
+    ) -> None:
+        self._filled, self._seed, self._render = filled, seed, render
+        self._noise_seed = seed if noise_seed is None else noise_seed
         rng = np.random.default_rng([seed, CAMERA])
         self._scene = scene = replace(scene or example_scene(), sensor=SensorConfig.only(sensor))
         self.camera = random_camera(rng, scene.viewpoint)
@@ -42,9 +53,10 @@ class CellCamera:
 
     def view(self, T_world_obj: FloatArray, number: int) -> SimulatedView:
         """The image of the parts at poses (N, 4, 4); `number` decides the noise."""
-        pile, rng = moved_pile(self._filled.pile, T_world_obj), np.random.default_rng([self._seed, NOISE, number])
+        pile = moved_pile(self._filled.pile, T_world_obj)
+        rng = np.random.default_rng([self._noise_seed, NOISE, number])
         look = np.random.default_rng([self._seed, LOOK])
-        return render_view(pile, rng, self._scene, self.camera, self.T_cam_world, look)
+        return self._render(pile, rng, self._scene, self.camera, self.T_cam_world, look)
 
 
 def _above(rng: np.random.Generator, spec: BinSpec, camera: Camera) -> FloatArray:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from binpose_cell.cell_camera import SENSOR
+from binpose_cell.cell_camera import CellCamera
 from binpose_cell.config import PickingConfig
 from binpose_cell.filled_bin import FilledBin
 from binpose_cell.pick_world import OnStep, PickWorld
@@ -48,29 +48,27 @@ class BinClearing:
     Args:
         filled: bin and parts.
         objects: the parts by id, with their grasps.
-        seed: of camera and images.
+        camera: above this bin.
         poses: estimates the poses of a view.
         config: of the picks.
         planner: settings of the grasps; direction of approach, bin and arm are those of the cell.
         on_view: called with each view, its poses and its plan.
         on_step: called after each step of the physics.
-        sensor: kind of the depth sensor, one of `binpose_simulation.sensor.SENSOR_KINDS`.
 
     Raises:
-        BinposeError: for a planner of another tool, or an unknown sensor.
+        BinposeError: for a planner of another tool.
     """
 
     def __init__(
         self,
         filled: FilledBin,
         objects: Mapping[str, ObjectModel],
-        seed: int,
+        camera: CellCamera,
         poses: PoseSource = true_poses,
         config: PickingConfig | None = None,
         planner: PlannerConfig | None = None,
         on_view: Callable[[SimulatedView, Sequence[PoseEstimate], GraspPlan], None] | None = None,
         on_step: OnStep | None = None,
-        sensor: str = SENSOR,
     ) -> None:
         planner = planner or PlannerConfig()
         if planner.tool != TOOLS[PARALLEL]:
@@ -78,7 +76,7 @@ class BinClearing:
                 f"A planner of the tool {planner.tool!r} and a cell with a parallel hand; expected parallel; "
                 "change planner.tool."
             )
-        self.cell = PickingCell(filled, seed, planner.gripper, config, on_step, sensor)
+        self.cell = PickingCell(filled, camera, planner.gripper, config, on_step)
         down = Direction(*(float(value) for value in self.cell.camera.T_cam_world[:3, :3] @ [0.0, 0.0, -1.0]))
         arm, place = self.cell.config.arm, self.cell.config.bin
         bin_ = replace(filled.planned_bin(), placement=place)
@@ -105,13 +103,23 @@ class BinClearing:
         cell = self.cell
         cell.begin()
         while not cell.end:
-            view = self._view()
-            poses = self._poses(view)
-            plan = self._plan(view.frame, poses, self._T_base_cam)
-            if self._on_view is not None:
-                self._on_view(view, poses, plan)
+            plan = self.planned()
             found = cell.take(plan.grasps, plan.reason)
             if found is not None:
                 tries.append(found)
                 on_try(found)
-        return Clearing(tuple(tries), cell.parts, cell.left, cell.spilled, cell.end, dict(self._watch.seconds))
+        return Clearing(tuple(tries), cell.parts, cell.left, cell.spilled, cell.end, self.seconds)
+
+    def planned(self) -> GraspPlan:
+        """The grasps of a new image of the bin as it is."""
+        view = self._view()
+        poses = self._poses(view)
+        plan: GraspPlan = self._plan(view.frame, poses, self._T_base_cam)
+        if self._on_view is not None:
+            self._on_view(view, poses, plan)
+        return plan
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Wall-clock times of images, poses and grasps so far, summed."""
+        return dict(self._watch.seconds)

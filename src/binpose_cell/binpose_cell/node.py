@@ -32,6 +32,8 @@ from binpose_simulation.scene import visible_truth
 OUTCOMES = "pick_outcomes"
 SHOWS, SHOWN_S = 3, 0.4
 """Least number of times that an image is published, and the time between them: a recorder keeps scenes that rest."""
+PATIENCE_S = 0.8
+"""When the process ends: for callbacks, such as the preparation of parts, and for the thread of the cell."""
 LATCHED = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
 
 
@@ -45,6 +47,8 @@ class SimulatedCellNode(ManagedNode):
     While it waits, the same image is published again with new stamps. Grasps of earlier images do not count. A frame
     that a stage could not process is no answer; one without grasps is, and the next image has other noise.
     """
+
+    patience_s = PATIENCE_S
 
     def __init__(self, **options: Any) -> None:
         super().__init__("simulated_cell", **options)
@@ -112,12 +116,12 @@ class SimulatedCellNode(ManagedNode):
         return super().on_cleanup(state)
 
     def close(self) -> None:
-        """End the work."""
+        """End the work; at the end of the process, without waiting long for an image that is being rendered."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(None if self.context.ok() else PATIENCE_S)
             self._thread = None
 
     # --- Work ---------------------------------------------------------------------------------------------------------
@@ -133,7 +137,7 @@ class SimulatedCellNode(ManagedNode):
         return self.settings.cell(self._parts, seed, self._cell, self._check_interruption)
 
     def _check_interruption(self, world: object) -> None:
-        if self._closing:
+        if self._closing or not self.context.ok():
             raise _Interrupted
 
     def _run(self) -> None:

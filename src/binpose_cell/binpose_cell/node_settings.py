@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from binpose_cell.cell_camera import SENSOR
+from binpose_cell.cell_camera import SENSOR, CellCamera
 from binpose_cell.config import PickingConfig
 from binpose_cell.filled_bin import fill_bin
 from binpose_cell.gripped_parts import gripped_parts
@@ -96,7 +96,8 @@ class CellNodeSettings:
         wanted = [names[number % len(names)] for number in range(self.number)]
         spec = None if before is None else before.bin_spec
         filled = fill_bin(np.random.default_rng(seed), parts, wanted, spec=spec)
-        return PickingCell(filled, self.seed, config=self.physics, on_step=on_step, sensor=self.sensor)
+        camera = CellCamera(filled, self.seed, self.sensor)
+        return PickingCell(filled, camera, config=self.physics, on_step=on_step)
 
     def frames(self, cell: PickingCell) -> dict[str, FloatArray]:
         """T_base_frame (4, 4) of the camera and of the bin, by the names of their frames."""

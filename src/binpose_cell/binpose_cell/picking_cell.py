@@ -7,7 +7,7 @@ from typing import TypeVar
 import numpy as np
 
 from binpose_cell.carriers import hand_carrier
-from binpose_cell.cell_camera import SENSOR, CellCamera
+from binpose_cell.cell_camera import CellCamera
 from binpose_cell.config import PickingConfig
 from binpose_cell.filled_bin import FilledBin
 from binpose_cell.hand_carrier import HandPath
@@ -63,27 +63,25 @@ class PickingCell:
 
     Args:
         filled: bin and parts.
-        seed: of camera and images.
+        camera: above this bin.
         gripper: the hand.
         config: of the picks.
         on_step: called after each step of the physics.
-        sensor: kind of the depth sensor, one of `binpose_simulation.sensor.SENSOR_KINDS`.
 
     Raises:
-        BinposeError: for an unknown sensor, or if the physics diverges; also from `take`.
+        BinposeError: if a library or the description of the arm is missing.
     """
 
     def __init__(
         self,
         filled: FilledBin,
-        seed: int,
+        camera: CellCamera,
         gripper: GripperConfig | None = None,
         config: PickingConfig | None = None,
         on_step: OnStep | None = None,
-        sensor: str = SENSOR,
     ) -> None:
         self.config, self._filled = config or PickingConfig(), filled
-        self.camera = CellCamera(filled, seed, sensor)
+        self.camera = camera
         grip, carrier = self.config.grip, hand_carrier(self.config)
         self.world = PickWorld(filled.bodies, filled.spec, filled.T_world_obj, gripper, grip, on_step, carrier)
         self.parts, self.spilled, self.tries, self.end = len(filled.bodies), 0, 0, ""

@@ -69,9 +69,11 @@ class ManagedNode(LifecycleNode):
     parts: configured and activated in this order, deactivated and cleaned up in the reverse order.
     parameters: declared by the node.
     refusal: why the last transition failed; empty after one that succeeded.
+    patience_s: longest time that callbacks get to finish when the process ends; None = as long as they take.
     """
 
     parts: tuple[LifecyclePart, ...] = ()
+    patience_s: float | None = None
     parameters: Parameters[Any]
     refusal: str = ""
 

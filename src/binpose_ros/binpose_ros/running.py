@@ -2,6 +2,7 @@
 
 import os
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
@@ -56,11 +57,38 @@ def run_node(make: Callable[[], Any], arguments: Sequence[str] | None = None) ->
     except (BinposeError, ParameterException) as error:
         not_started(str(error))
     finally:
-        executor.shutdown(timeout_sec=2.0)
+        patience_s = None if node is None else node.patience_s
+        # The executor joins the threads of its callbacks, whatever its own limit is.
+        within(patience_s, lambda: executor.shutdown(timeout_sec=2.0))
         if node is not None:
             node.close()
+            if patience_s is not None:
+                end_if_busy()
             node.destroy_node()
         rclpy.try_shutdown()
+
+
+def within(patience_s: float | None, action: Callable[[], Any]) -> bool:
+    """Do something that may block; False if it goes on after `patience_s` seconds. None = without a limit."""
+    if patience_s is None:
+        action()
+        return True
+    thread = threading.Thread(target=action, name="within", daemon=True)
+    thread.start()
+    thread.join(patience_s)
+    return not thread.is_alive()
+
+
+def end_if_busy() -> None:
+    """End the process with status 0 if a thread still computes: Python would wait for it.
+
+    Compiled code cannot be interrupted, and must not run on while the process is taken apart.
+    """
+    if all(thread is threading.current_thread() for thread in threading.enumerate()):
+        return
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def not_started(reason: str) -> NoReturn:

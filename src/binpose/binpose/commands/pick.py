@@ -9,6 +9,7 @@ import numpy as np
 from rich.text import Text
 
 from binpose.commands.command import Command, compiling, console, described, progress_bar, split_names, waiting
+from binpose.commands.renderer_options import RendererOptions
 from binpose_cell.animation import AnimationConfig
 from binpose_cell.cell_camera import SENSOR
 from binpose_cell.config import PickingConfig
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from binpose_cell.animation import MotionRecorder
+    from binpose_cell.cell_camera import CellCamera
     from binpose_cell.clearing import BinClearing, Clearing
     from binpose_cell.filled_bin import FilledBin
     from binpose_core.datasets.bop_writer import BopWriter
@@ -31,7 +33,7 @@ SPLIT, ANIMATION, OUTCOMES = "sim", "picks.webp", "outcomes.json"
 
 @described
 @dataclass(frozen=True, kw_only=True)
-class Pick(Command):
+class Pick(RendererOptions, Command):
     """Simulate a cell that empties a bin, and show which picks succeed.
 
     Each try begins with a simulated image. The model finds the poses, the planner the grasps, and physics (MuJoCo)
@@ -45,6 +47,7 @@ class Pick(Command):
     seed: Seed of the bin, the light, the camera and the noise.
     model: Model that finds the parts.
     sensor: Kind of the depth sensor: industrial, active_stereo, consumer_structured_light, time_of_flight or ideal.
+        The path tracer has a stereo pair instead.
     true_poses: Use the true poses in place of the model's: shows what the grasps alone are good for.
     animation: Draw picks.webp.
     out: Folder for the results; an earlier run in it is replaced.
@@ -68,13 +71,17 @@ class Pick(Command):
         from binpose_cell.animation import MotionRecorder, draw_moments, write_animation
         from binpose_core.base.files import write_json
         from binpose_core.datasets.bop_writer import BopWriter
+        from binpose_core.datasets.label_use import mark_for_evaluation
         from binpose_pipeline.bundle import load_bundle
         from binpose_simulation.export import SETTINGS, remove_export, scene_directory
 
+        path_traced = self.path_traced()
         with waiting("Loading the model ..."):
             bundle = load_bundle(self.model)
         filled = self._filled(bundle.objects)
         remove_export(self.out / "dataset", SPLIT)
+        if path_traced is not None:
+            mark_for_evaluation(self.out / "dataset")
         write_json(scene_directory(self.out / "dataset", SPLIT, self.seed) / SETTINGS, self._settings(filled))
         recorder = MotionRecorder(self.picture)
         with BopWriter(self.out / "dataset", SPLIT, self.seed, list(bundle.objects.values())) as writer, compiling():
@@ -116,6 +123,9 @@ class Pick(Command):
     def _settings(self, filled: "FilledBin") -> dict[str, object]:
         """What the picks depend on."""
         picking = {"picking": asdict(self.picking), "sensor": self.sensor, "true_poses": self.true_poses}
+        path_traced = self.path_traced()
+        if path_traced is not None:
+            picking["path_traced"] = asdict(path_traced)
         return {"parts": filled.object_ids, "bin": asdict(filled.spec), "model": str(self.model), **picking}
 
     def _cell(
@@ -130,10 +140,17 @@ class Pick(Command):
             return bundle.pipeline(view.frame)
 
         poses = true_poses if self.true_poses else found
-        return BinClearing(
-            filled, bundle.objects, self.seed, poses, self.picking,
-            on_view=keep, on_step=recorder, sensor=self.sensor,
-        )  # fmt: skip
+        camera = self._camera(filled)
+        return BinClearing(filled, bundle.objects, camera, poses, self.picking, on_view=keep, on_step=recorder)
+
+    def _camera(self, filled: "FilledBin") -> "CellCamera":
+        from binpose_cell.cell_camera import CellCamera
+        from binpose_cell.traced_camera import traced_camera
+
+        path_traced = self.path_traced()
+        if path_traced is None:
+            return CellCamera(filled, self.seed, self.sensor)
+        return traced_camera(filled, path_traced, self.seed)
 
     def _cleared(self, cell: "BinClearing") -> "Clearing":
         with progress_bar() as progress:

@@ -2,21 +2,21 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from binpose.commands.bin_options import BinOptions
 from binpose.commands.command import Command, console, preparing, progress_bar, split_names, waiting
+from binpose.commands.renderer_options import RendererOptions
 from binpose.commands.workers_option import opened_workers
 from binpose_core.base.errors import BinposeError
 from binpose_simulation.viewpoint import ViewpointConfig
 
 if TYPE_CHECKING:
-    from binpose_simulation.path_traced.config import PathTracedConfig
     from binpose_simulation.scene import SceneConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class Simulate(BinOptions, Command):
+class Simulate(BinOptions, RendererOptions, Command):
     """Simulate bins of parts and write the camera images and all poses as a BOP data set.
 
     To continue an interrupted simulation, call the command again with the same options.
@@ -54,13 +54,6 @@ class Simulate(BinOptions, Command):
     """Number of simulation processes; 0 = one per CPU."""
     ray: str | None = None
     """Share the simulation over a Ray cluster instead: auto, local or host:port (extra `ray`)."""
-    renderer: Literal["standard", "path_traced"] = "standard"
-    """How images are made: standard in milliseconds; path_traced in seconds, as a stand-in for a real cell, with labels
-    for evaluation only (extra `path_traced`)."""
-    cell: int = 0
-    """With path_traced: seed of materials, lamps and camera, which all frames share."""
-    samples: int | None = None
-    """With path_traced: light paths per pixel of the colour image."""
     bag: Path | None = None
     """Also write the frames as a ROS 2 bag into this new folder; needs no ROS."""
 
@@ -81,7 +74,7 @@ class Simulate(BinOptions, Command):
         if not names:
             raise BinposeError("No parts were named; expected --objects a,b from the catalogue, or --parts.")
         check_count(self.frames)
-        path_traced = self._path_traced()
+        path_traced = self.path_traced()
         scene = self.with_bin(SceneConfig())
         scene = replace(scene, viewpoint=replace(scene.viewpoint, width=self.width, height=self.height))
         scene = self._with_views(scene)
@@ -107,26 +100,6 @@ class Simulate(BinOptions, Command):
             count = write_scene(self.out, self.split, self.seed, self.bag)
             console.print(f"{count} frames written as a bag to {self.bag}.")
         return 0
-
-    def _path_traced(self) -> "PathTracedConfig | None":
-        """The settings of the path tracer, None for the standard renderer.
-
-        Raises:
-            BinposeError: if Mitsuba is not installed, or an option belongs to the other renderer.
-        """
-        if self.renderer == "standard":
-            if self.cell or self.samples is not None:
-                raise BinposeError(
-                    "--cell or --samples was given with the standard renderer; expected --renderer path_traced; add it "
-                    "or leave them out."
-                )
-            return None
-        from binpose_simulation.path_traced.backend import check_installed
-        from binpose_simulation.path_traced.config import PathTracedConfig
-
-        check_installed()
-        config = PathTracedConfig(cell=self.cell)
-        return config if self.samples is None else replace(config, samples=self.samples)
 
     def _with_views(self, scene: "SceneConfig") -> "SceneConfig":
         """The settings with the wanted views of each bin."""
