@@ -1,7 +1,7 @@
 """Distillation of the pose networks of teachers into one student (Sock et al., 2020, section 3.3)."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from binpose_estimator.objective import Objective, PoseBatch
 from binpose_estimator.onnx_engine import example_inputs
 from binpose_estimator.presets import PoseLoss
 from binpose_estimator.regression import Equivalents, Regression
+from binpose_estimator.separate_networks import SeparateNetworks
 from binpose_estimator.unlabelled_crops import DrawUnlabelled
 
 
@@ -33,7 +34,8 @@ class Teachers:
     """The pose networks of several models, of which each part has one.
 
     Args:
-        estimators: of several that know a part, the first teaches it.
+        estimators: of several that know a part, the first teaches it. Separate networks in one model are as many
+            teachers.
         student: settings of the network that learns.
 
     Raises:
@@ -41,6 +43,7 @@ class Teachers:
     """
 
     def __init__(self, estimators: Sequence[PoseEstimator], student: EstimatorConfig) -> None:
+        estimators = [one for estimator in estimators for one in _separated(estimator)]
         for estimator in estimators:
             _check_content(estimator.config, student)
         self.estimators, self._content = tuple(estimators), student.preset.content
@@ -207,6 +210,17 @@ def distillation_objective(
     place = torch.device(device)
     loss, regression = student.preset.loss(parts, place), student.preset.regression(parts, place)
     return DistillationObjective(loss, regression, Teachers(estimators, student), student, config, unlabelled)
+
+
+def _separated(estimator: PoseEstimator) -> list[PoseEstimator]:
+    """One estimator for each network of a model."""
+    network, config = estimator.network, estimator.config
+    if not isinstance(network, SeparateNetworks):
+        return [estimator]
+    return [
+        PoseEstimator(own, replace(config, objects=(name,)), estimator.objects, str(estimator.device))
+        for name, own in zip(config.objects, network.separated(), strict=True)
+    ]
 
 
 def _first_knowing(name: str, estimators: Sequence[PoseEstimator]) -> int:
