@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ from binpose_core.learning.training_loop import train
 from binpose_core.learning.weights import read_progress
 
 BATCH, SAMPLES = 4, 48
+STEPS = SAMPLES // (2 * BATCH)
 LOOP = LoopConfig(samples=SAMPLES, low_precision=False, learning_rate=0.05, average_steps=3)
 
 
@@ -52,15 +52,16 @@ class Steps(Hook):
 
 
 class Trained:
-    """What a process writes down of its training."""
+    """What a process writes down of a training."""
 
-    def __init__(self, folder: Path, number: int) -> None:
-        values = json.loads((folder / f"rank_{number}.json").read_text())
+    def __init__(self, file: Path) -> None:
+        values = json.loads(file.read_text())
         self.weights, self.batches, self.hook_calls = values["weights"], values["batches"], values["hook_calls"]
 
 
 def trained(folder: Path, normalised: bool, most: int) -> None:
     """One process: train, and write what it ends with."""
+    kind = "normalised" if normalised else "plain"
     taken: list[list[list[float]]] = []
 
     def noted(network: torch.nn.Module, x: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -68,55 +69,66 @@ def trained(folder: Path, normalised: bool, most: int) -> None:
         return loss(network, x)
 
     steps = Steps(most)
-    average = train(network_of(normalised), batch, noted, LOOP, folder / "run.safetensors", [steps])
+    average = train(network_of(normalised), batch, noted, LOOP, folder / f"{kind}.safetensors", [steps])
     weights = {name: value.tolist() for name, value in average.state_dict().items()}
-    write_json(folder / f"rank_{rank()}.json", {"weights": weights, "batches": taken, "hook_calls": steps.seen})
+    write_json(folder / f"{kind}_{rank()}.json", {"weights": weights, "batches": taken, "hook_calls": steps.seen})
 
 
-@pytest.fixture
-def torchrun(tmp_path: Path) -> Callable[..., list[Trained]]:
-    def run(name: str, normalised: bool = True, most: int = 0, status: int = 0) -> list[Trained]:
-        folder = tmp_path / name
-        folder.mkdir(exist_ok=True)
-        environment = {**process_environment(1), "PYTHONPATH": os.pathsep.join(sys.path)}
-        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", __file__]
-        arguments = [str(folder), str(int(normalised)), str(most)]
-        ended = subprocess.run(
-            [*command, *arguments], env=environment, capture_output=True, text=True, timeout=240, check=False
-        )
-        assert (ended.returncode == 0) is (status == 0), ended.stderr
-        return [Trained(folder, number) for number in range(2)] if not status else []
-
-    return run
+def torchrun(folder: Path, most: int = 0) -> tuple[int, str]:
+    """Train in two processes in a folder; the exit status and what went wrong."""
+    folder.mkdir(exist_ok=True)
+    environment = {**process_environment(1), "PYTHONPATH": os.pathsep.join(sys.path)}
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    ended = subprocess.run(
+        [*launcher, __file__, str(folder), str(most)],
+        env=environment, capture_output=True, text=True, timeout=600, check=False,
+    )  # fmt: skip
+    return ended.returncode, ended.stderr
 
 
-def test_processes_see_different_samples_and_end_with_the_same_weights(torchrun, tmp_path: Path) -> None:
-    first, second = torchrun("run")
+def results(folder: Path, kind: str = "normalised") -> tuple[Trained, Trained]:
+    """Those of both processes."""
+    return Trained(folder / f"{kind}_0.json"), Trained(folder / f"{kind}_1.json")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a training from its beginning to its end."""
+    folder = tmp_path_factory.mktemp("whole")
+    status, problem = torchrun(folder)
+    assert status == 0, problem
+    return folder
+
+
+def test_processes_see_different_samples_and_end_with_the_same_weights(whole: Path) -> None:
+    first, second = results(whole)
     assert first.weights == second.weights
     assert not {str(x) for x in first.batches} & {str(x) for x in second.batches}
-    assert len(first.batches) == len(second.batches) == SAMPLES // (2 * BATCH), "the budget counts both"
-    progress = read_progress(tmp_path / "run/run.safetensors")
-    assert (progress.steps, progress.samples, progress.fraction) == (SAMPLES // (2 * BATCH), SAMPLES, 1.0)
-    assert (first.hook_calls, second.hook_calls) == (SAMPLES // (2 * BATCH), 0), "hooks run in the first process alone"
+    assert len(first.batches) == len(second.batches) == STEPS, "the budget counts both"
+    progress = read_progress(whole / "normalised.safetensors")
+    assert (progress.steps, progress.samples, progress.fraction) == (STEPS, SAMPLES, 1.0)
+    assert (first.hook_calls, second.hook_calls) == (STEPS, 0), "hooks run in the first process alone"
 
 
-def test_two_processes_learn_what_one_learns_from_their_batches_together(torchrun) -> None:
-    first, _ = torchrun("run", normalised=False)
+def test_two_processes_learn_what_one_learns_from_their_batches_together(whole: Path) -> None:
+    """Without batch normalisation, whose statistics are those of one process."""
+    first, _ = results(whole, "plain")
     together = lambda number: torch.cat([batch(2 * number), batch(2 * number + 1)])  # noqa: E731
     alone = train(network_of(False), together, loss, LOOP)
     for name, value in alone.state_dict().items():
         torch.testing.assert_close(torch.tensor(first.weights[name]), value, atol=1e-5, rtol=1e-4)
 
 
-def test_an_interrupted_training_resumes_where_it_was(torchrun, tmp_path: Path) -> None:
-    whole, _ = torchrun("whole")
-    torchrun("broken", most=2, status=1)
-    assert read_progress(tmp_path / "broken/run.safetensors").steps == 2
-    first, second = torchrun("broken")
+def test_an_interrupted_training_resumes_where_it_was(whole: Path, tmp_path: Path) -> None:
+    status, _ = torchrun(tmp_path, most=2)
+    assert status != 0 and read_progress(tmp_path / "normalised.safetensors").steps == 2
+    status, problem = torchrun(tmp_path)
+    assert status == 0, problem
+    (first, second), (expected, _) = results(tmp_path), results(whole)
     assert first.weights == second.weights
-    assert first.batches == whole.batches[2:], "no batch is seen twice"
+    assert first.batches == expected.batches[2:], "no batch is seen twice"
     for name, value in first.weights.items():
-        np.testing.assert_allclose(value, whole.weights[name], rtol=1e-4, atol=1e-5, err_msg=name)
+        np.testing.assert_allclose(value, expected.weights[name], rtol=1e-4, atol=1e-5, err_msg=name)
 
 
 def test_alone_a_process_is_rank_zero_of_one() -> None:
@@ -127,4 +139,5 @@ def test_alone_a_process_is_rank_zero_of_one() -> None:
 if __name__ == "__main__":
     with process_group("cpu"):
         assert by_rank_zero(rank) == 0
-        trained(Path(sys.argv[1]), bool(int(sys.argv[2])), int(sys.argv[3]))
+        for normalised in (True, False):
+            trained(Path(sys.argv[1]), normalised, int(sys.argv[2]))
