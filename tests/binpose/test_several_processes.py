@@ -50,7 +50,7 @@ def test_two_processes_train_one_model(catalogue: Path, tmp_path: Path) -> None:
         capture_output=True, text=True, timeout=900, check=False,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
-    assert ended.stdout.count(f"in {out}.") == 1, "one process reports"
+    assert ended.stdout.count("Next: binpose estimate") == 1, "one process reports"
     stored = ModelStore(out).load()
     done = stored.header["training"]["done"]
     assert done["pose_steps"] == 2, "16 crops, of which two processes take 4 each in a step"
