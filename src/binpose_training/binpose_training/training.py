@@ -39,7 +39,7 @@ from binpose_training.config import TrainConfig, fine_tuning
 from binpose_training.config_file import write_config
 from binpose_training.held_out_views import limited_track
 from binpose_training.refinement_stage import trained_refinement_network
-from binpose_training.training_run import SIMULATION, Report, Run, prepare_directory, simulate_views
+from binpose_training.training_run import SIMULATION, Report, Run, prepare_directory, simulate_training_views
 from binpose_training.validation import Measure, add_validation_views, detection_quality, pose_quality, validation_hooks
 
 StageConfig = TypeVar("StageConfig", SegmentationTrainingConfig, MaskRcnnTrainingConfig, PoseTrainingConfig)
@@ -92,7 +92,7 @@ def train(
             there.
     """
     run = _init_run(objects, out, config, resume, progress, start, device, tensorboard, clock, workers)
-    by_rank_zero(lambda: simulate_views(run))
+    by_rank_zero(lambda: simulate_training_views(run))
     by_rank_zero(lambda: _simulate_validation_views(run))
     views, unseen = run.views, [*run.validation_views]
     segmenter = _trained_segmenter(run, views, unseen)

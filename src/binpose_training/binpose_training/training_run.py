@@ -172,7 +172,7 @@ def prepare_directory(run: Run, resume: bool) -> None:
         write_json(file, {"settings": run.settings, "stages": {}})
 
 
-def simulate_views(run: Run) -> None:
+def simulate_training_views(run: Run) -> None:
     """Make the wanted number of views, or as many as the time allows; resumes an interrupted simulation."""
     store, schedule, config = run.views, run.schedule, run.config
     if schedule.done(SIMULATION) and len(store):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class Train(BinOptions, Command):
     """Train one model for several parts of the catalogue, on simulation alone.
 
-    Ctrl-C leaves a checkpoint that --resume continues. `torchrun --nproc-per-node N -m binpose train` trains in N
+    Ctrl-C leaves a checkpoint that --resume continues. `torchrun --nproc-per-node N -m binpose.cli train` trains in N
     processes, each on a GPU of its own. All settings of all stages can be changed with --config and
     --set; `--write-config FILE` lists them with their descriptions.
 
