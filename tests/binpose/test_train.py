@@ -54,7 +54,7 @@ def test_two_processes_train_one_model(catalogue: Path, tmp_path: Path) -> None:
     ]
     command = ["train", "--objects", "bracket", "--catalogue", str(catalogue), "--out", str(out), "--workers", "1"]
     ended = subprocess.run(
-        [*launcher, *command, "--minutes", "0.02", "--set", *SETTINGS],
+        [*launcher, "-m", "binpose.cli", *command, "--minutes", "0.02", "--set", *SETTINGS],
         env={**process_environment(1), "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True, text=True, timeout=900, check=False,
     )  # fmt: skip
