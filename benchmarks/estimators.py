@@ -1,15 +1,20 @@
 """All pose estimators side by side: the same generated parts, frames, masks and budget of crops for each.
 
-python benchmarks/estimators.py [--parts 8] [--presets default dcnet ...] [--samples 20000] [--out runs/estimators]
+python benchmarks/estimators.py [--parts 8] [--rows default dcnet ...] [--samples 20000] [--out runs/estimators]
 
 Parts come from the generator of the simulation. Each row trains one network from random weights on the same simulated
 views. It is tested on other views with true masks, whose centres are as far off as those of detections. `first` is the
 estimator's own first pose, `refined` the pose after ICP and verification of all hypotheses. A pose is right if its
-ADD(-S) is below 10 % of the diameter. Rows that are done are kept in <out>; the same command continues.
+ADD(-S) is below 10 % of the diameter. Rows that are done are kept in <out>; the same command continues, also in the
+middle of a row.
 
-A preset may be followed by its settings: `default:conditioning=film`.
+A row is a preset, its settings and what it is taught by: `default`, `default:conditioning=film`, and
+`default:conditioning=cin+kd` or `...+kd+ht`. `kd` is the upper-bounded distillation of Sock et al. (2020, eq. 5), `ht`
+adds their hint training (eq. 6). The teachers are the separate networks of the row with `conditioning=single`, which
+is trained first. `saved` compares the parameters with those of one such network for each part (their table 2).
 """
 
+import hashlib
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -20,17 +25,23 @@ from typing import Any
 import numpy as np
 import tyro
 
-from binpose_core.base.files import write_bytes
+from binpose_core.base.errors import BinposeError
+from binpose_core.base.files import read_json, write_json
 from binpose_core.base.settings import check_bounds, setting
 from binpose_core.base.threads import available_cpus, limit_threads
 from binpose_core.evaluation.matching import HALF_VISIBLE, right_errors_m
 from binpose_core.evaluation.pose_errors import PartErrors
 from binpose_core.frames.types import Detection, LabelledView, PoseEstimate
 from binpose_core.geometry.transforms import transform
+from binpose_core.learning.hooks import StepCallback, StepReport
 from binpose_core.learning.loop_config import LoopConfig
+from binpose_core.learning.weights import read_progress
 from binpose_core.parts.catalogue import ObjectModel, make_object
+from binpose_estimator.distillation import distillation_objective
+from binpose_estimator.distillation_config import DistillationConfig
 from binpose_estimator.estimator import EstimatorConfig, PoseEstimator
 from binpose_estimator.presets import Preset, find_preset, known_presets
+from binpose_estimator.presets.preset import SINGLE
 from binpose_estimator.training import train_estimator
 from binpose_estimator.training_config import PoseTrainingConfig
 from binpose_refinement.refiner import IcpRefiner
@@ -43,9 +54,12 @@ from scenes import scene_of
 TRAINING_SEED, TEST_SEED, WEIGHTS_SEED = 740_011, 740_029, 5
 """Used for nothing else."""
 REPEATS, CROPS = 9, 10
+LEARNING_RATE = 1.5e-3
+TAUGHT = ((), ("kd",), ("kd", "ht"))
 HEADER = [
-    "preset",
+    "row",
     "parameters",
+    "saved",
     "MB",
     "ms for ten parts",
     "first",
@@ -57,16 +71,18 @@ HEADER = [
 
 @dataclass(frozen=True)
 class Arguments:
-    """parts: generated ones. presets: rows, all known ones by default. samples: crops that each training sees.
+    """parts: generated ones. rows: of the table, all known presets by default. samples: crops that each training sees.
 
-    views, test_views: simulated frames. out: folder of the views and of the rows.
+    views, test_views: simulated frames. threads: of everything; 0 = one per CPU. out: folder of the views and of the
+    rows.
     """
 
     parts: int = setting(8, bounds=(1, 1000))
-    presets: tuple[str, ...] = ()
+    rows: tuple[str, ...] = ()
     samples: int = setting(20_000, bounds=(96, 10**9))
     views: int = setting(200, bounds=(1, 10**6))
     test_views: int = setting(24, bounds=(1, 10**6))
+    threads: int = setting(0, bounds=(0, 1024))
     out: Path = Path("runs/estimators")
 
     def __post_init__(self) -> None:
@@ -88,39 +104,127 @@ def main(arguments: Arguments) -> None:
     heading(
         f"Pose estimators: {a.parts} generated parts, {a.samples} crops of {a.views} views, {a.test_views} test views"
     )
-    limit_threads(available_cpus())
+    threads = a.threads or available_cpus()
+    limit_threads(threads)
     names = [f"part_{number}" for number in range(a.parts)]
     objects = {name: make_object(generated_part(i), name, i + 1) for i, name in enumerate(names)}
-    training = stored_views(a.out / f"training_{a.parts}", objects, a.views, TRAINING_SEED)
-    test = stored_views(a.out / f"test_{a.parts}", objects, a.test_views, TEST_SEED)
+    training = stored_views(a.out / f"training_{a.parts}", objects, a.views, TRAINING_SEED, threads)
+    test = stored_views(a.out / f"test_{a.parts}", objects, a.test_views, TEST_SEED, threads)
     tests = [test_view(view, objects, np.random.default_rng((TEST_SEED, i))) for i, view in enumerate(test)]
+    trainer = Trainer(objects, training, a.samples, a.out)
     rows = []
-    for given in a.presets or known_presets():
-        file = a.out / f"{given.replace(':', '_')}_{a.parts}_{a.samples}_{a.views}_{a.test_views}.json"
+    for row in map(Row.of, a.rows or known_presets()):
+        file = trainer.file(row, f"_{a.test_views}.json")
         if not file.exists():
-            figures = measured_row(preset_of(given), objects, training, tests, a.samples)
-            write_bytes(file, json.dumps(figures, indent=1).encode())
-        rows.append(cells(given, json.loads(file.read_text())))
-        print(f"  {given} done", flush=True)
+            write_json(file, measured_row(row, trainer, tests))
+        rows.append(cells(row, read_json(file)))
+        print(f"  {row.name} done", flush=True)
     print()
     table(HEADER, rows)
     print(f"{sum(len(one.detections) for one in tests)} parts")
 
 
-def preset_of(given: str) -> Preset:
-    """The preset of `name` or `name:setting=value,...`."""
-    name, _, settings = given.partition(":")
-    values = dict(one.split("=", 1) for one in settings.split(",") if one)
-    own = asdict(find_preset(name)())
-    return find_preset(name).from_settings({key: type(own[key])(value) for key, value in values.items()})
+@dataclass(frozen=True)
+class Row:
+    """A row of the table: `PRESET[:SETTING=VALUE,...][+kd[+ht]]`.
+
+    preset: with its settings. taught: of "kd" and "ht", what it is taught by.
+    """
+
+    name: str
+    preset: Preset
+    taught: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, given: str) -> "Row":
+        """The row of this name.
+
+        Raises:
+            BinposeError: for an unknown preset, setting or method.
+        """
+        described, *taught = given.split("+")
+        if tuple(taught) not in TAUGHT:
+            raise BinposeError(f"The row {given!r} ends with +{'+'.join(taught)}; expected +kd, +kd+ht, or nothing.")
+        name, _, settings = described.partition(":")
+        values = dict(one.split("=", 1) for one in settings.split(",") if one)
+        own = asdict(find_preset(name)())
+        if unknown := [key for key in values if key not in own]:
+            raise BinposeError(f"The preset {name!r} has no setting {unknown[0]!r}; expected {', '.join(own)}.")
+        preset = find_preset(name).from_settings({key: type(own[key])(value) for key, value in values.items()})
+        return cls(given, preset, tuple(taught))
+
+    @property
+    def separate(self) -> "Row":
+        """The row of separate networks of the same preset, one for each part."""
+        settings = self.preset.settings()
+        if "conditioning" in settings:
+            settings["conditioning"] = SINGLE
+        return Row(f"{self.name.split('+')[0]}, separate", type(self.preset).from_settings(settings))
+
+    @property
+    def distillation(self) -> DistillationConfig:
+        """The settings of its distillation."""
+        hint = DistillationConfig().hint if "ht" in self.taught else 0.0
+        return DistillationConfig((self.separate.name,), hint=hint)
 
 
-def stored_views(folder: Path, objects: Mapping[str, ObjectModel], count: int, seed: int) -> ViewStore:
+@dataclass(frozen=True)
+class Trainer:
+    """Trains the network of a row, or takes it from the folder, where it is kept."""
+
+    objects: Mapping[str, ObjectModel]
+    views: ViewStore
+    samples: int
+    out: Path
+
+    def file(self, row: Row, end: str) -> Path:
+        """Where a row keeps something: rows of the same settings share it, whatever they are called."""
+        settings = json.dumps([row.preset.name, row.preset.settings(), row.taught], sort_keys=True)
+        digest = hashlib.sha256(settings.encode()).hexdigest()[:8]
+        return self.out / f"{row.preset.name}_{digest}_{len(self.objects)}_{self.samples}_{len(self.views)}{end}"
+
+    def network(self, row: Row) -> PoseEstimator:
+        """The trained estimator; its teachers are trained before it."""
+        config = EstimatorConfig(tuple(self.objects), preset=row.preset)
+        objective = None
+        if row.taught:
+            parts = [*self.objects.values()]
+            objective = distillation_objective([self.network(row.separate)], config, parts, row.distillation)
+        loop = PoseTrainingConfig(LoopConfig(samples=self.samples, learning_rate=LEARNING_RATE))
+        checkpoint = self.file(row, ".safetensors")
+        before, began = read_progress(checkpoint).fraction, time.monotonic()
+        estimator = train_estimator(
+            self.views, self.objects, config, loop, WEIGHTS_SEED, checkpoint, [StepReport(self._on_step(row))],
+            objective=objective,
+        )  # fmt: skip
+        if before < 1.0:
+            minutes = (time.monotonic() - began) / 60.0 / (1.0 - before)
+            write_json(self.file(row, "_minutes.json"), minutes)
+        return estimator
+
+    def minutes(self, row: Row) -> float:
+        """How long the training took, without its teachers'. Extrapolated from its last part if it was interrupted."""
+        return float(read_json(self.file(row, "_minutes.json")))
+
+    def _on_step(self, row: Row) -> StepCallback:
+        reported = -1
+
+        def report(fraction: float, losses: dict[str, float]) -> None:
+            nonlocal reported
+            if int(10 * fraction) > reported:
+                reported = int(10 * fraction)
+                shown = ", ".join(f"{name} {value:.3f}" for name, value in losses.items())
+                print(f"    {time.strftime('%H:%M:%S')} {row.name}: {100 * fraction:.0f} %, {shown}", flush=True)
+
+        return report
+
+
+def stored_views(folder: Path, objects: Mapping[str, ObjectModel], count: int, seed: int, workers: int) -> ViewStore:
     """The first views of a seed, simulated where they are not in the folder yet."""
     store = ViewStore(folder)
     if len(store) < count:
         scene = replace(scene_of(objects), views_per_pile=4 if seed == TRAINING_SEED else 1)
-        with SimulationStream(objects, scene, seed, available_cpus(), start=len(store)) as stream:
+        with SimulationStream(objects, scene, seed, workers, start=len(store)) as stream:
             while len(store) < count:
                 store.append(next(stream))
     return store
@@ -141,14 +245,9 @@ def test_view(view: LabelledView, objects: Mapping[str, ObjectModel], rng: np.ra
     return TestView(view, tuple(detections), tuple(instances))
 
 
-def measured_row(
-    preset: Preset, objects: Mapping[str, ObjectModel], views: ViewStore, tests: Sequence[TestView], samples: int
-) -> dict[str, Any]:
-    """The figures of one preset."""
-    config = PoseTrainingConfig(LoopConfig(samples=samples, learning_rate=1.5e-3))
-    began = time.monotonic()
-    estimator = train_estimator(views, objects, EstimatorConfig(tuple(objects), preset=preset), config, WEIGHTS_SEED)
-    minutes = (time.monotonic() - began) / 60.0
+def measured_row(row: Row, trainer: Trainer, tests: Sequence[TestView]) -> dict[str, Any]:
+    """The figures of one row."""
+    estimator, objects = trainer.network(row), trainer.objects
     refiner = IcpRefiner(objects)
     errors = {name: PartErrors(part) for name, part in objects.items()}
     right: dict[str, list[bool]] = {"first": [], "refined": [], "any": []}
@@ -162,7 +261,14 @@ def measured_row(
         right["any"] += [is_hit(of.get(i), one, i, errors, alone=False) for i in range(len(one.detections))]
     weights = sum(p.numel() for p in estimator.network.parameters())
     recall = {name: float(np.mean(hits)) for name, hits in right.items()}
-    return {"parameters": weights, "minutes": minutes, "ms": milliseconds(estimator, tests), **recall}
+    separate = len(objects) * sum(p.numel() for p in row.separate.preset.build(1).parameters())
+    return {
+        "parameters": weights,
+        "saved": 1.0 - weights / separate,
+        "minutes": trainer.minutes(row),
+        "ms": milliseconds(estimator, tests),
+        **recall,
+    }
 
 
 def is_hit(
@@ -188,17 +294,18 @@ def milliseconds(estimator: PoseEstimator, tests: Sequence[TestView]) -> list[fl
     return times[1:]
 
 
-def cells(name: str, row: Mapping[str, Any]) -> list[str]:
+def cells(row: Row, figures: Mapping[str, Any]) -> list[str]:
     """The cells of a row."""
-    shares = [f"{100 * row[key]:.1f} %" for key in ("first", "refined", "any")]
-    size = f"{row['parameters'] / 1e6:.2f} M"
+    shares = [f"{100 * figures[key]:.1f} %" for key in ("first", "refined", "any")]
+    parameters = figures["parameters"]
     return [
-        name,
-        size,
-        f"{4e-6 * row['parameters']:.1f}",
-        spread(np.array(row["ms"])),
+        row.name,
+        f"{parameters / 1e6:.2f} M",
+        f"{100 * figures['saved']:.0f} %",
+        f"{4e-6 * parameters:.1f}",
+        spread(np.array(figures["ms"])),
         *shares,
-        f"{row['minutes']:.1f}",
+        f"{figures['minutes']:.1f}",
     ]
 
 

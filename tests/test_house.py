@@ -300,7 +300,7 @@ def test_every_list_of_packages_names_them_all() -> None:
     assert sorted(layers) == PYTHON_PACKAGES
 
 
-ACROSS_FILES = {"test_partial_labels"}
+ACROSS_FILES = {"test_distilled_presets", "test_partial_labels"}
 """Tests of a law that holds across the files of a package."""
 
 

@@ -36,7 +36,7 @@ def test_true_corners_give_the_true_pose_and_no_distance(batch, objects) -> None
     inputs, targets = batch
     regression = PRESET.regression([*objects.values()], CPU)
     truth = regression.truth(inputs, targets)
-    prediction = CornerPrediction(truth.values[:, 0].clone().requires_grad_(), torch.zeros(COUNT))
+    prediction = CornerPrediction(truth.values[:, 0, 0].clone().requires_grad_(), torch.zeros(COUNT))
     assert float(truth.distance(regression.points(prediction)).detach().max()) < 1e-5
     rotation, center = regression.poses(prediction, inputs, targets.classes)
     torch.testing.assert_close(rotation, targets.rotation, atol=1e-3, rtol=0)

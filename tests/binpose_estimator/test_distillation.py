@@ -191,6 +191,25 @@ def test_each_part_has_its_teacher(objects) -> None:
     assert lessons[1].rows.tolist() == [1] and lessons[1].classes.tolist() == [1]
 
 
+def test_separate_networks_in_one_model_teach_one_part_each(objects) -> None:
+    preset = DefaultPreset((8, 8, 8), 2, "single")
+    config, student = EstimatorConfig(NAMES, preset=preset), EstimatorConfig(NAMES, preset=DefaultPreset((8, 12, 8), 2))
+    teacher = PoseEstimator(build_network(config), config, objects)
+    teachers = Teachers([teacher], student)
+    assert [one.config.objects for one in teachers.estimators] == [(name,) for name in NAMES]
+    size = preset.content.size_px
+    x, classes = torch.rand(3, preset.content.channels, size, size), torch.tensor([1, 2, 1])
+    with torch.no_grad():
+        whole = teacher.network(x, classes)
+    for lesson in teachers.lessons(classes):
+        inputs = CropInputs(preset.content, x, torch.full((3,), 9.0))
+        found, features = teachers.predict(lesson, inputs, [preset.hint_layer])
+        torch.testing.assert_close(found.center, whole.center[lesson.rows], rtol=1e-4, atol=1e-5)
+        assert features[preset.hint_layer].shape == (len(lesson.rows), 8, 8, 8)
+    parts = [objects[name] for name in NAMES]
+    assert len(distillation_objective([teacher], student, parts, DistillationConfig(("a model",))).adapters) == 3
+
+
 def test_crops_of_a_wrong_part_or_of_no_weight_are_not_distilled(objects) -> None:
     objective = objective_of(objects, [estimator(objects, Perfect())])
     network, (inputs, targets) = STUDENT.preset.network(3), batch_of(8, 3)
@@ -211,11 +230,11 @@ def test_distances_are_modulo_symmetry(objects, rng: np.random.Generator) -> Non
     truth = regression.truth(inputs, targets)
     assert int(truth.valid[0].sum()) == 3
     for k in range(3):
-        given = regression.equivalents(truth.values[:, k], targets.classes)
-        assert float(given.distance(truth.values[:, :1]).max()) < 1e-4
-    assert float(point_distance(truth.values[:, 0], truth.values[:, 1]).min()) > 0.2
+        given = regression.equivalents(truth.values[:, :, k], inputs, targets.classes)
+        assert float(given.distance(truth.values[:, :, 0]).max()) < 1e-4
+    assert float(point_distance(truth.values[:, 0, 0], truth.values[:, 0, 1]).min()) > 0.2
     none = Equivalents(truth.values, truth.valid & False)
-    assert torch.isinf(none.distance(truth.values[:, :1])).all()
+    assert torch.isinf(none.distance(truth.values[:, :, 0])).all()
 
 
 def test_what_cannot_be_taught_is_refused_in_a_sentence(objects) -> None:

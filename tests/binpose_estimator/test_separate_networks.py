@@ -19,6 +19,20 @@ def test_each_part_has_the_network_that_it_was_given() -> None:
             torch.testing.assert_close(together.coordinates[b], alone.coordinates[0], rtol=1e-4, atol=1e-5)
 
 
+def test_separated_networks_predict_as_they_did_together() -> None:
+    torch.manual_seed(0)
+    network = PRESET.build(2).eval()
+    x = torch.randn(2, PRESET.content.channels, 64, 64)
+    with torch.no_grad():
+        together = network(x, torch.tensor([0, 1]))
+        for c, alone in enumerate(network.separated()):
+            found = alone.eval()(x[c : c + 1], torch.tensor([0]))
+            torch.testing.assert_close(found.rotation[0], together.rotation[c], rtol=1e-4, atol=1e-5)
+    with torch.no_grad():
+        next(network.parameters()).zero_()
+    assert next(iter(alone.parameters())).any(), "weights are copies"
+
+
 def test_a_part_trains_its_own_network_alone_and_its_statistics() -> None:
     torch.manual_seed(0)
     network = PRESET.build(2).train()

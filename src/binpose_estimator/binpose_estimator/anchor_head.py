@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -9,11 +10,11 @@ from torch import nn
 
 from binpose_core.parts.catalogue import ObjectModel
 from binpose_estimator.anchors import icosahedral_rotations
-from binpose_estimator.center_voting import vote_centers
+from binpose_estimator.center_voting import meeting_points, vote_centers
 from binpose_estimator.crops import REACH_DIAMETERS, CropInputs
 from binpose_estimator.distinct_poses import distinct_poses
 from binpose_estimator.point_fusion import GLOBAL
-from binpose_estimator.poses import DecodedPoses
+from binpose_estimator.poses import DecodedPoses, PoseHypotheses, PredictedPoses
 from binpose_estimator.quaternions import full_precision_product, near_identity, rotation_from_quaternions
 from binpose_estimator.regressor import PixelRegressor, linear_layers
 
@@ -24,7 +25,7 @@ HALF_SCORE = 0.03
 
 
 @dataclass(frozen=True)
-class AnchorPrediction:
+class AnchorPrediction(PredictedPoses):
     """In the frame of the crop's virtual camera, lengths in diameters; A anchors, N points.
 
     rotation: (B, A, 3, 3), each anchor with its deviation. uncertainty: (B, A) expected distance of surface points.
@@ -40,9 +41,12 @@ class AnchorPrediction:
     seen: torch.Tensor
     match: torch.Tensor
 
-    def take(self, index: torch.Tensor) -> "AnchorPrediction":
-        """The predictions of an index or boolean tensor (B,)."""
-        return AnchorPrediction(**{name: value[index] for name, value in vars(self).items()})
+    paired: ClassVar[bool] = True
+
+    def hypotheses(self) -> PoseHypotheses:
+        """The rotations of all anchors, which weigh 1 / uncertainty, at the point nearest to all lines."""
+        center = meeting_points(self.points, self.directions)[:, None].expand(*self.uncertainty.shape, 3)
+        return PoseHypotheses(self.rotation, center, -self.uncertainty.log(), self.seen)
 
 
 class AnchorHead(nn.Module):

@@ -11,10 +11,10 @@ from torch.nn import functional
 from binpose_core.parts.catalogue import ObjectModel
 from binpose_estimator.conditioning import Conditioning, code_size
 from binpose_estimator.crops import CropInputs
-from binpose_estimator.losses import PartTables, PoseTargets, equivalent_poses, match_and_shown
+from binpose_estimator.losses import EquivalentPoses, PartTables, PoseTargets, equivalent_poses, match_and_shown
 from binpose_estimator.output_layers import conditioned_linear
 from binpose_estimator.pnp import CameraPose, project, robust_pnp
-from binpose_estimator.poses import DecodedPoses
+from binpose_estimator.poses import DecodedPoses, TensorRows
 
 POINTS = 9
 HUBER = 0.1
@@ -26,15 +26,11 @@ CORNER_WEIGHT = 20.0
 
 
 @dataclass(frozen=True)
-class CornerPrediction:
+class CornerPrediction(TensorRows):
     """corners: (B, 9, 2) from the crop's middle in half widths of the crop. match: (B,) logit."""
 
     corners: torch.Tensor
     match: torch.Tensor
-
-    def take(self, index: torch.Tensor) -> "CornerPrediction":
-        """The predictions of an index or boolean tensor (B,)."""
-        return CornerPrediction(self.corners[index], self.match[index])
 
 
 class CornerHead(nn.Module):
@@ -122,7 +118,10 @@ def equivalent_corners(
     inputs: CropInputs, targets: PoseTargets, tables: PartTables, points: torch.Tensor
 ) -> torch.Tensor:
     """(B, S, 9, 2) the true corners under each symmetry of the parts, as `CornerPrediction` has them."""
-    truth = equivalent_poses(targets, tables)
-    place = truth.center.clone()
-    place[..., 2] += inputs.distance[:, None]
-    return projected_corners(CameraPose(truth.rotation, place), points[targets.classes][:, None], inputs)
+    return corners_at(equivalent_poses(targets, tables), points[targets.classes], inputs)
+
+
+def corners_at(poses: EquivalentPoses, points: torch.Tensor, inputs: CropInputs) -> torch.Tensor:
+    """(B, S, 9, 2) corners (B, 9, 3) at poses in the frames of their crops, as `CornerPrediction` has them."""
+    ahead = functional.pad(inputs.distance[:, None, None], (2, 0))
+    return projected_corners(CameraPose(poses.rotation, poses.center + ahead), points[:, None], inputs)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from numba import njit, prange
 
 from binpose_core.geometry.transforms import FloatArray
@@ -9,6 +10,7 @@ from binpose_core.geometry.transforms import FloatArray
 PAIRS = 64
 INLIER_COSINE = 0.98  # 11 degrees
 REFITS = 3
+RIDGE = 1e-4
 LEAST_SINE = 0.05  # lines that are nearly parallel meet anywhere
 
 
@@ -30,6 +32,17 @@ def vote_centers(
     p, v = (np.ascontiguousarray(values, np.float64) for values in (points, directions))
     _vote(p, v, np.ascontiguousarray(seen), seed, center, fraction)
     return center, fraction
+
+
+def meeting_points(points: torch.Tensor, directions: torch.Tensor) -> torch.Tensor:
+    """(B, 3) the points nearest to all lines from points (B, N, 3) along unit vectors (B, N, 3), with gradients.
+
+    No line is left out. Parallel lines meet near the origin.
+    """
+    across = torch.eye(3).to(points) - directions[..., :, None] * directions[..., None, :]
+    A = across.mean(1) + RIDGE * torch.eye(3).to(points)
+    b = (across @ points[..., None]).mean(1)
+    return torch.linalg.solve(A, b)[..., 0]
 
 
 @njit(cache=True)

@@ -15,7 +15,7 @@ from binpose_estimator.crop_content import CropContent
 from binpose_estimator.crops import CropInputs
 from binpose_estimator.network import PoseNetwork
 from binpose_estimator.normalized_renderer import NormalizedRenderer
-from binpose_estimator.poses import DecodedPoses, Prediction
+from binpose_estimator.poses import DecodedPoses, Prediction, TensorRows
 
 DISTANCE = 8.0
 """Of the views in diameters."""
@@ -25,16 +25,12 @@ VIEWS_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
-class CodePrediction:
+class CodePrediction(TensorRows):
     """code: (B, 128). reconstruction: (B, 1, n, n) in training, else (B, 0). match: (B,) zeros: it is not judged."""
 
     code: torch.Tensor
     reconstruction: torch.Tensor
     match: torch.Tensor
-
-    def take(self, index: torch.Tensor) -> "CodePrediction":
-        """The predictions of an index or boolean tensor (B,)."""
-        return CodePrediction(**{name: value[index] for name, value in vars(self).items()})
 
 
 class CodeHead(nn.Module):

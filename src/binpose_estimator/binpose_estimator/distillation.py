@@ -1,8 +1,8 @@
 """Distillation of the pose networks of teachers into one student (Sock et al., 2020, section 3.3)."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -12,11 +12,11 @@ from binpose_core.parts.catalogue import ObjectModel
 from binpose_estimator.crops import CropInputs
 from binpose_estimator.distillation_config import DistillationConfig
 from binpose_estimator.estimator import EstimatorConfig, PoseEstimator, build_network
-from binpose_estimator.features import tapped
+from binpose_estimator.features import last_pass, tapped
 from binpose_estimator.objective import Objective, PoseBatch
 from binpose_estimator.onnx_engine import example_inputs
-from binpose_estimator.presets import PoseLoss
 from binpose_estimator.regression import Equivalents, Regression
+from binpose_estimator.separate_networks import SeparateNetworks
 from binpose_estimator.unlabelled_crops import DrawUnlabelled
 
 
@@ -33,7 +33,8 @@ class Teachers:
     """The pose networks of several models, of which each part has one.
 
     Args:
-        estimators: of several that know a part, the first teaches it.
+        estimators: of several that know a part, the first teaches it. Separate networks in one model are as many
+            teachers.
         student: settings of the network that learns.
 
     Raises:
@@ -41,6 +42,7 @@ class Teachers:
     """
 
     def __init__(self, estimators: Sequence[PoseEstimator], student: EstimatorConfig) -> None:
+        estimators = [one for estimator in estimators for one in _separated(estimator)]
         for estimator in estimators:
             _check_content(estimator.config, student)
         self.estimators, self._content = tuple(estimators), student.preset.content
@@ -79,13 +81,13 @@ class Teachers:
 
 
 class DistillationObjective(Objective):
-    """The preset's loss, the upper-bounded regression loss and hints: L_CS = L_KD* + L_HT.
+    """The losses of another objective, the upper-bounded regression loss and hints: L_CS = L_KD* + L_HT.
 
-    Crops of another part than the network is asked for, and those without a known pose, are taught by the preset's
-    loss alone. Unlabelled crops are taught by the teachers alone, eq. 7.
+    Crops of another part than the network is asked for, those without a known pose and those that nothing is seen in
+    are taught by the other objective alone. Unlabelled crops are taught by the teachers alone, eq. 7.
 
     Args:
-        loss: of the preset.
+        base: what labelled crops are learnt by; it ends with one pass of the network over the batch.
         regression: what the student's head regresses.
         teachers: frozen; no parameters of the objective.
         student: settings of the network that learns.
@@ -98,14 +100,15 @@ class DistillationObjective(Objective):
 
     def __init__(
         self,
-        loss: PoseLoss,
+        base: Objective,
         regression: Regression,
         teachers: Teachers,
         student: EstimatorConfig,
         config: DistillationConfig,
         unlabelled: DrawUnlabelled | None = None,
     ) -> None:
-        super().__init__(loss)
+        super().__init__(base.loss)
+        self.base = base
         self._teachers, self._regression, self._config = teachers, regression, config
         self._unlabelled = unlabelled
         self._student_layers = [config.student_layer or student.preset.hint_layer] if config.hint else []
@@ -116,20 +119,21 @@ class DistillationObjective(Objective):
             layers = [config.teacher_layer or estimator.config.preset.hint_layer] if config.hint else []
             given = _probe(estimator.network, estimator.config, regression, "teacher", layers)
             self._teacher_layers.append(layers)
+            _check_pairs(regression, given.hypotheses, wanted.hypotheses)
             if layers:
-                adapters.append(_adapter(given, wanted))
+                adapters.append(_adapter(given.features, wanted.features))
         self.adapters = nn.ModuleList(adapters)
 
     def forward(self, network: nn.Module, batch: PoseBatch) -> dict[str, torch.Tensor]:
         """The losses by name."""
         inputs, targets = batch
-        with tapped(network, self._student_layers) as features:
-            prediction = network(inputs.x, targets.classes)
+        with tapped(network, self._student_layers) as features, last_pass(network) as seen:
+            losses = self.base(network, batch)
+        inputs = replace(inputs, x=seen.inputs[0])
         known = targets.matches & (targets.weight > 0)
         with torch.autocast(inputs.x.device.type, enabled=False):
-            losses = self.loss(prediction, inputs, targets)
             truth = self._regression.truth(inputs, targets)
-        taught = self._taught(inputs, targets.classes, prediction, features, known, truth)
+        taught = self._taught(inputs, targets.classes, seen.output, features, known, truth)
         if self._unlabelled is None:
             return {**losses, **taught}
         more = self._unlabelled(inputs.x.device)
@@ -150,13 +154,15 @@ class DistillationObjective(Objective):
     ) -> dict[str, torch.Tensor]:
         """The losses of what teachers teach of a batch, as means over the crops that are taught."""
         regressed, hints = [], []
+        known = known & self._regression.seen(prediction)
         for lesson in self._teachers.lessons(classes.masked_fill(~known, -1)):
             layers = self._teacher_layers[lesson.teacher]
             given, shown = self._teachers.predict(lesson, inputs, layers)
             rows = lesson.rows
             with torch.autocast(inputs.x.device.type, enabled=False):
-                own = None if truth is None else Equivalents(truth.values[rows], truth.valid[rows])
-                regressed.append(distilled(self._regression, prediction.take(rows), given, classes[rows], own))
+                own = None if truth is None else truth.take(rows)
+                seen = inputs.take(rows)
+                regressed.append(distilled(self._regression, prediction.take(rows), given, seen, classes[rows], own))
                 if layers:
                     hint = self.adapters[lesson.teacher](shown[layers[0]].float())
                     mine = features[self._student_layers[0]][rows].float()
@@ -166,27 +172,39 @@ class DistillationObjective(Objective):
 
 
 def distilled(
-    regression: Regression, student: Any, teacher: Any, classes: torch.Tensor, truth: Equivalents | None
+    regression: Regression,
+    student: Any,
+    teacher: Any,
+    inputs: CropInputs,
+    classes: torch.Tensor,
+    truth: Equivalents | None,
 ) -> torch.Tensor:
-    """(B,) L_KD* of predictions of the same crops (eqs. 5 and 7).
+    """(B,) L_KD* of predictions of the same crops (eqs. 5 and 7), modulo symmetry.
 
-    The teacher's most confident hypothesis counts, and the student's nearest hypothesis; both modulo symmetry.
+    Paired hypotheses are compared one by one, and weigh as the teacher's confidence has it. Of others, the teacher's
+    most confident one counts, and the student's nearest one.
     """
     points = regression.points(student)
-    given = regression.best(teacher).detach()
-    to_teacher = regression.equivalents(given, classes).distance(points).amin(1)
-    if truth is None:
-        return to_teacher
-    return upper_bounded(truth.distance(points).amin(1), truth.distance(given[:, None])[:, 0], to_teacher)
+    if not regression.paired:
+        best = regression.best(teacher).detach()[:, None]
+        to_teacher = regression.equivalents(best, inputs, classes).distance(points).amin(1)
+        if truth is None:
+            return to_teacher
+        return upper_bounded(truth.distance(points).amin(1), truth.distance(best)[:, 0], to_teacher)
+    given = regression.points(teacher).detach()
+    each = regression.equivalents(given, inputs, classes).distance(points)
+    if truth is not None:
+        each = upper_bounded(truth.distance(points), truth.distance(given), each)
+    return (regression.confidence(teacher).detach().softmax(1) * each).sum(1)
 
 
 def upper_bounded(student: torch.Tensor, teacher: torch.Tensor, between: torch.Tensor) -> torch.Tensor:
-    """(B,) L_KD of eq. 5: the teacher counts only where the student is not better than it.
+    """(B, ...) L_KD of eq. 5: the teacher counts only where the student is not better than it.
 
     Args:
-        student: (B,) distance of the student's output to the truth.
-        teacher: (B,) distance of the teacher's output to the truth.
-        between: (B,) distance of both outputs.
+        student: (B, ...) distance of the student's output to the truth.
+        teacher: (B, ...) distance of the teacher's output to the truth.
+        between: (B, ...) distance of both outputs.
     """
     return student + torch.where(student < teacher, torch.zeros_like(between), between)
 
@@ -205,8 +223,19 @@ def distillation_objective(
         BinposeError: as `Teachers` and `DistillationObjective`.
     """
     place = torch.device(device)
-    loss, regression = student.preset.loss(parts, place), student.preset.regression(parts, place)
-    return DistillationObjective(loss, regression, Teachers(estimators, student), student, config, unlabelled)
+    base, regression = student.preset.objective(parts, place), student.preset.regression(parts, place)
+    return DistillationObjective(base, regression, Teachers(estimators, student), student, config, unlabelled)
+
+
+def _separated(estimator: PoseEstimator) -> list[PoseEstimator]:
+    """One estimator for each network of a model."""
+    network, config = estimator.network, estimator.config
+    if not isinstance(network, SeparateNetworks):
+        return [estimator]
+    return [
+        PoseEstimator(own, replace(config, objects=(name,)), estimator.objects, str(estimator.device))
+        for name, own in zip(config.objects, network.separated(), strict=True)
+    ]
 
 
 def _first_knowing(name: str, estimators: Sequence[PoseEstimator]) -> int:
@@ -225,10 +254,17 @@ def _check_content(teacher: EstimatorConfig, student: EstimatorConfig) -> None:
         )
 
 
+class _Outputs(NamedTuple):
+    """features: shape (C, h, w) of a layer's features, empty without a layer. hypotheses: how many are regressed."""
+
+    features: tuple[int, ...]
+    hypotheses: int
+
+
 def _probe(
     network: nn.Module, config: EstimatorConfig, regression: Regression, subject: str, layers: Sequence[str]
-) -> tuple[int, ...]:
-    """The shape of a layer's features (B, C, h, w) without B, of a network whose prediction is of the right kind."""
+) -> _Outputs:
+    """What a network gives whose prediction must be of the right kind."""
     inputs = example_inputs(network, config.preset.content)  # type: ignore[arg-type]
     place = next(network.parameters()).device
     with torch.no_grad(), tapped(network, layers) as features:
@@ -240,7 +276,16 @@ def _probe(
             f"The layer {layers[0]!r} of the {subject} gives no features (B, C, h, w); expected those of a "
             "convolution; name another layer in the settings of the distillation."
         )
-    return tuple(found[0].shape[1:]) if found else ()
+    return _Outputs(tuple(found[0].shape[1:]) if found else (), regression.points(prediction).shape[1])
+
+
+def _check_pairs(regression: Regression, teacher: int, student: int) -> None:
+    """Refuse hypotheses that cannot be compared one by one."""
+    if regression.paired and teacher != student:
+        raise BinposeError(
+            f"The teacher predicts {teacher} poses per crop, the student {student}; expected the same number, as they "
+            "are compared one by one; train the student with the teacher's points and refinements."
+        )
 
 
 def _adapter(teacher: tuple[int, ...], student: tuple[int, ...]) -> nn.Module:

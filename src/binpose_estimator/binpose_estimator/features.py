@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
@@ -47,3 +48,26 @@ def tapped(network: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Any]]
         for name in names:
             stack.callback(modules[name].register_forward_hook(record(name)).remove)
         yield outputs
+
+
+@dataclass
+class ForwardPass:
+    """inputs: arguments of a module's last forward pass, empty before the first one. output: what it gave."""
+
+    inputs: tuple[Any, ...] = ()
+    output: Any = None
+
+
+@contextlib.contextmanager
+def last_pass(network: nn.Module) -> Iterator[ForwardPass]:
+    """Record what a module sees and gives in the last of the forward passes inside the context."""
+    found = ForwardPass()
+
+    def hook(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        found.inputs, found.output = inputs, output
+
+    handle = network.register_forward_hook(hook)
+    try:
+        yield found
+    finally:
+        handle.remove()

@@ -14,14 +14,14 @@ from binpose_estimator.conditioning import ConditionalInstanceNorm, Conditioning
 from binpose_estimator.correspondences import poses_from_coordinates
 from binpose_estimator.crops import CropInputs
 from binpose_estimator.output_layers import conditioned_linear, conditioned_pointwise
-from binpose_estimator.poses import DecodedPoses
+from binpose_estimator.poses import DecodedPoses, PoseHypotheses, PredictedPoses
 
 CELL = 4
 """Pixels of a crop per cell of the object coordinates."""
 
 
 @dataclass(frozen=True)
-class PosePrediction:
+class PosePrediction(PredictedPoses):
     """In the frame of the crop's virtual camera, lengths in diameters.
 
     rotation: (B, K, 3, 3). center: (B, K, 3) of the part's centre relative to the centre of the crop.
@@ -37,9 +37,9 @@ class PosePrediction:
     coordinate_scale: torch.Tensor
     match: torch.Tensor
 
-    def take(self, index: torch.Tensor) -> "PosePrediction":
-        """The predictions of an index or boolean tensor (B,)."""
-        return PosePrediction(**{name: value[index] for name, value in vars(self).items()})
+    def hypotheses(self) -> PoseHypotheses:
+        """The K poses."""
+        return PoseHypotheses(self.rotation, self.center, self.confidence)
 
 
 class HypothesesHead(nn.Module):

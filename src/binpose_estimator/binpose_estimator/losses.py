@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from binpose_core.parts.catalogue import ObjectModel
 from binpose_estimator.head import PosePrediction
-from binpose_estimator.poses import Prediction
+from binpose_estimator.poses import Prediction, TensorRows
 
 TakenPrediction = TypeVar("TakenPrediction", bound=Prediction)
 
@@ -59,7 +59,7 @@ def part_tables(objects: Sequence[ObjectModel], max_step_rad: float = np.pi / 12
 
 
 @dataclass(frozen=True)
-class PoseTargets:
+class PoseTargets(TensorRows):
     """The truth of B crops, in the crop's frame, lengths in diameters.
 
     classes: (B,) int64. rotation: (B, 3, 3). center: (B, 3) from the crop's centre.
@@ -76,16 +76,12 @@ class PoseTargets:
     matches: torch.Tensor
     weight: torch.Tensor
 
-    def take(self, index: torch.Tensor) -> "PoseTargets":
-        """The targets of an index or boolean tensor (B,)."""
-        return PoseTargets(**{name: value[index] for name, value in vars(self).items()})
-
 
 @dataclass(frozen=True)
 class EquivalentPoses:
     """All poses that a crop of a symmetric part may equally have: (B, S, 3, 3), (B, S, 3) and which exist (B, S).
 
-    The first one is the truth itself.
+    The first one is the pose itself.
     """
 
     rotation: torch.Tensor
@@ -95,9 +91,15 @@ class EquivalentPoses:
 
 def equivalent_poses(targets: PoseTargets, tables: PartTables) -> EquivalentPoses:
     """The true poses of B crops under the symmetries of their parts."""
-    symmetries, shifts = tables.symmetries[targets.classes], tables.shifts[targets.classes]
-    center = targets.center[:, None] + (targets.rotation[:, None] @ shifts[..., None])[..., 0]
-    return EquivalentPoses(targets.rotation[:, None] @ symmetries, center, tables.valid[targets.classes])
+    return symmetric_poses(targets.rotation, targets.center, targets.classes, tables)
+
+
+def symmetric_poses(
+    rotation: torch.Tensor, center: torch.Tensor, classes: torch.Tensor, tables: PartTables
+) -> EquivalentPoses:
+    """Poses (B, 3, 3) and (B, 3) of parts (B,) under the symmetries of these parts."""
+    moved = center[:, None] + (rotation[:, None] @ tables.shifts[classes][..., None])[..., 0]
+    return EquivalentPoses(rotation[:, None] @ tables.symmetries[classes], moved, tables.valid[classes])
 
 
 def match_and_shown(

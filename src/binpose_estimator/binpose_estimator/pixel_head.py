@@ -2,24 +2,26 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional
 
 from binpose_core.parts.catalogue import ObjectModel
 from binpose_estimator.conditioning import Conditioning
 from binpose_estimator.crops import CropInputs
 from binpose_estimator.distinct_poses import distinct_poses
 from binpose_estimator.point_fusion import GLOBAL
-from binpose_estimator.poses import DecodedPoses
+from binpose_estimator.poses import DecodedPoses, PoseHypotheses, PredictedPoses
 from binpose_estimator.quaternions import near_identity, rotation_from_quaternions
 from binpose_estimator.regressor import PixelRegressor
 from binpose_estimator.residual_poses import ResidualPoses
 
 
 @dataclass(frozen=True)
-class PixelPoses:
+class PixelPoses(PredictedPoses):
     """In the frame of the crop's virtual camera, lengths in diameters; one pose for each of N points.
 
     rotation: (B, N, 3, 3). center: (B, N, 3) of the part's centre relative to the centre of the crop.
@@ -37,9 +39,19 @@ class PixelPoses:
     seen: torch.Tensor
     match: torch.Tensor
 
-    def take(self, index: torch.Tensor) -> "PixelPoses":
-        """The predictions of an index or boolean tensor (B,)."""
-        return PixelPoses(**{name: value[index] for name, value in vars(self).items()})
+    paired: ClassVar[bool] = True
+
+    def hypotheses(self) -> PoseHypotheses:
+        """The poses of all points, weighed by their confidences; the last refinement weighs as much as all."""
+        confidence = functional.logsigmoid(self.confidence)
+        refined = self.refined_rotation[:, -1:], self.refined_center[:, -1:]
+        weight = confidence.logsumexp(1, keepdim=True)[:, : refined[0].shape[1]]
+        return PoseHypotheses(
+            torch.cat([self.rotation, refined[0]], 1),
+            torch.cat([self.center, refined[1]], 1),
+            torch.cat([confidence, weight], 1),
+            self.seen,
+        )
 
 
 class PixelPoseHead(nn.Module):

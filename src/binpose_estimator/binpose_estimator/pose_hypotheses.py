@@ -15,14 +15,14 @@ from binpose_estimator.head import rotation_from_6d
 from binpose_estimator.losses import PartTables, PoseTargets, equivalent_poses, match_and_shown
 from binpose_estimator.normalized_renderer import NormalizedRenderer
 from binpose_estimator.output_layers import conditioned_linear
-from binpose_estimator.poses import DecodedPoses
+from binpose_estimator.poses import DecodedPoses, PoseHypotheses, PredictedPoses
 
 LEAST_APART_RAD = np.deg2rad(20.0)
 """Hypotheses nearer to each other than this are pushed apart."""
 
 
 @dataclass(frozen=True)
-class CodedPrediction:
+class CodedPrediction(PredictedPoses):
     """rotation: (B, K, 3, 3), center: (B, 3) from the crop's centre in diameters, confidence: (B, K) logits.
 
     match: (B,) logit. code: (B, 128). reconstruction: (B, 1, n, n) in training, else (B, 0).
@@ -35,9 +35,10 @@ class CodedPrediction:
     code: torch.Tensor
     reconstruction: torch.Tensor
 
-    def take(self, index: torch.Tensor) -> "CodedPrediction":
-        """The predictions of an index or boolean tensor (B,)."""
-        return CodedPrediction(**{name: value[index] for name, value in vars(self).items()})
+    def hypotheses(self) -> PoseHypotheses:
+        """The K rotations, all at the same centre."""
+        center = self.center[:, None].expand(*self.confidence.shape, 3)
+        return PoseHypotheses(self.rotation, center, self.confidence)
 
 
 class RegressionHead(nn.Module):

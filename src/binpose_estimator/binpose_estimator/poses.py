@@ -1,14 +1,52 @@
 """What heads give: predictions of the network, and the poses that they are decoded into."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 import torch
 
 from binpose_core.geometry.transforms import FloatArray
 from binpose_core.parts.catalogue import ObjectModel
 from binpose_estimator.crops import CropInputs
+
+Rows = TypeVar("Rows", bound="TensorRows")
+
+
+class TensorRows:
+    """Base of dataclasses of tensors that have a row for each of B crops."""
+
+    def take(self: Rows, index: torch.Tensor) -> Rows:
+        """The rows of an index or boolean tensor (B,)."""
+        return type(self)(**{name: value[index] for name, value in vars(self).items()})
+
+
+class PoseHypotheses(NamedTuple):
+    """K poses for each of B crops, in the crop's frame, lengths in diameters.
+
+    rotation: (B, K, 3, 3). center: (B, K, 3) of the part's centre relative to the crop's centre.
+    confidence: (B, K) logits; their softmax weighs the poses.
+    seen: (B,) bool, whether the network saw anything of the part; None = in all crops.
+    """
+
+    rotation: torch.Tensor
+    center: torch.Tensor
+    confidence: torch.Tensor
+    seen: torch.Tensor | None = None
+
+
+class PredictedPoses(TensorRows, ABC):
+    """Base of predictions that stand for poses, by which predictions of the same kind are compared.
+
+    paired: whether hypothesis k means the same in all predictions of a crop, as that of an anchor or a pixel does.
+    """
+
+    paired: ClassVar[bool] = False
+
+    @abstractmethod
+    def hypotheses(self) -> PoseHypotheses:
+        """The poses, with gradients."""
 
 
 class Prediction(Protocol):

@@ -13,8 +13,8 @@ import torch
 
 from binpose_core.base.errors import BinposeError
 from binpose_estimator.crops import CropInputs
-from binpose_estimator.head import PosePrediction
-from binpose_estimator.losses import PartTables, PoseTargets
+from binpose_estimator.losses import PartTables, PoseTargets, symmetric_poses
+from binpose_estimator.poses import PredictedPoses
 
 CUBE = torch.tensor([*itertools.product((-1.0, 1.0), repeat=3)]) / (2.0 * 3.0**0.5)
 """(8, 3) corners of a cube whose diagonal is one diameter."""
@@ -22,15 +22,22 @@ CUBE = torch.tensor([*itertools.product((-1.0, 1.0), repeat=3)]) / (2.0 * 3.0**0
 
 @dataclass(frozen=True)
 class Equivalents:
-    """Values (B, S, N, D) that stand for the same pose modulo symmetry, and which of them are valid (B, S)."""
+    """Values (B, K, S, N, D), S of which stand for the same pose modulo symmetry, and which of these are valid (B, S).
+
+    K is that of the hypotheses, or 1.
+    """
 
     values: torch.Tensor
     valid: torch.Tensor
 
     def distance(self, points: torch.Tensor) -> torch.Tensor:
-        """(B, K) distance of each hypothesis' points (B, K, N, D) to the nearest valid equivalent."""
-        apart = point_distance(points[:, :, None], self.values[:, None])
+        """(B, K) distance of points (B, K, N, D) to the nearest valid equivalent of the same or only hypothesis."""
+        apart = point_distance(points[:, :, None], self.values)
         return apart.masked_fill(~self.valid[:, None], torch.inf).amin(-1)
+
+    def take(self, index: torch.Tensor) -> "Equivalents":
+        """Those of an index or boolean tensor (B,)."""
+        return Equivalents(self.values[index], self.valid[index])
 
 
 class CropPoses(NamedTuple):
@@ -44,18 +51,24 @@ class Regression(ABC):
     """N points in R^D for each of K hypotheses of a prediction, and what they are at the true pose.
 
     kind: class of the predictions that it compares.
+    paired: whether hypothesis k means the same in all predictions of a crop, so that these are compared one by one.
     """
 
     kind: type[Any]
+    paired: bool = False
 
     @abstractmethod
     def points(self, prediction: Any) -> torch.Tensor:
         """(B, K, N, D) of a prediction of B crops."""
 
     def confidence(self, prediction: Any) -> torch.Tensor:
-        """(B, K) logits; by default the first hypothesis is the only one."""
+        """(B, K) logits, whose softmax weighs the hypotheses; by default the first one is the only one."""
         points = self.points(prediction)
         return torch.zeros(points.shape[:2], device=points.device)
+
+    def seen(self, prediction: Any) -> torch.Tensor:
+        """(B,) bool, whether the network saw anything of the part; by default in all crops."""
+        return torch.ones_like(prediction.match, dtype=torch.bool)
 
     @abstractmethod
     def truth(self, inputs: CropInputs, targets: PoseTargets) -> Equivalents:
@@ -65,9 +78,9 @@ class Regression(ABC):
     def poses(self, prediction: Any, inputs: CropInputs, classes: torch.Tensor) -> CropPoses:
         """The pose of the most confident hypothesis, with gradients."""
 
-    def equivalents(self, points: torch.Tensor, classes: torch.Tensor) -> Equivalents:
-        """Those of points (B, N, D) of one hypothesis; by default there is no other one."""
-        return Equivalents(points[:, None], torch.ones(len(points), 1, dtype=torch.bool, device=points.device))
+    @abstractmethod
+    def equivalents(self, points: torch.Tensor, inputs: CropInputs, classes: torch.Tensor) -> Equivalents:
+        """What symmetries make of points (B, K, N, D) of crops of the classes (B,)."""
 
     def best(self, prediction: Any) -> torch.Tensor:
         """(B, N, D) points of the most confident hypothesis."""
@@ -92,42 +105,49 @@ class PoseRegression(Regression):
 
     Args:
         tables: symmetries of the parts in class order.
+        kind: of the predictions.
     """
 
-    kind = PosePrediction
+    def __init__(self, tables: PartTables, kind: type[PredictedPoses]) -> None:
+        self._tables, self.kind, self.paired = tables, kind, kind.paired
 
-    def __init__(self, tables: PartTables) -> None:
-        self._tables = tables
-
-    def points(self, prediction: PosePrediction) -> torch.Tensor:
+    def points(self, prediction: PredictedPoses) -> torch.Tensor:
         """(B, K, 8, 3) in diameters, in the crop's frame."""
-        return cube_at(prediction.rotation, prediction.center)
+        found = prediction.hypotheses()
+        return cube_at(found.rotation, found.center)
 
-    def confidence(self, prediction: PosePrediction) -> torch.Tensor:
+    def confidence(self, prediction: PredictedPoses) -> torch.Tensor:
         """(B, K) logits."""
-        return prediction.confidence
+        return prediction.hypotheses().confidence
+
+    def seen(self, prediction: PredictedPoses) -> torch.Tensor:
+        """(B,) bool, those of the prediction."""
+        found = prediction.hypotheses()
+        return torch.ones_like(found.confidence[:, 0], dtype=torch.bool) if found.seen is None else found.seen
 
     def truth(self, inputs: CropInputs, targets: PoseTargets) -> Equivalents:
         """The corners at the true pose and at those that symmetries make of it."""
-        return self._equivalents(targets.rotation, targets.center, targets.classes)
+        return self._equivalents(targets.rotation[:, None], targets.center[:, None], targets.classes)
 
-    def poses(self, prediction: PosePrediction, inputs: CropInputs, classes: torch.Tensor) -> CropPoses:
+    def poses(self, prediction: PredictedPoses, inputs: CropInputs, classes: torch.Tensor) -> CropPoses:
         """The pose of the most confident hypothesis."""
-        index = prediction.confidence.argmax(1)
-        return CropPoses(chosen(prediction.rotation, index), chosen(prediction.center, index))
+        found = prediction.hypotheses()
+        index = found.confidence.argmax(1)
+        return CropPoses(chosen(found.rotation, index), chosen(found.center, index))
 
-    def equivalents(self, points: torch.Tensor, classes: torch.Tensor) -> Equivalents:
-        """The corners (B, 8, 3) after all symmetries of the classes."""
+    def equivalents(self, points: torch.Tensor, inputs: CropInputs, classes: torch.Tensor) -> Equivalents:
+        """The corners (B, K, 8, 3) after all symmetries of the classes."""
         cube = CUBE.to(points)
-        center = points.mean(1)
-        rotation = (points - center[:, None]).transpose(1, 2) @ cube / cube.square().sum(0)
+        center = points.mean(2)
+        rotation = (points - center[:, :, None]).transpose(2, 3) @ cube / cube.square().sum(0)
         return self._equivalents(rotation, center, classes)
 
     def _equivalents(self, rotation: torch.Tensor, center: torch.Tensor, classes: torch.Tensor) -> Equivalents:
-        tables = self._tables
-        turned = rotation[:, None] @ tables.symmetries[classes]
-        moved = center[:, None] + (rotation[:, None] @ tables.shifts[classes][..., None])[..., 0]
-        return Equivalents(cube_at(turned, moved), tables.valid[classes])
+        """Of poses (B, K, 3, 3) and (B, K, 3)."""
+        shape = rotation.shape[:2]
+        each = classes.repeat_interleave(shape[1])
+        found = symmetric_poses(rotation.flatten(0, 1), center.flatten(0, 1), each, self._tables)
+        return Equivalents(cube_at(found.rotation, found.center).unflatten(0, shape), self._tables.valid[classes])
 
 
 def cube_at(rotation: torch.Tensor, center: torch.Tensor) -> torch.Tensor:

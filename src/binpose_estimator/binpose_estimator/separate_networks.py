@@ -1,5 +1,6 @@
 """A network of its own for each part: the conditioning `single`, against which shared networks are measured."""
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -46,10 +47,24 @@ class SeparateNetworks(PoseNetwork):
         order, found = [], []
         for number in classes.unique().tolist():
             rows = torch.nonzero(classes == number)[:, 0]
-            state = {name: getattr(self, _key(name))[number].view(shape) for name, shape in self._shapes.items()}
+            state = self._state(number)
             found.append(torch.func.functional_call(template, state, (crops[rows], torch.zeros_like(rows))))
             order.append(rows)
         return concatenate_predictions(found).take(torch.argsort(torch.cat(order)))
+
+    def separated(self) -> list[PoseNetwork]:
+        """The network of each part by itself, with copies of its weights, which knows this part as class 0."""
+        device = next(self.parameters()).device
+        networks = []
+        for number in range(len(next(self.parameters()))):
+            network = copy.deepcopy(self._template[0]).to(device)
+            network.load_state_dict(self._state(number))
+            networks.append(network)
+        return networks
+
+    def _state(self, number: int) -> dict[str, torch.Tensor]:
+        """The tensors of one part's network by name."""
+        return {name: getattr(self, _key(name))[number].view(shape) for name, shape in self._shapes.items()}
 
     def decode(self, prediction: Prediction, inputs: CropInputs, parts: Sequence[ObjectModel]) -> DecodedPoses:
         """The poses that a prediction for these inputs stands for; `parts` are those of the B crops."""

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
 
-from binpose_core.learning.budget import decided_by_rank_zero
 from binpose_training.config import TrainConfig
 
 Item = TypeVar("Item")
@@ -112,7 +111,7 @@ class StageSchedule:
     def _begin(self, name: str) -> StageTime:
         """The time of a stage that begins; a repeated preparation keeps what it took before."""
         before = self.times[name].spent_s if name in self.times else 0.0
-        return StageTime(decided_by_rank_zero(self._allotted(name)) if name in self._jobs else 0.0, before)
+        return StageTime(self._allotted(name) if name in self._jobs else 0.0, before)
 
     def _allotted(self, name: str) -> float:
         job = self._jobs[name]

@@ -15,6 +15,7 @@ from binpose_core.base.process_workers import ProcessWorkers
 from binpose_core.base.workers import Workers
 from binpose_core.frames.types import LabelledView
 from binpose_core.learning.hooks import Hook
+from binpose_core.learning.ranks import by_rank_zero
 from binpose_core.learning.tensorboard import import_summary_writer
 from binpose_core.learning.validation_curve import ValidationConfig, read_curve
 from binpose_core.parts.catalogue import ObjectModel
@@ -33,13 +34,12 @@ from binpose_estimator.training import train_estimator
 from binpose_estimator.training_config import PoseTrainingConfig
 from binpose_pipeline.bundle import PipelineBundle, load_bundle, save_bundle
 from binpose_refinement.refiner import IcpRefiner
-from binpose_simulation.view_store import ViewStore
 from binpose_training.calibration import calibrated_bundle
 from binpose_training.config import TrainConfig, fine_tuning
 from binpose_training.config_file import write_config
 from binpose_training.held_out_views import limited_track
 from binpose_training.refinement_stage import trained_refinement_network
-from binpose_training.training_run import SIMULATION, Report, Run, prepare_directory, simulated_views
+from binpose_training.training_run import SIMULATION, Report, Run, prepare_directory, simulate_training_views
 from binpose_training.validation import Measure, add_validation_views, detection_quality, pose_quality, validation_hooks
 
 StageConfig = TypeVar("StageConfig", SegmentationTrainingConfig, MaskRcnnTrainingConfig, PoseTrainingConfig)
@@ -71,6 +71,8 @@ def train(
 
     An interrupted run leaves its simulated views and the networks' checkpoints in `out/training`.
 
+    Of several processes (see `learning.ranks`), the first simulates, calibrates and writes; all train the networks.
+
     Args:
         objects: the parts.
         out: the model store's folder.
@@ -90,16 +92,22 @@ def train(
             there.
     """
     run = _init_run(objects, out, config, resume, progress, start, device, tensorboard, clock, workers)
-    views = simulated_views(run)
-    unseen = _validation_views(run)
+    by_rank_zero(lambda: simulate_training_views(run))
+    by_rank_zero(lambda: _simulate_validation_views(run))
+    views, unseen = run.views, [*run.validation_views]
     segmenter = _trained_segmenter(run, views, unseen)
     estimator = _trained_estimator(run, views, unseen, segmenter)
-    bundle = _calibrated(run, segmenter, estimator, _trained_refiner(run, views))
+    refiner = _trained_refiner(run, views)
+    return by_rank_zero(lambda: _saved(run, _calibrated(run, segmenter, estimator, refiner), out))
+
+
+def _saved(run: Run, bundle: PipelineBundle, out: Path) -> str:
+    """The version of the bundle in the store; the run's folder is deleted."""
     steps = {f"{stage}_steps": run.steps(stage) for stage in (DETECTOR, POSE, REFINEMENT) if stage in run.config.stages}
     curves = {stage: [asdict(point) for point in read_curve(run.curve_file(stage))] for stage in (DETECTOR, POSE)}
-    header = {"training": {**run.settings, "done": {"views": len(views), **steps}, "validation": curves}}
+    header = {"training": {**run.settings, "done": {"views": len(run.views), **steps}, "validation": curves}}
     version = save_bundle(bundle, out, parent=run.settings["start"], header=header, half=True)
-    write_config(config, out / CONFIG_FILE)
+    write_config(run.config, out / CONFIG_FILE)
     shutil.rmtree(run.directory)
     return version
 
@@ -137,7 +145,7 @@ def _init_run(
     run = Run(parts, config, out / "training", start, progress or (lambda _: None), device, workers, tensorboard, clock)
     if "pose" in config.stages:
         _pose_objective(run)  # Teachers are refused now, and not after the simulation.
-    prepare_directory(run, resume)
+    by_rank_zero(lambda: prepare_directory(run, resume))
     return run
 
 
@@ -172,20 +180,18 @@ def _check_new_rows(config: TrainConfig, start: PipelineBundle | None, names: se
         )
 
 
-def _validation_views(run: Run) -> list[LabelledView]:
+def _simulate_validation_views(run: Run) -> None:
     """Unseen views, at most as many as a stage wants, for which a tenth of the simulation's time is used."""
     jobs = {DETECTOR: run.config.detector.validation, POSE: run.config.pose.validation}
     number = max((job.views for name, job in jobs.items() if name in run.config.stages), default=0)
     if not number:
-        return []
+        return
     began, limit_s = run.clock(), VALIDATION_TIME * run.schedule.times[SIMULATION].allotted_s
-    store = ViewStore(run.directory / "validation")
     with run.schedule.stage("validation"):
         add_validation_views(
-            store, run.parts, run.scene, run.config.seed, run.workers, number,
+            run.validation_views, run.parts, run.scene, run.config.seed, run.workers, number,
             lambda: run.config.views is not None or run.clock() - began < limit_s,
         )  # fmt: skip
-    return [*store]
 
 
 def _trained_segmenter(run: Run, views: Sequence[LabelledView], unseen: Sequence[LabelledView]) -> Segmenter:

@@ -13,6 +13,7 @@ from binpose_core.base.errors import BinposeError
 from binpose_core.base.files import read_json, write_json
 from binpose_core.base.workers import Workers
 from binpose_core.learning.hooks import Hook, StepReport
+from binpose_core.learning.ranks import rank
 from binpose_core.learning.tensorboard import TensorBoard
 from binpose_core.learning.weights import read_progress
 from binpose_core.parts.catalogue import ObjectModel
@@ -87,13 +88,23 @@ class Run:
         return {"objects": list(digests), "digests": digests, "start": start, **settings}
 
     @cached_property
+    def views(self) -> ViewStore:
+        """The simulated views."""
+        return ViewStore(self.directory / "views")
+
+    @cached_property
+    def validation_views(self) -> ViewStore:
+        """Views of other bins; none where there is no validation."""
+        return ViewStore(self.directory / "validation")
+
+    @cached_property
     def schedule(self) -> StageSchedule:
         """The time of the stages, which is kept in the run's folder."""
         file = self.directory / "run.json"
         kept = read_json(file)
 
         def save(times: dict[str, Any]) -> None:
-            if self.directory.exists():
+            if rank() == 0 and self.directory.exists():
                 write_json(file, {**kept, "stages": times}, durable=False)
 
         return StageSchedule(self.config, kept["stages"], save, self.clock)
@@ -161,11 +172,11 @@ def prepare_directory(run: Run, resume: bool) -> None:
         write_json(file, {"settings": run.settings, "stages": {}})
 
 
-def simulated_views(run: Run) -> ViewStore:
-    """The wanted number of views, or as many as the time allows; resumes an interrupted simulation."""
-    store, schedule, config = ViewStore(run.directory / "views"), run.schedule, run.config
+def simulate_training_views(run: Run) -> None:
+    """Make the wanted number of views, or as many as the time allows; resumes an interrupted simulation."""
+    store, schedule, config = run.views, run.schedule, run.config
     if schedule.done(SIMULATION) and len(store):
-        return store
+        return
 
     def on_part(number: int, total: int, object_id: str) -> None:
         run.report("parts", (number - 1) / total, f"convex pieces of {object_id}, {number} of {total}")
@@ -188,4 +199,3 @@ def simulated_views(run: Run) -> ViewStore:
                     done = len(store) / wanted if wanted else schedule.spent(SIMULATION)
                     run.report(SIMULATION, done, f"{len(store)} views")
         run.report(SIMULATION, 1.0, f"{len(store)} views")
-    return store

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 class Train(BinOptions, Command):
     """Train one model for several parts of the catalogue, on simulation alone.
 
-    Ctrl-C leaves a checkpoint that --resume continues. All settings of all stages can be changed with --config and
+    Ctrl-C leaves a checkpoint that --resume continues. `torchrun --nproc-per-node N -m binpose.cli train` trains in N
+    processes, each on a GPU of its own. All settings of all stages can be changed with --config and
     --set; `--write-config FILE` lists them with their descriptions.
 
     objects: Parts of the catalogue, separated by commas; `library` stands for the parts that binpose makes itself.
@@ -83,6 +84,7 @@ class Train(BinOptions, Command):
     def run(self) -> int:
         """Train and report what was measured."""
         from binpose_core.learning.model_store import ModelStore
+        from binpose_core.learning.ranks import process_group, rank
         from binpose_training.config_file import write_config
 
         config = self.training_config()
@@ -91,7 +93,9 @@ class Train(BinOptions, Command):
             console.print(f"Settings in {self.write_config}; train with --config {self.write_config}.")
             return 0
         try:
-            version = self._trained(config)
+            with process_group(self.device) as device:
+                console.quiet = rank() > 0
+                version = self._trained(config, device)
         except KeyboardInterrupt:
             console.print(f"Interrupted. What was learnt is in {self.out / 'training'}; continue with --resume.")
             return 130
@@ -124,7 +128,7 @@ class Train(BinOptions, Command):
         simulation = replace(config.simulation, scene=self.with_bin(config.simulation.scene))
         return replace(config, simulation=simulation, workers=options.get("workers", available_cpus()))
 
-    def _trained(self, config: "TrainConfig") -> str:
+    def _trained(self, config: "TrainConfig", device: str) -> str:
         from binpose_pipeline.bundle import load_bundle
         from binpose_simulation.prepared_parts import check_bin
         from binpose_training.kernels import compile_kernels
@@ -140,7 +144,7 @@ class Train(BinOptions, Command):
             training_progress(console) as report,
         ):
             return train(
-                objects, self.out, config, resume=self.resume, progress=report, start=start, device=self.device,
+                objects, self.out, config, resume=self.resume, progress=report, start=start, device=device,
                 tensorboard=self.tensorboard, workers=workers,
             )  # fmt: skip
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 
@@ -39,7 +40,12 @@ class LoopState:
 
 
 class Hook:
-    """Called by the loop; each method does nothing unless a subclass says otherwise."""
+    """Called by the loop; each method does nothing unless a subclass says otherwise.
+
+    every_rank: whether it is called in each of several processes that train together, and not in rank 0 alone.
+    """
+
+    every_rank: ClassVar[bool] = False
 
     def before_training(self, state: LoopState) -> None:
         """Called once, before the first step of this process."""

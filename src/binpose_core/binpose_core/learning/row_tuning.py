@@ -27,6 +27,8 @@ class RowTuning(Hook):
         BinposeError: if there are no new rows.
     """
 
+    every_rank = True
+
     def __init__(self, network: nn.Module, known: Rows, wanted: Rows) -> None:
         self._network = network
         self.rows = {name: _new_rows(known.get(name, ()), labels) for name, labels in wanted.items()}

@@ -4,6 +4,7 @@ import contextlib
 import copy
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,14 @@ from binpose_core.learning.batches import count_samples, on_device, prefetched, 
 from binpose_core.learning.budget import Budget
 from binpose_core.learning.hooks import Checkpoint, Hook, LoopState
 from binpose_core.learning.loop_config import LoopConfig
-
-LossFunction = Callable[[torch.nn.Module, Any], dict[str, torch.Tensor]]
+from binpose_core.learning.ranks import (
+    LossFunction,
+    decided_by_rank_zero,
+    rank,
+    take_from_rank_zero,
+    with_averaged_gradients,
+    world_size,
+)
 
 MOST_LOST = 50
 """Steps without a finite gradient, one after the other, that end a training: single ones are left out."""
@@ -33,10 +40,12 @@ def train(
 ) -> Network:
     """Train until the budget is spent; returns the averaged network, in evaluation mode.
 
+    Of several processes (see `ranks`), each takes its steps on batches of its own, and all end with the same weights.
+
     Args:
         network: trained in place, on the device that it is on.
-        make_batch: the batch of a step, by the step's number; called in a background thread. Its tensors are moved to
-            the network's device.
+        make_batch: a batch by its number; called in a background thread. Its tensors are moved to the network's device.
+            Step s of rank r of R processes has the batch s R + r.
         loss_function: (network, batch) to the losses by name, whose sum is minimised.
         config: the budget and how it is spent.
         checkpoint: where the run is kept. The run resumes from a file that exists; it is written every `checkpoint_s`,
@@ -56,6 +65,7 @@ def train(
         saving = [Checkpoint(checkpoint, config.checkpoint_s, clock)]
         saving[0].restore(state)
     _run(state, make_batch, loss_function, [Budget(clock), *hooks, *saving])
+    take_from_rank_zero(average)
     return average
 
 
@@ -65,14 +75,19 @@ def _run(
     """Take steps until the budget is spent; the hooks end in any case."""
     state.network.train()
     device, lost = next(state.network.parameters()).device, 0
-    batches = prefetched(make_batch, state.progress.steps, threads=threads_beside(device))
+    number, count = rank(), world_size()
+    hooks = [hook for hook in hooks if hook.every_rank or number == 0]
+    batches = prefetched(
+        lambda step: make_batch(step * count + number), state.progress.steps, threads=threads_beside(device)
+    )
     try:
         for hook in hooks:
             hook.before_training(state)
+        losses = with_averaged_gradients(state.network, loss_function)
         while state.progress.fraction < 1.0:
             batch = on_device(next(batches), device)
             state.batch_samples = count_samples(batch)
-            lost = 0 if _step(state, batch, loss_function, device) else lost + 1
+            lost = 0 if _step(state, losses, batch, device) else lost + 1
             if lost == MOST_LOST:
                 raise Diverged(
                     f"The training diverged: {lost} steps in a row had no finite gradient (losses {state.losses}); "
@@ -83,6 +98,7 @@ def _run(
             _update_average(state, state.progress.steps + 1)
             for hook in hooks:
                 hook.after_step(state)
+            state.progress = replace(state.progress, fraction=decided_by_rank_zero(state.progress.fraction))
     finally:
         batches.close()
         with contextlib.ExitStack() as ends:
@@ -90,7 +106,9 @@ def _run(
                 ends.callback(hook.after_training, state)
 
 
-def _step(state: LoopState, batch: Any, loss_function: LossFunction, device: torch.device) -> bool:
+def _step(
+    state: LoopState, loss_function: Callable[[Any], dict[str, torch.Tensor]], batch: Any, device: torch.device
+) -> bool:
     """Whether the weights moved: a gradient that is not finite is left out."""
     network, config = state.network, state.config
     state.rate = config.rate(state.progress.fraction)
@@ -98,7 +116,7 @@ def _step(state: LoopState, batch: Any, loss_function: LossFunction, device: tor
         group["lr"] = state.rate
     state.optimizer.zero_grad(set_to_none=True)
     with autocast(device) if config.low_precision else contextlib.nullcontext():
-        losses = loss_function(network, batch)
+        losses = loss_function(batch)
     total = sum(losses.values(), torch.zeros(()))
     total.backward()
     norm = torch.nn.utils.clip_grad_norm_(network.parameters(), config.max_gradient)

@@ -8,7 +8,6 @@ import numpy as np
 
 from binpose_core.base.errors import BinposeError
 from binpose_core.base.files import read_json, write_json
-from binpose_core.learning.budget import decided_by_rank_zero
 from binpose_core.learning.hooks import Hook, LoopState
 
 
@@ -98,8 +97,7 @@ class ValidationCurve(Hook):
         self._points.append(CurvePoint(now.fraction, now.steps, now.samples, dict(state.metrics)))
         write_json(self._file, [asdict(point) for point in self._points], durable=False)
         values = [point.metrics[self._metric] for point in self._points]
-        ends = now.fraction >= self._config.minimum and has_stopped_rising(values, self._config)
-        if decided_by_rank_zero(float(ends)):
+        if now.fraction >= self._config.minimum and has_stopped_rising(values, self._config):
             state.progress = replace(now, fraction=1.0)
 
 

@@ -16,6 +16,7 @@ from binpose_estimator.normalized_renderer import NormalizedRenderer
 from binpose_estimator.objective import Objective, PoseLoss
 from binpose_estimator.presets.preset import Preset
 from binpose_estimator.presets.registry import register_preset
+from binpose_estimator.regression import Regression
 
 
 @register_preset
@@ -52,6 +53,13 @@ class CodebookPreset(Preset):
     def loss(self, parts: Sequence[ObjectModel], device: torch.device) -> PoseLoss:
         """Nothing beside the reconstruction."""
         return lambda prediction, inputs, targets: {}
+
+    def regression(self, parts: Sequence[ObjectModel], device: torch.device) -> Regression:
+        """Raises BinposeError: poses are looked up, so that there is nothing to compare."""
+        raise BinposeError(
+            "The preset 'codebook' looks up its poses; expected a preset that regresses them, for teachers and for "
+            "pose consistency; choose another one."
+        )
 
     def objective(self, parts: Sequence[ObjectModel], device: torch.device) -> Objective:
         """The reconstruction of clean renderings, of parts in class order."""

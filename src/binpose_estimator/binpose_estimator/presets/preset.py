@@ -10,9 +10,11 @@ import torch
 from binpose_core.learning.batches import on_device
 from binpose_core.parts.catalogue import ObjectModel
 from binpose_estimator.crop_content import CropContent
+from binpose_estimator.head import PosePrediction
 from binpose_estimator.losses import part_tables, pose_loss
 from binpose_estimator.network import PoseNetwork
 from binpose_estimator.objective import Objective, PoseLoss
+from binpose_estimator.poses import PredictedPoses
 from binpose_estimator.regression import PoseRegression, Regression
 from binpose_estimator.separate_networks import SeparateNetworks
 
@@ -29,10 +31,13 @@ class Preset(ABC):
     name: under which it is found.
     rotatable: whether a crop rotated about the line of sight is as good an input: test-time rotations use that.
     hint_layer: module whose features hint training compares: the last convolution before the conditioning.
+    prediction: class of what its network predicts, where that stands for poses: distillation and consistency compare
+        these.
     """
 
     name: ClassVar[str]
     hint_layer: ClassVar[str] = "backbone.stages.2.block"
+    prediction: ClassVar[type[PredictedPoses]] = PosePrediction
     rotatable: ClassVar[bool] = True
 
     @property
@@ -65,8 +70,8 @@ class Preset(ABC):
         return Objective(self.loss(parts, device))
 
     def regression(self, parts: Sequence[ObjectModel], device: torch.device) -> Regression:
-        """What its head regresses, for distillation and consistency; for heads that give a `PosePrediction`."""
-        return PoseRegression(on_device(part_tables(parts), device))
+        """What its head regresses, for distillation and consistency: the poses of its `prediction`."""
+        return PoseRegression(on_device(part_tables(parts), device), self.prediction)
 
     def settings(self) -> dict[str, Any]:
         """Its fields as plain JSON data."""

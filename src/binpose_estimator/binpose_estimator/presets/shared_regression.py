@@ -15,7 +15,13 @@ from binpose_estimator.losses import part_tables
 from binpose_estimator.network import PoseNetwork
 from binpose_estimator.normalized_renderer import NormalizedRenderer
 from binpose_estimator.objective import Objective, PoseLoss
-from binpose_estimator.pose_hypotheses import DepthLoss, HypothesisWeights, RegressionHead, hypothesis_loss
+from binpose_estimator.pose_hypotheses import (
+    CodedPrediction,
+    DepthLoss,
+    HypothesisWeights,
+    RegressionHead,
+    hypothesis_loss,
+)
 from binpose_estimator.presets.preset import Preset
 from binpose_estimator.presets.registry import register_preset
 
@@ -43,6 +49,8 @@ class SharedRegressionPreset(Preset):
 
     name = "shared_regression"
     content = CropContent(("rgb",))
+    hint_layer = "backbone.encoder"
+    prediction = CodedPrediction
 
     def __post_init__(self) -> None:
         find_conditioning(self.conditioning)
