@@ -42,16 +42,7 @@ def catalogue(tmp_path: Path) -> Path:
 
 def test_two_processes_train_one_model(catalogue: Path, tmp_path: Path) -> None:
     out = tmp_path / "model"
-    launcher = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node",
-        "2",
-        "-m",
-        "binpose.cli",
-    ]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     command = ["train", "--objects", "bracket", "--catalogue", str(catalogue), "--out", str(out), "--workers", "1"]
     ended = subprocess.run(
         [*launcher, "-m", "binpose.cli", *command, "--minutes", "0.02", "--set", *SETTINGS],

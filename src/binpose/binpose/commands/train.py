@@ -129,6 +129,7 @@ class Train(BinOptions, Command):
         return replace(config, simulation=simulation, workers=options.get("workers", available_cpus()))
 
     def _trained(self, config: "TrainConfig", device: str) -> str:
+        from binpose_core.learning.ranks import by_rank_zero
         from binpose_pipeline.bundle import load_bundle
         from binpose_simulation.prepared_parts import check_bin
         from binpose_training.kernels import compile_kernels
@@ -138,7 +139,7 @@ class Train(BinOptions, Command):
         objects = self._chosen_objects(start)
         check_bin({part.id: part for part in objects}, config.simulation.scene.content)
         with compiling():
-            compile_kernels(objects, config)
+            by_rank_zero(lambda: compile_kernels(objects, config))  # the others load what it compiles
         with (
             opened_workers(self.ray, self.workers if self.ray else config.workers) as workers,
             training_progress(console) as report,
