@@ -1,14 +1,13 @@
-import numpy as np
 import pytest
 
 from binpose_core.base.errors import BinposeError
 from binpose_estimator.presets import DcNetPreset
 
 
-def test_gradient_descent_learns_most_of_a_few_crops(overfit) -> None:
-    """Two of three crops: the likelihood learns one crop after the other, unlike a mean of distances."""
-    angles_deg, diameters = overfit(DcNetPreset(width=8, points=24), 150)
-    assert np.median(angles_deg) < 3 and np.median(diameters) < 0.03
+def test_gradient_descent_learns_a_few_crops(overfit) -> None:
+    """All of five crops, the blocks too; after 100 steps the likelihood of the anchors is still flat."""
+    errors = overfit(DcNetPreset(width=8, points=24), 400)
+    assert errors.angles_deg.max() < 2 and errors.diameters.max() < 0.01
 
 
 @pytest.mark.parametrize("changes", [{"points": 3}, {"hypotheses": 61}, {"symmetric_distance": "median"}])

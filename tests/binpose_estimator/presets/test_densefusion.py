@@ -5,8 +5,8 @@ from binpose_estimator.presets import DenseFusionPreset
 
 
 def test_gradient_descent_learns_a_few_crops(overfit) -> None:
-    angles_deg, diameters = overfit(DenseFusionPreset(width=8, points=24, confidence_weight=0.1), 100)
-    assert angles_deg.max() < 5 and diameters.max() < 0.03
+    errors = overfit(DenseFusionPreset(width=8, points=24, confidence_weight=0.1), 100, ("rod", "bracket"))
+    assert errors.angles_deg.max() < 5 and errors.diameters.max() < 0.03
 
 
 @pytest.mark.parametrize("changes", [{"width": 0}, {"confidence_weight": 0.0}, {"symmetric_distance": "median"}])

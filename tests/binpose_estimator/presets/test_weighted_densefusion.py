@@ -1,11 +1,19 @@
 from binpose_estimator.attention import PointWeights
 from binpose_estimator.presets import DenseFusionPreset, WeightedDenseFusionPreset
 
+PRESET = WeightedDenseFusionPreset(width=8, points=24, confidence_weight=0.1)
+
 
 def test_gradient_descent_learns_a_few_crops(overfit) -> None:
     """The decoded pose is the refined one."""
-    angles_deg, diameters = overfit(WeightedDenseFusionPreset(width=8, points=24, confidence_weight=0.1), 100)
-    assert angles_deg.max() < 5 and diameters.max() < 0.03
+    errors = overfit(PRESET, 100, ("rod", "bracket"))
+    assert errors.angles_deg.max() < 5 and errors.diameters.max() < 0.03
+
+
+def test_a_part_is_learnt_whose_symmetries_move_its_centre(overfit) -> None:
+    """Beside brackets, two of which take longer to be told apart."""
+    blocks = overfit(PRESET, 120).of("block")
+    assert len(blocks.parts) == 2 and blocks.angles_deg.max() < 3 and blocks.diameters.max() < 0.03
 
 
 def test_is_dense_fusion_with_attention_on_both_branches_and_refinement() -> None:
