@@ -5,7 +5,7 @@ from binpose_estimator.presets import DcNetPreset
 
 
 def test_gradient_descent_learns_a_few_crops(overfit) -> None:
-    """All of five crops, the blocks too; after 100 steps the likelihood of the anchors is still flat."""
+    """All of five crops, the blocks too; it needs more steps than the other presets."""
     errors = overfit(DcNetPreset(width=8, points=24), 400)
     assert errors.angles_deg.max() < 2 and errors.diameters.max() < 0.01
 
