@@ -142,7 +142,7 @@ def configured(arguments: Arguments) -> SelfTrainingConfig:
         student = replace(student, pose=replace(student.pose, loop=loop))
     return replace(
         config, student=student, frames=replace(config.frames, frames=arguments.frames, held_out=0.1),
-        replay=replace(config.replay, simulated=arguments.replay), anchors=min(config.anchors, 20),
+        replay=replace(config.replay, simulated=arguments.replay),
     )  # fmt: skip
 
 

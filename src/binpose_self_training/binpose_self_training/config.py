@@ -96,7 +96,7 @@ class SelfTrainingConfig:
     background: whether the floor of the bin, away from all detections, teaches the detector what is no part.
     balanced: whether labels from frequent viewing directions weigh less.
     seed: of everything random.
-    anchors: simulated views of the frozen set on which no part may lose.
+    anchors: simulated views of the frozen set on which no part may lose, for each part of the model.
     frames, selection, replay, student, gate: the steps, each with its settings.
     """
 
@@ -105,7 +105,7 @@ class SelfTrainingConfig:
     fewest_labels: int = setting(20, bounds=(1, 1_000_000))
     background: bool = True
     balanced: bool = True
-    anchors: int = setting(40, bounds=(0, 100_000))
+    anchors: int = setting(12, bounds=(0, 10_000))
     seed: int = setting(0, bounds=(0, 2**31 - 1))
     frames: FramesConfig = field(default_factory=FramesConfig)
     selection: SelectionConfig = field(default_factory=SelectionConfig)

@@ -165,7 +165,7 @@ class SelfTraining:
         return verdict
 
     def _verdict(self, champion: PipelineBundle, candidate: PipelineBundle, held_out: RecordedFrames) -> GateVerdict:
-        wanted = self.config.anchors
+        wanted = self.config.anchors * len(champion.objects)
         anchors = frozen_anchors(
             self.store, champion.objects, self._scene(champion), self.workers, wanted,
             lambda done: self.report("anchors", done / max(wanted, 1), f"{done} of {wanted} simulated views"),
