@@ -55,5 +55,5 @@ def test_two_processes_train_one_model(catalogue: Path, tmp_path: Path) -> None:
     done = stored.header["training"]["done"]
     assert done["pose_steps"] == 2, "16 crops, of which two processes take 4 each in a step"
     assert done["detector_steps"] == 2 and done["views"] == 4
-    assert not (out / "training").exists() and len([*out.glob("weights-*")]) == 1
+    assert not (out / "training").exists() and len([*out.glob("weights-*.safetensors")]) == 1
     assert list(load_bundle(out).objects) == ["bracket"]

@@ -5,7 +5,7 @@ from binpose_estimator.presets import DenseFusionPreset
 
 
 def test_gradient_descent_learns_a_few_crops(overfit) -> None:
-    errors = overfit(DenseFusionPreset(width=8, points=24, confidence_weight=0.1), 100, ("rod", "bracket"))
+    errors = overfit(DenseFusionPreset(width=8, points=24, confidence_weight=0.1), 200, ("rod", "bracket"))
     assert errors.angles_deg.max() < 5 and errors.diameters.max() < 0.03
 
 

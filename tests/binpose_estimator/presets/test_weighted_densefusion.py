@@ -6,7 +6,7 @@ PRESET = WeightedDenseFusionPreset(width=8, points=24, confidence_weight=0.1)
 
 def test_gradient_descent_learns_a_few_crops(overfit) -> None:
     """The decoded pose is the refined one."""
-    errors = overfit(PRESET, 100, ("rod", "bracket"))
+    errors = overfit(PRESET, 200, ("rod", "bracket"))
     assert errors.angles_deg.max() < 5 and errors.diameters.max() < 0.03
 
 
