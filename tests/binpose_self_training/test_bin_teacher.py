@@ -13,7 +13,7 @@ from binpose_core.rendering.renderer import Renderer
 from binpose_pipeline.bundle import PipelineBundle
 from binpose_pipeline.pipeline import Pipeline
 from binpose_refinement.refiner import IcpRefiner
-from binpose_self_training.bin_teacher import BinTeacher
+from binpose_self_training.bin_teacher import VIEWS, BinTeacher
 from binpose_self_training.selection.image_distance import EncoderFeatures
 from binpose_self_training.selection.selector import SelectionConfig, select_labels
 
@@ -83,7 +83,7 @@ def test_turned_copies_of_one_view_certify_the_pose_in_all(
     teacher: BinTeacher, scenes: list[Any], turned: tuple[Any, FloatArray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second view alone does not find the third part, so its turned copy cannot either."""
-    monkeypatch.setattr(teacher, "_config", CONFIG)
+    monkeypatch.setattr(teacher, "_turned", VIEWS[:1])
     found_again = {True: np.ones(3), False: np.array([1.0, 0.0])}
     monkeypatch.setattr(
         teacher._repetition, "returned", lambda frame, poses, *rest: found_again[frame is scenes[0].frame]

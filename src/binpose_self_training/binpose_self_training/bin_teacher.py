@@ -64,6 +64,7 @@ class BinTeacher:
 
     def __init__(self, bundle: PipelineBundle, config: SelectionConfig, features: PerceptualFeatures) -> None:
         self._pipeline, self._config = bundle.pipeline, config
+        self._turned = VIEWS[: config.test_time_views] if config.certificate else ()
         self._meter = EvidenceMeter(bundle.objects, features, config.visible, config.occlusion_aware)
         self._repetition = Repetition(bundle.objects)
         self._scenes = SceneEstimator(bundle.objects, bundle.pipeline)
@@ -87,8 +88,7 @@ class BinTeacher:
     def _look(self, frame: RgbdFrame) -> Look:
         result = self._pipeline.timed(frame)
         poses = [pose for pose in result.poses if pose.score >= LEAST_SCORE]
-        views = VIEWS[: self._config.test_time_views] if self._config.certificate else ()
-        return Look(result, poses, self._repetition.returned(frame, poses, views, self._reported))
+        return Look(result, poses, self._repetition.returned(frame, poses, self._turned, self._reported))
 
     def _reported(self, frame: RgbdFrame) -> list[PoseEstimate]:
         return [pose for pose in self._pipeline(frame) if pose.score >= AGAIN * self._config.score]
@@ -109,9 +109,7 @@ class BinTeacher:
     def _together(self, scene: SceneResult, view: int, looks: Sequence[Look]) -> tuple[list[PoseEstimate], FloatArray]:
         """The joint poses in a view; each was found again as often as in the view that finds it best."""
         poses = [pose for pose in scene.in_cameras[view] if pose.score >= LEAST_SCORE]
-        returned = np.full(
-            len(poses), 0.0 if np.isfinite(np.concatenate([k.returned for k in looks])).any() else np.nan
-        )
+        returned = np.full(len(poses), 0.0 if self._turned else np.nan)
         for other in scene.together:
             T_other_cam = inverse(scene.T_world_cam[other]) @ scene.T_world_cam[view]
             for index, pose in enumerate(poses):
