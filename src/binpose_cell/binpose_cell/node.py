@@ -29,7 +29,7 @@ from binpose_ros.running import prepare_process, run_node
 from binpose_ros.stamps import Header, from_header
 from binpose_simulation.scene import visible_truth
 
-OUTCOMES = "pick_outcomes"
+OUTCOMES, GRASPS_ARRIVED = "pick_outcomes", "Grasps for the image arrived"
 SHOWS, SHOWN_S = 3, 0.4
 """Least number of times that an image is published, and the time between them: a recorder keeps scenes that rest."""
 PATIENCE_S = 0.8
@@ -189,6 +189,8 @@ class SimulatedCellNode(ManagedNode):
         """Execute the best grasp of an image, and publish what became of it."""
         cell, grasps = self._expected, [] if array is None else self._in_camera(array)
         self._image, self._wanted = None, self._wanted - 1
+        if grasps:
+            self.get_logger().info(f"{GRASPS_ARRIVED}: {len(grasps)}. The best new one is executed.")
         found = cell.take(grasps, reason)
         if found is None:
             self._wanted += 1

@@ -15,6 +15,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 from binpose_core.geometry.transforms import FloatArray
+from binpose_refinement.kernels.selection import best_set
 
 EXACT_NODES = 2000
 """Nodes that branch and bound may expand in a component; piles of real parts need a few dozen."""
@@ -93,71 +94,9 @@ def _best_set(problem: SelectionProblem) -> list[int]:
     useful = np.flatnonzero(problem.weight > 0)
     if len(useful) <= 1:
         return [int(i) for i in useful]
-    search = _Search(problem.take(useful))
-    return sorted(int(useful[i]) for i in search.best())
-
-
-class _Search:
-    """Depth-first branch and bound over the groups.
-
-    The gain of a hypothesis only falls when others are selected, so the sum over the groups of the largest gains bounds
-    what can still be reached.
-    """
-
-    def __init__(self, problem: SelectionProblem) -> None:
-        self._problem = problem
-        self._blocked = problem.conflict | (problem.group[:, None] == problem.group[None])
-        self._members = [np.flatnonzero(problem.group == g) for g in np.unique(problem.group)]
-        self._found: list[int] = _greedy(problem, self._blocked)
-        self._value = problem.objective(self._found)
-        self._expanded = 0
-
-    def best(self) -> list[int]:
-        self._expand([], self._problem.weight.copy(), 0.0, list(range(len(self._members))))
-        return self._found
-
-    def _expand(self, chosen: list[int], gain: FloatArray, value: float, groups: list[int]) -> None:
-        """Continue a partial set (its members' gains and those in conflict with it are 0 or less)."""
-        self._expanded += 1
-        tops = {g: float(gain[self._members[g]].max()) for g in groups}
-        open_groups = [g for g in groups if tops[g] > 0]
-        if value > self._value + TIE:
-            self._found, self._value = list(chosen), value
-        bound = value + sum(tops[g] for g in open_groups)
-        if not open_groups or bound <= self._value + TIE or self._expanded > EXACT_NODES:
-            return
-        branch = max(open_groups, key=lambda g: (tops[g], -g))
-        rest = [g for g in open_groups if g != branch]
-        members = self._members[branch]
-        for i in members[np.argsort(-gain[members], kind="stable")]:
-            if gain[i] <= 0:
-                break
-            left = np.where(self._blocked[i], 0.0, gain - self._problem.cost[i])
-            self._expand([*chosen, int(i)], left, value + float(gain[i]), rest)
-        self._expand(chosen, gain, value, rest)
-
-
-def _greedy(problem: SelectionProblem, blocked: npt.NDArray[np.bool_]) -> list[int]:
-    """Largest gain first, then swaps of one hypothesis for a better set of others until none helps."""
-    chosen = _filled(problem, blocked, [])
-    improved = True
-    while improved:
-        improved = False
-        for i in range(len(problem.weight)):
-            if i in chosen:
-                continue
-            trial = _filled(problem, blocked, [i, *(j for j in chosen if not blocked[i, j])])
-            if problem.objective(trial) > problem.objective(chosen) + TIE:
-                chosen, improved = trial, True
-    return chosen
-
-
-def _filled(problem: SelectionProblem, blocked: npt.NDArray[np.bool_], start: list[int]) -> list[int]:
-    """A set with everything added that still gains."""
-    chosen = list(start)
-    gain = problem.weight - problem.cost[:, chosen].sum(1)
-    gain[blocked[:, chosen].any(1)] = 0.0
-    while (best := int(gain.argmax())) >= 0 and gain[best] > 0:
-        chosen.append(best)
-        gain = np.where(blocked[best], 0.0, gain - problem.cost[best])
-    return chosen
+    part = problem.take(useful)
+    _, group = np.unique(part.group, return_inverse=True)
+    blocked = part.conflict | (group[:, None] == group[None])
+    found = np.zeros(len(useful), np.bool_)
+    best_set(part.weight, group, blocked, part.cost, EXACT_NODES, TIE, found)
+    return [int(i) for i in useful[found]]
