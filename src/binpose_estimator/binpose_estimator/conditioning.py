@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from binpose_core.base.errors import BinposeError
+from binpose_estimator.instance_norm import instance_norm
 
 Conditioning = Callable[[int, int], nn.Module]
 """(channels, classes) -> a layer that takes features (B, C, h, w) and classes (B,) and gives features (B, C, h, w)."""
@@ -27,18 +28,8 @@ class ConditionalInstanceNorm(nn.Module):
         nn.init.zeros_(self.beta.weight)
 
     def forward(self, features: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
-        """(B, C, h, w) and classes (B,) -> (B, C, h, w).
-
-        One multiplication and one addition per value: torch's own instance norm copies to another memory layout, and
-        its `var_mean` takes five to fifteen times as long as two means over pixels whose channels lie side by side.
-        """
-        values = features.permute(0, 2, 3, 1).flatten(1, 2).float()
-        mean = values.mean(1, keepdim=True)
-        variance = (values - mean).square().mean(1)[..., None, None]
-        mean = mean[:, 0, :, None, None]
-        scale = self.gamma(classes)[..., None, None] * torch.rsqrt(variance + self.epsilon)
-        shift = self.beta(classes)[..., None, None] - mean * scale
-        return torch.addcmul(shift.to(features.dtype), features, scale.to(features.dtype))
+        """(B, C, h, w) and classes (B,) -> (B, C, h, w)."""
+        return instance_norm(features, self.gamma(classes), self.beta(classes), self.epsilon)
 
 
 class FeatureModulation(nn.Module):
