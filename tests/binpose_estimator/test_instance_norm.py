@@ -3,7 +3,6 @@ import torch
 
 from binpose_estimator.instance_norm import instance_norm
 
-
 Given = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 

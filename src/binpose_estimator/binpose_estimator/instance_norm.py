@@ -15,7 +15,7 @@ def instance_norm(
     taken in float32.
     """
     if torch.is_grad_enabled() and any(one.requires_grad for one in (features, gamma, beta)):
-        normalized: torch.Tensor = _InstanceNorm.apply(features, gamma, beta, epsilon)  # type: ignore[no-untyped-call]
+        normalized: torch.Tensor = _InstanceNorm.apply(features, gamma, beta, epsilon)
         return normalized
     return _forward(features, gamma, beta, epsilon)[0]
 
