@@ -46,7 +46,7 @@ CALIBRATION_VIEWS_PER_PILE = 4
 """Largest number of the calibration's views of one pile: views of one pile are no independent samples."""
 SCALING_FRACTION = 0.33
 """Of the calibration's bins, those that give the scale."""
-SCALING_ROUNDS = 2
+SCALING = ("scaling, round 1", "scaling, round 2")
 """How often the scale is fitted: the scores decide which poses are selected, and these decide the scale."""
 FEWEST_OF_A_KIND = 30
 """Right and wrong poses without which no calibration is fitted."""
@@ -57,6 +57,12 @@ def scaling_views(fitted_views: int) -> int:
     return int(SCALING_FRACTION * fitted_views)
 
 
+def calibration_steps(fitted_views: int) -> int:
+    """How often a view is looked at for the calibration: those of the scale once in each round."""
+    number = scaling_views(fitted_views)
+    return fitted_views - number + len(SCALING) * number
+
+
 class Track(Protocol):
     """Reports progress."""
 
@@ -65,29 +71,36 @@ class Track(Protocol):
         ...
 
 
+def untracked(items: Sequence[int], stage: str) -> Iterator[int]:
+    """All items, without a report."""
+    return iter(items)
+
+
 def calibrated_refiner(
     segmenter: Segmenter,
     estimator: PoseEstimator,
     refiner: IcpRefiner,
     objects: Mapping[str, ObjectModel],
     views: Iterable[LabelledView],
-    scaling_views: Iterable[LabelledView],
+    scaling_views: Sequence[LabelledView],
     seed: int,
+    track: Track = untracked,
 ) -> IcpRefiner:
     """The refiner with scores that are probabilities, fitted on views that the networks have not seen.
 
     The evidence of all hypotheses on `views` gives the model of the score; the poses that it selects on `scaling_views`
-    give its scale. Where hardly any pose was right (or wrong) there is nothing to fit, and the scores stay heuristic.
+    give its scale, in rounds, because the scores change which poses are selected. Where hardly any pose was right (or
+    wrong) there is nothing to fit, and the scores stay heuristic.
     """
     samples = labelled_candidates(segmenter, estimator, refiner, objects, views, seed)
     if min(samples.correct.sum(), (~samples.correct).sum()) < FEWEST_OF_A_KIND:
         return refiner
-    s, known = samples, list(scaling_views)
+    s = samples
     calibration = fit_calibration(s.features, s.correct, s.weight, s.part, len(objects))
-    for _ in range(SCALING_ROUNDS):
+    for stage in SCALING:
         pipeline = Pipeline(segmenter, estimator, refiner.using(calibration=calibration))
-        found = [pipeline(view.frame) for view in known]
-        judged = evaluate_views(known, found, objects, EVALUATION)
+        found = [pipeline(scaling_views[i].frame) for i in track(range(len(scaling_views)), stage)]
+        judged = evaluate_views(scaling_views[: len(found)], found, objects, EVALUATION)
         calibration = calibration.scaled(*selected_samples(judged, found))
     return refiner.using(calibration=calibration)
 
@@ -112,11 +125,6 @@ def selected_samples(
     ]
     score, scene, right = zip(*rows, strict=True) if rows else ((), (), ())
     return np.array(score), np.array(scene).reshape(-1, len(SCENE_EVIDENCE)), np.array(right, bool)
-
-
-def untracked(items: Sequence[int], stage: str) -> Iterator[int]:
-    """All items, without a report."""
-    return iter(items)
 
 
 def calibrated_bundle(
@@ -144,8 +152,8 @@ def calibrated_bundle(
         workers: who simulates, or a number of processes.
         fitted_views: for the calibration.
         judged_views: for the metrics.
-        track: called with items and the name of what they are for, "calibration", "scaling" or "evaluation"; yields
-            the items, or as many as there is time for.
+        track: called with items and the name of what they are for, "calibration", those of `SCALING` or "evaluation";
+            yields the items, or as many as there is time for.
         typical: content of the bins that give the scale and the metrics, such as users have; trainings are fuller.
             None: that of the scene.
     """
@@ -160,8 +168,8 @@ def calibrated_bundle(
     ):
         number = scaling_views(fitted_views)
         fitting = (next(stream) for _ in track(range(fitted_views - number), "calibration"))
-        scaling = (next(usual_stream) for _ in track(range(number), "scaling"))
-        refiner = calibrated_refiner(segmenter, estimator, refiner, parts, fitting, scaling, seed)
+        scaling = [next(usual_stream) for _ in range(number)]
+        refiner = calibrated_refiner(segmenter, estimator, refiner, parts, fitting, scaling, seed, track)
         bundle = PipelineBundle(Pipeline(segmenter, estimator, refiner), parts)
         judging = (next(usual_stream) for _ in track(range(judged_views), "evaluation"))
         known, seen = itertools.tee(judging)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from binpose_training.calibration import scaling_views
+from binpose_training.calibration import SCALING, scaling_views
 from binpose_training.training_run import Run
 
 FEWEST_VIEWS = 4
@@ -37,5 +37,5 @@ class LimitedTrack:
 def limited_track(run: Run, fitted_views: int, judged_views: int) -> LimitedTrack:
     """The track of `calibrated_bundle` within the time of a training's calibration."""
     scaling = scaling_views(fitted_views)
-    counts = {"calibration": fitted_views - scaling, "scaling": scaling, "evaluation": judged_views}
+    counts = {"calibration": fitted_views - scaling, **dict.fromkeys(SCALING, scaling), "evaluation": judged_views}
     return LimitedTrack(run, counts)

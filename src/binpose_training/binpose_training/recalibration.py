@@ -39,7 +39,7 @@ def recalibrate(
         workers: who simulates, or a number of processes.
         fitted_views: bins for the calibration.
         judged_views: bins for the metrics.
-        advance: called with "calibration" or "evaluation" after each bin.
+        advance: called with "calibration" (`calibration_steps` times) or "evaluation" after each bin.
 
     Raises:
         BinposeError: for numbers of bins below 1, and for a model whose pose estimator is of another kind.

@@ -42,12 +42,13 @@ class Calibrate(BinOptions, Command):
         from binpose_core.base.threads import available_cpus
         from binpose_pipeline.bundle import load_bundle
         from binpose_simulation.scene import SceneConfig
+        from binpose_training.calibration import calibration_steps
         from binpose_training.recalibration import recalibrate
 
         bundle, scene = load_bundle(self.model), self.with_bin(SceneConfig())
         with progress_bar() as progress:
             tasks = {
-                "calibration": progress.add_task("Fitting the scores", total=self.views),
+                "calibration": progress.add_task("Fitting the scores", total=calibration_steps(self.views)),
                 "evaluation": progress.add_task("Evaluating", total=self.evaluation_views),
             }
             version, calibrated = recalibrate(
