@@ -14,6 +14,8 @@ ROOT = Path(__file__).resolve().parents[1]
 TOOLS = ROOT / "tools/ros"
 # Of the messages of ROS 2 Jazzy: a node refuses to talk to one whose type has another hash.
 HASHES = {
+    "moveit_msgs/msg/Grasp": "5369669de88fe85f7bca5dc948d70fe6e86fe93c531d590ecbcd9c21385aa593",
+    "moveit_msgs/msg/GripperTranslation": "54e14721386de9ac9e09dc6a56dc9e8ae9d5327e99cebaeba443e7f8806d1790",
     "tf2_msgs/msg/TFMessage": "e369d0f05a23ae52508854b66f6aa0437f3449d652e8cbf22d5abe85d020f087",
     "vision_msgs/msg/BoundingBox2D": "008eacbb0cf8f26e83795547bed013eec3675485ef386ec056d80eaaf1c1ce2f",
     "vision_msgs/msg/BoundingBox3D": "bbb73a65c163d7f9bb29009c7bde9f7faa576bd2d23299c4511d19230dab4698",

@@ -8,6 +8,7 @@ import pytest
 from live_messages import parts, poses_of, stamp
 
 FRAME = "camera_color_optical_frame"
+FINGERS = ["fer_finger_joint1", "fer_finger_joint2"]
 SLIM = {"planner.gripper.palm_span_m": 0.09, "planner.gripper.finger_length_m": 0.1}
 """The simulated bin is narrower than the Franka hand; this hand fits into it."""
 
@@ -81,6 +82,36 @@ def test_the_best_grasp_is_the_first_one_and_all_are_pictured(live: Any) -> None
     assert best.header.frame_id == pictured.header.frame_id == FRAME
     assert best.pose == array.grasps[0].pose
     assert list(pictured.poses) == [grasp.pose for grasp in array.grasps]
+
+
+def test_moveit_gets_the_same_grasps_as_messages_of_its_own_best_first(live: Any) -> None:
+    """Without T_tcp_hand in the settings, the frame of a grasp is the one that it has in the array."""
+    pytest.importorskip("moveit_msgs", reason="there are no messages of MoveIt")
+    from binpose_interfaces.action import StreamGrasps
+    from rclpy.action import ActionClient
+
+    client = ActionClient(live.node, StreamGrasps, "/grasp_publisher/stream_grasps")
+    live.wait(client.server_is_ready, "the action")
+    heard: list[Any] = []
+    goal = StreamGrasps.Goal(max_grasps=3, timeout=60.0)
+    handle = live.asked(lambda: client.send_goal_async(goal, lambda m: heard.append(m.feedback)), "the goal")
+    result = live.asked(handle.get_result_async, "the result").result
+    assert result.success and 1 <= result.sent <= 3, result.message
+    live.wait(lambda: len(heard) == result.sent, "all grasps")
+    array = same_frame(live, live.grasps, heard[0].grasp.grasp_pose)
+    for feedback, grasp in zip(heard, array.grasps, strict=False):
+        moveit = feedback.grasp
+        assert moveit.grasp_pose.header == array.header and moveit.grasp_pose.pose == grasp.pose
+        assert (moveit.grasp_quality, list(moveit.allowed_touch_objects)) == (grasp.score, [grasp.object_id])
+        assert moveit.pre_grasp_approach.desired_distance == pytest.approx(0.08)
+        closed, opened = (hand.points[0].positions for hand in (moveit.grasp_posture, moveit.pre_grasp_posture))
+        assert list(moveit.grasp_posture.joint_names) == FINGERS
+        np.testing.assert_allclose(closed, grasp.width / 2, atol=1e-9)
+        assert min(opened) > max(closed)
+    refused = live.asked(lambda: client.send_goal_async(StreamGrasps.Goal(object_ids=["bolt"])), "the other goal")
+    result = live.asked(refused.get_result_async, "the other result").result
+    assert not result.success and "bolt" in result.message
+    client.destroy()
 
 
 def test_no_grasp_is_an_empty_array_with_a_reason_and_settings_count_from_the_next_frame_on(live: Any) -> None:

@@ -3,10 +3,10 @@
     .venv/bin/python tools/ros/environment.py .venv-ros
 
 It holds rclpy, Fast DDS and the standard messages as wheels, and the message packages that are not offered as wheels:
-vision_msgs, tf2_msgs and ibpc_interfaces from the definitions beside this file, and binpose_interfaces. All of it lies
-in one prefix, so that nodes start without any variable set. The packages of the environment that runs this script
-(torch, pytest, binpose) are seen from it. Each step is skipped when its inputs have not changed; a run that was
-interrupted continues where it stopped.
+vision_msgs, tf2_msgs, ibpc_interfaces and the grasps of moveit_msgs from the definitions beside this file, and
+binpose_interfaces. All of it lies in one prefix, so that nodes start without any variable set. The packages of the
+environment that runs this script (torch, pytest, binpose) are seen from it. Each step is skipped when its inputs have
+not changed; a run that was interrupted continues where it stopped.
 """
 
 import fcntl
@@ -33,6 +33,7 @@ MESSAGES = (
     HERE / "interfaces/vision_msgs",
     HERE / "interfaces/tf2_msgs",
     HERE / "interfaces/ibpc_interfaces",
+    HERE / "interfaces/moveit_msgs",
     ROOT / "src/binpose_interfaces",
 )
 # Prefix of the Python that the wheels were built with, in the CMake files that they install.
