@@ -15,6 +15,7 @@ from binpose_core.parts.grasps import PARALLEL, TOOLS
 from binpose_core.parts.objects import ObjectModel
 from binpose_grasping.config import Direction, PlannerConfig
 from binpose_grasping.planner import GraspPlan, GraspPlanner
+from binpose_grasping.search_config import SearchConfig
 from binpose_simulation.scene import SimulatedView
 
 PoseSource = Callable[[SimulatedView], Sequence[PoseEstimate]]
@@ -51,7 +52,8 @@ class BinClearing:
         camera: above this bin.
         poses: estimates the poses of a view.
         config: of the picks.
-        planner: settings of the grasps; direction of approach, bin and arm are those of the cell.
+        planner: settings of the grasps; direction of approach, bin and arm are those of the cell. By default parts
+            without grasps get those of a whole search, about two seconds each.
         on_view: called with each view, its poses and its plan.
         on_step: called after each step of the physics.
 
@@ -70,7 +72,7 @@ class BinClearing:
         on_view: Callable[[SimulatedView, Sequence[PoseEstimate], GraspPlan], None] | None = None,
         on_step: OnStep | None = None,
     ) -> None:
-        planner = planner or PlannerConfig()
+        planner = planner or PlannerConfig(search=SearchConfig())
         if planner.tool != TOOLS[PARALLEL]:
             raise BinposeError(
                 f"A planner of the tool {planner.tool!r} and a cell with a parallel hand; expected parallel; "
