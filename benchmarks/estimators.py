@@ -54,7 +54,6 @@ from scenes import scene_of
 TRAINING_SEED, TEST_SEED, WEIGHTS_SEED = 740_011, 740_029, 5
 """Used for nothing else."""
 REPEATS, CROPS = 9, 10
-LEARNING_RATE = 1.5e-3
 TAUGHT = ((), ("kd",), ("kd", "ht"))
 HEADER = [
     "row",
@@ -190,11 +189,12 @@ class Trainer:
         if row.taught:
             parts = [*self.objects.values()]
             objective = distillation_objective([self.network(row.separate)], config, parts, row.distillation)
-        loop = PoseTrainingConfig(LoopConfig(samples=self.samples, learning_rate=LEARNING_RATE))
+        training = PoseTrainingConfig()
+        training = replace(training, loop=replace(training.loop, samples=self.samples))
         checkpoint = self.file(row, ".safetensors")
         before, began = read_progress(checkpoint).fraction, time.monotonic()
         estimator = train_estimator(
-            self.views, self.objects, config, loop, WEIGHTS_SEED, checkpoint, [StepReport(self._on_step(row))],
+            self.views, self.objects, config, training, WEIGHTS_SEED, checkpoint, [StepReport(self._on_step(row))],
             objective=objective,
         )  # fmt: skip
         if before < 1.0:

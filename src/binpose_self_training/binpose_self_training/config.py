@@ -14,7 +14,7 @@ from binpose_self_training.selection.selector import SelectionConfig
 
 RATE = 0.1
 """Learning rate of a student relative to that of a training from simulation (paper 002, section 4)."""
-DETECTOR_RATE, POSE_RATE = 2e-3 * RATE, 1.5e-3 * RATE
+DETECTOR_RATE, POSE_RATE = 2e-3 * RATE, 8e-4 * RATE
 AVERAGE_STEPS = 60
 """Time constant of the averaged weights; a student takes a few hundred steps."""
 
@@ -73,7 +73,7 @@ class StudentConfig:
     )
     pose: PoseTrainingConfig = field(
         default_factory=lambda: PoseTrainingConfig(
-            LoopConfig(samples=48_000, learning_rate=POSE_RATE, average_steps=AVERAGE_STEPS)
+            LoopConfig(samples=24_000, learning_rate=POSE_RATE, average_steps=AVERAGE_STEPS)
         )
     )
     self_supervision: SelfSupervisionConfig = field(default_factory=SelfSupervisionConfig)
