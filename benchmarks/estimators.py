@@ -34,7 +34,6 @@ from binpose_core.evaluation.pose_errors import PartErrors
 from binpose_core.frames.types import Detection, LabelledView, PoseEstimate
 from binpose_core.geometry.transforms import transform
 from binpose_core.learning.hooks import StepCallback, StepReport
-from binpose_core.learning.loop_config import LoopConfig
 from binpose_core.learning.weights import read_progress
 from binpose_core.parts.catalogue import ObjectModel, make_object
 from binpose_estimator.distillation import distillation_objective
