@@ -43,6 +43,7 @@ from binpose_estimator.presets import Preset, find_preset, known_presets
 from binpose_estimator.presets.preset import SINGLE
 from binpose_estimator.training import train_estimator
 from binpose_estimator.training_config import PoseTrainingConfig
+from binpose_pipeline.bundle import load_bundle
 from binpose_refinement.refiner import IcpRefiner
 from binpose_simulation.parts.generator import generated_part
 from binpose_simulation.stream import SimulationStream
@@ -71,13 +72,16 @@ HEADER = [
 class Arguments:
     """parts: generated ones. rows: of the table, all known presets by default. samples: crops that each training sees.
 
-    views, test_views: simulated frames. threads: of everything; 0 = one per CPU. out: folder of the views and of the
-    rows.
+    batch: crops per step; the learning rate changes with its square root. start_from: a model of other parts, such as
+    demo, whose weights the trainings begin with; none by default. views, test_views: simulated frames.
+    threads: of everything; 0 = one per CPU. out: folder of the views and of the rows.
     """
 
     parts: int = setting(8, bounds=(1, 1000))
     rows: tuple[str, ...] = ()
     samples: int = setting(20_000, bounds=(96, 10**9))
+    batch: int = setting(PoseTrainingConfig().batch_size, bounds=(2, 4096))
+    start_from: str = ""
     views: int = setting(200, bounds=(1, 10**6))
     test_views: int = setting(24, bounds=(1, 10**6))
     threads: int = setting(0, bounds=(0, 1024))
@@ -100,7 +104,8 @@ def main(arguments: Arguments) -> None:
     """Train, measure and print the table."""
     a = arguments
     heading(
-        f"Pose estimators: {a.parts} generated parts, {a.samples} crops of {a.views} views, {a.test_views} test views"
+        f"Pose estimators: {a.parts} generated parts, {a.samples} crops of {a.views} views in batches of {a.batch}, "
+        f"{a.test_views} test views" + (f", from the weights of {a.start_from}" if a.start_from else "")
     )
     threads = a.threads or available_cpus()
     limit_threads(threads)
@@ -109,7 +114,7 @@ def main(arguments: Arguments) -> None:
     training = stored_views(a.out / f"training_{a.parts}", objects, a.views, TRAINING_SEED, threads)
     test = stored_views(a.out / f"test_{a.parts}", objects, a.test_views, TEST_SEED, threads)
     tests = [test_view(view, objects, np.random.default_rng((TEST_SEED, i))) for i, view in enumerate(test)]
-    trainer = Trainer(objects, training, a.samples, a.out)
+    trainer = Trainer(objects, training, a.samples, a.batch, a.start_from, a.out)
     rows = []
     for row in map(Row.of, a.rows or known_presets()):
         file = trainer.file(row, f"_{a.test_views}.json")
@@ -173,11 +178,14 @@ class Trainer:
     objects: Mapping[str, ObjectModel]
     views: ViewStore
     samples: int
+    batch: int
+    start_from: str
     out: Path
 
     def file(self, row: Row, end: str) -> Path:
         """Where a row keeps something: rows of the same settings share it, whatever they are called."""
-        settings = json.dumps([row.preset.name, row.preset.settings(), row.taught], sort_keys=True)
+        own = [row.preset.name, row.preset.settings(), row.taught, self.batch, self.start_from]
+        settings = json.dumps(own, sort_keys=True)
         digest = hashlib.sha256(settings.encode()).hexdigest()[:8]
         return self.out / f"{row.preset.name}_{digest}_{len(self.objects)}_{self.samples}_{len(self.views)}{end}"
 
@@ -188,18 +196,24 @@ class Trainer:
         if row.taught:
             parts = [*self.objects.values()]
             objective = distillation_objective([self.network(row.separate)], config, parts, row.distillation)
-        training = PoseTrainingConfig()
-        training = replace(training, loop=replace(training.loop, samples=self.samples))
+        start = started(self.start_from) if self.start_from else None
         checkpoint = self.file(row, ".safetensors")
         before, began = read_progress(checkpoint).fraction, time.monotonic()
         estimator = train_estimator(
-            self.views, self.objects, config, training, WEIGHTS_SEED, checkpoint, [StepReport(self._on_step(row))],
-            objective=objective,
+            self.views, self.objects, config, self.training, WEIGHTS_SEED, checkpoint,
+            [StepReport(self._on_step(row))], start=start, objective=objective,
         )  # fmt: skip
         if before < 1.0:
             minutes = (time.monotonic() - began) / 60.0 / (1.0 - before)
             write_json(self.file(row, "_minutes.json"), minutes)
         return estimator
+
+    @property
+    def training(self) -> PoseTrainingConfig:
+        """The settings of each training."""
+        usual = PoseTrainingConfig()
+        rate = usual.loop.learning_rate * (self.batch / usual.batch_size) ** 0.5
+        return replace(usual, batch_size=self.batch, loop=replace(usual.loop, samples=self.samples, learning_rate=rate))
 
     def minutes(self, row: Row) -> float:
         """How long the training took, without its teachers'. Extrapolated from its last part if it was interrupted."""
@@ -216,6 +230,18 @@ class Trainer:
                 print(f"    {time.strftime('%H:%M:%S')} {row.name}: {100 * fraction:.0f} %, {shown}", flush=True)
 
         return report
+
+
+def started(model: str) -> PoseEstimator:
+    """The pose network of a model.
+
+    Raises:
+        BinposeError: if it has none that a training can begin with.
+    """
+    estimator = load_bundle(model).estimator
+    if not isinstance(estimator, PoseEstimator):
+        raise BinposeError(f"The model {model!r} has a {type(estimator).__name__}; expected a trained PoseEstimator.")
+    return estimator
 
 
 def stored_views(folder: Path, objects: Mapping[str, ObjectModel], count: int, seed: int, workers: int) -> ViewStore:
