@@ -38,12 +38,14 @@ class AnchorConfig:
     margin: largest loss of a part that is not excluded, as a fraction of its visible instances.
     overall_margin: the same for all parts together.
     alpha: error rate of each bound of a loss.
+    wrong_per_gained: wrong poses that each further found part may bring; others count as a loss of the part.
     score_margin: largest rise of the mean squared error of the scores.
     """
 
     margin: float = setting(0.1, bounds=(0.0, 1.0))
     overall_margin: float = setting(0.05, bounds=(0.0, 1.0))
     alpha: float = setting(0.1, bounds=(1e-6, 0.5))
+    wrong_per_gained: float = setting(0.5, bounds=(0.0, 10.0))
     score_margin: float = setting(0.03, bounds=(0.0, 1.0))
 
     def __post_init__(self) -> None:
@@ -176,19 +178,26 @@ def _part(
     wrong = [sum(_wrong(frame[i], names, threshold) for frame in pairs) for i in (0, 1)]
     count = both + lost + gained + neither
     lowest, highest = loss_bounds(gained, lost, count, config.alpha)
-    state = _state(gained, lost, count, (lowest, highest), wrong, config.margin_of(object_id), config.alpha)
+    state = _state(gained, lost, count, (lowest, highest), wrong, config.margin_of(object_id), config)
     return PartComparison(
         object_id, count, both + lost, both + gained, gained, lost, wrong[0], wrong[1], lowest, highest, state
     )
 
 
 def _state(
-    gained: int, lost: int, count: int, bounds: tuple[float, float], wrong: Sequence[int], margin: float, alpha: float
+    gained: int,
+    lost: int,
+    count: int,
+    bounds: tuple[float, float],
+    wrong: Sequence[int],
+    margin: float,
+    config: AnchorConfig,
 ) -> str:
     if not count:
         return OPEN
-    added = (wrong[1] - wrong[0]) / count > margin
-    if added and more_often(wrong[1], wrong[0], alpha):
+    allowed = config.wrong_per_gained * max(gained - lost, 0)
+    added = (wrong[1] - wrong[0] - allowed) / count > margin
+    if added and more_often(wrong[1], wrong[0], config.alpha):
         return LOST
     if (gained - lost) / count < -margin and bounds[1] < 0.0:
         return LOST
