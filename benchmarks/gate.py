@@ -1,6 +1,6 @@
 """How often the gate promotes bad, equal and good students of a model.
 
-python benchmarks/gate.py [--model demo] [--anchors 20] [--frames 40] [--kinds bad equal good] [--out gate.json]
+python benchmarks/gate.py [--model demo] [--anchors 60] [--frames 40] [--kinds bad equal good] [--out gate.json]
 
 30 bad students, 6 pairs without a difference and 10 good candidates are compared on unseen simulated bins. The networks
 run once per frame and set of weights. With --out, finished rows are kept and a repeated call goes on with the others.
@@ -36,7 +36,7 @@ class Arguments:
     """
 
     model: str = "demo"
-    anchors: int = 20
+    anchors: int = 60
     frames: int = 40
     kinds: tuple[str, ...] = KINDS
     out: Path | None = None
