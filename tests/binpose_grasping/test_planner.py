@@ -145,6 +145,21 @@ def test_the_hand_comes_about_the_way_down_and_goes_back_against_it(
         np.testing.assert_allclose(back, -config.retreat_m * down.unit, atol=1e-12)
 
 
+def test_the_widest_cone_counts_where_nothing_is_free_within_the_usual_one(
+    parts: dict[str, ObjectModel], cube: ObjectModel
+) -> None:
+    T = on_table(cube)
+    frame, poses = seen([cube], [T]), [PoseEstimate("cube", T, 1.0)]
+    diagonal = PlannerConfig(down=Direction(0.0, 0.9, 1.0), cone_rad=0.05, widest_cone_rad=0.8)
+    found = GraspPlanner(parts, diagonal)(frame, poses)
+    assert found
+    angles = [np.arccos(grasp.T_cam_hand[:3, 2] @ diagonal.down.unit) for grasp in found]
+    assert min(angles) > 0.05 and max(angles) <= 0.8 + 1e-9
+    assert not GraspPlanner(parts, replace(diagonal, widest_cone_rad=0.05))(frame, poses)
+    upright = GraspPlanner(parts, PlannerConfig(cone_rad=0.4, widest_cone_rad=1.0))(frame, poses)
+    assert max(np.arccos(np.minimum(grasp.T_cam_hand[2, 2], 1.0)) for grasp in upright) <= 0.4 + 1e-9
+
+
 def test_grasps_are_ordered_by_their_score_and_it_falls_with_the_probability(
     planner: GraspPlanner, cube: ObjectModel
 ) -> None:
@@ -176,8 +191,8 @@ def test_nothing_to_grasp_has_a_reason(parts: dict[str, ObjectModel], planner: G
     assert "that the gripper can hold it by" in wide and "between 1 and 74 mm apart" in wide
     stored = GraspPlanner({"cube": cube}, PlannerConfig(search_missing=False))
     assert "make them with `binpose grasps cube`" in reason(stored, pose)
-    sideways = GraspPlanner(parts, PlannerConfig(down=Direction(1.0, 1.0, 1.0), cone_rad=0.01))
-    assert "within 0.01 rad" in reason(sideways, pose)
+    narrow = PlannerConfig(down=Direction(1.0, 1.0, 1.0), cone_rad=0.01, widest_cone_rad=0.02)
+    assert "within 0.02 rad" in reason(GraspPlanner(parts, narrow), pose)
     buried = T.copy()
     buried[2, 3] = TABLE_M + 0.1
     assert "because too much lies on the part (COVERED)" in reason(planner, replace(pose, T_cam_obj=buried))

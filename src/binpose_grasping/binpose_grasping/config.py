@@ -116,6 +116,7 @@ class PlannerConfig:
     down: direction of approach; the hand retreats in the opposite direction.
     down_frame: frame that `down` is given in: "camera" (the optical frame), or "base" (the arm's base).
     cone_rad: largest angle between `down` and the approach of the hand, in radians.
+    widest_cone_rad: the same for frames in which no grasp is free within `cone_rad`, such as of parts at a wall.
     min_probability: least probability of a pose to be grasped.
     pregrasp_m: length in metres of the straight approach.
     retreat_m: length in metres of the straight retreat with the part.
@@ -143,6 +144,7 @@ class PlannerConfig:
     down: Direction = field(default_factory=Direction)
     down_frame: str = setting("camera")
     cone_rad: float = setting(0.6, bounds=(0.0, float(np.pi)))
+    widest_cone_rad: float = setting(1.0, bounds=(0.0, float(np.pi)))
     min_probability: float = setting(PoseFilter.threshold, bounds=FRACTION)
     pregrasp_m: float = setting(0.08, bounds=(0.0, 1.0))
     retreat_m: float = setting(0.1, bounds=(0.0, 1.0))

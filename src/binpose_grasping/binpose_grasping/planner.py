@@ -90,6 +90,15 @@ class GraspPlanner:
         T_base_cam = self.config.cell.camera.matrix if T_base_cam is None else np.asarray(T_base_cam, np.float64)
         planner = copy(self)
         planner.config = self.config.in_camera(T_base_cam)
+        return planner._in_cones(frame, poses, T_base_cam)
+
+    def _in_cones(self, frame: RgbdFrame, poses: Sequence[PoseEstimate], T_base_cam: FloatArray) -> GraspPlan:
+        """Plan within the cone of approach, and within the widest one where nothing is free in it."""
+        plan, config = self._plan(frame, poses, T_base_cam), self.config
+        if plan.grasps or not plan.refused or config.widest_cone_rad <= config.cone_rad:
+            return plan
+        planner = copy(self)
+        planner.config = replace(config, cone_rad=config.widest_cone_rad)
         return planner._plan(frame, poses, T_base_cam)
 
     def _plan(self, frame: RgbdFrame, poses: Sequence[PoseEstimate], T_base_cam: FloatArray) -> GraspPlan:
