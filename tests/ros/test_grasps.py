@@ -9,7 +9,7 @@ from live_messages import parts, poses_of, stamp
 
 FRAME = "camera_color_optical_frame"
 FINGERS = ["fer_finger_joint1", "fer_finger_joint2"]
-SLIM = {"planner.gripper.palm_span_m": 0.09, "planner.gripper.finger_length_m": 0.1}
+SLIM = {"planner.gripper.palm_span_m": 0.09, "planner.gripper.finger_length_m": 0.1, "planner.widest_cone_rad": 0.6}
 """The simulated bin is narrower than the Franka hand; this hand fits into it."""
 
 
