@@ -41,7 +41,7 @@ def test_other_rows_are_refused(estimators: ModuleType, given: str, problem: str
 
 
 def test_rows_of_the_same_settings_share_their_files(estimators: ModuleType, tmp_path) -> None:
-    trainer = estimators.Trainer({}, (), 96, tmp_path)
+    trainer = estimators.Trainer({}, (), 96, 24, "", tmp_path)
     row, teacher = estimators.Row.of("default+kd"), estimators.Row.of("default:conditioning=single")
     assert trainer.file(row.separate, "") == trainer.file(teacher, "")
     assert trainer.file(row, "") != trainer.file(estimators.Row.of("default"), "")
