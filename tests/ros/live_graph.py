@@ -9,11 +9,12 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -36,12 +37,25 @@ LOOPBACK = """<CycloneDDS><Domain><General><Interfaces><NetworkInterface name="l
 <Discovery><ParticipantIndex>auto</ParticipantIndex><MaxAutoParticipantIndex>60</MaxAutoParticipantIndex>
 <Peers><Peer address="127.0.0.1"/></Peers></Discovery></Domain></CycloneDDS>"""
 PATIENCE_S = 120.0
-_domains = itertools.count(os.getpid() * 7)  # far enough from those of the test run's other workers
+DOMAINS = range(10, 100)
+_candidates = itertools.cycle(DOMAINS)
+_own: dict[int, IO[str]] = {}  # with the locks that keep other processes from them
 
 
 def next_domain() -> int:
-    """A ROS domain that no other graph of this run uses."""
-    return 10 + next(_domains) % 90
+    """A ROS domain that no other process of tests on this machine uses; those of this one's first graphs come again."""
+    for domain in itertools.islice(_candidates, len(DOMAINS)):
+        if domain in _own:
+            return domain
+        lock = (Path(tempfile.gettempdir()) / f"binpose_tests_domain_{domain}").open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            continue
+        _own[domain] = lock
+        return domain
+    raise AssertionError(f"All {len(DOMAINS)} ROS domains are in use by tests on this machine.")
 
 
 def use_loopback() -> None:

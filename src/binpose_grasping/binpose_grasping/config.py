@@ -116,7 +116,8 @@ class PlannerConfig:
     down: direction of approach; the hand retreats in the opposite direction.
     down_frame: frame that `down` is given in: "camera" (the optical frame), or "base" (the arm's base).
     cone_rad: largest angle between `down` and the approach of the hand, in radians.
-    widest_cone_rad: the same for frames in which no grasp is free within `cone_rad`, such as of parts at a wall.
+    widest_cone_rad: largest such angle in radians for frames in which no grasp is free within `cone_rad`, such as of
+        parts at a wall.
     min_probability: least probability of a pose to be grasped.
     pregrasp_m: length in metres of the straight approach.
     retreat_m: length in metres of the straight retreat with the part.
