@@ -42,6 +42,7 @@ def process_group(device: str) -> Iterator[str]:
     distributed.init_process_group("cpu:gloo,cuda:nccl" if own != "cpu" else "gloo", timeout=LONGEST_WAIT)
     try:
         yield own
+        distributed.barrier()  # No process takes its connections away while another one still uses them.
     finally:
         distributed.destroy_process_group()
 
