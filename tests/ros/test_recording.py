@@ -51,7 +51,7 @@ class Robot:
         self.info = self.node.create_publisher(self.types.CameraInfo, "color/camera_info", sensor)
         self.color = self.node.create_publisher(self.types.Image, "color/image_raw", sensor)
         self.depth = self.node.create_publisher(self.types.Image, "aligned_depth_to_color/image_raw", sensor)
-        self.outcome = self.node.create_publisher(String, "pick_outcomes", 10)
+        self.outcome = self.node.create_publisher(String, "pick_outcomes", 1000)
         latched = rclpy.qos.QoSProfile(depth=1, durability=rclpy.qos.QoSDurabilityPolicy.TRANSIENT_LOCAL)
         self.static = self.node.create_publisher(self.types.TFMessage, "/tf_static", latched)
         self.static.publish(self.types.TFMessage(transforms=[]))
