@@ -85,7 +85,6 @@ def test_the_best_grasp_is_the_first_one_and_all_are_pictured(live: Any) -> None
 
 
 def test_moveit_gets_the_same_grasps_as_messages_of_its_own_best_first(live: Any) -> None:
-    """Without T_tcp_hand in the settings, the frame of a grasp is the one that it has in the array."""
     pytest.importorskip("moveit_msgs", reason="there are no messages of MoveIt")
     from binpose_interfaces.action import StreamGrasps
     from rclpy.action import ActionClient

@@ -92,10 +92,9 @@ def calibrated_refiner(
     give its scale, in rounds, because the scores change which poses are selected. Where hardly any pose was right (or
     wrong) there is nothing to fit, and the scores stay heuristic.
     """
-    samples = labelled_candidates(segmenter, estimator, refiner, objects, views, seed)
-    if min(samples.correct.sum(), (~samples.correct).sum()) < FEWEST_OF_A_KIND:
+    s = labelled_candidates(segmenter, estimator, refiner, objects, views, seed)
+    if min(s.correct.sum(), (~s.correct).sum()) < FEWEST_OF_A_KIND:
         return refiner
-    s = samples
     calibration = fit_calibration(s.features, s.correct, s.weight, s.part, len(objects))
     for stage in SCALING:
         pipeline = Pipeline(segmenter, estimator, refiner.using(calibration=calibration))
