@@ -193,7 +193,13 @@ class Graph:
 
     def forget(self, topic: str) -> None:
         """End the newest listening on a topic."""
-        self.node.destroy_subscription(self._subscriptions.pop(topic))
+        self.between_callbacks(lambda: self.node.destroy_subscription(self._subscriptions.pop(topic)))
+
+    def between_callbacks(self, action: Callable[[], Any]) -> Any:
+        """Do something in the executor's thread, which ends if another one destroys what it waits for."""
+        task = self._executor.create_task(action)
+        self.wait(task.done, "the executor of this process")
+        return task.result()
 
     def wait(self, condition: Callable[[], Any], what: str, patience_s: float = PATIENCE_S) -> Any:
         """Wait until something holds, and return it."""
@@ -202,6 +208,7 @@ class Graph:
             dead = [name for name, process in self.processes.items() if process.poll() is not None]
             logs = "\n".join(f"--- {name}\n{self.log(name)[-3000:]}" for name in self.processes)
             assert not dead, f"{', '.join(dead)} ended while waiting for {what}\n{logs}"
+            assert self._spinner.is_alive(), f"the executor of this process ended while waiting for {what}\n{logs}"
             assert time.monotonic() < end, f"no {what} within {patience_s:g} s\n{logs}"
             time.sleep(0.02)
         return result
@@ -211,10 +218,9 @@ class Graph:
 
         It is asked in the executor's thread: rclpy loses an answer that comes before it has noted the question.
         """
-        task = self._executor.create_task(question)
-        self.wait(task.done, f"the question for {what}")
-        self.wait(task.result().done, what)
-        return task.result().result()
+        answer = self.between_callbacks(question)
+        self.wait(answer.done, what)
+        return answer.result()
 
     def call(self, service: str, kind: Any, **fields: Any) -> Any:
         """The response of a service."""
@@ -222,7 +228,7 @@ class Graph:
         self.wait(client.service_is_ready, f"service {service}")
         future = client.call_async(kind.Request(**fields))
         self.wait(future.done, f"answer of {service}")
-        self.node.destroy_client(client)
+        self.between_callbacks(lambda: self.node.destroy_client(client))
         return future.result()
 
     def set_parameters(self, name: str, **values: Any) -> list[Any]:

@@ -31,7 +31,7 @@ def run_node(make: Callable[[], Any], arguments: Sequence[str] | None = None) ->
             parameter has a value that the node refuses.
     """
     import rclpy
-    from rclpy.exceptions import ParameterException
+    from rclpy.exceptions import InvalidHandle, ParameterException
     from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
 
     try:
@@ -49,6 +49,8 @@ def run_node(make: Callable[[], Any], arguments: Sequence[str] | None = None) ->
                 executor.spin()
             except (KeyboardInterrupt, ExternalShutdownException):
                 raise
+            except InvalidHandle:  # A callback has destroyed what the executor was about to wait for.
+                continue
             except Exception:  # One request that fails does not end the node; the executor's own end is none.
                 if rclpy.ok():
                     node.get_logger().error(traceback.format_exc())
