@@ -7,8 +7,9 @@ import numpy as np
 from binpose_core.base.errors import BinposeError
 from binpose_core.base.kernel_compilation import on_compilation
 from binpose_core.parts.catalogue import ObjectModel
+from binpose_core.parts.drawn_scene import CAMERA, drawn_scene
 from binpose_pipeline.bundle import PipelineBundle
-from binpose_pipeline.kernels import CAMERA, compile_kernels, drawn_scene
+from binpose_pipeline.kernels import compile_kernels
 from binpose_pipeline.pipeline import Pipeline
 
 

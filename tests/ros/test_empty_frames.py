@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from bench import Workbench
 from live_graph import MODEL
+from plain_frames import box_on_table, square_detection
 
 from binpose_core.base.reasons import Reason
 
@@ -54,9 +55,8 @@ def match_of(frame: Any) -> dict[str, bytes]:
 
 def empty_bin(holes: float = 0.0) -> Any:
     """A plain table, in part without depth."""
-    from binpose_ros.warm_up import warm_up_frame
 
-    frame = warm_up_frame()
+    frame = box_on_table()
     depth_m = np.full_like(frame.depth_m, 0.6)
     depth_m[: round(holes * len(depth_m))] = 0
     return replace(frame, color=np.full_like(frame.color, 90), depth_m=depth_m)
@@ -76,11 +76,10 @@ def test_a_frame_in_which_nothing_is_detected_has_its_reason(
 def test_detections_that_are_not_followed_up_are_counted() -> None:
     from binpose_detection.node import why_nothing
     from binpose_ros.settings import DetectionChoice
-    from binpose_ros.warm_up import warm_up_detection, warm_up_frame
 
-    frame = warm_up_frame()
+    frame = box_on_table()
     settings = DetectionChoice(min_score=0.4, region="0,0 9,0 0,9")
-    outcome = why_nothing(frame, [warm_up_detection(frame, "part")], {}, settings)
+    outcome = why_nothing(frame, [square_detection(frame, "part")], {}, settings)
     assert outcome.reason is Reason.NO_PARTS
     assert outcome.message.startswith("None of 1 detections lies in the region with a score of at least 0.4;")
 
@@ -88,11 +87,10 @@ def test_detections_that_are_not_followed_up_are_counted() -> None:
 def test_poses_below_the_threshold_are_no_empty_bin(refinement: Any) -> None:
     from binpose_core.frames.types import PoseEstimate
     from binpose_refinement.node import why_unreported
-    from binpose_ros.warm_up import warm_up_detection
 
     objects, frame = refinement.models.find("").objects, empty_bin()
     name, *others = objects
-    found, T_cam_obj = [warm_up_detection(frame, name)], np.eye(4)
+    found, T_cam_obj = [square_detection(frame, name)], np.eye(4)
     settings = refinement.settings
     outcome = why_unreported(frame, found, [PoseEstimate(name, T_cam_obj, 0.31)], objects, settings)
     assert outcome.reason is Reason.BELOW_THRESHOLD and f"0.31 of {name}" in outcome.message

@@ -11,6 +11,7 @@ import pytest
 from bench import Workbench
 from live_graph import MODEL
 from live_messages import assert_same_parts, poses_of, send_info_until_received
+from plain_frames import box_on_table
 
 from binpose_core.base.reasons import Reason
 from binpose_core.geometry.transforms import exp_so3, from_rotation_translation, inverse
@@ -65,9 +66,8 @@ class Wrist:
         from binpose_ros.estimate_action import FrameResult
         from binpose_ros.outcome import Outcome
         from binpose_ros.stamps import Header
-        from binpose_ros.warm_up import warm_up_frame
 
-        frame, version = replace(warm_up_frame(), frame_id="camera"), self.node.models.find().version
+        frame, version = replace(box_on_table(), frame_id="camera"), self.node.models.find().version
         while not self._ended.wait(0.05):
             now_ns = self.node.get_clock().now().nanoseconds
             self.at = self.at + np.array([0.05 * self.speed_m_s, 0.0, 0.0])

@@ -11,6 +11,7 @@ import pytest
 from bench import Workbench
 from live_graph import MODEL
 from live_messages import poses_of, send_info_until_received, stamp
+from plain_frames import box_on_table
 from scipy.spatial.transform import Rotation
 
 from binpose_core.base.errors import BinposeError
@@ -133,9 +134,8 @@ def published(node: Any) -> Any:
     """The result of a frame with one pose above the threshold and one below."""
     from binpose_core.frames.types import PoseEstimate
     from binpose_ros.outcome import Outcome
-    from binpose_ros.warm_up import warm_up_frame
 
-    model, frame = node.models.find(""), replace(warm_up_frame(), frame_id="camera", stamp_ns=5_000_000_000)
+    model, frame = node.models.find(""), replace(box_on_table(), frame_id="camera", stamp_ns=5_000_000_000)
     name = next(iter(model.objects))
     T_cam_obj = from_rotation_translation(np.eye(3), np.array([0.01, 0.02, 0.6]))
     poses = [PoseEstimate(name, T_cam_obj, 0.9), PoseEstimate(name, T_cam_obj, 0.1)]

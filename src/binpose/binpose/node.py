@@ -22,6 +22,7 @@ from binpose_detection.node import DetectionOutputs, why_nothing
 from binpose_estimator.estimator import PoseEstimator
 from binpose_estimator.node import PoseOutputs, PoseSettings
 from binpose_pipeline.candidate import golden_score
+from binpose_pipeline.kernels import compile_kernels
 from binpose_pipeline.pipeline import Pipeline, TimedResult
 from binpose_pipeline.scene.left_out_views import alone_in_world
 from binpose_pipeline.scene.scene_estimator import SceneEstimator
@@ -83,7 +84,8 @@ def build(stored: StoredModel, objects: Mapping[str, ObjectModel], settings: Any
 
 
 def warm_up(pipeline: Pipeline, objects: Mapping[str, ObjectModel], frame: RgbdFrame) -> None:
-    """Run all stages once."""
+    """Run all stages, each once with the truth of a drawing as well."""
+    compile_kernels(pipeline, objects)
     pipeline(frame)
 
 

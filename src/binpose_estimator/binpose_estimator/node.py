@@ -9,6 +9,7 @@ from binpose_core.evaluation.golden import Found, GoldenFrame, found_share, true
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import PoseEstimate
 from binpose_core.learning.model_store import StoredModel
+from binpose_core.parts.drawn_scene import drawn_scene
 from binpose_core.parts.empty_results import why_empty
 from binpose_core.parts.objects import ObjectModel
 from binpose_estimator.estimator import PoseEstimator
@@ -33,7 +34,6 @@ from binpose_ros.stage_model import StageModel
 from binpose_ros.stamps import Header
 from binpose_ros.upstream_status import UpstreamStatus
 from binpose_ros.vision_arrays import array_length, write_array
-from binpose_ros.warm_up import warm_up_detection
 
 DETECTIONS = Input("detection/detections", "Detection2DArray", "reference", camera=False)
 MASK = Input("detection/instance_mask", "Image", "same", camera=False)
@@ -79,8 +79,9 @@ def build(stored: StoredModel, objects: Mapping[str, ObjectModel], settings: Any
 
 
 def warm_up(estimator: PoseEstimator, objects: Mapping[str, ObjectModel], frame: RgbdFrame) -> None:
-    """Run the network once."""
-    estimator(frame, [warm_up_detection(frame, next(iter(objects)))])
+    """Estimate the poses of a drawing."""
+    scene = drawn_scene(objects)
+    estimator(scene.frame, scene.detections)
 
 
 def score(

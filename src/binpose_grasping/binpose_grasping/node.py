@@ -12,6 +12,7 @@ from binpose_core.base.settings import about, setting
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.geometry.transforms import FloatArray, inverse
 from binpose_core.learning.model_store import StoredModel
+from binpose_core.parts.drawn_scene import drawn_scene
 from binpose_core.parts.objects import ObjectModel
 from binpose_grasping.cell import Placement
 from binpose_grasping.config import PlannerConfig
@@ -39,7 +40,6 @@ from binpose_ros.stamps import Header, from_header
 from binpose_ros.transforms import Transforms, moved
 from binpose_ros.upstream_status import UpstreamStatus
 from binpose_ros.vision_arrays import array_length
-from binpose_ros.warm_up import warm_up_pose
 
 POSES = Input("refinement/poses", "Detection3DArray", "reference", camera=False)
 INPUTS = (POSES, DEPTH, INFO)
@@ -86,9 +86,9 @@ def build(stored: StoredModel, objects: Mapping[str, ObjectModel], settings: Any
 
 
 def warm_up(planner: GraspPlanner, objects: Mapping[str, ObjectModel], frame: RgbdFrame) -> None:
-    """Plan once."""
-    name = next(iter(objects))
-    planner(frame, [warm_up_pose(frame, name)])
+    """Plan for the poses of a drawing."""
+    scene = drawn_scene(objects)
+    planner(scene.frame, scene.poses)
 
 
 def other_planner(before: GraspSettings, after: GraspSettings) -> bool:

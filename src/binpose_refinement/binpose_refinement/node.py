@@ -14,6 +14,7 @@ from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import Detection, PoseEstimate
 from binpose_core.learning.bundle import ModelBundle
 from binpose_core.learning.model_store import StoredModel
+from binpose_core.parts.drawn_scene import drawn_scene
 from binpose_core.parts.empty_results import why_empty
 from binpose_core.parts.objects import ObjectModel
 from binpose_refinement.config import RefinerConfig
@@ -44,7 +45,6 @@ from binpose_ros.stamps import Header
 from binpose_ros.transforms import Transforms, placed
 from binpose_ros.upstream_status import UpstreamStatus
 from binpose_ros.vision_arrays import write_array
-from binpose_ros.warm_up import warm_up_detection, warm_up_pose
 
 POSES = Input("pose_estimator/poses", "Detection3DArray", "reference", camera=False)
 DETECTIONS = Input("detection/detections", "Detection2DArray", "same", camera=False)
@@ -193,9 +193,9 @@ def build(stored: StoredModel, objects: Mapping[str, ObjectModel], settings: Any
 
 
 def warm_up(refiner: IcpRefiner, objects: Mapping[str, ObjectModel], frame: RgbdFrame) -> None:
-    """Refine once."""
-    name = next(iter(objects))
-    refiner(frame, [warm_up_detection(frame, name)], [warm_up_pose(frame, name)])
+    """Refine the poses of a drawing."""
+    scene = drawn_scene(objects)
+    refiner(scene.frame, scene.detections, scene.poses)
 
 
 def other_refiner(before: RefinementSettings, after: RefinementSettings) -> bool:

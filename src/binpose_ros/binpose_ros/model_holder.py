@@ -8,13 +8,14 @@ from typing import Any, Generic
 
 from binpose_core.base.devices import check_device
 from binpose_core.base.errors import BinposeError
+from binpose_core.base.kernel_compilation import on_compilation
 from binpose_core.evaluation.golden import golden_frames
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.learning.bundle import Checks, ModelBundle, ModelSlot, load_model
 from binpose_core.learning.model_store import SHORT, ModelStore, StoredModel
 from binpose_core.learning.stored_parts import assemble
+from binpose_core.parts.drawn_scene import drawn_scene
 from binpose_ros.stage_model import Objects, Stage, StageModel
-from binpose_ros.warm_up import warm_up_frame
 
 
 class ModelHolder(Generic[Stage]):
@@ -84,7 +85,8 @@ class ModelHolder(Generic[Stage]):
                 return self._stage_model.score(stage, objects, frames, settings)
 
             checks = Checks[Stage](settings.required_objects, self._warm_up, score)
-            model = load_model(folder, version, build, checks, ModelBundle[Stage], current)
+            with on_compilation(self._tell_compilation):
+                model = load_model(folder, version, build, checks, ModelBundle[Stage], current)
             return replace(model, settings=settings)
 
     def exchange(self, model: ModelBundle[Stage]) -> ModelBundle[Stage]:
@@ -115,9 +117,13 @@ class ModelHolder(Generic[Stage]):
             self._node.get_logger().error(f"The new model is refused: {reason}")
         self._node.monitor.model_reason = reason
 
+    def _tell_compilation(self, number: int, name: str) -> None:
+        if number == 1:
+            self._node.get_logger().info("Compiling kernels, once per machine and user: about a minute.")
+
     def _warm_up(self, stage: Stage, objects: Objects) -> None:
         self._stage_model.check(self._node.settings, objects)
-        self._stage_model.warm_up(stage, objects, replace(self.last_frame or warm_up_frame()))
+        self._stage_model.warm_up(stage, objects, replace(self.last_frame or drawn_scene(objects).frame))
 
     def _fitted(self, model: ModelBundle[Stage], settings: Any) -> ModelBundle[Stage]:
         """Call it with the lock held."""

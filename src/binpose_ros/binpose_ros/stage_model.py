@@ -17,7 +17,7 @@ class StageModel(Generic[Stage]):
     """The functions of one stage. Settings are those of the node's parameters.
 
     build: makes the stage of a stored model and its parts.
-    warm_up: runs a stage once on a frame, before it is used.
+    warm_up: runs a stage before it is used, so that kernels are compiled; the frame is the newest, or a drawn one.
     score: how well a stage does on golden frames, or None where it has no measure of its own.
     check: raises a BinposeError for settings that do not fit a model's parts.
     must_rebuild: whether a change of settings (before, after) needs the stage to be built again.

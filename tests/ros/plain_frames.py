@@ -1,16 +1,16 @@
-"""A frame to try a model on before any image has come: what is slow once is slow before the first image."""
+"""Frames of a plain scene, for tests that need no more than a frame."""
 
 import numpy as np
 
 from binpose_core.frames.camera import Camera
 from binpose_core.frames.rgbd_frame import RgbdFrame
-from binpose_core.frames.types import Detection, PoseEstimate
+from binpose_core.frames.types import Detection
 
 WIDTH, HEIGHT, FOCAL_PX, TABLE_M = 640, 480, 600.0, 0.6
 SIDE_PX, RISE_M = 60, 0.02
 
 
-def warm_up_frame() -> RgbdFrame:
+def box_on_table() -> RgbdFrame:
     """A box on a table."""
     depth_m = np.full((HEIGHT, WIDTH), TABLE_M, np.float32)
     depth_m[_middle(HEIGHT), _middle(WIDTH)] -= np.float32(RISE_M)
@@ -18,20 +18,12 @@ def warm_up_frame() -> RgbdFrame:
     return RgbdFrame(color, depth_m, Camera(FOCAL_PX, FOCAL_PX, (WIDTH - 1) / 2, (HEIGHT - 1) / 2, WIDTH, HEIGHT))
 
 
-def warm_up_detection(frame: RgbdFrame, object_id: str) -> Detection:
+def square_detection(frame: RgbdFrame, object_id: str) -> Detection:
     """A square in the middle of a frame, taken for a part."""
     rows, columns = _middle(frame.camera.height), _middle(frame.camera.width)
     mask = np.ones((rows.stop - rows.start, columns.stop - columns.start), bool)
     box = (columns.start, rows.start, columns.stop, rows.stop)
     return Detection(object_id, 1.0, box, mask, (frame.camera.width / 2, frame.camera.height / 2))
-
-
-def warm_up_pose(frame: RgbdFrame, object_id: str) -> PoseEstimate:
-    """The part of the first detection, upright in the middle of a frame."""
-    T_cam_obj = np.eye(4)
-    assert frame.depth_m is not None
-    T_cam_obj[2, 3] = float(np.median(frame.depth_m[frame.depth_m > 0]))
-    return PoseEstimate(object_id, T_cam_obj, 1.0, detection_index=0)
 
 
 def _middle(side: int) -> slice:
