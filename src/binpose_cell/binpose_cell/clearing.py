@@ -28,6 +28,7 @@ class Clearing:
 
     tries: in their order. parts: number of parts at the start. left: in the bin at the end. spilled: number of parts
     that fell beside the bin. reason: why it ended. seconds: wall-clock times of images, poses and grasps, summed.
+    drags: number of drags.
     """
 
     tries: tuple[Try, ...]
@@ -36,6 +37,7 @@ class Clearing:
     spilled: int
     reason: str
     seconds: dict[str, float] = field(default_factory=dict)
+    drags: int = 0
 
 
 def true_poses(view: SimulatedView) -> list[PoseEstimate]:
@@ -106,11 +108,11 @@ class BinClearing:
         cell.begin()
         while not cell.end:
             plan = self.planned()
-            found = cell.take(plan.grasps, plan.reason)
+            found = cell.take(plan.grasps, plan.reason, plan.drags)
             if found is not None:
                 tries.append(found)
                 on_try(found)
-        return Clearing(tuple(tries), cell.parts, cell.left, cell.spilled, cell.end, self.seconds)
+        return Clearing(tuple(tries), cell.parts, cell.left, cell.spilled, cell.end, self.seconds, cell.drags)
 
     def planned(self) -> GraspPlan:
         """The grasps of a new image of the bin as it is."""

@@ -64,6 +64,27 @@ class MotionConfig:
 
 
 @dataclass(frozen=True)
+class DragMotionConfig:
+    """Motion of the closed hand that drags a part.
+
+    most: drags in a row, without a pick between them that succeeds; 0 = none.
+    press_m_s: speed of the hand that is lowered onto the part.
+    drag_m_s: largest speed of the drag.
+    press_m: how far the target is lowered below the contact: the hand is compliant, so that this is a force.
+    search_m: how far the hand is lowered below the expected contact.
+    """
+
+    most: int = setting(6, bounds=(0, 1000))
+    press_m_s: float = setting(0.03, bounds=SPEED_M_S)
+    drag_m_s: float = setting(0.15, bounds=SPEED_M_S)
+    press_m: float = setting(0.001, bounds=(0.0, 0.05))
+    search_m: float = setting(0.006, bounds=(0.0, 0.1))
+
+    def __post_init__(self) -> None:
+        check_bounds(self)
+
+
+@dataclass(frozen=True)
 class DriveConfig:
     """Motors of an arm's joints.
 
@@ -84,6 +105,7 @@ class PickingConfig:
 
     grip: physics.
     motion: of the hand.
+    drag: of parts without a free grasp.
     arm: that carries the hand; "none" for a hand that flies freely.
     drive: of the arm's joints.
     bin: placement of the bin in the frame of the arm's base.
@@ -96,6 +118,7 @@ class PickingConfig:
 
     grip: GripConfig = field(default_factory=GripConfig)
     motion: MotionConfig = field(default_factory=MotionConfig)
+    drag: DragMotionConfig = field(default_factory=DragMotionConfig)
     arm: ArmConfig = field(default_factory=ArmConfig)
     drive: DriveConfig = field(default_factory=DriveConfig)
     bin: Placement = field(

@@ -224,6 +224,12 @@ class PickWorld:
             touching.append(set(self._part_of[pairs[pairs != finger]].tolist()) - {-1})
         return sorted(touching[0] & touching[1])
 
+    def touching(self) -> list[int]:
+        """The parts that touch a finger."""
+        bodies = self._model.geom_bodyid[self._data.contact.geom[self._data.contact.dist < 0.0]]
+        pairs = bodies[np.isin(bodies, self._fingers).any(axis=1)]
+        return sorted(set(self._part_of[pairs].ravel().tolist()) - {-1})
+
     def remove(self, part: int) -> None:
         """Take a part out of the world."""
         self._present[part] = False

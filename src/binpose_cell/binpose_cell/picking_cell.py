@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from binpose_cell.carriers import hand_carrier
 from binpose_cell.cell_camera import CellCamera
 from binpose_cell.config import PickingConfig
+from binpose_cell.drag_motion import execute_drag
 from binpose_cell.filled_bin import FilledBin
 from binpose_cell.hand_carrier import HandPath
 from binpose_cell.pick_motion import PickResult, execute
@@ -17,6 +19,7 @@ from binpose_core.base.errors import BinposeError
 from binpose_core.frames.types import Grasp, Hypothesis
 from binpose_core.geometry.transforms import FloatArray, inverse
 from binpose_core.parts.grasps import PARALLEL, TOOLS
+from binpose_grasping.drags import Drag
 from binpose_grasping.gripper import GripperConfig
 from binpose_simulation.bins import BinSpec
 from binpose_simulation.scene import SimulatedView
@@ -86,6 +89,7 @@ class PickingCell:
         self.world = PickWorld(filled.bodies, filled.spec, filled.T_world_obj, gripper, grip, on_step, carrier)
         self.parts, self.spilled, self.tries, self.end = len(filled.bodies), 0, 0, ""
         self._failed: list[FloatArray] = []
+        self.drags, self._dragged = 0, list[FloatArray]()
         self._views = self._fruitless = 0
         self._began = False
 
@@ -120,12 +124,13 @@ class PickingCell:
         number, self._views = self._views, self._views + 1
         return self.camera.view(self.world.poses(), number)
 
-    def take(self, grasps: Sequence[Grasp], reason: str = "") -> Try | None:
+    def take(self, grasps: Sequence[Grasp], reason: str = "", drags: Sequence[Drag] = ()) -> Try | None:
         """Execute the best grasp of the last image that is not a repetition of a failed one; None if there is none.
 
         Args:
             grasps: in the camera frame, best first, with the poses that they were planned for.
             reason: why there are none. It ends the work after `config.looks` images in a row without a grasp.
+            drags: in the camera frame, best first. After those images, one is executed in place of that.
 
         Raises:
             BinposeError: for a grasp of another tool or without a pose, or if the physics diverges.
@@ -135,7 +140,7 @@ class PickingCell:
         grasp = next((one for one in grasps if not self._repeats(T_world_cam @ one.T_cam_hand)), None)
         if grasp is None:
             self._fruitless += 1
-            if self._fruitless >= self.config.looks:
+            if self._fruitless >= self.config.looks and not self._moved_a_part(drags):
                 self.end = REPEATED if grasps else reason or NO_GRASP
             return None
         self._fruitless = 0
@@ -157,6 +162,7 @@ class PickingCell:
         if result.succeeded:
             self.world.remove(result.part)
             self._failed.clear()
+            self._dragged.clear()
         else:
             self._failed.append(path.T_grasp)
         self.world.park_hand()
@@ -186,8 +192,30 @@ class PickingCell:
         rim_m = self._filled.spec.inner_bounds(self._filled.spec.height_m)[0][1]
         return np.array([(column - (COLUMNS - 1) / 2) * PITCH_M, rim_m - PLACE_M - row * PITCH_M])
 
+    def _moved_a_part(self, drags: Sequence[Drag]) -> bool:
+        """Execute the first drag of a part that does not lie as it did before another drag; False if there is none."""
+        if len(self._dragged) >= self.config.drag.most:
+            return False
+        moved = (drag.moved(self.T_world_cam) for drag in drags)
+        drag = next((one for one in moved if not self._is_near(one.T_cam_hand, self._dragged)), None)
+        if drag is None:
+            return False
+        self._dragged.append(drag.T_cam_hand)
+        self.drags, self._fruitless = self.drags + 1, 0
+        self._guarded(partial(self._drag, drag))
+        return True
+
+    def _drag(self, drag: Drag) -> None:
+        """Execute a drag in the world frame."""
+        execute_drag(self.world, drag, self.config)
+        self.world.park_hand()
+        self._settle()
+
     def _repeats(self, T_world_hand: FloatArray) -> bool:
-        away = [float(np.linalg.norm(T[:3, 3] - T_world_hand[:3, 3])) for T in self._failed]
+        return self._is_near(T_world_hand, self._failed)
+
+    def _is_near(self, T_world_hand: FloatArray, others: Sequence[FloatArray]) -> bool:
+        away = [float(np.linalg.norm(T[:3, 3] - T_world_hand[:3, 3])) for T in others]
         return min(away, default=np.inf) < self.config.repeated_m
 
     def _guarded(self, action: Callable[[], Result]) -> Result:

@@ -11,6 +11,7 @@ from binpose_core.geometry.transforms import FloatArray
 from binpose_core.parts.grasps import PARALLEL, TOOLS
 from binpose_grasping.arm import ArmConfig
 from binpose_grasping.cell import CellConfig
+from binpose_grasping.drags import DragConfig
 from binpose_grasping.gripper import GripperConfig
 from binpose_grasping.search_config import PoseErrorConfig, SearchConfig, SuctionConfig
 
@@ -110,6 +111,7 @@ class PlannerConfig:
     arm: the robot arm.
     cell: bin, and placement of the camera.
     ranking: the estimated probability that a pick succeeds.
+    drag: drags of parts without a free grasp.
     search: of grasps for parts whose model has none, in place of `binpose grasps`.
     search_missing: whether such parts are searched; otherwise they are not grasped.
     turns: number of directions of approach about the closing line of a grasp.
@@ -139,6 +141,7 @@ class PlannerConfig:
     arm: ArmConfig = field(default_factory=ArmConfig)
     cell: CellConfig = field(default_factory=CellConfig)
     ranking: RankingConfig = field(default_factory=RankingConfig)
+    drag: DragConfig = field(default_factory=DragConfig)
     search: SearchConfig = field(default_factory=quick_search)
     search_missing: bool = True
     turns: int = setting(24, bounds=(1, 360))

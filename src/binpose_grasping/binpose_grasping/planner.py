@@ -17,7 +17,8 @@ from binpose_grasping.arm_check import ArmCheck
 from binpose_grasping.candidates import within_cone
 from binpose_grasping.cell import cell_boxes
 from binpose_grasping.config import PlannerConfig
-from binpose_grasping.obstacles import Obstacles
+from binpose_grasping.drags import Drag, find_drags
+from binpose_grasping.obstacles import Obstacles, observed_points
 from binpose_grasping.part_grasps import PartGrasps, part_grasps
 from binpose_grasping.pose_samples import sampled_hypotheses
 from binpose_grasping.ranking import RankedCandidates, ranked, reach_factor
@@ -44,12 +45,14 @@ class GraspPlan:
     reason: a sentence if there are none, else empty.
     refused: number of refused grasps by reason.
     best_refused: the best of them by its quality, for display.
+    drags: if there are no grasps: motions that may free parts, at most one for each, by descending probability.
     """
 
     grasps: tuple[Grasp, ...]
     reason: str = ""
     refused: Mapping[Refusal, int] = field(default_factory=dict)
     best_refused: RefusedGrasp | None = None
+    drags: tuple[Drag, ...] = ()
 
 
 class GraspPlanner:
@@ -90,7 +93,8 @@ class GraspPlanner:
         T_base_cam = self.config.cell.camera.matrix if T_base_cam is None else np.asarray(T_base_cam, np.float64)
         planner = copy(self)
         planner.config = self.config.in_camera(T_base_cam)
-        return planner._in_cones(frame, poses, T_base_cam)
+        plan = planner._in_cones(frame, poses, T_base_cam)
+        return plan if plan.grasps else replace(plan, drags=tuple(planner._drags(frame, poses, T_base_cam)))
 
     def _in_cones(self, frame: RgbdFrame, poses: Sequence[PoseEstimate], T_base_cam: FloatArray) -> GraspPlan:
         """Plan within the cone of approach, and within the widest one where nothing is free in it."""
@@ -100,6 +104,15 @@ class GraspPlanner:
         planner = copy(self)
         planner.config = replace(config, cone_rad=config.widest_cone_rad)
         return planner._plan(frame, poses, T_base_cam)
+
+    def _drags(self, frame: RgbdFrame, poses: Sequence[PoseEstimate], T_base_cam: FloatArray) -> list[Drag]:
+        """Drags of the probable poses; their indices are those of `poses`."""
+        config, (sure, _) = self.config, self._distinct(poses)
+        assert frame.depth_m is not None
+        seen = observed_points(frame.depth_m, frame.camera, config.grid_m)
+        known = [poses[index] for index in sure]
+        found = find_drags(known, self._objects, config.cell.bin, T_base_cam, config.gripper, seen, config.drag)
+        return [replace(drag, pose_index=sure[drag.pose_index]) for drag in found]
 
     def _plan(self, frame: RgbdFrame, poses: Sequence[PoseEstimate], T_base_cam: FloatArray) -> GraspPlan:
         """Plan with a direction of approach in the camera frame."""

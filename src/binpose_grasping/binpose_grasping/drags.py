@@ -1,0 +1,201 @@
+"""Drags: closed fingers press on a part from above and pull it to where it can be gripped.
+
+A part at a wall, or between others, may have no free grasp. Friction moves it: the pads hold better than the floor.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from binpose_core.base.settings import check_bounds, setting
+from binpose_core.frames.types import PoseEstimate
+from binpose_core.geometry.transforms import FloatArray, from_rotation_translation, inverse, transform
+from binpose_core.parts.objects import ObjectModel
+from binpose_grasping.antipodal import center_of_mass
+from binpose_grasping.cell import BinConfig
+from binpose_grasping.gripper import GripperConfig
+
+POINTS, HEADINGS = 1024, 16
+"""Surface points of a part, and number of directions that are compared."""
+UP = np.array([0.0, 0.0, 1.0])
+
+
+@dataclass(frozen=True)
+class DragConfig:
+    """Where parts are dragged to.
+
+    length_m: longest way.
+    least_m: shortest way that is worth the time.
+    lever: largest horizontal distance of the fingers from the centre of mass, relative to the diameter: a part that
+        is pressed far from it turns instead.
+    slope_rad: largest slope of the surface below the fingers.
+    wall_m: walls and other parts within this distance are what a part is dragged away from.
+    margin_m: distance of the fingers from walls, and by which other parts must be lower.
+    observed_m: what the depth image shows may be higher than the part by this, for its noise.
+    """
+
+    length_m: float = setting(0.05, bounds=(0.001, 1.0))
+    least_m: float = setting(0.012, bounds=(0.0, 1.0))
+    lever: float = setting(0.3, bounds=(0.0, 1.0))
+    slope_rad: float = setting(0.7, bounds=(0.0, 1.57))
+    wall_m: float = setting(0.03, bounds=(0.001, 1.0))
+    margin_m: float = setting(0.002, bounds=(0.0, 0.1))
+    observed_m: float = setting(0.005, bounds=(0.0, 0.1))
+
+    def __post_init__(self) -> None:
+        check_bounds(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Drag:
+    """A straight drag of one part, in the camera frame.
+
+    object_id: its type. pose_index: of its pose among those that were given.
+    T_cam_hand: (4, 4) of the closed hand where the finger tips touch the part.
+    direction: (3,) unit vector. length_m: of the way.
+    """
+
+    object_id: str
+    pose_index: int
+    T_cam_hand: FloatArray
+    direction: FloatArray
+    length_m: float
+
+    def moved(self, T: FloatArray) -> "Drag":
+        """The same drag in another frame; T (4, 4) leads there from this one."""
+        return replace(self, T_cam_hand=T @ self.T_cam_hand, direction=T[:3, :3] @ self.direction)
+
+
+def find_drags(
+    poses: Sequence[PoseEstimate],
+    objects: Mapping[str, ObjectModel],
+    bin_config: BinConfig,
+    T_base_cam: FloatArray,
+    gripper: GripperConfig,
+    observed: FloatArray,
+    config: DragConfig | None = None,
+) -> list[Drag]:
+    """One drag for each part that the fingers can press on and that has room to move, by descending probability.
+
+    Args:
+        poses: of the parts in the bin, in the camera frame.
+        objects: the parts by id.
+        bin_config: the bin; without a size there are no drags.
+        T_base_cam: (4, 4) of the camera in the frame of the arm's base.
+        gripper: the hand.
+        observed: (M, 3) points of the depth image in the camera frame.
+        config: where parts are dragged to.
+    """
+    if not (bin_config.size_x_m and bin_config.size_y_m):
+        return []
+    scene = _Scene(poses, objects, bin_config, inverse(bin_config.placement.matrix) @ T_base_cam, observed)
+    order = sorted(range(len(poses)), key=lambda index: -poses[index].score)
+    found = (_drag(scene, index, gripper, config or DragConfig()) for index in order)
+    return [drag for drag in found if drag is not None]
+
+
+class _Scene:
+    """The surface points of all parts in the frame of the bin."""
+
+    def __init__(
+        self,
+        poses: Sequence[PoseEstimate],
+        objects: Mapping[str, ObjectModel],
+        bin_config: BinConfig,
+        T_bin_cam: FloatArray,
+        observed: FloatArray,
+    ) -> None:
+        self.T_bin_cam, self.poses = T_bin_cam, poses
+        self.observed = transform(T_bin_cam, observed)
+        self.half_m = np.array([bin_config.size_x_m, bin_config.size_y_m]) / 2
+        self.parts = [objects[pose.object_id] for pose in poses]
+        T = [T_bin_cam @ pose.T_cam_obj for pose in poses]
+        self.points = [transform(one, part.points[:POINTS]) for one, part in zip(T, self.parts, strict=True)]
+        self.up = [part.normals[:POINTS] @ one[2, :3] for one, part in zip(T, self.parts, strict=True)]
+        self.centers = [transform(one, center_of_mass(part)[None])[0] for one, part in zip(T, self.parts, strict=True)]
+
+    def others(self, index: int) -> FloatArray:
+        """(N, 3) points of all other parts."""
+        return np.concatenate([np.zeros((0, 3)), *(p for n, p in enumerate(self.points) if n != index)])
+
+
+def _drag(scene: _Scene, index: int, gripper: GripperConfig, config: DragConfig) -> Drag | None:
+    """The drag of one part, or None."""
+    touch = _touch(scene, index, gripper, config)
+    if touch is None:
+        return None
+    heading, length_m = _way(scene, index, touch, config, _half_m(gripper))
+    if length_m < config.least_m:
+        return None
+    along = np.array([*heading, 0.0])
+    down, closing = -UP, np.array([1.0, 0.0, 0.0])
+    T_bin_hand = from_rotation_translation(
+        np.stack([np.cross(closing, down), closing, down], -1), touch + gripper.pad_m * UP
+    )
+    drag = Drag(scene.poses[index].object_id, index, T_bin_hand, along, length_m)
+    return drag.moved(inverse(scene.T_bin_cam))
+
+
+def _touch(scene: _Scene, index: int, gripper: GripperConfig, config: DragConfig) -> FloatArray | None:
+    """(3,) where the finger tips touch the part: near the centre of mass, higher than all other parts there."""
+    own, others, center = scene.points[index], scene.others(index), scene.centers[index]
+    half_m = _half_m(gripper)
+    places = own[scene.up[index] > np.cos(config.slope_rad)]
+    away_m = np.linalg.norm(places[:, :2] - center[:2], axis=1)
+    inside = (np.abs(places[:, :2]) <= scene.half_m - half_m - config.margin_m).all(axis=1)
+    near = inside & (away_m <= config.lever * scene.parts[index].diameter_m)
+    for place in places[near][np.argsort(away_m[near], kind="stable")]:
+        below = _highest(own, place, half_m)
+        other_m = _highest(others, place, half_m + config.margin_m) + config.margin_m
+        if max(other_m, _highest(scene.observed, place, half_m) - config.observed_m) < below:
+            return np.array([place[0], place[1], below])
+    return None
+
+
+def _way(scene: _Scene, index: int, touch: FloatArray, config: DragConfig, half_m: float) -> tuple[FloatArray, float]:
+    """Unit vector (2,) and length: away from walls and other parts, as far as there is room."""
+    own, reach_m = scene.points[index][:, :2], config.wall_m
+    low_m, high_m = (scene.half_m + own).min(axis=0), (scene.half_m - own).min(axis=0)
+    away = np.clip(1 - low_m / reach_m, 0, 1) - np.clip(1 - high_m / reach_m, 0, 1)
+    for number, center in enumerate(scene.centers):
+        gap_m = _gap(own, scene.points[number][:, :2]) if number != index else np.inf
+        if gap_m < reach_m:
+            apart = scene.centers[index][:2] - center[:2]
+            away = away + (1 - gap_m / reach_m) * apart / max(float(np.linalg.norm(apart)), 1e-9)
+    if np.linalg.norm(away) < 1e-6:
+        away = -scene.centers[index][:2]
+    turn = 2 * np.pi * np.arange(HEADINGS) / HEADINGS
+    headings = np.stack([np.cos(turn), np.sin(turn)], -1)
+    room_m = np.array([_room(scene.half_m, own, touch[:2], one, half_m + config.margin_m) for one in headings])
+    length_m = np.minimum(room_m, config.length_m)
+    score = headings @ (away / max(float(np.linalg.norm(away)), 1e-9)) * length_m
+    best = int(score.argmax())
+    return headings[best], float(length_m[best])
+
+
+def _room(half_m: FloatArray, own: FloatArray, tips: FloatArray, heading: FloatArray, tip_m: float) -> float:
+    """How far a part and the fingers on it can move before one of them is at a wall."""
+    room_m = np.inf
+    for axis in (0, 1):
+        if abs(heading[axis]) > 1e-9:
+            sign = np.sign(heading[axis])
+            gap_m = half_m[axis] - max(float((sign * own[:, axis]).max()), float(sign * tips[axis]) + tip_m)
+            room_m = min(room_m, max(gap_m, 0.0) / abs(float(heading[axis])))
+    return float(room_m)
+
+
+def _highest(points: FloatArray, place: FloatArray, half_m: float) -> float:
+    """Height of the highest of the points (N, 3) in a square about a place."""
+    inside = (np.abs(points[:, :2] - place[:2]) <= half_m).all(axis=1)
+    return float(points[inside, 2].max(initial=-np.inf))
+
+
+def _half_m(gripper: GripperConfig) -> float:
+    """Half side of the square that holds the tips of the closed fingers."""
+    return max(gripper.finger_width_m / 2, gripper.finger_thickness_m)
+
+
+def _gap(a: FloatArray, b: FloatArray) -> float:
+    """Distance between two sets of points (N, 2) and (M, 2), of which every fourth counts."""
+    return float(np.sqrt(((a[::4, None] - b[None, ::4]) ** 2).sum(-1).min()))
