@@ -5,8 +5,9 @@ import numpy as np
 from binpose_cell.config import PickingConfig
 from binpose_cell.hand_carrier import HandPath, OutOfReachError
 from binpose_cell.pick_world import PickWorld
+from binpose_core.frames.types import Drag
 from binpose_core.geometry.transforms import FloatArray
-from binpose_grasping.drags import UP, Drag
+from binpose_grasping.drags import UP
 
 ABOVE_M, SLOW_M, STEP_M = 0.08, 0.005, 0.00025
 """Height from which the hand comes, height from which it is lowered slowly, and the steps of that."""

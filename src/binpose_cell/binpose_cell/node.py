@@ -14,12 +14,12 @@ from binpose_cell.figures import end_of
 from binpose_cell.node_settings import CellNodeSettings
 from binpose_cell.picking_cell import PickingCell, Try
 from binpose_core.base.errors import BinposeError
-from binpose_core.frames.types import Grasp
+from binpose_core.frames.types import Drag, Grasp
 from binpose_core.geometry.transforms import FloatArray, inverse
 from binpose_core.learning.model_store import ModelStore
 from binpose_core.learning.stored_parts import assemble, stored_objects
 from binpose_ros.camera_outputs import CameraImage, CameraOutputs
-from binpose_ros.grasp_messages import to_grasp
+from binpose_ros.grasp_messages import to_drag, to_grasp
 from binpose_ros.lifecycle import ManagedNode, guarded
 from binpose_ros.parameters import Parameters
 from binpose_ros.pick_messages import pick_message
@@ -29,7 +29,8 @@ from binpose_ros.running import prepare_process, run_node
 from binpose_ros.stamps import Header, from_header
 from binpose_simulation.scene import visible_truth
 
-OUTCOMES, GRASPS_ARRIVED = "pick_outcomes", "Grasps for the image arrived"
+OUTCOMES = "pick_outcomes"
+GRASPS_ARRIVED, DRAGGED = "Grasps for the image arrived", "A part is dragged to where it may have a free grasp"
 SHOWS, SHOWN_S = 3, 0.4
 """Least number of times that an image is published, and the time between them: a recorder keeps scenes that rest."""
 PATIENCE_S = 0.8
@@ -62,7 +63,10 @@ class SimulatedCellNode(ManagedNode):
         self._working = threading.Lock()  # held while the bin or its parts change
         self._changed = threading.Condition()
         self._stamps: set[int] = set()  # of the current image
-        self._answer: tuple[Any, str] | None = None  # a GraspArray, or None and why there are no grasps
+        # Of the current image, None before they have come: the GraspArray, why it has no grasps, and both together.
+        self._array: Any = None
+        self._reason: str | None = None
+        self._answer: tuple[Any, str] | None = None
         self._image: CameraImage | None = None
         group = MutuallyExclusiveCallbackGroup()
         for name, callback in (
@@ -167,7 +171,7 @@ class SimulatedCellNode(ManagedNode):
             self._image = self._outputs.image(view.frame, visible_truth(view))
             with self._changed:
                 self._stamps.clear()
-                self._answer = None
+                self._answer = self._reason = self._array = None
         return self._image
 
     def _show(self, image: CameraImage) -> None:
@@ -187,13 +191,16 @@ class SimulatedCellNode(ManagedNode):
 
     def _work(self, array: Any, reason: str) -> None:
         """Execute the best grasp of an image, and publish what became of it."""
-        cell, grasps = self._expected, [] if array is None else self._in_camera(array)
+        cell, grasps, drags = self._expected, *self._in_camera(array)
         self._image, self._wanted = None, self._wanted - 1
         if grasps:
             self.get_logger().info(f"{GRASPS_ARRIVED}: {len(grasps)}. The best new one is executed.")
-        found = cell.take(grasps, reason)
+        dragged = cell.drags
+        found = cell.take(grasps, reason, drags)
         if found is None:
             self._wanted += 1
+            if cell.drags > dragged:
+                self.get_logger().info(f"{DRAGGED}. {reason}")
         else:
             grasp = array.grasps[next(n for n, one in enumerate(grasps) if one is found.grasp)]
             width_m, end = found.result.width_m, end_of(found)
@@ -203,8 +210,8 @@ class SimulatedCellNode(ManagedNode):
             self._wanted = 0.0
             self.get_logger().info(f"{cell.end} {cell.left} of {cell.parts} parts are left after {cell.tries} tries.")
 
-    def _in_camera(self, array: Any) -> list[Grasp]:
-        """The grasps of a message in the camera frame."""
+    def _in_camera(self, array: Any) -> tuple[list[Grasp], list[Drag]]:
+        """The grasps and drags of a message in the camera frame."""
         T_base_cam = self._places[self.settings.frame_id]
         frame = from_header(array).frame_id
         if frame not in self._places:
@@ -213,7 +220,8 @@ class SimulatedCellNode(ManagedNode):
                 "grasp_publisher."
             )
         T_cam_frame = inverse(T_base_cam) @ self._places[frame]
-        return [to_grasp(message).moved(T_cam_frame) for message in array.grasps]
+        grasps = [to_grasp(message).moved(T_cam_frame) for message in array.grasps]
+        return grasps, [to_drag(message).moved(T_cam_frame) for message in array.drags]
 
     @property
     def _places(self) -> dict[str, FloatArray]:
@@ -229,18 +237,22 @@ class SimulatedCellNode(ManagedNode):
     # --- Subscriptions ------------------------------------------------------------------------------------------------
 
     def _grasps(self, array: Any) -> None:
-        if array.grasps:
-            self._answered(array, "", from_header(array).stamp_ns)
+        with self._changed:
+            if from_header(array).stamp_ns in self._stamps:
+                self._array = array
+                self._answered("" if array.grasps else self._reason)
 
     def _status(self, status: Any) -> None:
-        if status.success and not status.reported:
-            self._answered(None, str(status.message), from_header(status).stamp_ns)
-
-    def _answered(self, array: Any, reason: str, stamp_ns: int) -> None:
         with self._changed:
-            if stamp_ns in self._stamps and self._answer is None:
-                self._answer = array, reason
-                self._changed.notify_all()
+            if status.success and not status.reported and from_header(status).stamp_ns in self._stamps:
+                self._reason = str(status.message)
+                self._answered(self._reason)
+
+    def _answered(self, reason: str | None) -> None:
+        """Array and reason have come, in any order; call it with the lock held."""
+        if self._answer is None and self._array is not None and reason is not None:
+            self._answer = self._array, reason
+            self._changed.notify_all()
 
     # --- Services -----------------------------------------------------------------------------------------------------
 

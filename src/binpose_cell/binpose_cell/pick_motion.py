@@ -132,12 +132,12 @@ class _Try:
         return self._placed()
 
     def _placed(self) -> PickEnd:
-        """Lower the part to the table and open the fingers."""
+        """Lower the part to the table and open the fingers as wide as on the approach: wider, they may hit the part."""
         world = self._world
         down = world.hand_pose()[:3, 3] - [0.0, 0.0, self._height_m]
         world.move_hand(down, self._motion.lift_m_s)
         lost = self._part not in world.held()
-        world.open_fingers(world.gripper.opening_m)
+        world.open_fingers(self._path.opening_m)
         world.move_hand(down + np.array([0.0, 0.0, UP_M]), self._motion.lift_m_s)
         if lost:
             return PickEnd.LOST_ON_WAY

@@ -16,10 +16,9 @@ from binpose_cell.hand_carrier import HandPath
 from binpose_cell.pick_motion import PickResult, execute
 from binpose_cell.pick_world import OnStep, PickWorld
 from binpose_core.base.errors import BinposeError
-from binpose_core.frames.types import Grasp, Hypothesis
+from binpose_core.frames.types import Drag, Grasp, Hypothesis
 from binpose_core.geometry.transforms import FloatArray, inverse
 from binpose_core.parts.grasps import PARALLEL, TOOLS
-from binpose_grasping.drags import Drag
 from binpose_grasping.gripper import GripperConfig
 from binpose_simulation.bins import BinSpec
 from binpose_simulation.scene import SimulatedView

@@ -12,7 +12,7 @@ from binpose_grasping.rays import exits
 from binpose_grasping.wrench import tangents
 
 FACES = 5000  # level of detail for ray intersections
-OUTER_PAD = 0.75  # farthest contact, as a fraction of the pad beyond the tool centre point
+OUTER_PAD = 0.9  # farthest contact, as a fraction of the pad beyond the tool centre point
 INSIDE_CONE = 0.8  # tilted rays stay within this fraction of the friction cone
 
 

@@ -4,12 +4,12 @@ A part at a wall, or between others, may have no free grasp. Friction moves it: 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from binpose_core.base.settings import check_bounds, setting
-from binpose_core.frames.types import PoseEstimate
+from binpose_core.frames.types import Drag, PoseEstimate
 from binpose_core.geometry.transforms import FloatArray, from_rotation_translation, inverse, transform
 from binpose_core.parts.objects import ObjectModel
 from binpose_grasping.antipodal import center_of_mass
@@ -45,26 +45,6 @@ class DragConfig:
 
     def __post_init__(self) -> None:
         check_bounds(self)
-
-
-@dataclass(frozen=True, eq=False)
-class Drag:
-    """A straight drag of one part, in the camera frame.
-
-    object_id: its type. pose_index: of its pose among those that were given.
-    T_cam_hand: (4, 4) of the closed hand where the finger tips touch the part.
-    direction: (3,) unit vector. length_m: of the way.
-    """
-
-    object_id: str
-    pose_index: int
-    T_cam_hand: FloatArray
-    direction: FloatArray
-    length_m: float
-
-    def moved(self, T: FloatArray) -> "Drag":
-        """The same drag in another frame; T (4, 4) leads there from this one."""
-        return replace(self, T_cam_hand=T @ self.T_cam_hand, direction=T[:3, :3] @ self.direction)
 
 
 def find_drags(

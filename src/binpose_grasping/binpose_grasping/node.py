@@ -136,10 +136,11 @@ class GraspPublisherNode(ManagedNode):
         T_target_cam = inverse(T_cam_poses) if T_base_cam is None else T_base_cam
         grasps = self.memory.best_kept(in_frame(plan.grasps, T_target_cam), settings.keep_best)
         refused = in_frame([plan.best_refused.grasp] if plan.best_refused else [], T_target_cam)
+        drags = [drag.moved(T_target_cam) for drag in plan.drags]
         with self.monitor.measured("publish"):
             gripper = model.stage.config.gripper
-            self.results.outputs.publish(target, grasps, model.version, T_tcp_hand, gripper.boxes, refused)
-        self.service.put(GraspResult(target, grasps, model.version, T_tcp_hand, plan.reason))
+            self.results.outputs.publish(target, grasps, model.version, T_tcp_hand, gripper.boxes, refused, drags)
+        self.service.put(GraspResult(target, grasps, model.version, T_tcp_hand, plan.reason, drags=drags))
         return outcome(plan, len(poses), model.version)
 
     def _hand(self, settings: GraspSettings, stamp_ns: int) -> FloatArray:

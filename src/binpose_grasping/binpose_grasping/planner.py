@@ -9,7 +9,7 @@ import numpy as np
 
 from binpose_core.base.errors import BinposeError, NoDepth, UnknownObject
 from binpose_core.frames.rgbd_frame import RgbdFrame
-from binpose_core.frames.types import Grasp, Hypothesis, PoseEstimate
+from binpose_core.frames.types import Drag, Grasp, Hypothesis, PoseEstimate
 from binpose_core.geometry.transforms import FloatArray
 from binpose_core.parts.grasps import TOOLS
 from binpose_core.parts.objects import ObjectModel
@@ -17,7 +17,7 @@ from binpose_grasping.arm_check import ArmCheck
 from binpose_grasping.candidates import within_cone
 from binpose_grasping.cell import cell_boxes
 from binpose_grasping.config import PlannerConfig
-from binpose_grasping.drags import Drag, find_drags
+from binpose_grasping.drags import find_drags
 from binpose_grasping.obstacles import Obstacles, observed_points
 from binpose_grasping.part_grasps import PartGrasps, part_grasps
 from binpose_grasping.pose_samples import sampled_hypotheses

@@ -93,7 +93,9 @@ def _free_hands(part: ObjectModel, gripper: GripperConfig, config: SearchConfig,
 
 
 def roomiest(free: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Rotation (P,) and depth (P,) of the hand in the middle of the widest free range of rotations.
+    """Rotation (P,) and depth (P,) of the hand: in the middle of the widest free range of rotations.
+
+    The first depth with a free hand counts: it holds most firmly. The planner tries the others where it needs them.
 
     Args:
         free: (P, R, D) whether the hand is free at R rotations around the closing line and D depths.
@@ -102,8 +104,8 @@ def roomiest(free: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.intp], npt.NDA
     for _ in range(1 + free.shape[1] // 2):
         room += inner
         inner &= np.roll(inner, 1, axis=1) & np.roll(inner, -1, axis=1)
-    best = room.reshape(len(free), free.shape[1] * free.shape[2]).argmax(axis=1)
-    return best // free.shape[2], best % free.shape[2]
+    depth = room.any(axis=1).argmax(axis=1)
+    return np.take_along_axis(room, depth[:, None, None], axis=2)[..., 0].argmax(axis=1), depth
 
 
 def _rank(part: ObjectModel, pairs: ContactPairs) -> npt.NDArray[np.intp]:

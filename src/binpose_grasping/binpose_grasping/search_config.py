@@ -117,7 +117,7 @@ class SearchConfig:
     points: int = setting(400, bounds=(1, 4096))
     tilts: int = setting(2, bounds=(0, 32))
     rotations: int = setting(16, bounds=(1, 360))
-    depths: int = setting(2, bounds=(1, 20))
+    depths: int = setting(3, bounds=(1, 20))
     pairs: int = setting(1000, bounds=(1, 100000))
     tested: int = setting(400, bounds=(1, 10000))
     kept: int = setting(200, bounds=(1, 10000))

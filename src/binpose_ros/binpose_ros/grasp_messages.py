@@ -7,16 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from binpose_core.frames.types import Grasp, Hypothesis
+from binpose_core.frames.types import Drag, Grasp, Hypothesis
 from binpose_core.geometry.transforms import FloatArray, from_rotation_translation
 from binpose_ros.markers import DELETE_ALL, marker, xyz
-from binpose_ros.poses import from_matrices, to_matrix
+from binpose_ros.poses import from_matrices, from_matrix, to_matrix
 from binpose_ros.stamps import Header, to_header
 from binpose_ros.vision_arrays import instance_id, split_id
 
 Boxes = Callable[[float], tuple[FloatArray, FloatArray]]
-CUBE = 1  # visualization_msgs/Marker
+ARROW, CUBE = 0, 1  # visualization_msgs/Marker
 FREE, BEST, REFUSED = (0.6, 0.6, 0.6, 0.35), (0.1, 0.8, 0.2, 0.8), (0.9, 0.1, 0.1, 0.5)
+MOVE, ARROW_M = (0.95, 0.75, 0.1, 0.9), (0.006, 0.012)
 IDENTITY = np.eye(4)
 SHOWN = 5
 
@@ -39,6 +40,7 @@ class GraspOutputs:
         T_tcp_hand: FloatArray = IDENTITY,
         boxes: Boxes | None = None,
         refused: Sequence[Grasp] = (),
+        drags: Sequence[Drag] = (),
     ) -> None:
         """Publish a frame's grasps, best first; the best one also by itself where there is one.
 
@@ -49,14 +51,15 @@ class GraspOutputs:
             T_tcp_hand: (4, 4) of the frame that the published poses are of.
             boxes: lower and upper corners (B, 3) of the hand that is open for a width, for the markers.
             refused: grasps that are shown where there are no others.
+            drags: in the header's frame, where there are no grasps.
         """
-        types, array = self._types, grasp_array(header, grasps, version, T_tcp_hand, self._types)
+        types, array = self._types, grasp_array(header, grasps, version, T_tcp_hand, self._types, drags)
         poses = [message.pose for message in array.grasps]
         self._grasps.publish(array)
         self._poses.publish(types.PoseArray(header=array.header, poses=poses))
         if poses:
             self._best.publish(types.PoseStamped(header=array.header, pose=poses[0]))
-        self._markers.publish(hand_markers(header, grasps, refused, boxes, types))
+        self._markers.publish(hand_markers(header, grasps, refused, boxes, types, drags))
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +72,7 @@ class GraspResult:
     T_tcp_hand: (4, 4) of the frame that published poses are of.
     message: why there are none.
     success: whether the image was processed.
+    drags: in that frame, where there are no grasps.
     """
 
     header: Header
@@ -77,6 +81,7 @@ class GraspResult:
     T_tcp_hand: FloatArray
     message: str = ""
     success: bool = True
+    drags: Sequence[Drag] = ()
 
     def of(self, object_ids: Sequence[str], most: int = 0) -> list[Grasp]:
         """The best grasps of some parts, of all if none is named; at most `most`, all for 0."""
@@ -129,11 +134,18 @@ class GraspService:
             return response
         chosen = last.of(request.object_ids, request.max_grasps)
         response.success, response.message = last.success, "" if chosen else self.why_not(request.object_ids)
-        response.grasps = grasp_array(last.header, chosen, last.version, last.T_tcp_hand, self._node.types)
+        response.grasps = grasp_array(last.header, chosen, last.version, last.T_tcp_hand, self._node.types, last.drags)
         return response
 
 
-def grasp_array(header: Header, grasps: Sequence[Grasp], version: str, T_tcp_hand: FloatArray, types: Any) -> Any:
+def grasp_array(
+    header: Header,
+    grasps: Sequence[Grasp],
+    version: str,
+    T_tcp_hand: FloatArray,
+    types: Any,
+    drags: Sequence[Drag] = (),
+) -> Any:
     """A binpose_interfaces/GraspArray of poses in the header's frame."""
     columns = [_poses([getattr(g, f"T_cam_{name}") @ T_tcp_hand for g in grasps], types) for name in PLACES]
     parts = [grasp.pose or Hypothesis(grasp.object_id, IDENTITY, 0.0) for grasp in grasps]
@@ -154,7 +166,29 @@ def grasp_array(header: Header, grasps: Sequence[Grasp], version: str, T_tcp_han
         )
         for grasp, part, pose, pregrasp, retreat, object_pose in zip(grasps, parts, *columns, strict=True)
     ]
-    return types.GraspArray(header=to_header(header, types), grasps=entries)
+    moves = [
+        types.Drag(
+            object_id=drag.object_id,
+            detection_id=instance_id(version, drag.pose_index),
+            pose=from_matrix(drag.T_cam_hand @ T_tcp_hand, types),
+            direction=xyz(types, *(float(value) for value in drag.direction)),
+            length=drag.length_m,
+        )
+        for drag in drags
+    ]
+    return types.GraspArray(header=to_header(header, types), grasps=entries, drags=moves)
+
+
+def to_drag(message: Any) -> Drag:
+    """The drag in a binpose_interfaces/Drag, in the frame of its array.
+
+    Raises:
+        BinposeError: for a detection id that no node of binpose writes.
+    """
+    way = message.direction
+    direction = np.array([way.x, way.y, way.z], np.float64)
+    index = split_id(message.detection_id)[1]
+    return Drag(str(message.object_id), index, to_matrix(message.pose), direction, float(message.length))
 
 
 def to_grasp(message: Any) -> Grasp:
@@ -182,11 +216,16 @@ PLACES = ("hand", "pregrasp", "retreat")
 
 
 def hand_markers(
-    header: Header, grasps: Sequence[Grasp], refused: Sequence[Grasp], boxes: Boxes | None, types: Any
+    header: Header,
+    grasps: Sequence[Grasp],
+    refused: Sequence[Grasp],
+    boxes: Boxes | None,
+    types: Any,
+    drags: Sequence[Drag] = (),
 ) -> Any:
     """A MarkerArray of the hand at the best grasps, in place of the one before.
 
-    The best one is green. Without any, the best refused one is red.
+    The best one is green. Without any, the best refused one is red, and an arrow shows the best drag.
     """
     markers = [marker(types, header, "hands", 0, action=DELETE_ALL)]
     shown = grasps[:SHOWN] or refused[:1]
@@ -198,7 +237,17 @@ def hand_markers(
             sides = xyz(types, *(float(side) for side in b - a))
             one = len(low) * number + place
             markers.append(marker(types, header, "hands", one, type=CUBE, T=T, color=color, scale=sides))
+    for drag in () if grasps else drags[:1]:
+        size = xyz(types, drag.length_m, *ARROW_M)
+        markers.append(marker(types, header, "drag", 0, type=ARROW, T=_arrow(drag), color=MOVE, scale=size))
     return types.MarkerArray(markers=markers)
+
+
+def _arrow(drag: Drag) -> FloatArray:
+    """(4, 4) of an arrow along the way, which begins at the hand."""
+    down = drag.T_cam_hand[:3, 2]
+    axes = np.stack([drag.direction, np.cross(down, drag.direction), down], -1)
+    return from_rotation_translation(axes, drag.T_cam_hand[:3, 3])
 
 
 def in_frame(grasps: Sequence[Grasp], T_target_cam: FloatArray) -> list[Grasp]:

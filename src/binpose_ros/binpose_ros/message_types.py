@@ -25,7 +25,7 @@ PACKAGES = {
     "visualization_msgs": ("Marker", "MarkerArray", "MeshFile", "UVCoordinate"),
     "diagnostic_msgs": ("DiagnosticArray", "DiagnosticStatus", "KeyValue"),
     "tf2_msgs": ("TFMessage",),
-    "binpose_interfaces": ("FrameStatus", "Grasp", "GraspArray", "PickOutcome"),
+    "binpose_interfaces": ("Drag", "FrameStatus", "Grasp", "GraspArray", "PickOutcome"),
 }  # fmt: skip
 PACKAGE_OF = {name: package for package, names in PACKAGES.items() for name in names}
 

@@ -167,6 +167,26 @@ class Grasp:
         return replace(self, T_cam_hand=hand, T_cam_pregrasp=pregrasp, T_cam_retreat=retreat, pose=pose)
 
 
+@dataclass(frozen=True, eq=False)
+class Drag:
+    """A motion that may free a part: the closed hand presses on it from above and pulls it in a straight line.
+
+    object_id: its type. pose_index: of its pose among those that were given.
+    T_cam_hand: (4, 4) float64, metres, of the closed hand where its finger tips touch the part.
+    direction: (3,) unit vector in the camera frame. length_m: of the way.
+    """
+
+    object_id: str
+    pose_index: int
+    T_cam_hand: FloatArray
+    direction: FloatArray
+    length_m: float
+
+    def moved(self, T_new_cam: FloatArray) -> "Drag":
+        """The same drag in another frame than the camera's; T_new_cam (4, 4)."""
+        return replace(self, T_cam_hand=T_new_cam @ self.T_cam_hand, direction=T_new_cam[:3, :3] @ self.direction)
+
+
 BACKGROUND, UNKNOWN = -1, -2
 """Pixels of `LabelledView.instance_ids` that show no part, and those of which it is not known what they show."""
 UNKNOWN_OBJECT = ""
