@@ -29,6 +29,14 @@ def test_a_true_grasp_places_the_part(world):
     assert 1.0 < result.motion_s < 6.0
 
 
+def test_fingers_release_a_part_as_wide_as_they_came(world):
+    one = world(lying())
+    widths = []
+    one.open_fingers = lambda width_m, *_: widths.append(width_m)
+    execute(one, path_to(hand_at()), PLACE_M, PickingConfig())
+    assert widths[0] == OPEN_M, "wider, they may jam in a hole or between two knuckles"
+
+
 def test_a_grasp_beside_the_part_is_empty(world):
     result = execute(world(lying()), path_to(hand_at(x_m=0.04)), PLACE_M, PickingConfig())
     assert result.end is PickEnd.EMPTY and result.part == -1 and not result.succeeded

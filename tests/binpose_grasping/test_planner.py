@@ -19,6 +19,7 @@ from binpose_grasping.inside import count_inside
 from binpose_grasping.part_grasps import part_grasps
 from binpose_grasping.planner import GraspPlanner
 from binpose_grasping.refusals import Refusal
+from binpose_grasping.search_config import SearchConfig
 from binpose_simulation.scene import SimulatedView
 
 from .conftest import TABLE_M, box_part, needs_panda, on_table, seen
@@ -318,6 +319,31 @@ def test_two_poses_of_one_part_do_not_block_each_other(planner: GraspPlanner, cu
     moved[0, 3] += 0.002
     grasps = planner(seen([cube], [T]), [PoseEstimate("cube", moved, 0.7), PoseEstimate("cube", T, 0.9)])
     assert grasps and {grasp.pose_index for grasp in grasps} == {1}
+
+
+def test_a_part_in_a_corner_has_a_drag_and_one_in_the_middle_a_grasp(
+    parts: dict[str, ObjectModel], bar: ObjectModel
+) -> None:
+    where = CellConfig(bin=BinConfig(0.3, 0.24, 0.09, placement=Placement(z_m=TABLE_M, roll_rad=np.pi)))
+    planner = GraspPlanner(parts, replace(CONFIG, cell=where))
+    for x_m, y_m, cornered in ((0.0, 0.0, False), (0.118, 0.108, True)):
+        T = on_table(bar, x_m, y_m)
+        poses = [PoseEstimate("cube", T, 0.1), PoseEstimate("bar", T, 0.9)]
+        plan = planner.plan(seen([bar], [T]), poses)
+        assert bool(plan.grasps) != cornered and bool(plan.drags) == cornered, plan.reason
+        for drag in plan.drags:
+            assert drag.pose_index == 1 and drag.direction @ [-x_m, -y_m, 0.0] > 0
+
+
+def test_a_sheet_on_the_floor_is_gripped_with_the_finger_tips() -> None:
+    """Its edges are lower than what the fingers reach with the middle of their pads."""
+    sheet = box_part("sheet", 0.05, 0.04, 0.004)
+    where = CellConfig(bin=BinConfig(0.3, 0.24, 0.045, placement=Placement(z_m=TABLE_M, roll_rad=np.pi)))
+    planner = GraspPlanner({"sheet": sheet}, replace(CONFIG, cell=where, search=SearchConfig()))
+    T = on_table(sheet)
+    (best, *_) = planner(seen([sheet], [T]), [PoseEstimate("sheet", T, 0.99)])
+    tips_m = TABLE_M - (best.T_cam_hand[2, 3] + CONFIG.gripper.pad_m * best.T_cam_hand[2, 2])
+    assert 0.0005 < tips_m < 0.0025
 
 
 def test_a_pose_that_is_not_finite_is_refused(planner: GraspPlanner, cube: ObjectModel) -> None:

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from binpose_core.frames.types import Grasp, Hypothesis
+from binpose_core.frames.types import Drag, Grasp, Hypothesis
 from binpose_core.geometry.transforms import from_rotation_translation, inverse, random_rotation
 from binpose_ros.grasp_messages import (
+    ARROW,
     CUBE,
     SHOWN,
     GraspResult,
@@ -17,6 +18,7 @@ from binpose_ros.grasp_messages import (
     grasp_array,
     hand_markers,
     in_frame,
+    to_drag,
     to_grasp,
 )
 from binpose_ros.markers import DELETE_ALL
@@ -72,6 +74,34 @@ def test_a_grasp_comes_back_from_its_message(grasps: list[Grasp], header: Header
     assert (one.pose.object_id, one.pose.score) == ("cog", 0.8)
     np.testing.assert_array_equal(one.joints[one.grasp_waypoint], first.joints[first.grasp_waypoint])
     assert other.joints is None and other.pose is not None and other.pose.score == 0.0
+
+
+def drag_of(rng: np.random.Generator) -> Drag:
+    T = motion(rng)
+    return Drag("cog", 3, T, T[:3, 0], 0.04)
+
+
+def test_a_drag_comes_back_from_its_message(header: Header, types: Any, rng: np.random.Generator) -> None:
+    drag, T_tcp_hand = drag_of(rng), motion(rng)
+    (message,) = types.sent(grasp_array(header, (), "abc", T_tcp_hand, types, [drag])).drags
+    found = to_drag(message)
+    np.testing.assert_allclose(found.T_cam_hand, drag.T_cam_hand @ T_tcp_hand, atol=1e-9)
+    np.testing.assert_allclose(found.direction, drag.direction, atol=1e-9)
+    assert (found.object_id, found.pose_index, found.length_m) == ("cog", 3, 0.04)
+
+
+def test_an_arrow_shows_the_best_drag_where_there_is_no_grasp(
+    grasps: list[Grasp], header: Header, types: Any, rng: np.random.Generator
+) -> None:
+    drags = [drag_of(rng), drag_of(rng)]
+    (arrow,) = [
+        m for m in hand_markers(header, (), (), boxes, types, drags).markers if m.type == ARROW and m.ns == "drag"
+    ]
+    T = to_matrix(arrow.pose)
+    np.testing.assert_allclose(T[:3, 0], drags[0].direction, atol=1e-9)
+    np.testing.assert_allclose(T[:3, 3], drags[0].T_cam_hand[:3, 3], atol=1e-9)
+    assert arrow.scale.x == 0.04
+    assert not [m for m in hand_markers(header, grasps, (), boxes, types, drags).markers if m.ns == "drag"]
 
 
 def test_the_hand_is_drawn_at_the_best_grasps_and_else_at_the_best_refused_one(
