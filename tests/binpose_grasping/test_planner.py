@@ -337,7 +337,7 @@ def test_a_part_in_a_corner_has_a_drag_and_one_in_the_middle_a_grasp(
 
 def test_a_sheet_on_the_floor_is_gripped_with_the_finger_tips() -> None:
     """Its edges are lower than what the fingers reach with the middle of their pads."""
-    sheet = box_part("sheet", 0.05, 0.04, 0.0025)
+    sheet = box_part("sheet", 0.05, 0.04, 0.0035)
     where = CellConfig(bin=BinConfig(0.3, 0.24, 0.045, placement=Placement(z_m=TABLE_M, roll_rad=np.pi)))
     planner = GraspPlanner({"sheet": sheet}, replace(CONFIG, cell=where, search=SearchConfig()))
     T = on_table(sheet)
