@@ -39,7 +39,7 @@ SEED = 616_000
 """Of the first bin; used for nothing else."""
 CELL_SEED = 617_000
 """Of the materials, lamps and camera of the path-traced cell; used for nothing else."""
-FIGURES = ("tries", "success per try", "95 % interval", "collided", "placed", "cleared bins", "picks/h")
+FIGURES = ("tries", "success per try", "95 % interval", "collided", "drags", "placed", "cleared bins", "picks/h")
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,11 @@ def cleared(
     filled = fill_bin(np.random.default_rng(seed), parts, [part] * arguments.size[1])
     clearing = BinClearing(filled, objects, camera_above(filled, seed, arguments), source, config).run()
     ends = " ".join(end_of(one) for one in clearing.tries)
-    print(f"{part}, bin {seed}: {ends}, {clearing.left} of {clearing.parts} left", file=sys.stderr, flush=True)
+    print(
+        f"{part}, bin {seed}: {ends}, {clearing.drags} drags, {clearing.left} of {clearing.parts} left",
+        file=sys.stderr,
+        flush=True,
+    )
     return clearing
 
 
@@ -162,8 +166,8 @@ def row(name: str, clearings: Sequence[Clearing], config: PickingConfig, vision_
     low, high = figures.success_interval
     return [
         name, str(figures.tries), f"{100 * figures.success_rate:.0f} %", f"{100 * low:.0f} - {100 * high:.0f} %",
-        str(figures.collided), f"{figures.placed} of {figures.parts}", f"{figures.cleared} of {figures.bins}",
-        f"{figures.picks_per_hour(vision_s):.0f}",
+        str(figures.collided), str(figures.drags), f"{figures.placed} of {figures.parts}",
+        f"{figures.cleared} of {figures.bins}", f"{figures.picks_per_hour(vision_s):.0f}",
     ]  # fmt: skip
 
 

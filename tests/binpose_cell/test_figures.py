@@ -45,6 +45,13 @@ def test_counts_add_up():
     assert figures.picks_per_hour(1.0) == pytest.approx(3600 * 2 / 3 / 5)
 
 
+def test_drags_and_fruitless_images_take_time():
+    tries = (a_try(PickEnd.PLACED), a_try(PickEnd.PLACED))
+    figures = PickFigures.of([Clearing(tries, 2, 0, 0, "", images=6, drags=1, drag_s=3.0)], 0.001)
+    assert (figures.drags, figures.images, figures.motion_s) == (1, 3.0, 5.5)
+    assert figures.picks_per_hour(0.5) == pytest.approx(3600 * 2 / (2 * 4.0 + 3.0 + 6 * 0.5))
+
+
 def test_an_outcome_says_what_was_grasped_and_how_it_ended():
     outcome = outcome_of(a_try(PickEnd.EMPTY, held=""))
     assert outcome.object_id == "block" and not outcome.succeeded

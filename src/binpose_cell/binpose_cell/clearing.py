@@ -28,7 +28,7 @@ class Clearing:
 
     tries: in their order. parts: number of parts at the start. left: in the bin at the end. spilled: number of parts
     that fell beside the bin. reason: why it ended. seconds: wall-clock times of images, poses and grasps, summed.
-    drags: number of drags.
+    images: number of them. drags: number of drags. drag_s: simulated time of the drags, summed.
     """
 
     tries: tuple[Try, ...]
@@ -37,7 +37,9 @@ class Clearing:
     spilled: int
     reason: str
     seconds: dict[str, float] = field(default_factory=dict)
+    images: int = 0
     drags: int = 0
+    drag_s: float = 0.0
 
 
 def true_poses(view: SimulatedView) -> list[PoseEstimate]:
@@ -112,7 +114,8 @@ class BinClearing:
             if found is not None:
                 tries.append(found)
                 on_try(found)
-        return Clearing(tuple(tries), cell.parts, cell.left, cell.spilled, cell.end, self.seconds, cell.drags)
+        clearing = Clearing(tuple(tries), cell.parts, cell.left, cell.spilled, cell.end, self.seconds)
+        return replace(clearing, images=cell.images, drags=cell.drags, drag_s=cell.drag_s)
 
     def planned(self) -> GraspPlan:
         """The grasps of a new image of the bin as it is."""

@@ -39,7 +39,8 @@ class PickFigures:
     tries, succeeded: picks. collided: approaches that overlapped bin or parts by more than the limit.
     link_contacts: tries in which links of an arm touched anything.
     parts, placed: at the start, and placed. bins, cleared: bins, and those without a part left in them or beside them.
-    motion_s: mean duration of a try's motions. ends: number of tries by their end.
+    motion_s: duration of the motions per try, with those of drags. images: per try. drags: number of them.
+    ends: number of tries by their end.
     """
 
     tries: int
@@ -51,6 +52,8 @@ class PickFigures:
     bins: int
     cleared: int
     motion_s: float
+    images: float
+    drags: int
     ends: Counter[str]
 
     @classmethod
@@ -58,6 +61,7 @@ class PickFigures:
         """The figures of some bins; a collision is deeper than `collision_m`."""
         tries = [one for clearing in clearings for one in clearing.tries]
         placed = sum(one.result.succeeded for one in tries)
+        dragging_s = sum(clearing.drag_s for clearing in clearings)
         return cls(
             tries=len(tries),
             succeeded=sum(one.succeeded for one in tries),
@@ -67,7 +71,9 @@ class PickFigures:
             placed=placed,
             bins=len(clearings),
             cleared=sum(not clearing.left and not clearing.spilled for clearing in clearings),
-            motion_s=float(np.mean([one.result.motion_s for one in tries])) if tries else 0.0,
+            motion_s=(sum(one.result.motion_s for one in tries) + dragging_s) / max(len(tries), 1),
+            images=max(sum(clearing.images for clearing in clearings) / max(len(tries), 1), 1.0),
+            drags=sum(clearing.drags for clearing in clearings),
             ends=Counter(end_of(one) for one in tries),
         )
 
@@ -82,8 +88,8 @@ class PickFigures:
         return wilson_interval(self.succeeded, self.tries)
 
     def picks_per_hour(self, vision_s: float) -> float:
-        """Successful picks, if image, poses and grasps take `vision_s` before each try."""
-        cycle_s = self.motion_s + vision_s
+        """Successful picks, if each image with its poses and grasps takes `vision_s`."""
+        cycle_s = self.motion_s + self.images * vision_s
         return 3600 * self.success_rate / cycle_s if cycle_s > 0 else 0.0
 
 

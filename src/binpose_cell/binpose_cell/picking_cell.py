@@ -88,8 +88,8 @@ class PickingCell:
         self.world = PickWorld(filled.bodies, filled.spec, filled.T_world_obj, gripper, grip, on_step, carrier)
         self.parts, self.spilled, self.tries, self.end = len(filled.bodies), 0, 0, ""
         self._failed: list[FloatArray] = []
-        self.drags, self._dragged = 0, list[FloatArray]()
-        self._views = self._fruitless = 0
+        self.drags, self.drag_s, self._dragged = 0, 0.0, list[FloatArray]()
+        self.images = self._fruitless = 0
         self._began = False
 
     @property
@@ -120,7 +120,7 @@ class PickingCell:
     def look(self) -> SimulatedView:
         """The next image; its noise differs from that of the image before."""
         self.begin()
-        number, self._views = self._views, self._views + 1
+        number, self.images = self.images, self.images + 1
         return self.camera.view(self.world.poses(), number)
 
     def take(self, grasps: Sequence[Grasp], reason: str = "", drags: Sequence[Drag] = ()) -> Try | None:
@@ -167,7 +167,7 @@ class PickingCell:
         self.world.park_hand()
         self.tries += 1
         self._settle()
-        return Try(self._views - 1, seen, result, held)
+        return Try(self.images - 1, seen, result, held)
 
     def _settle(self) -> None:
         """Let the parts come to rest; those beside the bin are not picked any more."""
@@ -206,7 +206,9 @@ class PickingCell:
 
     def _drag(self, drag: Drag) -> None:
         """Execute a drag in the world frame."""
+        began = self.world.time_s
         execute_drag(self.world, drag, self.config)
+        self.drag_s += self.world.time_s - began
         self.world.park_hand()
         self._settle()
 
