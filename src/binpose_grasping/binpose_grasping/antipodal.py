@@ -77,9 +77,13 @@ def hands_at(contacts: FloatArray, gripper: GripperConfig, rotations: int, depth
     z = np.cos(turn) * across[:, None] + np.sin(turn) * other[:, None]
     closing = np.broadcast_to(y[:, None], z.shape)
     rotation = np.stack([np.cross(closing, z), closing, z], -1)
-    depth_m = np.linspace(0, OUTER_PAD * gripper.pad_m, depths)
-    place = contacts.mean(axis=1)[:, None, None] - depth_m[:, None] * z[:, :, None]
+    place = contacts.mean(axis=1)[:, None, None] - depths_m(gripper, depths)[:, None] * z[:, :, None]
     return from_rotation_translation(rotation[:, :, None], place)
+
+
+def depths_m(gripper: GripperConfig, depths: int) -> FloatArray:
+    """(D,) distances of the contacts from the tool centre point towards the finger tips, in metres."""
+    return np.linspace(0, OUTER_PAD * gripper.pad_m, depths)
 
 
 def balance(part: ObjectModel, origins: FloatArray, directions: FloatArray) -> FloatArray:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from binpose_core.geometry.transforms import FloatArray, inverse
 from binpose_core.parts.grasps import PARALLEL, GraspSet
 from binpose_core.parts.objects import ObjectModel
-from binpose_grasping.antipodal import FACES, hands_at
+from binpose_grasping.antipodal import FACES, depths_m, hands_at
 from binpose_grasping.gripper import GripperConfig, hand_boxes
 from binpose_grasping.overlaps import boxes_touch_mesh
 
@@ -29,19 +29,22 @@ def all_turns(
 
     Returns:
         N grasps, and the number of the closing line of each (N,), which is that of the given grasp. A line on which no
-        other hand is free keeps its own.
+        other hand is free keeps its own. The quality falls towards the finger tips: they are for what lies flat.
     """
     parallel, others = np.flatnonzero(grasps.tool == PARALLEL), np.flatnonzero(grasps.tool != PARALLEL)
     hands = hands_at(grasps.contacts_m[parallel], gripper, turns, depths).reshape(-1, 4, 4)
     line = np.repeat(parallel, turns * depths)
+    firm = np.tile(1 - depths_m(gripper, depths) / max(gripper.pad_m, 1e-9), len(parallel) * turns)
     free = free_of_part(part, gripper, hands, grasps.width_m[line])
     own = np.setdiff1d(parallel, line[free])
     every = np.concatenate([line[free], own, others])
     T_obj_hand = np.concatenate([hands[free], grasps.T_obj_hand[own], grasps.T_obj_hand[others]])
+    firmness = np.concatenate([firm[free], np.ones(len(own) + len(others))])
     order = np.argsort(every, kind="stable")
     taken = grasps.take(every[order])
+    quality = taken.quality * firmness[order]
     return GraspSet(
-        T_obj_hand[order], taken.width_m, taken.quality, taken.success, taken.contacts_m, taken.tool, grasps.info
+        T_obj_hand[order], taken.width_m, quality, taken.success, taken.contacts_m, taken.tool, grasps.info
     ), every[order]
 
 
