@@ -41,7 +41,11 @@ def test_hands_of_a_search_come_from_all_sides_and_never_through_the_part(bar: O
     assert len(lines) > 10
     assert max(len(hands) for hands in lines.values()) > config.turns / 3
     for hands in lines.values():
-        assert np.ptp(hands.contacts_m, axis=0).max() < 1e-12 and np.ptp(hands.quality) == 0
+        assert np.ptp(hands.contacts_m, axis=0).max() < 1e-12
+        beyond_m = hands.contacts_m.mean(axis=1) - hands.T_obj_hand[:, :3, 3]
+        depth_m = (beyond_m * hands.T_obj_hand[:, :3, 2]).sum(axis=1)
+        order = np.argsort(depth_m)
+        assert (np.diff(hands.quality[order]) <= 1e-12).all(), "the nearer to the finger tips, the less firm"
         assert np.abs(np.diff(hands.T_obj_hand[:, :3, 1], axis=0)).max(initial=0) < 1e-12
     low, high = hand_boxes(config.gripper, found.grasps.width_m, bar.diameter_m)
     surface = sample_faces(bar.mesh, 20_000, np.random.default_rng(3))[0]
