@@ -76,7 +76,7 @@ def main(arguments: Arguments) -> None:
     """Empty the bins and print the tables."""
     limit_threads(1)
     heading("Simulated picks")
-    bundles = {name: loaded(name) for name in arguments.models}
+    bundles = {name: load_bundle(name) for name in arguments.models}
     objects, config = bundles[arguments.models[0]].objects, PickingConfig(arm=ArmConfig(name=arguments.arm))
     parts = gripped_parts({name: objects[name] for name in arguments.parts or objects})
     print(f"{description(arguments, config)}\n")
@@ -89,12 +89,6 @@ def main(arguments: Arguments) -> None:
         rows.append(row(name, every, config, arguments.vision_s))
     print("## All parts\n")
     table(["poses", *FIGURES], rows)
-
-
-def loaded(name: str) -> PipelineBundle:
-    """A model of the form PATH or PATH@VERSION."""
-    path, _, version = name.partition("@")
-    return load_bundle(path, version=version or None)
 
 
 def poses_of(bundle: PipelineBundle) -> PoseSource:

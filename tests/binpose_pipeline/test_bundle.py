@@ -52,6 +52,11 @@ def test_any_version_can_be_loaded_and_the_promoted_one_is_by_default(networks: 
     assert load_bundle(tmp_path).version == first
     assert load_bundle(tmp_path, version=second[:8]).parent == first
     assert load_bundle(tmp_path / f"weights-{second[:12]}.safetensors").version == second
+    assert load_bundle(f"{tmp_path}@{second[:8]}").version == second
+    ModelStore(tmp_path).nominate(second)
+    assert load_bundle(f"{tmp_path}@candidate").version == second
+    with pytest.raises(BinposeError, match="0000"):
+        load_bundle(f"{tmp_path}@0000")
 
 
 def damage_truncated(weights: Path) -> None:

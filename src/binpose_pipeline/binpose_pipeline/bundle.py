@@ -101,7 +101,8 @@ def load_bundle(
     """A model from a store's folder, or from one of its `weights-*.safetensors` files.
 
     Args:
-        path: folder or file; the name of a shipped model, such as `demo`, stands for its folder.
+        path: folder or file; the name of a shipped model, such as `demo`, stands for its folder. A folder may be
+            followed by `@` and a version or an alias, as in `models/cell@candidate`.
         device: where the networks run and the refinement draws.
         version: of those in the folder; by default the current one.
         engine: what runs the pose network: torch, or on the CPU onnxruntime.
@@ -111,7 +112,8 @@ def load_bundle(
             binpose, its weights are not finite, or there is no such device or engine.
     """
     check_device(device)
-    path = shipped_or_own(Path(path))
+    path, named = store_and_version(Path(path))
+    path, version = shipped_or_own(path), version or named
     if path.suffix == ".safetensors":
         if not path.is_file():
             raise NoModel(f"No weights at {path}; expected a file weights-*.safetensors; check the path.", path)
@@ -123,6 +125,12 @@ def load_bundle(
         Checks(),
         PipelineBundle,
     )
+
+
+def store_and_version(path: Path) -> tuple[Path, str]:
+    """The folder and the version or alias in `FOLDER@VERSION`; the version is empty where none is named."""
+    folder, at, version = path.name.rpartition("@")
+    return (path.with_name(folder), version) if at and folder and not path.exists() else (path, "")
 
 
 def shipped_or_own(path: Path) -> Path:

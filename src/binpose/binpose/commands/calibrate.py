@@ -40,11 +40,13 @@ class Calibrate(BinOptions, Command):
         """Calibrate, save and report what was measured."""
         from binpose.held_out import held_out_sentence
         from binpose_core.base.threads import available_cpus
-        from binpose_pipeline.bundle import load_bundle
+        from binpose_pipeline.bundle import load_bundle, store_and_version
         from binpose_simulation.scene import SceneConfig
         from binpose_training.calibration import calibration_steps
         from binpose_training.recalibration import recalibrate
 
+        store, _ = store_and_version(self.model)
+        out = self.out or store
         bundle, scene = load_bundle(self.model), self.with_bin(SceneConfig())
         with progress_bar() as progress:
             tasks = {
@@ -52,12 +54,12 @@ class Calibrate(BinOptions, Command):
                 "evaluation": progress.add_task("Evaluating", total=self.evaluation_views),
             }
             version, calibrated = recalibrate(
-                bundle, self.model, self.out or self.model, scene, self.seed, self.workers or available_cpus(),
+                bundle, store, out, scene, self.seed, self.workers or available_cpus(),
                 self.views, self.evaluation_views, lambda stage: progress.advance(tasks[stage]),
             )  # fmt: skip
-        console.print(f"Model {version[:12]} in {self.out or self.model}.")
+        console.print(f"Model {version[:12]} in {out}.")
         console.print(held_out_sentence(calibrated.metrics), style="bold")
         if not calibrated.calibrated:
             console.print(UNCALIBRATED, style="yellow")
-        console.print("Next:", Text(f"binpose estimate FRAMES --model {self.out or self.model} --out runs/x", "bold"))
+        console.print("Next:", Text(f"binpose estimate FRAMES --model {out} --out runs/x", "bold"))
         return 0

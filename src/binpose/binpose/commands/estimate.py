@@ -45,7 +45,7 @@ class Estimate(Command):
     path: tyro.conf.Positional[Path]
     """BOP data set, folder with images and camera.json, or bag (MCAP or SQLite, folder or file; needs no ROS)."""
     model: Path
-    """Folder of the model, or the name of a shipped model (demo)."""
+    """Folder of the model, or the name of a shipped model (demo); with @candidate or @VERSION for another version."""
     out: Path
     """Folder for the results."""
     split: str | None = None
