@@ -8,10 +8,12 @@ import pytest
 
 from binpose_cell.carriers import hand_carrier
 from binpose_cell.config import PickingConfig
+from binpose_cell.drag_motion import execute_drag
 from binpose_cell.filled_bin import FilledBin
 from binpose_cell.hand_carrier import HandPath, OutOfReachError
 from binpose_cell.pick_motion import PickEnd, execute
 from binpose_cell.pick_world import PickWorld
+from binpose_core.frames.types import Drag
 from binpose_core.geometry.transforms import rotation_angle_rad
 from binpose_grasping.arm import ArmConfig, load_arm
 from binpose_grasping.cell import Placement
@@ -136,3 +138,16 @@ def test_links_that_touch_something_are_named(world):
     for _ in range(20):
         one._step()
     assert one.touched == set()
+
+
+def test_an_arm_drags_a_part(world):
+    one, way = world(lying(0.0, -0.05)), np.array([0.6, 0.8, 0.0])
+    one.settle()
+    before = one.centers()[0]
+    drag = Drag("block", 0, hand_at(0.0, -0.05, BLOCK_M[2] + one.gripper.pad_m), way, 0.04)
+    one.touched.clear()
+    assert execute_drag(one, drag, CONFIG)
+    one.park_hand()
+    one.settle()
+    np.testing.assert_allclose(one.centers()[0] - before, 0.04 * way, atol=0.006)
+    assert not one.touched

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from live_graph import MODEL
 from live_messages import poses_of, stamp
 
 FRAME, PART = "camera_color_optical_frame", "bow_handle"
@@ -116,6 +117,37 @@ def test_requests_to_a_cell_without_a_bin_are_refused(bench: Any) -> None:
         response = request(None, SimpleNamespace())
         assert not response.success and "unconfigured" in response.message
     assert node.trigger_configure().name == "FAILURE" and "set `model`" in node.logged[-1]
+
+
+def test_an_offered_drag_moves_a_part_where_there_is_no_grasp(bench: Any) -> None:
+    from types import SimpleNamespace
+
+    import numpy as np
+
+    from binpose_cell.clearing import true_poses
+    from binpose_cell.node import DRAGGED, SimulatedCellNode
+    from binpose_core.learning.model_store import ModelStore
+    from binpose_core.learning.stored_parts import stored_objects
+    from binpose_grasping.drags import find_drags
+    from binpose_grasping.gripper import GripperConfig
+    from binpose_ros.grasp_messages import grasp_array
+    from binpose_ros.stamps import Header
+
+    node = bench(SimulatedCellNode, autostart=False, model=str(MODEL), parts=[PART], number=1, picking=False)
+    told: list[str] = []
+    node.get_logger = lambda: SimpleNamespace(info=told.append)
+    assert node.trigger_configure().name == "SUCCESS"
+    cell, objects, nothing = node._cell, stored_objects(ModelStore(MODEL).load()), np.zeros((0, 3))
+    poses, T_base_cam = true_poses(cell.look()), node._places[FRAME]
+    T_bin_cam = cell.T_world_cam
+    (drag,) = find_drags(poses, objects, cell.planned_bin, T_bin_cam, GripperConfig(), nothing)
+    array = grasp_array(Header(1, "base"), (), "abc", np.eye(4), node.types, [drag.moved(T_base_cam)])
+    before = cell.world.centers()[0]
+    for _ in range(cell.config.looks):
+        node._work(array, "Every grasp was refused.")
+    moved = cell.world.centers()[0] - before
+    assert cell.drags == 1 and moved @ (T_bin_cam[:3, :3] @ drag.direction) > 0.5 * drag.length_m
+    assert told[-1] == f"{DRAGGED}. Every grasp was refused."
 
 
 def _records(graph: Any) -> bool:

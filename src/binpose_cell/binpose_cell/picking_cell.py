@@ -19,6 +19,7 @@ from binpose_core.base.errors import BinposeError
 from binpose_core.frames.types import Drag, Grasp, Hypothesis
 from binpose_core.geometry.transforms import FloatArray, inverse
 from binpose_core.parts.grasps import PARALLEL, TOOLS
+from binpose_grasping.cell import BinConfig
 from binpose_grasping.gripper import GripperConfig
 from binpose_simulation.bins import BinSpec
 from binpose_simulation.scene import SimulatedView
@@ -96,6 +97,11 @@ class PickingCell:
     def bin_spec(self) -> BinSpec:
         """The bin."""
         return self._filled.spec
+
+    @property
+    def planned_bin(self) -> BinConfig:
+        """The bin as the planner describes it, in the frame of the bin."""
+        return self._filled.planned_bin()
 
     @property
     def left(self) -> int:
