@@ -196,7 +196,7 @@ def sentence(clearing: "Clearing", collision_m: float) -> str:
     interval = f"95 % interval {100 * low:.0f} to {100 * high:.0f} %"
     return (
         f"{figures.succeeded} of {figures.tries} tries succeeded ({interval}), {figures.collided} approaches "
-        f"collided{touched}; {figures.drags} drags; "
+        f"collided{touched}; drags: {figures.drags}; "
         f"{figures.placed} of {figures.parts} parts placed, {clearing.left} left, {clearing.spilled} beside the bin. "
         f"{clearing.reason}"
     )
