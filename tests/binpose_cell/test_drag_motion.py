@@ -8,7 +8,7 @@ from binpose_cell.config import DragMotionConfig, PickingConfig
 from binpose_cell.drag_motion import execute_drag
 from binpose_cell.filled_bin import FilledBin
 from binpose_cell.picking_cell import NO_GRASP, PickingCell
-from binpose_core.frames.types import Drag
+from binpose_core.frames.types import Drag, Grasp, Hypothesis
 from binpose_core.geometry.transforms import inverse
 
 from .conftest import BLOCK_M, SPEC, hand_at, lying
@@ -71,3 +71,16 @@ def test_the_number_of_drags_in_a_row_is_limited(cell):
             place = number * 0.01 * FORWARD
             cell.take([], "", [drag_of(place[0], place[1], 0.01).moved(T_cam_world)])
     assert (cell.drags, cell.end) == (2, NO_GRASP)
+
+
+def test_a_drag_comes_before_an_improbable_grasp_and_that_before_the_end(cell):
+    T_cam_world = inverse(cell.T_world_cam)
+    drag, hand = drag_of().moved(T_cam_world), T_cam_world @ hand_at(0.04 * FORWARD[0], 0.04 * FORWARD[1])
+    pose = Hypothesis("block", T_cam_world @ lying(), 0.3)
+    up = np.eye(4)
+    up[2, 3] = 0.06
+    before = T_cam_world @ up @ inverse(T_cam_world) @ hand
+    grasp = Grasp("block", hand, BLOCK_M[1], 0.3, before, before, 0, pose=pose)
+    assert cell.take([grasp], "", [drag]) is None and cell.drags == 1
+    found = cell.take([grasp], "", [drag])
+    assert found is not None and found.succeeded, "the same drag is not repeated: the grasp is tried"

@@ -135,7 +135,8 @@ class PickingCell:
         Args:
             grasps: in the camera frame, best first, with the poses that they were planned for.
             reason: why there are none. It ends the work after `config.looks` images in a row without a grasp.
-            drags: in the camera frame, best first. After those images, one is executed in place of that.
+            drags: in the camera frame, best first; they are offered where the grasps are improbable. One is executed
+                before such a grasp, and before the work ends.
 
         Raises:
             BinposeError: for a grasp of another tool or without a pose, or if the physics diverges.
@@ -149,6 +150,8 @@ class PickingCell:
                 self.end = REPEATED if grasps else reason or NO_GRASP
             return None
         self._fruitless = 0
+        if self._moved_a_part(drags):
+            return None
         return self._guarded(lambda: self._tried(_executable(grasp).moved(T_world_cam), grasp))
 
     def abort(self) -> None:

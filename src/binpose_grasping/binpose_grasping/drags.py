@@ -16,6 +16,7 @@ from binpose_grasping.antipodal import center_of_mass
 from binpose_grasping.cell import BinConfig
 from binpose_grasping.gripper import GripperConfig
 
+FRACTION = (0.0, 1.0)
 POINTS, HEADINGS = 1024, 16
 """Surface points of a part, and number of directions that are compared."""
 UP = np.array([0.0, 0.0, 1.0])
@@ -23,8 +24,9 @@ UP = np.array([0.0, 0.0, 1.0])
 
 @dataclass(frozen=True)
 class DragConfig:
-    """Where parts are dragged to.
+    """When parts are dragged, and where to.
 
+    below: drags are planned where no grasp is as probable to succeed as this.
     length_m: longest way.
     least_m: shortest way that is worth the time.
     lever: largest horizontal distance of the fingers from the centre of mass, relative to the diameter: a part that
@@ -35,6 +37,7 @@ class DragConfig:
     observed_m: what the depth image shows may be higher than the part by this, for its noise.
     """
 
+    below: float = setting(0.5, bounds=FRACTION)
     length_m: float = setting(0.05, bounds=(0.001, 1.0))
     least_m: float = setting(0.012, bounds=(0.0, 1.0))
     lever: float = setting(0.3, bounds=(0.0, 1.0))

@@ -45,7 +45,8 @@ class GraspPlan:
     reason: a sentence if there are none, else empty.
     refused: number of refused grasps by reason.
     best_refused: the best of them by its quality, for display.
-    drags: if there are no grasps: motions that may free parts, at most one for each, by descending probability.
+    drags: if there is no probable grasp: motions that may free parts, at most one for each, by descending probability
+        of the pose.
     """
 
     grasps: tuple[Grasp, ...]
@@ -94,7 +95,9 @@ class GraspPlanner:
         planner = copy(self)
         planner.config = self.config.in_camera(T_base_cam)
         plan = planner._in_cones(frame, poses, T_base_cam)
-        return plan if plan.grasps else replace(plan, drags=tuple(planner._drags(frame, poses, T_base_cam)))
+        if max((grasp.score for grasp in plan.grasps), default=0.0) >= self.config.drag.below and plan.grasps:
+            return plan
+        return replace(plan, drags=tuple(planner._drags(frame, poses, T_base_cam)))
 
     def _in_cones(self, frame: RgbdFrame, poses: Sequence[PoseEstimate], T_base_cam: FloatArray) -> GraspPlan:
         """Plan within the cone of approach, and within the widest one where nothing is free in it."""
