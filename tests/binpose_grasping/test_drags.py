@@ -44,27 +44,30 @@ def test_a_part_at_a_wall_is_dragged_away_from_it(
 
 def test_the_closed_finger_tips_touch_the_top_of_the_part(parts: dict[str, ObjectModel]) -> None:
     cube = parts["cube"]
-    (drag,) = drags_of(parts, lying(cube, 0.03, 0.02))
+    (drag,) = drags_of(parts, lying(cube, 0.13, 0.02))
     tips_m = drag.T_cam_hand[:3, 3] + CLOSED.pad_m * drag.T_cam_hand[:3, 2]
     np.testing.assert_allclose(drag.T_cam_hand[:3, 2], [0, 0, -1], atol=1e-12)
     assert tips_m[2] == pytest.approx(cube.box_size_m[2], abs=1e-3)
-    assert np.abs(tips_m[:2] - [0.03, 0.02]).max() < 0.006
+    assert np.abs(tips_m[:2] - [0.13, 0.02]).max() < 0.006
 
 
 def test_part_and_fingers_stay_inside_the_bin(parts: dict[str, ObjectModel], rng: np.random.Generator) -> None:
     half = np.array([BIN.size_x_m, BIN.size_y_m]) / 2
     reach = CLOSED.finger_width_m / 2
-    for _ in range(20):
+    found = 0
+    for _ in range(30):
         turn = rng.uniform(0, 2 * np.pi)
         T = np.eye(4)
         T[:2, :2] = [[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]
-        T[:3, 3] = *rng.uniform(-0.06, 0.06, 2), 0.0125
+        T[:3, 3] = *rng.uniform(-1, 1, 2) * [0.12, 0.07], 0.0125
         bar = parts["bar"]
         for drag in drags_of(parts, PoseEstimate("bar", inverse(ABOVE) @ T, 0.9)):
+            found += 1
             way = drag.length_m * drag.direction[:2]
             own = bar.points @ T[:3, :3].T + T[:3, 3]
             assert (np.abs(own[:, :2] + way) <= half + 1e-9).all()
             assert (np.abs(drag.T_cam_hand[:2, 3] + way) + reach <= half + 1e-9).all()
+    assert found > 5
 
 
 def test_neighbours_are_left_behind(parts: dict[str, ObjectModel]) -> None:
@@ -74,13 +77,13 @@ def test_neighbours_are_left_behind(parts: dict[str, ObjectModel]) -> None:
 
 
 def test_a_covered_part_is_not_pressed_through_what_lies_on_it(parts: dict[str, ObjectModel]) -> None:
-    below, on = lying(parts["cube"], 0.0, 0.0), lying(parts["bar"], 0.0, 0.0, z_m=0.03, score=0.8)
+    below, on = lying(parts["cube"], 0.11, 0.0), lying(parts["bar"], 0.11, 0.0, z_m=0.03, score=0.8)
     assert [drag.object_id for drag in drags_of(parts, below, on)] == ["bar"]
 
 
 def test_something_unknown_above_the_part_is_left_alone(parts: dict[str, ObjectModel]) -> None:
-    pose = lying(parts["cube"], 0.0, 0.0)
-    grid = np.stack(np.meshgrid(*[np.linspace(-0.02, 0.02, 20)] * 2), -1).reshape(-1, 2)
+    pose = lying(parts["cube"], 0.12, 0.0)
+    grid = np.stack(np.meshgrid(*[np.linspace(-0.02, 0.02, 20)] * 2), -1).reshape(-1, 2) + np.array([0.12, 0.0])
 
     def seen_at(height_m: float) -> np.ndarray:
         points = np.concatenate([grid, np.full((len(grid), 1), height_m)], 1)
@@ -88,6 +91,22 @@ def test_something_unknown_above_the_part_is_left_alone(parts: dict[str, ObjectM
 
     assert drags_of(parts, pose, observed=seen_at(0.031)), "the part itself, with noise"
     assert not drags_of(parts, pose, observed=seen_at(0.045))
+
+
+def test_in_a_deep_bin_the_palm_stays_between_the_walls(parts: dict[str, ObjectModel]) -> None:
+    deep = replace(BIN, size_x_m=0.4, size_y_m=0.3, depth_m=0.12)
+    half = np.array([deep.size_x_m, deep.size_y_m]) / 2
+    assert not drags_of(parts, lying(parts["cube"], 0.184, 0.0), where=deep), "the palm would hit the wall"
+    (drag,) = drags_of(parts, lying(parts["cube"], 0.16, 0.0), where=deep)
+    closing, across = np.abs(drag.T_cam_hand[:2, 1]), np.abs(drag.T_cam_hand[:2, 0])
+    palm = closing * CLOSED.palm_span_m / 2 + across * CLOSED.palm_width_m / 2
+    for way in (0.0, drag.length_m):
+        assert (np.abs(drag.T_cam_hand[:2, 3] + way * drag.direction[:2]) + palm <= half + 1e-9).all()
+
+
+def test_a_part_that_nothing_is_near_stays_where_it_is(parts: dict[str, ObjectModel]) -> None:
+    assert not drags_of(parts, lying(parts["cube"], 0.0, 0.0))
+    assert not drags_of(parts, lying(parts["bar"], 0.05, 0.02))
 
 
 def test_without_a_bin_or_without_room_there_is_none(parts: dict[str, ObjectModel]) -> None:

@@ -324,7 +324,7 @@ def test_two_poses_of_one_part_do_not_block_each_other(planner: GraspPlanner, cu
 def test_a_part_in_a_corner_has_a_drag_and_one_in_the_middle_a_grasp(
     parts: dict[str, ObjectModel], bar: ObjectModel
 ) -> None:
-    where = CellConfig(bin=BinConfig(0.3, 0.24, 0.09, placement=Placement(z_m=TABLE_M, roll_rad=np.pi)))
+    where = CellConfig(bin=BinConfig(0.3, 0.24, 0.07, placement=Placement(z_m=TABLE_M, roll_rad=np.pi)))
     planner = GraspPlanner(parts, replace(CONFIG, cell=where))
     for x_m, y_m, cornered in ((0.0, 0.0, False), (0.118, 0.108, True)):
         T = on_table(bar, x_m, y_m)

@@ -26,7 +26,7 @@ def test_the_client_destroys_between_callbacks(graph: Any, monkeypatch: pytest.M
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_dead_executor_is_told_at_once(graph: Any) -> None:
+def test_a_dead_executor_is_reported_at_once(graph: Any) -> None:
     def fail() -> None:
         raise RuntimeError("of a callback")
 

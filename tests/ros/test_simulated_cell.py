@@ -140,7 +140,7 @@ def test_an_offered_drag_moves_a_part_where_there_is_no_grasp(bench: Any) -> Non
     cell, objects, nothing = node._cell, stored_objects(ModelStore(MODEL).load()), np.zeros((0, 3))
     poses, T_base_cam = true_poses(cell.look()), node._places[FRAME]
     T_bin_cam = cell.T_world_cam
-    (drag,) = find_drags(poses, objects, cell.planned_bin, T_bin_cam, GripperConfig(), nothing)
+    (drag,) = find_drags(poses, objects, cell._filled.planned_bin(), T_bin_cam, GripperConfig(), nothing)
     array = grasp_array(Header(1, "base"), (), "abc", np.eye(4), node.types, [drag.moved(T_base_cam)])
     before = cell.world.centers()[0]
     for _ in range(cell.config.looks):

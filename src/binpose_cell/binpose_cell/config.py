@@ -105,7 +105,7 @@ class PickingConfig:
 
     grip: physics.
     motion: of the hand.
-    drag: of parts without a free grasp.
+    drag: of parts without a probable grasp.
     arm: that carries the hand; "none" for a hand that flies freely.
     drive: of the arm's joints.
     bin: placement of the bin in the frame of the arm's base.

@@ -63,10 +63,11 @@ class SimulatedCellNode(ManagedNode):
         self._working = threading.Lock()  # held while the bin or its parts change
         self._changed = threading.Condition()
         self._stamps: set[int] = set()  # of the current image
-        # Of the current image, None before they have come: the GraspArray, why it has no grasps, and both together.
-        self._array: Any = None
-        self._reason: str | None = None
+        # By stamp of the current image: GraspArrays and why they have no grasps; the first pair is the answer.
+        self._arrays: dict[int, Any] = {}
+        self._reasons: dict[int, str] = {}
         self._answer: tuple[Any, str] | None = None
+        self._requests = 0  # of tries, which `_wanted` is the number of
         self._image: CameraImage | None = None
         group = MutuallyExclusiveCallbackGroup()
         for name, callback in (
@@ -154,7 +155,8 @@ class SimulatedCellNode(ManagedNode):
                 answer = self._waited()
                 if answer is not None:
                     with self._working:
-                        self._work(*answer)
+                        if self._image is image:  # else the bin was filled anew meanwhile
+                            self._work(*answer)
             except _Interrupted:
                 self._interrupted = True
             except Exception as error:
@@ -171,7 +173,9 @@ class SimulatedCellNode(ManagedNode):
             self._image = self._outputs.image(view.frame, visible_truth(view))
             with self._changed:
                 self._stamps.clear()
-                self._answer = self._reason = self._array = None
+                self._arrays.clear()
+                self._reasons.clear()
+                self._answer = None
         return self._image
 
     def _show(self, image: CameraImage) -> None:
@@ -192,15 +196,17 @@ class SimulatedCellNode(ManagedNode):
     def _work(self, array: Any, reason: str) -> None:
         """Execute the best grasp of an image, and publish what became of it."""
         cell, grasps, drags = self._expected, *self._in_camera(array)
-        self._image, self._wanted = None, self._wanted - 1
+        with self._changed:
+            self._image, self._wanted, requests = None, self._wanted - 1, self._requests
         if grasps:
-            self.get_logger().info(f"{GRASPS_ARRIVED}: {len(grasps)}. The best new one is executed.")
+            self.get_logger().info(f"{GRASPS_ARRIVED}: {len(grasps)}.")
         dragged = cell.drags
         found = cell.take(grasps, reason, drags)
         if found is None:
-            self._wanted += 1
+            with self._changed:  # It was no try, unless other requests have come.
+                self._wanted += self._requests == requests
             if cell.drags > dragged:
-                self.get_logger().info(f"{DRAGGED}. {reason}")
+                self.get_logger().info(f"{DRAGGED}. {reason or 'The grasps were improbable.'}")
         else:
             grasp = array.grasps[next(n for n, one in enumerate(grasps) if one is found.grasp)]
             width_m, end = found.result.width_m, end_of(found)
@@ -212,6 +218,8 @@ class SimulatedCellNode(ManagedNode):
 
     def _in_camera(self, array: Any) -> tuple[list[Grasp], list[Drag]]:
         """The grasps and drags of a message in the camera frame."""
+        if not (array.grasps or array.drags):
+            return [], []
         T_base_cam = self._places[self.settings.frame_id]
         frame = from_header(array).frame_id
         if frame not in self._places:
@@ -238,20 +246,24 @@ class SimulatedCellNode(ManagedNode):
 
     def _grasps(self, array: Any) -> None:
         with self._changed:
-            if from_header(array).stamp_ns in self._stamps:
-                self._array = array
-                self._answered("" if array.grasps else self._reason)
+            stamp_ns = from_header(array).stamp_ns
+            self._arrays[stamp_ns] = array
+            if array.grasps:
+                self._reasons[stamp_ns] = ""
+            self._answered(stamp_ns)
 
     def _status(self, status: Any) -> None:
         with self._changed:
-            if status.success and not status.reported and from_header(status).stamp_ns in self._stamps:
-                self._reason = str(status.message)
-                self._answered(self._reason)
+            if status.success and not status.reported:
+                stamp_ns = from_header(status).stamp_ns
+                self._reasons[stamp_ns] = str(status.message)
+                self._answered(stamp_ns)
 
-    def _answered(self, reason: str | None) -> None:
-        """Array and reason have come, in any order; call it with the lock held."""
-        if self._answer is None and self._array is not None and reason is not None:
-            self._answer = self._array, reason
+    def _answered(self, stamp_ns: int) -> None:
+        """Array and reason may have come, in any order; call it with the lock held."""
+        both = stamp_ns in self._arrays and stamp_ns in self._reasons
+        if both and stamp_ns in self._stamps and self._answer is None:
+            self._answer = self._arrays[stamp_ns], self._reasons[stamp_ns]
             self._changed.notify_all()
 
     # --- Services -----------------------------------------------------------------------------------------------------
@@ -287,7 +299,7 @@ class SimulatedCellNode(ManagedNode):
             response.success, response.message = False, f"{cell.end} Call ~/reset for a new bin."
         else:
             with self._changed:
-                self._wanted = tries
+                self._wanted, self._requests = tries, self._requests + 1
                 self._changed.notify_all()
             response.success, response.message = True, message
         return response

@@ -19,7 +19,6 @@ from binpose_core.base.errors import BinposeError
 from binpose_core.frames.types import Drag, Grasp, Hypothesis
 from binpose_core.geometry.transforms import FloatArray, inverse
 from binpose_core.parts.grasps import PARALLEL, TOOLS
-from binpose_grasping.cell import BinConfig
 from binpose_grasping.gripper import GripperConfig
 from binpose_simulation.bins import BinSpec
 from binpose_simulation.scene import SimulatedView
@@ -99,11 +98,6 @@ class PickingCell:
         return self._filled.spec
 
     @property
-    def planned_bin(self) -> BinConfig:
-        """The bin as the planner describes it, in the frame of the bin."""
-        return self._filled.planned_bin()
-
-    @property
     def left(self) -> int:
         """Number of parts in the bin."""
         return int(self.world.present.sum())
@@ -146,11 +140,11 @@ class PickingCell:
         grasp = next((one for one in grasps if not self._repeats(T_world_cam @ one.T_cam_hand)), None)
         if grasp is None:
             self._fruitless += 1
-            if self._fruitless >= self.config.looks and not self._moved_a_part(drags):
+            if self._fruitless >= self.config.looks and not self._try_drag(drags):
                 self.end = REPEATED if grasps else reason or NO_GRASP
             return None
         self._fruitless = 0
-        if self._moved_a_part(drags):
+        if self._try_drag(drags):
             return None
         return self._guarded(lambda: self._tried(_executable(grasp).moved(T_world_cam), grasp))
 
@@ -200,7 +194,7 @@ class PickingCell:
         rim_m = self._filled.spec.inner_bounds(self._filled.spec.height_m)[0][1]
         return np.array([(column - (COLUMNS - 1) / 2) * PITCH_M, rim_m - PLACE_M - row * PITCH_M])
 
-    def _moved_a_part(self, drags: Sequence[Drag]) -> bool:
+    def _try_drag(self, drags: Sequence[Drag]) -> bool:
         """Execute the first drag of a part that does not lie as it did before another drag; False if there is none."""
         if len(self._dragged) >= self.config.drag.most:
             return False
@@ -216,7 +210,8 @@ class PickingCell:
     def _drag(self, drag: Drag) -> None:
         """Execute a drag in the world frame."""
         began = self.world.time_s
-        execute_drag(self.world, drag, self.config)
+        if execute_drag(self.world, drag, self.config):
+            self._failed.clear()  # Parts lie otherwise now.
         self.drag_s += self.world.time_s - began
         self.world.park_hand()
         self._settle()

@@ -111,7 +111,7 @@ class PlannerConfig:
     arm: the robot arm.
     cell: bin, and placement of the camera.
     ranking: the estimated probability that a pick succeeds.
-    drag: drags of parts without a free grasp.
+    drag: drags of parts without a probable grasp.
     search: of grasps for parts whose model has none, in place of `binpose grasps`.
     search_missing: whether such parts are searched; otherwise they are not grasped.
     turns: number of directions of approach about the closing line of a grasp.

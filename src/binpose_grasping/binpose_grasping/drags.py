@@ -20,6 +20,8 @@ FRACTION = (0.0, 1.0)
 POINTS, HEADINGS = 1024, 16
 """Surface points of a part, and number of directions that are compared."""
 UP = np.array([0.0, 0.0, 1.0])
+LEAST_AWAY, TOWARDS = 0.05, 0.3
+"""Least weight of walls and other parts, and least cosine between the way and the direction away from them."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ class _Scene:
     ) -> None:
         self.T_bin_cam, self.poses = T_bin_cam, poses
         self.observed = transform(T_bin_cam, observed)
-        self.half_m = np.array([bin_config.size_x_m, bin_config.size_y_m]) / 2
+        self.half_m, self.rim_m = np.array([bin_config.size_x_m, bin_config.size_y_m]) / 2, bin_config.depth_m
         self.parts = [objects[pose.object_id] for pose in poses]
         T = [T_bin_cam @ pose.T_cam_obj for pose in poses]
         self.points = [transform(one, part.points[:POINTS]) for one, part in zip(T, self.parts, strict=True)]
@@ -104,79 +106,102 @@ class _Scene:
 
 
 def _drag(scene: _Scene, index: int, gripper: GripperConfig, config: DragConfig) -> Drag | None:
-    """The drag of one part, or None."""
-    touch = _touch(scene, index, gripper, config)
-    if touch is None:
-        return None
-    heading, length_m = _way(scene, index, touch, config, _half_m(gripper))
-    if length_m < config.least_m:
-        return None
-    along = np.array([*heading, 0.0])
-    down, closing = -UP, np.array([1.0, 0.0, 0.0])
-    T_bin_hand = from_rotation_translation(
-        np.stack([np.cross(closing, down), closing, down], -1), touch + gripper.pad_m * UP
-    )
-    drag = Drag(scene.poses[index].object_id, index, T_bin_hand, along, length_m)
-    return drag.moved(inverse(scene.T_bin_cam))
+    """The drag of one part, or None: the fingers close along the first axis of the bin with which there is one."""
+    for closing in np.eye(3)[:2]:
+        hand = _Hand(gripper, closing)
+        touch = _touch(scene, index, hand, config)
+        if touch is None:
+            continue
+        heading, length_m = _way(scene, index, touch, hand, config)
+        if length_m >= config.least_m:
+            along, place = np.array([*heading, 0.0]), touch + gripper.pad_m * UP
+            T_bin_hand = from_rotation_translation(np.stack([np.cross(closing, -UP), closing, -UP], -1), place)
+            drag = Drag(scene.poses[index].object_id, index, T_bin_hand, along, length_m)
+            return drag.moved(inverse(scene.T_bin_cam))
+    return None
 
 
-def _touch(scene: _Scene, index: int, gripper: GripperConfig, config: DragConfig) -> FloatArray | None:
-    """(3,) where the finger tips touch the part: near the centre of mass, higher than all other parts there."""
-    own, others, center = scene.points[index], scene.others(index), scene.centers[index]
-    half_m = _half_m(gripper)
+class _Hand:
+    """The closed hand from above, whose fingers close along an axis (3,) of the bin."""
+
+    def __init__(self, gripper: GripperConfig, closing: FloatArray) -> None:
+        sides_m = (gripper.palm_span_m, gripper.palm_width_m)
+        self.tips_m = max(gripper.finger_width_m / 2, gripper.finger_thickness_m)
+        self.palm_m = np.where(closing[:2] > 0.5, *sides_m) / 2
+        self.length_m = gripper.pad_m + gripper.finger_length_m
+
+    def half_m(self, scene: _Scene, tips_z_m: float, margin_m: float) -> FloatArray:
+        """(2,) half sides of what must stay between the walls: the tips, and the palm where it is below the rim."""
+        low = tips_z_m + self.length_m < scene.rim_m + margin_m
+        return np.maximum(self.tips_m, self.palm_m) if low else np.full(2, self.tips_m)
+
+
+def _touch(scene: _Scene, index: int, hand: _Hand, config: DragConfig) -> FloatArray | None:
+    """(3,) where the finger tips touch the part: near the centre of mass, higher than all else there."""
+    own, center, margin_m = scene.points[index], scene.centers[index], config.margin_m
+    wide_m = float(hand.palm_m.max()) + margin_m
+    others, observed = (_near(points, own, wide_m) for points in (scene.others(index), scene.observed))
     places = own[scene.up[index] > np.cos(config.slope_rad)]
     away_m = np.linalg.norm(places[:, :2] - center[:2], axis=1)
-    inside = (np.abs(places[:, :2]) <= scene.half_m - half_m - config.margin_m).all(axis=1)
-    near = inside & (away_m <= config.lever * scene.parts[index].diameter_m)
+    near = away_m <= config.lever * scene.parts[index].diameter_m
     for place in places[near][np.argsort(away_m[near], kind="stable")]:
-        below = _highest(own, place, half_m)
-        other_m = _highest(others, place, half_m + config.margin_m) + config.margin_m
-        if max(other_m, _highest(scene.observed, place, half_m) - config.observed_m) < below:
+        if (np.abs(place[:2]) > scene.half_m - hand.tips_m - margin_m).any():
+            continue
+        below = _highest(own, place, hand.tips_m)
+        if (np.abs(place[:2]) > scene.half_m - hand.half_m(scene, below, margin_m) - margin_m).any():
+            continue
+        beside_m = _highest(others, place, hand.tips_m + margin_m) + margin_m
+        seen_m = _highest(observed, place, hand.tips_m) - config.observed_m
+        under_palm_m = _highest(np.concatenate([others, observed]), place, hand.palm_m + margin_m) + margin_m
+        if max(beside_m, seen_m, under_palm_m - hand.length_m) < below:
             return np.array([place[0], place[1], below])
     return None
 
 
-def _way(scene: _Scene, index: int, touch: FloatArray, config: DragConfig, half_m: float) -> tuple[FloatArray, float]:
-    """Unit vector (2,) and length: away from walls and other parts, as far as there is room."""
+def _way(scene: _Scene, index: int, touch: FloatArray, hand: _Hand, config: DragConfig) -> tuple[FloatArray, float]:
+    """Unit vector (2,) and length: away from walls and other parts, as far as there is room; 0 if none is near."""
     own, reach_m = scene.points[index][:, :2], config.wall_m
     low_m, high_m = (scene.half_m + own).min(axis=0), (scene.half_m - own).min(axis=0)
     away = np.clip(1 - low_m / reach_m, 0, 1) - np.clip(1 - high_m / reach_m, 0, 1)
     for number, center in enumerate(scene.centers):
-        gap_m = _gap(own, scene.points[number][:, :2]) if number != index else np.inf
-        if gap_m < reach_m:
+        beside = _near(scene.points[number][:, :2], own, reach_m)
+        if number != index and len(beside) and (gap_m := _gap(own, beside)) < reach_m:
             apart = scene.centers[index][:2] - center[:2]
             away = away + (1 - gap_m / reach_m) * apart / max(float(np.linalg.norm(apart)), 1e-9)
-    if np.linalg.norm(away) < 1e-6:
-        away = -scene.centers[index][:2]
+    if np.linalg.norm(away) < LEAST_AWAY:
+        return np.zeros(2), 0.0
+    away = away / np.linalg.norm(away)
     turn = 2 * np.pi * np.arange(HEADINGS) / HEADINGS
     headings = np.stack([np.cos(turn), np.sin(turn)], -1)
-    room_m = np.array([_room(scene.half_m, own, touch[:2], one, half_m + config.margin_m) for one in headings])
+    headings = headings[headings @ away > TOWARDS]
+    half_m = hand.half_m(scene, float(touch[2]), config.margin_m) + config.margin_m
+    room_m = np.array([_room(scene.half_m, own, touch[:2], one, half_m) for one in headings])
     length_m = np.minimum(room_m, config.length_m)
-    score = headings @ (away / max(float(np.linalg.norm(away)), 1e-9)) * length_m
-    best = int(score.argmax())
+    best = int((headings @ away * length_m).argmax())
     return headings[best], float(length_m[best])
 
 
-def _room(half_m: FloatArray, own: FloatArray, tips: FloatArray, heading: FloatArray, tip_m: float) -> float:
-    """How far a part and the fingers on it can move before one of them is at a wall."""
+def _room(bin_m: FloatArray, own: FloatArray, tips: FloatArray, heading: FloatArray, hand_m: FloatArray) -> float:
+    """How far a part and the hand on it can move before one of them is at a wall; half sides (2,) of bin and hand."""
     room_m = np.inf
     for axis in (0, 1):
         if abs(heading[axis]) > 1e-9:
             sign = np.sign(heading[axis])
-            gap_m = half_m[axis] - max(float((sign * own[:, axis]).max()), float(sign * tips[axis]) + tip_m)
+            gap_m = bin_m[axis] - max(float((sign * own[:, axis]).max()), float(sign * tips[axis] + hand_m[axis]))
             room_m = min(room_m, max(gap_m, 0.0) / abs(float(heading[axis])))
     return float(room_m)
 
 
-def _highest(points: FloatArray, place: FloatArray, half_m: float) -> float:
-    """Height of the highest of the points (N, 3) in a square about a place."""
+def _near(points: FloatArray, own: FloatArray, reach_m: float) -> FloatArray:
+    """Those of the points (N, 2 or 3) that are horizontally within reach of the box about a part's points."""
+    low, high = own[:, :2].min(axis=0) - reach_m, own[:, :2].max(axis=0) + reach_m
+    return points[((points[:, :2] >= low) & (points[:, :2] <= high)).all(axis=1)]
+
+
+def _highest(points: FloatArray, place: FloatArray, half_m: float | FloatArray) -> float:
+    """Height of the highest of the points (N, 3) in a rectangle about a place; its half sides in metres."""
     inside = (np.abs(points[:, :2] - place[:2]) <= half_m).all(axis=1)
     return float(points[inside, 2].max(initial=-np.inf))
-
-
-def _half_m(gripper: GripperConfig) -> float:
-    """Half side of the square that holds the tips of the closed fingers."""
-    return max(gripper.finger_width_m / 2, gripper.finger_thickness_m)
 
 
 def _gap(a: FloatArray, b: FloatArray) -> float:

@@ -11,7 +11,7 @@ from binpose_core.base.errors import BinposeError, NoDepth, UnknownObject
 from binpose_core.frames.rgbd_frame import RgbdFrame
 from binpose_core.frames.types import Drag, Grasp, Hypothesis, PoseEstimate
 from binpose_core.geometry.transforms import FloatArray
-from binpose_core.parts.grasps import TOOLS
+from binpose_core.parts.grasps import SUCTION, TOOLS
 from binpose_core.parts.objects import ObjectModel
 from binpose_grasping.arm_check import ArmCheck
 from binpose_grasping.candidates import within_cone
@@ -111,6 +111,8 @@ class GraspPlanner:
     def _drags(self, frame: RgbdFrame, poses: Sequence[PoseEstimate], T_base_cam: FloatArray) -> list[Drag]:
         """Drags of the probable poses; their indices are those of `poses`."""
         config, (sure, _) = self.config, self._distinct(poses)
+        if not sure or not config.cell.bin.size_x_m or config.tool == TOOLS[SUCTION]:
+            return []
         assert frame.depth_m is not None
         seen = observed_points(frame.depth_m, frame.camera, config.grid_m)
         known = [poses[index] for index in sure]

@@ -130,7 +130,7 @@ def load_bundle(
 def store_and_version(path: Path) -> tuple[Path, str]:
     """The folder and the version or alias in `FOLDER@VERSION`; the version is empty where none is named."""
     folder, at, version = path.name.rpartition("@")
-    return (path.with_name(folder), version) if at and folder and not path.exists() else (path, "")
+    return (path.parent / folder, version) if at and folder and not path.exists() else (path, "")
 
 
 def shipped_or_own(path: Path) -> Path:

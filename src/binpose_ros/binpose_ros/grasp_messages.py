@@ -17,7 +17,7 @@ from binpose_ros.vision_arrays import instance_id, split_id
 Boxes = Callable[[float], tuple[FloatArray, FloatArray]]
 ARROW, CUBE = 0, 1  # visualization_msgs/Marker
 FREE, BEST, REFUSED = (0.6, 0.6, 0.6, 0.35), (0.1, 0.8, 0.2, 0.8), (0.9, 0.1, 0.1, 0.5)
-MOVE, ARROW_M = (0.95, 0.75, 0.1, 0.9), (0.006, 0.012)
+MOVE, ARROW_M = (0.95, 0.75, 0.1, 0.9), (0.008, 0.008)
 IDENTITY = np.eye(4)
 SHOWN = 5
 
@@ -51,7 +51,7 @@ class GraspOutputs:
             T_tcp_hand: (4, 4) of the frame that the published poses are of.
             boxes: lower and upper corners (B, 3) of the hand that is open for a width, for the markers.
             refused: grasps that are shown where there are no others.
-            drags: in the header's frame, where there are no grasps.
+            drags: in the header's frame, where no grasp is probable to succeed.
         """
         types, array = self._types, grasp_array(header, grasps, version, T_tcp_hand, self._types, drags)
         poses = [message.pose for message in array.grasps]
@@ -72,7 +72,7 @@ class GraspResult:
     T_tcp_hand: (4, 4) of the frame that published poses are of.
     message: why there are none.
     success: whether the image was processed.
-    drags: in that frame, where there are no grasps.
+    drags: in that frame, where no grasp is probable to succeed.
     """
 
     header: Header
@@ -133,8 +133,9 @@ class GraspService:
             response.success, response.message = False, self.why_not(())
             return response
         chosen = last.of(request.object_ids, request.max_grasps)
+        drags = [drag for drag in last.drags if not request.object_ids or drag.object_id in request.object_ids]
         response.success, response.message = last.success, "" if chosen else self.why_not(request.object_ids)
-        response.grasps = grasp_array(last.header, chosen, last.version, last.T_tcp_hand, self._node.types, last.drags)
+        response.grasps = grasp_array(last.header, chosen, last.version, last.T_tcp_hand, self._node.types, drags)
         return response
 
 
@@ -225,7 +226,7 @@ def hand_markers(
 ) -> Any:
     """A MarkerArray of the hand at the best grasps, in place of the one before.
 
-    The best one is green. Without any, the best refused one is red, and an arrow shows the best drag.
+    The best one is green. Without any, the best refused one is red. An arrow shows the best drag.
     """
     markers = [marker(types, header, "hands", 0, action=DELETE_ALL)]
     shown = grasps[:SHOWN] or refused[:1]
@@ -237,7 +238,7 @@ def hand_markers(
             sides = xyz(types, *(float(side) for side in b - a))
             one = len(low) * number + place
             markers.append(marker(types, header, "hands", one, type=CUBE, T=T, color=color, scale=sides))
-    for drag in () if grasps else drags[:1]:
+    for drag in drags[:1]:
         size = xyz(types, drag.length_m, *ARROW_M)
         markers.append(marker(types, header, "drag", 0, type=ARROW, T=_arrow(drag), color=MOVE, scale=size))
     return types.MarkerArray(markers=markers)

@@ -85,7 +85,7 @@ class ModelHolder(Generic[Stage]):
                 return self._stage_model.score(stage, objects, frames, settings)
 
             checks = Checks[Stage](settings.required_objects, self._warm_up, score)
-            with on_compilation(self._tell_compilation):
+            with on_compilation(self._report_compilation):
                 model = load_model(folder, version, build, checks, ModelBundle[Stage], current)
             return replace(model, settings=settings)
 
@@ -117,7 +117,7 @@ class ModelHolder(Generic[Stage]):
             self._node.get_logger().error(f"The new model is refused: {reason}")
         self._node.monitor.model_reason = reason
 
-    def _tell_compilation(self, number: int, name: str) -> None:
+    def _report_compilation(self, number: int, name: str) -> None:
         if number == 1:
             self._node.get_logger().info("Compiling kernels, once per machine and user: about a minute.")
 

@@ -50,7 +50,7 @@ def run_node(make: Callable[[], Any], arguments: Sequence[str] | None = None) ->
             except (KeyboardInterrupt, ExternalShutdownException):
                 raise
             except InvalidHandle:  # A callback has destroyed what the executor was about to wait for.
-                continue
+                node.get_logger().debug(traceback.format_exc())
             except Exception:  # One request that fails does not end the node; the executor's own end is none.
                 if rclpy.ok():
                     node.get_logger().error(traceback.format_exc())

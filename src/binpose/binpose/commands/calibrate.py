@@ -39,13 +39,19 @@ class Calibrate(BinOptions, Command):
     def run(self) -> int:
         """Calibrate, save and report what was measured."""
         from binpose.held_out import held_out_sentence
+        from binpose_core.base.errors import BinposeError
         from binpose_core.base.threads import available_cpus
         from binpose_pipeline.bundle import load_bundle, store_and_version
         from binpose_simulation.scene import SceneConfig
         from binpose_training.calibration import calibration_steps
         from binpose_training.recalibration import recalibrate
 
-        store, _ = store_and_version(self.model)
+        store, version = store_and_version(self.model)
+        if version and self.out is None:
+            raise BinposeError(
+                f"The model {self.model} is one version of a store, and the result would be in use there; expected "
+                "another store for it; give --out."
+            )
         out = self.out or store
         bundle, scene = load_bundle(self.model), self.with_bin(SceneConfig())
         with progress_bar() as progress:
