@@ -9,7 +9,7 @@ import pytest
 from binpose import cli
 from binpose_core.base.errors import BinposeError
 from binpose_core.learning.model_store import ModelStore
-from binpose_pipeline.bundle import PipelineBundle, load_bundle, save_bundle
+from binpose_pipeline.bundle import PipelineBundle, load_bundle, save_bundle, store_and_version
 from binpose_refinement.refiner import IcpRefiner
 
 
@@ -57,6 +57,27 @@ def test_any_version_can_be_loaded_and_the_promoted_one_is_by_default(networks: 
     assert load_bundle(f"{tmp_path}@candidate").version == second
     with pytest.raises(BinposeError, match="0000"):
         load_bundle(f"{tmp_path}@0000")
+
+
+def test_a_version_is_named_after_the_folder(tmp_path: Path) -> None:
+    assert store_and_version(Path("cell@candidate")) == (Path("cell"), "candidate")
+    assert store_and_version(Path(".@abc")) == (Path(), "abc")
+    assert store_and_version(Path("cell")) == (Path("cell"), "")
+    (tmp_path / "a@b").mkdir()
+    assert store_and_version(tmp_path / "a@b") == (tmp_path / "a@b", ""), "a folder of that name counts"
+
+
+@pytest.mark.parametrize("command", [["calibrate", "{}"], ["self-train", ".", "--model", "{}"]])
+def test_what_changes_a_store_takes_no_single_version(
+    networks: PipelineBundle, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    version = save_bundle(networks, tmp_path / "cell")
+    (tmp_path / "frames").mkdir()
+    name = f"{tmp_path / 'cell'}@{version[:8]}"
+    assert cli.main([part.format(name) for part in command]) == 2
+    printed = " ".join("".join(capsys.readouterr()).split())
+    assert "is one version of a store" in printed
+    assert ModelStore(tmp_path / "cell").versions() == [version]
 
 
 def damage_truncated(weights: Path) -> None:

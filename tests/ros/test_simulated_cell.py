@@ -2,11 +2,13 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 from live_graph import MODEL
 from live_messages import poses_of, stamp
 
 FRAME, PART = "camera_color_optical_frame", "bow_handle"
+IDENTITY = np.eye(4)
 PLANNER = {
     "base_frame": "base",
     "planner.down_frame": "base",
@@ -59,8 +61,6 @@ def test_it_takes_a_part_and_shows_the_bin_without_it(live: Any) -> None:
 
 def test_the_object_of_the_grasp_stood_where_the_camera_saw_it(live: Any) -> None:
     """The outcome's pose, moved to the camera by the static transforms, is a true pose of the same image."""
-    import numpy as np
-
     from binpose_core.geometry.transforms import inverse
     from binpose_ros.poses import from_transform, to_matrix
 
@@ -87,8 +87,6 @@ def test_it_empties_the_bin_and_a_new_one_is_filled_on_request(live: Any) -> Non
 
 def test_the_recorded_outcomes_belong_to_recorded_frames(live: Any) -> None:
     """The bag says of its frames what the cell published, with the poses in the camera frame."""
-    import numpy as np
-
     from binpose_core.geometry.transforms import inverse
     from binpose_recording.bag_frames import bag_frames
     from binpose_recording.bag_outcomes import bag_outcomes
@@ -122,8 +120,6 @@ def test_requests_to_a_cell_without_a_bin_are_refused(bench: Any) -> None:
 def test_an_offered_drag_moves_a_part_where_there_is_no_grasp(bench: Any) -> None:
     from types import SimpleNamespace
 
-    import numpy as np
-
     from binpose_cell.clearing import true_poses
     from binpose_cell.node import DRAGGED, SimulatedCellNode
     from binpose_core.learning.model_store import ModelStore
@@ -148,6 +144,81 @@ def test_an_offered_drag_moves_a_part_where_there_is_no_grasp(bench: Any) -> Non
     moved = cell.world.centers()[0] - before
     assert cell.drags == 1 and moved @ (T_bin_cam[:3, :3] @ drag.direction) > 0.5 * drag.length_m
     assert told[-1] == f"{DRAGGED}. Every grasp was refused."
+
+
+@pytest.fixture
+def waiting(bench: Any) -> Any:
+    """A node that has published an image with two stamps and waits for the answer."""
+    from binpose_cell.node import SimulatedCellNode
+
+    node = bench(SimulatedCellNode, autostart=False, model=str(MODEL), parts=[PART], number=1, picking=False)
+    node._stamps = {1, 2}
+    return node
+
+
+def _array(node: Any, stamp_ns: int, frame: str = "base", *grasps: Any) -> Any:
+    from binpose_ros.grasp_messages import grasp_array
+    from binpose_ros.stamps import Header
+
+    return grasp_array(Header(stamp_ns, frame), grasps, "abc", IDENTITY, node.types)
+
+
+def _status(node: Any, stamp_ns: int, message: str, success: bool = True, reported: int = 0) -> Any:
+    from binpose_ros.stamps import Header, to_header
+
+    header = to_header(Header(stamp_ns, "base"), node.types)
+    return node.types.FrameStatus(header=header, message=message, success=success, reported=reported)
+
+
+def test_an_image_without_grasps_is_answered_by_array_and_reason_in_any_order(waiting: Any) -> None:
+    array = _array(waiting, 1)
+    for calls in ((waiting._grasps, array), (waiting._status, _status(waiting, 1, "Refused."))), (
+        (waiting._status, _status(waiting, 1, "Refused.")), (waiting._grasps, array)
+    ):  # fmt: skip
+        waiting._arrays.clear()
+        waiting._reasons.clear()
+        waiting._answer = None
+        (first, one), (second, other) = calls
+        first(one)
+        assert waiting._answer is None
+        second(other)
+        assert waiting._answer == (array, "Refused.")
+
+
+def test_array_and_reason_are_of_one_image(waiting: Any) -> None:
+    waiting._grasps(_array(waiting, 1))
+    waiting._status(_status(waiting, 1, "TF_MISSING", success=False))
+    waiting._status(_status(waiting, 2, "Refused."))
+    assert waiting._answer is None, "the array is that of the frame that failed"
+    later = _array(waiting, 2)
+    waiting._grasps(later)
+    assert waiting._answer == (later, "Refused.")
+
+
+def test_an_image_of_before_is_no_answer(waiting: Any) -> None:
+    waiting._status(_status(waiting, 3, "Refused."))
+    waiting._grasps(_array(waiting, 3))
+    assert waiting._answer is None
+
+
+def test_an_empty_array_needs_no_known_frame(waiting: Any) -> None:
+    assert waiting._in_camera(_array(waiting, 1, "elsewhere")) == ([], [])
+
+
+def test_a_stop_during_a_drag_ends_the_work(waiting: Any) -> None:
+    from types import SimpleNamespace
+
+    def take(*_: Any) -> None:
+        waiting._wanted, waiting._requests = 0.0, waiting._requests + 1  # what ~/stop does
+
+    waiting._cell = SimpleNamespace(take=take, drags=0, end="")
+    waiting._wanted = 1.0
+    waiting._work(_array(waiting, 1), "Refused.")
+    assert waiting._wanted == 0.0
+    waiting._cell.take = lambda *_: None
+    waiting._wanted = 1.0
+    waiting._work(_array(waiting, 1), "Refused.")
+    assert waiting._wanted == 1.0, "an image without a grasp is no try"
 
 
 def _records(graph: Any) -> bool:

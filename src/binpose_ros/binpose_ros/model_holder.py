@@ -27,7 +27,7 @@ class ModelHolder(Generic[Stage]):
         node: with `parameters` and `monitor`.
         stage_model: how the stage is made of a stored model.
 
-    last_frame: on which a new model is tried; None before the first one.
+    last_frame: on which a new model that begins with detection is tried; None before the first one.
     on_exchange: called after each exchange with the model in use and the one before.
     """
 

@@ -34,7 +34,7 @@ class CheckCell(Command):
     Example: binpose check-cell frames/ --model models/cell --cell.bin.size-x-m 0.4 --cell.bin.size-y-m 0.3
 
     path: BOP data set, folder with images and camera.json, or bag.
-    model: Folder of the model, or the name of a shipped model (demo).
+    model: Folder of the model, or the name of a shipped model (demo); with @VERSION for another version.
     frames: Largest number of frames that are used, spread over all.
     split: Split of the BOP data set; only needed if there are several.
     base_frame: Frame of a bag's transforms that is the arm's base.

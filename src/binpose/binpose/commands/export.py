@@ -18,7 +18,7 @@ class Export(Command):
     """
 
     model: tyro.conf.Positional[Path]
-    """Folder of the model, or the name of a shipped model (demo)."""
+    """Folder of the model, or the name of a shipped model (demo); with @candidate or @VERSION for another version."""
     out: Path
     """Folder for the files."""
 

@@ -45,7 +45,7 @@ class Pick(RendererOptions, Command):
     parts: Part types in the bin, separated by commas; by default all of the model.
     number: Number of parts.
     seed: Seed of the bin, the light, the camera and the noise.
-    model: Model that finds the parts.
+    model: Model that finds the parts; with @candidate or @VERSION for another version of its store.
     sensor: Kind of the depth sensor: industrial, active_stereo, consumer_structured_light, time_of_flight or ideal.
         The path tracer has a stereo pair instead.
     true_poses: Use the true poses in place of the model's: shows what the grasps alone are good for.

@@ -137,12 +137,17 @@ class SelfTrain(Command):
         return with_values(SelfTrainingConfig(), merged(values, assigned(self.assignments)))
 
     def _trained(self, config: "SelfTrainingConfig", output: "Output") -> "tuple[SelfTraining, SelfTrainingResult]":
-        from binpose_pipeline.bundle import load_bundle
+        from binpose_pipeline.bundle import load_bundle, store_and_version
         from binpose_pipeline.kernels import compile_kernels
         from binpose_self_training.known_truth import KnownTruth, truths_of
         from binpose_self_training.recordings import open_recordings
         from binpose_self_training.self_training import SelfTraining
 
+        if store_and_version(self.model)[1]:
+            raise BinposeError(
+                f"The model {self.model} is one version of a store; expected the store's folder, whose version in "
+                "use is the first teacher; promote the version with `binpose models` to begin with it."
+            )
         with output.waiting("Opening the recordings"):
             recordings, notes = open_recordings(self.recordings, self.split)
             bundle = load_bundle(self.model, self.device)

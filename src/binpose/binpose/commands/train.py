@@ -35,7 +35,8 @@ class Train(BinOptions, Command):
     catalogue: Folder of the catalogue.
     minutes: How long to train, calibration included; default 28.
     views: Budget in simulated views instead of minutes: the result does not depend on how busy the machine is.
-    start_from: A model, of these parts or others, whose weights to begin with: a folder, or `demo` for the shipped one.
+    start_from: A model, of these parts or others, whose weights to begin with: a folder (with @VERSION
+        for one that is not in use), or `demo` for the shipped one.
     add_part: Parts of the catalogue, separated by commas, to add to those of the model to start from. Bins show all of
         them, so that the old parts are not forgotten.
     only_new_rows: Train only the weights that belong to new parts. Poses of the old ones stay the same to the bit.
