@@ -29,14 +29,14 @@ class DragConfig:
     """When parts are dragged, and where to.
 
     below: drags are planned where no grasp is as probable to succeed as this.
-    length_m: longest way.
-    least_m: shortest way that is worth the time.
+    length_m: longest way of a drag in metres.
+    least_m: shortest way in metres that is worth the time.
     lever: largest horizontal distance of the fingers from the centre of mass, relative to the diameter: a part that
         is pressed far from it turns instead.
     slope_rad: largest slope of the surface below the fingers.
-    wall_m: walls and other parts within this distance are what a part is dragged away from.
-    margin_m: distance of the fingers from walls, and by which other parts must be lower.
-    observed_m: what the depth image shows may be higher than the part by this, for its noise.
+    wall_m: walls and other parts within this distance in metres are what a part is dragged away from.
+    margin_m: distance in metres of the fingers from walls, and by which other parts must be lower.
+    observed_m: what the depth image shows may be higher than the part by this much in metres, for its noise.
     """
 
     below: float = setting(0.5, bounds=FRACTION)
