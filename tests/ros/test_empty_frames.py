@@ -55,7 +55,6 @@ def match_of(frame: Any) -> dict[str, bytes]:
 
 def empty_bin(holes: float = 0.0) -> Any:
     """A plain table, in part without depth."""
-
     frame = box_on_table()
     depth_m = np.full_like(frame.depth_m, 0.6)
     depth_m[: round(holes * len(depth_m))] = 0

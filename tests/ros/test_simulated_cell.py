@@ -130,8 +130,8 @@ def test_an_offered_drag_moves_a_part_where_there_is_no_grasp(bench: Any) -> Non
     from binpose_ros.stamps import Header
 
     node = bench(SimulatedCellNode, autostart=False, model=str(MODEL), parts=[PART], number=1, picking=False)
-    told: list[str] = []
-    node.get_logger = lambda: SimpleNamespace(info=told.append)
+    logged: list[str] = []
+    node.get_logger = lambda: SimpleNamespace(info=logged.append)
     assert node.trigger_configure().name == "SUCCESS"
     cell, objects, nothing = node._cell, stored_objects(ModelStore(MODEL).load()), np.zeros((0, 3))
     poses, T_base_cam = true_poses(cell.look()), node._places[FRAME]
@@ -143,7 +143,7 @@ def test_an_offered_drag_moves_a_part_where_there_is_no_grasp(bench: Any) -> Non
         node._work(array, "Every grasp was refused.")
     moved = cell.world.centers()[0] - before
     assert cell.drags == 1 and moved @ (T_bin_cam[:3, :3] @ drag.direction) > 0.5 * drag.length_m
-    assert told[-1] == f"{DRAGGED}. Every grasp was refused."
+    assert logged[-1] == f"{DRAGGED}. Every grasp was refused."
 
 
 @pytest.fixture

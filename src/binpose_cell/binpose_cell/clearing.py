@@ -114,8 +114,10 @@ class BinClearing:
             if found is not None:
                 tries.append(found)
                 on_try(found)
-        clearing = Clearing(tuple(tries), cell.parts, cell.left, cell.spilled, cell.end, self.seconds)
-        return replace(clearing, images=cell.images, drags=cell.drags, drag_s=cell.drag_s)
+        return Clearing(
+            tuple(tries), cell.parts, cell.left, cell.spilled, cell.end, self.seconds,
+            cell.images, cell.drags, cell.drag_s,
+        )  # fmt: skip
 
     def planned(self) -> GraspPlan:
         """The grasps of a new image of the bin as it is."""

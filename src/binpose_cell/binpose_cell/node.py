@@ -247,22 +247,26 @@ class SimulatedCellNode(ManagedNode):
     def _grasps(self, array: Any) -> None:
         with self._changed:
             stamp_ns = from_header(array).stamp_ns
-            self._arrays[stamp_ns] = array
-            if array.grasps:
-                self._reasons[stamp_ns] = ""
-            self._answered(stamp_ns)
+            if self._is_asked(stamp_ns):
+                self._arrays[stamp_ns] = array
+                if array.grasps:
+                    self._reasons[stamp_ns] = ""
+                self._answered(stamp_ns)
 
     def _status(self, status: Any) -> None:
         with self._changed:
-            if status.success and not status.reported:
-                stamp_ns = from_header(status).stamp_ns
+            stamp_ns = from_header(status).stamp_ns
+            if status.success and not status.reported and self._is_asked(stamp_ns):
                 self._reasons[stamp_ns] = str(status.message)
                 self._answered(stamp_ns)
 
+    def _is_asked(self, stamp_ns: int) -> bool:
+        """Whether the stamp is one of the current image, which has no answer yet; call it with the lock held."""
+        return stamp_ns in self._stamps and self._answer is None
+
     def _answered(self, stamp_ns: int) -> None:
         """Array and reason may have come, in any order; call it with the lock held."""
-        both = stamp_ns in self._arrays and stamp_ns in self._reasons
-        if both and stamp_ns in self._stamps and self._answer is None:
+        if stamp_ns in self._arrays and stamp_ns in self._reasons:
             self._answer = self._arrays[stamp_ns], self._reasons[stamp_ns]
             self._changed.notify_all()
 
